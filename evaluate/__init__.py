@@ -1,0 +1,1 @@
+"""Networks over images: models, training, prediction, attention, exemplars, the run loop."""

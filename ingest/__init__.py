@@ -1,0 +1,1 @@
+"""Images in: data-set layouts, corruption recipes, checksums, downloads."""

@@ -1,0 +1,210 @@
+"""A small output folder with known curves, written through the same functions as a real run, without any network.
+
+Every figure made from it is synthetic: it serves the tests of the warehouse, its SQL and the analysis.
+"""
+
+import io
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+from PIL import Image
+
+from warehouse import schema
+from warehouse.identity import identity_of
+from warehouse.record import Cell, clean_cell, write_dimension, write_shard
+
+CLASSES = ("zero", "one", "two", "three")
+# accuracy at severities 0-5: one curve a shape
+CURVES = {
+    "fog": (0.95, 0.94, 0.93, 0.91, 0.85, 0.45),  # late collapse
+    "contrast": (0.95, 0.85, 0.75, 0.65, 0.55, 0.45),  # near-linear
+    "motion_blur": (0.95, 0.60, 0.52, 0.50, 0.48, 0.45),  # early drop
+    "brightness": (0.95, 0.95, 0.95, 0.95, 0.95, 0.945),  # flat
+    "gaussian_noise": (0.95, 0.70, 0.55, 0.75, 0.60, 0.40),  # non-monotone
+}
+GROUPS = {"fog": "weather", "contrast": "digital", "motion_blur": "blur", "brightness": "weather"}
+MAP = 4  # rows and columns of a map
+
+
+class Synthetic(NamedTuple):
+    """What was written: the folder, the evaluation ids by model label, and correctness (severity, image) by cell."""
+
+    output: Path
+    evaluations: dict[str, str]
+    correct: dict[tuple[str, str], np.ndarray]
+
+
+def write_synthetic(
+    output: Path, *, images: int = 400, models: tuple[str, ...] = ("Alpha", "Beta"), seed: int = 0, paired: bool = True
+) -> Synthetic:
+    """Write a record of `models` over `images` images and the corruptions of CURVES."""
+    rng = np.random.default_rng(seed)
+    labels = np.arange(images) % len(CLASSES)
+    dataset_id = identity_of({"synthetic": images})
+    source_id = identity_of({"source": seed})
+    _write_shared_dimensions(output, dataset_id, source_id, labels, seed)
+    evaluations: dict[str, str] = {}
+    correct: dict[tuple[str, str], np.ndarray] = {}
+    for offset, label in enumerate(models):
+        evaluation_id = identity_of({"model": label, "dataset": dataset_id, "source": source_id})
+        evaluations[label] = evaluation_id
+        _write_evaluation(output, label, evaluation_id, dataset_id, source_id, images, paired)
+        difficulty = rng.permutation(images) / images  # an image is right while the curve is above its difficulty
+        for corruption, curve in CURVES.items():
+            levels = np.clip(np.array(curve) - 0.01 * offset, 0, 1)
+            noise = rng.normal(0, 0.02, (len(levels), images))
+            noise[0] = 0  # the clean row is one and the same for every corruption
+            right = difficulty + noise < levels[:, None]
+            correct[label, corruption] = right
+            for severity in range(1, len(levels)):
+                cell = Cell(evaluation_id, corruption, Decimal(severity).quantize(Decimal("0.001")))
+                _write_cell(output, cell, labels, right[severity], rng, severity, paired)
+        _write_cell(output, clean_cell(evaluation_id), labels, right[0], rng, 0, paired)
+        _write_exemplars(output, evaluation_id, rng)
+    return Synthetic(output, evaluations, correct)
+
+
+def _write_shared_dimensions(output: Path, dataset_id: str, source_id: str, labels: np.ndarray, seed: int) -> None:
+    dataset = {
+        "dataset_id": dataset_id, "dataset_name": "synthetic", "dataset_label": "Synthetic digits", "split": "test",
+        "image_count": len(labels), "class_count": len(CLASSES), "height_px": 32, "width_px": 32,
+        "note": "synthetic: no real images",
+    }  # fmt: skip
+    write_dimension(output, schema.DATASETS, dataset_id, [dataset])
+    classes = [{"dataset_id": dataset_id, "class_index": i, "class_name": c} for i, c in enumerate(CLASSES)]
+    write_dimension(output, schema.CLASSES, dataset_id, classes)
+    images = [
+        {"dataset_id": dataset_id, "image_id": i, "label": int(c), "file": None, "mask_area": 0.3}
+        for i, c in enumerate(labels)
+    ]
+    write_dimension(output, schema.IMAGES, dataset_id, images)
+    source = {
+        "source_id": source_id, "source_kind": "generated", "source_label": f"cifar-c recipe, seed {seed}",
+        "recipe": "cifar-c", "seed": seed, "draws": "paired", "versions": "{}",
+    }  # fmt: skip
+    write_dimension(output, schema.SOURCES, source_id, [source])
+    for order, name in enumerate((schema.CLEAN, *CURVES)):
+        row = {
+            "corruption": name, "corruption_label": name.replace("_", " ").capitalize() if order else "Clean",
+            "corruption_group": GROUPS.get(name, "noise") if order else "clean", "corruption_order": order,
+            "headline": order > 0, "dose_ordered": True, "interpolable": True,
+        }  # fmt: skip
+        write_dimension(output, schema.CORRUPTIONS, name, [row])
+
+
+def _write_evaluation(
+    output: Path, label: str, evaluation_id: str, dataset_id: str, source_id: str, images: int, paired: bool
+) -> None:
+    model_id = identity_of({"model": label})
+    model = {
+        "model_id": model_id, "model_label": label, "architecture": "resnet18", "family": "resnet", "variant": None,
+        "class_count": len(CLASSES), "parameter_count": 1000, "input_mean": [0.5] * 3, "input_std": [0.25] * 3,
+        "training_recipe": "{}", "training_seed": 0, "training_data": "synthetic", "stated_accuracy": 0.95,
+        "checkpoint": f"{label}.safetensors",
+    }  # fmt: skip
+    write_dimension(output, schema.MODELS, model_id, [model])
+    evaluation = {
+        "evaluation_id": evaluation_id, "study": "synthetic", "model_id": model_id, "dataset_id": dataset_id,
+        "source_id": source_id, "image_count": images, "subset": f"all {images} images",
+        "subset_id": identity_of(images), "precision": "float32", "attention_method": "grad-cam (closed form)",
+        "attention_layer": "layer4", "attention_note": None, "paired": paired,
+        "pairing_note": None if paired else "labels differ",
+    }  # fmt: skip
+    write_dimension(output, schema.EVALUATIONS, evaluation_id, [evaluation])
+
+
+def _write_cell(
+    output: Path, cell: Cell, labels: np.ndarray, right: np.ndarray, rng: np.random.Generator, level: int, paired: bool
+) -> None:
+    facts = {
+        "elapsed_s": 1.0, "images_per_s": float(len(labels)), "device": "cpu", "batch_size": 32,
+        "identity_error": 1e-6, "versions": {"python": "3"},
+    }  # fmt: skip
+    write_shard(output, schema.ATTENTION, cell, _attention_rows(len(labels), labels, rng, level, paired), facts)
+    write_shard(output, schema.PREDICTIONS, cell, _prediction_rows(labels, right, rng, level, paired), facts)
+
+
+def _prediction_rows(
+    labels: np.ndarray, right: np.ndarray, rng: np.random.Generator, level: int, paired: bool
+) -> pa.Table:
+    count = len(labels)
+    logits = rng.normal(0, 1, (count, len(CLASSES)))
+    wanted = np.where(right, labels, (labels + rng.integers(1, len(CLASSES), count)) % len(CLASSES))
+    logits[np.arange(count), wanted] = logits.max(1) + rng.uniform(0.1, 4, count)
+    logits = logits.astype(np.float32)
+    exps = np.exp(logits.astype(np.float64))
+    p = exps / exps.sum(1, keepdims=True)
+    order = np.argsort(-logits, axis=1)
+    rows = np.arange(count)
+    columns: dict[str, Any] = {
+        "image_id": rows, "label": labels, "predicted": order[:, 0], "runner_up": order[:, 1],
+        "label_rank": (order == labels[:, None]).argmax(1) + 1, "confidence": p.max(1),
+        "label_probability": p[rows, labels], "margin": p[rows, order[:, 0]] - p[rows, order[:, 1]],
+        "entropy_nats": -(p * np.log(p)).sum(1), "loss_nats": -np.log(p[rows, labels]), "sum_p2": (p**2).sum(1),
+        "log_sum_exp": np.log(exps.sum(1)), "max_logit": logits.max(1), "finite": np.ones(count, bool),
+        "logits": list(logits), "logit_classes": [None] * count,
+        "rmse": np.full(count, 0.02 * level) if paired else [None] * count,
+        "ssim": np.full(count, 1 - 0.1 * level) if paired else [None] * count,
+    }  # fmt: skip
+    return _table(columns, schema.PREDICTIONS)
+
+
+def _attention_rows(count: int, labels: np.ndarray, rng: np.random.Generator, level: int, paired: bool) -> pa.Table:
+    blocks = []
+    for target in schema.TARGETS:
+        drift = 0.03 * level
+        columns: dict[str, Any] = {
+            "image_id": np.arange(count), "target": [target] * count, "target_class": labels,
+            "mass": rng.uniform(5, 10, count) * (1 - 0.1 * level), "centroid_x": rng.uniform(0.4, 0.6, count),
+            "centroid_y": rng.uniform(0.4, 0.6, count), "spread": rng.uniform(0.2, 0.3, count) + 0.01 * level,
+            "attention_entropy_nats": rng.uniform(2, 2.5, count), "empty": np.zeros(count, bool),
+            "mask_share": rng.uniform(0.4, 0.6, count) - 0.03 * level,
+            "centroid_shift": np.abs(rng.normal(drift, 0.01, count)) if level else np.zeros(count),
+            "cosine": np.clip(1 - drift - 0.01 * np.abs(rng.normal(0, 1, count)), 0, 1) if level else np.ones(count),
+            "w1_x": np.full(count, drift), "w1_y": np.full(count, drift),
+        }  # fmt: skip
+        for prefix, shift in (("null_", 0.2), ("null_class_", 0.15)):
+            columns[f"{prefix}centroid_shift"] = rng.uniform(0, 2 * shift, count)
+            columns[f"{prefix}cosine"] = rng.uniform(0.5, 0.9, count)
+            columns[f"{prefix}w1_x"] = rng.uniform(0, 2 * shift, count)
+            columns[f"{prefix}w1_y"] = rng.uniform(0, 2 * shift, count)
+        if not paired:
+            for name in columns:
+                if name.startswith("null_") or name in ("centroid_shift", "cosine", "w1_x", "w1_y"):
+                    columns[name] = [None] * count
+        blocks.append(_table(columns, schema.ATTENTION))
+    return pa.concat_tables(blocks)
+
+
+def _write_exemplars(output: Path, evaluation_id: str, rng: np.random.Generator) -> None:
+    reasons = ("first_to_fail", "confidently_wrong", "recovered", "still_right")
+    for corruption in CURVES:
+        rows = []
+        for rank, reason in enumerate(reasons):
+            image_id = rank * 7
+            base = rng.integers(0, 256, (4, 4, 3), dtype=np.uint8).repeat(8, 0).repeat(8, 1)
+            for level in range(6):
+                heat = np.exp(-((np.arange(MAP) - 1.5 - 0.2 * level) ** 2))
+                rows.append({
+                    "evaluation_id": evaluation_id, "corruption": corruption, "severity": Decimal(level),
+                    "image_id": image_id, "reason": reason, "reason_rank": 1, "label": image_id % len(CLASSES),
+                    "predicted": (image_id + (level > 3)) % len(CLASSES), "confidence": 0.9 - 0.1 * level,
+                    "png": _png((base * (1 - 0.1 * level)).astype(np.uint8)),
+                    "map_f16": np.outer(heat, heat).astype("<f2").tobytes(), "map_height": MAP, "map_width": MAP,
+                })  # fmt: skip
+        write_dimension(output, schema.EXEMPLARS, f"{evaluation_id}-{corruption}", rows)
+
+
+def _table(columns: dict[str, Any], table: schema.Table) -> pa.Table:
+    arrow = table.arrow(without=schema.PARTITIONS)
+    return pa.table([pa.array(columns[f.name], f.type) if not isinstance(columns[f.name], np.ndarray)
+                     else pa.array(columns[f.name]).cast(f.type, safe=False) for f in arrow], schema=arrow)  # fmt: skip
+
+
+def _png(pixels: np.ndarray) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG")
+    return buffer.getvalue()

@@ -1,0 +1,98 @@
+"""The record: what is written is read back, damage is found, nothing appears half."""
+
+import pyarrow as pa
+import pytest
+from synthetic_record import Synthetic, write_synthetic
+
+from warehouse import schema
+from warehouse.errors import DamagedShardError, StorageError
+from warehouse.publish import publish, sweep_temporaries
+from warehouse.record import content_hash, read_stored, recorded_files
+
+
+def test_every_written_file_reads_back_with_its_hash(synthetic: Synthetic) -> None:
+    files = list(recorded_files(synthetic.output, schema.PREDICTIONS))
+    assert len(files) == 2 * (5 * 5 + 1)
+    stored = read_stored(files[0])
+    assert stored.rows.num_rows == 400
+    assert stored.content_hash == content_hash(stored.rows)
+    assert stored.facts["device"] == "cpu"
+
+
+def test_flipped_bytes_never_change_rows_unseen(tmp_path) -> None:
+    output = write_synthetic(tmp_path, images=40, models=("A",)).output
+    path = next(recorded_files(output, schema.PREDICTIONS))
+    intact, expected = path.read_bytes(), read_stored(path)
+    found = 0
+    positions = range(5, len(intact), len(intact) // 60)
+    for position in positions:
+        content = bytearray(intact)
+        content[position] ^= 0x10
+        path.write_bytes(bytes(content))
+        try:
+            assert read_stored(path) == expected  # a byte that no row depends on, such as a page's statistics
+        except DamagedShardError:
+            found += 1
+    assert found > len(positions) / 2
+
+
+def test_changed_facts_in_the_footer_are_found(tmp_path) -> None:
+    output = write_synthetic(tmp_path, images=40, models=("A",)).output
+    path = next(recorded_files(output, schema.PREDICTIONS))
+    content = path.read_bytes()
+    assert b'"device": "cpu"' in content
+    path.write_bytes(content.replace(b'"device": "cpu"', b'"device": "gpu"'))
+    with pytest.raises(DamagedShardError, match="seal"):
+        read_stored(path)
+
+
+def test_truncated_file_and_misplaced_file_are_found(tmp_path) -> None:
+    output = write_synthetic(tmp_path, images=40, models=("A",)).output
+    first, second, *_ = recorded_files(output, schema.PREDICTIONS)
+    second.write_bytes(first.read_bytes())
+    with pytest.raises(DamagedShardError, match="does not belong here"):
+        read_stored(second)
+    first.write_bytes(first.read_bytes()[:-20])
+    with pytest.raises(DamagedShardError, match="cannot be read"):
+        read_stored(first)
+
+
+def test_hash_ignores_chunks_and_minds_values_nulls_and_names() -> None:
+    whole = pa.table({"a": pa.array([1, None, 3]), "b": pa.array([[1.0], None, [2.0, 3.0]])})
+    chunked = pa.concat_tables([whole.slice(0, 1), whole.slice(1)])
+    assert content_hash(chunked) == content_hash(whole)
+    others = [
+        pa.table({"a": pa.array([1, 0, 3]), "b": whole["b"]}),
+        pa.table({"a": pa.array([1, 3, None]), "b": whole["b"]}),
+        pa.table({"a": whole["a"], "b": pa.array([[1.0, 2.0], None, [3.0]])}),
+        whole.rename_columns(["a", "c"]),
+    ]
+    assert len({content_hash(t) for t in (whole, *others)}) == 5
+
+
+def _write_half(path) -> None:
+    with publish(path) as temporary:
+        temporary.write_text("half")
+        raise KeyboardInterrupt
+
+
+def test_failed_write_leaves_the_old_file_and_no_temporary(tmp_path) -> None:
+    path = tmp_path / "x.txt"
+    path.write_text("old")
+    with pytest.raises(KeyboardInterrupt):
+        _write_half(path)
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_unwritable_folder_says_so(tmp_path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StorageError, match="cannot write .*folder"), publish(tmp_path / "file" / "x") as temporary:
+        temporary.write_text("never")
+
+
+def test_sweep_removes_only_leftovers_of_dead_processes(tmp_path) -> None:
+    (tmp_path / ".tmp-1-a").write_text("init is alive")
+    (tmp_path / ".tmp-999999999-b").write_text("dead")
+    assert sweep_temporaries(tmp_path) == 1
+    assert [p.name for p in tmp_path.iterdir()] == [".tmp-1-a"]

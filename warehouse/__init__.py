@@ -1,0 +1,1 @@
+"""The contract and the store: columns, Parquet shards, the DuckDB warehouse, provenance, errors."""

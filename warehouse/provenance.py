@@ -1,0 +1,30 @@
+"""What a result was made with: library versions, machine, time."""
+
+import os
+import platform
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+
+# Versions that can change a row or its reading; a missing one (an analyst without torch) is left out.
+PACKAGES = ("failmodes", "torch", "torchvision", "numpy", "scipy", "pillow", "pyarrow", "duckdb", "polars", "grad-cam")
+
+
+def library_versions(names: tuple[str, ...] = PACKAGES) -> dict[str, str]:
+    """Versions of the installed packages among `names`, and of Python."""
+    found = {"python": platform.python_version()}
+    for name in names:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def machine() -> dict[str, str | int | None]:
+    """The machine in words: operating system, architecture, number of cores. No host name, no user name."""
+    return {"system": platform.system(), "architecture": platform.machine(), "cores": os.cpu_count()}
+
+
+def now_utc() -> datetime:
+    """The current time in UTC, to the second."""
+    return datetime.now(UTC).replace(microsecond=0)

@@ -1,0 +1,219 @@
+"""The record: an output folder of Parquet files, each published whole, with its identity and content hash inside.
+
+    <output>/record/predictions/evaluation_id=…/corruption=fog/severity=2.000/rows.parquet     (a fact shard)
+    <output>/record/models/<model_id>.parquet                                                 (a dimension)
+
+The hash is of the rows (names, types, values), not of the file, so that two runs can be compared; it is taken anew
+whenever a file is read, and page checksums find damage that a hash of decoded values would meet too late.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from warehouse.errors import DamagedShardError
+from warehouse.identity import identity_of
+from warehouse.provenance import now_utc
+from warehouse.publish import publish
+from warehouse.schema import ATTENTION, CLEAN, PARTITIONS, PREDICTIONS, SCHEMA_VERSION, Table
+
+FOOTER_KEY = b"failmodes"
+SEAL_KEY = b"failmodes.seal"  # hash of the footer's text: facts are guarded like rows
+SHARD_FILE = "rows.parquet"
+RECORD_FOLDER = "record"
+ZERO = Decimal("0.000")
+
+
+@dataclass(frozen=True)
+class Cell:
+    """Where a shard stands: one evaluation at one corruption and severity."""
+
+    evaluation_id: str
+    corruption: str
+    severity: Decimal
+
+    @property
+    def partition(self) -> Path:
+        """The hive path of the cell, such as evaluation_id=…/corruption=fog/severity=2.000."""
+        return Path(
+            f"evaluation_id={self.evaluation_id}", f"corruption={self.corruption}", f"severity={self.severity:.3f}"
+        )
+
+    @property
+    def is_clean(self) -> bool:
+        """Whether this is the clean cell."""
+        return self.corruption == CLEAN
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A verified file: its rows, the table it belongs to, its identity, the facts beside it, the hash of its rows."""
+
+    rows: pa.Table
+    table_name: str
+    identity: dict[str, str]
+    facts: dict[str, Any]
+    content_hash: str
+
+
+def clean_cell(evaluation_id: str) -> Cell:
+    """The cell of the clean images."""
+    return Cell(evaluation_id, CLEAN, ZERO)
+
+
+def shard_path(output: Path, table: Table, cell: Cell) -> Path:
+    """Path of a fact shard."""
+    return output / RECORD_FOLDER / table.name / cell.partition / SHARD_FILE
+
+
+def dimension_path(output: Path, table: Table, key: str) -> Path:
+    """Path of a dimension's file; `key` is the identity that its rows share."""
+    return output / RECORD_FOLDER / table.name / f"{key}.parquet"
+
+
+def write_shard(output: Path, table: Table, cell: Cell, rows: pa.Table, facts: dict[str, Any] | None = None) -> Path:
+    """Publish the rows of one cell of a fact table; `rows` has the table's columns without the partition keys."""
+    path = shard_path(output, table, cell)
+    identity = {
+        "evaluation_id": cell.evaluation_id,
+        "corruption": cell.corruption,
+        "severity": f"{cell.severity:.3f}",
+    }
+    _write(path, table, rows.select(table.arrow(without=PARTITIONS).names), identity, facts or {})
+    return path
+
+
+def write_dimension(output: Path, table: Table, key: str, rows: list[dict[str, Any]] | pa.Table) -> Path:
+    """Publish the rows of a dimension under `key`, unless exactly these rows are there already."""
+    path = dimension_path(output, table, key)
+    if not isinstance(rows, pa.Table):
+        rows = pa.Table.from_pylist(rows, schema=table.arrow())
+    rows = rows.select(table.arrow().names).cast(table.arrow())
+    if path.exists():
+        try:
+            if read_stored(path).content_hash == content_hash(rows):
+                return path
+        except DamagedShardError:
+            pass  # rewritten below: the rows are at hand
+    _write(path, table, rows, {"key": key}, {})
+    return path
+
+
+def cell_is_done(output: Path, cell: Cell, *, attention: bool) -> bool:
+    """Whether the cell's rows are published. Predictions are written last: they are the commit."""
+    done = shard_path(output, PREDICTIONS, cell).exists()
+    return done and (not attention or shard_path(output, ATTENTION, cell).exists())
+
+
+def recorded_files(output: Path, table: Table) -> Iterator[Path]:
+    """Published files of a table, in path order; temporary files are passed over."""
+    folder = output / RECORD_FOLDER / table.name
+    return iter(sorted(path for path in folder.rglob("*.parquet") if not path.name.startswith(".")))
+
+
+def read_stored(path: Path) -> Stored:
+    """Read a file and prove that its rows are those that were written.
+
+    Raises:
+        DamagedShardError: it cannot be parsed, carries no identity, or its rows do not match its hash.
+    """
+    try:
+        with pq.ParquetFile(path, page_checksum_verification=True) as file:
+            footer = _unsealed(file.metadata.metadata)
+            rows = file.read()
+        table_name, stated = footer["table"], footer["content_hash"]
+        identity, facts = footer["identity"], footer["facts"]
+    except FileNotFoundError as error:
+        raise DamagedShardError(f"{path} is missing") from error
+    except (pa.ArrowException, OSError, KeyError, TypeError, ValueError) as error:
+        raise DamagedShardError(f"{path} is damaged and cannot be read ({_first_line(error)})") from error
+    rows = rows.replace_schema_metadata(None)
+    if content_hash(rows) != stated:
+        raise DamagedShardError(f"{path} is damaged: its rows do not match the hash in its footer")
+    if identity.get("evaluation_id") and "corruption" in identity and not _in_place(path, identity):
+        raise DamagedShardError(f"{path} does not belong here: its footer says {identity}")
+    return Stored(rows, table_name, identity, facts, stated)
+
+
+def content_hash(rows: pa.Table) -> str:
+    """Hash of the rows: column names and types, null positions and values, in order; chunking does not matter."""
+    hasher = hashlib.sha256()
+    for field in rows.schema:
+        hasher.update(f"{field.name}:{_type_name(field.type)};".encode())
+        _hash_values(hasher, rows.column(field.name))
+    return hasher.hexdigest()[:32]
+
+
+def footer_facts(path: Path) -> dict[str, Any]:
+    """The footer of a file, without reading its rows: table, identity, content_hash, facts, row count."""
+    try:
+        metadata = pq.read_metadata(path)
+        footer = _unsealed(metadata.metadata)
+    except (pa.ArrowException, OSError, KeyError, TypeError, ValueError) as error:
+        raise DamagedShardError(f"{path} is damaged and cannot be read ({_first_line(error)})") from error
+    return {**footer, "row_count": metadata.num_rows}
+
+
+def _write(path: Path, table: Table, rows: pa.Table, identity: dict[str, str], facts: dict[str, Any]) -> None:
+    footer = {
+        "schema_version": SCHEMA_VERSION,
+        "table": table.name,
+        "identity": identity,
+        "content_hash": content_hash(rows),
+        "facts": {"created_at": now_utc().isoformat(), **facts},
+    }
+    text = json.dumps(footer)
+    stamped = rows.replace_schema_metadata({FOOTER_KEY: text.encode(), SEAL_KEY: identity_of(text).encode()})
+    with publish(path) as temporary:
+        pq.write_table(stamped, temporary, compression="zstd", write_page_checksum=True)
+
+
+def _unsealed(metadata: dict[bytes, bytes]) -> dict[str, Any]:
+    text = metadata[FOOTER_KEY].decode()
+    if metadata[SEAL_KEY].decode() != identity_of(text):
+        raise ValueError("its footer does not match its seal")
+    return json.loads(text)
+
+
+def _hash_values(hasher: Any, column: pa.ChunkedArray) -> None:
+    array = column.combine_chunks()
+    if isinstance(array, pa.ChunkedArray):  # no chunk at all
+        array = pa.concat_arrays(array.chunks) if array.num_chunks else pa.array([], column.type)
+    hasher.update(f"{len(array)};".encode())
+    if array.null_count:
+        hasher.update(np.packbits(array.is_null().to_numpy(zero_copy_only=False)).data)
+    if pa.types.is_list(array.type):
+        hasher.update(np.ascontiguousarray(pc.list_value_length(array).fill_null(-1).to_numpy()).data)
+        _hash_values(hasher, pa.chunked_array([array.flatten()]))
+    elif pa.types.is_string(array.type) or pa.types.is_binary(array.type):
+        lengths = pc.binary_length(array).fill_null(-1)
+        hasher.update(np.ascontiguousarray(lengths.to_numpy(zero_copy_only=False)).data)
+        hasher.update(b"".join(v for v in array.cast(pa.binary()).drop_null().to_pylist()))
+    elif pa.types.is_decimal(array.type):
+        hasher.update(",".join(str(v) for v in array.to_pylist()).encode())
+    else:
+        values = array.drop_null().to_numpy(zero_copy_only=False)
+        hasher.update(np.ascontiguousarray(values).view(np.uint8).data)
+
+
+def _type_name(kind: pa.DataType) -> str:
+    # Parquet renames the values of a list from "item" to "element": the name is no part of the rows
+    return f"list<{kind.value_type}>" if pa.types.is_list(kind) else str(kind)
+
+
+def _in_place(path: Path, identity: dict[str, str]) -> bool:
+    cell = Cell(identity["evaluation_id"], identity["corruption"], Decimal(identity["severity"]))
+    return path.parts[-4:-1] == cell.partition.parts
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
