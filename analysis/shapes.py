@@ -1,0 +1,177 @@
+"""How a curve falls, without a model: total drop, bow, largest step, and the class that they make.
+
+Everything is vectorised over leading axes, so one call describes a curve or a thousand resamples of it. The grid may
+be uneven: the chord runs over severity, not over the position in the grid. Severity is an index, not a dose; a shape
+holds for the grid it was measured on.
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from analysis.bootstrap import percentile_interval
+
+SHAPES = ("flat", "non_monotone", "late_collapse", "early_drop", "near_linear")  # in the order of decision
+FLAT, NON_MONOTONE, LATE_COLLAPSE, EARLY_DROP, NEAR_LINEAR = range(len(SHAPES))
+FEWEST_POINTS = 3  # clean, at least one inner severity, the last: fewer have no bow
+
+Real = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class ShapeSettings:
+    """Thresholds and resampling of the shape analysis; all are stored beside the shapes and printed.
+
+    Attributes:
+        flat_below: a total drop below this is flat, and a rise up to this is no rise; 0-1.
+        bow_threshold: bow at which a curve counts as late (positive) or early (negative).
+        resamples: bootstrap resamples.
+        seed: seed of the resampling.
+        interval_level: level of all intervals.
+    """
+
+    flat_below: float = 0.02
+    bow_threshold: float = 0.15
+    resamples: int = 1000
+    seed: int = 0
+    interval_level: float = 0.95
+
+
+class Step(NamedTuple):
+    """The largest single step: accuracy lost in it (0-1) and the position in the grid where it begins."""
+
+    lost: Real
+    start: NDArray[np.intp]
+
+
+class Margins(NamedTuple):
+    """What a drop or a rise must exceed to be significant: the lower half of its full-sample interval, 0-1."""
+
+    drop: float
+    rises: Real  # (S - 1,)
+
+
+class CurveShape(NamedTuple):
+    """One curve described: class, stability and each figure as (value, low, high)."""
+
+    shape: str
+    stability: float
+    shares: dict[str, float]
+    drop: tuple[float, float, float]
+    bow: tuple[float, float, float] | None
+    largest: Step
+    changes: tuple[Real, Real, Real]  # each (S - 1,): accuracy after minus before, and its interval
+    margins: Margins
+
+
+def total_drop(accuracy: ArrayLike) -> Real:
+    """First minus last accuracy of curves (…, S), shape (…)."""
+    curve = np.asarray(accuracy, dtype=np.float64)
+    return curve[..., 0] - curve[..., -1]
+
+
+def chord(accuracy: ArrayLike, severities: ArrayLike) -> Real:
+    """The straight line over severity between the end points of curves (…, S), shape (…, S)."""
+    curve, grid = np.asarray(accuracy, dtype=np.float64), np.asarray(severities, dtype=np.float64)
+    position = (grid - grid[0]) / (grid[-1] - grid[0])
+    return curve[..., :1] - total_drop(curve)[..., None] * position
+
+
+def bow(accuracy: ArrayLike, severities: ArrayLike) -> Real:
+    """Mean height above the chord over the inner severities, as a share of the total drop (kappa).
+
+    Args:
+        accuracy: (…, S) curves, S at least 3.
+        severities: (S,) rising, the same for all curves.
+
+    Returns:
+        (…): positive where a curve falls late, negative where it falls early, NaN where the total drop is 0.
+    """
+    curve = np.asarray(accuracy, dtype=np.float64)
+    above = (curve - chord(curve, severities))[..., 1:-1].mean(axis=-1)
+    drop = total_drop(curve)
+    return np.divide(above, drop, out=np.full(np.shape(drop), np.nan), where=drop != 0)
+
+
+def changes(accuracy: ArrayLike) -> Real:
+    """Accuracy after minus before of every adjacent step of curves (…, S), shape (…, S - 1)."""
+    return np.diff(np.asarray(accuracy, dtype=np.float64), axis=-1)
+
+
+def largest_step(accuracy: ArrayLike) -> Step:
+    """The step of curves (…, S) that loses most; the first of equals."""
+    lost = -changes(accuracy)
+    return Step(lost.max(axis=-1), lost.argmax(axis=-1))
+
+
+def classify(accuracy: ArrayLike, severities: ArrayLike, margins: Margins, settings: ShapeSettings) -> NDArray[np.intp]:
+    """Class of curves (…, S) as positions in SHAPES, the first that holds.
+
+    1. flat: the total drop is below `flat_below` or not above its margin (it speaks of the end points alone);
+    2. non_monotone: some step rises by more than `flat_below` and by more than its margin;
+    3. late_collapse, 4. early_drop: bow at or beyond the threshold; 5. near_linear: the rest.
+    """
+    drop, rises = total_drop(accuracy), changes(accuracy)
+    kappa = bow(accuracy, severities)
+    flat = (drop < settings.flat_below) | (drop <= margins.drop)
+    rising = ((rises > settings.flat_below) & (rises > margins.rises)).any(axis=-1)
+    late, early = kappa >= settings.bow_threshold, kappa <= -settings.bow_threshold
+    return np.select([flat, rising, late, early], [FLAT, NON_MONOTONE, LATE_COLLAPSE, EARLY_DROP], NEAR_LINEAR)
+
+
+def significance_margins(accuracy: Real, resampled: Real, level: float) -> Margins:
+    """Lower half-widths of the percentile intervals of the drop and of every step.
+
+    "Significant" means that the lower end of the interval lies above 0, which is the same as a value above its
+    margin. Inside a resample there is no second bootstrap: its own drop and rises are held against the margins of
+    the full sample, so that point and resamples are judged by one rule.
+
+    Args:
+        accuracy: (S,) the curve.
+        resampled: (B, S) its resamples.
+        level: level of the intervals.
+    """
+    drop_low, _ = percentile_interval(total_drop(resampled), level)
+    rise_low, _ = percentile_interval(changes(resampled), level)
+    return Margins(float(total_drop(accuracy) - drop_low), changes(accuracy) - rise_low)
+
+
+def describe_curve(accuracy: ArrayLike, resampled: ArrayLike, severities: ArrayLike, settings: ShapeSettings) -> (
+    CurveShape
+):  # fmt: skip
+    """Describe one curve by its class, its figures and their intervals over the resamples.
+
+    Args:
+        accuracy: (S,) accuracy from clean to the last severity, 0-1.
+        resampled: (B, S) the same under B resamples of the images.
+        severities: (S,) rising.
+        settings: thresholds and level.
+
+    Raises:
+        ValueError: fewer than three points, or severities that do not rise.
+    """
+    curve, draws = np.asarray(accuracy, dtype=np.float64), np.asarray(resampled, dtype=np.float64)
+    grid = np.asarray(severities, dtype=np.float64)
+    if len(grid) < FEWEST_POINTS or not (np.diff(grid) > 0).all():
+        raise ValueError(f"a shape needs at least {FEWEST_POINTS} rising severities, not {grid.tolist()}")
+    level = settings.interval_level
+    margins = significance_margins(curve, draws, level)
+    code = int(classify(curve, grid, margins, settings))
+    shares = np.bincount(classify(draws, grid, margins, settings), minlength=len(SHAPES)) / len(draws)
+    return CurveShape(
+        shape=SHAPES[code],
+        stability=float(shares[code]),
+        shares=dict(zip(SHAPES, shares.tolist(), strict=True)),
+        drop=_with_interval(total_drop(curve), total_drop(draws), level),
+        bow=None if code == FLAT else _with_interval(bow(curve, grid), bow(draws, grid), level),
+        largest=largest_step(curve),
+        changes=(changes(curve), *percentile_interval(changes(draws), level)),
+        margins=margins,
+    )
+
+
+def _with_interval(value: Real, draws: Real, level: float) -> tuple[float, float, float]:
+    low, high = percentile_interval(draws[np.isfinite(draws)], level)
+    return float(value), float(low), float(high)

@@ -1,0 +1,71 @@
+"""The bootstrap against scipy, against its own theory, and its speed-relevant promises (one draw for all columns)."""
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from analysis import bootstrap
+from analysis.bootstrap import percentile_interval, resampled_accuracy, resampled_alone
+
+
+def correctness(images: int, shares: tuple[float, ...], seed: int = 1) -> np.ndarray:
+    return np.random.default_rng(seed).random((images, len(shares))) < np.array(shares)
+
+
+def test_intervals_agree_with_scipy() -> None:
+    correct = correctness(300, (0.9, 0.6))
+    ours = percentile_interval(resampled_accuracy(correct, 20_000), 0.95)
+    peer = stats.bootstrap(
+        (correct.astype(float),), np.mean, n_resamples=20_000, method="percentile", axis=0, rng=np.random.default_rng(2)
+    ).confidence_interval
+    assert np.abs(ours[0] - peer.low).max() < 0.005
+    assert np.abs(ours[1] - peer.high).max() < 0.005
+
+
+def test_paired_difference_agrees_with_scipy_paired() -> None:
+    correct = correctness(300, (0.9, 0.6))
+    draws = resampled_accuracy(correct, 20_000)
+    low, high = percentile_interval(draws[:, 0] - draws[:, 1])
+    peer = stats.bootstrap(
+        (correct[:, 0].astype(float), correct[:, 1].astype(float)),
+        lambda a, b, axis: a.mean(axis=axis) - b.mean(axis=axis),
+        paired=True, n_resamples=20_000, method="percentile", rng=np.random.default_rng(2),
+    ).confidence_interval  # fmt: skip
+    assert low == pytest.approx(peer.low, abs=0.005)
+    assert high == pytest.approx(peer.high, abs=0.005)
+
+
+def test_every_column_sees_the_same_draw() -> None:
+    correct = correctness(200, (0.7,))
+    draws = resampled_accuracy(np.hstack([correct, correct, ~correct]), 50, seed=3)
+    assert (draws[:, 0] == draws[:, 1]).all()
+    assert draws[:, 0] + draws[:, 2] == pytest.approx(1)
+    assert (draws[:, 0] == resampled_accuracy(correct, 50, seed=3)[:, 0]).all()
+    assert (draws[:, 0] != resampled_accuracy(correct, 50, seed=4)[:, 0]).any()
+
+
+def test_values_are_whole_counts_and_blocks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    correct = correctness(100, (0.3, 0.8))
+    whole = resampled_accuracy(correct, 30)
+    assert whole * 100 == pytest.approx(np.round(whole * 100), abs=1e-9)
+    monkeypatch.setattr(bootstrap, "BLOCK_WEIGHTS", 700)
+    assert (resampled_accuracy(correct, 30) == whole).all()
+
+
+def test_standard_deviation_is_the_binomial_one() -> None:
+    correct = correctness(1000, (0.8,))
+    share = correct.mean()
+    expected = np.sqrt(share * (1 - share) / 1000)
+    assert resampled_accuracy(correct, 4000).std() == pytest.approx(expected, rel=0.05)
+    assert resampled_alone([share], [1000], 4000).std() == pytest.approx(expected, rel=0.05)
+
+
+def test_alone_draws_each_cell_by_itself() -> None:
+    draws = resampled_alone([0.8, 0.8], [500, 500], 2000)
+    assert abs(np.corrcoef(draws.T)[0, 1]) < 0.1
+
+
+@pytest.mark.parametrize("bad", [np.zeros((0, 3)), np.zeros(5)], ids=["no image", "a vector"])
+def test_refuses_what_is_no_matrix(bad: np.ndarray) -> None:
+    with pytest.raises(ValueError, match="at least one image"):
+        resampled_accuracy(bad)

@@ -1,0 +1,175 @@
+"""Degradation shapes: by hand, by property, and on published curves."""
+
+import csv
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from analysis.bootstrap import resampled_accuracy
+from analysis.shapes import (
+    SHAPES,
+    Margins,
+    ShapeSettings,
+    bow,
+    changes,
+    chord,
+    classify,
+    describe_curve,
+    largest_step,
+    total_drop,
+)
+
+GRID = np.arange(6)
+NO_MARGIN = Margins(0.0, np.zeros(5))
+
+
+class Case(NamedTuple):
+    name: str
+    curve: tuple[float, ...]
+    shape: str
+
+
+CASES = (
+    Case("late", (0.95, 0.94, 0.93, 0.91, 0.85, 0.45), "late_collapse"),
+    Case("linear", (0.95, 0.85, 0.75, 0.65, 0.55, 0.45), "near_linear"),
+    Case("early", (0.95, 0.60, 0.52, 0.50, 0.48, 0.45), "early_drop"),
+    Case("flat", (0.95, 0.95, 0.94, 0.95, 0.94, 0.94), "flat"),
+    Case("rises_overall", (0.80, 0.82, 0.83, 0.84, 0.85, 0.86), "flat"),
+    Case("zigzag", (0.95, 0.70, 0.55, 0.75, 0.60, 0.40), "non_monotone"),
+    Case("small_rise_is_no_rise", (0.95, 0.80, 0.815, 0.65, 0.55, 0.45), "near_linear"),
+)
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_class_of_known_curves(case: Case) -> None:
+    assert SHAPES[int(classify(case.curve, GRID, NO_MARGIN, ShapeSettings()))] == case.shape
+
+
+def test_thresholds_belong_to_late_and_early() -> None:
+    step = np.array([1.0, 0.5 + 0.15, 0.0])  # one inner point, bow exactly .15
+    for curve, shape in ((step, "late_collapse"), (np.array([1.0, 0.35, 0.0]), "early_drop")):
+        code = classify(curve, [0, 1, 2], Margins(0.0, np.zeros(2)), ShapeSettings(bow_threshold=0.15 - 1e-12))
+        assert SHAPES[int(code)] == shape
+
+
+def test_insignificant_drop_is_flat_and_insignificant_rise_is_none() -> None:
+    falling, zigzag = (0.9, 0.88, 0.85), (0.9, 0.4, 0.5)
+    assert SHAPES[int(classify(falling, [0, 1, 2], Margins(0.06, np.zeros(2)), ShapeSettings()))] == "flat"
+    assert SHAPES[int(classify(zigzag, [0, 1, 2], Margins(0.0, np.full(2, 0.2)), ShapeSettings()))] == "early_drop"
+
+
+def test_bow_by_hand_on_an_uneven_grid() -> None:
+    # chord from 1.0 to 0.0 over severity 0-4: 0.75 at 1, 0.5 at 2; heights .15 and .25; mean .2; drop 1
+    assert bow([1.0, 0.9, 0.75, 0.0], [0, 1, 2, 4]) == pytest.approx(0.2)
+    assert chord([1.0, 0.9, 0.75, 0.0], [0, 1, 2, 4]) == pytest.approx([1, 0.75, 0.5, 0])
+
+
+def test_bow_of_a_straight_line_is_zero_on_any_grid() -> None:
+    grid = np.array([0, 0.25, 1, 2.5, 5])
+    assert bow(0.9 - 0.1 * grid, grid) == pytest.approx(0, abs=1e-12)
+
+
+def test_largest_step_and_its_place() -> None:
+    step = largest_step([[0.9, 0.8, 0.3, 0.3], [0.9, 0.5, 0.1, 0.0]])
+    assert step.lost == pytest.approx([0.5, 0.4])
+    assert step.start.tolist() == [1, 0]
+
+
+def test_no_drop_has_no_bow() -> None:
+    assert np.isnan(bow([0.5, 0.4, 0.5], [0, 1, 2]))
+
+
+curves = arrays(np.float64, 6, elements=st.floats(0, 1, width=32))
+
+
+@settings(max_examples=50, deadline=None)
+@given(curves, st.floats(0.1, 0.9), st.floats(-0.05, 0.05))
+def test_bow_ignores_scale_and_offset(curve: np.ndarray, scale: float, offset: float) -> None:
+    if abs(total_drop(curve)) < 0.01:
+        return
+    assert bow(curve * scale + offset, GRID) == pytest.approx(float(bow(curve, GRID)), abs=1e-6)
+
+
+@settings(max_examples=50, deadline=None)
+@given(curves)
+def test_mirrored_curve_has_the_opposite_bow(curve: np.ndarray) -> None:
+    if abs(total_drop(curve)) < 0.01:
+        return
+    mirrored = (curve[0] + curve[-1]) - curve[::-1]  # turned about the middle of its chord
+    assert bow(mirrored, GRID) == pytest.approx(-float(bow(curve, GRID)), abs=1e-9)
+
+
+@settings(max_examples=50, deadline=None)
+@given(curves)
+def test_steps_add_up_and_exactly_one_class_holds(curve: np.ndarray) -> None:
+    assert changes(curve).sum() == pytest.approx(-total_drop(curve))
+    assert int(classify(curve, GRID, NO_MARGIN, ShapeSettings())) in range(len(SHAPES))
+    assert largest_step(curve).lost >= total_drop(curve) / 5 - 1e-12
+
+
+def test_vectorised_equals_one_by_one() -> None:
+    many = np.random.default_rng(0).random((40, 6))
+    together = classify(many, GRID, NO_MARGIN, ShapeSettings())
+    assert together.tolist() == [int(classify(one, GRID, NO_MARGIN, ShapeSettings())) for one in many]
+
+
+def draws_of(curve: tuple[float, ...], images: int) -> tuple[np.ndarray, np.ndarray]:
+    """Nested correctness: image i is right while the curve is above its rank. Returns (curve, resamples)."""
+    correct = (np.arange(images) + 0.5)[:, None] / images < np.array(curve)
+    return correct.mean(0), resampled_accuracy(correct, 500)
+
+
+def test_description_holds_its_promises() -> None:
+    curve, draws = draws_of(CASES[0].curve, 2000)
+    shape = describe_curve(curve, draws, GRID, ShapeSettings())
+    assert shape.shape == "late_collapse"
+    assert shape.stability == 1
+    assert sum(shape.shares.values()) == pytest.approx(1)
+    assert shape.drop[1] < shape.drop[0] < shape.drop[2]
+    assert shape.bow is not None
+    assert shape.bow[1] < shape.bow[0] < shape.bow[2]
+    assert shape.largest.start == 4
+    assert (shape.changes[1] <= shape.changes[0]).all()
+    assert (shape.changes[0] <= shape.changes[2]).all()
+
+
+def test_stability_falls_where_the_bow_is_at_its_threshold() -> None:
+    curve, draws = draws_of((0.9, 0.85, 0.65, 0.4), 400)  # bow .15 within sampling noise
+    grid = np.arange(4)
+    shape = describe_curve(curve, draws, grid, ShapeSettings(bow_threshold=float(bow(curve, grid)) - 1e-9))
+    assert 0.3 < shape.stability < 0.8
+    assert shape.shares["near_linear"] > 0.2
+
+
+def test_flat_curve_has_no_bow() -> None:
+    curve, draws = draws_of(CASES[3].curve, 1000)
+    assert describe_curve(curve, draws, GRID, ShapeSettings()).bow is None
+
+
+@pytest.mark.parametrize("grid", [[0, 1], [0, 2, 1]], ids=["two points", "not rising"])
+def test_refuses_a_grid_without_shape(grid: list[int]) -> None:
+    with pytest.raises(ValueError, match="rising severities"):
+        describe_curve(np.linspace(0.9, 0.5, len(grid)), np.zeros((5, len(grid))), grid, ShapeSettings())
+
+
+PUBLISHED_BOW = {
+    "fog": 0.39, "contrast": 0.38, "defocus_blur": 0.35, "brightness": 0.29, "pixelate": 0.21, "shot_noise": 0.01,
+    "impulse_noise": 0.02, "motion_blur": 0.03, "gaussian_noise": -0.14, "jpeg_compression": -0.11,
+    "glass_blur": -0.36,
+}  # fmt: skip
+
+
+@pytest.mark.data
+@pytest.mark.parametrize(("corruption", "expected"), PUBLISHED_BOW.items(), ids=list(PUBLISHED_BOW))
+def test_bow_of_the_published_standard_network(real_data: Path, corruption: str, expected: float) -> None:
+    rows = list(csv.reader((real_data / "robustbench" / "cifar10_corruptions_unaggregated.csv").open()))
+    standard = next(row for row in rows if row[0] == "Standard")
+    levels = {int(s): float(v) for c, s, v in zip(rows[0], rows[1], standard, strict=True) if c == corruption}
+    clean = list(csv.DictReader((real_data / "robustbench" / "cifar10_corruptions_clean.csv").open()))
+    start = next(float(row["clean_accuracy_percent"]) / 100 for row in clean if row["model"] == "Standard")
+    assert bow([start, *(levels[s] for s in range(1, 6))], GRID) == pytest.approx(expected, abs=0.005)
