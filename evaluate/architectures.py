@@ -1,0 +1,67 @@
+"""Architectures: torchvision's networks with the CIFAR stem, and where their last feature map is.
+
+The CIFAR stem replaces the first convolution by 3×3, stride 1, padding 1 and drops the max-pool, as the field does for
+32-pixel images. A `width` below the published 64 scales every layer; such a network is named as a variant.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from torch import nn
+from torchvision.models import DenseNet, ResNet
+from torchvision.models.resnet import BasicBlock
+
+PUBLISHED_WIDTH = 64
+STEM = "cifar (3x3 stride 1, no max-pool)"
+
+
+class Architecture(NamedTuple):
+    """How to build a network, and what attention needs to know of it.
+
+    Attributes:
+        family: family name.
+        build: (classes, width) → network.
+        attention_layer: module whose rectified output is pooled and fed to `head`.
+        head: the linear layer that follows global average pooling.
+    """
+
+    family: str
+    build: Callable[[int, int], nn.Module]
+    attention_layer: str
+    head: str
+
+
+def resnet18(classes: int, width: int = PUBLISHED_WIDTH) -> nn.Module:
+    """ResNet-18 (He et al. 2016) with the CIFAR stem; stages of width, 2, 4 and 8 × width channels."""
+    network = ResNet(BasicBlock, [2, 2, 2, 2], num_classes=classes)
+    if width != PUBLISHED_WIDTH:  # torchvision fixes the stage widths, so the narrow stages are laid anew
+        network.inplanes = width
+        network.bn1 = nn.BatchNorm2d(width)
+        for stage, stride in enumerate((1, 2, 2, 2)):
+            layer = network._make_layer(BasicBlock, width * 2**stage, 2, stride=stride)
+            setattr(network, f"layer{stage + 1}", layer)
+        network.fc = nn.Linear(width * 8, classes)
+    network.conv1 = nn.Conv2d(3, width, kernel_size=3, stride=1, padding=1, bias=False)
+    network.maxpool = nn.Identity()
+    return network
+
+
+def densenet121(classes: int, width: int = PUBLISHED_WIDTH) -> nn.Module:
+    """DenseNet-121 (Huang et al. 2017) with the CIFAR stem; growth rate is half the width."""
+    network = DenseNet(
+        growth_rate=width // 2, block_config=(6, 12, 24, 16), num_init_features=width, num_classes=classes
+    )
+    network.features.conv0 = nn.Conv2d(3, width, kernel_size=3, stride=1, padding=1, bias=False)
+    network.features.pool0 = nn.Identity()
+    return network
+
+
+ARCHITECTURES = {
+    "resnet18": Architecture("resnet", resnet18, attention_layer="layer4", head="fc"),
+    "densenet121": Architecture("densenet", densenet121, attention_layer="features", head="classifier"),
+}
+
+
+def variant_of(width: int) -> str | None:
+    """How a network of this width differs from the published one, in words."""
+    return None if width == PUBLISHED_WIDTH else f"small: width {width} instead of {PUBLISHED_WIDTH}"

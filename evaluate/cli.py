@@ -1,0 +1,79 @@
+"""Commands of this stage: ingest, train and evaluate a study; status says how far it is."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+StudyArgument = Annotated[Path, typer.Argument(help="Study file.", metavar="STUDY")]
+DEFAULT_STUDY = Path("study.toml")
+
+
+def ingest(study_file: StudyArgument = DEFAULT_STUDY) -> None:
+    """Check the images: open the data set and the corrupted set, fingerprint them, put them on record."""
+    from evaluate.evaluation import choose_subset
+    from evaluate.study import read_study
+    from ingest.datasets import open_dataset
+    from ingest.dimensions import record_corruptions, record_dataset, record_source
+    from ingest.sources import open_source, pairing
+
+    study = read_study(study_file)
+    console = Console(stderr=True)
+    dataset = open_dataset(study.dataset, study.output / "cache")
+    record_dataset(study.output, dataset)
+    record_corruptions(study.output)
+    count, height, width, _ = dataset.images.shape
+    note = f" [{dataset.note}]" if dataset.note else ""
+    console.print(
+        f"{dataset.label}, {dataset.split}: {count:,} images of {height}×{width} px, "
+        f"{len(dataset.class_names)} classes{note}, dataset_id {dataset.dataset_id}",
+        highlight=False,
+    )
+    for seed in study.corruptions.seeds:
+        source = open_source(study.corruptions, seed)
+        record_source(study.output, source)
+        paired = pairing(dataset, source)
+        subset = choose_subset(dataset, source, paired, study.dataset.images)
+        fit = "paired with the clean images" if paired.paired else f"not paired: {paired.note}"
+        console.print(f"{source.row()['source_label']}: {fit}; {subset.words}", highlight=False)
+
+
+def train(study_file: StudyArgument = DEFAULT_STUDY) -> None:
+    """Train the networks of a study that have no checkpoint yet; a killed training goes on from its last epoch."""
+    from evaluate.progress import training_bar
+    from evaluate.study import read_study
+    from evaluate.zoo import train_missing
+    from ingest.datasets import open_dataset
+
+    study = read_study(study_file)
+    dataset = open_dataset(study.dataset, study.output / "cache")
+    with training_bar() as bar:
+        made = train_missing(study, dataset, bar)
+    console = Console(stderr=True)
+    if not made:
+        console.print("nothing to train: every network of the study has its checkpoint")
+    for path in made:
+        console.print(f"trained {path}", highlight=False, soft_wrap=True)
+
+
+def evaluate(
+    study_file: StudyArgument = DEFAULT_STUDY,
+    redo_damaged: Annotated[
+        bool, typer.Option("--redo-damaged", help="Check the hash of every stored file; make damaged ones again.")
+    ] = False,
+) -> None:
+    """Run every network over every corruption and severity that is missing; safe to kill and to run again."""
+    from evaluate.progress import evaluation_bar
+    from evaluate.run import evaluate_study
+    from evaluate.study import read_study
+    from ingest.datasets import open_dataset
+
+    study = read_study(study_file)
+    dataset = open_dataset(study.dataset, study.output / "cache")
+    with evaluation_bar() as progress:
+        report = evaluate_study(study, dataset, redo_damaged=redo_damaged, progress=progress)
+    console = Console(stderr=True)
+    for path in report.redone:
+        console.print(f"damaged, made again: {path}", highlight=False, soft_wrap=True)
+    console.print(f"{report.made} shards made, {report.found} were there", highlight=False)

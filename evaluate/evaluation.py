@@ -1,0 +1,121 @@
+"""An evaluation: one network over one subset of one data set and one source of corruption, and its identity."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from evaluate import attention
+from evaluate.architectures import ARCHITECTURES
+from evaluate.checkpoints import Checkpoint
+from evaluate.network import Network
+from evaluate.partners import NULL_SEED
+from ingest.datasets import Dataset
+from ingest.sources import Pairing, Source
+from ingest.subset import choose_images
+from warehouse.identity import fingerprint_of, identity_of
+from warehouse.record import Cell
+from warehouse.schema import SCHEMA_VERSION
+
+NO_ATTENTION = "none"
+
+
+@dataclass(frozen=True, eq=False)
+class Subset:
+    """Which images are evaluated: clean ones and their corrupted counterparts.
+
+    Attributes:
+        clean_ids: (N,) indices into the data set.
+        corrupted_ids: (M,) indices into the corrupted set; the same ones where the two pair.
+        corrupted_labels: (M,) their labels.
+        words: the subset in words.
+    """
+
+    clean_ids: np.ndarray
+    corrupted_ids: np.ndarray
+    corrupted_labels: np.ndarray
+    words: str
+
+    @property
+    def subset_id(self) -> str:
+        """Hash of both lists of indices."""
+        return fingerprint_of([self.clean_ids.astype(np.int64), self.corrupted_ids.astype(np.int64)])
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """All that a row of this evaluation depends on."""
+
+    evaluation_id: str
+    study: str
+    checkpoint: Checkpoint
+    model_id: str
+    network: Network
+    dataset: Dataset
+    source: Source
+    subset: Subset
+    pairing: Pairing
+    attends: bool
+
+    def cell(self, corruption: str, severity: Any) -> Cell:
+        """The cell of this evaluation at a corruption and severity."""
+        return Cell(self.evaluation_id, corruption, severity)
+
+    def row(self) -> dict[str, Any]:
+        """The row of `evaluations`."""
+        architecture = ARCHITECTURES[self.checkpoint.spec.architecture]
+        return {
+            "evaluation_id": self.evaluation_id,
+            "study": self.study,
+            "model_id": self.model_id,
+            "dataset_id": self.dataset.dataset_id,
+            "source_id": self.source.source_id,
+            "image_count": len(self.subset.clean_ids),
+            "subset": self.subset.words,
+            "subset_id": self.subset.subset_id,
+            "precision": self.network.precision,
+            "attention_method": attention.METHOD if self.attends else NO_ATTENTION,
+            "attention_layer": architecture.attention_layer if self.attends else None,
+            "attention_note": None if self.attends else "switched off in the study",
+            "paired": self.pairing.paired,
+            "pairing_note": self.pairing.note,
+        }
+
+
+def choose_subset(dataset: Dataset, source: Source, pairing: Pairing, images: int | None) -> Subset:
+    """The images to evaluate, balanced over classes."""
+    clean_ids, words = choose_images(dataset.labels, images)
+    if pairing.paired:
+        return Subset(clean_ids, clean_ids, dataset.labels[clean_ids], words)
+    labels = source.labels(dataset)
+    corrupted_ids, _ = choose_images(labels, images)
+    return Subset(clean_ids, corrupted_ids, labels[corrupted_ids], f"{words}; corrupted images chosen likewise")
+
+
+def make_evaluation(
+    study: str,
+    checkpoint: Checkpoint,
+    network: Network,
+    dataset: Dataset,
+    source: Source,
+    subset: Subset,
+    pairing: Pairing,
+    *,
+    attends: bool,
+) -> Evaluation:
+    """Put an evaluation together under its identity: the hash of all that changes its rows."""
+    architecture = ARCHITECTURES[checkpoint.spec.architecture]
+    model_id = checkpoint.model_id()
+    facts = {
+        "schema": SCHEMA_VERSION.split(".")[0],
+        "model": model_id,
+        "dataset": dataset.dataset_id,
+        "subset": subset.subset_id,
+        "source": source.source_id,
+        "precision": network.precision,
+        "attention": [attention.METHOD, architecture.attention_layer, NULL_SEED] if attends else None,
+        "paired": pairing.paired,
+    }
+    return Evaluation(
+        identity_of(facts), study, checkpoint, model_id, network, dataset, source, subset, pairing, attends
+    )

@@ -1,0 +1,81 @@
+"""A network ready to run: weights on a device, normalisation on the device, the last feature map at hand."""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import nn
+
+from evaluate.architectures import ARCHITECTURES
+from evaluate.specification import Normalisation, Precision
+
+
+class Forward(NamedTuple):
+    """One batch through the network, in float32 whatever the network's precision.
+
+    Attributes:
+        logits: (N, C).
+        features: (N, K, h, w), the rectified last feature map, or None where it was not asked for.
+    """
+
+    logits: torch.Tensor
+    features: torch.Tensor | None
+
+
+@dataclass(frozen=True, eq=False)
+class Network:
+    """A module with all that its forward pass needs; build it with `prepare`."""
+
+    module: nn.Module
+    architecture: str
+    device: torch.device
+    precision: Precision
+    mean: torch.Tensor
+    std: torch.Tensor
+
+    @property
+    def head(self) -> nn.Linear:
+        """The linear layer after global average pooling."""
+        layer = self.module.get_submodule(ARCHITECTURES[self.architecture].head)
+        assert isinstance(layer, nn.Linear)
+        return layer
+
+    @torch.inference_mode()
+    def forward(self, images: np.ndarray, *, features: bool) -> Forward:
+        """Run uint8 images (N, H, W, 3); they cross to the device as bytes and are normalised there."""
+        captured: list[torch.Tensor] = []
+        layer = self.module.get_submodule(ARCHITECTURES[self.architecture].attention_layer)
+        hook = layer.register_forward_hook(lambda _m, _i, output: captured.append(output)) if features else None
+        try:
+            with torch.autocast(self.device.type, self.autocast_type, enabled=self.precision != "float32"):
+                logits = self.module(self._input(images))
+        finally:
+            if hook is not None:
+                hook.remove()
+        # torchvision's DenseNet rectifies after `features`, in place on some devices: rectify here in every case
+        # (it changes nothing where it was done), or the map would depend on the device.
+        maps = captured[0].float().relu() if captured else None
+        return Forward(logits.float(), maps)
+
+    @property
+    def autocast_type(self) -> torch.dtype:
+        """The dtype of autocast."""
+        return torch.float16 if self.precision == "float16" else torch.bfloat16
+
+    def _input(self, images: np.ndarray) -> torch.Tensor:
+        batch = torch.from_numpy(np.ascontiguousarray(images)).to(self.device, non_blocking=True)
+        # (N, H, W, 3) memory seen as (N, 3, H, W) is channels_last already: nothing is moved
+        return batch.permute(0, 3, 1, 2).float().div_(255).sub_(self.mean).div_(self.std)
+
+
+def prepare(
+    module: nn.Module, architecture: str, normalisation: Normalisation, device: torch.device, precision: Precision
+) -> Network:
+    """Put a module on its device, channels_last, in evaluation mode."""
+    module = module.to(device=device, memory_format=torch.channels_last).eval().requires_grad_(False)
+
+    def channels(values: tuple[float, float, float]) -> torch.Tensor:
+        return torch.tensor(values, dtype=torch.float32, device=device).view(1, 3, 1, 1)
+
+    return Network(module, architecture, device, precision, channels(normalisation.mean), channels(normalisation.std))

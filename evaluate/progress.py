@@ -1,0 +1,102 @@
+"""Progress bars on stderr: shards done, images a second, time left."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, ProgressColumn, Task, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as Bars
+from rich.text import Text
+
+from evaluate.run import Progress
+from evaluate.training import Epoch
+from evaluate.zoo import Entry
+from warehouse.record import Cell
+
+console = Console(stderr=True)
+
+
+class _ImagesPerSecond(ProgressColumn):
+    """Images a second since the start."""
+
+    def render(self, task: Task) -> Text:
+        images, elapsed_s = task.fields["images"], task.elapsed or 0
+        return Text(f"{images / elapsed_s:,.0f} images/s" if images and elapsed_s else "… images/s")
+
+
+@contextmanager
+def evaluation_bar() -> Iterator[Progress]:
+    """A bar that counts images towards all missing shards; where stderr is no terminal, one line a shard."""
+    if not console.is_terminal:
+        yield _lines()
+        return
+    columns = (
+        TextColumn("[bold]evaluate[/]"),
+        BarColumn(),
+        TextColumn("{task.fields[shards]}/{task.fields[all_shards]} shards"),
+        _ImagesPerSecond(),
+        TimeRemainingColumn(),
+        TextColumn("[dim]{task.fields[cell]}[/]"),
+    )
+    with Bars(*columns, console=console) as bars:
+        task = bars.add_task("evaluate", total=None, shards=0, all_shards=0, images=0, cell="")
+
+        def begin(shards: int, images: int) -> None:
+            bars.update(task, total=images, all_shards=shards)
+
+        def advance(count: int) -> None:
+            bars.update(task, advance=count, images=bars.tasks[0].fields["images"] + count)
+
+        def shard(cell: Cell) -> None:
+            bars.update(task, shards=bars.tasks[0].fields["shards"] + 1, cell=f"{cell.corruption} {cell.severity:.0f}")
+
+        yield Progress(begin, advance, shard)
+
+
+def _lines() -> Progress:
+    counts = {"shards": 0, "all": 0}
+
+    def begin(shards: int, images: int) -> None:
+        counts["all"] = shards
+        print(f"evaluate: {shards} shards missing, {images:,} images to run", file=sys.stderr, flush=True)
+
+    def shard(cell: Cell) -> None:
+        counts["shards"] += 1
+        print(
+            f"evaluate: {counts['shards']}/{counts['all']} {cell.corruption} {cell.severity:.0f}",
+            file=sys.stderr,
+            flush=True,
+        )
+
+    return Progress(begin=begin, shard=shard)
+
+
+@contextmanager
+def training_bar() -> Iterator["TrainingBar"]:
+    """A bar a network, epoch by epoch."""
+    columns = (
+        TextColumn("[bold]train[/] {task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("epochs, {task.fields[result]}"),
+        TimeRemainingColumn(),
+    )
+    with Bars(*columns, console=console) as bars:
+        yield TrainingBar(bars)
+
+
+class TrainingBar:
+    """Call it after each epoch."""
+
+    def __init__(self, bars: Bars) -> None:
+        self.bars = bars
+        self.tasks: dict[Path, TaskID] = {}
+
+    def __call__(self, entry: Entry, epoch: Epoch) -> None:
+        """Show an epoch of an entry."""
+        result = f"loss {epoch.loss_nats:.3f} nats, {epoch.accuracy:.1%} right in training"
+        if entry.path not in self.tasks:
+            self.tasks[entry.path] = self.bars.add_task(entry.label, total=epoch.of, result=result)
+        self.bars.update(self.tasks[entry.path], completed=epoch.number, result=result)

@@ -1,0 +1,87 @@
+"""What a study says of its networks: models, training recipes, and how they are evaluated. No torch here."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+Precision = Literal["float32", "bfloat16", "float16"]
+Channels = tuple[float, float, float]
+
+
+class Strict(BaseModel):
+    """Frozen, and an unknown key is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Normalisation(Strict):
+    """Mean and standard deviation per channel, of pixel values / 255. It belongs to the model, not to the data."""
+
+    mean: Channels
+    std: tuple[
+        Annotated[float, Field(gt=0)],
+        Annotated[float, Field(gt=0)],
+        Annotated[float, Field(gt=0)],
+    ]
+
+
+class TrainingSpec(Strict):
+    """SGD with Nesterov momentum, a one-cycle learning rate and cross-entropy; random crop and flip."""
+
+    epochs: int = Field(default=30, ge=1)
+    batch_size: int = Field(default=128, ge=2)
+    peak_learning_rate: float = Field(default=0.1, gt=0)
+    momentum: float = Field(default=0.9, ge=0, lt=1)
+    weight_decay: float = Field(default=5e-4, ge=0)
+    crop_padding_px: int = Field(default=4, ge=0)
+    flip: bool = True
+    images: int | None = Field(default=None, ge=2)
+
+
+class ModelSpec(Strict):
+    """One network: an architecture with either a checkpoint to load or a recipe to train it by, once a seed."""
+
+    label: str = Field(min_length=1, max_length=60)
+    architecture: str
+    width: int = Field(default=64, ge=8, multiple_of=8)
+    checkpoint: Path | None = None
+    training: TrainingSpec | None = None
+    seeds: list[Annotated[int, Field(ge=0)]] = Field(default=[0], min_length=1)
+    normalisation: Normalisation | None = None
+
+    @field_validator("architecture")
+    @classmethod
+    def _known_architecture(cls, name: str) -> str:
+        if name not in ARCHITECTURES:
+            raise ValueError(f"unknown architecture {name!r}: choose from {', '.join(ARCHITECTURES)}")
+        return name
+
+    @field_validator("seeds")
+    @classmethod
+    def _distinct_seeds(cls, seeds: list[int]) -> list[int]:
+        if len(set(seeds)) != len(seeds):
+            raise ValueError("each seed may stand once")
+        return seeds
+
+    @model_validator(mode="after")
+    def _checkpoint_or_training(self) -> "ModelSpec":
+        if (self.checkpoint is None) == (self.training is None):
+            raise ValueError(f"model {self.label!r} needs either a checkpoint to load or a training table, not both")
+        if self.checkpoint is not None and self.seeds != [0]:
+            raise ValueError(
+                f"model {self.label!r}: seeds go with training; a checkpoint has the seed it was trained by"
+            )
+        return self
+
+
+class EvaluationSpec(Strict):
+    """How networks are run. Device and batch size change rows by rounding only (about 1e-6) and are no identity."""
+
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    precision: Precision = "float32"
+    batch_size: int | None = Field(default=None, ge=1)
+    attention: bool = True
+
+
+ARCHITECTURES = ("resnet18", "densenet121")

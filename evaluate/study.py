@@ -1,0 +1,108 @@
+"""The study file: which data, which corruptions, which networks, where to put it. Read with pydantic, checked whole."""
+
+import difflib
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field, ValidationError, model_validator
+
+from evaluate.specification import EvaluationSpec, ModelSpec, Strict
+from ingest.specification import CorruptionSpec, DatasetSpec
+from warehouse.errors import StudyError
+
+TEMPLATES = Path(__file__).parent / "studies"
+
+
+class Study(Strict):
+    """A whole study. Relative paths in the file are relative to the file."""
+
+    name: str = Field(min_length=1, max_length=80)
+    output: Path
+    dataset: DatasetSpec
+    corruptions: CorruptionSpec = CorruptionSpec()
+    models: list[ModelSpec] = Field(min_length=1)
+    evaluation: EvaluationSpec = EvaluationSpec()
+
+    @model_validator(mode="after")
+    def _distinct_labels(self) -> "Study":
+        labels = [model.label for model in self.models]
+        if len(set(labels)) != len(labels):
+            raise ValueError("two models have the same label: charts could not tell them apart")
+        return self
+
+
+def read_study(path: Path) -> Study:
+    """Read and check a study file.
+
+    Raises:
+        StudyError: no such file, no TOML, an unknown key (with the nearest right one), a wrong value, or a file that
+            the study names and that is not there.
+    """
+    try:
+        with path.open("rb") as file:
+            content = tomllib.load(file)
+    except FileNotFoundError as error:
+        raise StudyError(f"no study file at {path}: write one with `failmodes init`") from error
+    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise StudyError(f"{path} is not a readable TOML file: {error}") from error
+    try:
+        study = Study.model_validate(content)
+    except ValidationError as error:
+        raise StudyError(f"{path}: {_first_problem(error, content)}") from error
+    return _anchored(study, path.resolve().parent)
+
+
+def templates() -> dict[str, Path]:
+    """Study files to start from, by name."""
+    return {path.stem: path for path in sorted(TEMPLATES.glob("*.toml"))}
+
+
+def _anchored(study: Study, folder: Path) -> Study:
+    """Make paths absolute and check those that must exist."""
+    models = []
+    for model in study.models:
+        if model.checkpoint is not None:
+            checkpoint = folder / model.checkpoint
+            if not checkpoint.is_file():
+                raise StudyError(f"model {model.label!r}: no checkpoint at {checkpoint}")
+            model = model.model_copy(update={"checkpoint": checkpoint})
+        models.append(model)
+    dataset, corruptions = study.dataset, study.corruptions
+    if dataset.path is not None:
+        dataset = dataset.model_copy(update={"path": folder / dataset.path})
+    if corruptions.published is not None:
+        corruptions = corruptions.model_copy(update={"published": folder / corruptions.published})
+    return study.model_copy(
+        update={"output": folder / study.output, "models": models, "dataset": dataset, "corruptions": corruptions}
+    )
+
+
+def _first_problem(error: ValidationError, content: dict[str, Any]) -> str:
+    """The first problem in words: where, what was given, what was expected."""
+    problems = error.errors()
+    problem = problems[0]
+    where = ".".join(str(part) for part in problem["loc"]) or "study"
+    more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+    if problem["type"] == "extra_forbidden":
+        known = _known_keys(problem["loc"])
+        key = str(problem["loc"][-1])
+        nearest = difflib.get_close_matches(key, known, n=1)
+        hint = f"did you mean {nearest[0]!r}?" if nearest else f"known keys: {', '.join(known)}"
+        return f"{where}: unknown key; {hint}{more}"
+    if problem["type"] == "missing":
+        return f"{where}: this key is missing{more}"
+    message = problem["msg"].removeprefix("Value error, ")
+    given = "" if isinstance(problem["input"], dict | list) else f" (given: {problem['input']!r})"
+    return f"{where}: {message[:1].lower()}{message[1:]}{given}{more}"
+
+
+def _known_keys(location: tuple[int | str, ...]) -> list[str]:
+    model: Any = Study
+    for part in location[:-1]:
+        if isinstance(part, int):
+            continue
+        annotation = model.model_fields[part].annotation
+        arguments = [a for a in getattr(annotation, "__args__", ()) if hasattr(a, "model_fields")]
+        model = annotation if hasattr(annotation, "model_fields") else arguments[0]
+    return list(model.model_fields)
