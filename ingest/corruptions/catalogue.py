@@ -1,0 +1,83 @@
+"""Which corruptions were published, in what order and groups, and what may be said of their severities.
+
+Names, order and groups: Hendrycks & Dietterich, "Benchmarking Neural Network Robustness to Common Corruptions and
+Perturbations", ICLR 2019. The catalogue covers all 19, since published sets hold them all; which of them can be
+generated here is what `recipes.RECIPES` says.
+"""
+
+import difflib
+from dataclasses import dataclass
+
+HEADLINE_COUNT = 15
+
+
+@dataclass(frozen=True)
+class Corruption:
+    """What is known of one corruption, whatever the recipe.
+
+    Attributes:
+        name: its published name.
+        label: its name on charts.
+        group: noise, blur, weather or digital.
+        order: order of publication, from 1; the four extras follow the 15 of the headline metrics.
+        headline: whether it is one of these 15.
+        dose_ordered: whether distortion grows with severity by construction.
+        interpolable: whether it is defined between the published severities.
+    """
+
+    name: str
+    label: str
+    group: str
+    order: int
+    headline: bool
+    dose_ordered: bool
+    interpolable: bool
+
+
+_PUBLISHED = (
+    ("gaussian_noise", "Gaussian noise", "noise"),
+    ("shot_noise", "Shot noise", "noise"),
+    ("impulse_noise", "Impulse noise", "noise"),
+    ("defocus_blur", "Defocus blur", "blur"),
+    ("glass_blur", "Glass blur", "blur"),
+    ("motion_blur", "Motion blur", "blur"),
+    ("zoom_blur", "Zoom blur", "blur"),
+    ("snow", "Snow", "weather"),
+    ("frost", "Frost", "weather"),
+    ("fog", "Fog", "weather"),
+    ("brightness", "Brightness", "weather"),
+    ("contrast", "Contrast", "digital"),
+    ("elastic_transform", "Elastic transform", "digital"),
+    ("pixelate", "Pixelate", "digital"),
+    ("jpeg_compression", "JPEG compression", "digital"),
+    ("speckle_noise", "Speckle noise", "noise"),
+    ("gaussian_blur", "Gaussian blur", "blur"),
+    ("spatter", "Spatter", "weather"),
+    ("saturate", "Saturate", "digital"),
+)
+# A parameter that falls where the others rise, or a step that changes what is done
+_NOT_DOSE_ORDERED = {"glass_blur", "snow", "elastic_transform", "spatter", "saturate"}
+# Steps that are switches: iterations, affine only or with displacement, water or mud, less or more saturation
+_SWITCHED = {"glass_blur", "elastic_transform", "spatter", "saturate"}
+
+CORRUPTIONS: dict[str, Corruption] = {
+    name: Corruption(
+        name, label, group, order, order <= HEADLINE_COUNT, name not in _NOT_DOSE_ORDERED, name not in _SWITCHED
+    )
+    for order, (name, label, group) in enumerate(_PUBLISHED, start=1)
+}
+ALIASES = {"frosted_glass_blur": "glass_blur", "elastic": "elastic_transform"}  # as seen in the wild
+STUDY_CORRUPTIONS = ("contrast", "fog", "motion_blur", "gaussian_noise", "jpeg_compression", "brightness")
+
+
+def canonical_name(name: str) -> str | None:
+    """The published name that `name` stands for (itself, or that of an alias); None if it stands for none."""
+    name = ALIASES.get(name, name)
+    return name if name in CORRUPTIONS else None
+
+
+def unknown_corruption(name: object) -> str:
+    """One line that says that a corruption is unknown and which name is nearest."""
+    near = difflib.get_close_matches(str(name).lower().replace("-", "_").replace(" ", "_"), CORRUPTIONS, n=1)
+    hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(CORRUPTIONS)}"
+    return f"unknown corruption {name!r}: {hint}"

@@ -1,0 +1,124 @@
+"""CIFAR-10 and CIFAR-100 in their three published layouts, told apart by what the folder holds."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ingest.datasets.class_names import CIFAR10_CLASSES, CIFAR100_CLASSES
+from ingest.datasets.dataset import Dataset, ImageArray, Stack, check_labels
+from ingest.datasets.pickles import read_pickle
+from warehouse.errors import DataError
+
+SIDE = 32
+PIXEL_BYTES = 3 * SIDE * SIDE
+
+
+class Variant(NamedTuple):
+    """What differs between CIFAR-10 and CIFAR-100."""
+
+    label: str
+    class_names: tuple[str, ...]
+    label_key: bytes  # in a python batch
+    label_columns: tuple[str, ...]  # in Parquet
+    label_bytes: int  # before each image of a binary batch; the last is the class
+    batches: dict[str, tuple[str, ...]]  # file names by split, without the binary layout's .bin
+
+
+VARIANTS = {
+    "cifar10": Variant(
+        "CIFAR-10", CIFAR10_CLASSES, b"labels", ("label", "labels"), 1,
+        {"train": tuple(f"data_batch_{number}" for number in range(1, 6)), "test": ("test_batch",)},
+    ),
+    "cifar100": Variant(
+        "CIFAR-100", CIFAR100_CLASSES, b"fine_labels", ("fine_label", "label"), 2,
+        {"train": ("train",), "test": ("test",)},
+    ),
+}  # fmt: skip
+SUBFOLDERS = {"cifar10": ("cifar-10-batches-py", "cifar-10-batches-bin", "data", "plain_text"),
+              "cifar100": ("cifar-100-python", "cifar-100-binary", "data", "cifar100")}  # fmt: skip
+
+
+def open_cifar(path: Path, kind: str, split: str, cache: Path) -> Dataset:
+    """Open a split from a folder of python batches, binary batches or Parquet files, or from the folder above it.
+
+    Args:
+        path: the folder.
+        kind: cifar10 or cifar100.
+        split: train or test.
+        cache: where images decoded from Parquet are kept.
+
+    Raises:
+        DataError: no layout is found, a file is missing, truncated or of another shape, a label is out of range.
+    """
+    variant = VARIANTS[kind]
+    for folder in (path, *(path / name for name in SUBFOLDERS[kind])):
+        opened = _open_here(folder, kind, variant, split, cache)
+        if opened:
+            return opened
+    raise DataError(
+        f"{path} holds no {split} images of {variant.label}: expected {variant.batches[split][0]} (python),"
+        f" {variant.batches[split][0]}.bin (binary) or {split}-*.parquet; `failmodes download {kind} --to DIR` gets it"
+    )
+
+
+def _open_here(folder: Path, kind: str, variant: Variant, split: str, cache: Path) -> Dataset | None:
+    names = variant.batches[split]
+    readers: tuple[tuple[str, Callable[[Path, Variant], tuple[ImageArray, NDArray[np.int64]]]], ...] = (
+        ("", read_python_batch),
+        (".bin", read_binary_batch),
+    )
+    for suffix, reader in readers:
+        if any((folder / f"{name}{suffix}").is_file() for name in names):
+            parts = [reader(folder / f"{name}{suffix}", variant) for name in names]
+            images = parts[0][0] if len(parts) == 1 else Stack([images for images, _ in parts])
+            labels = np.concatenate([labels for _, labels in parts])
+            return Dataset(kind, variant.label, split, images, labels, variant.class_names)
+    if any(folder.glob(f"{split}-*.parquet")):
+        from ingest.datasets.parquet import open_parquet
+
+        return open_parquet(folder, kind, variant.label, variant.class_names, variant.label_columns, split, cache)
+    return None
+
+
+def read_python_batch(path: Path, variant: Variant) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    """Images (N, 32, 32, 3), a view of the batch's own array, and labels (N,) of one python batch."""
+    batch = read_pickle(path)
+    if b"data" not in batch or variant.label_key not in batch:
+        raise DataError(f"{path} lacks data or {variant.label_key.decode()}: it is no batch of {variant.label}")
+    data = batch[b"data"]
+    if not isinstance(data, np.ndarray) or data.dtype != np.uint8 or data.ndim != 2 or data.shape[1] != PIXEL_BYTES:
+        found = f"{data.dtype} {data.shape}" if isinstance(data, np.ndarray) else type(data).__name__
+        raise DataError(f"{path} holds data of {found}: expected uint8 (N, {PIXEL_BYTES})")
+    labels = _whole_numbers(batch[variant.label_key], path)
+    if len(labels) != len(data):
+        raise DataError(f"{path} holds {len(data):,} images and {len(labels):,} labels: expected as many")
+    check_labels(labels, len(variant.class_names), str(path))
+    return _as_images(data), labels
+
+
+def read_binary_batch(path: Path, variant: Variant) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    """Images (N, 32, 32, 3), mapped, and labels (N,) of one binary batch."""
+    if not path.is_file():
+        raise DataError(f"{path} is missing: fetch the data set again")
+    record = variant.label_bytes + PIXEL_BYTES
+    size = path.stat().st_size
+    if not size or size % record:
+        raise DataError(f"{path} holds {size:,} bytes: expected a multiple of {record:,}, it is truncated or no batch")
+    records = np.memmap(path, dtype=np.uint8, mode="r", shape=(size // record, record))
+    labels = records[:, variant.label_bytes - 1].astype(np.int64)
+    check_labels(labels, len(variant.class_names), str(path))
+    return _as_images(records[:, variant.label_bytes :]), labels
+
+
+def _as_images(flat: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    return flat.reshape(len(flat), 3, SIDE, SIDE).transpose(0, 2, 3, 1)
+
+
+def _whole_numbers(values: object, path: Path) -> NDArray[np.int64]:
+    labels = np.asarray(values) if isinstance(values, list | np.ndarray) else np.empty(0)
+    if labels.ndim != 1 or not np.issubdtype(labels.dtype, np.integer):
+        raise DataError(f"{path} holds labels of {labels.dtype} {labels.shape}: expected one whole number an image")
+    return labels.astype(np.int64)

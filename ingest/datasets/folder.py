@@ -1,0 +1,128 @@
+"""A folder of labelled images: `class/*.png|jpg|jpeg`, or `train/class/…` and `test/class/…`."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from ingest.datasets.dataset import Dataset
+from ingest.datasets.decoded import decode, decoded_images
+from warehouse.errors import DataError
+
+SUFFIXES = {".png", ".jpg", ".jpeg"}
+BLOCK_IMAGES = 64
+MEND = "expected a folder a class, with .png, .jpg or .jpeg images in it, such as cat/0001.png"
+
+
+class Listing(NamedTuple):
+    """What a folder holds: class names, images and their class, and how many other files were passed over."""
+
+    class_names: tuple[str, ...]
+    files: list[Path]
+    labels: NDArray[np.int64]
+    passed_over: int
+
+
+def open_folder(path: Path, split: str, cache: Path, *, image_size: int | None, declared_split: str) -> Dataset:
+    """Open a folder of labelled images; class names are the folders' names, sorted.
+
+    Args:
+        path: the folder.
+        split: train or test; `path/<split>` is used where it holds class folders.
+        cache: where decoded images are kept.
+        image_size: side in pixels: the shorter side is resized to it, the centre cropped. None keeps images as they
+            are, which then must all have one size.
+        declared_split: which split a folder without train/ and test/ is.
+
+    Raises:
+        DataError: no class folders, no images, an image that cannot be decoded, several sizes without image_size.
+    """
+    root = _split_root(path, split, declared_split)
+    listing = list_images(root)
+    size = (image_size, image_size) if image_size else _common_size(listing.files, root)
+    blocks = _blocks(listing.files, root, size, resize=image_size is not None)
+    how = {"size": list(size), "resize": image_size is not None}
+    shape = (len(listing.files), *size, 3)
+    return Dataset(
+        name="folder",
+        label=path.name,
+        split=split,
+        images=decoded_images(cache, listing.files, how, shape, blocks),
+        labels=listing.labels,
+        class_names=listing.class_names,
+        note=_note(listing, image_size),
+        files=tuple(file.relative_to(root).as_posix() for file in listing.files),
+    )
+
+
+def list_images(root: Path) -> Listing:
+    """List images in the order of their image_id: by class, then by file name."""
+    folders = sorted(entry for entry in root.iterdir() if entry.is_dir() and not entry.name.startswith("."))
+    if not folders:
+        raise DataError(f"{root} has no class folders: {MEND}")
+    files: list[Path] = []
+    labels: list[int] = []
+    passed_over = 0
+    for label, folder in enumerate(folders):
+        entries = sorted(entry for entry in folder.iterdir() if entry.is_file() and not entry.name.startswith("."))
+        images = [entry for entry in entries if entry.suffix.lower() in SUFFIXES]
+        files += images
+        labels += [label] * len(images)
+        passed_over += len(entries) - len(images)
+    if not files:
+        raise DataError(f"{root} has class folders ({folders[0].name}, …) but no images: {MEND}")
+    return Listing(tuple(folder.name for folder in folders), files, np.array(labels, dtype=np.int64), passed_over)
+
+
+def fit(image: Image.Image, side: int) -> Image.Image:
+    """Resize the shorter side to `side` (bilinear, anti-aliased) and crop the centre, as torchvision does."""
+    width, height = image.size
+    scale = side / min(width, height)
+    resized = image.resize((max(side, int(width * scale)), max(side, int(height * scale))), Image.Resampling.BILINEAR)
+    left, top = (resized.width - side + 1) // 2, (resized.height - side + 1) // 2
+    return resized.crop((left, top, left + side, top + side))
+
+
+def _split_root(path: Path, split: str, declared_split: str) -> Path:
+    inner = path / split
+    if inner.is_dir() and any(entry.is_dir() for entry in inner.iterdir()):
+        return inner
+    if split != declared_split:
+        raise DataError(f"{path} has no {split}/ folder of class folders: its images are its {declared_split} split")
+    return path
+
+
+def _common_size(files: list[Path], root: Path) -> tuple[int, int]:
+    width, height = decode(files[0], files[0].relative_to(root).as_posix()).size
+    return height, width
+
+
+def _blocks(files: list[Path], root: Path, size: tuple[int, int], *, resize: bool) -> Iterator[NDArray[np.uint8]]:
+    for start in range(0, len(files), BLOCK_IMAGES):
+        some = files[start : start + BLOCK_IMAGES]
+        block = np.empty((len(some), *size, 3), np.uint8)
+        for row, file in enumerate(some):
+            image = decode(file, str(file))
+            pixels = np.asarray(fit(image, size[0]) if resize else image)
+            if pixels.shape[:2] != size:
+                raise DataError(
+                    f"{file} is {pixels.shape[1]}×{pixels.shape[0]} pixels where {files[0].relative_to(root)} is"
+                    f" {size[1]}×{size[0]}: set `image_size` to bring all to one size"
+                )
+            block[row] = pixels
+        yield block
+
+
+def _note(listing: Listing, image_size: int | None) -> str | None:
+    remarks = []
+    if image_size:
+        remarks.append(f"shorter side resized to {image_size} pixels, centre cropped")
+    if listing.passed_over:
+        remarks.append(f"{listing.passed_over:,} files that are not .png, .jpg or .jpeg were passed over")
+    empty = [name for index, name in enumerate(listing.class_names) if index not in set(listing.labels.tolist())]
+    if empty:
+        remarks.append(f"no images of {', '.join(empty)}")
+    return "; ".join(remarks) or None

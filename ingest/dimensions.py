@@ -1,0 +1,81 @@
+"""Ingest's own tables of the record: data sets, classes, images, sources, corruptions."""
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from ingest.corruptions import CORRUPTIONS
+from ingest.datasets import Dataset
+from ingest.sources import Source
+from warehouse import schema
+from warehouse.record import write_dimension
+
+
+def record_dataset(output: Path, dataset: Dataset) -> None:
+    """Write the data set's rows of `datasets`, `classes` and `images` to the output folder's record."""
+    dataset_id = dataset.dataset_id
+    count, height, width = dataset.images.shape[:3]
+    row = {
+        "dataset_id": dataset_id,
+        "dataset_name": dataset.name,
+        "dataset_label": dataset.label,
+        "split": dataset.split,
+        "image_count": count,
+        "class_count": len(dataset.class_names),
+        "height_px": height,
+        "width_px": width,
+        "note": dataset.note,
+    }
+    classes = [
+        {"dataset_id": dataset_id, "class_index": index, "class_name": name}
+        for index, name in enumerate(dataset.class_names)
+    ]
+    write_dimension(output, schema.CLASSES, dataset_id, classes)
+    write_dimension(output, schema.IMAGES, dataset_id, _images(dataset))
+    write_dimension(output, schema.DATASETS, dataset_id, [row])
+
+
+def record_source(output: Path, source: Source) -> None:
+    """Write the source's row of `sources`."""
+    write_dimension(output, schema.SOURCES, source.source_id, [source.row()])
+
+
+def record_corruptions(output: Path) -> None:
+    """Write `corruptions`: all published ones and the clean row, a file each."""
+    clean = {
+        "corruption": schema.CLEAN,
+        "corruption_label": "Clean",
+        "corruption_group": "clean",
+        "corruption_order": 0,
+        "headline": False,
+        "dose_ordered": True,
+        "interpolable": True,
+    }
+    published = [
+        {
+            "corruption": c.name,
+            "corruption_label": c.label,
+            "corruption_group": c.group,
+            "corruption_order": c.order,
+            "headline": c.headline,
+            "dose_ordered": c.dose_ordered,
+            "interpolable": c.interpolable,
+        }
+        for c in CORRUPTIONS.values()
+    ]
+    for row in (clean, *published):
+        write_dimension(output, schema.CORRUPTIONS, str(row["corruption"]), [row])
+
+
+def _images(dataset: Dataset) -> pa.Table:
+    count = len(dataset.labels)
+    areas = None if dataset.masks is None else dataset.masks.mean(axis=(1, 2)).astype(np.float32)
+    columns = {
+        "dataset_id": pa.array([dataset.dataset_id] * count, pa.string()),
+        "image_id": pa.array(np.arange(count, dtype=np.int32)),
+        "label": pa.array(dataset.labels.astype(np.int16)),
+        "file": pa.nulls(count, pa.string()) if dataset.files is None else pa.array(dataset.files, pa.string()),
+        "mask_area": pa.nulls(count, pa.float32()) if areas is None else pa.array(areas),
+    }
+    return pa.table(columns, schema=schema.IMAGES.arrow())

@@ -1,0 +1,202 @@
+"""Where corrupted pixels come from: a recipe that generates them, or a published set on disk."""
+
+import json
+from collections.abc import Sequence
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+import PIL
+from numpy.typing import NDArray
+from PIL import features
+
+from ingest.corruptions import corrupt
+from ingest.corruptions.draws import Draws
+from ingest.corruptions.engine import whole_severity
+from ingest.corruptions.recipes import ENGINE_REVISION
+from ingest.datasets import Dataset
+from ingest.published import PublishedSet, open_published
+from ingest.specification import CorruptionSpec
+from warehouse.errors import DataError
+from warehouse.identity import identity_of
+
+Severity = int | float | Decimal
+
+# Under every corruption at severity 1 a true pair of CIFAR images correlates far above this, another image of the
+# same class far below: the figures are in tests/test_sources.py
+LEAST_CORRELATION = 0.8
+CORRELATED_IMAGES = 500
+# From the gentlest: the first that a set holds decides
+MILD = ("brightness", "jpeg_compression", "pixelate", "gaussian_blur", "defocus_blur", "speckle_noise", "contrast")
+
+
+class Pairing(NamedTuple):
+    """Whether corrupted images pair with clean ones, image by image, and if not, why."""
+
+    paired: bool
+    note: str | None = None
+
+
+class Source(Protocol):
+    """Where corrupted pixels come from."""
+
+    @property
+    def source_id(self) -> str:
+        """Identity of the source."""
+
+    def row(self) -> dict[str, Any]:
+        """Its row of the `sources` dimension."""
+
+    def corrupted(
+        self,
+        clean: NDArray[np.uint8] | None,
+        corruption: str,
+        severity: Severity,
+        image_ids: Sequence[int] | NDArray[np.integer],
+    ) -> NDArray[np.uint8]:
+        """Corrupted images (N, H, W, 3) of `image_ids`; `clean` are the same images before, (N, H, W, 3) uint8."""
+
+    def labels(self, dataset: Dataset) -> NDArray[np.int64]:
+        """Labels (N,) of its images, by image_id."""
+
+
+class GeneratedSource:
+    """Corruptions made on the fly from clean images."""
+
+    def __init__(self, recipe: str = "cifar-c", seed: int = 0, draws: Draws = "paired") -> None:
+        self.recipe, self.seed, self.draws = recipe, seed, draws
+        self._versions = {
+            "engine": str(ENGINE_REVISION),
+            "numpy": np.__version__,
+            "pillow": PIL.__version__,
+            "libjpeg": str(features.version("jpg")),
+        }
+
+    @property
+    def source_id(self) -> str:
+        """Hash of recipe, seed, draws and the versions of what shapes the pixels."""
+        facts = {"recipe": self.recipe, "seed": self.seed, "draws": self.draws, "versions": self._versions}
+        return identity_of({"generated": facts})
+
+    def row(self) -> dict[str, Any]:
+        """Its row of the `sources` dimension."""
+        independent = ", independent draws" if self.draws == "independent" else ""
+        return {
+            "source_id": self.source_id,
+            "source_kind": "generated",
+            "source_label": f"{self.recipe} recipe, seed {self.seed}{independent}",
+            "recipe": self.recipe,
+            "seed": self.seed,
+            "draws": self.draws,
+            "versions": json.dumps(self._versions, sort_keys=True),
+        }
+
+    def corrupted(
+        self,
+        clean: NDArray[np.uint8] | None,
+        corruption: str,
+        severity: Severity,
+        image_ids: Sequence[int] | NDArray[np.integer],
+    ) -> NDArray[np.uint8]:
+        """Corrupt `clean` (N, H, W, 3) uint8, whose numbers are `image_ids`."""
+        if clean is None:
+            raise DataError("a recipe needs the clean images to corrupt: none were given")
+        return corrupt(
+            clean, corruption, severity, recipe=self.recipe, seed=self.seed, image_ids=image_ids, draws=self.draws
+        )
+
+    def labels(self, dataset: Dataset) -> NDArray[np.int64]:
+        """The data set's own labels."""
+        return dataset.labels
+
+
+class PublishedSource:
+    """A published corrupted set: the pixels lie on disk, memory-mapped."""
+
+    def __init__(self, published: PublishedSet) -> None:
+        self.published = published
+
+    @property
+    def source_id(self) -> str:
+        """Hash of the set's content."""
+        return identity_of({"published": self.published.fingerprint})
+
+    def row(self) -> dict[str, Any]:
+        """Its row of the `sources` dimension."""
+        return {
+            "source_id": self.source_id,
+            "source_kind": "published",
+            "source_label": f"{self.published.folder.name} (published)",
+            "recipe": None,
+            "seed": None,
+            "draws": None,
+            "versions": None,
+        }
+
+    def corrupted(
+        self,
+        clean: NDArray[np.uint8] | None,
+        corruption: str,
+        severity: Severity,
+        image_ids: Sequence[int] | NDArray[np.integer],
+    ) -> NDArray[np.uint8]:
+        """The published images of `image_ids`; `clean` is not looked at."""
+        return self.published.images(corruption, whole_severity(severity), np.asarray(image_ids))
+
+    def labels(self, dataset: Dataset) -> NDArray[np.int64]:
+        """The published labels."""
+        return self.published.labels
+
+
+def open_source(spec: CorruptionSpec, seed: int, cache: Path | None = None) -> Source:
+    """The source that a study asks for.
+
+    Args:
+        spec: what the study says about corruption.
+        seed: one of its seeds; a published set has none and ignores it.
+        cache: folder that remembers the fingerprint of a published set, which takes seconds to take.
+
+    Raises:
+        DataError: the published set is missing, damaged or lacks a corruption.
+    """
+    if spec.published is None:
+        return GeneratedSource(spec.recipe, seed, spec.draws)
+    return PublishedSource(open_published(spec.published.expanduser(), tuple(spec.names), cache))
+
+
+def pairing(dataset: Dataset, source: Source) -> Pairing:
+    """Whether the source's images are those of the data set, image by image.
+
+    Generated images are. A published set pairs if its labels agree and, in its mildest corruption at severity 1, the
+    median correlation of up to 500 evenly spaced images with their clean twins is at least 0.8, over pixel values.
+    """
+    if not isinstance(source, PublishedSource):
+        return Pairing(True)
+    published = source.published
+    if published.image_count != len(dataset.labels):
+        return Pairing(False, f"the set holds {published.image_count:,} images, the data set {len(dataset.labels):,}")
+    if published.image_shape != dataset.images.shape[1:]:
+        return Pairing(False, f"images are {published.image_shape} in the set, {dataset.images.shape[1:]} clean")
+    agree = float((published.labels == dataset.labels).mean())
+    if agree < 1:
+        return Pairing(False, f"labels differ from the clean images' ({agree:.1%} agree)")
+    return _by_pixels(dataset, published)
+
+
+def _by_pixels(dataset: Dataset, published: PublishedSet) -> Pairing:
+    mildest = next((name for name in MILD if name in published.names), published.names[0])
+    ids = np.unique(np.linspace(0, published.image_count - 1, CORRELATED_IMAGES).astype(np.int64))
+    found = float(np.nanmedian(correlations(dataset.images[ids], published.images(mildest, 1, ids))))
+    if found >= LEAST_CORRELATION:
+        return Pairing(True)
+    return Pairing(False, f"pixels do not match the clean images': median correlation {found:.2f} in {mildest} 1")
+
+
+def correlations(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """Pearson correlation of pixel values, image by image, (N,); NaN where an image is of one colour."""
+    a, b = (images.reshape(len(images), -1).astype(np.float64) for images in (first, second))
+    a -= a.mean(axis=1, keepdims=True)
+    b -= b.mean(axis=1, keepdims=True)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return (a * b).sum(axis=1) / np.sqrt((a**2).sum(axis=1) * (b**2).sum(axis=1))
