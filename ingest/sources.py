@@ -4,7 +4,7 @@ import json
 from collections.abc import Sequence
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import PIL
@@ -16,26 +16,13 @@ from ingest.corruptions.draws import Draws
 from ingest.corruptions.engine import whole_severity
 from ingest.corruptions.recipes import ENGINE_REVISION
 from ingest.datasets import Dataset
+from ingest.pairing import Pairing, pair_with_published
 from ingest.published import PublishedSet, open_published
 from ingest.specification import CorruptionSpec
 from warehouse.errors import DataError
 from warehouse.identity import identity_of
 
 Severity = int | float | Decimal
-
-# Under every corruption at severity 1 a true pair of CIFAR images correlates far above this, another image of the
-# same class far below: the figures are in tests/test_sources.py
-LEAST_CORRELATION = 0.8
-CORRELATED_IMAGES = 500
-# From the gentlest: the first that a set holds decides
-MILD = ("brightness", "jpeg_compression", "pixelate", "gaussian_blur", "defocus_blur", "speckle_noise", "contrast")
-
-
-class Pairing(NamedTuple):
-    """Whether corrupted images pair with clean ones, image by image, and if not, why."""
-
-    paired: bool
-    note: str | None = None
 
 
 class Source(Protocol):
@@ -166,37 +153,7 @@ def open_source(spec: CorruptionSpec, seed: int, cache: Path | None = None) -> S
 
 
 def pairing(dataset: Dataset, source: Source) -> Pairing:
-    """Whether the source's images are those of the data set, image by image.
-
-    Generated images are. A published set pairs if its labels agree and, in its mildest corruption at severity 1, the
-    median correlation of up to 500 evenly spaced images with their clean twins is at least 0.8, over pixel values.
-    """
-    if not isinstance(source, PublishedSource):
-        return Pairing(True)
-    published = source.published
-    if published.image_count != len(dataset.labels):
-        return Pairing(False, f"the set holds {published.image_count:,} images, the data set {len(dataset.labels):,}")
-    if published.image_shape != dataset.images.shape[1:]:
-        return Pairing(False, f"images are {published.image_shape} in the set, {dataset.images.shape[1:]} clean")
-    agree = float((published.labels == dataset.labels).mean())
-    if agree < 1:
-        return Pairing(False, f"labels differ from the clean images' ({agree:.1%} agree)")
-    return _by_pixels(dataset, published)
-
-
-def _by_pixels(dataset: Dataset, published: PublishedSet) -> Pairing:
-    mildest = next((name for name in MILD if name in published.names), published.names[0])
-    ids = np.unique(np.linspace(0, published.image_count - 1, CORRELATED_IMAGES).astype(np.int64))
-    found = float(np.nanmedian(correlations(dataset.images[ids], published.images(mildest, 1, ids))))
-    if found >= LEAST_CORRELATION:
-        return Pairing(True)
-    return Pairing(False, f"pixels do not match the clean images': median correlation {found:.2f} in {mildest} 1")
-
-
-def correlations(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> NDArray[np.float64]:
-    """Pearson correlation of pixel values, image by image, (N,); NaN where an image is of one colour."""
-    a, b = (images.reshape(len(images), -1).astype(np.float64) for images in (first, second))
-    a -= a.mean(axis=1, keepdims=True)
-    b -= b.mean(axis=1, keepdims=True)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return (a * b).sum(axis=1) / np.sqrt((a**2).sum(axis=1) * (b**2).sum(axis=1))
+    """Whether the source's images are those of the data set, image by image: generated ones are."""
+    if isinstance(source, PublishedSource):
+        return pair_with_published(dataset, source.published)
+    return Pairing(True)

@@ -1,0 +1,60 @@
+"""Distortion against scikit-image and by hand."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from skimage.metrics import structural_similarity
+
+from ingest import distortion
+from ingest.distortion import rmse, ssim
+
+
+def pairs(seed: int, size: tuple[int, int], noise: float) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    clean = rng.integers(0, 256, (5, *size, 3), dtype=np.uint8)
+    noisy = np.clip(clean + rng.normal(0, noise, clean.shape), 0, 255).astype(np.uint8)
+    return clean, noisy
+
+
+@settings(max_examples=15, deadline=None)
+@given(seed=st.integers(0, 999), height=st.integers(7, 40), width=st.integers(7, 40), noise=st.floats(0, 200))
+def test_ssim_is_scikit_images(seed: int, height: int, width: int, noise: float) -> None:
+    clean, noisy = pairs(seed, (height, width), noise)
+    expected = [structural_similarity(a, b, channel_axis=-1, data_range=255) for a, b in zip(clean, noisy, strict=True)]
+    np.testing.assert_allclose(ssim(clean, noisy), expected, atol=2e-6)
+
+
+def test_ssim_at_the_ends_of_the_range() -> None:
+    black, white = np.zeros((1, 32, 32, 3), np.uint8), np.full((1, 32, 32, 3), 255, np.uint8)
+    checks = ((np.indices((32, 32)).sum(0) % 2) * 255).astype(np.uint8)[None, :, :, None].repeat(3, 3)
+    for a, b in ((black, white), (white, white), (checks, 255 - checks), (checks, white)):
+        expected = structural_similarity(a[0], b[0], channel_axis=-1, data_range=255)
+        assert ssim(a, b)[0] == pytest.approx(expected, abs=1e-6)
+    assert ssim(white, white)[0] == 1
+    assert ssim(checks, 255 - checks)[0] < -0.9
+
+
+def test_rmse_by_hand() -> None:
+    clean = np.zeros((2, 8, 8, 3), np.uint8)
+    other = clean.copy()
+    other[0] = 255
+    other[1, 0, 0, 0] = 255  # one value of 192
+    np.testing.assert_allclose(rmse(clean, other), [1, np.sqrt(1 / 192)], rtol=1e-6)
+    assert rmse(clean, other).dtype == ssim(clean, other).dtype == np.float32
+
+
+def test_blocks_do_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
+    clean, noisy = pairs(1, (16, 16), 30)
+    whole = rmse(clean, noisy), ssim(clean, noisy)
+    monkeypatch.setattr(distortion, "BLOCK_VALUES", 16 * 16 * 3 * 2)
+    np.testing.assert_array_equal(rmse(clean, noisy), whole[0])
+    np.testing.assert_array_equal(ssim(clean, noisy), whole[1])
+
+
+def test_shapes_are_checked() -> None:
+    clean, noisy = pairs(0, (8, 8), 1)
+    with pytest.raises(ValueError, match="one shape"):
+        rmse(clean, noisy[:2])
+    with pytest.raises(ValueError, match="at least 7"):
+        ssim(clean[:, :6], noisy[:, :6])
