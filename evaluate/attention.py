@@ -60,9 +60,9 @@ def closed_form(features: torch.Tensor, logits: torch.Tensor, head: nn.Linear, t
         targets: (N, T) class indices.
     """
     count, channels, height, width = features.shape
-    weights = head.weight.float()[targets]  # (N, T, K)
+    weights = head.weight.detach().float()[targets]  # (N, T, K)
     evidence = torch.bmm(weights, features.reshape(count, channels, height * width)) / (height * width)
-    bias = head.bias.float()[targets] if head.bias is not None else 0.0
+    bias = head.bias.detach().float()[targets] if head.bias is not None else 0.0
     target_logits = logits.gather(1, targets)
     error = (evidence.sum(2) + bias - target_logits).abs() / target_logits.abs().amax().clamp(min=1)
     error = torch.where(torch.isfinite(logits).all(1, keepdim=True), error, 0)

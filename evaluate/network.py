@@ -64,7 +64,8 @@ class Network:
         return torch.float16 if self.precision == "float16" else torch.bfloat16
 
     def _input(self, images: np.ndarray) -> torch.Tensor:
-        batch = torch.from_numpy(np.ascontiguousarray(images)).to(self.device, non_blocking=True)
+        writable = np.require(images, requirements=["C", "W"])  # torch takes no read-only memory map
+        batch = torch.from_numpy(writable).to(self.device, non_blocking=True)
         # (N, H, W, 3) memory seen as (N, 3, H, W) is channels_last already: nothing is moved
         return batch.permute(0, 3, 1, 2).float().div_(255).sub_(self.mean).div_(self.std)
 
