@@ -1,0 +1,69 @@
+-- One row per evaluation, corruption and severity, clean at the foot of each: accuracy with its Wilson 95 % interval.
+-- Source: cell_measures, curve_points.
+with points as (
+    select
+        curve_points.*,
+        cell_measures.image_count,
+        cell_measures.correct_count,
+        cell_measures.accuracy,
+        cell_measures.mean_confidence,
+        cell_measures.mean_entropy_nats,
+        cell_measures.mean_loss_nats,
+        cell_measures.non_finite_count,
+        cell_measures.mean_rmse,
+        cell_measures.mean_ssim,
+        power(1.959963984540054, 2) / cell_measures.image_count as z2_n, -- z: normal quantile of 97.5 %
+        max(cell_measures.accuracy) filter (where curve_points.severity = 0) over curve as clean_accuracy
+    from curve_points
+    inner join cell_measures
+        on
+            curve_points.evaluation_id = cell_measures.evaluation_id
+            and curve_points.cell_corruption = cell_measures.corruption
+            and curve_points.severity = cell_measures.severity
+    window curve as (partition by curve_points.evaluation_id, curve_points.corruption)
+),
+
+intervals as (
+    select
+        points.*,
+        (points.accuracy + points.z2_n / 2) / (1 + points.z2_n) as centre,
+        sqrt(points.z2_n * (points.accuracy * (1 - points.accuracy) + points.z2_n / 4)) / (1 + points.z2_n)
+            as half_width,
+        points.clean_accuracy - points.accuracy as accuracy_drop,
+        1 - points.accuracy as error
+    from points
+),
+
+bounds as (
+    select
+        intervals.*,
+        intervals.centre - intervals.half_width as accuracy_low,
+        intervals.centre + intervals.half_width as accuracy_high
+    from intervals
+)
+
+select
+    evaluation_id,
+    model_label,
+    dataset_label,
+    corruption,
+    corruption_label,
+    corruption_group,
+    corruption_order,
+    headline,
+    severity,
+    image_count,
+    correct_count,
+    accuracy, -- 0-1
+    accuracy_low, -- 0-1
+    accuracy_high, -- 0-1
+    clean_accuracy, -- 0-1
+    accuracy_drop, -- -1 to 1
+    error, -- 0-1
+    mean_confidence, -- 0-1
+    mean_entropy_nats,
+    mean_loss_nats,
+    non_finite_count,
+    mean_rmse, -- 0-1
+    mean_ssim -- -1 to 1
+from bounds

@@ -1,0 +1,44 @@
+-- One row per evaluation, corruption, severity and target, clean at the foot of each: attention drift beside its null.
+-- Source: cell_attention, cell_measures, curve_points.
+select
+    curve_points.evaluation_id,
+    curve_points.model_label,
+    curve_points.dataset_label,
+    curve_points.corruption,
+    curve_points.corruption_label,
+    curve_points.corruption_group,
+    curve_points.corruption_order,
+    curve_points.severity,
+    cell_attention.target,
+    cell_attention.image_count,
+    cell_attention.empty_count, -- left out of everything but the mass
+    cell_attention.mean_mass, -- logits
+    cell_attention.mean_spread, -- image widths
+    cell_attention.mean_attention_entropy_nats,
+    cell_attention.mean_mask_share, -- 0-1; null without masks
+    cell_attention.mean_mask_area, -- 0-1; null without masks
+    cell_attention.median_centroid_shift, -- image widths
+    cell_attention.mean_centroid_shift, -- image widths
+    cell_attention.null_median_centroid_shift, -- image widths
+    cell_attention.null_q025_centroid_shift, -- image widths
+    cell_attention.null_q975_centroid_shift, -- image widths
+    cell_attention.null_class_mean_centroid_shift, -- image widths
+    cell_attention.mean_cosine, -- 0-1
+    cell_attention.null_mean_cosine, -- 0-1
+    cell_attention.null_class_mean_cosine, -- 0-1
+    cell_attention.mean_w1_x, -- image widths
+    cell_attention.mean_w1_y, -- image heights
+    cell_attention.null_mean_w1_x, -- image widths
+    cell_attention.null_mean_w1_y, -- image heights
+    cell_measures.accuracy -- 0-1
+from curve_points
+inner join cell_attention
+    on
+        curve_points.evaluation_id = cell_attention.evaluation_id
+        and curve_points.cell_corruption = cell_attention.corruption
+        and curve_points.severity = cell_attention.severity
+left join cell_measures
+    on
+        curve_points.evaluation_id = cell_measures.evaluation_id
+        and curve_points.cell_corruption = cell_measures.corruption
+        and curve_points.severity = cell_measures.severity

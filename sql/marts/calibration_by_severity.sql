@@ -1,0 +1,39 @@
+-- One row per evaluation, corruption and severity, clean at the foot of each, over images with finite logits.
+-- Source: cell_confidence_bins, curve_points.
+with cells as (
+    select
+        evaluation_id,
+        corruption,
+        severity,
+        sum(image_count)::bigint as image_count,
+        sum(abs(correct_count - confidence_sum)) / sum(image_count) as ece,
+        min(bin_count) as bin_count,
+        sum(brier_sum) / sum(image_count) as brier,
+        sum(loss_nats_sum) / sum(image_count) as nll_nats,
+        sum(confidence_sum) / sum(image_count) as mean_confidence,
+        sum(correct_count) / sum(image_count) as accuracy
+    from cell_confidence_bins
+    group by evaluation_id, corruption, severity
+)
+
+select
+    curve_points.evaluation_id,
+    curve_points.model_label,
+    curve_points.dataset_label,
+    curve_points.corruption,
+    curve_points.corruption_label,
+    curve_points.severity,
+    cells.image_count, -- images with finite logits
+    cells.ece, -- expected calibration error of the largest softmax, 0-1
+    cells.bin_count, -- equal bins that the error is measured in
+    cells.brier, -- over all classes, 0-2
+    cells.nll_nats,
+    cells.mean_confidence, -- 0-1
+    cells.accuracy, -- 0-1
+    cells.mean_confidence - cells.accuracy as overconfidence -- -1 to 1
+from curve_points
+inner join cells
+    on
+        curve_points.evaluation_id = cells.evaluation_id
+        and curve_points.cell_corruption = cells.corruption
+        and curve_points.severity = cells.severity

@@ -1,0 +1,45 @@
+-- One row per evaluation, corruption, severity, label and prediction that occurred, clean at the foot of each.
+-- Source: outcomes, curve_points, classes.
+with counts as (
+    select
+        evaluation_id,
+        corruption,
+        severity,
+        label,
+        predicted,
+        count(*) as image_count
+    from outcomes
+    group by evaluation_id, corruption, severity, label, predicted
+),
+
+shares as (
+    select
+        counts.*,
+        counts.image_count / sum(counts.image_count) over same_label as share_of_label
+    from counts
+    window same_label as (partition by counts.evaluation_id, counts.corruption, counts.severity, counts.label)
+)
+
+select
+    curve_points.evaluation_id,
+    curve_points.model_label,
+    curve_points.dataset_label,
+    curve_points.corruption,
+    curve_points.corruption_label,
+    curve_points.severity,
+    shares.label,
+    shares.predicted, -- null where the network gave no finite number
+    labels.class_name as label_name,
+    predictions.class_name as predicted_name,
+    shares.image_count,
+    shares.share_of_label -- 0-1
+from curve_points
+inner join shares
+    on
+        curve_points.evaluation_id = shares.evaluation_id
+        and curve_points.cell_corruption = shares.corruption
+        and curve_points.severity = shares.severity
+inner join evaluations on curve_points.evaluation_id = evaluations.evaluation_id
+left join classes as labels on evaluations.dataset_id = labels.dataset_id and shares.label = labels.class_index
+left join classes as predictions
+    on evaluations.dataset_id = predictions.dataset_id and shares.predicted = predictions.class_index

@@ -1,0 +1,83 @@
+-- One row per pair of evaluations of the same images, corruption and severity, clean at the foot of each.
+-- Source: outcomes, evaluation_labels, curve_points.
+with pairs as (
+    select
+        one.evaluation_id as evaluation_id_a,
+        other.evaluation_id as evaluation_id_b,
+        one.model_label as model_label_a,
+        other.model_label as model_label_b,
+        one.dataset_label
+    from evaluation_labels as one
+    inner join evaluation_labels as other
+        on
+            one.dataset_id = other.dataset_id
+            and one.source_id = other.source_id
+            and one.subset_id = other.subset_id
+            and (one.model_label, one.evaluation_id) < (other.model_label, other.evaluation_id)
+),
+
+counts as (
+    select
+        pairs.evaluation_id_a,
+        pairs.evaluation_id_b,
+        outcomes_a.corruption,
+        outcomes_a.severity,
+        count(*) as image_count,
+        count(*) filter (where outcomes_a.correct and outcomes_b.correct) as both_right_count,
+        count(*) filter (where outcomes_a.correct and not outcomes_b.correct) as only_a_right_count,
+        count(*) filter (where not outcomes_a.correct and outcomes_b.correct) as only_b_right_count,
+        count(*) filter (where not outcomes_a.correct and not outcomes_b.correct) as both_wrong_count,
+        count(*) filter (where outcomes_a.predicted = outcomes_b.predicted) as agree_count
+    from pairs
+    inner join outcomes as outcomes_a on pairs.evaluation_id_a = outcomes_a.evaluation_id
+    inner join outcomes as outcomes_b
+        on
+            pairs.evaluation_id_b = outcomes_b.evaluation_id
+            and outcomes_a.corruption = outcomes_b.corruption
+            and outcomes_a.severity = outcomes_b.severity
+            and outcomes_a.image_id = outcomes_b.image_id
+    group by pairs.evaluation_id_a, pairs.evaluation_id_b, outcomes_a.corruption, outcomes_a.severity
+),
+
+shares as (
+    select
+        counts.*,
+        (counts.both_right_count + counts.both_wrong_count) / counts.image_count as observed,
+        (counts.both_right_count + counts.only_a_right_count) / counts.image_count as accuracy_a,
+        (counts.both_right_count + counts.only_b_right_count) / counts.image_count as accuracy_b
+    from counts
+),
+
+chance as (
+    select
+        shares.*,
+        shares.accuracy_a * shares.accuracy_b + (1 - shares.accuracy_a) * (1 - shares.accuracy_b) as expected
+    from shares
+)
+
+select
+    pairs.evaluation_id_a,
+    pairs.evaluation_id_b,
+    pairs.model_label_a,
+    pairs.model_label_b,
+    pairs.dataset_label,
+    curve_points.corruption,
+    curve_points.corruption_label,
+    curve_points.severity,
+    chance.image_count,
+    chance.both_right_count,
+    chance.only_a_right_count,
+    chance.only_b_right_count,
+    chance.both_wrong_count,
+    chance.accuracy_a, -- 0-1
+    chance.accuracy_b, -- 0-1
+    chance.agree_count / chance.image_count as agree_share, -- same prediction, 0-1
+    (chance.observed - chance.expected) / nullif(1 - chance.expected, 0) as error_consistency -- kappa, Geirhos 2020
+from pairs
+inner join curve_points on pairs.evaluation_id_a = curve_points.evaluation_id
+inner join chance
+    on
+        pairs.evaluation_id_a = chance.evaluation_id_a
+        and pairs.evaluation_id_b = chance.evaluation_id_b
+        and curve_points.cell_corruption = chance.corruption
+        and curve_points.severity = chance.severity

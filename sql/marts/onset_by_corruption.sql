@@ -1,0 +1,57 @@
+-- One row per evaluation, corruption and severity, of paired evaluations: life table of images right when clean.
+-- Source: failure_onset, curve_points.
+with onsets as (
+    select
+        evaluation_id,
+        corruption,
+        onset_severity,
+        count(*) as image_count,
+        count(*) filter (where recovered) as recovered_count
+    from failure_onset
+    where clean_correct
+    group by evaluation_id, corruption, onset_severity
+),
+
+points as (
+    select
+        curve_points.evaluation_id,
+        curve_points.model_label,
+        curve_points.dataset_label,
+        curve_points.corruption,
+        curve_points.corruption_label,
+        curve_points.severity,
+        sum(onsets.image_count) filter (
+            where onsets.onset_severity is null or onsets.onset_severity >= curve_points.severity
+        ) as at_risk_count,
+        coalesce(sum(onsets.image_count) filter (where onsets.onset_severity = curve_points.severity), 0)::bigint
+            as failed_count,
+        sum(onsets.recovered_count) filter (where onsets.onset_severity = curve_points.severity) as recovered_count
+    from curve_points
+    inner join onsets
+        on curve_points.evaluation_id = onsets.evaluation_id and curve_points.corruption = onsets.corruption
+    group by all
+),
+
+shares as (
+    select
+        points.* replace (coalesce(points.at_risk_count, 0)::bigint as at_risk_count),
+        product(coalesce(1 - points.failed_count / nullif(points.at_risk_count, 0), 1)) over (
+            partition by points.evaluation_id, points.corruption
+            order by points.severity
+        ) as surviving_share,
+        points.recovered_count / nullif(points.failed_count, 0) as recovered_share
+    from points
+)
+
+select
+    evaluation_id,
+    model_label,
+    dataset_label,
+    corruption,
+    corruption_label,
+    severity,
+    at_risk_count, -- right at every severity below this one
+    failed_count, -- wrong here for the first time
+    surviving_share, -- Kaplan-Meier, 0-1: never wrong up to and at this severity
+    recovered_share -- of those that fail here, right again further on; null if none
+from shares

@@ -1,0 +1,35 @@
+-- One row per evaluation, corruption, severity and confidence bin that occurred, clean at the foot of each.
+-- Source: cell_confidence_bins, curve_points.
+with bins as (
+    select
+        evaluation_id,
+        corruption,
+        severity,
+        bin_index,
+        image_count,
+        bin_index / bin_count as bin_low,
+        (bin_index + 1) / bin_count as bin_high,
+        confidence_sum / image_count as mean_confidence,
+        correct_count / image_count as accuracy
+    from cell_confidence_bins
+)
+
+select
+    curve_points.evaluation_id,
+    curve_points.model_label,
+    curve_points.dataset_label,
+    curve_points.corruption,
+    curve_points.corruption_label,
+    curve_points.severity,
+    bins.bin_index, -- from 0
+    bins.bin_low, -- 0-1, within the bin
+    bins.bin_high, -- 0-1, within the bin only where it is 1
+    bins.image_count, -- images with finite logits
+    bins.mean_confidence, -- 0-1
+    bins.accuracy -- 0-1
+from curve_points
+inner join bins
+    on
+        curve_points.evaluation_id = bins.evaluation_id
+        and curve_points.cell_corruption = bins.corruption
+        and curve_points.severity = bins.severity

@@ -1,0 +1,37 @@
+-- One row per evaluation: clean accuracy and the mean over its headline corruptions, extras apart.
+-- Source: corruption_error_by_model, cell_measures.
+with errors as (
+    select
+        evaluation_id,
+        avg(mean_error) filter (where headline) as mean_corruption_error,
+        1 - avg(mean_error) filter (where headline) as mean_corrupted_accuracy,
+        avg(mean_error) filter (where not headline) as mean_extra_corruption_error,
+        count(*) filter (where headline) as corruption_count,
+        count(*) filter (where not headline) as extra_corruption_count,
+        max(severity_count) as severity_count
+    from corruption_error_by_model
+    group by evaluation_id
+),
+
+clean as (
+    select
+        evaluation_id,
+        accuracy
+    from cell_measures
+    where corruption = 'none'
+)
+
+select
+    evaluation_labels.evaluation_id,
+    evaluation_labels.model_label,
+    evaluation_labels.dataset_label,
+    clean.accuracy as clean_accuracy, -- 0-1
+    errors.mean_corrupted_accuracy, -- 0-1
+    errors.mean_corruption_error, -- 0-1, not normalised
+    errors.mean_extra_corruption_error, -- 0-1, over corruptions outside the headline 15
+    errors.severity_count, -- levels from 1 on, of the corruption that has most
+    coalesce(errors.corruption_count, 0) as corruption_count,
+    coalesce(errors.extra_corruption_count, 0) as extra_corruption_count
+from evaluation_labels
+left join clean on evaluation_labels.evaluation_id = clean.evaluation_id
+left join errors on evaluation_labels.evaluation_id = errors.evaluation_id

@@ -1,0 +1,50 @@
+-- One row per evaluation, corruption and severity, clean at the foot of each, with the cell that holds the point.
+-- Source: shards.
+with cells as (
+    select
+        evaluation_id,
+        corruption,
+        severity
+    from shards
+    where table_name = 'predictions'
+),
+
+curves as (
+    select distinct
+        evaluation_id,
+        corruption
+    from cells
+    where corruption <> 'none'
+),
+
+points as (
+    select
+        curves.evaluation_id,
+        curves.corruption,
+        cells.severity,
+        cells.corruption as cell_corruption -- 'none' at the foot
+    from curves
+    inner join cells
+        on
+            curves.evaluation_id = cells.evaluation_id
+            and cells.corruption in ('none', curves.corruption)
+)
+
+select
+    points.evaluation_id,
+    points.corruption,
+    points.severity,
+    points.cell_corruption,
+    evaluation_labels.model_label,
+    evaluation_labels.dataset_label,
+    evaluation_labels.paired,
+    corruptions.corruption_group,
+    corruptions.corruption_order,
+    coalesce(corruptions.corruption_label, points.corruption) as corruption_label,
+    coalesce(corruptions.headline, true) as headline,
+    lag(points.severity) over curve as severity_before, -- null at the foot
+    row_number() over curve as point_number -- from 1, the foot
+from points
+left join evaluation_labels on points.evaluation_id = evaluation_labels.evaluation_id
+left join corruptions on points.corruption = corruptions.corruption
+window curve as (partition by points.evaluation_id, points.corruption order by points.severity)

@@ -1,0 +1,36 @@
+-- One row per evaluation, with the names of its model, data set and source.
+-- Source: evaluations, models, datasets, sources.
+select
+    evaluations.evaluation_id,
+    evaluations.study,
+    evaluations.model_id,
+    evaluations.dataset_id,
+    evaluations.source_id,
+    evaluations.image_count,
+    evaluations.subset,
+    evaluations.subset_id,
+    evaluations.precision,
+    evaluations.attention_method,
+    evaluations.attention_layer,
+    evaluations.attention_note,
+    evaluations.paired,
+    evaluations.pairing_note,
+    models.model_label,
+    models.architecture,
+    models.family,
+    models.variant,
+    models.training_recipe,
+    models.training_seed,
+    datasets.dataset_name,
+    datasets.dataset_label,
+    datasets.note,
+    datasets.class_count,
+    sources.source_label,
+    sources.source_kind,
+    sources.recipe,
+    sources.seed,
+    sources.draws
+from evaluations
+left join models on evaluations.model_id = models.model_id
+left join datasets on evaluations.dataset_id = datasets.dataset_id
+left join sources on evaluations.source_id = sources.source_id

@@ -1,0 +1,26 @@
+-- One row per evaluation, corruption, severity and image: predictions and whether they are correct.
+-- Source: predictions.
+select
+    evaluation_id,
+    corruption,
+    severity,
+    image_id,
+    label,
+    predicted,
+    runner_up,
+    label_rank,
+    confidence, -- 0-1
+    label_probability, -- 0-1
+    margin, -- 0-1
+    entropy_nats,
+    loss_nats,
+    sum_p2,
+    log_sum_exp,
+    max_logit,
+    finite,
+    logits,
+    logit_classes,
+    rmse, -- 0-1, of values / 255
+    ssim, -- -1 to 1
+    coalesce(predicted = label, false) as correct -- a network without a prediction is wrong
+from predictions

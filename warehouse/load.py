@@ -1,0 +1,197 @@
+"""Loading: verified rows of one or several records become a DuckDB file, beside the old one, then in its place.
+
+What a load does is decided by keys and hashes: a shard that the warehouse lacks is added, one whose hash differs
+replaces its rows, one that it holds is not read again. Of two folders with the same key the later one counts. Rows
+whose shard has vanished from the record stay, for the warehouse is whole without the record; `rebuild` starts from
+nothing and holds exactly what the given folders hold.
+"""
+
+import json
+import os
+import time
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from datetime import datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import duckdb
+import pyarrow as pa
+
+from warehouse.connect import fresh_info
+from warehouse.errors import DamagedShardError
+from warehouse.inventory import NOTHING, Held, Item, Key, held_by, take_inventory
+from warehouse.record import read_stored
+from warehouse.revision import one_writer, revised
+from warehouse.schema import EXEMPLARS, FACTS, PARTITIONS, SEVERITY, SHARDS
+from warehouse.tables import LOADED_DIMENSIONS, conform, create_tables, insert_rows, is_readable_version, stamp, upsert
+from warehouse.views import views_fingerprint
+
+BATCH_ROWS = 250_000  # about two row groups of DuckDB, so that inserts are long and memory stays bounded
+THREADS = min(8, os.cpu_count() or 1)
+# A set of exemplars is chosen anew as a whole; other dimensions are a union of rows.
+_REPLACED_BY = {EXEMPLARS.name: ("evaluation_id", "corruption")}
+_FACTS_KEPT = ("elapsed_s", "images_per_s", "device", "batch_size", "identity_error")
+
+
+class LoadReport(NamedTuple):
+    """What a load did: shards by outcome, fact rows inserted, whether the file was replaced, and seconds."""
+
+    new_shards: int
+    replaced_shards: int
+    kept_shards: int
+    dropped_shards: int
+    row_count: int
+    swapped: bool
+    elapsed_s: float
+
+
+def load(outputs: Sequence[Path], warehouse: Path, *, rebuild: bool = False) -> LoadReport:
+    """Load the records of `outputs` into `warehouse`; nothing new leaves the file as it is.
+
+    Args:
+        outputs: output folders; of two shards with one key, the later folder's counts.
+        warehouse: the DuckDB file, made where it is missing.
+        rebuild: start from an empty file; derived tables are then empty, and what only other folders hold is gone.
+
+    Raises:
+        DamagedShardError: files do not match their hash; all are named, nothing is loaded.
+        WarehouseError: no record in a folder, another schema version, or another load under way.
+        StorageError: the new file cannot be written.
+    """
+    start = time.monotonic()
+    with one_writer(warehouse):
+        former = _former(warehouse, rebuild)
+        held = NOTHING if rebuild else former
+        inventory = take_inventory(outputs)
+        shards, dimensions = _todo(inventory.shards, held.shards), _todo(inventory.dimensions, held.dimensions)
+        current = held.views_fingerprint == views_fingerprint()
+        swap = bool(shards or dimensions or inventory.damaged) or not current
+        if swap:
+            with revised(warehouse, anew=rebuild or not warehouse.exists()) as con:
+                _fill(con, shards, dimensions, held, inventory.damaged)
+    replaced = sum(item.key in held.shards for item in shards)
+    return LoadReport(
+        new_shards=len(shards) - replaced,
+        replaced_shards=replaced,
+        kept_shards=len(inventory.shards) - len(shards),
+        dropped_shards=len(former.shards.keys() - inventory.shards.keys()) if rebuild else 0,
+        row_count=sum(item.row_count for item in shards),
+        swapped=swap,
+        elapsed_s=time.monotonic() - start,
+    )
+
+
+def _former(warehouse: Path, rebuild: bool) -> Held:
+    if rebuild and warehouse.exists() and not is_readable_version(fresh_info(warehouse)["schema_version"]):
+        return NOTHING
+    return held_by(warehouse)
+
+
+def _todo(found: dict[Key, Item], held: dict[Key, str]) -> list[Item]:
+    return [found[key] for key in sorted(found) if held.get(key) != found[key].content_hash]
+
+
+def _fill(
+    con: duckdb.DuckDBPyConnection,
+    shards: list[Item],
+    dimensions: list[Item],
+    held: Held,
+    damaged: list[DamagedShardError],
+) -> None:
+    create_tables(con)
+    _remove_shards(con, [item for item in shards if item.key in held.shards])
+    damaged = list(damaged)
+    for items, tables in _verified([*shards, *dimensions]):
+        damaged += [rows for rows in tables if isinstance(rows, DamagedShardError)]
+        if not damaged:
+            _insert(con, items, [rows for rows in tables if isinstance(rows, pa.Table)])
+    if damaged:
+        files = "; ".join(str(error) for error in damaged)
+        mend = "`failmodes evaluate STUDY --redo-damaged` makes them again"
+        raise DamagedShardError(f"{len(damaged)} damaged file(s), so nothing was loaded; {mend}: {files}")
+    stamp(con)
+
+
+def _verified(items: list[Item]) -> Iterator[tuple[list[Item], list[pa.Table | DamagedShardError]]]:
+    """Batches of one table each, read and hashed in threads while the batch before is being inserted."""
+    ahead: deque[tuple[list[Item], list[Future[pa.Table | DamagedShardError]]]] = deque()
+    with ThreadPoolExecutor(THREADS) as pool:
+        for batch in _batches(items):
+            ahead.append((batch, [pool.submit(_read_rows, item) for item in batch]))
+            if len(ahead) > 1:
+                yield _finished(*ahead.popleft())
+        while ahead:
+            yield _finished(*ahead.popleft())
+
+
+def _finished(
+    batch: list[Item], futures: list[Future[pa.Table | DamagedShardError]]
+) -> tuple[list[Item], list[pa.Table | DamagedShardError]]:
+    return batch, [future.result() for future in futures]
+
+
+def _batches(items: list[Item]) -> Iterator[list[Item]]:
+    batch: list[Item] = []
+    for item in items:
+        if batch and (item.table is not batch[0].table or sum(i.row_count for i in batch) >= BATCH_ROWS):
+            yield batch
+            batch = []
+        batch.append(item)
+    if batch:
+        yield batch
+
+
+def _read_rows(item: Item) -> pa.Table | DamagedShardError:
+    """The verified rows of a file with all columns of its table; damage is returned, so that all of it is named."""
+    try:
+        rows = read_stored(item.path).rows
+        if item.table in FACTS:
+            for name, value in zip(PARTITIONS, item.key[1:], strict=True):
+                scalar = pa.scalar(Decimal(value), SEVERITY) if name == "severity" else pa.scalar(value)
+                rows = rows.append_column(name, pa.repeat(scalar, rows.num_rows))
+        return conform(rows, item.table, item.path)
+    except DamagedShardError as error:
+        return error
+
+
+def _insert(con: duckdb.DuckDBPyConnection, items: list[Item], rows: list[pa.Table]) -> None:
+    table = items[0].table
+    if table in FACTS:
+        insert_rows(con, table, pa.concat_tables(rows))
+        shards = [_shard_row(item) for item in items]
+        insert_rows(con, SHARDS, pa.Table.from_pylist(shards, schema=SHARDS.arrow()))
+    else:
+        upsert(con, table, pa.concat_tables(rows), _REPLACED_BY.get(table.name, table.key))
+        files = [{"table_name": i.key[0], "file_key": i.key[1], "content_hash": i.content_hash} for i in items]
+        upsert(con, LOADED_DIMENSIONS, pa.Table.from_pylist(files, schema=LOADED_DIMENSIONS.arrow()))
+
+
+def _shard_row(item: Item) -> dict[str, Any]:
+    facts = item.facts
+    versions = facts.get("versions")
+    return {
+        **dict(zip(("table_name", *PARTITIONS[:2]), item.key, strict=False)),
+        "severity": Decimal(item.key[3]),
+        "row_count": item.row_count,
+        "content_hash": item.content_hash,
+        "path": item.path.relative_to(item.output).as_posix(),
+        "created_at": datetime.fromisoformat(facts["created_at"]),
+        **{name: facts.get(name) for name in _FACTS_KEPT},
+        "versions": None if versions is None else json.dumps(versions, sort_keys=True),
+    }
+
+
+def _remove_shards(con: duckdb.DuckDBPyConnection, items: list[Item]) -> None:
+    for table in FACTS:
+        keys = [_shard_row(item) for item in items if item.table is table]
+        if keys:
+            con.register("stale", pa.Table.from_pylist(keys, schema=SHARDS.arrow()))
+            same = " and ".join(f"{{0}}.{name} = stale.{name}" for name in PARTITIONS)
+            con.execute(f"delete from {table.name} using stale where {same.format(table.name)}")
+            con.execute(
+                f"delete from shards using stale where {same.format('shards')} and shards.table_name = stale.table_name"
+            )
+            con.unregister("stale")

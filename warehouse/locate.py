@@ -1,0 +1,64 @@
+"""Where the warehouse is: from a study file, an output folder or the database file itself."""
+
+import tomllib
+from pathlib import Path
+
+from warehouse.errors import StudyError
+
+WAREHOUSE_FILE = "warehouse.duckdb"
+STUDY_FILE = "study.toml"
+
+
+def find_warehouse(where: Path | None) -> Path:
+    """Path of the warehouse that `where` means; whether it exists is for the one who opens it.
+
+    Args:
+        where: a study file (.toml), an output folder or a .duckdb file; None looks in the current folder for
+            study.toml, then warehouse.duckdb.
+
+    Raises:
+        StudyError: `where` is none of these, or its study names no output folder.
+    """
+    where = where or _default()
+    return where if where.suffix == ".duckdb" else find_output(where) / WAREHOUSE_FILE
+
+
+def find_output(where: Path | None) -> Path:
+    """Path of the output folder that `where` means (see `find_warehouse`); of a .duckdb file, its folder.
+
+    Raises:
+        StudyError: `where` is neither study file, folder nor .duckdb file, or its study names no output folder.
+    """
+    where = where or _default()
+    if where.suffix == ".toml":
+        return _output_of_study(where)
+    if where.suffix == ".duckdb":
+        return where.parent
+    if where.is_dir():
+        return where
+    state = "is no folder" if where.exists() else "does not exist"
+    raise StudyError(f"{where} {state}: expected a study file (.toml), an output folder or a warehouse (.duckdb)")
+
+
+def _default() -> Path:
+    for name in (STUDY_FILE, WAREHOUSE_FILE):
+        if Path(name).is_file():
+            return Path(name)
+    raise StudyError(
+        f"no {STUDY_FILE} or {WAREHOUSE_FILE} in the current folder: name a study file, an output folder or a .duckdb"
+    )
+
+
+def _output_of_study(study: Path) -> Path:
+    try:
+        content = tomllib.loads(study.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise StudyError(f"study {study} does not exist: name a study file (.toml)") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise StudyError(f"study {study} cannot be read: {error}") from error
+    except tomllib.TOMLDecodeError as error:
+        raise StudyError(f"study {study} is not valid TOML: {error}") from error
+    output = content.get("output")
+    if not isinstance(output, str) or not output:
+        raise StudyError(f'study {study} names no output folder: add a line such as output = "runs/mine" at its top')
+    return study.parent / output
