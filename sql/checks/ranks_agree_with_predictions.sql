@@ -1,0 +1,12 @@
+-- The label ranks first exactly where it is predicted, ties apart: rows that break it.
+select
+    evaluation_id,
+    corruption,
+    severity,
+    image_id,
+    label,
+    predicted,
+    label_rank,
+    margin
+from predictions
+where (label_rank = 1) <> (label = predicted) and margin > 0

@@ -1,0 +1,66 @@
+-- Every shard holds its rows: as many as its footer says and as the evaluation has images, twice for attention.
+with stored as (
+    select
+        'predictions' as table_name,
+        evaluation_id,
+        corruption,
+        severity,
+        count(*) as stored_count
+    from predictions
+    group by evaluation_id, corruption, severity
+    union all
+    select
+        'attention' as table_name,
+        evaluation_id,
+        corruption,
+        severity,
+        count(*) as stored_count
+    from attention
+    group by evaluation_id, corruption, severity
+),
+
+counts as (
+    select
+        shards.table_name,
+        shards.evaluation_id,
+        shards.corruption,
+        shards.severity,
+        shards.row_count,
+        null::bigint as stored_count
+    from shards
+    union all
+    select
+        stored.table_name,
+        stored.evaluation_id,
+        stored.corruption,
+        stored.severity,
+        null as row_count,
+        stored.stored_count
+    from stored
+),
+
+cells as (
+    select
+        counts.table_name,
+        counts.evaluation_id,
+        counts.corruption,
+        counts.severity,
+        max(counts.row_count) as row_count,
+        max(counts.stored_count) as stored_count
+    from counts
+    group by counts.table_name, counts.evaluation_id, counts.corruption, counts.severity
+)
+
+select
+    cells.table_name,
+    cells.evaluation_id,
+    cells.corruption,
+    cells.severity,
+    cells.row_count,
+    cells.stored_count,
+    evaluations.image_count
+from cells
+left join evaluations on cells.evaluation_id = evaluations.evaluation_id
+where
+    cells.row_count is distinct from cells.stored_count
+    or cells.row_count is distinct from evaluations.image_count * if(cells.table_name = 'attention', 2, 1)

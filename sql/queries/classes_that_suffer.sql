@@ -1,0 +1,40 @@
+-- Which class suffers? Accuracy of each class when clean and at the last severity, by the drop.
+with recalls as (
+    select
+        evaluation_id,
+        model_label,
+        corruption,
+        corruption_label,
+        severity,
+        label,
+        label_name,
+        coalesce(sum(share_of_label) filter (where predicted = label), 0) as accuracy,
+        max(severity) over (partition by evaluation_id, corruption) as last_severity
+    from confusion_by_severity
+    group by evaluation_id, model_label, corruption, corruption_label, severity, label, label_name
+),
+
+drops as (
+    select
+        model_label,
+        corruption_label,
+        label,
+        label_name,
+        last_severity,
+        max(accuracy) filter (where severity = 0) as clean_accuracy,
+        max(accuracy) filter (where severity = last_severity) as last_accuracy
+    from recalls
+    group by evaluation_id, model_label, corruption, corruption_label, label, label_name, last_severity
+)
+
+select
+    model_label,
+    corruption_label,
+    last_severity,
+    label_name,
+    clean_accuracy,
+    last_accuracy,
+    clean_accuracy - last_accuracy as accuracy_drop
+from drops
+order by accuracy_drop desc, model_label asc, corruption_label asc, label asc
+limit 40

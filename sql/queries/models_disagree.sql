@@ -1,0 +1,15 @@
+-- Where do two models fail on different images? Cells by the share of images that only one of them gets right.
+select
+    model_label_a,
+    model_label_b,
+    corruption_label,
+    severity,
+    only_a_right_count,
+    only_b_right_count,
+    both_wrong_count,
+    error_consistency,
+    (only_a_right_count + only_b_right_count) / image_count as only_one_right_share
+from model_disagreement
+where severity > 0
+order by only_one_right_share desc, corruption_label asc, severity asc
+limit 20

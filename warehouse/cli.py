@@ -1,0 +1,82 @@
+"""Commands of this stage: load records into the warehouse, ask it questions."""
+
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+WhereOption = Annotated[
+    Path | None,
+    typer.Argument(help="Study file, output folder or .duckdb file; study.toml or warehouse.duckdb here by default."),
+]
+
+
+class Format(StrEnum):
+    """How a query's answer is printed."""
+
+    table = "table"
+    csv = "csv"
+    json = "json"
+
+
+def load(
+    where: WhereOption = None,
+    more: Annotated[list[Path] | None, typer.Argument(help="More studies or output folders.")] = None,
+    into: Annotated[Path | None, typer.Option(help="The warehouse; by default that of the first WHERE.")] = None,
+    rebuild: Annotated[bool, typer.Option("--rebuild", help="Start from nothing: holds just what is named.")] = False,
+) -> None:
+    """Load evaluated cells into the warehouse: only what is new, each file verified by its hash."""
+    from warehouse.load import load as load_records
+    from warehouse.locate import find_output, find_warehouse
+
+    console = Console(stderr=True)
+    target = find_warehouse(into or where)
+    outputs = [find_output(where), *(find_output(folder) for folder in more or [])]
+    with console.status("loading …"):
+        report = load_records(outputs, target, rebuild=rebuild)
+    counts = [
+        f"{report.new_shards:,} new",
+        f"{report.replaced_shards:,} replaced",
+        f"{report.kept_shards:,} already there",
+    ]
+    if report.dropped_shards:
+        counts.append(f"{report.dropped_shards:,} dropped, for no folder named here holds them")
+    state = f"{report.row_count:,} rows in {report.elapsed_s:.1f} s" if report.swapped else "nothing to do"
+    console.print(f"{target}: shards {', '.join(counts)}; {state}", highlight=False, soft_wrap=True)
+
+
+def query(
+    sql: Annotated[str | None, typer.Argument(help="One statement, or @name of a saved query.")] = None,
+    where: WhereOption = None,
+    form: Annotated[Format, typer.Option("--format", help="How to print the answer.")] = Format.table,
+    output: Annotated[Path | None, typer.Option(help="Write to this .csv, .json or .parquet file instead.")] = None,
+    listing: Annotated[bool, typer.Option("--list", help="List the saved queries.")] = False,
+    timeout: Annotated[float, typer.Option(help="Seconds until the query is stopped.", min=0.001)] = 60,
+) -> None:
+    """Ask the warehouse a question in SQL; it can only read."""
+    from warehouse.adhoc import run_query, saved_queries
+    from warehouse.errors import StudyError
+    from warehouse.locate import find_warehouse
+    from warehouse.render import TABLE_ROWS, as_text, write_rows
+
+    if listing:
+        for name, purpose in saved_queries().items():
+            print(f"@{name}\t{purpose}")
+        return
+    if not sql:
+        raise StudyError('query: expected SQL such as "select * from accuracy_by_severity", or @name (see --list)')
+    rows = run_query(find_warehouse(where), sql, timeout_s=timeout)
+    console = Console(stderr=True)
+    if output:
+        write_rows(rows, output)
+        console.print(f"{rows.height:,} rows in {output}", highlight=False, soft_wrap=True)
+        return
+    width = Console().width if sys.stdout.isatty() else 1000
+    sys.stdout.write(as_text(rows, form.value, width))
+    if form is Format.table and rows.height > TABLE_ROWS:
+        console.print(
+            f"first {TABLE_ROWS} of {rows.height:,} rows: --format csv or --output FILE gives all", highlight=False
+        )
