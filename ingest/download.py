@@ -16,7 +16,6 @@ from ingest.archives import Archive, archive_of
 from warehouse.errors import DownloadError
 from warehouse.publish import TEMPORARY_PREFIX, make_folder, storage_errors
 
-CHUNK_BYTES = 1 << 20
 TIMEOUT_S = 30.0
 ATTEMPTS = 5  # in a row that bring no new byte
 
@@ -88,6 +87,8 @@ def _continue(client: httpx.Client, url: str, partial: Path, tag: Path, bar: "_B
         headers |= {"Range": f"bytes={have}-", "If-Range": known}
     with client.stream("GET", url, headers=headers) as response:
         if response.status_code == httpx.codes.REQUESTED_RANGE_NOT_SATISFIABLE:
+            if response.headers.get("Content-Range") == f"bytes */{have}":
+                return  # killed after the last byte: nothing is missing
             _forget(partial, tag)
             raise httpx.RemoteProtocolError("the server has fewer bytes than were fetched before")
         response.raise_for_status()
@@ -102,11 +103,12 @@ def _append(response: httpx.Response, partial: Path, tag: Path, start: int, bar:
     length = response.headers.get("Content-Length")
     total = start + int(length) if length else None
     with storage_errors(partial):
-        if not start:
-            tag.write_text(_version_of(response))
         with partial.open("ab" if start else "wb") as file:
+            if not start:  # after the old bytes are gone: a tag never vouches for bytes of another version
+                tag.write_text(_version_of(response))
             bar.at(start, total)
-            for chunk in response.iter_bytes(CHUNK_BYTES):
+            # as they come: whole blocks would lose a tail when the connection ends; raw: a .gz stays what it is
+            for chunk in response.iter_raw():
                 file.write(chunk)
                 file.flush()
                 bar.at(file.tell(), total)

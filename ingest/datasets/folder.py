@@ -121,7 +121,7 @@ def _note(listing: Listing, image_size: int | None) -> str | None:
     if image_size:
         remarks.append(f"shorter side resized to {image_size} pixels, centre cropped")
     if listing.passed_over:
-        remarks.append(f"{listing.passed_over:,} files that are not .png, .jpg or .jpeg were passed over")
+        remarks.append(f"files passed over, being neither .png nor .jpg nor .jpeg: {listing.passed_over:,}")
     empty = [name for index, name in enumerate(listing.class_names) if index not in set(listing.labels.tolist())]
     if empty:
         remarks.append(f"no images of {', '.join(empty)}")

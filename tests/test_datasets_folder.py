@@ -1,0 +1,128 @@
+"""A folder of labelled images: order, sizes, modes, and what is wrong said in one line."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from ingest.datasets import Dataset, open_dataset
+from ingest.datasets.folder import fit
+from ingest.specification import DatasetSpec
+from warehouse.errors import DataError
+
+RNG = np.random.default_rng(0)
+
+
+def save(path: Path, size: tuple[int, int] = (16, 16), mode: str = "RGB") -> Path:
+    """Save noise of `size` (width, height)."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(RNG.integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)).convert(mode).save(path)
+    return path
+
+
+def opened(path: Path, image_size: int | None = None, split: str | None = None) -> Dataset:
+    spec = DatasetSpec(kind="folder", path=path, image_size=image_size)
+    return open_dataset(spec, path.parent / "cache", split)
+
+
+def test_order_labels_and_names(tmp_path: Path) -> None:
+    root = tmp_path / "pets"
+    for name in ("dog/2.png", "dog/10.JPG", "cat/b.jpeg", "cat/a.png", "ant/x.png"):
+        save(root / name)
+    (root / "dog" / "notes.txt").write_text("not an image")
+    (root / ".hidden").mkdir()
+    dataset = opened(root)
+    assert dataset.class_names == ("ant", "cat", "dog")
+    assert dataset.files == ("ant/x.png", "cat/a.png", "cat/b.jpeg", "dog/10.JPG", "dog/2.png")
+    assert dataset.labels.tolist() == [0, 1, 1, 2, 2]
+    assert dataset.label == "pets"
+    assert dataset.note == "files passed over, being neither .png nor .jpg nor .jpeg: 1"
+    np.testing.assert_array_equal(dataset.images[4], np.asarray(Image.open(root / "dog" / "2.png")))
+    assert isinstance(dataset.images, np.memmap)
+
+
+def test_images_of_many_sizes_and_modes_become_one(tmp_path: Path) -> None:
+    root = tmp_path / "zoo"
+    for mode in ("L", "RGBA", "P", "1", "RGB", "LA"):
+        save(root / "a" / f"{mode}.png", (50, 30), mode)
+    save(root / "a" / "cmyk.jpg", (20, 64), "CMYK")
+    save(root / "b" / "long.png", (300, 33))
+    dataset = opened(root, image_size=24)
+    assert dataset.images.shape == (8, 24, 24, 3)
+    grey = np.asarray(dataset.images[list(dataset.files or ()).index("a/L.png")])
+    assert (grey[..., 0] == grey[..., 1]).all()
+    assert dataset.note == "shorter side resized to 24 pixels, centre cropped"
+    with pytest.raises(DataError, match="set `image_size`"):
+        opened(root)
+
+
+def test_the_centre_is_cropped() -> None:
+    stripes = np.zeros((10, 30, 3), np.uint8)
+    stripes[:, 10:20] = 255
+    assert (np.asarray(fit(Image.fromarray(stripes), 10)) == 255).all()
+    assert (np.asarray(fit(Image.fromarray(stripes.transpose(1, 0, 2)), 10)) == 255).all()
+    for width, height in ((7, 100), (33, 32), (64, 63)):
+        assert fit(Image.new("RGB", (width, height)), 32).size == (32, 32)
+
+
+def test_split_folders_are_used_where_they_are(tmp_path: Path) -> None:
+    root = tmp_path / "set"
+    save(root / "train" / "a" / "1.png")
+    save(root / "train" / "b" / "1.png")
+    save(root / "test" / "a" / "1.png")
+    (root / "test" / "b").mkdir()
+    assert len(opened(root, split="train").labels) == 2
+    test = opened(root)
+    assert test.class_names == ("a", "b")
+    assert test.note == "no images of b"
+    save(tmp_path / "flat" / "a" / "1.png")
+    with pytest.raises(DataError, match="its images are its test split"):
+        opened(tmp_path / "flat", split="train")
+
+
+def test_a_class_may_be_called_train(tmp_path: Path) -> None:
+    save(tmp_path / "vehicles" / "train" / "1.png")
+    save(tmp_path / "vehicles" / "bus" / "1.png")
+    spec = DatasetSpec(kind="folder", path=tmp_path / "vehicles", split="train")
+    assert open_dataset(spec, tmp_path / "cache").class_names == ("bus", "train")
+
+
+def test_another_size_or_a_changed_file_is_decoded_anew(tmp_path: Path) -> None:
+    file = save(tmp_path / "set" / "a" / "1.png", (40, 40))
+    ids = {opened(tmp_path / "set", size).dataset_id for size in (None, 16, 24)}
+    assert len(ids) == 3
+    save(file, (40, 41))
+    assert opened(tmp_path / "set", 16).dataset_id not in ids
+
+
+def test_broken_folders_are_one_clear_line(tmp_path: Path) -> None:
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    no_images = tmp_path / "no images"
+    (no_images / "cat").mkdir(parents=True)
+    text = tmp_path / "text"
+    save(text / "a" / "1.png")
+    (text / "a" / "2.png").write_text("these are words")
+    cut = tmp_path / "cut"
+    whole = save(cut / "a" / "1.jpg", (64, 64))
+    whole.write_bytes(whole.read_bytes()[:1000])
+    deep = tmp_path / "deep"
+    (deep / "a").mkdir(parents=True)
+    Image.fromarray(np.full((16, 16), 60_000, np.uint16)).save(deep / "a" / "1.png")
+    file = tmp_path / "file"
+    file.write_text("")
+    cases = {
+        empty: "has no class folders",
+        no_images: "but no images",
+        text: r"2\.png cannot be decoded \(not an image\)",
+        cut: r"1\.jpg cannot be decoded \(damaged: ",
+        deep: "at most 8 bits a channel",
+        file: "is a file, not a folder",
+        tmp_path / "nowhere": "does not exist: expected a folder of class folders",
+    }
+    for path, message in cases.items():
+        with pytest.raises(DataError, match=message) as caught:
+            opened(path)
+        assert "\n" not in str(caught.value)
+    assert not list(tmp_path.rglob("*.npy"))
