@@ -1,26 +1,86 @@
 """Failmodes: a warehouse of how vision models fail. This is the command line's root.
 
-It composes the stages' commands and turns an error that is meant for the user into one line on stderr.
+It composes the stages' commands, and turns an error that is meant for the user into one line on stderr.
 """
 
 import sys
+from importlib.metadata import version as installed_version
+from typing import Annotated
 
 import typer
+from rich.console import Console
 
-from evaluate.cli import evaluate, ingest, train
+from analysis.cli import chart, report, shapes
+from evaluate.cli import DEFAULT_STUDY, StudyArgument, evaluate, ingest, init, train
+from ingest.cli import download
+from warehouse.cli import WhereArgument, load, query
 from warehouse.errors import FailmodesError
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode="rich")
-for command in (ingest, train, evaluate):
-    app.command()(command)
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    help="A warehouse of how vision models fail: every image's prediction, confidence and attention under graded "
+    "corruption, in SQL.\n\nStart with `failmodes init digits`, then `failmodes run`.",
+)
+
+STUDY, STAGES, QUESTIONS = "A whole study", "Its stages", "Questions to a warehouse"
+
+
+def show_version(wanted: bool) -> None:
+    """Print the version and leave."""
+    if wanted:
+        print(f"failmodes {installed_version('failmodes')}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: Annotated[  # noqa: ARG001
+        bool, typer.Option("--version", callback=show_version, is_eager=True, help="Print the version and leave.")
+    ] = False,
+) -> None:
+    """Options that stand before the command."""
+
+
+def run(study_file: StudyArgument = DEFAULT_STUDY) -> None:
+    """Do all that a study still needs: ingest, train, evaluate, load, analyse, report."""
+    ingest(study_file)
+    train(study_file)
+    evaluate(study_file)
+    load(study_file)
+    shapes(study_file)
+    report(study_file)
+
+
+def status(where: WhereArgument = None) -> None:
+    """Say how far a study is, what its warehouse holds, and whether every invariant of the data holds."""
+    from warehouse.locate import default_where, find_warehouse
+    from warehouse.status import print_status
+
+    where = where or default_where()
+    if where.suffix == ".toml":
+        from evaluate.status import print_progress
+
+        print_progress(where)
+    if not print_status(find_warehouse(where)):
+        raise typer.Exit(1)
+
+
+app.command(rich_help_panel=STUDY)(init)
+app.command(rich_help_panel=STUDY)(run)
+app.command(rich_help_panel=STUDY)(status)
+for stage in (download, ingest, train, evaluate, load):
+    app.command(rich_help_panel=STAGES)(stage)
+for question in (query, shapes, chart, report):
+    app.command(rich_help_panel=QUESTIONS)(question)
 
 
 def main() -> None:
-    """Run a command."""
+    """Run a command; an error that a user can act on is one line and an exit code, never a traceback."""
     try:
         app()
     except FailmodesError as error:
-        print(f"failmodes: {error}", file=sys.stderr)
+        Console(stderr=True, highlight=False, soft_wrap=True, markup=False).print(f"failmodes: {error}")
         sys.exit(error.exit_code)
 
 

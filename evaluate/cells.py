@@ -196,4 +196,5 @@ def _corrupted_blocks(evaluation: Evaluation, corruption: str, severity: Decimal
 def _split(block: Block, size: int) -> Iterator[Block]:
     for start in range(0, len(block.image_ids), size):
         part = slice(start, start + size)
-        yield Block(*(None if column is None else column[part] for column in block))
+        distortion = (None if column is None else column[part] for column in (block.rmse, block.ssim))
+        yield Block(block.positions[part], block.image_ids[part], block.images[part], block.labels[part], *distortion)

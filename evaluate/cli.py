@@ -1,13 +1,42 @@
-"""Commands of this stage: ingest, train and evaluate a study; status says how far it is."""
+"""Commands over a study file: write one, check its images, train and evaluate its networks.
 
+`ingest` stands here, not in the ingest room, since only this room knows what a study is.
+"""
+
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
 
+from warehouse.errors import Interrupted
+
 StudyArgument = Annotated[Path, typer.Argument(help="Study file.", metavar="STUDY")]
 DEFAULT_STUDY = Path("study.toml")
+
+
+class Template(StrEnum):
+    """Studies to start from."""
+
+    digits = "digits"
+    cifar10 = "cifar10"
+    folder = "folder"
+
+
+def init(
+    template: Annotated[Template, typer.Argument(help="Which study to start from.")] = Template.digits,
+    output: Annotated[Path, typer.Option(help="Where to write it.")] = DEFAULT_STUDY,
+) -> None:
+    """Write a study file to start from; every key is explained in it."""
+    from evaluate.study import templates
+    from warehouse.errors import StudyError
+    from warehouse.publish import publish_bytes
+
+    if output.exists():
+        raise StudyError(f"{output} is there already: give another name with --output, or remove it")
+    publish_bytes(output, templates()[template.value].read_bytes())
+    Console(stderr=True).print(f"wrote {output}: read it, then `failmodes run {output}`", highlight=False)
 
 
 def ingest(study_file: StudyArgument = DEFAULT_STUDY) -> None:
@@ -29,6 +58,7 @@ def ingest(study_file: StudyArgument = DEFAULT_STUDY) -> None:
         f"{dataset.label}, {dataset.split}: {count:,} images of {height}×{width} px, "
         f"{len(dataset.class_names)} classes{note}, dataset_id {dataset.dataset_id}",
         highlight=False,
+        soft_wrap=True,
     )
     for seed in study.corruptions.seeds:
         source = open_source(study.corruptions, seed)
@@ -36,7 +66,7 @@ def ingest(study_file: StudyArgument = DEFAULT_STUDY) -> None:
         paired = pairing(dataset, source)
         subset = choose_subset(dataset, source, paired, study.dataset.images)
         fit = "paired with the clean images" if paired.paired else f"not paired: {paired.note}"
-        console.print(f"{source.row()['source_label']}: {fit}; {subset.words}", highlight=False)
+        console.print(f"{source.row()['source_label']}: {fit}; {subset.words}", highlight=False, soft_wrap=True)
 
 
 def train(study_file: StudyArgument = DEFAULT_STUDY) -> None:
@@ -48,8 +78,11 @@ def train(study_file: StudyArgument = DEFAULT_STUDY) -> None:
 
     study = read_study(study_file)
     dataset = open_dataset(study.dataset, study.output / "cache")
-    with training_bar() as bar:
-        made = train_missing(study, dataset, bar)
+    try:
+        with training_bar() as bar:
+            made = train_missing(study, dataset, bar)
+    except KeyboardInterrupt as error:
+        raise Interrupted("stopped; whole epochs are kept: run the same command to go on") from error
     console = Console(stderr=True)
     if not made:
         console.print("nothing to train: every network of the study has its checkpoint")
@@ -71,8 +104,11 @@ def evaluate(
 
     study = read_study(study_file)
     dataset = open_dataset(study.dataset, study.output / "cache")
-    with evaluation_bar() as progress:
-        report = evaluate_study(study, dataset, redo_damaged=redo_damaged, progress=progress)
+    try:
+        with evaluation_bar() as progress:
+            report = evaluate_study(study, dataset, redo_damaged=redo_damaged, progress=progress)
+    except KeyboardInterrupt as error:
+        raise Interrupted("stopped; finished shards are kept: run the same command to go on") from error
     console = Console(stderr=True)
     for path in report.redone:
         console.print(f"damaged, made again: {path}", highlight=False, soft_wrap=True)

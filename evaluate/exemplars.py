@@ -109,14 +109,14 @@ def _pictures(
     labels = evaluation.dataset.labels[ids]
     forward = evaluation.network.forward(images, features=reference is not None)
     outcome = outcome_of(forward.logits, labels)
-    rows = []
-    for row, (reason, rank, _) in enumerate(chosen):
-        finite = bool(outcome.finite[row])
+    rows: list[dict[str, Any]] = []
+    for position, (reason, rank, _) in enumerate(chosen):
+        finite = bool(outcome.finite[position])
         rows.append({
             "evaluation_id": evaluation.evaluation_id, "corruption": corruption, "severity": severity,
-            "image_id": int(ids[row]), "reason": reason, "reason_rank": rank, "label": int(labels[row]),
-            "predicted": int(outcome.predicted[row]) if finite else None,
-            "confidence": float(outcome.confidence[row]) if finite else None, "png": _png(images[row]),
+            "image_id": int(ids[position]), "reason": reason, "reason_rank": rank, "label": int(labels[position]),
+            "predicted": int(outcome.predicted[position]) if finite else None,
+            "confidence": float(outcome.confidence[position]) if finite else None, "png": _png(images[position]),
         })  # fmt: skip
     if reference is not None and forward.features is not None:
         targets = reference.predicted[positions][:, None]

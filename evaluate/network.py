@@ -74,9 +74,15 @@ def prepare(
     module: nn.Module, architecture: str, normalisation: Normalisation, device: torch.device, precision: Precision
 ) -> Network:
     """Put a module on its device, channels_last, in evaluation mode."""
-    module = module.to(device=device, memory_format=torch.channels_last).eval().requires_grad_(False)
+    module = channels_last(module, device).eval().requires_grad_(False)
 
     def channels(values: tuple[float, float, float]) -> torch.Tensor:
         return torch.tensor(values, dtype=torch.float32, device=device).view(1, 3, 1, 1)
 
     return Network(module, architecture, device, precision, channels(normalisation.mean), channels(normalisation.std))
+
+
+def channels_last(module: nn.Module, device: torch.device) -> nn.Module:
+    """Move a module to its device and lay its kernels out as (N, H, W, C), which is how images arrive."""
+    module.to(device)
+    return module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs lack this form

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from evaluate.cells import Member, evaluate_cell, evaluate_clean
 from evaluate.devices import BATCH_SIZE, choose_device
@@ -185,13 +185,3 @@ def _discard_damaged(study: Study, evaluation: Evaluation) -> Iterator[Path]:
         except DamagedShardError:
             path.unlink()
             yield path
-
-
-def describe_plan(study: Study, evaluation: Evaluation) -> dict[str, Any]:
-    """How far an evaluation is: cells in all and cells missing."""
-    return {
-        "model": evaluation.checkpoint.label,
-        "evaluation_id": evaluation.evaluation_id,
-        "cells": len(study_cells(study, evaluation.evaluation_id)),
-        "missing": len(missing_cells(study, evaluation)),
-    }

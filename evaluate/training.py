@@ -18,7 +18,7 @@ from torch.nn import functional
 from evaluate.architectures import ARCHITECTURES, STEM
 from evaluate.checkpoints import save_checkpoint
 from evaluate.devices import runs_bfloat16
-from evaluate.network import prepare
+from evaluate.network import channels_last, prepare
 from evaluate.specification import ModelSpec, Normalisation, TrainingSpec
 from ingest.datasets import Dataset
 from ingest.subset import choose_images
@@ -66,7 +66,7 @@ def train(
     normalisation = spec.normalisation or measure_normalisation(train_set, image_ids)
     torch.manual_seed(seed)
     module = ARCHITECTURES[spec.architecture].build(len(train_set.class_names), spec.width)
-    module = module.to(device=device, memory_format=torch.channels_last)
+    module = channels_last(module, device)
     learner = _Learner(module, recipe, seed, device, len(image_ids))
     state_path = path.with_name(path.name + STATE_SUFFIX)
     for epoch in range(learner.resume(state_path), recipe.epochs):

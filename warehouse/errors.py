@@ -43,3 +43,9 @@ class WarehouseError(FailmodesError):
 
 class QueryError(FailmodesError):
     """An ad hoc SQL statement failed, was refused, or ran out of time."""
+
+
+class Interrupted(FailmodesError):
+    """The user stopped a run; what was published stays."""
+
+    exit_code = 130
