@@ -102,16 +102,15 @@ def _continue(client: httpx.Client, url: str, partial: Path, tag: Path, bar: "_B
 def _append(response: httpx.Response, partial: Path, tag: Path, start: int, bar: "_Bar") -> None:
     length = response.headers.get("Content-Length")
     total = start + int(length) if length else None
-    with storage_errors(partial):
-        with partial.open("ab" if start else "wb") as file:
-            if not start:  # after the old bytes are gone: a tag never vouches for bytes of another version
-                tag.write_text(_version_of(response))
-            bar.at(start, total)
-            # as they come: whole blocks would lose a tail when the connection ends; raw: a .gz stays what it is
-            for chunk in response.iter_raw():
-                file.write(chunk)
-                file.flush()
-                bar.at(file.tell(), total)
+    with storage_errors(partial), partial.open("ab" if start else "wb") as file:
+        if not start:  # after the old bytes are gone: a tag never vouches for bytes of another version
+            tag.write_text(_version_of(response))
+        bar.at(start, total)
+        # as they come: whole blocks would lose a tail when the connection ends; raw: a .gz stays what it is
+        for chunk in response.iter_raw():
+            file.write(chunk)
+            file.flush()
+            bar.at(file.tell(), total)
     if total is not None and _size(partial) != total:
         raise httpx.RemoteProtocolError(f"the connection ended after {_size(partial):,} of {total:,} bytes")
 
