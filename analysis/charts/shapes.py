@@ -1,0 +1,130 @@
+"""Shape space: how much a corruption costs against whether it falls early or late."""
+
+import altair as alt
+import duckdb
+import polars as pl
+
+from analysis.charts.key import Entry, key
+from analysis.charts.labels import label_layers
+from analysis.charts.placing import Plane
+from analysis.selection import Selection, corruption_labels, table
+from analysis.statements import settings_of
+from analysis.theme import PAGE, SHAPE_COLOURS, Layout, Words, dress
+from analysis.words import SHAPE_WORDS, counted, listing, number, percent, within
+
+SYMBOLS = ("circle", "square", "triangle-up", "diamond")
+AXIS_TITLE = "\u2190 falls early\u00a0\u00a0\u00a0bow \u03ba\u00a0\u00a0\u00a0falls late \u2192"
+VERBS = {"late_collapse": ("collapses late", "collapse late"), "near_linear": ("falls steadily", "fall steadily"),
+         "early_drop": ("drops early", "drop early"), "non_monotone": ("falls and rises", "fall and rise")}  # fmt: skip
+MARGIN = 0.08  # of each domain, kept free around the points
+
+
+def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, layout: Layout = PAGE) -> alt.TopLevelMixin:
+    """Total drop in points (x) against the bow (y) with intervals in both directions; flat curves have no bow."""
+    names, settings = corruption_labels(con), settings_of(con)
+    shapes = table(con, "shapes", selection).with_columns(
+        name=pl.col("corruption").replace_strict(names, return_dtype=pl.String),
+        drop=100 * pl.col("total_drop"), drop_low=100 * pl.col("total_drop_low"),
+        drop_high=100 * pl.col("total_drop_high"),
+    )  # fmt: skip
+    points = shapes.filter(pl.col("bow").is_not_null()).sort("label", "corruption")
+    labels = list(selection.labels.values())
+    body = alt.vconcat(_key(points, labels, layout), _plot(points, labels, settings.bow_threshold, layout), spacing=8)
+    flat = shapes.filter(shape="flat")
+    words = Words(
+        _finding(points, labels),
+        f"Total drop in accuracy, clean to last severity, against the bow of the curve (mean height above its chord "
+        f"as a share of the drop), on {selection.images}; bars: {percent(settings.interval_level, 0)} bootstrap "
+        f"intervals over images; shaded: near-linear, bow within \u00b1{settings.bow_threshold:g}{_omitted(flat)}.",
+        selection.source_line,
+    )
+    return dress(body, words, layout)
+
+
+def _key(points: pl.DataFrame, labels: list[str], layout: Layout) -> alt.LayerChart:
+    present = [shape for shape in SHAPE_COLOURS if shape in points["shape"].to_list()]
+    entries = [Entry(SHAPE_WORDS[shape], SHAPE_COLOURS[shape], shape="circle") for shape in present]
+    if len(labels) > 1:
+        entries += [Entry(label, "#8C8C8C", shape=_symbol(labels, label)) for label in labels]
+    return key(entries or [Entry("every curve is flat", SHAPE_COLOURS["flat"], shape="circle")], layout.width_px - 70)
+
+
+def _symbol(labels: list[str], label: str) -> str:
+    return SYMBOLS[labels.index(label) % len(SYMBOLS)]
+
+
+def _plot(points: pl.DataFrame, labels: list[str], threshold: float, layout: Layout) -> alt.LayerChart:
+    plane = _plane(points, threshold, layout)
+    x = alt.X("drop:Q", title="total drop, points", axis=alt.Axis(grid=False),
+              scale=alt.Scale(domain=[plane.x_low, plane.x_high], nice=False))  # fmt: skip
+    y = alt.Y("bow:Q", title=AXIS_TITLE,
+              scale=alt.Scale(domain=[plane.y_low, plane.y_high], nice=False),
+              axis=alt.Axis(grid=False, format=".1f"))  # fmt: skip
+    colour = alt.Color("shape:N", legend=None,
+                       scale=alt.Scale(domain=list(SHAPE_COLOURS), range=list(SHAPE_COLOURS.values())))  # fmt: skip
+    symbol = alt.Shape("label:N", legend=None,
+                       scale=alt.Scale(domain=labels, range=[_symbol(labels, label) for label in labels]))  # fmt: skip
+    base = alt.Chart(points).encode(color=colour)
+    tips = [alt.Tooltip("label:N", title="network"), alt.Tooltip("name:N", title="corruption"),
+            alt.Tooltip("shape:N"), alt.Tooltip("stability:Q", format=".0%"),
+            alt.Tooltip("drop:Q", format=".1f", title="drop, points"), alt.Tooltip("bow:Q", format=".2f")]  # fmt: skip
+    band = alt.Chart(pl.DataFrame({"low": [-threshold], "high": [threshold]})).mark_rect(style="band", opacity=0.55)
+    zero = alt.Chart(pl.DataFrame({"bow": [0.0]})).mark_rule(style="muted-line", strokeDash=[2, 3])
+    across, up = base.mark_rule(strokeWidth=1.2, opacity=0.6), base.mark_rule(strokeWidth=1.2, opacity=0.6)
+    pairs = alt.Chart(points).mark_line(strokeWidth=1, opacity=0.6, style="muted-line")
+    layers = [
+        band.encode(y="low:Q", y2="high:Q", x=alt.value(0), x2=alt.value(plane.width)),
+        zero.encode(y=y),
+        pairs.encode(x=x, y=y, detail="corruption:N"),
+        across.encode(x="drop_low:Q", x2="drop_high:Q", y=y),
+        up.encode(x=x, y="bow_low:Q", y2="bow_high:Q"),
+        base.mark_point(filled=True, size=70, opacity=1).encode(x=x, y=y, shape=symbol, tooltip=tips),
+        *_labels(points, plane, x, y),
+    ]
+    return alt.layer(*layers).properties(width=plane.width, height=plane.height)
+
+
+def _labels(points: pl.DataFrame, plane: Plane, x: alt.X, y: alt.Y) -> list[alt.Chart]:
+    """The name of each corruption beside the point of the first network, placed clear of everything else."""
+    rows = points.rows(named=True)
+    obstacles = [plane.box(r["drop_low"], r["drop_high"], r["bow"], r["bow"]) for r in rows]
+    obstacles += [plane.box(r["drop"], r["drop"], r["bow_low"], r["bow_high"]) for r in rows]
+    obstacles += [plane.box(r["drop"], r["drop"], r["bow"], r["bow"], pad=6) for r in rows]
+    first = points.unique("corruption", keep="first", maintain_order=True)
+    return label_layers(
+        list(zip(first["drop"], first["bow"], strict=True)), first["name"].to_list(), plane, obstacles, x, y
+    )
+
+
+def _plane(points: pl.DataFrame, threshold: float, layout: Layout) -> Plane:
+    x = [*points["drop_low"], *points["drop_high"], 0.0, 5.0]
+    y = [*points["bow_low"], *points["bow_high"], -1.5 * threshold, 1.5 * threshold]
+    x_pad, y_pad = MARGIN * (max(x) - min(x)), MARGIN * (max(y) - min(y))
+    return Plane(
+        min(x) - x_pad / 4, max(x) + x_pad, min(y) - y_pad, max(y) + y_pad,
+        width=layout.width_px - 70, height=380 if layout.columns > 2 else 300,
+    )  # fmt: skip
+
+
+def _finding(points: pl.DataFrame, labels: list[str]) -> str:
+    """Which curves fall late and which early, by class: by name for one network, in number for several."""
+    if points.is_empty():
+        return "No corruption costs enough accuracy to have a shape"
+    by_class = {shape: points.filter(shape=shape).sort("bow", descending=True) for shape in VERBS}
+    present = [(rows, VERBS[shape][len(rows) > 1]) for shape, rows in by_class.items() if len(rows)]
+    if len(labels) > 1:
+        tally = listing(f"{len(rows)} {verb}" for rows, verb in present)
+        return f"Of {counted(len(points), 'curve')} that fall, {tally}"
+    return f"{labels[0]}: " + "; ".join(f"{_named(rows)} {verb}" for rows, verb in present)
+
+
+def _named(rows: pl.DataFrame) -> str:
+    bows = zip(rows["name"], rows["bow"], strict=True)
+    return listing(f"{within(name)} (\u03ba\u00a0{number(bow, 2, signed=True)})" for name, bow in bows)
+
+
+def _omitted(flat: pl.DataFrame) -> str:
+    if flat.is_empty():
+        return ""
+    names = listing(within(name) for name in flat["name"].unique(maintain_order=True))
+    return f"; not shown, because flat: {names}"

@@ -1,0 +1,86 @@
+"""Which corruption costs most, and whether that can be told from the second, over resampled images."""
+
+from typing import NamedTuple
+
+import duckdb
+import numpy as np
+from numpy.typing import NDArray
+
+from analysis.bootstrap import percentile_interval
+from analysis.correctness import Curve, read_correctness
+from analysis.selection import Evaluation, Selection
+from analysis.shapes import ShapeSettings
+from analysis.words import Estimate
+
+Real = NDArray[np.float64]
+
+
+class Cost(NamedTuple):
+    """Accuracy that a corruption costs: at its last severity, and on average over its severities; 0-1."""
+
+    corruption: str
+    last_severity: float
+    at_last: Estimate
+    on_average: Estimate
+
+
+class Ranking(NamedTuple):
+    """Corruptions by cost at the last severity, dearest first.
+
+    A lead is the cost of the first minus the second (None with one corruption); `first_share` is the share of
+    resamples in which the first is first.
+    """
+
+    costs: tuple[Cost, ...]
+    lead: Estimate | None
+    first_share: float
+    average_order: tuple[str, ...]
+    average_lead: Estimate | None
+
+    @property
+    def is_clear(self) -> bool:
+        """Whether the first can be told from the second."""
+        return self.lead is None or self.lead.above_zero
+
+
+def rank_costs(
+    con: duckdb.DuckDBPyConnection, selection: Selection, evaluation: Evaluation, settings: ShapeSettings
+) -> Ranking:
+    """Rank the selection's corruptions by what they cost one evaluation, paired over the same resampled images."""
+    correctness = read_correctness(con, evaluation.evaluation_id)
+    curves = {c: curve for c, curve in correctness.curves().items() if c in selection.corruptions}
+    states = np.vstack([correctness.accuracy, correctness.resampled(settings.resamples, settings.seed)])
+    at_last = {c: _fall(states, curve, curve.columns[-1:]) for c, curve in curves.items()}
+    average = {c: _fall(states, curve, curve.columns[1:]) for c, curve in curves.items()}
+    level = settings.interval_level
+    order, average_order = _dearest_first(at_last), _dearest_first(average)
+    costs = tuple(
+        Cost(c, float(curves[c].severities[-1]), _estimate(at_last[c], level), _estimate(average[c], level))
+        for c in order
+    )
+    resamples = np.stack([at_last[c][1:] for c in order])
+    return Ranking(
+        costs,
+        lead=_lead(at_last, order, level),
+        first_share=float((resamples.argmax(axis=0) == 0).mean()),
+        average_order=tuple(average_order),
+        average_lead=_lead(average, average_order, level),
+    )
+
+
+def _fall(states: Real, curve: Curve, columns: list[int]) -> Real:
+    """Clean accuracy minus the mean over `columns`: (1 + B,) from (1 + B, C), the point estimate first."""
+    return states[:, curve.columns[0]] - states[:, columns].mean(axis=1)
+
+
+def _dearest_first(falls: dict[str, Real]) -> list[str]:
+    return sorted(falls, key=lambda c: -float(falls[c][0]))
+
+
+def _lead(falls: dict[str, Real], order: list[str], level: float) -> Estimate | None:
+    return _estimate(falls[order[0]] - falls[order[1]], level) if len(order) > 1 else None
+
+
+def _estimate(states: Real, level: float) -> Estimate:
+    low, high = percentile_interval(states[1:], level)
+    return Estimate(float(states[0]), float(low), float(high))

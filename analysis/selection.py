@@ -1,0 +1,197 @@
+"""What one chart or one chapter may compare: evaluations of the same images under the same corrupted pixels."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any
+
+import duckdb
+import polars as pl
+import polars.selectors as cs
+
+from analysis.reading import first_row
+from analysis.words import counted, listing
+from warehouse.errors import StudyError, WarehouseError
+from warehouse.schema import CLEAN
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """One network over the images; `facts` is its row of `evaluation_labels`."""
+
+    evaluation_id: str
+    label: str
+    facts: dict[str, Any] = field(compare=False)
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Evaluations that share data set, subset and source, and the corruptions to look at, in published order."""
+
+    evaluations: tuple[Evaluation, ...]
+    corruptions: tuple[str, ...]
+    made_at: datetime | None
+
+    @property
+    def ids(self) -> list[str]:
+        """Identities of the evaluations, in order."""
+        return [evaluation.evaluation_id for evaluation in self.evaluations]
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """Label by evaluation id; labels are unlike."""
+        return {evaluation.evaluation_id: evaluation.label for evaluation in self.evaluations}
+
+    @property
+    def shared(self) -> dict[str, Any]:
+        """Facts of the first evaluation; what concerns data set, subset and source holds for all."""
+        return self.evaluations[0].facts
+
+    @property
+    def image_count(self) -> int:
+        """Images evaluated."""
+        return int(self.shared["image_count"])
+
+    @property
+    def images(self) -> str:
+        """The images in words: 2,000 images of JPEG copy of CIFAR-10."""
+        return f"{counted(self.image_count, 'image')} of {self.shared['dataset_label']}"
+
+    @property
+    def source_line(self) -> str:
+        """Data set with its note, subset, corrupted pixels, training seeds and date, for the foot of a chart."""
+        facts = self.shared
+        note = facts["note"] or ""
+        parts = [
+            facts["dataset_label"] + (f" ({note})" if note and note not in facts["dataset_label"] else ""),
+            f"subset: {facts['subset']}",
+            f"corruptions: {facts['source_label']}",
+            f"training {self._seeds()}",
+        ]
+        if self.made_at:
+            parts.append(f"evaluated {self.made_at.day} {self.made_at:%B %Y}")
+        return "Data: " + "; ".join(parts) + "."
+
+    def only(self, evaluation: Evaluation) -> "Selection":
+        """The same selection with one evaluation."""
+        return replace(self, evaluations=(evaluation,))
+
+    def _seeds(self) -> str:
+        stated = [e.facts["training_seed"] for e in self.evaluations]
+        if None in stated:
+            return "seed not stated" if set(stated) == {None} else "seeds stated for some networks only"
+        seeds = sorted(set(stated))
+        return f"seed {seeds[0]}" if len(seeds) == 1 else f"seeds {listing(map(str, seeds))}"
+
+
+def select(
+    con: duckdb.DuckDBPyConnection,
+    *,
+    models: Sequence[str] = (),
+    evaluations: Sequence[str] = (),
+    corruptions: Sequence[str] = (),
+) -> list[Selection]:
+    """Selections that fit the filters, largest first; an empty filter lets everything through.
+
+    Args:
+        con: the warehouse.
+        models: model labels.
+        evaluations: evaluation ids, or their first letters.
+        corruptions: corruption names.
+
+    Raises:
+        StudyError: a filter names what the warehouse does not hold.
+        WarehouseError: there is no evaluation at all.
+    """
+    rows = con.sql("from evaluation_labels order by model_label, evaluation_id").pl().rows(named=True)
+    if not rows:
+        raise WarehouseError("the warehouse holds no evaluation: run `failmodes evaluate`, then `failmodes load`")
+    _refuse_unknown("model", models, [row["model_label"] for row in rows])
+    _refuse_unknown("evaluation", evaluations, [row["evaluation_id"] for row in rows], prefix=True)
+    chosen = [row for row in rows if _fits(row, models, evaluations)]
+    groups: dict[tuple[str, ...], list[dict[str, Any]]] = {}
+    for row in chosen:
+        groups.setdefault((row["dataset_id"], row["source_id"], row["subset_id"]), []).append(row)
+    present = _present(con, corruptions)
+    found = [_selection(con, group, present) for group in groups.values()]
+    return sorted(found, key=lambda s: (-len(s.evaluations), -s.image_count, s.ids))
+
+
+def select_one(con: duckdb.DuckDBPyConnection, **filters: Sequence[str]) -> Selection:
+    """The one selection that fits the filters (see `select`).
+
+    Raises:
+        StudyError: several fit, which one chart must not mix; the message lists them.
+    """
+    found = select(con, **filters)
+    if len(found) > 1:
+        groups = "; ".join(f"{listing(s.labels.values())} on {s.images} ({s.ids[0]})" for s in found)
+        raise StudyError(f"these evaluations do not share images and corruptions, name one with --evaluation: {groups}")
+    return found[0]
+
+
+def table(con: duckdb.DuckDBPyConnection, relation: str, selection: Selection) -> pl.DataFrame:
+    """Rows of a table or view for a selection, severity as float, with `label` (of the evaluation).
+
+    `relation` is one of our own views, never text from outside.
+    """
+    frame = con.sql(
+        f"from {relation} where evaluation_id = any($1) and (corruption = any($2) or corruption = $3)",
+        params=[selection.ids, list(selection.corruptions), CLEAN],
+    ).pl()
+    labels = pl.DataFrame({"evaluation_id": selection.ids, "label": list(selection.labels.values())})
+    return frame.with_columns(cs.decimal().cast(pl.Float64)).join(labels, on="evaluation_id", maintain_order="left")
+
+
+def corruption_labels(con: duckdb.DuckDBPyConnection) -> dict[str, str]:
+    """Human name by corruption name."""
+    return dict(con.execute("select corruption, corruption_label from corruptions").fetchall())
+
+
+def _selection(con: duckdb.DuckDBPyConnection, rows: list[dict[str, Any]], present: dict[str, set[str]]) -> Selection:
+    labels = _unlike_labels(rows)
+    made = first_row(
+        con, "select max(created_at) from shards where evaluation_id = any(?)", [[r["evaluation_id"] for r in rows]]
+    )
+    here = set().union(*(present.get(row["evaluation_id"], set()) for row in rows))
+    order = con.execute("select corruption from corruptions order by corruption_order, corruption").fetchall()
+    evaluations = tuple(Evaluation(row["evaluation_id"], label, row) for row, label in zip(rows, labels, strict=True))
+    return Selection(evaluations, tuple(c for (c,) in order if c in here), made[0] if made else None)
+
+
+def _present(con: duckdb.DuckDBPyConnection, wanted: Sequence[str]) -> dict[str, set[str]]:
+    pairs = con.execute(
+        "select distinct evaluation_id, corruption from shards where corruption <> ? and table_name = 'predictions'",
+        [CLEAN],
+    ).fetchall()
+    _refuse_unknown("corruption", wanted, [corruption for _, corruption in pairs])
+    present: dict[str, set[str]] = {}
+    for evaluation_id, corruption in pairs:
+        if not wanted or corruption in wanted:
+            present.setdefault(evaluation_id, set()).add(corruption)
+    return present
+
+
+def _unlike_labels(rows: list[dict[str, Any]]) -> list[str]:
+    """Model labels, with what sets them apart where several are alike."""
+    labels = [row["model_label"] for row in rows]
+    for column, words in (("precision", "{}"), ("training_seed", "seed {}"), ("evaluation_id", "{}")):
+        twice = {label for label, count in Counter(labels).items() if count > 1}
+        if any(len({r[column] for r, la in zip(rows, labels, strict=True) if la == label}) > 1 for label in twice):
+            labels = [
+                f"{label} ({words.format(row[column])})" if label in twice else label
+                for row, label in zip(rows, labels, strict=True)
+            ]
+    return labels
+
+
+def _fits(row: dict[str, Any], models: Sequence[str], evaluations: Sequence[str]) -> bool:
+    by_id = not evaluations or any(row["evaluation_id"].startswith(prefix) for prefix in evaluations)
+    return by_id and (not models or row["model_label"] in models)
+
+
+def _refuse_unknown(kind: str, wanted: Sequence[str], known: list[str], *, prefix: bool = False) -> None:
+    for name in wanted:
+        if not any(k.startswith(name) if prefix else k == name for k in known):
+            raise StudyError(f"no {kind} {name!r} in this warehouse: it holds {listing(sorted(set(known)))}")
