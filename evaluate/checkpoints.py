@@ -1,6 +1,7 @@
 """Checkpoints: loading weights that fit, refusing those that do not, and the identity of a model."""
 
 import json
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -52,7 +53,6 @@ class Checkpoint:
 
     def row(self) -> dict[str, Any]:
         """The row of `models`."""
-        stated = next((float(v) for k, v in self.metadata.items() if k.startswith("clean_accuracy")), None)
         return {
             "model_id": self.model_id(),
             "model_label": self.label,
@@ -66,7 +66,7 @@ class Checkpoint:
             "training_recipe": self.metadata.get("recipe"),
             "training_seed": self.seed,
             "training_data": self.metadata.get("dataset"),
-            "stated_accuracy": stated,
+            "stated_accuracy": _stated_accuracy(self.metadata),
             "checkpoint": self.path.name,
         }
 
@@ -173,6 +173,15 @@ def _normalisation(path: Path, spec: ModelSpec, metadata: dict[str, str]) -> Nor
         return Normalisation.model_validate(json.loads(metadata["normalisation"]))
     except ValueError as error:
         raise ModelError(f"{path.name} states a normalisation that is none: {metadata['normalisation']!r}") from error
+
+
+def _stated_accuracy(metadata: dict[str, str]) -> float | None:
+    """The clean accuracy under `clean_accuracy`, or such a key with the images it was measured on behind it."""
+    for name in sorted(metadata):
+        if name.startswith("clean_accuracy"):
+            with suppress(ValueError):
+                return float(metadata[name])
+    return None
 
 
 def _trailing_seed(recipe: str) -> str | None:

@@ -223,5 +223,5 @@ def _metadata(
         "dataset": f"{train_set.label}, {train_set.split} split, {images:,} images",
         "precision": "float32",
         "clean_accuracy": f"{accuracy:.4f}",
-        "clean_accuracy_images": f"{test_set.label}, {test_set.split} split, {len(test_set.labels):,} images",
+        "measured_on": f"{test_set.label}, {test_set.split} split, {len(test_set.labels):,} images",
     }

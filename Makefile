@@ -1,0 +1,43 @@
+# make demo | test | check | bench        everything happens in .venv; nothing else is touched
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+
+.PHONY: demo test test-all check format bench clean
+
+# The embedded study: no download, about three minutes on two CPU cores after installation
+demo: $(INSTALLED)
+	@test -f runs/demo.toml || $(BIN)/failmodes init digits --output runs/demo.toml
+	$(BIN)/failmodes run runs/demo.toml
+
+test: $(INSTALLED)
+	$(BIN)/python -m pytest
+
+# Slow tests too, and those on real data where FAILMODES_DATA names it
+test-all: $(INSTALLED)
+	$(BIN)/python -m pytest -m "not gpu"
+
+check: $(INSTALLED)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/sqlfluff lint sql
+
+format: $(INSTALLED)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+# Ratios to a peer or a limit of the same run; JSON=path writes them as a list too
+bench: $(INSTALLED)
+	$(BIN)/python -m tests.benchmarks $(if $(JSON),--json $(JSON))
+
+$(INSTALLED): pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --editable ".[dev]"
+	touch $@
+
+clean:
+	rm -rf $(VENV) runs/digits runs/demo.toml

@@ -1,0 +1,32 @@
+"""`make bench`: every figure beside a peer or a limit of the same run; ratios above 1 mean that ours is faster."""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
+
+from networks import measure_networks  # noqa: E402
+from rich.console import Console  # noqa: E402
+from tables import measure_tables  # noqa: E402
+
+
+def main() -> None:
+    """Measure, print line by line, write the list where it is asked for."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--json", type=Path, help="write the results to this file")
+    arguments = parser.parse_args()
+    console = Console(highlight=False, soft_wrap=True)
+    results = []
+    for measure in (measure_tables, measure_networks):
+        for result in measure():
+            results.append(result._asdict())
+            console.print(f"{result.name:32} {result.value:12,.3g} {result.unit}")
+            console.print(f"{'':32} {result.ratio:12.3g} × {result.against}")
+    if arguments.json:
+        arguments.json.write_text(json.dumps(results, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,77 @@
+"""Study files: what is wrong is said in one line, with the nearest right name."""
+
+from pathlib import Path
+
+import pytest
+
+from evaluate.study import read_study, templates
+from warehouse.errors import StudyError
+
+GOOD = """
+name = "x"
+output = "out"
+[dataset]
+kind = "digits"
+[[models]]
+label = "A"
+architecture = "resnet18"
+training = { epochs = 1 }
+"""
+
+
+def write(folder: Path, text: str) -> Path:
+    path = folder / "study.toml"
+    path.write_text(text)
+    return path
+
+
+def test_a_minimal_study_has_the_six_corruptions_and_paths_beside_the_file(tmp_path) -> None:
+    study = read_study(write(tmp_path, GOOD))
+    assert study.corruptions.names == [
+        "contrast", "fog", "motion_blur", "gaussian_noise", "jpeg_compression", "brightness",
+    ]  # fmt: skip
+    assert study.corruptions.severities == [1, 2, 3, 4, 5]
+    assert study.output == tmp_path / "out"
+
+
+BAD = {
+    "misspelt key": (GOOD.replace("output", "ouput"), "output|ouput: unknown key; did you mean 'output'"),
+    "misspelt nested key": (GOOD.replace("epochs", "epoch"), r"models\.0\.training\.epoch: .*did you mean 'epochs'"),
+    "misspelt corruption": (GOOD + '[corruptions]\nnames = ["motion_blurr"]', "motion_blur"),
+    "severity": (GOOD + "[corruptions]\nseverities = [6]", "severity 6"),
+    "missing key": (GOOD.replace('kind = "digits"', ""), r"dataset\.kind: this key is missing"),
+    "architecture": (GOOD.replace("resnet18", "resnet19"), "unknown architecture 'resnet19': choose from resnet18"),
+    "no checkpoint file": (
+        GOOD.replace("training = { epochs = 1 }", 'checkpoint = "gone.safetensors"'), "no checkpoint at .*gone",
+    ),
+    "neither": (GOOD.replace("training = { epochs = 1 }", ""), "either a checkpoint to load or a training table"),
+    "same label": (GOOD + GOOD[GOOD.index("[[models]]") :], "same label"),
+    "not TOML": (GOOD + "[", "not a readable TOML"),
+    "wrong type": (GOOD.replace("epochs = 1", 'epochs = "many"'), "epochs: .*given: 'many'"),
+    "zero spread": (
+        GOOD + "normalisation = { mean = [0.5, 0.5, 0.5], std = [0.2, 0.2, 0.0] }", "greater than 0",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_what_is_wrong_is_one_line(tmp_path, name: str) -> None:
+    text, message = BAD[name]
+    with pytest.raises(StudyError, match=message) as caught:
+        read_study(write(tmp_path, text))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_missing_study_says_how_to_write_one(tmp_path) -> None:
+    with pytest.raises(StudyError, match="failmodes init"):
+        read_study(tmp_path / "none.toml")
+
+
+def test_every_template_reads_once_its_files_are_there(tmp_path) -> None:
+    for name, path in templates().items():
+        copy = tmp_path / f"{name}.toml"
+        copy.write_bytes(path.read_bytes())
+        (tmp_path / "checkpoints").mkdir(exist_ok=True)
+        (tmp_path / "checkpoints" / "resnet18.safetensors").touch()
+        (tmp_path / "my-classifier.safetensors").touch()
+        assert read_study(copy).models

@@ -1,0 +1,52 @@
+"""A study of seconds: 60 digits, one narrow ResNet-18 trained for an epoch, two corruptions at two severities."""
+
+from pathlib import Path
+
+import pyarrow as pa
+
+from warehouse.record import read_stored, recorded_files
+from warehouse.schema import ATTENTION, CLEAN_MAPS, EXEMPLARS, PREDICTIONS
+
+CELLS = 1 + 2 * 2
+
+
+def write_tiny_study(
+    folder: Path, *, images: int = 60, models: int = 1, corruption_seeds: list[int] | None = None, extra: str = ""
+) -> Path:
+    """Write `study.toml` into `folder`; `extra` is appended, such as an evaluation table."""
+    text = f"""
+name = "tiny"
+output = "out"
+[dataset]
+kind = "digits"
+images = {images}
+[corruptions]
+names = ["contrast", "gaussian_noise"]
+severities = [1, 5]
+seeds = {corruption_seeds or [0]}
+"""
+    for number in range(models):
+        text += f"""
+[[models]]
+label = "Net {number}"
+architecture = "resnet18"
+width = 8
+seeds = [{number}]
+training = {{ epochs = 2, images = 128, batch_size = 32, flip = false }}
+"""
+    path = folder / "study.toml"
+    path.write_text(text + extra)
+    return path
+
+
+def hashes(output: Path) -> dict[str, str]:
+    """Content hash of every stored fact, map and exemplar, by path within the output folder."""
+    tables = (PREDICTIONS, ATTENTION, CLEAN_MAPS, EXEMPLARS)
+    paths = [path for table in tables for path in recorded_files(output, table)]
+    return {str(path.relative_to(output)): read_stored(path).content_hash for path in paths}
+
+
+def rows_of(output: Path, table_name: str = "predictions") -> pa.Table:
+    """All rows of a fact table in the record."""
+    table = {"predictions": PREDICTIONS, "attention": ATTENTION}[table_name]
+    return pa.concat_tables([read_stored(path).rows for path in recorded_files(output, table)])
