@@ -51,8 +51,9 @@ class PublishedSet:
     def fingerprint(self) -> str:
         """Hash of all labels and of every pixel of every corruption in the folder.
 
-        It takes about as long as reading the set (2.9 GB: about 5 s at the 0.6 GB/s measured on one core, where the disk keeps up), so each file's
-        hash is remembered in the cache folder for as long as its name, size and time of change stay the same.
+        It takes about as long as reading the set (2.9 GB: about 5 s at the 0.6 GB/s measured on one core, where the
+        disk keeps up), so each file's hash is remembered in the cache folder for as long as its name, size and time
+        of change stay the same.
         """
         hashes = {name: _remembered_hash(array, self.cache) for name, array in sorted(self.arrays.items())}
         return identity_of({"labels": fingerprint_of([self.labels]), "arrays": hashes})

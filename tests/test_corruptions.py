@@ -84,12 +84,11 @@ def reference_plasma(field: np.ndarray, decay: float) -> np.ndarray:
                 heights[y + half, x + half] = sum(around) / 4 + wibble**2 * field[y + half, x + half]
         for y in grid:
             for x in grid:
-                corner, next_corner = heights[y, x], heights[y, (x + step) % side]
+                corner, right, below = heights[y, x], heights[y, (x + step) % side], heights[(y + step) % side, x]
                 centre = heights[y + half, x + half]
                 above, before = heights[y - half, x + half], heights[y + half, x - half]
-                top = (centre + above + corner + next_corner) / 4 + wibble**2 * field[y, x + half]
-                # the published slip: the corner to the right, not the one below
-                left = (centre + before + corner + next_corner) / 4 + wibble**2 * field[y + half, x]
+                top = (centre + above + corner + right) / 4 + wibble**2 * field[y, x + half]
+                left = (centre + before + corner + below) / 4 + wibble**2 * field[y + half, x]
                 heights[y, x + half], heights[y + half, x] = top, left
         step, wibble = half, wibble / decay
     heights -= heights.min()

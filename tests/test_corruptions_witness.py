@@ -67,3 +67,15 @@ def test_moments_are_the_published_ones(real_data: Path, real_images: np.ndarray
         for moment, (mean, deviation) in published[f"{name}/{severity}"].items():
             tolerance = max(0.03 * abs(mean), 0.01) + 3 * deviation
             assert found[moment] == pytest.approx(mean, abs=tolerance), f"{name} {severity} {moment}"
+
+
+@pytest.mark.parametrize("name", ["fog", "gaussian_noise", "motion_blur"])
+def test_moments_over_five_seeds_are_indistinguishable(real_data: Path, real_images: np.ndarray, name: str) -> None:
+    # both figures are means over five draws, of the same deviation: 4.5 deviations of their difference
+    published = json.loads((real_data / "corruption_witness" / "moments.json").read_text())["cells"]
+    for severity in SEVERITIES:
+        drawn = [moments(real_images, corrupt(real_images, name, severity, seed=seed)) for seed in range(5)]
+        for moment, (mean, deviation) in published[f"{name}/{severity}"].items():
+            values = [one[moment] for one in drawn]
+            spread = np.sqrt((deviation**2 + np.var(values, ddof=1)) / 5)
+            assert np.mean(values) == pytest.approx(mean, abs=4.5 * spread + 2e-4), f"{name} {severity} {moment}"

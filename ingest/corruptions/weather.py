@@ -30,10 +30,10 @@ def fog(images: NDArray[np.uint8], parameters: tuple[float, ...], field: NDArray
 
 
 def plasma(field: NDArray[np.float64], decay: float) -> NDArray[np.float64]:
-    """Diamond-square plasma scaled to 0-1, as the published generator makes it, its quirks included.
+    """Diamond-square plasma scaled to 0-1, as the published generator makes it.
 
     Each element but [0, 0] is filled once, from four neighbours (a torus) and its own draw, which counts with the
-    square of the level's wibble. The last diamond step sums two neighbours along the wrong axis: kept.
+    square of the level's wibble.
 
     Args:
         field: (N, S, S) uniform in -1 to 1; S a power of two.
@@ -64,9 +64,8 @@ def _fill_level(heights: NDArray[np.float64], field: NDArray[np.float64], step: 
     pairs = corners + np.roll(corners, -1, axis=1)
     fill(odd, odd, pairs + np.roll(pairs, -1, axis=2))
     centres = heights[:, odd, odd]
-    along_rows = corners + np.roll(corners, -1, axis=2)
-    fill(even, odd, centres + np.roll(centres, 1, axis=1) + along_rows)
-    fill(odd, even, centres + np.roll(centres, 1, axis=2) + along_rows)
+    fill(even, odd, centres + np.roll(centres, 1, axis=1) + corners + np.roll(corners, -1, axis=2))
+    fill(odd, even, centres + np.roll(centres, 1, axis=2) + corners + np.roll(corners, -1, axis=1))
 
 
 def brightness(
