@@ -7,11 +7,8 @@ nothing and holds exactly what the given folders hold.
 """
 
 import json
-import os
 import time
-from collections import deque
-from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Sequence
 from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
@@ -23,14 +20,12 @@ import pyarrow as pa
 from warehouse.connect import fresh_info
 from warehouse.errors import DamagedShardError
 from warehouse.inventory import NOTHING, Held, Item, Key, held_by, take_inventory
-from warehouse.record import read_stored
 from warehouse.revision import one_writer, revised
-from warehouse.schema import EXEMPLARS, FACTS, PARTITIONS, SEVERITY, SHARDS
-from warehouse.tables import LOADED_DIMENSIONS, conform, create_tables, insert_rows, is_readable_version, stamp, upsert
+from warehouse.schema import DIMENSIONS, EXEMPLARS, FACTS, PARTITIONS, SHARDS, Table
+from warehouse.tables import LOADED_DIMENSIONS, create_tables, insert_rows, is_readable_version, stamp, upsert
+from warehouse.verified import verified_rows
 from warehouse.views import views_fingerprint
 
-BATCH_ROWS = 250_000  # about two row groups of DuckDB, so that inserts are long and memory stays bounded
-THREADS = min(8, os.cpu_count() or 1)
 # A set of exemplars is chosen anew as a whole; other dimensions are a union of rows.
 _REPLACED_BY = {EXEMPLARS.name: ("evaluation_id", "corruption")}
 _FACTS_KEPT = ("elapsed_s", "images_per_s", "device", "batch_size", "identity_error")
@@ -104,10 +99,10 @@ def _fill(
     create_tables(con)
     _remove_shards(con, [item for item in shards if item.key in held.shards])
     damaged = list(damaged)
-    for items, tables in _verified([*shards, *dimensions]):
-        damaged += [rows for rows in tables if isinstance(rows, DamagedShardError)]
-        if not damaged:
-            _insert(con, items, [rows for rows in tables if isinstance(rows, pa.Table)])
+    for table in FACTS:
+        _insert_shards(con, table, [item for item in shards if item.table is table], damaged)
+    for table in DIMENSIONS:
+        _insert_dimension(con, table, [item for item in dimensions if item.table is table], damaged)
     if damaged:
         files = "; ".join(str(error) for error in damaged)
         mend = "`failmodes evaluate STUDY --redo-damaged` makes them again"
@@ -115,55 +110,19 @@ def _fill(
     stamp(con)
 
 
-def _verified(items: list[Item]) -> Iterator[tuple[list[Item], list[pa.Table | DamagedShardError]]]:
-    """Batches of one table each, read and hashed in threads while the batch before is being inserted."""
-    ahead: deque[tuple[list[Item], list[Future[pa.Table | DamagedShardError]]]] = deque()
-    with ThreadPoolExecutor(THREADS) as pool:
-        for batch in _batches(items):
-            ahead.append((batch, [pool.submit(_read_rows, item) for item in batch]))
-            if len(ahead) > 1:
-                yield _finished(*ahead.popleft())
-        while ahead:
-            yield _finished(*ahead.popleft())
+def _insert_shards(
+    con: duckdb.DuckDBPyConnection, table: Table, items: list[Item], damaged: list[DamagedShardError]
+) -> None:
+    batches = (batch for rows in verified_rows(items, damaged) for batch in rows.to_batches())
+    insert_rows(con, table, pa.RecordBatchReader.from_batches(table.arrow(), batches))
+    insert_rows(con, SHARDS, pa.Table.from_pylist([_shard_row(item) for item in items], schema=SHARDS.arrow()))
 
 
-def _finished(
-    batch: list[Item], futures: list[Future[pa.Table | DamagedShardError]]
-) -> tuple[list[Item], list[pa.Table | DamagedShardError]]:
-    return batch, [future.result() for future in futures]
-
-
-def _batches(items: list[Item]) -> Iterator[list[Item]]:
-    batch: list[Item] = []
-    for item in items:
-        if batch and (item.table is not batch[0].table or sum(i.row_count for i in batch) >= BATCH_ROWS):
-            yield batch
-            batch = []
-        batch.append(item)
-    if batch:
-        yield batch
-
-
-def _read_rows(item: Item) -> pa.Table | DamagedShardError:
-    """The verified rows of a file with all columns of its table; damage is returned, so that all of it is named."""
-    try:
-        rows = read_stored(item.path).rows
-        if item.table in FACTS:
-            for name, value in zip(PARTITIONS, item.key[1:], strict=True):
-                scalar = pa.scalar(Decimal(value), SEVERITY) if name == "severity" else pa.scalar(value)
-                rows = rows.append_column(name, pa.repeat(scalar, rows.num_rows))
-        return conform(rows, item.table, item.path)
-    except DamagedShardError as error:
-        return error
-
-
-def _insert(con: duckdb.DuckDBPyConnection, items: list[Item], rows: list[pa.Table]) -> None:
-    table = items[0].table
-    if table in FACTS:
-        insert_rows(con, table, pa.concat_tables(rows))
-        shards = [_shard_row(item) for item in items]
-        insert_rows(con, SHARDS, pa.Table.from_pylist(shards, schema=SHARDS.arrow()))
-    else:
+def _insert_dimension(
+    con: duckdb.DuckDBPyConnection, table: Table, items: list[Item], damaged: list[DamagedShardError]
+) -> None:
+    rows = list(verified_rows(items, damaged))
+    if rows:
         upsert(con, table, pa.concat_tables(rows), _REPLACED_BY.get(table.name, table.key))
         files = [{"table_name": i.key[0], "file_key": i.key[1], "content_hash": i.content_hash} for i in items]
         upsert(con, LOADED_DIMENSIONS, pa.Table.from_pylist(files, schema=LOADED_DIMENSIONS.arrow()))

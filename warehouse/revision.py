@@ -50,9 +50,11 @@ def revised(warehouse: Path, *, anew: bool = False) -> Iterator[duckdb.DuckDBPyC
             if not anew:
                 shutil.copyfile(warehouse, temporary)
             with duckdb.connect(str(temporary)) as con:
+                con.begin()  # one commit in all: a table, a comment, a view each would cost one of its own
                 yield con
+                con.commit()
                 con.execute("checkpoint")
-        except (duckdb.IOException, duckdb.FatalException) as error:
+        except (duckdb.IOException, duckdb.FatalException, duckdb.TransactionException) as error:
             raise StorageError(f"cannot write {warehouse}: {_reason(error)}") from error
         finally:
             temporary.with_name(f"{temporary.name}.wal").unlink(missing_ok=True)

@@ -8,6 +8,7 @@ import polars as pl
 from warehouse.checks import CheckResult, run_checks
 from warehouse.connect import fresh_info, open_warehouse
 from warehouse.derived import stale_tables
+from warehouse.tables import ALL_TABLES
 
 
 class WarehouseStatus(NamedTuple):
@@ -51,14 +52,14 @@ def warehouse_status(path: Path) -> WarehouseStatus:
     """
     info = fresh_info(path)
     with open_warehouse(path) as con:
-        sizes = con.execute("select table_name, estimated_size from duckdb_tables() order by all").fetchall()
+        counts = {table.name: con.sql(f"select count(*) from {table.name}").pl().item() for table in ALL_TABLES}
         return WarehouseStatus(
             path=path,
             schema_version=info["schema_version"],
             failmodes_version=info["failmodes_version"],
             updated_at=info["updated_at"],
             size_bytes=path.stat().st_size,
-            row_counts=dict(sizes),
+            row_counts=counts,
             evaluations=con.sql(_EVALUATIONS).pl(),
             checks=run_checks(con),
             stale_derived=stale_tables(con),

@@ -55,12 +55,11 @@ def create_table(con: duckdb.DuckDBPyConnection, table: Table) -> None:
     con.unregister("empty_rows")
 
 
-def insert_rows(con: duckdb.DuckDBPyConnection, table: Table, rows: pa.Table) -> int:
-    """Append Arrow rows to `table` by column name; returns how many."""
+def insert_rows(con: duckdb.DuckDBPyConnection, table: Table, rows: pa.Table | pa.RecordBatchReader) -> None:
+    """Append Arrow rows to `table` by column name; a reader is drained as it goes."""
     con.register("incoming_rows", rows)
     con.execute(f"insert into {table.name} by name select * from incoming_rows")
     con.unregister("incoming_rows")
-    return rows.num_rows
 
 
 def upsert(con: duckdb.DuckDBPyConnection, table: Table, rows: pa.Table, replaced_by: tuple[str, ...] = ()) -> None:
@@ -95,7 +94,7 @@ def conform(rows: pa.Table, table: Table, where: object) -> pa.Table:
         if values.null_count and not column.nullable:
             raise DamagedShardError(f"{where} breaks the contract: {table.name}.{column.name} may not be null")
         columns.append(values)
-    return pa.table(columns, names=[column.name for column in table.columns])
+    return pa.table(columns, schema=table.arrow())
 
 
 def check_version(stated: str, what: object, mend: str) -> None:
