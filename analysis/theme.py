@@ -30,6 +30,9 @@ LETTER_SHARE = 0.46  # width of an average letter of running text in font sizes
 PERCENT_AXIS = "format(100 * datum.value, '.0f') + '\u00a0%'"
 
 
+Layered = alt.LayerChart | alt.FacetChart  # what alt.layer returns
+
+
 class Layout(NamedTuple):
     """A place where a chart is read: its width, how many small panels stand side by side, and its type sizes."""
 
@@ -72,7 +75,7 @@ LIGHT = Inks("#ffffff", "#1b1b1f", "#5c6068", "#e8e8ea", "#dcdce0", _ORANGES, "#
 DARK = Inks("#16181d", "#ececef", "#a6abb5", "#2c3038", "#3a3f49", _EMBERS, "#ececef", "#16181d")
 
 
-def config(inks: Inks) -> dict[str, Any]:
+def config(inks: Inks) -> Any:
     """The Vega-Lite configuration of a theme."""
     axis = {
         "labelColor": inks.muted, "titleColor": inks.muted, "domainColor": inks.muted, "tickColor": inks.muted,

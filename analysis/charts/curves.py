@@ -18,6 +18,7 @@ from analysis.theme import (
     PAGE,
     PERCENT_AXIS,
     SHAPE_COLOURS,
+    Layered,
     Layout,
     Words,
     dress,
@@ -85,7 +86,7 @@ def _colours(labels: list[str], coloured: list[str]) -> list[str]:
     return [MODEL_COLOURS[coloured.index(label)] if label in coloured else BEHIND for label in labels]
 
 
-def _panel(points: pl.DataFrame, shapes: pl.DataFrame, title: str, frame: Frame, *, is_left: bool) -> alt.LayerChart:
+def _panel(points: pl.DataFrame, shapes: pl.DataFrame, title: str, frame: Frame, *, is_left: bool) -> Layered:
     single = len(frame.labels) == 1
     data = _with_chord(points)
     x, y, scale = _axes(frame, is_left=is_left)

@@ -9,7 +9,7 @@ import polars as pl
 from analysis.charts.placing import text_width
 from analysis.selection import Selection, table
 from analysis.statements import average_sentence
-from analysis.theme import PAGE, Layout, Words, dress
+from analysis.theme import PAGE, Layered, Layout, Words, dress
 from analysis.words import number
 
 CELL_HEIGHT_PX = 26
@@ -53,7 +53,7 @@ def _order(cells: pl.DataFrame) -> list[str]:
 
 def _panel(
     cells: pl.DataFrame, order: Sequence[str], title: str, top: float, width: float, *, is_left: bool
-) -> alt.LayerChart:
+) -> Layered:
     x = alt.X("severity:O", title="severity", axis=alt.Axis(labelAngle=0, domain=False, ticks=False, format="~g"))
     y = alt.Y("corruption_label:N", sort=list(order), title=None,
               axis=alt.Axis(labels=is_left, domain=False, ticks=False, labelPadding=8, labelLimit=200,

@@ -7,6 +7,7 @@ import altair as alt
 import polars as pl
 
 from analysis.charts.placing import text_width
+from analysis.theme import Layered
 
 ROW_PX = 17
 SAMPLE_PX = 20
@@ -22,7 +23,7 @@ class Entry(NamedTuple):
     shape: str | None = None
 
 
-def key(entries: Sequence[Entry], width_px: float) -> alt.LayerChart:
+def key(entries: Sequence[Entry], width_px: float) -> Layered:
     """Draw a key, breaking rows at `width_px`."""
     left, row, layers = 0.0, 0, []
     for entry in entries:

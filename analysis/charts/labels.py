@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import altair as alt
 import polars as pl
 
-from analysis.charts.placing import Box, Plane, place_labels
+from analysis.charts.placing import Align, Box, Plane, place_labels
 
 FONT_PX = 11
 
@@ -32,7 +32,7 @@ def label_layers(
     """
     pixels = [plane.pixel(*point) for point in points]
     placed = place_labels(pixels, names, width=plane.width, height=plane.height, font_px=FONT_PX, obstacles=obstacles)
-    rows: dict[str, list[dict[str, object]]] = {}
+    rows: dict[Align, list[dict[str, object]]] = {}
     for index, (place, name) in enumerate(zip(placed, names, strict=True)):
         across, down = plane.data(place.x, place.y)
         colour = colours[index] if colours else None
@@ -41,7 +41,7 @@ def label_layers(
     return [_layer(pl.DataFrame(part), align, x, y, in_colour=bool(colours)) for align, part in sorted(rows.items())]
 
 
-def _layer(data: pl.DataFrame, align: str, x: alt.X, y: alt.Y, *, in_colour: bool) -> alt.Chart:
+def _layer(data: pl.DataFrame, align: Align, x: alt.X, y: alt.Y, *, in_colour: bool) -> alt.Chart:
     chart = alt.Chart(data)
     if in_colour:
         text = chart.mark_text(align=align, baseline="middle", fontSize=FONT_PX)

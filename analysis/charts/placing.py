@@ -1,10 +1,11 @@
 """Where labels go so that they touch neither each other nor the points."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 LETTER_SHARE = 0.56  # width of an average letter in font sizes
 
+Align = Literal["left", "right", "center"]
 Box = tuple[float, float, float, float]  # left, top, right, bottom in pixels
 
 
@@ -13,7 +14,7 @@ class Placed(NamedTuple):
 
     x: float
     y: float
-    align: str
+    align: Align
 
 
 class Plane(NamedTuple):
@@ -77,7 +78,7 @@ def place_labels(
     font_px: float,
     obstacles: Sequence[Box] = (),
 ) -> list[Placed]:
-    """Put each label beside its point, at the first of sixteen places that is free, or at the least crowded.
+    """Put each label beside its point, at the nearest place that is free, or at the least crowded.
 
     Args:
         points: (x, y) in pixels from the top left of the plot.
@@ -91,7 +92,7 @@ def place_labels(
     placed = []
     for (x, y), label in zip(points, labels, strict=True):
         options = [_box(option, label, font_px) for option in _places(x, y, font_px)]
-        costs = [_cost(box, taken, width, height) + 0.01 * rank for rank, (_, box) in enumerate(options)]
+        costs = [_cost(box, taken, width, height) + 0.5 * rank for rank, (_, box) in enumerate(options)]
         best, box = options[costs.index(min(costs))]
         taken.append(box)
         placed.append(best)
@@ -99,19 +100,21 @@ def place_labels(
 
 
 def _places(x: float, y: float, font_px: float) -> list[Placed]:
-    near, far = 0.75 * font_px, 1.35 * font_px
-    sides = [Placed(x + 8, y, "left"), Placed(x - 8, y, "right")]
-    diagonal = [Placed(x + dx, y + dy, "left" if dx > 0 else "right") for dy in (-near, near) for dx in (6, -6)]
-    above = [Placed(x, y + dy, "center") for dy in (-far, far)]
-    further = [Placed(x + dx, y + dy, "left" if dx > 0 else "right") for dy in (-far, far, -2 * far, 2 * far)
-               for dx in (8, -8)]  # fmt: skip
-    return [*sides, *diagonal, *above, *further]
+    """Places about a point, the nearest first: beside it, above and below, then on wider rings."""
+    found = [Placed(x + 8, y, "left"), Placed(x - 8, y, "right")]
+    for ring in (1.0, 1.7, 2.6, 3.6, 4.8):
+        down, across = ring * font_px, 6 + 2 * ring
+        found += [Placed(x + across, y + dy, "left") for dy in (-down, down)]
+        found += [Placed(x - across, y + dy, "right") for dy in (-down, down)]
+        found += [Placed(x, y + dy, "center") for dy in (-down, down)]
+        found += [Placed(x + 8 + ring * font_px, y, "left"), Placed(x - 8 - ring * font_px, y, "right")]
+    return found
 
 
 def _box(place: Placed, label: str, font_px: float) -> tuple[Placed, Box]:
     wide = text_width(label, font_px)
     left = place.x - {"left": 0.0, "right": wide, "center": wide / 2}[place.align]
-    return place, (left, place.y - 0.6 * font_px, left + wide, place.y + 0.6 * font_px)
+    return place, (left, place.y - 0.65 * font_px, left + wide, place.y + 0.65 * font_px)
 
 
 def _cost(box: Box, taken: Sequence[Box], width: float, height: float) -> float:

@@ -9,7 +9,7 @@ from analysis.charts.labels import label_layers
 from analysis.charts.placing import Plane
 from analysis.selection import Selection, corruption_labels, table
 from analysis.statements import settings_of
-from analysis.theme import PAGE, SHAPE_COLOURS, Layout, Words, dress
+from analysis.theme import PAGE, SHAPE_COLOURS, Layered, Layout, Words, dress
 from analysis.words import SHAPE_WORDS, counted, listing, number, percent, within
 
 SYMBOLS = ("circle", "square", "triangle-up", "diamond")
@@ -41,7 +41,7 @@ def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, layout: Layou
     return dress(body, words, layout)
 
 
-def _key(points: pl.DataFrame, labels: list[str], layout: Layout) -> alt.LayerChart:
+def _key(points: pl.DataFrame, labels: list[str], layout: Layout) -> Layered:
     present = [shape for shape in SHAPE_COLOURS if shape in points["shape"].to_list()]
     entries = [Entry(SHAPE_WORDS[shape], SHAPE_COLOURS[shape], shape="circle") for shape in present]
     if len(labels) > 1:
@@ -53,7 +53,7 @@ def _symbol(labels: list[str], label: str) -> str:
     return SYMBOLS[labels.index(label) % len(SYMBOLS)]
 
 
-def _plot(points: pl.DataFrame, labels: list[str], threshold: float, layout: Layout) -> alt.LayerChart:
+def _plot(points: pl.DataFrame, labels: list[str], threshold: float, layout: Layout) -> Layered:
     plane = _plane(points, threshold, layout)
     x = alt.X("drop:Q", title="total drop, points", axis=alt.Axis(grid=False),
               scale=alt.Scale(domain=[plane.x_low, plane.x_high], nice=False))  # fmt: skip

@@ -1,0 +1,138 @@
+"""Attention drift against accuracy: one path a corruption, from clean to its last severity, before the null."""
+
+from statistics import median
+
+import altair as alt
+import duckdb
+import polars as pl
+
+from analysis.attention import ShiftCell, shift_sentence, shifts
+from analysis.charts.labels import label_layers
+from analysis.charts.placing import Box, Plane, text_width
+from analysis.selection import Selection, corruption_labels
+from analysis.theme import (
+    BLUE,
+    GREEN,
+    GREY,
+    ORANGE,
+    PAGE,
+    PERCENT_AXIS,
+    PURPLE,
+    SKY,
+    VERMILLION,
+    Layered,
+    Layout,
+    Words,
+    dress,
+)
+from analysis.words import listing
+
+PATH_COLOURS = (VERMILLION, BLUE, GREEN, PURPLE, ORANGE, SKY, GREY)
+NULL_WORDS = "null: another image"
+NULL_HEIGHT_SHARE = 1.15  # the y axis reaches past the null's median by this
+
+
+def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, layout: Layout = PAGE) -> alt.TopLevelMixin:
+    """Median centroid shift from the clean map (y) against accuracy (x), a panel a network.
+
+    Raises:
+        WarehouseError: no evaluation of the selection has attention paired with clean images; it says why.
+    """
+    cells = shifts(con, selection)
+    labels = list(dict.fromkeys(cell.label for cell in cells))
+    names = corruption_labels(con)
+    columns = 1 if len(labels) == 1 or layout.columns < 3 else 2
+    plane = _plane(cells, layout, columns)
+    panels = [_panel([c for c in cells if c.label == label], names, label, plane) for label in labels]
+    body = alt.concat(*panels, columns=columns, spacing=20)
+    words = Words(
+        shift_sentence(cells, names),
+        "Median distance between the attention centroid and the same image's clean one, in image widths, against "
+        f"accuracy; attention for the class predicted on the clean image; {selection.images}. A path runs from clean "
+        f"(0) to the last severity. Null: the distance to another image's clean map, median (line) and "
+        f"middle 95\u00a0% of images (shaded{_cut(cells, plane)}).{_without(selection, labels)}",
+        selection.source_line,
+    )
+    return dress(body, words, layout)
+
+
+def _plane(cells: list[ShiftCell], layout: Layout, columns: int) -> Plane:
+    accuracies = [cell.accuracy for cell in cells]
+    low, high = min(accuracies), max(accuracies)
+    pad = max(0.02, 0.08 * (high - low))
+    top = max(max(cell.shift for cell in cells), NULL_HEIGHT_SHARE * max(cell.null_median for cell in cells))
+    width = (layout.width_px - 60 * columns) / columns
+    return Plane(low - pad, min(1.02, high + pad), -0.03 * top, 1.08 * top, width, 300 if layout.columns > 2 else 260)
+
+
+def _panel(cells: list[ShiftCell], names: dict[str, str], title: str, plane: Plane) -> Layered:
+    corruptions = list(dict.fromkeys(cell.corruption for cell in cells))
+    colours = {c: PATH_COLOURS[i % len(PATH_COLOURS)] for i, c in enumerate(corruptions)}
+    rows = [{"corruption": c.corruption, "name": names[c.corruption], "severity": c.severity, "accuracy": c.accuracy,
+             "shift": c.shift, "colour": colours[c.corruption]} for c in cells]  # fmt: skip
+    data = pl.DataFrame(rows)
+    x = alt.X("accuracy:Q", title="accuracy", axis=alt.Axis(labelExpr=PERCENT_AXIS, grid=False, tickCount=6),
+              scale=alt.Scale(domain=[plane.x_low, plane.x_high], nice=False))  # fmt: skip
+    y = alt.Y("shift:Q", title="centroid shift, image widths", axis=alt.Axis(tickCount=5, format="~g", domain=False),
+              scale=alt.Scale(domain=[plane.y_low, plane.y_high], nice=False))  # fmt: skip
+    colour = alt.Color("colour:N", scale=None, legend=None)
+    base = alt.Chart(data).encode(x=x, y=y, color=colour)
+    tips = [alt.Tooltip("name:N", title="corruption"), alt.Tooltip("severity:Q"),
+            alt.Tooltip("accuracy:Q", format=".1%"), alt.Tooltip("shift:Q", format=".3f")]  # fmt: skip
+    ends = data.group_by("corruption", maintain_order=True).last()
+    layers = [
+        *_null(cells, plane),
+        base.mark_line(strokeWidth=1.6, opacity=0.9).encode(detail="corruption:N", order="severity:Q"),
+        base.mark_point(filled=True, opacity=1).encode(
+            tooltip=tips, size=alt.Size("severity:Q", scale=alt.Scale(range=[14, 70]), legend=None)
+        ),
+        *label_layers(
+            list(zip(ends["accuracy"], ends["shift"], strict=True)), ends["name"].to_list(), plane,
+            [*_paths(data, plane), *_null_boxes(cells, plane)], x, y, ends["colour"].to_list(),
+        ),
+    ]  # fmt: skip
+    return alt.layer(*layers).properties(
+        width=plane.width, height=plane.height, title=alt.Title(title, frame="group", offset=6)
+    )
+
+
+def _null(cells: list[ShiftCell], plane: Plane) -> list[alt.Chart]:
+    """The null of these cells: medians over cells of its median and quantiles, across the panel."""
+    null = pl.DataFrame({"low": [c.null_low for c in cells], "high": [c.null_high for c in cells],
+                         "shift": [c.null_median for c in cells]}).median()  # fmt: skip
+    shown = null.with_columns(pl.col("low").clip(plane.y_low), pl.col("high").clip(None, plane.y_high))
+    across = {"x": alt.value(0), "x2": alt.value(plane.width)}
+    base = alt.Chart(shown)
+    word = base.mark_text(align="left", baseline="bottom", dx=4, dy=-3, fontSize=10, style="muted")
+    return [
+        base.mark_rect(style="band", opacity=0.5).encode(y="low:Q", y2="high:Q", **across),
+        base.mark_rule(style="muted-line", strokeDash=[4, 3]).encode(y="shift:Q", **across),
+        word.encode(x=alt.value(0), y="shift:Q", text=alt.value(NULL_WORDS)),
+    ]
+
+
+def _paths(data: pl.DataFrame, plane: Plane) -> list[Box]:
+    """Boxes along every path, so that labels stay off the lines."""
+    boxes = []
+    for path in data.partition_by("corruption", maintain_order=True):
+        pixels = [plane.pixel(x, y) for x, y in zip(path["accuracy"], path["shift"], strict=True)]
+        for (x0, y0), (x1, y1) in zip(pixels, pixels[1:], strict=False):
+            for step in range(11):
+                x, y = x0 + (x1 - x0) * step / 10, y0 + (y1 - y0) * step / 10
+                boxes.append((x - 3, y - 3, x + 3, y + 3))
+    return boxes
+
+
+def _null_boxes(cells: list[ShiftCell], plane: Plane) -> list[Box]:
+    """Where the null's line and words stand."""
+    _, down = plane.pixel(plane.x_low, median(cell.null_median for cell in cells))
+    return [(0, down - 2, plane.width, down + 2), (0, down - 16, text_width(NULL_WORDS, 10) + 8, down)]
+
+
+def _cut(cells: list[ShiftCell], plane: Plane) -> str:
+    return ", cut at the top" if max(c.null_high for c in cells) > plane.y_high else ""
+
+
+def _without(selection: Selection, shown: list[str]) -> str:
+    missing = [label for label in selection.labels.values() if label not in shown]
+    return f" Without attention: {listing(missing)}." if missing else ""
