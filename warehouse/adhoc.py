@@ -14,6 +14,7 @@ from warehouse.sqlfiles import QUERIES, first_comment, read_sql
 
 _Kind = duckdb.StatementType
 # The lock on the connection is what protects; this list only turns away what returns no rows.
+_REFUSED = "{} is refused: a query only reads (SELECT, DESCRIBE, SUMMARIZE, …)"
 _READS = {_Kind.SELECT, _Kind.EXPLAIN, _Kind.PRAGMA, _Kind.CALL, _Kind.MULTI}  # MULTI: PIVOT
 
 
@@ -63,8 +64,12 @@ def _refuse_what_does_not_read(con: duckdb.DuckDBPyConnection, sql: str) -> None
     statements = con.extract_statements(sql)
     if len(statements) != 1:
         raise QueryError(f"{len(statements)} statements where one is expected: run them one by one")
-    if statements[0].type not in _READS:
-        raise QueryError(f"{statements[0].type.name} is refused: a query only reads (SELECT, DESCRIBE, SUMMARIZE, …)")
+    try:
+        kind = statements[0].type
+    except ValueError as error:  # the binding does not know every kind that the parser knows
+        raise QueryError(_REFUSED.format("this statement")) from error
+    if kind not in _READS:
+        raise QueryError(_REFUSED.format(kind.name))
 
 
 @contextmanager

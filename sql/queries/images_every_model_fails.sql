@@ -1,27 +1,29 @@
--- Which images does every evaluation get right when clean and wrong under every corruption at some severity?
+-- Which images fool every model? Right for all when clean, wrong for all at some severity; by corruptions.
 with images as (
     select
         evaluation_labels.dataset_id,
         evaluation_labels.dataset_label,
+        failure_onset.corruption,
         failure_onset.image_id,
         failure_onset.label,
-        count(*) as curve_count,
-        bool_and(failure_onset.clean_correct) as always_right_clean,
-        bool_and(failure_onset.onset_severity > 0) as always_fails,
+        count(*) as evaluation_count,
         avg(failure_onset.onset_severity) as mean_onset_severity
     from failure_onset
     inner join evaluation_labels on failure_onset.evaluation_id = evaluation_labels.evaluation_id
     group by all
+    having bool_and(failure_onset.clean_correct and failure_onset.onset_severity is not null)
 )
 
 select
     images.dataset_label,
     images.image_id,
     classes.class_name as label_name,
-    images.curve_count,
-    images.mean_onset_severity
+    count(*) as corruption_count,
+    string_agg(images.corruption, ', ' order by images.corruption) as corruptions,
+    min(images.evaluation_count) as evaluation_count,
+    avg(images.mean_onset_severity) as mean_onset_severity
 from images
 left join classes on images.dataset_id = classes.dataset_id and images.label = classes.class_index
-where images.always_right_clean and coalesce(images.always_fails, false)
-order by images.mean_onset_severity asc, images.image_id asc
+group by images.dataset_id, images.dataset_label, images.image_id, classes.class_name
+order by corruption_count desc, mean_onset_severity asc, images.image_id asc
 limit 50
