@@ -7,12 +7,11 @@ import polars as pl
 
 from analysis.reading import first_row
 from analysis.selection import Evaluation, Selection, table
-from analysis.words import NO_BREAK, Estimate, level, number, within
+from analysis.words import NO_BREAK, NORMAL_975, Estimate, level, number, within
 from warehouse.errors import WarehouseError
 from warehouse.schema import CLEAN
 
 TARGET = "clean"  # one class per image along the whole curve: a change of prediction cannot pass for drift
-NORMAL_975 = 1.959963984540054
 
 
 class ShiftCell(NamedTuple):

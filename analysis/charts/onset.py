@@ -1,0 +1,92 @@
+"""Failure onset: how many of the images that are right when clean have not failed yet, by severity."""
+
+import altair as alt
+import duckdb
+import polars as pl
+
+from analysis.charts.placing import spread_apart
+from analysis.selection import Selection, table
+from analysis.theme import (
+    BLUE,
+    GREEN,
+    GREY,
+    ORANGE,
+    PAGE,
+    PERCENT_AXIS,
+    PURPLE,
+    SKY,
+    VERMILLION,
+    Layered,
+    Layout,
+    Words,
+    dress,
+)
+from analysis.words import level, percent, within
+from warehouse.errors import WarehouseError
+
+COLOURS = (VERMILLION, BLUE, GREEN, PURPLE, ORANGE, SKY, GREY)
+HEIGHT_PX, LABEL_PX, LABEL_GAP_PX = 260, 110, 13
+
+
+def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, layout: Layout = PAGE) -> alt.TopLevelMixin:
+    """Step curves of the share still right (Kaplan-Meier on the grid), one line a corruption, a panel a network.
+
+    Raises:
+        WarehouseError: corrupted images do not pair with clean ones, so that no image can be followed.
+    """
+    rows = table(con, "onset_by_corruption", selection).sort("corruption", "severity")
+    if rows.is_empty():
+        raise WarehouseError("no failure onset to show: corrupted images do not pair with clean ones, image by image")
+    labels = [label for label in selection.labels.values() if label in rows["label"].to_list()]
+    columns = 2 if len(labels) > 1 and layout.columns > 2 else 1
+    width = (layout.width_px - 50 * columns) / columns - LABEL_PX
+    low = 0.0 if rows.select(pl.col("surviving_share").min()).item() < 0.5 else 0.4
+    panels = [_panel(rows.filter(label=label), selection.corruptions, label, width, low) for label in labels]
+    words = Words(
+        _finding(rows, labels),
+        "Share of images right when clean that have been right at every severity so far (life table on the severity "
+        f"grid); {selection.images}. An image that fails may be right again further on: a failure counts once.",
+        selection.source_line,
+    )
+    return dress(alt.concat(*panels, columns=columns, spacing=20), words, layout)
+
+
+def _panel(rows: pl.DataFrame, order: tuple[str, ...], title: str, width: float, low: float) -> Layered:
+    colours = {c: COLOURS[place % len(COLOURS)] for place, c in enumerate(order)}
+    data = rows.with_columns(colour=pl.col("corruption").replace_strict(colours, return_dtype=pl.String))
+    last = float(data.select(pl.col("severity").max()).item())
+    x = alt.X("severity:Q", title="severity", scale=alt.Scale(domain=[0, last], nice=False),
+              axis=alt.Axis(grid=False, values=list(range(int(last) + 1)), format="d", labelFlush=False))  # fmt: skip
+    y = alt.Y("surviving_share:Q", title="still right", scale=alt.Scale(domain=[low, 1], nice=False),
+              axis=alt.Axis(labelExpr=PERCENT_AXIS, tickCount=5, domain=False))  # fmt: skip
+    colour = alt.Color("colour:N", scale=None, legend=None)
+    tips = [alt.Tooltip("corruption_label:N", title="corruption"), alt.Tooltip("severity:Q"),
+            alt.Tooltip("surviving_share:Q", format=".1%", title="still right"),
+            alt.Tooltip("failed_count:Q", title="fail here"),
+            alt.Tooltip("at_risk_count:Q", title="at risk")]  # fmt: skip
+    base = alt.Chart(data).encode(x=x, y=y, color=colour)
+    ends = data.group_by("corruption", maintain_order=True).last()
+    gap = LABEL_GAP_PX / HEIGHT_PX * (1 - low)
+    ends = ends.with_columns(
+        surviving_share=pl.Series(spread_apart(ends["surviving_share"].to_list(), gap), dtype=pl.Float64),
+        text=pl.Series([f"{name} {percent(value, 0)}" for name, value in
+                        zip(ends["corruption_label"], ends["surviving_share"], strict=True)], dtype=pl.String),
+    )  # fmt: skip
+    names = alt.Chart(ends).mark_text(align="left", dx=7, fontSize=11)
+    return alt.layer(
+        base.mark_line(interpolate="step-after", strokeWidth=1.8).encode(detail="corruption:N"),
+        base.mark_point(size=14, filled=True, opacity=1).encode(tooltip=tips),
+        names.encode(x=x, y=y, text="text:N", color=colour),
+    ).properties(width=width, height=HEIGHT_PX, title=alt.Title(title, frame="group", offset=6))
+
+
+def _finding(rows: pl.DataFrame, labels: list[str]) -> str:
+    parts = []
+    for label in labels:
+        ends = rows.filter(label=label).group_by("corruption", maintain_order=True).last().sort("surviving_share")
+        worst = ends.row(0, named=True)
+        parts.append(
+            f"{label} keeps {percent(worst['surviving_share'], 0)} of its right answers under "
+            f"{within(worst['corruption_label'])} up to severity {level(worst['severity'])}"
+        )
+    return "; ".join(parts)

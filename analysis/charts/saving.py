@@ -1,0 +1,37 @@
+"""Charts as files: SVG, PNG, PDF, offline HTML or JSON, by suffix, each appearing whole or not at all."""
+
+from pathlib import Path
+from typing import Literal
+
+import altair as alt
+
+from analysis.theme import THEMES
+from warehouse.errors import StudyError
+from warehouse.publish import publish
+
+Format = Literal["svg", "png", "pdf", "html", "json"]
+FORMATS: dict[str, Format] = {".svg": "svg", ".png": "png", ".pdf": "pdf", ".html": "html", ".json": "json"}
+PNG_SCALE = 2
+
+
+def save_chart(chart: alt.TopLevelMixin, path: Path, *, theme: str = "light") -> Path:
+    """Write a chart to `path` in the format that its suffix names.
+
+    Args:
+        chart: any chart.
+        path: .svg, .png (twice the pixels), .pdf, .html (offline, everything inside) or .json (Vega-Lite).
+        theme: 'light' or 'dark'.
+
+    Raises:
+        StudyError: another suffix or theme.
+        StorageError: the file could not be written.
+    """
+    kind = FORMATS.get(path.suffix.lower())
+    if kind is None:
+        raise StudyError(f"cannot save a chart as {path.name!r}: name it with one of {', '.join(FORMATS)}")
+    if theme not in THEMES:
+        raise StudyError(f"no theme {theme!r}: choose {' or '.join(THEMES)}")
+    scale = PNG_SCALE if kind == "png" else 1
+    with alt.theme.enable(THEMES[theme]), publish(path) as temporary:
+        chart.save(str(temporary), format=kind, scale_factor=scale, inline=kind == "html")
+    return path

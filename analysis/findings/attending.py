@@ -1,0 +1,128 @@
+"""Whether attention moves, how far beside its null, and whether it concentrates less."""
+
+import duckdb
+
+from analysis.attention import Change, Drift, changes_at_last, drift_at_last, why_missing
+from analysis.findings.finding import Figures, Finding, Verdict
+from analysis.reading import first_row
+from analysis.selection import Evaluation, Selection, corruption_labels
+from analysis.words import Estimate as Estimate
+from analysis.words import counted, interval, listing, number, percent, percent_with_interval, within
+
+WIDTHS = "image\u00a0widths"
+
+
+def attention_findings(con: duckdb.DuckDBPyConnection, selection: Selection) -> list[Finding]:
+    """For each network with attention: drift against its null, concentration, and the object mask if there is one."""
+    found = []
+    for evaluation in selection.evaluations:
+        drift = drift_at_last(con, selection, evaluation)
+        if not drift:
+            found.append(_missing(selection.only(evaluation)))
+            continue
+        changes = {c.measure: c for c in changes_at_last(con, selection, evaluation)}
+        found += [_drift(evaluation, drift, corruption_labels(con)), _concentration(evaluation, changes)]
+        if "mask_share" in changes:
+            found.append(_mask(con, evaluation, changes["mask_share"]))
+    return found
+
+
+def _missing(selection: Selection) -> Finding:
+    label = selection.evaluations[0].label
+    return Finding("Attention", f"{label}: nothing can be said of attention.", f"Reason on record: "
+                   f"{why_missing(selection)}.", "undecided", {"evaluation_id": selection.ids[0]})  # fmt: skip
+
+
+def _drift(evaluation: Evaluation, drift: list[Drift], names: dict[str, str]) -> Finding:
+    groups = {verdict: [within(names[d.corruption]) for d in drift if d.verdict == verdict]
+              for verdict in ("nearer", "undecided", "farther")}  # fmt: skip
+    phrases = {
+        "nearer": "stays nearer to the image's own clean map than to another image's",
+        "undecided": "cannot be told from the distance to another image's map",
+        "farther": "ends farther from its own clean map than from another image's",
+    }
+    parts = [f"under {_which(members, len(drift))} it {phrases[v]}" for v, members in groups.items() if members]
+    far = drift[0]
+    empty = sum(d.empty_count for d in drift)
+    detail = "; ".join(
+        f"{within(names[d.corruption])} {number(d.median_shift, 2)} (null {number(d.median_null, 2)}; "
+        f"null minus drift, mean {number(d.below_null.value, 3, signed=True)} {_plain(d.below_null)})"
+        for d in drift
+    )
+    verdict: Verdict = "undecided" if len(groups["undecided"]) == len(drift) else "found"
+    figures: Figures = {"evaluation_id": evaluation.evaluation_id, "largest_median_shift": far.median_shift,
+                        "its_null": far.median_null, "empty_count": empty}  # fmt: skip
+    figures |= {f"drift_{d.corruption}": d.median_shift for d in drift}
+    return Finding(
+        "Attention",
+        f"Attention of {evaluation.label} moves by up to {number(far.median_shift, 2)} {WIDTHS} (median, "
+        f"{within(names[far.corruption])}) at the last severity; {'; '.join(parts)}.",
+        f"Median centroid shift in {WIDTHS} at the last severity, for the class predicted on the clean image: "
+        f"{detail}. The null is the distance to the clean map of another image. {counted(empty, 'empty map')} left out.",
+        verdict,
+        figures,
+    )
+
+
+def _which(members: list[str], measured: int) -> str:
+    return "every corruption" if len(members) == measured > 1 else listing(members)
+
+
+def _concentration(evaluation: Evaluation, changes: dict[str, Change]) -> Finding:
+    spread, entropy = changes.get("spread"), changes.get("attention_entropy_nats")
+    mass = changes.get("mass")
+    verdict, words = _direction([c.change for c in (spread, entropy) if c])
+    told = [
+        f"{name} {number(c.clean, 3)} {unit} clean, change {number(c.change.value, 3, signed=True)} {_plain(c.change)}"
+        for name, unit, c in (("spread", WIDTHS, spread), ("entropy", "nats", entropy), ("mass", "logits", mass))
+        if c
+    ]
+    return Finding(
+        "Attention",
+        f"Attention of {evaluation.label} {words} at the last severity.",
+        f"Change from the same image's clean map, averaged over corruptions: {'; '.join(told)}.",
+        verdict,
+        {"evaluation_id": evaluation.evaluation_id} | {f"{m}_change": c.change.value for m, c in changes.items()},
+    )
+
+
+def _direction(changes: list[Estimate]) -> tuple[Verdict, str]:
+    """'Concentrates less' only where spread and entropy both grow beyond their intervals; 'more' where both shrink."""
+    if changes and all(c.above_zero for c in changes):
+        return "found", "concentrates less (spread and entropy both grow)"
+    if changes and all(c.below_zero for c in changes):
+        return "found", "concentrates more (spread and entropy both shrink)"
+    return "undecided", "neither clearly spreads nor clearly concentrates: spread and entropy do not agree beyond noise"
+
+
+def _mask(con: duckdb.DuckDBPyConnection, evaluation: Evaluation, share: Change) -> Finding:
+    """How much of the map's mass lies inside the object mask; on digits that is the ink."""
+    is_digits = evaluation.facts["dataset_name"] == "digits"
+    thing = "the ink" if is_digits else "the object mask"
+    row = first_row(con, "select avg(mask_area) from images where dataset_id = ?", [evaluation.facts["dataset_id"]])
+    area = row[0] if row else None
+    change = share.change
+    moved = change.below_zero or change.above_zero
+    way = "leaves" if change.below_zero else "enters"
+    size = abs(change.value)
+    ends = (-change.high, -change.low) if change.below_zero else (change.low, change.high)
+    headline = (
+        f"{percent(size)} of the attention mass of {evaluation.label} {way} {thing} {interval(*ends)}."
+        if moved
+        else f"The share of the attention mass of {evaluation.label} on {thing} does not change beyond noise."
+    )
+    covers = f" The mask covers {percent(area)} of an image, which an even map would score." if area else ""
+    clean = percent(share.clean)
+    return Finding(
+        "Attention",
+        headline,
+        f"Inside {thing}: {clean} clean, {percent(share.clean + change.value)} at the last severity, averaged over "
+        f"corruptions; change {percent_with_interval(change)} of the mass.{covers}",
+        "found" if moved else "undecided",
+        {"evaluation_id": evaluation.evaluation_id, "mask_share_clean": share.clean, "mask_share_change": change.value,
+         "mask_share_change_low": change.low, "mask_share_change_high": change.high, "mask_area": area},
+    )  # fmt: skip
+
+
+def _plain(estimate: Estimate) -> str:
+    return interval(estimate.low, estimate.high, 3, 1)

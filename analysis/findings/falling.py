@@ -1,0 +1,136 @@
+"""Which corruption costs most, and how accuracy falls: shape, stability, and where the largest step is."""
+
+from typing import Any
+
+import duckdb
+import polars as pl
+
+from analysis.comparison import Ranking
+from analysis.findings.finding import Finding
+from analysis.selection import Evaluation, Selection, corruption_labels, table
+from analysis.statements import dearest_of_one, rankings
+from analysis.words import (
+    SHAPE_WORDS,
+    counted,
+    level,
+    listing,
+    number,
+    percent,
+    points,
+    points_with_interval,
+    sentence_start,
+    within,
+)
+
+LARGE_STEP_SHARE = 0.4  # a step with so much of the drop is named; an even fall over five steps has 0.2 in each
+
+
+def cost_findings(con: duckdb.DuckDBPyConnection, selection: Selection) -> list[Finding]:
+    """For each network, the dearest corruption and whether it can be told from the second."""
+    names = corruption_labels(con)
+    return [_cost(evaluation, ranking, names) for evaluation, ranking in rankings(con, selection).items()]
+
+
+def shape_findings(con: duckdb.DuckDBPyConnection, selection: Selection) -> list[Finding]:
+    """For each network, the shape of every curve with its stability, and the largest steps; needs stored shapes."""
+    shapes, sweep = table(con, "shapes", selection), table(con, "shape_sweep", selection)
+    names = corruption_labels(con)
+    found = []
+    for evaluation in selection.evaluations:
+        rows = shapes.filter(evaluation_id=evaluation.evaluation_id).sort("total_drop", descending=True)
+        if len(rows):
+            found += [_shapes(evaluation, rows, sweep, names), _steps(evaluation, rows, names)]
+    return found
+
+
+def _cost(evaluation: Evaluation, ranking: Ranking, names: dict[str, str]) -> Finding:
+    first = ranking.costs[0]
+    others = listing(
+        f"{within(names[c.corruption])} {points(c.at_last.value)}" for c in ranking.costs[1:]
+    )  # fmt: skip
+    detail = f"Then {others}." if len(ranking.costs) > 1 else "No other corruption was measured."
+    if ranking.lead:
+        detail += (
+            f" The lead over the second is {points_with_interval(ranking.lead)} (paired bootstrap over images); it is "
+            f"first in {percent(ranking.first_share, 0)} of resamples."
+        )
+    dearest = ranking.average_order[0]
+    if dearest != first.corruption:
+        average = next(c for c in ranking.costs if c.corruption == dearest)
+        detail += (
+            f" On average over all severities it is {within(names[dearest])}: "
+            f"{points_with_interval(average.on_average)}."
+        )
+    decided = ranking.is_clear and first.at_last.above_zero
+    return Finding(
+        "Cost", dearest_of_one(evaluation.label, ranking, names) + ".", detail, "found" if decided else "undecided",
+        {"evaluation_id": evaluation.evaluation_id, "corruption": first.corruption, "drop": first.at_last.value,
+         "drop_low": first.at_last.low, "drop_high": first.at_last.high, "first_share": ranking.first_share,
+         "lead": ranking.lead.value if ranking.lead else None, "lead_low": ranking.lead.low if ranking.lead else None,
+         "dearest_on_average": dearest},
+    )  # fmt: skip
+
+
+def _shapes(evaluation: Evaluation, rows: pl.DataFrame, sweep: pl.DataFrame, names: dict[str, str]) -> Finding:
+    by_shape = {shape: rows.filter(shape=shape)["corruption"].to_list() for shape in SHAPE_WORDS}
+    groups = [f"{listing(within(names[c]) for c in members)}: {SHAPE_WORDS[shape]}"
+              for shape, members in by_shape.items() if members]  # fmt: skip
+    details = [_shape_detail(row, _sweep_share(sweep, row), names) for row in rows.rows(named=True)]
+    stable = float(rows.select(pl.col("stability").min()).item())
+    return Finding(
+        "Shape",
+        f"{evaluation.label}, from clean to the last severity. {sentence_start('; '.join(groups))}.",
+        f"Bow \u03ba, and how often resamples and other thresholds give the same class: {'; '.join(details)}.",
+        "found" if stable >= 0.9 else "undecided",
+        {"evaluation_id": evaluation.evaluation_id, "least_stability": stable}
+        | {f"shape_{row['corruption']}": row["shape"] for row in rows.rows(named=True)},
+    )
+
+
+def _shape_detail(row: dict[str, Any], swept: tuple[int, int], names: dict[str, str]) -> str:
+    bow = "" if row["bow"] is None else (
+        f"\u03ba\u00a0{number(row['bow'], 2, signed=True)} [{number(row['bow_low'], 2, signed=True)},\u00a0"
+        f"{number(row['bow_high'], 2, signed=True)}], ")  # fmt: skip
+    dips = "" if row["shape"] != "flat" or row["largest_step"] <= row["flat_below"] else (
+        f"flat speaks of the end points: one step between loses {points(row['largest_step'])}, ")  # fmt: skip
+    same, of = swept
+    return (
+        f"{within(names[row['corruption']])}: {bow}{dips}{percent(row['stability'], 0)} of resamples, "
+        f"{same} of {of} pairs of thresholds"
+    )
+
+
+def _sweep_share(sweep: pl.DataFrame, row: dict[str, Any]) -> tuple[int, int]:
+    tried = sweep.filter(evaluation_id=row["evaluation_id"], corruption=row["corruption"])
+    return int((tried["shape"] == row["shape"]).sum()), len(tried)
+
+
+def _steps(evaluation: Evaluation, rows: pl.DataFrame, names: dict[str, str]) -> Finding:
+    """Where the largest step takes a large share of the fall."""
+    falling = rows.filter(pl.col("largest_step_share").is_not_null())
+    large = falling.filter(pl.col("largest_step_share") >= LARGE_STEP_SHARE).sort("largest_step", descending=True)
+    figures: dict[str, float | int | str | None] = {"evaluation_id": evaluation.evaluation_id}
+    figures |= {f"largest_step_{row['corruption']}": row["largest_step"] for row in falling.rows(named=True)}
+    limit = percent(LARGE_STEP_SHARE, 0)
+    if large.is_empty():
+        return Finding("Collapse", f"{evaluation.label}: no single step takes {limit} or more of a curve's fall.",
+                       f"{counted(len(falling), 'falling curve')} examined.", "found", figures)  # fmt: skip
+    places = [
+        f"{within(names[row['corruption']])} loses {points(row['largest_step'])}, "
+        f"{percent(row['largest_step_share'], 0)} of its fall, between {_span(row)}"
+        for row in large.rows(named=True)
+    ]
+    first = large.row(0, named=True)
+    return Finding(
+        "Collapse",
+        f"{evaluation.label} collapses most under {within(names[first['corruption']])}: "
+        f"{points(first['largest_step'])} lost in the one step between {_span(first)}.",
+        sentence_start("; ".join(places)) + ". A collapse can only be placed between two measured severities.",
+        "found",
+        figures,
+    )
+
+
+def _span(row: dict[str, Any]) -> str:
+    start, end = row["largest_step_from"], row["largest_step_to"]
+    return f"{'clean' if not start else 'severity ' + level(start)} and {level(end)}"

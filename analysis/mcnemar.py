@@ -1,0 +1,83 @@
+"""Exact McNemar tests of two networks, cell by cell, with Holm's correction."""
+
+from collections.abc import Sequence
+from itertools import combinations
+from typing import NamedTuple
+
+import duckdb
+from scipy import stats
+
+from analysis.selection import Evaluation, Selection
+from warehouse.schema import CLEAN
+
+ALPHA = 0.05
+
+
+class CellTest(NamedTuple):
+    """Two networks in one cell: images that only one of them gets right, and the corrected p value."""
+
+    corruption: str
+    severity: float
+    only_a: int
+    only_b: int
+    image_count: int
+    adjusted_p: float
+
+    @property
+    def winner(self) -> str:
+        """'a', 'b' or '' where the cell is undecided."""
+        if self.adjusted_p >= ALPHA:
+            return ""
+        return "a" if self.only_a > self.only_b else "b"
+
+
+class PairTest(NamedTuple):
+    """All cells of two evaluations; Holm's correction is over these cells."""
+
+    a: Evaluation
+    b: Evaluation
+    cells: tuple[CellTest, ...]
+
+    def won_by(self, side: str) -> int:
+        """Number of cells that a side wins ('' counts the undecided)."""
+        return sum(cell.winner == side for cell in self.cells)
+
+
+def exact_mcnemar(only_a: int, only_b: int) -> float:
+    """Two-sided exact p value of McNemar's test: a binomial test on the images where just one is right."""
+    discordant = only_a + only_b
+    return float(stats.binomtest(only_a, discordant, 0.5).pvalue) if discordant else 1.0
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Holm's step-down adjusted p values (Holm 1979), in the order given."""
+    adjusted, highest = [0.0] * len(p_values), 0.0
+    for rank, index in enumerate(sorted(range(len(p_values)), key=lambda i: p_values[i])):
+        highest = max(highest, min(1.0, (len(p_values) - rank) * p_values[index]))
+        adjusted[index] = highest
+    return adjusted
+
+
+def compare_pairs(con: duckdb.DuckDBPyConnection, selection: Selection) -> list[PairTest]:
+    """Test every pair of the selection's evaluations in every cell that both have, the clean one once.
+
+    Where corrupted images do not pair with clean ones, the two networks still see the same images in a cell.
+    """
+    return [
+        PairTest(a, b, tests)
+        for a, b in combinations(selection.evaluations, 2)
+        if (tests := _tests(con, selection, a, b))
+    ]
+
+
+def _tests(con: duckdb.DuckDBPyConnection, selection: Selection, a: Evaluation, b: Evaluation) -> tuple[CellTest, ...]:
+    rows = con.execute(
+        "select a.corruption, a.severity::double, count_if(a.correct and not b.correct), "
+        "  count_if(b.correct and not a.correct), count(*) "
+        "from outcomes as a join outcomes as b using (corruption, severity, image_id) "
+        "where a.evaluation_id = $1 and b.evaluation_id = $2 and (corruption = any($3) or corruption = $4) "
+        "group by a.corruption, a.severity order by a.corruption, a.severity",
+        [a.evaluation_id, b.evaluation_id, list(selection.corruptions), CLEAN],
+    ).fetchall()
+    adjusted = holm([exact_mcnemar(only_a, only_b) for _, _, only_a, only_b, _ in rows])
+    return tuple(CellTest(*row, p) for row, p in zip(rows, adjusted, strict=True))
