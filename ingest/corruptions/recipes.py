@@ -11,7 +11,7 @@ SEVERITIES = (1, 2, 3, 4, 5)
 Parameters = tuple[float, ...]
 
 # Raise it when a mended corruption gives other pixels than before: it is part of a generated source's identity.
-ENGINE_REVISION = 2
+ENGINE_REVISION = 1
 
 CIFAR_C: dict[str, tuple[Parameters, ...]] = {
     "gaussian_noise": ((0.04,), (0.06,), (0.08,), (0.09,), (0.10,)),  # sigma, of values / 255
