@@ -49,7 +49,7 @@ def ingest(study_file: StudyArgument = DEFAULT_STUDY) -> None:
 
     study = read_study(study_file)
     console = Console(stderr=True)
-    dataset = open_dataset(study.dataset, study.output / "cache")
+    dataset = open_dataset(study.dataset, study.cache)
     record_dataset(study.output, dataset)
     record_corruptions(study.output)
     count, height, width, _ = dataset.images.shape
@@ -61,7 +61,7 @@ def ingest(study_file: StudyArgument = DEFAULT_STUDY) -> None:
         soft_wrap=True,
     )
     for seed in study.corruptions.seeds:
-        source = open_source(study.corruptions, seed)
+        source = open_source(study.corruptions, seed, study.cache)
         record_source(study.output, source)
         paired = pairing(dataset, source)
         subset = choose_subset(dataset, source, paired, study.dataset.images)
@@ -77,7 +77,7 @@ def train(study_file: StudyArgument = DEFAULT_STUDY) -> None:
     from ingest.datasets import open_dataset
 
     study = read_study(study_file)
-    dataset = open_dataset(study.dataset, study.output / "cache")
+    dataset = open_dataset(study.dataset, study.cache)
     try:
         with training_bar() as bar:
             made = train_missing(study, dataset, bar)
@@ -103,7 +103,7 @@ def evaluate(
     from ingest.datasets import open_dataset
 
     study = read_study(study_file)
-    dataset = open_dataset(study.dataset, study.output / "cache")
+    dataset = open_dataset(study.dataset, study.cache)
     try:
         with evaluation_bar() as progress:
             report = evaluate_study(study, dataset, redo_damaged=redo_damaged, progress=progress)

@@ -93,7 +93,7 @@ def plan(study: Study, dataset: Dataset) -> Iterator[list[Evaluation]]:
         write_dimension(study.output, MODELS, row["model_id"], [row])
     seeds = study.corruptions.seeds if study.corruptions.published is None else study.corruptions.seeds[:1]
     for seed in seeds:
-        source = open_source(study.corruptions, seed)
+        source = open_source(study.corruptions, seed, study.cache)
         record_source(study.output, source)
         paired = pairing(dataset, source)
         subset = choose_subset(dataset, source, paired, study.dataset.images)

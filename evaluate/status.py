@@ -14,7 +14,7 @@ from ingest.datasets import open_dataset
 def print_progress(study_file: Path) -> None:
     """Print one row an evaluation; networks that are not trained yet are named instead."""
     study = read_study(study_file)
-    dataset = open_dataset(study.dataset, study.output / "cache")
+    dataset = open_dataset(study.dataset, study.cache)
     console = Console(highlight=False)
     untrained = [entry.label for entry in entries(study, dataset) if not entry.path.exists()]
     if untrained:

@@ -24,6 +24,11 @@ class Study(Strict):
     models: list[ModelSpec] = Field(min_length=1)
     evaluation: EvaluationSpec = EvaluationSpec()
 
+    @property
+    def cache(self) -> Path:
+        """Where decoded images and remembered fingerprints lie."""
+        return self.output / "cache"
+
     @model_validator(mode="after")
     def _distinct_labels(self) -> "Study":
         labels = [model.label for model in self.models]

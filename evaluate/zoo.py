@@ -57,7 +57,7 @@ def train_missing(
     missing = [entry for entry in entries(study, dataset) if not entry.path.exists()]
     if not missing:
         return []
-    train_set = open_dataset(study.dataset, study.output / "cache", split="train")
+    train_set = open_dataset(study.dataset, study.cache, split="train")
     device = choose_device(study.evaluation.device)
     made = []
     for entry in missing:

@@ -1,0 +1,49 @@
+"""The supplied checkpoint meets our corrupted images as it met the published generator's."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from evaluate.checkpoints import load_checkpoint
+from evaluate.network import prepare
+from evaluate.specification import ModelSpec
+from ingest.corruptions import STUDY_CORRUPTIONS, corrupt
+from ingest.datasets import open_dataset
+from ingest.specification import DatasetSpec
+
+TOLERANCE = 25  # of 1,000 images; one draw of the random ones differs from another by about 10
+
+
+@pytest.fixture(scope="module")
+def witness(real_data, tmp_path_factory):
+    dataset = open_dataset(DatasetSpec(kind="cifar10", path=real_data / "cifar10"), tmp_path_factory.mktemp("cache"))
+    path = real_data / "checkpoints" / "resnet18-cifar10jpeg.safetensors"
+    spec = ModelSpec(label="x", architecture="resnet18", checkpoint=path)
+    checkpoint = load_checkpoint(path, spec, dataset.class_names)
+    network = prepare(checkpoint.module, "resnet18", checkpoint.normalisation, torch.device("cpu"), "float32")
+    expected = json.loads((real_data / "corruption_witness" / "accuracy.json").read_text())["correct_of_1000"]
+    return network, np.asarray(dataset.images[:1000]), dataset.labels[:1000], expected
+
+
+def correct_of(network, images: np.ndarray, labels: np.ndarray) -> int:
+    parts = [network.forward(images[i : i + 50], features=False).logits.argmax(1) for i in range(0, len(images), 50)]
+    return int((torch.cat(parts).numpy() == labels).sum())
+
+
+@pytest.mark.data
+@pytest.mark.slow
+def test_clean_accuracy_is_the_recorded_one(witness) -> None:
+    network, images, labels, expected = witness
+    assert correct_of(network, images, labels) == expected["clean"]
+
+
+@pytest.mark.data
+@pytest.mark.slow
+@pytest.mark.parametrize("severity", [3, 5])
+@pytest.mark.parametrize("corruption", STUDY_CORRUPTIONS)
+def test_accuracy_is_that_of_the_published_corruption(witness, corruption: str, severity: int) -> None:
+    network, images, labels, expected = witness
+    found = correct_of(network, corrupt(images, corruption, severity, seed=0), labels)
+    assert abs(found - expected[f"{corruption}/{severity}"]) <= TOLERANCE
