@@ -101,6 +101,7 @@ def test_check_finds_what_it_is_for(path: Path, name: str) -> None:
     assert found.examples.height == min(count, SHOWN_ROWS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "damage"),
     [pytest.param(n, d, id=f"{n}-{i}") for n, many in MORE_DAMAGE.items() for i, d in enumerate(many)],

@@ -146,16 +146,22 @@ def test_query_can_neither_write_nor_read_outside(here: Path, sql: str) -> None:
     assert SECRET not in str(caught.value)
 
 
+@pytest.fixture(scope="module")
+def locked(folder: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+    with open_locked(folder / "warehouse.duckdb") as con:
+        yield con
+
+
 @pytest.mark.parametrize("sql", [*WRITES, *READS, *SETTINGS, *NO_EFFECT])
-def test_the_lock_alone_holds(here: Path, sql: str) -> None:
+def test_the_lock_alone_holds(here: Path, locked: duckdb.DuckDBPyConnection, sql: str) -> None:
     """Without the list of statements that `run_query` turns away: what is not refused has no effect (see `here`)."""
-    with open_locked(Path("warehouse.duckdb")) as con:
+    with locked.cursor() as con:
         try:
             answer = str(con.execute(sql.format(here=here)).fetchall())
         except duckdb.Error as error:
             answer = str(error)
         assert SECRET not in answer
-        assert con.execute("select count(*) from main.predictions").fetchall() == [(20_800,)]
+        assert con.execute("select count(*) from warehouse.main.predictions").fetchall() == [(20_800,)]
         settings = con.execute(
             "select current_setting('enable_external_access'), current_setting('temp_directory'), "
             "current_setting('allowed_directories'), current_setting('lock_configuration')"

@@ -103,11 +103,13 @@ def compare_accuracy_by_severity(con: duckdb.DuckDBPyConnection) -> None:
             cell, row = cells.predictions[key], rows[evaluation_id, corruption, key[2]]
             right = correctness(cell)
             accuracy = accuracy_score(np.ones(len(right)), right)
+            assert row["accuracy"] == pytest.approx(accuracy, rel=1e-12)
             low, high = binomtest(int(right.sum()), len(right)).proportion_ci(method="wilson")
+            assert (row["accuracy_low"], row["accuracy_high"]) == pytest.approx((low, high), rel=1e-9, abs=1e-12)
             expected = {
-                "image_count": len(right), "correct_count": right.sum(), "accuracy": accuracy, "accuracy_low": low,
-                "accuracy_high": high, "clean_accuracy": clean, "accuracy_drop": clean - accuracy,
-                "error": 1 - accuracy, "mean_confidence": mean(cell["confidence"]),
+                "image_count": len(right), "correct_count": right.sum(), "clean_accuracy": clean,
+                "accuracy_drop": clean - accuracy, "error": 1 - accuracy,
+                "mean_confidence": mean(cell["confidence"]),
                 "mean_entropy_nats": mean(cell["entropy_nats"]), "mean_loss_nats": mean(cell["loss_nats"]),
                 "non_finite_count": (~cell["finite"]).sum(), "mean_rmse": mean(cell["rmse"]),
                 "mean_ssim": mean(cell["ssim"]),

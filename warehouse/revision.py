@@ -23,7 +23,9 @@ def one_writer(warehouse: Path) -> Iterator[None]:
     """
     make_folder(warehouse.parent)
     path = warehouse.parent / f".{warehouse.name}.lock"
-    with storage_errors(path), path.open("a") as handle:
+    with storage_errors(path):
+        handle = path.open("a")
+    with handle:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
