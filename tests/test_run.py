@@ -17,12 +17,12 @@ from ingest.datasets import open_dataset
 from ingest.sources import GeneratedSource
 from warehouse.errors import DamagedShardError, StorageError
 from warehouse.record import clean_cell, read_stored, recorded_files, shard_path
-from warehouse.schema import ATTENTION, CLEAN_MAPS, EXEMPLARS, PREDICTIONS
+from warehouse.schema import ATTENTION, CLEAN_MAPS, EVALUATIONS, EXEMPLARS, PREDICTIONS
 
 
 def run(path: Path, **options):
     study = read_study(path)
-    dataset = open_dataset(study.dataset, study.output / "cache")
+    dataset = open_dataset(study.dataset, study.cache)
     train_missing(study, dataset)
     return evaluate_study(study, dataset, **options), study
 
@@ -59,7 +59,7 @@ def test_every_cell_is_whole_and_says_what_it_was_made_with(finished) -> None:
 
 def test_rows_are_those_of_a_plain_forward_pass(finished) -> None:
     _, study, _ = finished
-    dataset = open_dataset(study.dataset, study.output / "cache")
+    dataset = open_dataset(study.dataset, study.cache)
     checkpoint = load_zoo(study, dataset)[0]
     path = next(
         p for p in recorded_files(study.output, PREDICTIONS) if "gaussian_noise" in str(p) and "5.000" in str(p)
@@ -184,3 +184,53 @@ def test_an_unwritable_output_is_one_clear_line(copied) -> None:
     (output / "record").write_text("a file stands here")
     with pytest.raises(StorageError, match="cannot write .*record"):
         run(path)
+
+
+def write_published(folder: Path, images: np.ndarray, labels: np.ndarray) -> Path:
+    """A folder in the layout of CIFAR-10-C, made from `images`."""
+    folder.mkdir()
+    for name in ("contrast", "gaussian_noise"):
+        np.save(folder / f"{name}.npy", np.concatenate([corrupt(images, name, level) for level in range(1, 6)]))
+    np.save(folder / "labels.npy", np.tile(labels, 5).astype(np.uint8))
+    return folder
+
+
+def point_at_published(path: Path, folder: Path) -> None:
+    path.write_text(path.read_text().replace("seeds = [0]\n\n", f'published = "{folder}"\n\n', 1))
+
+
+def test_a_published_set_of_the_same_pixels_gives_the_same_rows(copied) -> None:
+    path, output, expected = copied
+    study = read_study(path)
+    dataset = open_dataset(study.dataset, study.cache)
+    point_at_published(path, write_published(path.parent / "C", np.asarray(dataset.images), dataset.labels))
+    shutil.rmtree(output / "record")
+    assert run(path)[0].made == CELLS
+    facts = {k.split("corruption=")[1]: v for k, v in expected.items() if k.startswith("record/predictions")}
+    found = {k.split("corruption=")[1]: v for k, v in hashes(output).items() if k.startswith("record/predictions")}
+    assert found == facts
+
+
+def test_a_published_set_in_another_order_is_unpaired_and_drift_is_null_with_the_reason(copied) -> None:
+    path, output, _ = copied
+    study = read_study(path)
+    dataset = open_dataset(study.dataset, study.cache)
+    order = np.random.default_rng(0).permutation(len(dataset.labels))
+    point_at_published(
+        path, write_published(path.parent / "C", np.asarray(dataset.images)[order], dataset.labels[order])
+    )
+    shutil.rmtree(output / "record")
+    assert run(path)[0].made == CELLS
+    row = read_stored(next(recorded_files(output, EVALUATIONS))).rows.to_pylist()[0]
+    assert not row["paired"]
+    assert "label" in row["pairing_note"]
+    corrupted = [p for p in recorded_files(output, ATTENTION) if "corruption=none" not in str(p)]
+    rows = pl.from_arrow(read_stored(corrupted[0]).rows)
+    assert rows["centroid_shift"].null_count() == rows["null_cosine"].null_count() == rows["mask_share"].null_count()
+    assert rows["centroid_shift"].null_count() == len(rows)
+    assert rows.filter(pl.col("target") == "clean")["mass"].null_count() == len(rows) / 2
+    assert rows.filter(pl.col("target") == "predicted")["mass"].null_count() == 0
+    predictions = pl.from_arrow(read_stored(next(iter(recorded_files(output, PREDICTIONS)))).rows)
+    assert predictions["rmse"].null_count() == len(predictions)
+    np.testing.assert_array_equal(predictions["label"], dataset.labels[order][predictions["image_id"]])
+    assert not list(recorded_files(output, EXEMPLARS))
