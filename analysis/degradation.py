@@ -67,6 +67,12 @@ def stored_settings(con: duckdb.DuckDBPyConnection) -> ShapeSettings | None:
     return ShapeSettings(*row) if row else None
 
 
+def chosen_settings(warehouse: Path, changes: dict[str, Any]) -> ShapeSettings:
+    """The stored settings, or the defaults, with some of them changed."""
+    with open_warehouse(warehouse) as con:
+        return replace(stored_settings(con) or ShapeSettings(), **changes)
+
+
 def _describe_evaluation(
     correctness: Correctness, settings: ShapeSettings, fingerprint: str, rows: dict[str, list[Row]]
 ) -> None:

@@ -80,4 +80,7 @@ def _tests(con: duckdb.DuckDBPyConnection, selection: Selection, a: Evaluation, 
         [a.evaluation_id, b.evaluation_id, list(selection.corruptions), CLEAN],
     ).fetchall()
     adjusted = holm([exact_mcnemar(only_a, only_b) for _, _, only_a, only_b, _ in rows])
-    return tuple(CellTest(*row, p) for row, p in zip(rows, adjusted, strict=True))
+    return tuple(
+        CellTest(corruption, severity, only_a, only_b, images, p)
+        for (corruption, severity, only_a, only_b, images), p in zip(rows, adjusted, strict=True)
+    )

@@ -56,6 +56,11 @@ class Words(NamedTuple):
     source: str
 
 
+# On a dark page the darker of these colours are drawn in a lighter shade of the same hue.
+DARK_TWINS = {BLUE: "#4ba6e3", VERMILLION: "#f07f3c", GREEN: "#2dbf94", PURPLE: "#dd96bd", GREY: "#a2a5ab",
+              "#3a7fc4": "#4f95da", "#5b5fb5": "#8185d8", "#8a4a9e": "#b070c6", "#b03a78": "#dc609f"}  # fmt: skip
+
+
 class Inks(NamedTuple):
     """The colours that light and dark do not share."""
 
@@ -122,6 +127,13 @@ def light() -> alt.theme.ThemeConfig:
 def dark() -> alt.theme.ThemeConfig:
     """The dark theme."""
     return alt.theme.ThemeConfig(config=config(DARK))
+
+
+def darkened(specification: str) -> str:
+    """A chart as JSON with the colours that a dark page needs."""
+    for light_colour, dark_colour in DARK_TWINS.items():
+        specification = specification.replace(light_colour, dark_colour)
+    return specification
 
 
 THEMES = {"light": "failmodes", "dark": "failmodes_dark"}

@@ -18,7 +18,7 @@ class MakeChart(Protocol):
 
     def __call__(
         self, con: duckdb.DuckDBPyConnection, selection: Selection, *, layout: Layout = ...
-    ) -> alt.TopLevelMixin:
+    ) -> alt.VConcatChart:
         """Draw the selection."""
 
 

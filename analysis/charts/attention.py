@@ -32,7 +32,7 @@ NULL_WORDS = "null: another image"
 NULL_HEIGHT_SHARE = 1.15  # the y axis reaches past the null's median by this
 
 
-def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, layout: Layout = PAGE) -> alt.TopLevelMixin:
+def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, layout: Layout = PAGE) -> alt.VConcatChart:
     """Median centroid shift from the clean map (y) against accuracy (x), a panel a network.
 
     Raises:

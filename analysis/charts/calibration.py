@@ -14,7 +14,7 @@ RAMP = ("#7cc4f0", "#4aa0dc", "#3a7fc4", "#5b5fb5", "#8a4a9e", "#b03a78")  # cle
 FEWEST = 10  # bins of fewer images are left out of the lines, not of the counts
 
 
-def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, layout: Layout = PAGE) -> alt.TopLevelMixin:
+def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, layout: Layout = PAGE) -> alt.VConcatChart:
     """Accuracy against confidence in equal bins, pooled over corruptions, a line a severity, a panel a network."""
     bins = _pooled(table(con, "reliability_bins", selection))
     levels = sorted(bins["severity"].unique().to_list())
@@ -31,8 +31,8 @@ def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, layout: Layou
     words = Words(
         gap_sentence(con, selection),
         f"Accuracy against mean confidence (largest softmax) in {bin_count} equal bins of at least {FEWEST} images, "
-        f"pooled over corruptions, clean and by severity; dashed: perfect calibration, above it under-, below it overconfident; "
-        f"beneath: share of images by confidence. {selection.images}.",
+        f"pooled over corruptions, clean and by severity; dashed: perfect calibration, above it under-, below it over"
+        f"confident; beneath: share of images by confidence. {selection.images}.",
         selection.source_line,
     )
     return dress(body, words, layout)

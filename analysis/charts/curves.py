@@ -45,7 +45,7 @@ class Frame(NamedTuple):
     coloured: list[str]
 
 
-def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, layout: Layout = PAGE) -> alt.TopLevelMixin:
+def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, layout: Layout = PAGE) -> alt.VConcatChart:
     """Small multiples, one panel a corruption, by total drop; up to four networks in colour, more in grey behind one.
 
     Args:

@@ -17,7 +17,7 @@ DARK_FROM = 0.6  # share of the colour scale from which numbers are printed in t
 GROUPS = ("noise", "blur", "weather", "digital")  # order of publication
 
 
-def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, layout: Layout = PAGE) -> alt.TopLevelMixin:
+def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, layout: Layout = PAGE) -> alt.VConcatChart:
     """Corruption (by group, then mean drop) against severity, a panel a network."""
     cells = table(con, "accuracy_by_severity", selection).filter(pl.col("severity") > 0)
     cells = cells.with_columns(text=pl.Series([number(100 * v) for v in cells["accuracy_drop"]], dtype=pl.String))

@@ -43,7 +43,7 @@ class Frame(NamedTuple):
 
 def chart(
     con: duckdb.DuckDBPyConnection, selection: Selection, *, layout: Layout = PAGE, reason: str | None = None
-) -> alt.TopLevelMixin:
+) -> alt.VConcatChart:
     """One row of pictures for each corruption of one network.
 
     Args:

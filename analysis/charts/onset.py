@@ -28,7 +28,7 @@ COLOURS = (VERMILLION, BLUE, GREEN, PURPLE, ORANGE, SKY, GREY)
 HEIGHT_PX, LABEL_PX, LABEL_GAP_PX = 260, 110, 13
 
 
-def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, layout: Layout = PAGE) -> alt.TopLevelMixin:
+def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, layout: Layout = PAGE) -> alt.VConcatChart:
     """Step curves of the share still right (Kaplan-Meier on the grid), one line a corruption, a panel a network.
 
     Raises:

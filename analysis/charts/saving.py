@@ -5,7 +5,7 @@ from typing import Literal
 
 import altair as alt
 
-from analysis.theme import THEMES
+from analysis.theme import THEMES, darkened
 from warehouse.errors import StudyError
 from warehouse.publish import publish
 
@@ -14,11 +14,11 @@ FORMATS: dict[str, Format] = {".svg": "svg", ".png": "png", ".pdf": "pdf", ".htm
 PNG_SCALE = 2
 
 
-def save_chart(chart: alt.TopLevelMixin, path: Path, *, theme: str = "light") -> Path:
+def save_chart(chart: alt.VConcatChart, path: Path, *, theme: str = "light") -> Path:
     """Write a chart to `path` in the format that its suffix names.
 
     Args:
-        chart: any chart.
+        chart: a chart as `dress` makes it.
         path: .svg, .png (twice the pixels), .pdf, .html (offline, everything inside) or .json (Vega-Lite).
         theme: 'light' or 'dark'.
 
@@ -33,5 +33,6 @@ def save_chart(chart: alt.TopLevelMixin, path: Path, *, theme: str = "light") ->
         raise StudyError(f"no theme {theme!r}: choose {' or '.join(THEMES)}")
     scale = PNG_SCALE if kind == "png" else 1
     with alt.theme.enable(THEMES[theme]), publish(path) as temporary:
-        chart.save(str(temporary), format=kind, scale_factor=scale, inline=kind == "html")
+        drawn = type(chart).from_json(darkened(chart.to_json())) if theme == "dark" else chart
+        drawn.save(str(temporary), format=kind, scale_factor=scale, inline=kind == "html")
     return path

@@ -19,7 +19,7 @@ VERBS = {"late_collapse": ("collapses late", "collapse late"), "near_linear": ("
 MARGIN = 0.08  # of each domain, kept free around the points
 
 
-def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, layout: Layout = PAGE) -> alt.TopLevelMixin:
+def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, layout: Layout = PAGE) -> alt.VConcatChart:
     """Total drop in points (x) against the bow (y) with intervals in both directions; flat curves have no bow."""
     names, settings = corruption_labels(con), settings_of(con)
     shapes = table(con, "shapes", selection).with_columns(

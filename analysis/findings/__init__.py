@@ -23,4 +23,6 @@ def findings(con: duckdb.DuckDBPyConnection, selection: Selection) -> list[Findi
         comparison_findings,
         limit_findings,
     )
-    return [finding for part in parts for finding in part(con, selection)]
+    found = [finding for part in parts for finding in part(con, selection)]
+    topics = list(dict.fromkeys(finding.topic for finding in found))
+    return sorted(found, key=lambda finding: topics.index(finding.topic))

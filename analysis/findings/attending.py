@@ -44,11 +44,7 @@ def _drift(evaluation: Evaluation, drift: list[Drift], names: dict[str, str]) ->
     parts = [f"under {_which(members, len(drift))} it {phrases[v]}" for v, members in groups.items() if members]
     far = drift[0]
     empty = sum(d.empty_count for d in drift)
-    detail = "; ".join(
-        f"{within(names[d.corruption])} {number(d.median_shift, 2)} (null {number(d.median_null, 2)}; "
-        f"null minus drift, mean {number(d.below_null.value, 3, signed=True)} {_plain(d.below_null)})"
-        for d in drift
-    )
+    detail = "; ".join(_beside_null(d, names) for d in (drift if len(drift) < 3 else (drift[0], drift[-1])))
     verdict: Verdict = "undecided" if len(groups["undecided"]) == len(drift) else "found"
     figures: Figures = {"evaluation_id": evaluation.evaluation_id, "largest_median_shift": far.median_shift,
                         "its_null": far.median_null, "empty_count": empty}  # fmt: skip
@@ -57,10 +53,17 @@ def _drift(evaluation: Evaluation, drift: list[Drift], names: dict[str, str]) ->
         "Attention",
         f"Attention of {evaluation.label} moves by up to {number(far.median_shift, 2)} {WIDTHS} (median, "
         f"{within(names[far.corruption])}) at the last severity; {'; '.join(parts)}.",
-        f"Median centroid shift in {WIDTHS} at the last severity, for the class predicted on the clean image: "
-        f"{detail}. The null is the distance to the clean map of another image. {counted(empty, 'empty map')} left out.",
+        f"Median centroid shift, for the class predicted on the clean image, farthest and nearest: {detail}. "
+        f"The null is the distance to another image's clean map. {counted(empty, 'empty map')} left out.",
         verdict,
         figures,
+    )
+
+
+def _beside_null(drift: Drift, names: dict[str, str]) -> str:
+    return (
+        f"{within(names[drift.corruption])} {number(drift.median_shift, 2)}, null {number(drift.median_null, 2)} "
+        f"(null minus drift, mean {number(drift.below_null.value, 3, signed=True)} {_plain(drift.below_null)})"
     )
 
 

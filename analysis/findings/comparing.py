@@ -24,11 +24,9 @@ def why_undecided(a: Evaluation, b: Evaluation, clean: dict[str, float]) -> list
         reasons.append("their training recipes differ")
     if None in (a.facts["training_recipe"], b.facts["training_recipe"]):
         reasons.append("a training recipe is not on record")
-    accuracies = [clean.get(e.evaluation_id) for e in (a, b)]
-    if None not in accuracies and abs(accuracies[0] - accuracies[1]) > ACCURACY_SLACK:
-        reasons.append(
-            f"they are not equally accurate when clean ({percent(accuracies[0])} and {percent(accuracies[1])})"
-        )
+    first, second = clean[a.evaluation_id], clean[b.evaluation_id]
+    if abs(first - second) > ACCURACY_SLACK:
+        reasons.append(f"they are not equally accurate when clean ({percent(first)} and {percent(second)})")
     reasons.append("each stands for one training run, so the spread between training seeds is unknown")
     return reasons
 

@@ -6,7 +6,7 @@ import duckdb
 import polars as pl
 
 from analysis.comparison import Ranking
-from analysis.findings.finding import Finding
+from analysis.findings.finding import Figures, Finding
 from analysis.selection import Evaluation, Selection, corruption_labels, table
 from analysis.statements import dearest_of_one, rankings
 from analysis.words import (
@@ -76,14 +76,15 @@ def _shapes(evaluation: Evaluation, rows: pl.DataFrame, sweep: pl.DataFrame, nam
     groups = [f"{listing(within(names[c]) for c in members)}: {SHAPE_WORDS[shape]}"
               for shape, members in by_shape.items() if members]  # fmt: skip
     details = [_shape_detail(row, _sweep_share(sweep, row), names) for row in rows.rows(named=True)]
+    figures: Figures = {"evaluation_id": evaluation.evaluation_id}
+    figures |= {f"shape_{row['corruption']}": row["shape"] for row in rows.rows(named=True)}
     stable = float(rows.select(pl.col("stability").min()).item())
     return Finding(
         "Shape",
         f"{evaluation.label}, from clean to the last severity. {sentence_start('; '.join(groups))}.",
         f"Bow \u03ba, and how often resamples and other thresholds give the same class: {'; '.join(details)}.",
         "found" if stable >= 0.9 else "undecided",
-        {"evaluation_id": evaluation.evaluation_id, "least_stability": stable}
-        | {f"shape_{row['corruption']}": row["shape"] for row in rows.rows(named=True)},
+        figures,
     )
 
 
@@ -109,7 +110,7 @@ def _steps(evaluation: Evaluation, rows: pl.DataFrame, names: dict[str, str]) ->
     """Where the largest step takes a large share of the fall."""
     falling = rows.filter(pl.col("largest_step_share").is_not_null())
     large = falling.filter(pl.col("largest_step_share") >= LARGE_STEP_SHARE).sort("largest_step", descending=True)
-    figures: dict[str, float | int | str | None] = {"evaluation_id": evaluation.evaluation_id}
+    figures: Figures = {"evaluation_id": evaluation.evaluation_id}
     figures |= {f"largest_step_{row['corruption']}": row["largest_step"] for row in falling.rows(named=True)}
     limit = percent(LARGE_STEP_SHARE, 0)
     if large.is_empty():

@@ -1,0 +1,198 @@
+"""The report's tables: figures with their intervals, as text that a template only has to lay out."""
+
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+import duckdb
+import polars as pl
+
+from analysis.mcnemar import PairTest, compare_pairs
+from analysis.selection import Evaluation, Selection, corruption_labels, table
+from analysis.words import SHAPE_WORDS, interval, level, number, percent
+
+EMPTY = "\u2013"
+
+
+class Cell(NamedTuple):
+    """A figure and, in smaller type beneath it, its interval or remark."""
+
+    text: str
+    small: str = ""
+
+
+class Table(NamedTuple):
+    """A table: caption, what it means, the names of its columns, and rows that begin with their name."""
+
+    caption: str
+    note: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+
+
+def tables(con: duckdb.DuckDBPyConnection, selection: Selection) -> list[Table]:
+    """All tables of a selection, in the order of a report."""
+    names = corruption_labels(con)
+    found = [_summary(con, selection)]
+    for evaluation in selection.evaluations:
+        one = selection.only(evaluation)
+        found += [
+            _accuracy(con, one, evaluation),
+            _shapes(con, one, evaluation, names),
+            _steps(con, one, evaluation, names),
+            _calibration(con, one, evaluation),
+            *_attention(con, one, evaluation),
+        ]
+    return found + [_pair(pair, names) for pair in compare_pairs(con, selection)]
+
+
+def _summary(con: duckdb.DuckDBPyConnection, selection: Selection) -> Table:
+    rows = con.sql("from robustness_by_model where evaluation_id = any(?)", params=[selection.ids]).pl()
+    by_id = {row["evaluation_id"]: row for row in rows.rows(named=True)}
+    return Table(
+        "Networks",
+        "Accuracy clean and averaged over all corruptions and severities, and the mean corruption error, not "
+        "normalised. All in per cent.",
+        ("Network", "Clean", "Mean corrupted", "Mean corruption error", "Corruptions"),
+        tuple(
+            (Cell(e.label), *(Cell(number(100 * by_id[e.evaluation_id][c])) for c in (
+                "clean_accuracy", "mean_corrupted_accuracy", "mean_corruption_error")),
+             Cell(str(by_id[e.evaluation_id]["corruption_count"])))
+            for e in selection.evaluations
+        ),
+    )  # fmt: skip
+
+
+def _accuracy(con: duckdb.DuckDBPyConnection, selection: Selection, evaluation: Evaluation) -> Table:
+    cells = table(con, "accuracy_by_severity", selection)
+    return Table(
+        f"Accuracy of {evaluation.label}",
+        f"Per cent, with Wilson's 95\u00a0% interval, on {selection.images}.",
+        *_by_severity(
+            cells, lambda r: Cell(number(100 * r["accuracy"]), interval(r["accuracy_low"], r["accuracy_high"]))
+        ),
+    )
+
+
+def _calibration(con: duckdb.DuckDBPyConnection, selection: Selection, evaluation: Evaluation) -> Table:
+    cells = table(con, "calibration_by_severity", selection)
+    bins = cells["bin_count"][0] if len(cells) else 0
+    return Table(
+        f"Calibration of {evaluation.label}",
+        f"Expected calibration error in {bins} equal bins (0\u20131); beneath, confidence minus accuracy in points.",
+        *_by_severity(cells, lambda r: Cell(number(r["ece"], 3), number(100 * r["overconfidence"], 1, signed=True))),
+    )
+
+
+def _by_severity(cells: pl.DataFrame, cell: Any) -> tuple[tuple[str, ...], tuple[tuple[Cell, ...], ...]]:
+    """Columns and rows of a table of corruptions against severities."""
+    levels = sorted(cells["severity"].unique().to_list())
+    found = {(r["corruption_label"], r["severity"]): cell(r) for r in cells.rows(named=True)}
+    names = cells.sort("corruption_order" if "corruption_order" in cells.columns else "corruption_label")[
+        "corruption_label"
+    ].unique(maintain_order=True)
+    rows = tuple((Cell(name), *(found.get((name, s), Cell(EMPTY)) for s in levels)) for name in names)
+    return ("Corruption", *(level(s) for s in levels)), rows
+
+
+def _shapes(
+    con: duckdb.DuckDBPyConnection, selection: Selection, evaluation: Evaluation, names: dict[str, str]
+) -> Table:
+    shapes, sweep = table(con, "shapes", selection), table(con, "shape_sweep", selection)
+    return Table(
+        f"Shapes of {evaluation.label}",
+        "Total drop, clean to last severity, in points; bow \u03ba, positive where the curve falls late; largest "
+        "single step with its share of the drop; stability: share of resamples with the same class; thresholds: pairs "
+        "of settings that give the same class, and what the others give.",
+        ("Corruption", "Shape", "Total drop", "Bow \u03ba", "Largest step", "Stability", "Thresholds"),
+        tuple(
+            (Cell(names[row["corruption"]]), *_shape_cells(row, sweep.filter(corruption=row["corruption"])))
+            for row in shapes.sort("total_drop", descending=True).rows(named=True)
+        ),
+    )
+
+
+def _shape_cells(row: dict[str, Any], sweep: pl.DataFrame) -> Iterable[Cell]:
+    same = int((sweep["shape"] == row["shape"]).sum())
+    others = [SHAPE_WORDS[s] for s in sweep["shape"].unique(maintain_order=True) if s != row["shape"]]
+    span = f"{level(row['largest_step_from'])} to {level(row['largest_step_to'])}"
+    share = "" if row["largest_step_share"] is None else f", {percent(row['largest_step_share'], 0)}"
+    yield Cell(SHAPE_WORDS[row["shape"]])
+    yield Cell(number(100 * row["total_drop"]), interval(row["total_drop_low"], row["total_drop_high"]))
+    if row["bow"] is None:
+        yield Cell(EMPTY)
+    else:
+        yield Cell(number(row["bow"], 2, signed=True), interval(row["bow_low"], row["bow_high"], 2, 1))
+    yield Cell(number(100 * row["largest_step"]), span + share)
+    yield Cell(percent(row["stability"], 0))
+    yield Cell(f"{same} of {len(sweep)}", ", ".join(others))
+
+
+def _steps(
+    con: duckdb.DuckDBPyConnection, selection: Selection, evaluation: Evaluation, names: dict[str, str]
+) -> Table:
+    steps = table(con, "steps", selection).sort("severity_from")
+    spans = steps.select("severity_from", "severity_to").unique(maintain_order=True).rows()
+    found = {
+        (r["corruption"], r["severity_from"], r["severity_to"]): Cell(
+            number(100 * r["accuracy_change"], 1, signed=True),
+            interval(r["accuracy_change_low"], r["accuracy_change_high"]),
+        )
+        for r in steps.rows(named=True)
+    }
+    corruptions = [c for c in selection.corruptions if c in steps["corruption"].to_list()]
+    return Table(
+        f"Steps of {evaluation.label}",
+        "Change in accuracy from one severity to the next, in points, with its paired bootstrap interval.",
+        ("Corruption", *(f"{level(a)} to {level(b)}" for a, b in spans)),
+        tuple((Cell(names[c]), *(found.get((c, *span), Cell(EMPTY)) for span in spans)) for c in corruptions),
+    )
+
+
+def _attention(con: duckdb.DuckDBPyConnection, selection: Selection, evaluation: Evaluation) -> list[Table]:
+    cells = table(con, "attention_drift", selection).filter(target="clean")
+    last = cells.filter(pl.col("severity") == pl.col("severity").max().over("corruption")).sort("corruption_order")
+    if last.is_empty():
+        return []
+    clean = cells.filter(severity=0.0).head(1).with_columns(corruption_label=pl.lit("Clean"))
+    columns = (
+        ("median_centroid_shift", 3), ("null_median_centroid_shift", 3), ("mean_cosine", 3), ("null_mean_cosine", 3),
+        ("null_class_mean_cosine", 3), ("mean_spread", 3), ("mean_attention_entropy_nats", 2), ("mean_mass", 2),
+        ("mean_mask_share", 3),
+    )  # fmt: skip
+    rows = (*clean.rows(named=True), *last.rows(named=True))
+    return [
+        Table(
+            f"Attention of {evaluation.label} at the last severity",
+            "For the class predicted on the clean image. Shift: median distance of the centroid from the clean one, in "
+            "image widths; cosine: similarity to the clean map; null: the same against another image's clean map, and "
+            "against another image of the same class; spread in image widths, entropy in nats, mass in logits; mask: "
+            "share of the mass inside the object mask.",
+            ("Corruption", "Shift", "Null", "Cosine", "Null", "Null, same class", "Spread", "Entropy", "Mass", "Mask"),
+            tuple(
+                (Cell(r["corruption_label"]), *(Cell(EMPTY if r[c] is None else number(r[c], digits))
+                                                for c, digits in columns))
+                for r in rows
+            ),
+        )
+    ]  # fmt: skip
+
+
+def _pair(pair: PairTest, names: dict[str, str]) -> Table:
+    winners = {"a": pair.a.label, "b": pair.b.label, "": "undecided"}
+    last = {c.corruption: c.severity for c in sorted(pair.cells, key=lambda c: c.severity)}
+    shown = [c for c in pair.cells if c.severity == last[c.corruption]]
+    return Table(
+        f"{pair.a.label} and {pair.b.label}, image by image",
+        f"Images that only one of the two gets right, clean and at the last severity; p value of the exact McNemar "
+        f"test with Holm's correction over all {len(pair.cells)} cells. Checkpoints, not architectures.",
+        ("Corruption", "Severity", f"Only {pair.a.label}", f"Only {pair.b.label}", "p", "More often right"),
+        tuple(
+            (Cell(names.get(c.corruption, c.corruption)), Cell(level(c.severity)), Cell(f"{c.only_a:,}"),
+             Cell(f"{c.only_b:,}"), Cell(_p_value(c.adjusted_p)), Cell(winners[c.winner]))
+            for c in sorted(shown, key=lambda c: (c.severity > 0, c.corruption))
+        ),
+    )  # fmt: skip
+
+
+def _p_value(p: float) -> str:
+    return "< 0.001" if p < 0.001 else number(p, 3)
