@@ -13,7 +13,7 @@ from rich.console import Console
 from analysis.cli import chart, report, shapes
 from evaluate.cli import DEFAULT_STUDY, StudyArgument, evaluate, ingest, init, train
 from ingest.cli import download
-from warehouse.cli import WhereArgument, load, query
+from warehouse.cli import WhereArgument, load, print_status, query
 from warehouse.errors import FailmodesError
 
 app = typer.Typer(
@@ -54,15 +54,14 @@ def run(study_file: StudyArgument = DEFAULT_STUDY) -> None:
 
 def status(where: WhereArgument = None) -> None:
     """Say how far a study is, what its warehouse holds, and whether every invariant of the data holds."""
-    from warehouse.locate import default_where, find_warehouse
-    from warehouse.status import print_status
+    from warehouse.locate import default_where
 
     where = where or default_where()
     if where.suffix == ".toml":
         from evaluate.status import print_progress
 
         print_progress(where)
-    if not print_status(find_warehouse(where)):
+    if not print_status(where):
         raise typer.Exit(1)
 
 

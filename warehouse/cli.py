@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-WhereOption = Annotated[
+WhereArgument = Annotated[
     Path | None,
     typer.Argument(help="Study file, output folder or .duckdb file; study.toml or warehouse.duckdb here by default."),
 ]
@@ -23,7 +23,7 @@ class Format(StrEnum):
 
 
 def load(
-    where: WhereOption = None,
+    where: WhereArgument = None,
     more: Annotated[list[Path] | None, typer.Argument(help="More studies or output folders.")] = None,
     into: Annotated[Path | None, typer.Option(help="The warehouse; by default that of the first WHERE.")] = None,
     rebuild: Annotated[bool, typer.Option("--rebuild", help="Start from nothing: holds just what is named.")] = False,
@@ -50,7 +50,7 @@ def load(
 
 def query(
     sql: Annotated[str | None, typer.Argument(help="One statement, or @name of a saved query.")] = None,
-    where: WhereOption = None,
+    where: WhereArgument = None,
     form: Annotated[Format, typer.Option("--format", help="How to print the answer.")] = Format.table,
     output: Annotated[Path | None, typer.Option(help="Write to this .csv, .json or .parquet file instead.")] = None,
     listing: Annotated[bool, typer.Option("--list", help="List the saved queries.")] = False,
@@ -80,3 +80,30 @@ def query(
         console.print(
             f"first {TABLE_ROWS} of {rows.height:,} rows: --format csv or --output FILE gives all", highlight=False
         )
+
+
+def print_status(where: Path) -> bool:
+    """Print what a warehouse holds and whether every invariant holds; whether all is well."""
+    from warehouse.locate import find_warehouse
+    from warehouse.status import warehouse_status
+
+    status = warehouse_status(find_warehouse(where))
+    console = Console(highlight=False, soft_wrap=True)
+    facts = f"{status.row_counts['predictions']:,} predictions, {status.row_counts['attention']:,} attention rows"
+    console.print(
+        f"{status.path}: schema {status.schema_version}, {status.size_bytes / 1e6:,.1f} MB, {facts}, "
+        f"last changed {status.updated_at:%Y-%m-%d %H:%M} UTC"
+    )
+    for row in status.evaluations.iter_rows(named=True):
+        unpaired = "" if row["paired"] else ", not paired with clean images"
+        console.print(
+            f"  {row['evaluation_id']}  {row['model_label']} on {row['dataset_label']}, {row['subset']}; "
+            f"{row['source_label']}{unpaired}; {row['cell_count']} cells, {row['attention_cell_count']} with attention"
+        )
+    failed = [check for check in status.checks if not check.passed]
+    for check in failed:
+        console.print(f"BROKEN {check.name}: {check.invariant} ({check.row_count:,} rows break it)")
+    if status.stale_derived:
+        console.print(f"out of date: {', '.join(status.stale_derived)}: `failmodes shapes` makes them anew")
+    console.print(f"{len(status.checks) - len(failed)} of {len(status.checks)} checks hold")
+    return not failed

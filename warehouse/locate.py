@@ -19,7 +19,7 @@ def find_warehouse(where: Path | None) -> Path:
     Raises:
         StudyError: `where` is none of these, or its study names no output folder.
     """
-    where = where or _default()
+    where = where or default_where()
     return where if where.suffix == ".duckdb" else find_output(where) / WAREHOUSE_FILE
 
 
@@ -29,7 +29,7 @@ def find_output(where: Path | None) -> Path:
     Raises:
         StudyError: `where` is neither study file, folder nor .duckdb file, or its study names no output folder.
     """
-    where = where or _default()
+    where = where or default_where()
     if where.suffix == ".toml":
         return _output_of_study(where)
     if where.suffix == ".duckdb":
@@ -40,7 +40,12 @@ def find_output(where: Path | None) -> Path:
     raise StudyError(f"{where} {state}: expected a study file (.toml), an output folder or a warehouse (.duckdb)")
 
 
-def _default() -> Path:
+def default_where() -> Path:
+    """What is meant where nothing is named: study.toml, else warehouse.duckdb, in the current folder.
+
+    Raises:
+        StudyError: neither is there.
+    """
     for name in (STUDY_FILE, WAREHOUSE_FILE):
         if Path(name).is_file():
             return Path(name)
