@@ -5,6 +5,7 @@ so the same chart can be drawn in either, which the report does as the reader's 
 """
 
 import textwrap
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import altair as alt
@@ -139,20 +140,27 @@ def darkened(specification: str) -> str:
 THEMES = {"light": "failmodes", "dark": "failmodes_dark"}
 
 
-def dress(body: Any, words: Words, layout: Layout) -> alt.VConcatChart:
+def dress(parts: Sequence[Any], words: Words, layout: Layout) -> alt.VConcatChart:
     """Put the finding and subtitle above a picture and its source below, broken to the layout's width.
 
     The unbroken words also travel as `usermeta`, from which the report sets them in HTML.
+
+    Args:
+        parts: what stands one above the other, such as a key and a picture; the last has no title of its own.
+        words: finding, subtitle and source.
+        layout: page or paper.
     """
-    foot = alt.Title(_broken(words.source, layout.width_px, 10), orient="bottom", anchor="start", offset=12,
-                     fontSize=10, fontWeight="normal", style="source")  # fmt: skip
+    # set in place: every copy of a nested chart costs Altair most of a second
+    parts[-1].title = alt.Title(
+        _broken(words.source, layout.width_px, 10), orient="bottom", anchor="start", offset=12, fontSize=10,
+        fontWeight="normal", style="source",
+    )  # fmt: skip
     head = alt.Title(
         _broken(words.finding, layout.width_px, layout.title_px * 1.08),
         subtitle=_broken(words.subtitle, layout.width_px, layout.text_px),
         anchor="start", fontSize=layout.title_px, subtitleFontSize=layout.text_px, subtitlePadding=6, offset=14,
     )  # fmt: skip
-    inner = body if isinstance(body, alt.VConcatChart | alt.HConcatChart | alt.ConcatChart) else alt.vconcat(body)
-    return alt.vconcat(inner.properties(title=foot)).properties(title=head, usermeta=words._asdict())
+    return alt.vconcat(*parts, spacing=10, title=head, usermeta=words._asdict())
 
 
 def _broken(text: str, width_px: float, font_px: float) -> list[str]:

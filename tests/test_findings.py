@@ -12,6 +12,7 @@ from analysis.attention import changes_at_last, drift_at_last
 from analysis.confidence import confidence_of
 from analysis.degradation import ensure_shapes
 from analysis.findings import Finding, findings
+from analysis.findings.attending import concentration_verdict
 from analysis.mcnemar import compare_pairs, exact_mcnemar, holm
 from analysis.selection import Selection, select_one
 from analysis.shapes import ShapeSettings
@@ -70,9 +71,27 @@ def test_attention_is_held_against_its_null(said: list[Finding]) -> None:
     drift, concentration, mask = of_topic(said, "Attention")[:3]
     assert "stays nearer to the image's own clean map" in drift.headline
     assert "null" in drift.detail
-    assert concentration.verdict == "undecided"  # the synthetic spread grows, the entropy does not
+    assert concentration.figures["spread_change"] == pytest.approx(0.05, abs=0.01)
     assert mask.figures["mask_share_change"] == pytest.approx(-0.15, abs=0.02)
     assert "leaves the object mask" in mask.headline
+
+
+@pytest.mark.parametrize(
+    ("spread", "entropy", "verdict", "words"),
+    [
+        (Estimate(0.02, 0.01, 0.03), Estimate(0.1, 0.05, 0.15), "found", "concentrates less"),
+        (Estimate(-0.02, -0.03, -0.01), Estimate(-0.1, -0.2, -0.05), "found", "concentrates more"),
+        (Estimate(0.02, 0.01, 0.03), Estimate(0.01, -0.01, 0.03), "undecided", "neither"),
+        (Estimate(0.02, 0.01, 0.03), Estimate(-0.1, -0.2, -0.05), "undecided", "neither"),
+    ],
+    ids=["both grow", "both shrink", "one within noise", "opposite"],
+)
+def test_concentration_needs_spread_and_entropy_to_agree(
+    spread: Estimate, entropy: Estimate, verdict: str, words: str
+) -> None:
+    decided, said = concentration_verdict([spread, entropy])
+    assert decided == verdict
+    assert words in said
 
 
 def test_no_word_of_the_background_without_masks(said: list[Finding]) -> None:

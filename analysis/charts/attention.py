@@ -53,7 +53,7 @@ def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, layout: Layou
         f"middle 95\u00a0% of images (shaded{_cut(cells, plane)}).{_without(selection, labels)}",
         selection.source_line,
     )
-    return dress(body, words, layout)
+    return dress([body], words, layout)
 
 
 def _plane(cells: list[ShiftCell], layout: Layout, columns: int) -> Plane:
@@ -91,9 +91,7 @@ def _panel(cells: list[ShiftCell], names: dict[str, str], title: str, plane: Pla
             [*_paths(data, plane), *_null_boxes(cells, plane)], x, y, ends["colour"].to_list(),
         ),
     ]  # fmt: skip
-    return alt.layer(*layers).properties(
-        width=plane.width, height=plane.height, title=alt.Title(title, frame="group", offset=6)
-    )
+    return alt.layer(*layers, width=plane.width, height=plane.height, title=alt.Title(title, frame="group", offset=6))
 
 
 def _null(cells: list[ShiftCell], plane: Plane) -> list[alt.Chart]:

@@ -26,7 +26,7 @@ def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, layout: Layou
     panels = [_panel(bins.filter(label=label), label, width) for label in labels]
     shown = levels if len(levels) <= len(RAMP) else [levels[0], levels[len(levels) // 2], levels[-1]]
     entries = [Entry(level(s), colours[s]) for s in shown]
-    body = alt.vconcat(key(entries, layout.width_px - 70), alt.concat(*panels, columns=columns, spacing=24), spacing=8)
+    parts = (key(entries, layout.width_px - 70), alt.concat(*panels, columns=columns, spacing=24))
     bin_count = round(1 / float((bins["bin_high"] - bins["bin_low"])[0]))
     words = Words(
         gap_sentence(con, selection),
@@ -35,7 +35,7 @@ def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, layout: Layou
         f"confident; beneath: share of images by confidence. {selection.images}.",
         selection.source_line,
     )
-    return dress(body, words, layout)
+    return dress(parts, words, layout)
 
 
 def _pooled(bins: pl.DataFrame) -> pl.DataFrame:
@@ -70,7 +70,10 @@ def _lines(bins: pl.DataFrame, title: str, width: float) -> Layered:
         ideal.mark_line(strokeDash=[4, 3], strokeWidth=1, style="muted-line").encode(x=x, y=y),
         base.mark_line(strokeWidth=1.8).encode(detail="severity:N"),
         base.mark_point(filled=True, size=16, opacity=1).encode(tooltip=tips),
-    ).properties(width=width, height=width * 0.8, title=alt.Title(title, frame="group", offset=6))
+        width=width,
+        height=width * 0.8,
+        title=alt.Title(title, frame="group", offset=6),
+    )
 
 
 def _counts(bins: pl.DataFrame, width: float) -> alt.Chart:

@@ -65,10 +65,9 @@ def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, layout: Layou
         )
         for index, name in enumerate(order)
     ]  # fmt: skip
-    body: Any = alt.concat(*panels, columns=layout.columns, spacing={"row": 18, "column": 10})
-    if len(frame.labels) > 1:
-        body = alt.vconcat(key(_entries(frame), layout.width_px - AXIS_PX - 40), body, spacing=10)
-    return dress(body, _words(con, selection, points, frame), layout)
+    grid = alt.concat(*panels, columns=layout.columns, spacing={"row": 18, "column": 10})
+    keys = [key(_entries(frame), layout.width_px - AXIS_PX - 40)] if len(frame.labels) > 1 else []
+    return dress([*keys, grid], _words(con, selection, points, frame), layout)
 
 
 def _frame(points: pl.DataFrame, selection: Selection, layout: Layout) -> Frame:
@@ -120,8 +119,8 @@ def _panel(points: pl.DataFrame, shapes: pl.DataFrame, title: str, frame: Frame,
         *_last_values(data, frame, colour, x),
         *_shape_lines(shapes, frame),
     ]  # fmt: skip
-    return alt.layer(*layers).properties(
-        width=frame.width_px, height=PANEL_HEIGHT_PX, title=alt.Title(title, offset=4, frame="group")
+    return alt.layer(
+        *layers, width=frame.width_px, height=PANEL_HEIGHT_PX, title=alt.Title(title, offset=4, frame="group")
     )
 
 

@@ -38,7 +38,7 @@ def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, layout: Layou
         "(noise, blur, weather, digital), then by mean drop.",
         selection.source_line,
     )
-    return dress(body, words, layout)
+    return dress([body], words, layout)
 
 
 def _order(cells: pl.DataFrame) -> list[str]:
@@ -67,6 +67,11 @@ def _panel(
     number_of = base.encode(text="text:N")
     low = number_of.transform_filter("!datum.is_high").mark_text(fontSize=11, style="on-low")
     high = number_of.transform_filter("datum.is_high").mark_text(fontSize=11, style="on-high")
-    return alt.layer(squares, low, high).properties(
-        width=width, height=CELL_HEIGHT_PX * len(order), title=alt.Title(title, frame="group", offset=6)
+    return alt.layer(
+        squares,
+        low,
+        high,
+        width=width,
+        height=CELL_HEIGHT_PX * len(order),
+        title=alt.Title(title, frame="group", offset=6),
     )

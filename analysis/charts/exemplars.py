@@ -64,7 +64,7 @@ def chart(
     if not strips:
         raise WarehouseError(f"no exemplars of {evaluation.label} are on record: run `failmodes evaluate` again")
     names = corruption_labels(con)
-    return dress(_picture(strips, names, layout), _words(strips, selection, evaluation, layout), layout)
+    return dress([_picture(strips, names, layout)], _words(strips, selection, evaluation, layout), layout)
 
 
 def overlay(pixels: NDArray[np.uint8], attention: NDArray[np.float64] | None, top: float) -> bytes:
@@ -153,7 +153,7 @@ def _picture(strips: list[list[Frame]], names: dict[str, str], layout: Layout) -
         headings.append(_heading(strip, names, y, beside=beside))
         rows += _cells(strip, left, y, side, with_levels=not beside or not place)
     size = {"width": layout.width_px - 16, "height": top + len(strips) * row_px - GAP_PX}
-    return alt.layer(*_layers(rows, headings, side)).properties(**size)
+    return alt.layer(*_layers(rows, headings, side), **size)
 
 
 def _cells(strip: list[Frame], left: float, y: float, side: float, *, with_levels: bool) -> list[dict[str, Any]]:

@@ -32,7 +32,7 @@ def key(entries: Sequence[Entry], width_px: float) -> Layered:
             left, row = 0.0, row + 1
         layers += _entry(entry, left, row * ROW_PX + ROW_PX / 2)
         left += wide + GAP_PX
-    return alt.layer(*layers).properties(width=width_px, height=(row + 1) * ROW_PX)
+    return alt.layer(*layers, width=width_px, height=(row + 1) * ROW_PX)
 
 
 def _entry(entry: Entry, left: float, middle: float) -> list[alt.Chart]:

@@ -48,7 +48,7 @@ def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, layout: Layou
         f"grid); {selection.images}. An image that fails may be right again further on: a failure counts once.",
         selection.source_line,
     )
-    return dress(alt.concat(*panels, columns=columns, spacing=20), words, layout)
+    return dress([alt.concat(*panels, columns=columns, spacing=20)], words, layout)
 
 
 def _panel(rows: pl.DataFrame, order: tuple[str, ...], title: str, width: float, low: float) -> Layered:
@@ -77,7 +77,10 @@ def _panel(rows: pl.DataFrame, order: tuple[str, ...], title: str, width: float,
         base.mark_line(interpolate="step-after", strokeWidth=1.8).encode(detail="corruption:N"),
         base.mark_point(size=14, filled=True, opacity=1).encode(tooltip=tips),
         names.encode(x=x, y=y, text="text:N", color=colour),
-    ).properties(width=width, height=HEIGHT_PX, title=alt.Title(title, frame="group", offset=6))
+        width=width,
+        height=HEIGHT_PX,
+        title=alt.Title(title, frame="group", offset=6),
+    )
 
 
 def _finding(rows: pl.DataFrame, labels: list[str]) -> str:

@@ -29,7 +29,7 @@ def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, layout: Layou
     )  # fmt: skip
     points = shapes.filter(pl.col("bow").is_not_null()).sort("label", "corruption")
     labels = list(selection.labels.values())
-    body = alt.vconcat(_key(points, labels, layout), _plot(points, labels, settings.bow_threshold, layout), spacing=8)
+    parts = (_key(points, labels, layout), _plot(points, labels, settings.bow_threshold, layout))
     flat = shapes.filter(shape="flat")
     words = Words(
         _finding(points, labels),
@@ -38,7 +38,7 @@ def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, layout: Layou
         f"intervals over images; shaded: near-linear, bow within \u00b1{settings.bow_threshold:g}{_omitted(flat)}.",
         selection.source_line,
     )
-    return dress(body, words, layout)
+    return dress(parts, words, layout)
 
 
 def _key(points: pl.DataFrame, labels: list[str], layout: Layout) -> Layered:
@@ -81,7 +81,7 @@ def _plot(points: pl.DataFrame, labels: list[str], threshold: float, layout: Lay
         base.mark_point(filled=True, size=70, opacity=1).encode(x=x, y=y, shape=symbol, tooltip=tips),
         *_labels(points, plane, x, y),
     ]
-    return alt.layer(*layers).properties(width=plane.width, height=plane.height)
+    return alt.layer(*layers, width=plane.width, height=plane.height)
 
 
 def _labels(points: pl.DataFrame, plane: Plane, x: alt.X, y: alt.Y) -> list[alt.Chart]:

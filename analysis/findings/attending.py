@@ -74,7 +74,7 @@ def _which(members: list[str], measured: int) -> str:
 def _concentration(evaluation: Evaluation, changes: dict[str, Change]) -> Finding:
     spread, entropy = changes.get("spread"), changes.get("attention_entropy_nats")
     mass = changes.get("mass")
-    verdict, words = _direction([c.change for c in (spread, entropy) if c])
+    verdict, words = concentration_verdict([c.change for c in (spread, entropy) if c])
     told = [
         f"{name} {number(c.clean, 3)} {unit} clean, change {number(c.change.value, 3, signed=True)} {_plain(c.change)}"
         for name, unit, c in (("spread", WIDTHS, spread), ("entropy", "nats", entropy), ("mass", "logits", mass))
@@ -89,7 +89,7 @@ def _concentration(evaluation: Evaluation, changes: dict[str, Change]) -> Findin
     )
 
 
-def _direction(changes: list[Estimate]) -> tuple[Verdict, str]:
+def concentration_verdict(changes: list[Estimate]) -> tuple[Verdict, str]:
     """'Concentrates less' only where spread and entropy both grow beyond their intervals; 'more' where both shrink."""
     if changes and all(c.above_zero for c in changes):
         return "found", "concentrates less (spread and entropy both grow)"
