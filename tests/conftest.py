@@ -20,3 +20,28 @@ def real_data() -> Path:
     if not folder:
         pytest.skip("FAILMODES_DATA is unset: it names the folder with real CIFAR-10 images and checkpoints")
     return Path(folder).resolve()
+
+
+@pytest.fixture(scope="session")
+def real_warehouse(real_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The warehouse that FAILMODES_WAREHOUSE names, or one of 100 real images with both supplied checkpoints."""
+    named = os.environ.get("FAILMODES_WAREHOUSE")
+    if named:
+        return Path(named).resolve()
+    from evaluate.run import evaluate_study
+    from evaluate.study import read_study
+    from ingest.datasets import open_dataset
+    from warehouse.load import load
+
+    folder = tmp_path_factory.mktemp("real")
+    models = "".join(
+        f'[[models]]\nlabel = "{name}"\narchitecture = "{name}"\n'
+        f'checkpoint = "{real_data}/checkpoints/{name}-cifar10jpeg.safetensors"\n'
+        for name in ("resnet18", "densenet121")
+    )
+    dataset = f'[dataset]\nkind = "cifar10"\npath = "{real_data}/cifar10"\nimages = 100\n'
+    (folder / "study.toml").write_text(f'name = "real"\noutput = "out"\n{dataset}{models}')
+    study = read_study(folder / "study.toml")
+    evaluate_study(study, open_dataset(study.dataset, study.cache))
+    load([study.output], study.output / "warehouse.duckdb")
+    return study.output / "warehouse.duckdb"

@@ -1,6 +1,5 @@
 """The views: each against an independent computation, what unpaired and broken rows do to them, and their form."""
 
-import os
 from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
@@ -12,6 +11,7 @@ from synthetic_record import Synthetic, write_synthetic
 from view_references import COMPARISONS
 
 from warehouse import schema
+from warehouse.checks import run_checks
 from warehouse.connect import open_warehouse
 from warehouse.load import load
 from warehouse.record import Cell, read_stored, shard_path, write_shard
@@ -82,13 +82,18 @@ def test_view_agrees_on_rough_rows(rough: duckdb.DuckDBPyConnection, view: str) 
 
 
 @pytest.mark.data
+@pytest.mark.slow
 @pytest.mark.parametrize("view", COMPARISONS)
-def test_view_agrees_on_a_real_warehouse(view: str) -> None:
-    path = os.environ.get("FAILMODES_WAREHOUSE")
-    if not path:
-        pytest.skip("FAILMODES_WAREHOUSE is unset: it names a real warehouse to compare every view on")
-    with open_warehouse(Path(path)) as con:
+def test_view_agrees_on_a_real_warehouse(real_warehouse: Path, view: str) -> None:
+    with open_warehouse(real_warehouse) as con:
         COMPARISONS[view](con)
+
+
+@pytest.mark.data
+@pytest.mark.slow
+def test_every_check_holds_on_a_real_warehouse(real_warehouse: Path) -> None:
+    with open_warehouse(real_warehouse) as con:
+        assert [check.name for check in run_checks(con) if not check.passed] == []
 
 
 @pytest.mark.parametrize("view", PAIRED_ONLY)
