@@ -7,7 +7,7 @@ import polars as pl
 
 from analysis.reading import first_row
 from analysis.selection import Evaluation, Selection, table
-from analysis.words import NO_BREAK, NORMAL_975, Estimate, level, number, within
+from analysis.words import NO_BREAK, NORMAL_975, Estimate, level, listing, number, within
 from warehouse.errors import WarehouseError
 from warehouse.schema import CLEAN
 
@@ -137,6 +137,13 @@ def shift_sentence(cells: list[ShiftCell], names: dict[str, str]) -> str:
     """Where attention moves most, beside the null."""
     far = [max((c for c in cells if c.label == label), key=lambda c: c.shift)
            for label in dict.fromkeys(cell.label for cell in cells)]  # fmt: skip
+    if len(far) > 1 and len({c.corruption for c in far}) == 1:
+        moves = listing(f"{number(c.shift, 2)} in {c.label}" for c in far)
+        nulls = listing(number(c.null_median, 2) for c in far)
+        return (
+            f"Attention moves most under {within(names[far[0].corruption])}: {moves} image{NO_BREAK}widths, against "
+            f"{nulls} between different images"
+        )
     parts = [
         f"under {within(names[c.corruption])} in {c.label}: {number(c.shift, 2)} image{NO_BREAK}widths at severity "
         f"{level(c.severity)}, against {number(c.null_median, 2)} between different images"

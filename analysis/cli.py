@@ -80,3 +80,21 @@ def report(
     from warehouse.locate import find_warehouse
 
     typer.echo(write_report(find_warehouse(where), output))
+
+
+def print_findings(where: Path) -> None:
+    """Print the headlines of the report, finding by finding, and what must not be claimed."""
+    from rich.console import Console
+
+    from analysis.findings import findings
+    from analysis.selection import select
+    from warehouse.connect import open_warehouse
+    from warehouse.locate import find_warehouse
+
+    console = Console(highlight=False, markup=False)
+    with open_warehouse(find_warehouse(where)) as con:
+        for selection in select(con):
+            for finding in findings(con, selection):
+                mark = {"found": "-", "undecided": "?", "limit": "!"}[finding.verdict]
+                console.print(f"{mark} {finding.headline}")
+    console.print("(- found, ? undecided, ! a limit of these data; the report has the figures behind each)")

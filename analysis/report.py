@@ -1,6 +1,7 @@
 """The report: findings, charts, tables and how it was made, in one HTML file that needs no network."""
 
 import json
+import re
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -9,7 +10,7 @@ import altair as alt
 import duckdb
 import vl_convert
 from jinja2 import Environment, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from analysis.charts import CHARTS
 from analysis.degradation import ensure_shapes
@@ -79,6 +80,7 @@ def render(con: duckdb.DuckDBPyConnection) -> str:
     """The report as HTML; needs shapes."""
     chapters = [_chapter(con, selection) for selection in select(con)]
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment.filters["unbroken"] = _unbroken
     template = environment.from_string(files("analysis").joinpath(TEMPLATE).read_text(encoding="utf-8"))
     return template.render(
         title=_title(chapters),
@@ -144,6 +146,11 @@ def _bare(chart: alt.TopLevelMixin) -> dict[str, Any]:
     for part in spec["vconcat"]:
         part.pop("title", None)
     return spec
+
+
+def _unbroken(text: str) -> Markup:
+    """Escaped text whose names such as ResNet-18 no line may break."""
+    return Markup(re.sub(r"\w+-\d+", r'<span class="nb">\g<0></span>', str(escape(text))))
 
 
 def _embedded(content: Any) -> Markup:

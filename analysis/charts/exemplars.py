@@ -140,7 +140,7 @@ def _thinned(strip: list[Frame], layout: Layout) -> list[Frame]:
 
 def _picture(strips: list[list[Frame]], names: dict[str, str], layout: Layout) -> alt.LayerChart | alt.FacetChart:
     beside = layout.columns > 2  # the row's heading stands beside the pictures, else above them
-    left = 112 if beside else 0
+    left = 126 if beside else 0
     most = max(len(strip) for strip in strips)
     side = (layout.width_px - 16 - left) / most - GAP_PX
     top = LEVEL_PX if beside else 0  # severities stand once above all rows, or above each
@@ -249,12 +249,10 @@ def _words(strips: list[list[Frame]], selection: Selection, evaluation: Evaluati
         " Orange: Grad-CAM for the class predicted on the clean image, scaled within a row; dot and line: its centroid "
         "and the way it came from clean." if seen else " No attention on record."
     )  # fmt: skip
-    levels = sorted({frame.severity for strip in strips for frame in strip})
     reasons = sorted({within(REASON_WORDS.get(strip[0].reason, strip[0].reason)) for strip in strips})
     return Words(
         finding,
-        f"One image a corruption, chosen by rule ({', '.join(reasons)}), severities "
-        f"{', '.join(level(v) for v in levels)}; beneath: predicted class, right (tick) or wrong (cross), and "
+        f"One image a corruption, chosen by rule ({', '.join(reasons)}), from clean to the last severity; beneath: predicted class, right (tick) or wrong (cross), and "
         f"confidence. Illustration, not evidence: {counted(len(strips), 'image')} of {selection.image_count:,}.{heat}",
         selection.source_line,
     )  # fmt: skip

@@ -83,10 +83,21 @@ def _concentration(evaluation: Evaluation, changes: dict[str, Change]) -> Findin
     return Finding(
         "Attention",
         f"Attention of {evaluation.label} {words} at the last severity.",
-        f"Change from the same image's clean map, averaged over corruptions: {'; '.join(told)}.",
+        f"Change from the same image's clean map, averaged over corruptions: {'; '.join(told)}."
+        f"{_caveat(mass, entropy)}",
         verdict,
         {"evaluation_id": evaluation.evaluation_id} | {f"{m}_change": c.change.value for m, c in changes.items()},
     )
+
+
+def _caveat(mass: Change | None, entropy: Change | None) -> str:
+    """Less evidence leaves fewer cells above zero, which lowers entropy by itself."""
+    if mass and entropy and mass.change.below_zero and entropy.change.below_zero:
+        return (
+            " The mass falls too: a rectified map with less evidence keeps fewer cells above zero, which by itself "
+            "lowers its entropy."
+        )
+    return ""
 
 
 def concentration_verdict(changes: list[Estimate]) -> tuple[Verdict, str]:

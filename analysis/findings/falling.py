@@ -22,6 +22,7 @@ from analysis.words import (
     within,
 )
 
+STABLE = 0.9  # share of resamples from which a class counts as decided
 LARGE_STEP_SHARE = 0.4  # a step with so much of the drop is named; an even fall over five steps has 0.2 in each
 
 
@@ -72,18 +73,21 @@ def _cost(evaluation: Evaluation, ranking: Ranking, names: dict[str, str]) -> Fi
 
 
 def _shapes(evaluation: Evaluation, rows: pl.DataFrame, sweep: pl.DataFrame, names: dict[str, str]) -> Finding:
-    by_shape = {shape: rows.filter(shape=shape)["corruption"].to_list() for shape in SHAPE_WORDS}
+    stable = rows.filter(pl.col("stability") >= STABLE)
+    by_shape = {shape: stable.filter(shape=shape)["corruption"].to_list() for shape in SHAPE_WORDS}
     groups = [f"{listing(within(names[c]) for c in members)}: {SHAPE_WORDS[shape]}"
               for shape, members in by_shape.items() if members]  # fmt: skip
+    groups += [f"{within(names[row['corruption']])}: undecided, {SHAPE_WORDS[row['shape']]} in only "
+               f"{percent(row['stability'], 0)} of resamples"
+               for row in rows.filter(pl.col("stability") < STABLE).rows(named=True)]  # fmt: skip
     details = [_shape_detail(row, _sweep_share(sweep, row), names) for row in rows.rows(named=True)]
     figures: Figures = {"evaluation_id": evaluation.evaluation_id}
     figures |= {f"shape_{row['corruption']}": row["shape"] for row in rows.rows(named=True)}
-    stable = float(rows.select(pl.col("stability").min()).item())
     return Finding(
         "Shape",
         f"{evaluation.label}, from clean to the last severity. {sentence_start('; '.join(groups))}.",
         f"Bow \u03ba, and how often resamples and other thresholds give the same class: {'; '.join(details)}.",
-        "found" if stable >= 0.9 else "undecided",
+        "found" if len(stable) else "undecided",
         figures,
     )
 
@@ -118,18 +122,24 @@ def _steps(evaluation: Evaluation, rows: pl.DataFrame, names: dict[str, str]) ->
                        f"{counted(len(falling), 'falling curve')} examined.", "found", figures)  # fmt: skip
     places = [
         f"{within(names[row['corruption']])} loses {points(row['largest_step'])}, "
-        f"{percent(row['largest_step_share'], 0)} of its fall, between {_span(row)}"
+        f"{_share_of_fall(row['largest_step_share'])}, between {_span(row)}"
         for row in large.rows(named=True)
     ]
     first = large.row(0, named=True)
     return Finding(
         "Collapse",
-        f"{evaluation.label} collapses most under {within(names[first['corruption']])}: "
-        f"{points(first['largest_step'])} lost in the one step between {_span(first)}.",
+        f"{evaluation.label} loses {limit} or more of its fall in one step under "
+        f"{listing(within(names[row['corruption']]) for row in large.rows(named=True))}: at most "
+        f"{points(first['largest_step'])}, under {within(names[first['corruption']])} between {_span(first)}.",
         sentence_start("; ".join(places)) + ". A collapse can only be placed between two measured severities.",
         "found",
         figures,
     )
+
+
+def _share_of_fall(share: float) -> str:
+    """More than the whole where the curve rises again: the fall is counted from clean to the last severity."""
+    return f"{percent(share, 0)} of its fall" if share <= 1 else "more than its net fall"
 
 
 def _span(row: dict[str, Any]) -> str:
