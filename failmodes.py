@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from analysis.cli import chart, report, shapes
+from analysis.cli import chart, print_findings, report, shapes
 from evaluate.cli import DEFAULT_STUDY, StudyArgument, evaluate, ingest, init, train
 from ingest.cli import download
 from warehouse.cli import WhereArgument, load, print_status, query
@@ -48,8 +48,8 @@ def run(study_file: StudyArgument = DEFAULT_STUDY) -> None:
     train(study_file)
     evaluate(study_file)
     load(study_file)
-    shapes(study_file)
     report(study_file)
+    print_findings(study_file)
 
 
 def status(where: WhereArgument = None) -> None:

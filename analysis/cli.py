@@ -83,7 +83,7 @@ def report(
 
 
 def print_findings(where: Path) -> None:
-    """Print the headlines of the report, finding by finding, and what must not be claimed."""
+    """Print the headlines of the report, finding by finding."""
     from rich.console import Console
 
     from analysis.findings import findings
@@ -91,10 +91,12 @@ def print_findings(where: Path) -> None:
     from warehouse.connect import open_warehouse
     from warehouse.locate import find_warehouse
 
-    console = Console(highlight=False, markup=False)
+    console = Console(highlight=False, markup=False, soft_wrap=True)
     with open_warehouse(find_warehouse(where)) as con:
-        for selection in select(con):
-            for finding in findings(con, selection):
-                mark = {"found": "-", "undecided": "?", "limit": "!"}[finding.verdict]
-                console.print(f"{mark} {finding.headline}")
-    console.print("(- found, ? undecided, ! a limit of these data; the report has the figures behind each)")
+        found = [finding for selection in select(con) for finding in findings(con, selection)]
+    for finding in found:
+        if finding.verdict != "limit":
+            undecided = " (undecided)" if finding.verdict == "undecided" else ""
+            console.print(f"- {finding.headline}{undecided}")
+    limits = sum(finding.verdict == "limit" for finding in found)
+    console.print(f"The report has the figures behind each, and {limits} limits of what these data can say.")

@@ -64,7 +64,7 @@ def test_shapes_and_collapse_are_named(said: list[Finding]) -> None:
     assert shape.figures["shape_fog"] == "late_collapse"
     assert "fog: late collapse" in shape.headline
     assert "between severity 4 and 5" in collapse.headline
-    assert collapse.headline.startswith("Alpha collapses most under fog")
+    assert "39.8\u00a0points, under fog" in collapse.headline
 
 
 def test_attention_is_held_against_its_null(said: list[Finding]) -> None:
