@@ -11,6 +11,7 @@ from analysis.words import NO_BREAK, NORMAL_975, Estimate, level, listing, numbe
 from warehouse.errors import WarehouseError
 from warehouse.schema import CLEAN
 
+MEASURES = ("mass", "spread", "attention_entropy_nats", "mask_share")
 TARGET = "clean"  # one class per image along the whole curve: a change of prediction cannot pass for drift
 
 
@@ -114,42 +115,46 @@ def changes_at_last(con: duckdb.DuckDBPyConnection, selection: Selection, evalua
     Each image's change is averaged over corruptions first, so that the interval counts images, not rows.
     """
     found = []
-    for measure in ("mass", "spread", "attention_entropy_nats", "mask_share"):
-        row = first_row(
-            con,
-            "with last as (select corruption, max(severity) as severity from attention "
-            "  where evaluation_id = $1 and corruption = any($2) group by corruption), "
-            f"clean as (select image_id, {measure} as value from attention "
-            "  where evaluation_id = $1 and corruption = $3 and target = $4), "
-            f"each as (select a.image_id, avg(a.{measure} - clean.value) as change, any_value(clean.value) as value "
-            "  from attention as a join last using (corruption, severity) join clean using (image_id) "
-            f"  where a.evaluation_id = $1 and a.target = $4 and a.{measure} is not null and clean.value is not null "
-            "  group by a.image_id) "
-            "select avg(value), avg(change), stddev_samp(change), count(*) from each",
-            [evaluation.evaluation_id, list(selection.corruptions), CLEAN, TARGET],
-        )
-        if row and row[3] > 1:
-            found.append(Change(measure, row[0], _normal(*row[1:])))
+    for measure in MEASURES:
+        change = change_at_last(con, selection, evaluation, measure)
+        found += [change] if change else []
     return found
+
+
+def change_at_last(
+    con: duckdb.DuckDBPyConnection, selection: Selection, evaluation: Evaluation, measure: str
+) -> Change | None:
+    """Change of one of MEASURES from clean to the last severity; None where it is not on record."""
+    assert measure in MEASURES, measure
+    row = first_row(
+        con,
+        "with last as (select corruption, max(severity) as severity from attention "
+        "  where evaluation_id = $1 and corruption = any($2) group by corruption), "
+        f"clean as (select image_id, {measure} as value from attention "
+        "  where evaluation_id = $1 and corruption = $3 and target = $4), "
+        f"each as (select a.image_id, avg(a.{measure} - clean.value) as change, any_value(clean.value) as value "
+        "  from attention as a join last using (corruption, severity) join clean using (image_id) "
+        f"  where a.evaluation_id = $1 and a.target = $4 and a.{measure} is not null and clean.value is not null "
+        "  group by a.image_id) "
+        "select avg(value), avg(change), stddev_samp(change), count(*) from each",
+        [evaluation.evaluation_id, list(selection.corruptions), CLEAN, TARGET],
+    )
+    return Change(measure, row[0], _normal(*row[1:])) if row and row[3] > 1 else None
 
 
 def shift_sentence(cells: list[ShiftCell], names: dict[str, str]) -> str:
     """Where attention moves most, beside the null."""
     far = [max((c for c in cells if c.label == label), key=lambda c: c.shift)
            for label in dict.fromkeys(cell.label for cell in cells)]  # fmt: skip
-    if len(far) > 1 and len({c.corruption for c in far}) == 1:
-        moves = listing(f"{number(c.shift, 2)} in {c.label}" for c in far)
-        nulls = listing(number(c.null_median, 2) for c in far)
-        return (
-            f"Attention moves most under {within(names[far[0].corruption])}: {moves} image{NO_BREAK}widths, against "
-            f"{nulls} between different images"
-        )
-    parts = [
-        f"under {within(names[c.corruption])} in {c.label}: {number(c.shift, 2)} image{NO_BREAK}widths at severity "
-        f"{level(c.severity)}, against {number(c.null_median, 2)} between different images"
-        for c in far
+    amounts = [
+        f"{number(c.shift, 2)} image{NO_BREAK}widths in {c.label} (null {number(c.null_median, 2)})" for c in far
     ]
-    return "Attention moves most " + "; ".join(parts)
+    if len({c.corruption for c in far}) == 1:
+        first = far[0]
+        place = f"{within(names[first.corruption])} at severity {level(first.severity)}"
+        return f"Attention moves most under {place}: {listing(amounts)}"
+    named = [f"{amount} under {within(names[c.corruption])}" for amount, c in zip(amounts, far, strict=True)]
+    return f"Attention moves at most by {listing(named)}"
 
 
 def _normal(mean: float, deviation: float, count: int) -> Estimate:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from synthetic_record import Synthetic, write_synthetic
 
 from analysis.charts import CHARTS, save_chart
-from analysis.charts.exemplars import centroid, overlay
+from analysis.charts.frames import centroid, overlay
 from analysis.charts.placing import Plane, place_labels, spread_apart
 from analysis.degradation import ensure_shapes
 from analysis.selection import Selection, select_one

@@ -73,6 +73,7 @@ def test_attention_is_held_against_its_null(said: list[Finding]) -> None:
     assert "null" in drift.detail
     assert concentration.figures["spread_change"] == pytest.approx(0.05, abs=0.01)
     assert mask.figures["mask_share_change"] == pytest.approx(-0.15, abs=0.02)
+    assert mask.headline.startswith("Under ")
     assert "leaves the object mask" in mask.headline
 
 

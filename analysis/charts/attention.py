@@ -1,14 +1,13 @@
 """Attention drift against accuracy: one path a corruption, from clean to its last severity, before the null."""
 
-from statistics import median
-
 import altair as alt
 import duckdb
 import polars as pl
 
 from analysis.attention import ShiftCell, shift_sentence, shifts
+from analysis.charts.key import Entry, key
 from analysis.charts.labels import label_layers
-from analysis.charts.placing import Box, Plane, text_width
+from analysis.charts.placing import Box, Plane
 from analysis.selection import Selection, corruption_labels
 from analysis.theme import (
     BLUE,
@@ -28,8 +27,9 @@ from analysis.theme import (
 from analysis.words import listing
 
 PATH_COLOURS = (VERMILLION, BLUE, GREEN, PURPLE, ORANGE, SKY, GREY)
-NULL_WORDS = "null: another image"
-NULL_HEIGHT_SHARE = 1.15  # the y axis reaches past the null's median by this
+KEY = (Entry("null of the last severity", GREY, shape="diamond"),
+       Entry("clean maps of different images", GREY, dash=(4, 3)))  # fmt: skip
+NULL_HEIGHT_SHARE = 1.1  # the y axis reaches past the highest null by this
 
 
 def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, layout: Layout = PAGE) -> alt.VConcatChart:
@@ -49,27 +49,29 @@ def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, layout: Layou
         shift_sentence(cells, names),
         "Median distance between the attention centroid and the same image's clean one, in image widths, against "
         f"accuracy; attention for the class predicted on the clean image; {selection.images}. A path runs from clean "
-        f"(0) to the last severity. Null: the distance to another image's clean map, median (line) and "
-        f"middle 95\u00a0% of images (shaded{_cut(cells, plane)}).{_without(selection, labels)}",
+        f"(0) to the last severity; the diamond above its end is its null: the same maps "
+        "against another image's clean map. "
+        f"Dashed: clean maps of different images, median and middle 95\u00a0% of images (shaded{_cut(cells, plane)})."
+        f"{_without(selection, labels)}",
         selection.source_line,
     )
-    return dress([body], words, layout)
+    return dress((key(KEY, layout.width_px - 70), body), words, layout)
 
 
 def _plane(cells: list[ShiftCell], layout: Layout, columns: int) -> Plane:
     accuracies = [cell.accuracy for cell in cells]
     low, high = min(accuracies), max(accuracies)
     pad = max(0.02, 0.08 * (high - low))
-    top = max(max(cell.shift for cell in cells), NULL_HEIGHT_SHARE * max(cell.null_median for cell in cells))
+    top = NULL_HEIGHT_SHARE * max(max(cell.shift, cell.null_median) for cell in cells)
     width = (layout.width_px - 60 * columns) / columns
-    return Plane(low - pad, min(1.02, high + pad), -0.03 * top, 1.08 * top, width, 300 if layout.columns > 2 else 260)
+    return Plane(low - pad, min(1.02, high + pad), -0.09 * top, top, width, 300 if layout.columns > 2 else 260)
 
 
 def _panel(cells: list[ShiftCell], names: dict[str, str], title: str, plane: Plane) -> Layered:
     corruptions = list(dict.fromkeys(cell.corruption for cell in cells))
     colours = {c: PATH_COLOURS[i % len(PATH_COLOURS)] for i, c in enumerate(corruptions)}
     rows = [{"corruption": c.corruption, "name": names[c.corruption], "severity": c.severity, "accuracy": c.accuracy,
-             "shift": c.shift, "colour": colours[c.corruption]} for c in cells]  # fmt: skip
+             "shift": c.shift, "null": c.null_median, "colour": colours[c.corruption]} for c in cells]  # fmt: skip
     data = pl.DataFrame(rows)
     x = alt.X("accuracy:Q", title="accuracy", axis=alt.Axis(labelExpr=PERCENT_AXIS, grid=False, tickCount=6),
               scale=alt.Scale(domain=[plane.x_low, plane.x_high], nice=False))  # fmt: skip
@@ -81,7 +83,8 @@ def _panel(cells: list[ShiftCell], names: dict[str, str], title: str, plane: Pla
             alt.Tooltip("accuracy:Q", format=".1%"), alt.Tooltip("shift:Q", format=".3f")]  # fmt: skip
     ends = data.group_by("corruption", maintain_order=True).last()
     layers = [
-        *_null(cells, plane),
+        *_clean_null(cells, plane),
+        *_end_nulls(ends, x, colour),
         base.mark_line(strokeWidth=1.6, opacity=0.9).encode(detail="corruption:N", order="severity:Q"),
         base.mark_point(filled=True, opacity=1).encode(
             tooltip=tips, size=alt.Size("severity:Q", scale=alt.Scale(range=[14, 70]), legend=None)
@@ -94,18 +97,29 @@ def _panel(cells: list[ShiftCell], names: dict[str, str], title: str, plane: Pla
     return alt.layer(*layers, width=plane.width, height=plane.height, title=alt.Title(title, frame="group", offset=6))
 
 
-def _null(cells: list[ShiftCell], plane: Plane) -> list[alt.Chart]:
-    """The null of these cells: medians over cells of its median and quantiles, across the panel."""
-    null = pl.DataFrame({"low": [c.null_low for c in cells], "high": [c.null_high for c in cells],
-                         "shift": [c.null_median for c in cells]}).median()  # fmt: skip
-    shown = null.with_columns(pl.col("low").clip(plane.y_low), pl.col("high").clip(None, plane.y_high))
+def _clean_null(cells: list[ShiftCell], plane: Plane) -> list[alt.Chart]:
+    """How far clean maps of different images lie apart: median and middle 95 % of images, across the panel."""
+    clean = next((cell for cell in cells if not cell.severity), None)
+    if clean is None:
+        return []
+    base = alt.Chart(pl.DataFrame({"low": [max(clean.null_low, plane.y_low)], "shift": [clean.null_median],
+                                   "high": [min(clean.null_high, plane.y_high)]}))  # fmt: skip
     across = {"x": alt.value(0), "x2": alt.value(plane.width)}
-    base = alt.Chart(shown)
-    word = base.mark_text(align="left", baseline="bottom", dx=4, dy=-3, fontSize=10, style="muted")
     return [
         base.mark_rect(style="band", opacity=0.5).encode(y="low:Q", y2="high:Q", **across),
         base.mark_rule(style="muted-line", strokeDash=[4, 3]).encode(y="shift:Q", **across),
-        word.encode(x=alt.value(0), y="shift:Q", text=alt.value(NULL_WORDS)),
+    ]
+
+
+def _end_nulls(ends: pl.DataFrame, x: alt.X, colour: alt.Color) -> list[alt.Chart]:
+    """Above each path's end its own null: the same maps against another image's clean map."""
+    base = alt.Chart(ends).encode(x=x, color=colour)
+    null = alt.Y("null:Q")
+    return [
+        base.mark_rule(strokeDash=[1, 3], strokeWidth=1).encode(y="shift:Q", y2="null:Q"),
+        base.mark_point(shape="diamond", size=46, strokeWidth=1.4, opacity=1, style="hollow").encode(
+            y=null, tooltip=[alt.Tooltip("name:N", title="null of"), alt.Tooltip("null:Q", format=".3f")]
+        ),
     ]
 
 
@@ -122,13 +136,16 @@ def _paths(data: pl.DataFrame, plane: Plane) -> list[Box]:
 
 
 def _null_boxes(cells: list[ShiftCell], plane: Plane) -> list[Box]:
-    """Where the null's line and words stand."""
-    _, down = plane.pixel(plane.x_low, median(cell.null_median for cell in cells))
-    return [(0, down - 2, plane.width, down + 2), (0, down - 16, text_width(NULL_WORDS, 10) + 8, down)]
+    """Where the nulls of the ends and the line of the clean null stand."""
+    ends = {cell.corruption: cell for cell in cells}.values()  # the last severity of each
+    boxes = [plane.box(c.accuracy, c.accuracy, c.null_median, c.null_median, pad=6) for c in ends]
+    boxes += [plane.box(c.accuracy, c.accuracy, min(c.shift, c.null_median), max(c.shift, c.null_median)) for c in ends]
+    _, down = plane.pixel(plane.x_low, next((c.null_median for c in cells if not c.severity), plane.y_high))
+    return [*boxes, (0, down - 2, plane.width, down + 2)]
 
 
 def _cut(cells: list[ShiftCell], plane: Plane) -> str:
-    return ", cut at the top" if max(c.null_high for c in cells) > plane.y_high else ""
+    return ", cut at the top" if any(c.null_high > plane.y_high for c in cells if not c.severity) else ""
 
 
 def _without(selection: Selection, shown: list[str]) -> str:

@@ -155,8 +155,8 @@ def _chance(frame: Frame) -> list[alt.Chart]:
         return []
     rule = alt.Chart(pl.DataFrame({"accuracy": [frame.chance]}))
     line = rule.mark_rule(strokeDash=[1, 3], style="muted-line").encode(y="accuracy:Q")
-    word = rule.mark_text(align="right", baseline="bottom", dy=-2, fontSize=10, style="muted")
-    return [line, word.encode(y="accuracy:Q", x=alt.value(frame.width_px), text=alt.value("chance"))]
+    word = rule.mark_text(align="left", baseline="bottom", dx=3, dy=-2, fontSize=10, style="muted")
+    return [line, word.encode(y="accuracy:Q", x=alt.value(0), text=alt.value("chance"))]
 
 
 def _last_values(data: pl.DataFrame, frame: Frame, colour: Any, x: alt.X) -> list[alt.Chart]:

@@ -1,44 +1,23 @@
 """Real images from clean to the last severity, with attention laid over them, its centroid, and the prediction."""
 
 import base64
-import io
-from typing import Any, NamedTuple
+from typing import Any
 
 import altair as alt
 import duckdb
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
-from PIL import Image
 
+from analysis.charts.frames import REASONS, Frame, centroid, overlay, read_strip
 from analysis.charts.placing import text_width
 from analysis.selection import Evaluation, Selection, corruption_labels
 from analysis.theme import GREEN, PAGE, VERMILLION, Layout, Words, dress
 from analysis.words import NO_BREAK, REASON_WORDS, counted, level, percent, within
 from warehouse.errors import StudyError, WarehouseError
 
-REASONS = ("first_to_fail", "confidently_wrong", "recovered", "still_right")  # in the order of preference
-SHOWN_PX = 128  # pixels of an embedded picture's longer side
 GAP_PX, CAPTION_PX, LEVEL_PX = 6, 32, 18
 NARROW_HEAD_PX = 48  # two lines of heading and the severities, above a row
 TICK, CROSS = "M-1,0.1L-0.3,0.8L1,-0.8", "M-0.8,-0.8L0.8,0.8M0.8,-0.8L-0.8,0.8"  # drawn, as fonts may lack them
-HEAT = np.array([213, 94, 0], np.float64)  # Okabe-Ito vermillion
-HEAT_OPACITY = 0.6
-
-
-class Frame(NamedTuple):
-    """One picture: where it stands, what was predicted, and its attention."""
-
-    corruption: str
-    image_id: int
-    reason: str
-    severity: float
-    label_name: str
-    predicted_name: str
-    is_right: bool
-    confidence: float | None
-    pixels: NDArray[np.uint8]  # (H, W, 3)
-    attention: NDArray[np.float64] | None  # (h, w), not negative
 
 
 def chart(
@@ -59,74 +38,12 @@ def chart(
     if reason and reason not in REASONS:
         raise StudyError(f"no reason {reason!r} for exemplars: choose among {', '.join(REASONS)}")
     evaluation = selection.evaluations[0]
-    strips = [_strip(con, evaluation, corruption, reason) for corruption in selection.corruptions]
+    strips = [read_strip(con, evaluation, corruption, reason) for corruption in selection.corruptions]
     strips = [_thinned(strip, layout) for strip in strips if strip]
     if not strips:
         raise WarehouseError(f"no exemplars of {evaluation.label} are on record: run `failmodes evaluate` again")
     names = corruption_labels(con)
     return dress([_picture(strips, names, layout)], _words(strips, selection, evaluation, layout), layout)
-
-
-def overlay(pixels: NDArray[np.uint8], attention: NDArray[np.float64] | None, top: float) -> bytes:
-    """A PNG of the image with its attention over it, both scaled up: image by pixels, map bilinearly.
-
-    Args:
-        pixels: (H, W, 3) uint8.
-        attention: (h, w) not negative, or None for the bare image.
-        top: value of the map that is drawn at full strength.
-    """
-    height, width = pixels.shape[:2]
-    scale = max(1, SHOWN_PX // max(height, width))
-    size = (width * scale, height * scale)
-    image = np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.NEAREST), np.float64)
-    if attention is not None and top > 0:
-        map_image = Image.fromarray((attention / top).astype(np.float32))
-        strength = np.asarray(map_image.resize(size, Image.Resampling.BILINEAR), np.float64).clip(0, 1)
-        opacity = (HEAT_OPACITY * strength)[..., None]
-        image = image * (1 - opacity) + HEAT * opacity
-    buffer = io.BytesIO()
-    Image.fromarray(image.round().astype(np.uint8)).save(buffer, "PNG", optimize=True)
-    return buffer.getvalue()
-
-
-def centroid(attention: NDArray[np.float64] | None) -> tuple[float, float] | None:
-    """Centre of mass (x, y) of a map (h, w), 0-1 from the top left, cell centres; None where it is empty."""
-    if attention is None or attention.sum() <= 0:
-        return None
-    rows, columns = (np.arange(n) + 0.5 for n in attention.shape)
-    total = attention.sum()
-    x, y = (attention.sum(0) @ columns) / total, (attention.sum(1) @ rows) / total
-    return float(x / attention.shape[1]), float(y / attention.shape[0])
-
-
-def _strip(con: duckdb.DuckDBPyConnection, evaluation: Evaluation, corruption: str, reason: str | None) -> list[Frame]:
-    """Pictures of one image under a corruption, by severity: the first of the preferred reason."""
-    rows = con.sql(
-        "select e.*, a.class_name as label_name, coalesce(b.class_name, 'no answer') as predicted_name "
-        "from exemplars as e "
-        "left join classes as a on a.dataset_id = $3 and a.class_index = e.label "
-        "left join classes as b on b.dataset_id = $3 and b.class_index = e.predicted "
-        "where e.evaluation_id = $1 and e.corruption = $2 order by e.reason_rank, e.image_id, e.severity",
-        params=[evaluation.evaluation_id, corruption, evaluation.facts["dataset_id"]],
-    ).pl().rows(named=True)  # fmt: skip
-    for wanted in [reason] if reason else REASONS:
-        first = next((row["image_id"] for row in rows if row["reason"] == wanted), None)
-        if first is not None:
-            return [_frame(row) for row in rows if row["image_id"] == first]
-    return []
-
-
-def _frame(row: dict[str, Any]) -> Frame:
-    attention = None
-    if row["map_f16"] is not None:
-        flat = np.frombuffer(row["map_f16"], "<f2").astype(np.float64)
-        attention = flat.reshape(row["map_height"], row["map_width"])
-    pixels = np.asarray(Image.open(io.BytesIO(row["png"])).convert("RGB"))
-    return Frame(
-        row["corruption"], row["image_id"], row["reason"], float(row["severity"]),
-        row["label_name"] or str(row["label"]), row["predicted_name"], row["predicted"] == row["label"],
-        row["confidence"], pixels, attention,
-    )  # fmt: skip
 
 
 def _thinned(strip: list[Frame], layout: Layout) -> list[Frame]:
@@ -252,7 +169,8 @@ def _words(strips: list[list[Frame]], selection: Selection, evaluation: Evaluati
     reasons = sorted({within(REASON_WORDS.get(strip[0].reason, strip[0].reason)) for strip in strips})
     return Words(
         finding,
-        f"One image a corruption, chosen by rule ({', '.join(reasons)}), from clean to the last severity; beneath: predicted class, right (tick) or wrong (cross), and "
-        f"confidence. Illustration, not evidence: {counted(len(strips), 'image')} of {selection.image_count:,}.{heat}",
+        f"One image a corruption, chosen by rule ({', '.join(reasons)}), from clean to the last severity; "
+        f"beneath: predicted class, right (tick) or wrong (cross), and confidence. "
+        f"Illustration, not evidence: {counted(len(strips), 'image')} of {selection.image_count:,}.{heat}",
         selection.source_line,
     )  # fmt: skip

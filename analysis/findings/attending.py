@@ -1,13 +1,15 @@
 """Whether attention moves, how far beside its null, and whether it concentrates less."""
 
+from dataclasses import replace
+
 import duckdb
 
-from analysis.attention import Change, Drift, changes_at_last, drift_at_last, why_missing
+from analysis.attention import Change, Drift, change_at_last, changes_at_last, drift_at_last, why_missing
 from analysis.findings.finding import Figures, Finding, Verdict
 from analysis.reading import first_row
 from analysis.selection import Evaluation, Selection, corruption_labels
 from analysis.words import Estimate as Estimate
-from analysis.words import counted, interval, listing, number, percent, percent_with_interval, within
+from analysis.words import counted, interval, listing, number, percent, points_with_interval, within
 
 WIDTHS = "image\u00a0widths"
 
@@ -23,7 +25,7 @@ def attention_findings(con: duckdb.DuckDBPyConnection, selection: Selection) -> 
         changes = {c.measure: c for c in changes_at_last(con, selection, evaluation)}
         found += [_drift(evaluation, drift, corruption_labels(con)), _concentration(evaluation, changes)]
         if "mask_share" in changes:
-            found.append(_mask(con, evaluation, changes["mask_share"]))
+            found.append(_mask(con, selection.only(evaluation), changes["mask_share"]))
     return found
 
 
@@ -109,33 +111,41 @@ def concentration_verdict(changes: list[Estimate]) -> tuple[Verdict, str]:
     return "undecided", "neither clearly spreads nor clearly concentrates: spread and entropy do not agree beyond noise"
 
 
-def _mask(con: duckdb.DuckDBPyConnection, evaluation: Evaluation, share: Change) -> Finding:
+def _mask(con: duckdb.DuckDBPyConnection, selection: Selection, share: Change) -> Finding:
     """How much of the map's mass lies inside the object mask; on digits that is the ink."""
-    is_digits = evaluation.facts["dataset_name"] == "digits"
-    thing = "the ink" if is_digits else "the object mask"
+    evaluation, names = selection.evaluations[0], corruption_labels(con)
+    thing = "the ink" if evaluation.facts["dataset_name"] == "digits" else "the object mask"
     row = first_row(con, "select avg(mask_area) from images where dataset_id = ?", [evaluation.facts["dataset_id"]])
     area = row[0] if row else None
-    change = share.change
-    moved = change.below_zero or change.above_zero
-    way = "leaves" if change.below_zero else "enters"
-    size = abs(change.value)
-    ends = (-change.high, -change.low) if change.below_zero else (change.low, change.high)
-    headline = (
-        f"{percent(size)} of the attention mass of {evaluation.label} {way} {thing} {interval(*ends)}."
-        if moved
-        else f"The share of the attention mass of {evaluation.label} on {thing} does not change beyond noise."
-    )
+    found = {c: change_at_last(con, replace(selection, corruptions=(c,)), evaluation, share.measure)
+             for c in selection.corruptions}  # fmt: skip
+    each = {c: change for c, change in found.items() if change}
+    moved = {c: change for c, change in each.items() if change.change.below_zero or change.change.above_zero}
+    headline = f"The share of the attention mass of {evaluation.label} on {thing} does not change beyond noise."
+    if moved:
+        most = max(moved, key=lambda c: abs(moved[c].change.value))
+        headline = _moved(evaluation, thing, within(names[most]), moved[most].change)
     covers = f" The mask covers {percent(area)} of an image, which an even map would score." if area else ""
-    clean = percent(share.clean)
+    told = "; ".join(f"{within(names[c])} {points_with_interval(one.change)}" for c, one in each.items())
+    figures: Figures = {"evaluation_id": evaluation.evaluation_id, "mask_share_clean": share.clean,
+                        "mask_share_change": share.change.value, "mask_area": area}  # fmt: skip
     return Finding(
         "Attention",
         headline,
-        f"Inside {thing}: {clean} clean, {percent(share.clean + change.value)} at the last severity, averaged over "
-        f"corruptions; change {percent_with_interval(change)} of the mass.{covers}",
+        f"Inside {thing}: {percent(share.clean)} of the mass when clean; change at the last severity, averaged over "
+        f"corruptions, {points_with_interval(share.change)}; {told}.{covers}",
         "found" if moved else "undecided",
-        {"evaluation_id": evaluation.evaluation_id, "mask_share_clean": share.clean, "mask_share_change": change.value,
-         "mask_share_change_low": change.low, "mask_share_change_high": change.high, "mask_area": area},
-    )  # fmt: skip
+        figures | {f"mask_share_change_{c}": one.change.value for c, one in each.items()},
+    )
+
+
+def _moved(evaluation: Evaluation, thing: str, corruption: str, change: Estimate) -> str:
+    ends = (-change.high, -change.low) if change.below_zero else (change.low, change.high)
+    way = "leaves" if change.below_zero else "enters"
+    return (
+        f"Under {corruption}, {percent(abs(change.value))} of the attention mass of {evaluation.label} {way} {thing} "
+        f"{interval(*ends)}, more than under any other corruption."
+    )
 
 
 def _plain(estimate: Estimate) -> str:
