@@ -7,8 +7,8 @@ from typing import Any
 
 from pydantic import Field, ValidationError, model_validator
 
-from evaluate.specification import EvaluationSpec, ModelSpec, Strict
-from ingest.specification import CorruptionSpec, DatasetSpec
+from evaluate.specification import EvaluationSpec, ModelSpec
+from ingest.specification import CorruptionSpec, DatasetSpec, Strict
 from warehouse.errors import StudyError
 
 TEMPLATES = Path(__file__).parent / "studies"

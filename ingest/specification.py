@@ -13,7 +13,13 @@ Split = Literal["train", "test"]
 Value = TypeVar("Value", int, str)
 
 
-class DatasetSpec(BaseModel):
+class Strict(BaseModel):
+    """A part of a study: frozen, and an unknown key is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class DatasetSpec(Strict):
     """A data set of a study.
 
     Attributes:
@@ -24,8 +30,6 @@ class DatasetSpec(BaseModel):
         image_size: side to which a folder's images are resized and cropped, pixels.
         label: its name on charts, instead of the built-in one.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     kind: Kind
     path: Path | None = None
@@ -45,7 +49,7 @@ class DatasetSpec(BaseModel):
         return self
 
 
-class CorruptionSpec(BaseModel):
+class CorruptionSpec(Strict):
     """How a study corrupts images.
 
     Attributes:
@@ -56,8 +60,6 @@ class CorruptionSpec(BaseModel):
         draws: "paired": an image meets the same draws at every severity; "independent": fresh ones at each.
         published: a folder in the layout of CIFAR-10-C, to take corrupted images from instead of generating them.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     names: Annotated[list[str], Field(min_length=1)] = list(STUDY_CORRUPTIONS)
     severities: Annotated[list[int], Field(min_length=1)] = list(SEVERITIES)
