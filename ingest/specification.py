@@ -27,7 +27,8 @@ class DatasetSpec(Strict):
         path: the folder that holds it; not for digits.
         split: the part to evaluate.
         images: how many images of it, balanced over classes; all if not given.
-        image_size: side to which a folder's images are resized and cropped, pixels.
+        image_size: side of the square that a folder's images are cropped to, pixels.
+        resize: what their shorter side is resized to before the crop, pixels; image_size if not given.
         label: its name on charts, instead of the built-in one.
     """
 
@@ -36,6 +37,7 @@ class DatasetSpec(Strict):
     split: Split = "test"
     images: Annotated[int, Field(ge=1)] | None = None
     image_size: Annotated[int, Field(ge=8)] | None = None
+    resize: Annotated[int, Field(ge=8)] | None = None
     label: Annotated[str, Field(min_length=1)] | None = None
 
     @model_validator(mode="after")
@@ -46,6 +48,10 @@ class DatasetSpec(Strict):
             raise ValueError(f"kind {self.kind!r} needs `path`, the folder that holds it")
         if self.kind != "folder" and self.image_size is not None:
             raise ValueError(f"`image_size` is for kind 'folder': {self.kind} images keep their 32 pixels")
+        if self.resize is not None and self.image_size is None:
+            raise ValueError("`resize` goes with `image_size`, the side to crop to, such as resize 256, image_size 224")
+        if self.resize is not None and self.image_size is not None and self.resize < self.image_size:
+            raise ValueError(f"`resize` {self.resize} is less than `image_size` {self.image_size}: it must not be")
         return self
 
 

@@ -4,7 +4,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
+from sklearn.datasets import load_sample_images
+from torchvision.transforms import v2
 
 from ingest.datasets import Dataset, open_dataset
 from ingest.datasets.folder import fit
@@ -21,8 +25,8 @@ def save(path: Path, size: tuple[int, int] = (16, 16), mode: str = "RGB") -> Pat
     return path
 
 
-def opened(path: Path, image_size: int | None = None, split: str | None = None) -> Dataset:
-    spec = DatasetSpec(kind="folder", path=path, image_size=image_size)
+def opened(path: Path, image_size: int | None = None, split: str | None = None, resize: int | None = None) -> Dataset:
+    spec = DatasetSpec(kind="folder", path=path, image_size=image_size, resize=resize)
     return open_dataset(spec, path.parent / "cache", split)
 
 
@@ -64,6 +68,53 @@ def test_the_centre_is_cropped() -> None:
     assert (np.asarray(fit(Image.fromarray(stripes.transpose(1, 0, 2)), 10)) == 255).all()
     for width, height in ((7, 100), (33, 32), (64, 63)):
         assert fit(Image.new("RGB", (width, height)), 32).size == (32, 32)
+
+
+SIDES = st.integers(20, 90)
+
+
+@settings(max_examples=60, deadline=None)
+@given(width=SIDES, height=SIDES, side=st.integers(8, 40), more=st.integers(0, 9))
+def test_photographs_are_prepared_as_torchvision_does(width: int, height: int, side: int, more: int) -> None:
+    image = Image.fromarray(RNG.integers(0, 256, (height, width, 3), dtype=np.uint8))
+    expected = v2.Compose([v2.Resize(side + more), v2.CenterCrop(side)])(image)
+    np.testing.assert_array_equal(np.asarray(fit(image, side, side + more)), np.asarray(expected))
+
+
+def test_resize_then_crop_as_published_for_imagenet(tmp_path: Path) -> None:
+    for number, pixels in enumerate(load_sample_images().images):
+        (tmp_path / "set" / "a").mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels).save(tmp_path / "set" / "a" / f"{number}.png")
+    published = opened(tmp_path / "set", 224, resize=256)
+    for pixels, found in zip(load_sample_images().images, published.images, strict=True):
+        expected = v2.Compose([v2.Resize(256), v2.CenterCrop(224)])(Image.fromarray(pixels))
+        np.testing.assert_array_equal(found, np.asarray(expected))
+    assert published.note == "shorter side resized to 256 pixels, centre cropped to 224"
+    assert opened(tmp_path / "set", 224).dataset_id != published.dataset_id
+    assert opened(tmp_path / "set", 224, resize=224).dataset_id == opened(tmp_path / "set", 224).dataset_id
+
+
+def test_transparency_is_dropped_and_grey_is_repeated(tmp_path: Path) -> None:
+    pixels = RNG.integers(0, 256, (16, 16, 4), dtype=np.uint8)
+    (tmp_path / "set" / "a").mkdir(parents=True)
+    Image.fromarray(pixels, "RGBA").save(tmp_path / "set" / "a" / "clear.png")
+    Image.fromarray(pixels[..., 0]).save(tmp_path / "set" / "a" / "grey.png")
+    clear, grey = np.asarray(opened(tmp_path / "set").images)
+    np.testing.assert_array_equal(clear, pixels[..., :3])
+    np.testing.assert_array_equal(grey, np.repeat(pixels[..., :1], 3, axis=2))
+
+
+BAD_SIZES = {
+    "resize alone": ({"kind": "folder", "path": "x", "resize": 256}, "goes with `image_size`"),
+    "resize below the crop": ({"kind": "folder", "path": "x", "resize": 200, "image_size": 224}, "200 is less than"),
+    "resize of digits": ({"kind": "digits", "resize": 256}, "goes with `image_size`"),
+}
+
+
+@pytest.mark.parametrize(("content", "message"), BAD_SIZES.values(), ids=BAD_SIZES.keys())
+def test_sizes_that_cannot_be_are_refused(content: dict[str, object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        DatasetSpec.model_validate(content)
 
 
 def test_split_folders_are_used_where_they_are(tmp_path: Path) -> None:

@@ -1,4 +1,8 @@
-"""A folder of labelled images: `class/*.png|jpg|jpeg`, or `train/class/…` and `test/class/…`."""
+"""A folder of labelled images: `class/*.png|jpg|jpeg`, or `train/class/…` and `test/class/…`.
+
+Photographs are resized, then cropped, then (by whoever asks) corrupted at the size they then have. The published
+preparation of ImageNet-C is `resize=256, image_size=224`.
+"""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,15 +30,20 @@ class Listing(NamedTuple):
     passed_over: int
 
 
-def open_folder(path: Path, split: str, cache: Path, *, image_size: int | None, declared_split: str) -> Dataset:
+def open_folder(
+    path: Path, split: str, cache: Path, *, image_size: int | None, resize: int | None = None, declared_split: str
+) -> Dataset:
     """Open a folder of labelled images; class names are the folders' names, sorted.
+
+    Grey, palette, CMYK and transparent images become RGB; transparency is dropped.
 
     Args:
         path: the folder.
         split: train or test; `path/<split>` is used where it holds class folders.
         cache: where decoded images are kept.
-        image_size: side in pixels: the shorter side is resized to it, the centre cropped. None keeps images as they
-            are, which then must all have one size.
+        image_size: side in pixels of the square cut from the centre. None keeps images as they are, which then must
+            all have one size.
+        resize: what the shorter side is resized to before, pixels, at least image_size; image_size if not given.
         declared_split: which split a folder without train/ and test/ is.
 
     Raises:
@@ -43,8 +52,9 @@ def open_folder(path: Path, split: str, cache: Path, *, image_size: int | None, 
     root = _split_root(path, split, declared_split)
     listing = list_images(root)
     size = (image_size, image_size) if image_size else _common_size(listing.files, root)
-    blocks = _blocks(listing.files, root, size, resize=image_size is not None)
-    how = {"size": list(size), "resize": image_size is not None}
+    shorter = resize or image_size
+    blocks = _blocks(listing.files, root, size, shorter)
+    how = {"size": list(size), "resize": shorter}
     shape = (len(listing.files), *size, 3)
     return Dataset(
         name="folder",
@@ -53,7 +63,7 @@ def open_folder(path: Path, split: str, cache: Path, *, image_size: int | None, 
         images=decoded_images(cache, listing.files, how, shape, blocks),
         labels=listing.labels,
         class_names=listing.class_names,
-        note=_note(listing, image_size),
+        note=_note(listing, image_size, shorter),
         files=tuple(file.relative_to(root).as_posix() for file in listing.files),
     )
 
@@ -77,12 +87,16 @@ def list_images(root: Path) -> Listing:
     return Listing(tuple(folder.name for folder in folders), files, np.array(labels, dtype=np.int64), passed_over)
 
 
-def fit(image: Image.Image, side: int) -> Image.Image:
-    """Resize the shorter side to `side` (bilinear, anti-aliased) and crop the centre, as torchvision does."""
+def fit(image: Image.Image, side: int, resize: int | None = None) -> Image.Image:
+    """Resize the shorter side to `resize` (bilinear, anti-aliased), cut `side`×`side` pixels from the centre.
+
+    Pixel for pixel torchvision's Resize(resize) and CenterCrop(side) of a PIL image: the longer side is rounded down,
+    and margins of half a pixel are rounded to even ones.
+    """
     width, height = image.size
-    scale = side / min(width, height)
-    resized = image.resize((max(side, int(width * scale)), max(side, int(height * scale))), Image.Resampling.BILINEAR)
-    left, top = (resized.width - side + 1) // 2, (resized.height - side + 1) // 2
+    shorter, to = min(width, height), resize or side
+    resized = image.resize((to * width // shorter, to * height // shorter), Image.Resampling.BILINEAR)
+    left, top = (round((length - side) / 2) for length in resized.size)
     return resized.crop((left, top, left + side, top + side))
 
 
@@ -100,13 +114,13 @@ def _common_size(files: list[Path], root: Path) -> tuple[int, int]:
     return height, width
 
 
-def _blocks(files: list[Path], root: Path, size: tuple[int, int], *, resize: bool) -> Iterator[NDArray[np.uint8]]:
+def _blocks(files: list[Path], root: Path, size: tuple[int, int], resize: int | None) -> Iterator[NDArray[np.uint8]]:
     for start in range(0, len(files), BLOCK_IMAGES):
         some = files[start : start + BLOCK_IMAGES]
         block = np.empty((len(some), *size, 3), np.uint8)
         for row, file in enumerate(some):
             image = decode(file, str(file))
-            pixels = np.asarray(fit(image, size[0]) if resize else image)
+            pixels = np.asarray(fit(image, size[0], resize) if resize else image)
             if pixels.shape[:2] != size:
                 raise DataError(
                     f"{file} is {pixels.shape[1]}×{pixels.shape[0]} pixels where {files[0].relative_to(root)} is"
@@ -116,10 +130,11 @@ def _blocks(files: list[Path], root: Path, size: tuple[int, int], *, resize: boo
         yield block
 
 
-def _note(listing: Listing, image_size: int | None) -> str | None:
+def _note(listing: Listing, image_size: int | None, resize: int | None) -> str | None:
     remarks = []
     if image_size:
-        remarks.append(f"shorter side resized to {image_size} pixels, centre cropped")
+        to = "" if resize == image_size else f" to {image_size}"
+        remarks.append(f"shorter side resized to {resize} pixels, centre cropped{to}")
     if listing.passed_over:
         remarks.append(f"files passed over, being neither .png nor .jpg nor .jpeg: {listing.passed_over:,}")
     empty = [name for index, name in enumerate(listing.class_names) if index not in set(listing.labels.tolist())]

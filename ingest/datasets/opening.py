@@ -46,7 +46,9 @@ def _read(spec: DatasetSpec, cache: Path, split: str) -> Dataset:
     if spec.kind == "folder":
         from ingest.datasets.folder import open_folder
 
-        return open_folder(path, split, cache, image_size=spec.image_size, declared_split=spec.split)
+        return open_folder(
+            path, split, cache, image_size=spec.image_size, resize=spec.resize, declared_split=spec.split
+        )
     from ingest.datasets.cifar import open_cifar
 
     return open_cifar(path, spec.kind, split, cache)
