@@ -7,20 +7,28 @@ from pathlib import Path
 
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
 
+from corruptions import measure_corruptions  # noqa: E402
+from measure import Skipped  # noqa: E402
 from networks import measure_networks  # noqa: E402
 from rich.console import Console  # noqa: E402
 from tables import measure_tables  # noqa: E402
+
+PARTS = {"tables": measure_tables, "corruptions": measure_corruptions, "networks": measure_networks}
 
 
 def main() -> None:
     """Measure, print line by line, write the list where it is asked for."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", type=Path, help="write the results to this file")
+    parser.add_argument("--only", choices=PARTS, help="measure this part alone")
     arguments = parser.parse_args()
     console = Console(highlight=False, soft_wrap=True)
     results = []
-    for measure in (measure_tables, measure_networks):
-        for result in measure():
+    for part in [arguments.only] if arguments.only else PARTS:
+        for result in PARTS[part]():
+            if isinstance(result, Skipped):
+                console.print(f"{result.name:32}            – skipped: {result.reason}")
+                continue
             results.append(result._asdict())
             console.print(f"{result.name:32} {result.value:12,.3g} {result.unit}")
             console.print(f"{'':32} {result.ratio:12.3g} × {result.against}")

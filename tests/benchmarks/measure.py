@@ -16,6 +16,13 @@ class Result(NamedTuple):
     against: str
 
 
+class Skipped(NamedTuple):
+    """A line that cannot be measured here, and why."""
+
+    name: str
+    reason: str
+
+
 def seconds(action: Callable[[], object]) -> float:
     """Wall seconds of one call."""
     started = time.perf_counter()
@@ -24,19 +31,24 @@ def seconds(action: Callable[[], object]) -> float:
 
 
 def in_turns(ours: Callable[[], object], peer: Callable[[], object], rounds: int) -> tuple[float, float, float]:
-    """Run both in turns after a warm-up.
+    """Run both in turns after a warm-up; returns what `alternate` does."""
+    ours(), peer()
+    return alternate(lambda: seconds(ours), lambda: seconds(peer), rounds)
+
+
+def alternate(ours_s: Callable[[], float], peer_s: Callable[[], float], rounds: int) -> tuple[float, float, float]:
+    """Ask both in turns for the seconds that they take.
 
     Returns:
         Median seconds of ours, median seconds of the peer, and the median over rounds of peer / ours (above 1: ours is
         faster). The order swaps each round, since machines drift.
     """
-    ours(), peer()
     times = []
     for number in range(rounds):
         if number % 2:
-            theirs = seconds(peer)
-            times.append((seconds(ours), theirs))
+            theirs = peer_s()
+            times.append((ours_s(), theirs))
         else:
-            mine = seconds(ours)
-            times.append((mine, seconds(peer)))
+            mine = ours_s()
+            times.append((mine, peer_s()))
     return median(a for a, _ in times), median(b for _, b in times), median(b / a for a, b in times)
