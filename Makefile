@@ -1,4 +1,4 @@
-# make demo | test | check | bench        everything happens in .venv; nothing else is touched
+# make demo | test | check | bench     everything happens in .venv (and .venv-peer, which bench makes); nothing else is touched
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -29,9 +29,9 @@ format: $(INSTALLED)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-# Ratios to a peer or a limit of the same run; JSON=path writes them as a list too
+# Ratios to a peer or a limit of the same run; JSON=path writes them as a list too, ONLY=corruptions measures one part
 bench: $(INSTALLED)
-	$(BIN)/python -m tests.benchmarks $(if $(JSON),--json $(JSON))
+	$(BIN)/python -m tests.benchmarks $(if $(JSON),--json $(JSON)) $(if $(ONLY),--only $(ONLY))
 
 $(INSTALLED): pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -40,4 +40,4 @@ $(INSTALLED): pyproject.toml
 	touch $@
 
 clean:
-	rm -rf $(VENV) runs/digits runs/demo.toml
+	rm -rf $(VENV) .venv-peer runs/digits runs/demo.toml
