@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Sequence
-from decimal import Decimal
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -13,16 +12,14 @@ from PIL import features
 
 from ingest.corruptions import corrupt
 from ingest.corruptions.draws import Draws
-from ingest.corruptions.engine import whole_severity
 from ingest.corruptions.recipes import ENGINE_REVISION
+from ingest.corruptions.severity import Severity, whole_severity
 from ingest.datasets import Dataset
 from ingest.pairing import Pairing, pair_with_published
 from ingest.published import PublishedSet, open_published
 from ingest.specification import CorruptionSpec
 from warehouse.errors import DataError
 from warehouse.identity import identity_of
-
-Severity = int | float | Decimal
 
 
 class Source(Protocol):

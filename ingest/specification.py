@@ -1,16 +1,20 @@
 """What a study file says about images and their corruption, checked as it is read."""
 
+from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from ingest.corruptions.catalogue import STUDY_CORRUPTIONS, canonical_name, unknown_corruption
-from ingest.corruptions.recipes import RECIPES, SEVERITIES, not_generated
+from ingest.corruptions.catalogue import STUDY_CORRUPTIONS, unknown_corruption
+from ingest.corruptions.custom import register_from
+from ingest.corruptions.definitions import facts, known_name
+from ingest.corruptions.recipes import SEVERITIES
+from ingest.corruptions.severity import as_severity
 
 Kind = Literal["digits", "cifar10", "cifar100", "folder"]
 Split = Literal["train", "test"]
-Value = TypeVar("Value", int, str)
+Value = TypeVar("Value", int, str, Decimal)
 
 
 class Strict(BaseModel):
@@ -59,19 +63,23 @@ class CorruptionSpec(Strict):
     """How a study corrupts images.
 
     Attributes:
-        names: corruptions, in the order of evaluation; aliases are replaced by the published name.
-        severities: whole levels, 1 to 5.
+        names: corruptions, in the order of evaluation; aliases are replaced by the published name, and an import path
+            (`module:name`) by the name of the user's own corruption, which is registered.
+        severities: levels above 0, up to 5; between whole numbers where the corruptions interpolate.
         recipe: which published parameters to generate with.
         seeds: seeds of the draws; each is a source of its own.
         draws: "paired": an image meets the same draws at every severity; "independent": fresh ones at each.
-        published: a folder in the layout of CIFAR-10-C, to take corrupted images from instead of generating them.
+        across_switches: cross-fade between the severities of corruptions that do not interpolate.
+        published: a folder in the layout of CIFAR-10-C or ImageNet-C, to take corrupted images from instead of
+            generating them.
     """
 
     names: Annotated[list[str], Field(min_length=1)] = list(STUDY_CORRUPTIONS)
-    severities: Annotated[list[int], Field(min_length=1)] = list(SEVERITIES)
-    recipe: Literal["cifar-c"] = "cifar-c"
+    severities: Annotated[list[Decimal], Field(min_length=1)] = [Decimal(s) for s in SEVERITIES]
+    recipe: Literal["cifar-c", "imagenet-c"] = "cifar-c"
     seeds: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)] = [0]
     draws: Literal["paired", "independent"] = "paired"
+    across_switches: bool = False
     published: Path | None = None
 
     @field_validator("names")
@@ -79,19 +87,21 @@ class CorruptionSpec(Strict):
     def _known(cls, names: list[str]) -> list[str]:
         known = []
         for name in names:
-            published = canonical_name(name)
-            if published is None:
+            found = register_from(name).name if ":" in name else known_name(name)
+            if found is None:
                 raise ValueError(unknown_corruption(name))
-            known.append(published)
+            known.append(found)
         return _unique(known, "corruption")
 
-    @field_validator("severities")
+    @field_validator("severities", mode="before")
     @classmethod
-    def _levels(cls, severities: list[int]) -> list[int]:
-        for severity in severities:
-            if severity not in SEVERITIES:
-                raise ValueError(f"severity {severity} is not one of 1-5 (clean, 0, is always evaluated)")
-        return _unique(severities, "severity")
+    def _levels(cls, severities: object) -> object:
+        if not isinstance(severities, list):
+            return severities
+        exact = [as_severity(severity) for severity in severities]
+        if Decimal(0) in exact:
+            raise ValueError("severity 0 is clean, and is always evaluated: leave it out")
+        return _unique(exact, "severity")
 
     @field_validator("seeds")
     @classmethod
@@ -100,11 +110,17 @@ class CorruptionSpec(Strict):
 
     @model_validator(mode="after")
     def _obtainable(self) -> "CorruptionSpec":
-        missing = [name for name in self.names if name not in RECIPES[self.recipe]]
-        if missing and self.published is None:
-            raise ValueError(not_generated(self.recipe, missing[0]))
-        if self.published is not None and self.seeds != [0]:
-            raise ValueError("`seeds` are for generated corruptions: a published set has its own draws")
+        if self.published is not None:
+            if self.seeds != [0]:
+                raise ValueError("`seeds` are for generated corruptions: a published set has its own draws")
+            return self
+        between = [severity for severity in self.severities if severity != int(severity)]
+        switched = [name for name in self.names if not facts(name).interpolable]
+        if between and switched and not self.across_switches:
+            raise ValueError(
+                f"severity {between[0].normalize()} is not defined for {switched[0]} ({facts(switched[0]).switch}):"
+                f" leave out {', '.join(switched)}, use whole severities, or set `across_switches = true` to cross-fade"
+            )
         return self
 
 

@@ -1,56 +1,61 @@
-"""Blur: motion blur as ImageMagick makes it."""
+"""Blur by a Gaussian and by a disk."""
 
-import math
+from functools import lru_cache
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-DEPTH = 257  # steps of ImageMagick's 16 bits in one of 8
-LEAST_WEIGHT = 1e-8  # a lighter tap moves no value by more than 0.000003 of 255
+from ingest.corruptions.pixels import Float, Images, from_unit, to_unit
+from ingest.corruptions.recipes import Parameters
+
+GAUSSIAN_REACH = 4.0  # deviations at which scikit-image cuts a Gaussian off
+SMALL_DISK_PX = 8
 
 
-def motion_blur(
-    images: NDArray[np.uint8], parameters: tuple[float, ...], angles_deg: NDArray[np.float64]
-) -> NDArray[np.uint8]:
-    """One-sided Gaussian streak along each image's own angle; edges replicated.
-
-    The result is rounded to ImageMagick's 16 bits and from these truncated to 8, as the published images were.
-
-    Images are sorted by angle, so that those whose tap falls on the same whole-pixel offset are one slice.
-
-    Args:
-        images: (N, H, W, 3) uint8.
-        parameters: radius and sigma of the streak, pixels.
-        angles_deg: (N,) degrees.
-    """
-    radius, sigma = parameters
-    weights = streak(radius, sigma)
-    reach = len(weights) - 1
-    height, width = images.shape[1:3]
-    order = np.argsort(angles_deg, kind="stable")
-    padded = np.pad(images[order], ((0, 0), (reach, reach), (reach, reach), (0, 0)), mode="edge")
-    angles = np.radians(angles_deg[order])
-    blurred = np.zeros(images.shape, np.float32)
-    for tap, weight in enumerate(weights):
-        across = np.ceil(tap * np.cos(angles) - 0.5).astype(int)
-        down = np.ceil(tap * np.sin(angles) - 0.5).astype(int)
-        for rows in _runs(across, down):
-            y, x = reach + down[rows.start], reach + across[rows.start]
-            blurred[rows] += weight * padded[rows, y : y + height, x : x + width]
-    result = np.empty_like(images)
-    result[order] = np.rint(blurred * DEPTH) // DEPTH
-    return result
+def gaussian_blur(images: Images, parameters: Parameters) -> Images:
+    """Blur by a Gaussian of sigma pixels; edges replicated."""
+    (sigma,) = parameters
+    return from_unit(smooth(to_unit(images), sigma))
 
 
-def streak(radius: float, sigma: float) -> NDArray[np.float32]:
-    """Weights of a one-sided Gaussian, of sum 1, without taps too light to matter."""
-    taps = np.arange(2 * math.ceil(radius) + 1)
-    weights = np.exp(-(taps**2) / (2 * sigma**2))
-    weights /= weights.sum()
-    return weights[weights >= LEAST_WEIGHT].astype(np.float32)
+def smooth(values: NDArray[Float], sigma: float) -> NDArray[Float]:
+    """Gaussian smoothing of each image of (N, H, W) or (N, H, W, C), as scikit-image's `gaussian`: edges replicated."""
+    weights = gaussian_weights(sigma, GAUSSIAN_REACH)
+    if len(weights) == 1:
+        return values
+    border = cv2.BORDER_REPLICATE
+    smoothed = np.empty_like(values)
+    for image, result in zip(values, smoothed, strict=True):
+        cv2.sepFilter2D(image, -1, weights, weights, dst=result, borderType=border)
+    return smoothed
 
 
-def _runs(across: NDArray[np.int_], down: NDArray[np.int_]) -> list[slice]:
-    breaks = np.flatnonzero((np.diff(across) != 0) | (np.diff(down) != 0)) + 1
-    starts = [0, *breaks.tolist()]
-    return [slice(a, b) for a, b in zip(starts, [*starts[1:], len(across)], strict=True) if b > a]
+def gaussian_weights(sigma: float, reach: float) -> NDArray[np.float64]:
+    """Weights of a Gaussian cut off at `reach` deviations, of sum 1, as SciPy makes them."""
+    radius = int(reach * sigma + 0.5)
+    taps = np.arange(-radius, radius + 1)
+    weights = np.exp(-0.5 * (taps / sigma) ** 2) if radius else np.ones(1)  # sigma may be 0
+    return weights / weights.sum()
+
+
+def defocus_blur(images: Images, parameters: Parameters) -> Images:
+    """Blur by a disk; edges reflected about the border pixel."""
+    kernel = disk(*parameters)
+    unit = to_unit(images)
+    blurred = np.empty_like(unit)
+    for image, result in zip(unit, blurred, strict=True):
+        cv2.filter2D(image, -1, kernel, dst=result)
+    return from_unit(blurred)
+
+
+@lru_cache(maxsize=16)
+def disk(radius: float, sigma: float) -> NDArray[np.float32]:
+    """A disk of sum 1, blurred a little against aliasing; published on a wider grid, whose empty rim is cut off."""
+    wide = SMALL_DISK_PX if radius <= SMALL_DISK_PX else int(radius)
+    window = (3, 3) if radius <= SMALL_DISK_PX else (5, 5)
+    taps = np.arange(-wide, wide + 1)
+    inside = (taps[:, None] ** 2 + taps**2 <= radius**2).astype(np.float32)
+    kernel = cv2.GaussianBlur(inside / inside.sum(), ksize=window, sigmaX=sigma)
+    reach = max(1, int(np.abs(np.argwhere(kernel) - wide).max()))
+    return np.ascontiguousarray(kernel[wide - reach : wide + reach + 1, wide - reach : wide + reach + 1])

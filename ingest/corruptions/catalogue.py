@@ -1,8 +1,7 @@
 """Which corruptions were published, in what order and groups, and what may be said of their severities.
 
 Names, order and groups: Hendrycks & Dietterich, "Benchmarking Neural Network Robustness to Common Corruptions and
-Perturbations", ICLR 2019. The catalogue covers all 19, since published sets hold them all; which of them can be
-generated here is what `recipes.RECIPES` says.
+Perturbations", ICLR 2019.
 """
 
 import difflib
@@ -21,8 +20,9 @@ class Corruption:
         group: noise, blur, weather or digital.
         order: order of publication, from 1; the four extras follow the 15 of the headline metrics.
         headline: whether it is one of these 15.
-        dose_ordered: whether distortion grows with severity by construction.
+        dose_ordered: whether distortion never falls as severity grows, by every recipe.
         interpolable: whether it is defined between the published severities.
+        switch: why it is not, where it is not.
     """
 
     name: str
@@ -32,6 +32,7 @@ class Corruption:
     headline: bool
     dose_ordered: bool
     interpolable: bool
+    switch: str | None = None
 
 
 _PUBLISHED = (
@@ -55,14 +56,24 @@ _PUBLISHED = (
     ("spatter", "Spatter", "weather"),
     ("saturate", "Saturate", "digital"),
 )
-# A parameter that falls where the others rise, or a step that changes what is done
-_NOT_DOSE_ORDERED = {"glass_blur", "snow", "elastic_transform", "spatter", "saturate"}
-# Steps that are switches: iterations, affine only or with displacement, water or mud, less or more saturation
-_SWITCHED = {"glass_blur", "elastic_transform", "spatter", "saturate"}
+# A parameter falls where others rise, or the step changes what is done; frost is lighter at 5 than at 3 (by CIFAR-C)
+_NOT_DOSE_ORDERED = {"glass_blur", "snow", "frost", "elastic_transform", "spatter", "saturate"}
+_SWITCHES = {
+    "glass_blur": "its offsets and iterations are whole numbers",
+    "spatter": "between severities 3 and 4 water turns to mud",
+    "saturate": "between severities 2 and 3 less colour turns to more",
+}
 
 CORRUPTIONS: dict[str, Corruption] = {
     name: Corruption(
-        name, label, group, order, order <= HEADLINE_COUNT, name not in _NOT_DOSE_ORDERED, name not in _SWITCHED
+        name,
+        label,
+        group,
+        order,
+        headline=order <= HEADLINE_COUNT,
+        dose_ordered=name not in _NOT_DOSE_ORDERED,
+        interpolable=name not in _SWITCHES,
+        switch=_SWITCHES.get(name),
     )
     for order, (name, label, group) in enumerate(_PUBLISHED, start=1)
 }

@@ -2,12 +2,15 @@
 
 The key is a hash of (seed, corruption), and of the severity too for independent draws; the image's number is the top
 word of the 256-bit counter, so streams of two images lie 2¹⁹² blocks apart. Without the severity in the key an image
-meets the same draws all along its curve (common random numbers).
+meets the same draws all along its curve (common random numbers); what a corruption draws never depends on severity.
+
+Philox's words are the same on every machine. So are uniforms and words, made of them by fixed arithmetic; normals are
+NumPy's ziggurat, which NumPy may change from one version to another: versions are part of a source's identity.
 """
 
 import hashlib
-from collections.abc import Callable
-from typing import Literal, NamedTuple
+from collections.abc import Callable, Mapping
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +18,8 @@ from numpy.typing import NDArray
 Draws = Literal["paired", "independent"]
 DRAWS: tuple[Draws, ...] = ("paired", "independent")
 
-Draw = Callable[["Stream", NDArray[np.int64], tuple[int, int]], NDArray[np.float64]]
+Size = tuple[int, int]  # height and width
+Drawn = dict[str, NDArray[Any]]
 
 
 class Stream(NamedTuple):
@@ -23,41 +27,78 @@ class Stream(NamedTuple):
 
     seed: int
     corruption: str
-    severity: int | None
+    severity: str | None
 
     @property
     def key(self) -> NDArray[np.uint64]:
         """The Philox key, two words."""
-        text = f"{self.seed}|{self.corruption}|{'' if self.severity is None else self.severity}"
+        text = f"{self.seed}|{self.corruption}|{self.severity or ''}"
         return np.frombuffer(hashlib.blake2b(text.encode(), digest_size=16).digest(), dtype="<u8").astype(np.uint64)
 
 
-def normals(stream: Stream, image_ids: NDArray[np.int64], size: tuple[int, int]) -> NDArray[np.float64]:
-    """Standard normal values (N, H, W, 3), one for every value of every image of `size` (H, W)."""
-    return _filled(stream, image_ids, (*size, 3), lambda generator, out: generator.standard_normal(out=out))
+class Variable(NamedTuple):
+    """One thing that a corruption draws for an image.
+
+    Attributes:
+        kind: how it is distributed.
+        shape: its shape for an image of a size (H, W).
+    """
+
+    kind: Literal["normal", "uniform", "word"]
+    shape: Callable[[Size], tuple[int, ...]]
 
 
-def shallow_angles(stream: Stream, image_ids: NDArray[np.int64], size: tuple[int, int]) -> NDArray[np.float64]:
-    """Angles (N,), uniform in -45 to 45 degrees."""
-    uniforms = _filled(stream, image_ids, (1,), lambda generator, out: generator.random(out=out))
-    return uniforms[:, 0] * 90 - 45
+def normal(shape: Callable[[Size], tuple[int, ...]]) -> Variable:
+    """Standard normal values, float32."""
+    return Variable("normal", shape)
 
 
-def plasma_field(stream: Stream, image_ids: NDArray[np.int64], size: tuple[int, int]) -> NDArray[np.float64]:
-    """Values (N, S, S), uniform in -1 to 1; S is the smallest power of two that covers `size` (H, W), at least 32."""
-    side = max(32, 1 << (max(size) - 1).bit_length())
-    return _filled(stream, image_ids, (side, side), lambda generator, out: generator.random(out=out)) * 2 - 1
+def uniform(shape: Callable[[Size], tuple[int, ...]]) -> Variable:
+    """Uniform values in 0 (included) to 1 (excluded), multiples of 2⁻²⁴, float32."""
+    return Variable("uniform", shape)
 
 
-def _filled(
-    stream: Stream,
-    image_ids: NDArray[np.int64],
-    shape: tuple[int, ...],
-    fill: Callable[[np.random.Generator, NDArray[np.float64]], object],
-) -> NDArray[np.float64]:
-    values = np.empty((len(image_ids), *shape))
-    key = stream.key
-    for row, image_id in zip(values, image_ids.tolist(), strict=True):
-        counter = np.array([0, 0, 0, image_id], dtype=np.uint64)
-        fill(np.random.Generator(np.random.Philox(key=key, counter=counter)), row)
-    return values
+def word(shape: Callable[[Size], tuple[int, ...]]) -> Variable:
+    """Random whole numbers of 32 bits, uint32: what discrete distributions are cut from."""
+    return Variable("word", shape)
+
+
+DTYPES = {"normal": np.float32, "uniform": np.float32, "word": np.uint32}
+
+
+def draw(stream: Stream, image_ids: NDArray[np.int64], size: Size, variables: Mapping[str, Variable]) -> Drawn:
+    """Draw for every image, in the order of `variables`.
+
+    Args:
+        stream: the family of streams.
+        image_ids: (N,) whole numbers from 0.
+        size: height and width of the images.
+        variables: what is drawn, by name.
+
+    Returns:
+        By name (N, *shape) float32 (normal, uniform) or uint32 (word).
+    """
+    drawn: Drawn = {
+        name: np.empty((len(image_ids), *variable.shape(size)), DTYPES[variable.kind])
+        for name, variable in variables.items()
+    }
+    if not variables:
+        return drawn
+    bits = np.random.Philox(key=stream.key)
+    generator, state = np.random.Generator(bits), bits.state
+    for row, image_id in enumerate(image_ids.tolist()):
+        state["state"]["counter"][:] = (0, 0, 0, image_id)
+        bits.state = state  # seven times faster than a new generator an image
+        for name, variable in variables.items():
+            _fill(generator, bits, variable.kind, drawn[name][row : row + 1])
+    return drawn
+
+
+def _fill(generator: np.random.Generator, bits: np.random.Philox, kind: str, out: NDArray[Any]) -> None:
+    if kind == "normal":
+        generator.standard_normal(out=out, dtype=np.float32)
+    elif kind == "uniform":
+        generator.random(out=out, dtype=np.float32)
+    else:
+        words = bits.random_raw((out.size + 1) // 2).astype("<u8", copy=False).view("<u4")
+        out[...] = words[: out.size].reshape(out.shape)

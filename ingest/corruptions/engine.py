@@ -1,121 +1,136 @@
 """The engine: checks what it is given, draws, and runs a corruption over whole batches, block by block."""
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ingest.corruptions import blur, digital, draws, noise, weather
-from ingest.corruptions.catalogue import canonical_name, unknown_corruption
-from ingest.corruptions.recipes import SEVERITIES, Parameters, parameters_of
+from ingest.corruptions import draws
+from ingest.corruptions.definitions import Definition, define
+from ingest.corruptions.pixels import Images
+from ingest.corruptions.recipes import Recipe, recipe_of
+from ingest.corruptions.severity import Part, Severity, as_severity, parts_at
 from warehouse.errors import DataError, StudyError
 
-Images = NDArray[np.uint8]
-BLOCK_VALUES = 1 << 20  # values corrupted at a time: float64 scratch stays at tens of megabytes, mostly in cache
-LAST_SEVERITY = SEVERITIES[-1]
-
-
-class Operation(NamedTuple):
-    """How a corruption is made: a pure function of (images, parameters, draws), and what it draws."""
-
-    apply: Callable[[Images, Parameters, NDArray[np.float64]], Images]
-    draw: draws.Draw | None = None
-
-
-OPERATIONS = {
-    "gaussian_noise": Operation(noise.gaussian_noise, draws.normals),
-    "motion_blur": Operation(blur.motion_blur, draws.shallow_angles),
-    "fog": Operation(weather.fog, draws.plasma_field),
-    "brightness": Operation(weather.brightness),
-    "contrast": Operation(digital.contrast),
-    "jpeg_compression": Operation(digital.jpeg_compression),
-}
-_NOTHING_DRAWN = np.empty(0)
+BLOCK_VALUES = 1 << 18  # values corrupted at a time: scratch stays at a few megabytes, mostly in cache
 
 
 def corrupt(
     images: Images,
     name: str,
-    severity: int | float | Decimal,
+    severity: Severity,
     *,
     recipe: str = "cifar-c",
     seed: int = 0,
     image_ids: Sequence[int] | NDArray[np.integer] | None = None,
     draws: draws.Draws = "paired",
+    across_switches: bool = False,
+    threads: int = 1,
 ) -> Images:
     """Corrupt a batch of images.
 
-    An image's result depends on its pixels, its number in `image_ids`, `seed` and the corruption: not on the other
-    images of the batch, their order, or the process.
+    An image's result depends on its pixels, its number in `image_ids`, `seed`, `recipe`, the corruption and severity:
+    not on the other images of the batch, their order, the number of threads, or the process. Draws are the same on
+    every machine; pixels are for the same versions of NumPy, SciPy, OpenCV, Pillow and libjpeg and the same kind of
+    processor, elsewhere they may differ by 1 in rare values, where rounding meets truncation.
 
     Args:
-        images: (N, H, W, 3) uint8; never changed.
-        name: name of the corruption, such as "fog".
-        severity: 0 (the clean images, copied) to 5, whole.
-        recipe: which published parameters to use.
+        images: (N, H, W, 3) uint8, RGB; never changed. Greyscale and RGBA arrays are refused: which three channels to
+            make of them is the caller's to say.
+        name: name of the corruption, such as "fog"; also one that was registered.
+        severity: 0 (the clean images, copied) to 5, taken to thousandths. Whole numbers have the published parameters,
+            others lie between them (`ingest.corruptions.severity`).
+        recipe: "cifar-c" (published for 32×32 pixels) or "imagenet-c" (224×224). Other sizes are fine from 8 and 32
+            pixels: lengths stay pixels; fog's grid, elastic's unit, zoom and pixelate follow the image's side.
         seed: seed of all draws.
         image_ids: (N,) whole numbers from 0 that name the images; 0 … N-1 if not given.
-        draws: "paired": an image meets the same draws at every severity; "independent": fresh ones at each.
+        draws: "paired": an image meets the same draws at every severity; "independent": fresh ones at each, as
+            published. Either way every severity by itself has the published distribution.
+        across_switches: between severities of a corruption that does not interpolate, cross-fade.
+        threads: how many blocks are corrupted at once.
 
     Returns:
         (N, H, W, 3) uint8.
 
     Raises:
-        StudyError: an unknown corruption, recipe, severity or kind of draws.
-        DataError: images or image_ids of another type or shape.
+        StudyError: an unknown corruption, recipe, severity or kind of draws, or a severity between switches.
+        DataError: images or image_ids of another type or shape, images too small, no photographs of frost.
     """
-    level = whole_severity(severity)
-    known = canonical_name(name)
-    if known is None:
-        raise StudyError(unknown_corruption(name))
-    ids = _checked_ids(_checked_images(images), image_ids)
-    stream = _stream(seed, known, level, draws)
-    if level == 0:
+    exact = as_severity(severity)
+    chosen = recipe_of(recipe)
+    definition = define(name, chosen)
+    ids = _checked_ids(_checked_images(images, recipe, chosen), image_ids)
+    stream = _stream(seed, definition.corruption.name, exact, draws)
+    parts = parts_at(definition.corruption, definition.levels, exact, across_switches=across_switches)
+    if parts == (Part(1.0, None),):
         return np.array(images)
-    parameters = parameters_of(recipe, known, level)
-    return _in_blocks(images, ids, OPERATIONS[known], parameters, stream)
-
-
-def whole_severity(severity: int | float | Decimal) -> int:
-    """The severity as a whole number from 0 to 5.
-
-    Raises:
-        StudyError: it is none.
-    """
-    if not 0 <= severity <= LAST_SEVERITY:
-        raise StudyError(f"severity {severity} is out of range: expected 0 (clean) to {LAST_SEVERITY}")
-    if severity != int(severity):
-        raise StudyError(f"severity {severity} lies between the published ones: fractions are not offered yet, use 0-5")
-    return int(severity)
-
-
-def _in_blocks(
-    images: Images, ids: NDArray[np.int64], operation: Operation, parameters: Parameters, stream: draws.Stream
-) -> Images:
     result = np.empty(images.shape, np.uint8)
-    size = images.shape[1:3]
-    block = max(1, BLOCK_VALUES // max(1, int(np.prod(images.shape[1:]))))
-    for start in range(0, len(images), block):
-        rows = slice(start, start + block)
-        drawn = operation.draw(stream, ids[rows], size) if operation.draw else _NOTHING_DRAWN
-        result[rows] = operation.apply(images[rows], parameters, drawn)
+
+    def corrupt_block(rows: slice) -> None:
+        result[rows] = _mixed(np.ascontiguousarray(images[rows]), ids[rows], definition, parts, stream)
+
+    _for_each(_blocks(images.shape), corrupt_block, threads)
     return result
 
 
-def _stream(seed: int, name: str, severity: int, kind: str) -> draws.Stream:
+def _mixed(
+    images: Images, ids: NDArray[np.int64], definition: Definition, parts: tuple[Part, ...], stream: draws.Stream
+) -> Images:
+    drawn = draws.draw(stream, ids, (images.shape[1], images.shape[2]), definition.draws)
+    made = [images if p.parameters is None else definition.apply(images, p.parameters, drawn) for p in parts]
+    if len(made) == 1:
+        return made[0]
+    mixture = sum(np.float32(part.weight) * one for part, one in zip(parts, made, strict=True))
+    return np.rint(mixture).astype(np.uint8)
+
+
+def _blocks(shape: tuple[int, ...]) -> list[slice]:
+    step = max(1, BLOCK_VALUES // int(np.prod(shape[1:])))
+    return [slice(start, start + step) for start in range(0, shape[0], step)]
+
+
+def _for_each(blocks: list[slice], action: Callable[[slice], None], threads: int) -> None:
+    if threads <= 1 or len(blocks) <= 1:
+        for block in blocks:
+            action(block)
+        return
+    with ThreadPoolExecutor(threads) as pool:
+        for _ in pool.map(action, blocks):
+            pass  # raises what a block raised
+
+
+def _stream(seed: int, name: str, severity: Decimal, kind: str) -> draws.Stream:
     if kind not in draws.DRAWS:
         raise StudyError(f"unknown draws {kind!r}: expected 'paired' or 'independent'")
-    return draws.Stream(int(seed), name, severity if kind == "independent" else None)
+    return draws.Stream(int(seed), name, str(severity) if kind == "independent" else None)
 
 
-def _checked_images(images: Images) -> Images:
+def _checked_images(images: Images, name: str, recipe: Recipe) -> Images:
     if not isinstance(images, np.ndarray) or images.dtype != np.uint8:
         raise DataError(f"images must be uint8 values 0-255, not {getattr(images, 'dtype', type(images).__name__)}")
     if images.ndim != 4 or images.shape[3] != 3 or 0 in images.shape[1:]:
-        raise DataError(f"images must have shape (N, height, width, 3), not {images.shape}")
+        raise DataError(f"images must have shape (N, height, width, 3), not {images.shape}{_channels_hint(images)}")
+    if min(images.shape[1:3]) < recipe.least_side_px:
+        raise DataError(
+            f"images of {images.shape[2]}×{images.shape[1]} pixels are too small for recipe {name!r}: expected at least"
+            f" {recipe.least_side_px} pixels a side (it was published for {recipe.side_px})"
+        )
     return images
+
+
+def _channels_hint(images: Images) -> str:
+    if images.ndim == 4 and images.shape[3] == 4:
+        return ": drop the alpha channel with images[..., :3]"
+    if images.ndim == 4 and images.shape[3] == 1:
+        return ": repeat the grey channel with np.repeat(images, 3, axis=3)"
+    if images.ndim == 3:
+        one_image = images.shape[2] in (3, 4)
+        return (
+            ": one image is images[None]" if one_image else ": repeat grey with np.repeat(images[..., None], 3, axis=3)"
+        )
+    return ""
 
 
 def _checked_ids(images: Images, image_ids: Sequence[int] | NDArray[np.integer] | None) -> NDArray[np.int64]:

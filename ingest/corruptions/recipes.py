@@ -1,9 +1,12 @@
-"""The published recipes as data: for every corruption its parameters at severities 1 to 5.
+"""The published recipes as data: every corruption's parameters at severities 1 to 5, and where a curve starts from.
 
-Source: Hendrycks & Dietterich, ICLR 2019, and its public generator (`make_cifar_c.py` for 32×32 images).
+Sources: Hendrycks & Dietterich, ICLR 2019, and its public generator: `make_cifar_c.py` (images of 32×32 pixels) and
+`make_imagenet_c.py` (224×224). Other sizes: lengths are pixels and stay what they are, as in the published code; what
+that code ties to the image's side follows the side (`relative` below).
 """
 
 import difflib
+from typing import NamedTuple
 
 from warehouse.errors import StudyError
 
@@ -11,35 +14,196 @@ SEVERITIES = (1, 2, 3, 4, 5)
 Parameters = tuple[float, ...]
 
 # Raise it when a mended corruption gives other pixels than before: it is part of a generated source's identity.
-ENGINE_REVISION = 1
+ENGINE_REVISION = 2
 
-CIFAR_C: dict[str, tuple[Parameters, ...]] = {
-    "gaussian_noise": ((0.04,), (0.06,), (0.08,), (0.09,), (0.10,)),  # sigma, of values / 255
-    "motion_blur": ((6, 1), (6, 1.5), (6, 2), (8, 2), (9, 2.5)),  # radius and sigma, pixels
-    "fog": ((0.2, 3), (0.5, 3), (0.75, 2.5), (1, 2), (1.5, 1.75)),  # amount, decay of the plasma's roughness
-    "brightness": ((0.05,), (0.1,), (0.15,), (0.2,), (0.3,)),  # added to V of HSV
-    "contrast": ((0.75,), (0.5,), (0.4,), (0.3,), (0.15,)),  # factor about the channel's mean
-    "jpeg_compression": ((80,), (65,), (58,), (50,), (40,)),  # quality
+
+class Levels(NamedTuple):
+    """Parameters of one corruption by one recipe.
+
+    Attributes:
+        clean: what they tend to as severity falls to 0; none where nothing between levels is interpolated.
+        published: at severities 1 to 5.
+    """
+
+    clean: Parameters | None
+    published: tuple[Parameters, Parameters, Parameters, Parameters, Parameters]
+
+
+class Entry(NamedTuple):
+    """One corruption: what its parameters are, and their values by both recipes."""
+
+    names: tuple[str, ...]
+    cifar_c: Levels
+    imagenet_c: Levels
+
+
+class Recipe(NamedTuple):
+    """A recipe: the side of the images it was published for, the least side it works on, and its parameters."""
+
+    side_px: int
+    least_side_px: int
+    levels: dict[str, Levels]
+
+
+TABLE: dict[str, Entry] = {
+    "gaussian_noise": Entry(
+        ("sigma of values / 255",),
+        Levels((0,), ((0.04,), (0.06,), (0.08,), (0.09,), (0.10,))),
+        Levels((0,), ((0.08,), (0.12,), (0.18,), (0.26,), (0.38,))),
+    ),
+    "shot_noise": Entry(
+        ("photons at white",),
+        Levels((float("inf"),), ((500,), (250,), (100,), (75,), (50,))),
+        Levels((float("inf"),), ((60,), (25,), (12,), (5,), (3,))),
+    ),
+    "impulse_noise": Entry(
+        ("share of values replaced",),
+        Levels((0,), ((0.01,), (0.02,), (0.03,), (0.05,), (0.07,))),
+        Levels((0,), ((0.03,), (0.06,), (0.09,), (0.17,), (0.27,))),
+    ),
+    "defocus_blur": Entry(
+        ("radius of the disk, px", "sigma of its own blur, px"),
+        Levels(None, ((0.3, 0.4), (0.4, 0.5), (0.5, 0.6), (1, 0.2), (1.5, 0.1))),
+        Levels(None, ((3, 0.1), (4, 0.5), (6, 0.5), (8, 0.5), (10, 0.5))),
+    ),
+    "glass_blur": Entry(
+        ("sigma, px", "largest offset, px", "iterations"),
+        Levels(None, ((0.05, 1, 1), (0.25, 1, 1), (0.4, 1, 1), (0.25, 1, 2), (0.4, 1, 2))),
+        Levels(None, ((0.7, 1, 2), (0.9, 2, 1), (1, 2, 3), (1.1, 3, 2), (1.5, 4, 2))),
+    ),
+    "motion_blur": Entry(
+        ("radius, px", "sigma, px"),
+        Levels((6, 0), ((6, 1), (6, 1.5), (6, 2), (8, 2), (9, 2.5))),
+        Levels((10, 0), ((10, 3), (15, 5), (15, 8), (15, 12), (20, 15))),
+    ),
+    "zoom_blur": Entry(
+        ("zoom factors from 1 up to, exclusive", "their step"),
+        Levels(None, ((1.06, 0.01), (1.11, 0.01), (1.16, 0.01), (1.21, 0.01), (1.26, 0.01))),
+        Levels(None, ((1.11, 0.01), (1.16, 0.01), (1.21, 0.02), (1.26, 0.02), (1.31, 0.03))),
+    ),
+    "snow": Entry(
+        ("mean", "deviation", "zoom", "threshold", "streak radius, px", "streak sigma, px", "weight of the image"),
+        # A threshold five deviations above the mean: no flakes
+        Levels(
+            (0.1, 0.2, 1, 1.1, 8, 3, 1),
+            (
+                (0.1, 0.2, 1, 0.6, 8, 3, 0.95),
+                (0.1, 0.2, 1, 0.5, 10, 4, 0.9),
+                (0.15, 0.3, 1.75, 0.55, 10, 4, 0.9),
+                (0.25, 0.3, 2.25, 0.6, 12, 6, 0.85),
+                (0.3, 0.3, 1.25, 0.65, 14, 12, 0.8),
+            ),
+        ),
+        Levels(
+            (0.1, 0.3, 3, 1.6, 10, 4, 1),
+            (
+                (0.1, 0.3, 3, 0.5, 10, 4, 0.8),
+                (0.2, 0.3, 2, 0.5, 12, 4, 0.7),
+                (0.55, 0.3, 4, 0.9, 12, 8, 0.7),
+                (0.55, 0.3, 4.5, 0.85, 12, 8, 0.65),
+                (0.55, 0.3, 2.5, 0.85, 12, 12, 0.55),
+            ),
+        ),
+    ),
+    "frost": Entry(
+        ("weight of the image", "weight of the frost", "scale of the photograph"),
+        Levels((1, 0, 0.2), ((1, 0.2, 0.2), (1, 0.3, 0.2), (0.9, 0.4, 0.2), (0.85, 0.4, 0.2), (0.75, 0.45, 0.2))),
+        Levels((1, 0, 1), ((1, 0.4, 1), (0.8, 0.6, 1), (0.7, 0.7, 1), (0.65, 0.7, 1), (0.6, 0.75, 1))),
+    ),
+    "fog": Entry(
+        ("amount", "decay of the plasma's roughness"),
+        Levels((0, 3), ((0.2, 3), (0.5, 3), (0.75, 2.5), (1, 2), (1.5, 1.75))),
+        Levels((0, 2), ((1.5, 2), (2, 2), (2.5, 1.7), (2.5, 1.5), (3, 1.4))),
+    ),
+    "brightness": Entry(
+        ("added to V of HSV",),
+        Levels((0,), ((0.05,), (0.1,), (0.15,), (0.2,), (0.3,))),
+        Levels((0,), ((0.1,), (0.2,), (0.3,), (0.4,), (0.5,))),
+    ),
+    "contrast": Entry(
+        ("factor about the channel's mean",),
+        Levels((1,), ((0.75,), (0.5,), (0.4,), (0.3,), (0.15,))),
+        Levels((1,), ((0.4,), (0.3,), (0.2,), (0.1,), (0.05,))),
+    ),
+    "elastic_transform": Entry(
+        # Relative to the image's shorter side. ImageNet-C's unit is 244 px where images have 224: the published slip
+        ("amplitude", "smoothing sigma", "corner jitter"),
+        Levels((0, 0, 0), ((0, 0, 0.08), (0.05, 0.2, 0.07), (0.08, 0.06, 0.06), (0.1, 0.04, 0.05), (0.1, 0.03, 0.03))),
+        Levels(
+            (0, 244 / 224 * 0.7, 0),
+            (
+                (244 / 224 * 2, 244 / 224 * 0.7, 244 / 224 * 0.1),
+                (244 / 224 * 2, 244 / 224 * 0.08, 244 / 224 * 0.2),
+                (244 / 224 * 0.05, 244 / 224 * 0.01, 244 / 224 * 0.02),
+                (244 / 224 * 0.07, 244 / 224 * 0.01, 244 / 224 * 0.02),
+                (244 / 224 * 0.12, 244 / 224 * 0.01, 244 / 224 * 0.02),
+            ),
+        ),
+    ),
+    "pixelate": Entry(
+        ("side in pixels / side of the image",),
+        Levels((1,), ((0.95,), (0.9,), (0.85,), (0.75,), (0.65,))),
+        Levels((1,), ((0.6,), (0.5,), (0.4,), (0.3,), (0.25,))),
+    ),
+    "jpeg_compression": Entry(
+        # No quality is clean: a curve starts from 100, the least lossy, and jumps to clean at 0
+        ("quality",),
+        Levels((100,), ((80,), (65,), (58,), (50,), (40,))),
+        Levels((100,), ((25,), (18,), (15,), (10,), (7,))),
+    ),
+    "speckle_noise": Entry(
+        ("sigma as a share of the value",),
+        Levels((0,), ((0.06,), (0.1,), (0.12,), (0.16,), (0.2,))),
+        Levels((0,), ((0.15,), (0.2,), (0.35,), (0.45,), (0.6,))),
+    ),
+    "gaussian_blur": Entry(
+        ("sigma, px",),
+        Levels((0,), ((0.4,), (0.6,), (0.7,), (0.8,), (1,))),
+        Levels((0,), ((1,), (2,), (3,), (4,), (6,))),
+    ),
+    "spatter": Entry(
+        ("mean", "deviation", "smoothing sigma, px", "threshold", "strength (water) or edge sigma, px (mud)", "mud"),
+        Levels(
+            None,
+            (
+                (0.62, 0.1, 0.7, 0.7, 0.5, 0),
+                (0.65, 0.1, 0.8, 0.7, 0.5, 0),
+                (0.65, 0.3, 1, 0.69, 0.5, 0),
+                (0.65, 0.1, 0.7, 0.69, 0.6, 1),
+                (0.65, 0.1, 0.5, 0.68, 0.6, 1),
+            ),
+        ),
+        Levels(
+            None,
+            (
+                (0.65, 0.3, 4, 0.69, 0.6, 0),
+                (0.65, 0.3, 3, 0.68, 0.6, 0),
+                (0.65, 0.3, 2, 0.68, 0.5, 0),
+                (0.65, 0.3, 1, 0.65, 1.5, 1),
+                (0.67, 0.4, 1, 0.65, 1.5, 1),
+            ),
+        ),
+    ),
+    "saturate": Entry(
+        ("factor on S of HSV", "added to S"),
+        Levels(None, ((0.3, 0), (0.1, 0), (1.5, 0), (2, 0.1), (2.5, 0.2))),
+        Levels(None, ((0.3, 0), (0.1, 0), (2, 0), (5, 0.1), (20, 0.2))),
+    ),
 }
-RECIPES = {"cifar-c": CIFAR_C}
+RECIPES = {
+    "cifar-c": Recipe(32, 8, {name: entry.cifar_c for name, entry in TABLE.items()}),
+    "imagenet-c": Recipe(224, 32, {name: entry.imagenet_c for name, entry in TABLE.items()}),
+}
 
 
-def parameters_of(recipe: str, name: str, severity: int) -> Parameters:
-    """Parameters of corruption `name` at `severity` (1-5) by `recipe`.
+def recipe_of(name: str) -> Recipe:
+    """The recipe of a name.
 
     Raises:
-        StudyError: there is no such recipe, or it cannot make this corruption.
+        StudyError: there is none.
     """
-    if recipe not in RECIPES:
-        near = difflib.get_close_matches(str(recipe), RECIPES, n=1)
-        raise StudyError(
-            f"unknown recipe {recipe!r}: {f'did you mean {near[0]!r}?' if near else 'known are ' + ', '.join(RECIPES)}"
-        )
-    if name not in RECIPES[recipe]:
-        raise StudyError(not_generated(recipe, name))
-    return RECIPES[recipe][name][severity - 1]
-
-
-def not_generated(recipe: str, name: str) -> str:
-    """One line that says that a published corruption cannot be generated, and which can."""
-    return f"{name!r} cannot be generated by recipe {recipe!r} yet: it makes {', '.join(RECIPES[recipe])}"
+    if name not in RECIPES:
+        near = difflib.get_close_matches(str(name).lower().replace("_", "-"), RECIPES, n=1)
+        known = f"did you mean {near[0]!r}?" if near else "known are " + ", ".join(RECIPES)
+        raise StudyError(f"unknown recipe {name!r}: {known}")
+    return RECIPES[name]
