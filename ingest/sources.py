@@ -5,13 +5,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
+import cv2
 import numpy as np
 import PIL
+import scipy
 from numpy.typing import NDArray
-from PIL import features
 
 from ingest.corruptions import corrupt
 from ingest.corruptions.draws import Draws
+from ingest.corruptions.frost import other_photographs
 from ingest.corruptions.recipes import ENGINE_REVISION
 from ingest.corruptions.severity import Severity, whole_severity
 from ingest.datasets import Dataset
@@ -46,15 +48,33 @@ class Source(Protocol):
 
 
 class GeneratedSource:
-    """Corruptions made on the fly from clean images."""
+    """Corruptions made on the fly from clean images.
 
-    def __init__(self, recipe: str = "cifar-c", seed: int = 0, draws: Draws = "paired") -> None:
-        self.recipe, self.seed, self.draws = recipe, seed, draws
+    Attributes:
+        recipe: which published parameters.
+        seed: seed of the draws.
+        draws: "paired" or "independent".
+        across_switches: whether severities between the levels of corruptions that do not interpolate are cross-faded.
+        frost: hash of the photographs of frost where they are not the published ones.
+    """
+
+    def __init__(
+        self,
+        recipe: str = "cifar-c",
+        seed: int = 0,
+        draws: Draws = "paired",
+        *,
+        across_switches: bool = False,
+        frost: str | None = None,
+    ) -> None:
+        self.recipe, self.seed, self.draws, self.across_switches = recipe, seed, draws, across_switches
         self._versions = {
             "engine": str(ENGINE_REVISION),
             "numpy": np.__version__,
+            "opencv": cv2.__version__,
             "pillow": PIL.__version__,
-            "libjpeg": str(features.version("jpg")),
+            "scipy": scipy.__version__,
+            **({"frost photographs": frost} if frost else {}),
         }
 
     @property
@@ -87,7 +107,14 @@ class GeneratedSource:
         if clean is None:
             raise DataError("a recipe needs the clean images to corrupt: none were given")
         return corrupt(
-            clean, corruption, severity, recipe=self.recipe, seed=self.seed, image_ids=image_ids, draws=self.draws
+            clean,
+            corruption,
+            severity,
+            recipe=self.recipe,
+            seed=self.seed,
+            image_ids=image_ids,
+            draws=self.draws,
+            across_switches=self.across_switches,
         )
 
     def labels(self, dataset: Dataset) -> NDArray[np.int64]:
@@ -145,7 +172,8 @@ def open_source(spec: CorruptionSpec, seed: int, cache: Path | None = None) -> S
         DataError: the published set is missing, damaged or lacks a corruption.
     """
     if spec.published is None:
-        return GeneratedSource(spec.recipe, seed, spec.draws)
+        frost = other_photographs() if "frost" in spec.names else None
+        return GeneratedSource(spec.recipe, seed, spec.draws, across_switches=spec.across_switches, frost=frost)
     return PublishedSource(open_published(spec.published.expanduser(), tuple(spec.names), cache))
 
 

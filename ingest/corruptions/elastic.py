@@ -70,7 +70,7 @@ def _smoothed(fields: Plane, sigma: float) -> Plane:
     height, width = fields.shape[2:]
     weights = gaussian_weights(sigma, SMOOTHING_REACH)
     if len(weights) // 2 >= min(height, width):  # reflected more than once: OpenCV stops there
-        return _smoothing(height, sigma) @ fields @ _smoothing(width, sigma).T
+        return np.asarray(_smoothing(height, sigma) @ fields @ _smoothing(width, sigma).T, np.float32)
     smooth = np.empty_like(fields)
     for pair, result in zip(fields, smooth, strict=True):
         for field, out in zip(pair, result, strict=True):

