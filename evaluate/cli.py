@@ -45,7 +45,7 @@ def ingest(study_file: StudyArgument = DEFAULT_STUDY) -> None:
     from evaluate.study import read_study
     from ingest.datasets import open_dataset
     from ingest.dimensions import record_corruptions, record_dataset, record_source
-    from ingest.sources import open_source, pairing
+    from ingest.sources import open_source
 
     study = read_study(study_file)
     console = Console(stderr=True)
@@ -61,9 +61,9 @@ def ingest(study_file: StudyArgument = DEFAULT_STUDY) -> None:
         soft_wrap=True,
     )
     for seed in study.corruptions.seeds:
-        source = open_source(study.corruptions, seed, study.cache)
+        source = open_source(study.corruptions, seed, dataset, study.cache)
         record_source(study.output, source)
-        paired = pairing(dataset, source)
+        paired = source.pairing
         subset = choose_subset(dataset, source, paired, study.dataset.images)
         fit = "paired with the clean images" if paired.paired else f"not paired: {paired.note}"
         console.print(f"{source.row()['source_label']}: {fit}; {subset.words}", highlight=False, soft_wrap=True)

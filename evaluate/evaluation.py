@@ -11,7 +11,8 @@ from evaluate.checkpoints import Checkpoint
 from evaluate.network import Network
 from evaluate.partners import NULL_SEED
 from ingest.datasets import Dataset
-from ingest.sources import Pairing, Source
+from ingest.pairing import Pairing, Twins
+from ingest.sources import Source
 from ingest.subset import choose_images
 from warehouse.identity import fingerprint_of, identity_of
 from warehouse.record import Cell
@@ -83,13 +84,22 @@ class Evaluation:
 
 
 def choose_subset(dataset: Dataset, source: Source, pairing: Pairing, images: int | None) -> Subset:
-    """The images to evaluate, balanced over classes."""
+    """The images to evaluate, balanced over classes; where some pair and others do not, only such as do."""
+    if pairing.twins is not None:
+        return _subset_of_twins(dataset, pairing.twins, images)
     clean_ids, words = choose_images(dataset.labels, images)
     if pairing.paired:
         return Subset(clean_ids, clean_ids, dataset.labels[clean_ids], words)
     labels = source.labels(dataset)
     corrupted_ids, _ = choose_images(labels, images)
     return Subset(clean_ids, corrupted_ids, labels[corrupted_ids], f"{words}; corrupted images chosen likewise")
+
+
+def _subset_of_twins(dataset: Dataset, twins: Twins, images: int | None) -> Subset:
+    places, words = choose_images(dataset.labels[twins.clean_ids], images)
+    ids = twins.clean_ids[places]
+    held = f"of the {len(twins.clean_ids):,} (of {len(dataset.labels):,}) that the corrupted set holds"
+    return Subset(ids, ids, dataset.labels[ids], f"{words}, {held}")
 
 
 def make_evaluation(

@@ -16,7 +16,7 @@ from evaluate.study import Study
 from evaluate.zoo import load_zoo
 from ingest.datasets import Dataset
 from ingest.dimensions import record_corruptions, record_dataset, record_source
-from ingest.sources import open_source, pairing
+from ingest.sources import open_source
 from warehouse.errors import DamagedShardError
 from warehouse.publish import sweep_temporaries
 from warehouse.record import Cell, cell_is_done, clean_cell, dimension_path, read_stored, shard_path, write_dimension
@@ -93,9 +93,9 @@ def plan(study: Study, dataset: Dataset) -> Iterator[list[Evaluation]]:
         write_dimension(study.output, MODELS, row["model_id"], [row])
     seeds = study.corruptions.seeds if study.corruptions.published is None else study.corruptions.seeds[:1]
     for seed in seeds:
-        source = open_source(study.corruptions, seed, study.cache)
+        source = open_source(study.corruptions, seed, dataset, study.cache)
         record_source(study.output, source)
-        paired = pairing(dataset, source)
+        paired = source.pairing
         subset = choose_subset(dataset, source, paired, study.dataset.images)
         group = [
             make_evaluation(

@@ -5,7 +5,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ingest.datasets import Dataset
+from ingest.datasets import Dataset, ImageArray
+from ingest.layouts import image_names, severity_folder
 from ingest.published import PublishedSet
 
 # An image and its own corrupted twin, among 500 CIFAR-10 images at severity 1: median 0.97 to 0.999, least 0.79;
@@ -17,53 +18,102 @@ CORRELATED_IMAGES = 500
 MILD = ("brightness", "jpeg_compression", "pixelate", "gaussian_blur", "defocus_blur", "speckle_noise", "contrast")
 
 
+class Twins(NamedTuple):
+    """Which image of a published set is the twin of which clean image: numbers (M,), rising by clean_ids."""
+
+    clean_ids: NDArray[np.int64]
+    numbers: NDArray[np.int64]
+
+
 class Pairing(NamedTuple):
-    """Whether corrupted images pair with clean ones, image by image, and if not, why."""
+    """Whether corrupted images pair with clean ones, image by image, and if not, why.
+
+    Attributes:
+        paired: whether they do.
+        note: why they do not.
+        twins: which ones do, where that is not every one with the same number.
+    """
 
     paired: bool
     note: str | None = None
+    twins: Twins | None = None
 
 
 def pair_with_published(dataset: Dataset, published: PublishedSet) -> Pairing:
-    """Compare labels, then pixels.
+    """Find each image's twin, by file name or by number, then compare labels, then pixels.
 
     A published set pairs if its labels agree and, over up to 500 evenly spaced images in its mildest corruption at
-    severity 1, images correlate with their twins (median at least 0.8, over pixel values) and at least 95 % of them
-    correlate better with their own twin than with that of another image of the same class.
+    its mildest severity, images correlate with their twins (median at least 0.8, over pixel values) and at least 95 %
+    of them correlate better with their own twin than with that of another image of the same class.
+
+    Raises:
+        DataError: the set has a class that the data set lacks.
     """
-    if published.image_count != len(dataset.labels):
-        return Pairing(False, f"the set holds {published.image_count:,} images, the data set {len(dataset.labels):,}")
+    labels = published.labels_in(dataset.class_names)
     if published.image_shape != dataset.images.shape[1:]:
         return Pairing(False, f"images are {published.image_shape} in the set, {dataset.images.shape[1:]} clean")
-    agree = float((published.labels == dataset.labels).mean())
+    twins = _twins(dataset, published)
+    if isinstance(twins, str):
+        return Pairing(False, twins)
+    agree = float((labels[twins.numbers] == dataset.labels[twins.clean_ids]).mean())
     if agree < 1:
         return Pairing(False, f"labels differ from the clean images' ({agree:.1%} agree)")
-    return _by_pixels(dataset, published)
+    doubt = _by_pixels(dataset, published, twins)
+    if doubt:
+        return Pairing(False, doubt)
+    whole = len(twins.clean_ids) == len(dataset.labels) and bool((twins.clean_ids == twins.numbers).all())
+    return Pairing(True, twins=None if whole else twins)
 
 
-def _by_pixels(dataset: Dataset, published: PublishedSet) -> Pairing:
+def _twins(dataset: Dataset, published: PublishedSet) -> Twins | str:
+    """The twins, or why there are none."""
+    if published.image_names is not None:
+        return _twins_by_name(image_names(dataset), published.image_names)
+    ids = published.clean_ids
+    if ids is None:
+        ids = np.arange(len(dataset.labels), dtype=np.int64)
+    if published.image_count != len(ids) or ids[-1] >= len(dataset.labels):
+        return f"the set holds {published.image_count:,} images, the data set {len(dataset.labels):,}"
+    return Twins(ids, np.arange(len(ids), dtype=np.int64))
+
+
+def _twins_by_name(clean: list[str], corrupted: tuple[str, ...]) -> Twins | str:
+    numbers = {name: number for number, name in enumerate(corrupted)}
+    pairs = [(image_id, numbers[name]) for image_id, name in enumerate(clean) if name in numbers]
+    if not pairs:
+        return f"no image of the set is called as a clean one (such as {corrupted[0]} and {clean[0]})"
+    ids, found = np.array(pairs, dtype=np.int64).T
+    return Twins(ids, found)
+
+
+def _by_pixels(dataset: Dataset, published: PublishedSet, twins: Twins) -> str | None:
+    """Why pixels do not match; None if they do."""
     mildest = next((name for name in MILD if name in published.names), published.names[0])
-    ids = np.unique(np.linspace(0, published.image_count - 1, CORRELATED_IMAGES).astype(np.int64))
-    ids = ids[np.argsort(dataset.labels[ids], kind="stable")]  # so that the next image is mostly of the same class
-    clean, twins = dataset.images[ids], published.images(mildest, 1, ids)
-    own, other = correlations(clean, twins), correlations(clean, np.roll(twins, 1, axis=0))
+    severity = published.severities_of(mildest)[0]
+    some = np.unique(np.linspace(0, len(twins.clean_ids) - 1, CORRELATED_IMAGES).astype(np.int64))
+    # so that the next image is mostly of the same class
+    some = some[np.argsort(dataset.labels[twins.clean_ids[some]], kind="stable")]
+    clean = dataset.images[twins.clean_ids[some]]
+    corrupted = published.images(mildest, severity, twins.numbers[some])
+    own, other = correlations(clean, corrupted), correlations(clean, np.roll(corrupted, 1, axis=0))
     known = np.isfinite(own) & np.isfinite(other)  # an image of one colour says nothing
     if not known.any():
-        return Pairing(False, "every image compared is of one colour: pixels cannot show whether they match")
+        return "every image compared is of one colour: pixels cannot show whether they match"
     median, nearest = float(np.median(own[known])), float((own > other)[known].mean())
     if median >= LEAST_CORRELATION and nearest >= LEAST_SHARE_NEAREST:
-        return Pairing(True)
-    return Pairing(
-        False,
-        f"pixels do not match the clean images': in {mildest} 1 the median correlation is {median:.2f} and"
-        f" {nearest:.0%} are nearest to their own twin",
+        return None
+    return (
+        f"pixels do not match the clean images': in {mildest} {severity_folder(severity)} the median correlation is"
+        f" {median:.2f} and {nearest:.0%} are nearest to their own twin"
     )
 
 
-def correlations(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> NDArray[np.float64]:
+def correlations(first: ImageArray, second: ImageArray) -> NDArray[np.float64]:
     """Pearson correlation of pixel values, image by image, (N,); NaN where an image is of one colour."""
-    a, b = (images.reshape(len(images), -1).astype(np.float64) for images in (first, second))
-    a -= a.mean(axis=1, keepdims=True)
-    b -= b.mean(axis=1, keepdims=True)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return (a * b).sum(axis=1) / np.sqrt((a**2).sum(axis=1) * (b**2).sum(axis=1))
+    found = np.empty(len(first))
+    for row in range(len(first)):  # one by one: in double precision 500 photographs would take gigabytes
+        a, b = (images[row].ravel().astype(np.float64) for images in (first, second))
+        a, b = a - a.mean(), b - b.mean()
+        with np.errstate(invalid="ignore", divide="ignore"):
+            found[row] = (a @ b) / np.sqrt((a @ a) * (b @ b))
+    return found

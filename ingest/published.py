@@ -1,163 +1,110 @@
-"""A published corrupted set in the layout of CIFAR-10-C: `<corruption>.npy` and `labels.npy`, memory-mapped.
+"""Published corrupted sets: what one is, whatever its layout, and the one way to open it."""
 
-Rows (s-1)·n … s·n of every array are severity s, and `labels.npy` holds the n labels five times (Zenodo 2535967 and
-3555552, where n is 10,000).
-"""
-
-import json
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Sequence
+from decimal import Decimal
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ingest.corruptions.catalogue import canonical_name
-from ingest.corruptions.recipes import SEVERITIES
-from warehouse.errors import DataError, StudyError
-from warehouse.identity import fingerprint_of, identity_of
-from warehouse.publish import publish_bytes
+from ingest.layouts import LABELS_FILE
+from warehouse.errors import DataError
 
-LABELS_FILE = "labels.npy"
-LARGEST_LABEL = np.iinfo(np.int16).max  # as the warehouse stores labels
 MEND = "fetch the set again, for example with `failmodes download`"
 
 
-@dataclass(frozen=True)
-class PublishedSet:
-    """An opened set: its folder, labels (n,), and for every corruption a memory map (5n, H, W, 3) uint8."""
+class PublishedSet(Protocol):
+    """An opened set of n images at every corruption and severity, numbered from 0 in its own order."""
 
-    folder: Path
-    labels: NDArray[np.int64]
-    arrays: dict[str, NDArray[np.uint8]]
-    cache: Path | None
+    @property
+    def folder(self) -> Path:
+        """Where it lies."""
 
     @property
     def names(self) -> tuple[str, ...]:
         """Published names of the corruptions it holds."""
-        return tuple(self.arrays)
 
     @property
     def image_count(self) -> int:
-        """Images at one severity."""
-        return len(self.labels)
+        """Images at one severity, n."""
 
     @property
     def image_shape(self) -> tuple[int, ...]:
         """(H, W, 3)."""
-        return next(iter(self.arrays.values())).shape[1:]
 
-    @cached_property
+    @property
+    def image_names(self) -> tuple[str, ...] | None:
+        """`class/name` of each image, without suffix; None where images have numbers only."""
+
+    @property
+    def clean_ids(self) -> NDArray[np.int64] | None:
+        """Which image of the full data set each is, (n,), rising, where the set's own manifest says so."""
+
+    @property
     def fingerprint(self) -> str:
-        """Hash of all labels and of every pixel of every corruption in the folder.
+        """Hash of the whole content."""
 
-        It takes about as long as reading the set (2.9 GB: about 5 s at the 0.6 GB/s measured on one core, where the
-        disk keeps up), so each file's hash is remembered in the cache folder for as long as its name, size and time
-        of change stay the same.
+    def severities_of(self, corruption: str) -> tuple[Decimal, ...]:
+        """Severities at which it holds `corruption`, rising."""
+
+    def labels_in(self, class_names: tuple[str, ...]) -> NDArray[np.int64]:
+        """Labels (n,) as indices into a data set's class names.
+
+        Raises:
+            DataError: it has a class that is none of them.
         """
-        hashes = {name: _remembered_hash(array, self.cache) for name, array in sorted(self.arrays.items())}
-        return identity_of({"labels": fingerprint_of([self.labels]), "arrays": hashes})
 
-    def images(self, corruption: str, severity: int, image_ids: NDArray[np.integer]) -> NDArray[np.uint8]:
-        """The images (N, H, W, 3) of `image_ids` under `corruption` at `severity` (1-5).
+    def images(
+        self, corruption: str, severity: int | float | Decimal, numbers: NDArray[np.integer]
+    ) -> NDArray[np.uint8]:
+        """Images (N, H, W, 3) by number, under `corruption` at `severity`.
 
         Raises:
             StudyError: the set lacks this corruption or severity.
-            DataError: an image_id is beyond the set.
+            DataError: a number is beyond the set, or an image is damaged.
         """
-        name = canonical_name(corruption)
-        if name not in self.arrays:
-            raise StudyError(f"{self.folder} has no {corruption!r}: it holds {', '.join(self.names)}")
-        if severity not in SEVERITIES:
-            raise StudyError(f"severity {severity} is not in a published set: it holds 1 to 5")
-        if image_ids.size and (image_ids.min() < 0 or image_ids.max() >= self.image_count):
-            raise DataError(
-                f"{self.folder} holds images 0 to {self.image_count - 1}, not {image_ids.min()} to {image_ids.max()}"
-            )
-        return np.asarray(self.arrays[name][(severity - 1) * self.image_count + image_ids])
 
 
-def open_published(folder: Path, needed: tuple[str, ...], cache: Path | None = None) -> PublishedSet:
-    """Open a set and check every array in it.
+def open_published(
+    folder: Path,
+    needed: Sequence[str],
+    cache: Path | None = None,
+    *,
+    severities: Sequence[int | float | Decimal] = (),
+) -> PublishedSet:
+    """Open a set; its layout follows from what the folder holds.
 
     Args:
-        folder: the folder of `.npy` files.
+        folder: of `<corruption>.npy` files (as CIFAR-10-C) or of `<corruption>/<severity>/<class>/<image>` trees (as
+            ImageNet-C; the tars' folders `noise`, `blur` … may stand between).
         needed: corruptions that it must hold.
         cache: folder that remembers hashes.
+        severities: severities that it must hold each of them at; whatever it has, if none are given.
 
     Raises:
-        DataError: it is missing, lacks a needed corruption, or an array is damaged or of another type or shape.
+        DataError: it is missing, lacks what is needed, or is damaged.
     """
+    from ingest.published_arrays import open_arrays
+    from ingest.published_tree import corruption_folders, open_tree
+
     if not folder.is_dir():
         raise DataError(f"{folder} is not a folder: expected one of <corruption>.npy and {LABELS_FILE}; {MEND}")
-    found = {name: path for path in sorted(folder.glob("*.npy")) if (name := canonical_name(path.stem))}
-    missing = [name for name in needed if name not in found]
-    if missing or not found:
-        raise DataError(f"{folder} has no {missing[0] if missing else '<corruption>'}.npy: {MEND}")
-    labels = _read_labels(folder / LABELS_FILE)
-    arrays = {name: _map_images(path, len(labels) * len(SEVERITIES)) for name, path in found.items()}
-    shapes = {array.shape[1:] for array in arrays.values()}
-    if len(shapes) > 1:
-        raise DataError(f"{folder} mixes image sizes {sorted(shapes)}: expected one")
-    return PublishedSet(folder, labels, arrays, cache)
+    if any(folder.glob("*.npy")):
+        return open_arrays(folder, needed, cache, severities=severities)
+    if corruption_folders(folder):
+        return open_tree(folder, needed, cache, severities=severities)
+    raise DataError(
+        f"{folder} holds no corrupted set: expected <corruption>.npy and {LABELS_FILE} (as CIFAR-10-C), or folders"
+        " <corruption>/<severity>/<class>/<image> (as ImageNet-C)"
+    )
 
 
-def map_array(path: Path) -> np.memmap:
-    """Map a `.npy` file without reading it; nothing in it is ever unpickled.
+def check_numbers(folder: Path, image_count: int, numbers: NDArray[np.integer]) -> None:
+    """Check that images are within a set.
 
     Raises:
-        DataError: it is missing, truncated or no plain array.
+        DataError: one is not.
     """
-    try:
-        array = np.load(path, mmap_mode="r", allow_pickle=False)
-    except FileNotFoundError as error:
-        raise DataError(f"{path} is missing: {MEND}") from error
-    except (ValueError, EOFError, OSError) as error:
-        reason = (str(error).splitlines() or ["unreadable"])[0]
-        raise DataError(f"{path} is truncated or no .npy array ({reason}): {MEND}") from error
-    if not isinstance(array, np.memmap):
-        raise DataError(f"{path} is not a plain .npy array: {MEND}")
-    return array
-
-
-def _read_labels(path: Path) -> NDArray[np.int64]:
-    labels = map_array(path)
-    if labels.ndim != 1 or not np.issubdtype(labels.dtype, np.integer):
-        raise DataError(f"{path} holds {labels.dtype} of shape {labels.shape}: expected one whole number an image")
-    if not len(labels) or len(labels) % len(SEVERITIES):
-        raise DataError(f"{path} holds {len(labels):,} labels: expected a multiple of {len(SEVERITIES)} (severities)")
-    rounds = np.asarray(labels, dtype=np.int64).reshape(len(SEVERITIES), -1)
-    if (rounds != rounds[0]).any():
-        raise DataError(f"{path}: labels differ between severities, expected the same labels five times")
-    if rounds[0].min() < 0 or rounds[0].max() > LARGEST_LABEL:
-        wrong = rounds[0].min() if rounds[0].min() < 0 else rounds[0].max()
-        raise DataError(f"{path}: label {wrong} is out of range: expected 0 to {LARGEST_LABEL}")
-    return rounds[0].copy()
-
-
-def _map_images(path: Path, rows: int) -> NDArray[np.uint8]:
-    array = map_array(path)
-    if array.dtype != np.uint8:
-        raise DataError(f"{path} holds {array.dtype}: expected uint8 values 0-255")
-    if array.ndim != 4 or array.shape[3] != 3 or 0 in array.shape:
-        raise DataError(f"{path} has shape {array.shape}: expected ({rows}, height, width, 3)")
-    if len(array) != rows:
-        raise DataError(f"{path} holds {len(array):,} images: expected {rows:,}, as many as {LABELS_FILE} has labels")
-    return array
-
-
-def _remembered_hash(array: NDArray[np.uint8], cache: Path | None) -> str:
-    source = Path(str(getattr(array, "filename", "")))
-    if cache is None or not source.is_file():
-        return fingerprint_of([array])
-    status = source.stat()
-    key = identity_of([source.name, status.st_size, status.st_mtime_ns, str(source.resolve())])
-    memory = cache / "fingerprints" / f"{key}.json"
-    if memory.is_file():
-        try:
-            return str(json.loads(memory.read_text())["fingerprint"])
-        except (ValueError, KeyError, TypeError):
-            pass  # a damaged memory is made anew
-    fingerprint = fingerprint_of([array])
-    publish_bytes(memory, json.dumps({"file": source.name, "fingerprint": fingerprint}).encode())
-    return fingerprint
+    if numbers.size and (numbers.min() < 0 or numbers.max() >= image_count):
+        raise DataError(f"{folder} holds images 0 to {image_count - 1}, not {numbers.min()} to {numbers.max()}")

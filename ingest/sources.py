@@ -15,9 +15,9 @@ from ingest.corruptions import corrupt
 from ingest.corruptions.draws import Draws
 from ingest.corruptions.frost import other_photographs
 from ingest.corruptions.recipes import ENGINE_REVISION
-from ingest.corruptions.severity import Severity, whole_severity
+from ingest.corruptions.severity import Severity
 from ingest.datasets import Dataset
-from ingest.pairing import Pairing, pair_with_published
+from ingest.pairing import Pairing, Twins, pair_with_published
 from ingest.published import PublishedSet, open_published
 from ingest.specification import CorruptionSpec
 from warehouse.errors import DataError
@@ -30,6 +30,10 @@ class Source(Protocol):
     @property
     def source_id(self) -> str:
         """Identity of the source."""
+
+    @property
+    def pairing(self) -> Pairing:
+        """Whether its images are those of the data set, image by image."""
 
     def row(self) -> dict[str, Any]:
         """Its row of the `sources` dimension."""
@@ -57,6 +61,8 @@ class GeneratedSource:
         across_switches: whether severities between the levels of corruptions that do not interpolate are cross-faded.
         frost: hash of the photographs of frost where they are not the published ones.
     """
+
+    pairing = Pairing(True)
 
     def __init__(
         self,
@@ -123,10 +129,14 @@ class GeneratedSource:
 
 
 class PublishedSource:
-    """A published corrupted set: the pixels lie on disk, memory-mapped."""
+    """A published corrupted set: the pixels lie on disk.
 
-    def __init__(self, published: PublishedSet) -> None:
-        self.published = published
+    Its images go by the numbers of their clean twins where they pair, else by the set's own.
+    """
+
+    def __init__(self, published: PublishedSet, dataset: Dataset) -> None:
+        self.published, self.pairing = published, pair_with_published(dataset, published)
+        self._numbers = _numbers(self.pairing.twins, len(dataset.labels))
 
     @property
     def source_id(self) -> str:
@@ -153,32 +163,38 @@ class PublishedSource:
         image_ids: Sequence[int] | NDArray[np.integer],
     ) -> NDArray[np.uint8]:
         """The published images of `image_ids`; `clean` is not looked at."""
-        return self.published.images(corruption, whole_severity(severity), np.asarray(image_ids))
+        ids = np.asarray(image_ids)
+        return self.published.images(corruption, severity, ids if self._numbers is None else self._numbers[ids])
 
     def labels(self, dataset: Dataset) -> NDArray[np.int64]:
-        """The published labels."""
-        return self.published.labels
+        """The published labels, by the set's own numbers."""
+        return self.published.labels_in(dataset.class_names)
 
 
-def open_source(spec: CorruptionSpec, seed: int, cache: Path | None = None) -> Source:
+def open_source(spec: CorruptionSpec, seed: int, dataset: Dataset, cache: Path | None = None) -> Source:
     """The source that a study asks for.
 
     Args:
         spec: what the study says about corruption.
         seed: one of its seeds; a published set has none and ignores it.
+        dataset: the clean images, which a published set is compared with.
         cache: folder that remembers the fingerprint of a published set, which takes seconds to take.
 
     Raises:
-        DataError: the published set is missing, damaged or lacks a corruption.
+        DataError: the published set is missing, damaged, lacks a corruption, or has a class that the data set lacks.
+        StudyError: it lacks a severity.
     """
     if spec.published is None:
         frost = other_photographs() if "frost" in spec.names else None
         return GeneratedSource(spec.recipe, seed, spec.draws, across_switches=spec.across_switches, frost=frost)
-    return PublishedSource(open_published(spec.published.expanduser(), tuple(spec.names), cache))
+    folder = spec.published.expanduser()
+    return PublishedSource(open_published(folder, spec.names, cache, severities=spec.severities), dataset)
 
 
-def pairing(dataset: Dataset, source: Source) -> Pairing:
-    """Whether the source's images are those of the data set, image by image: generated ones are."""
-    if isinstance(source, PublishedSource):
-        return pair_with_published(dataset, source.published)
-    return Pairing(True)
+def _numbers(twins: Twins | None, count: int) -> NDArray[np.int64] | None:
+    """The set's number of each clean image's twin, (count,); -1, which no set has, where there is none."""
+    if twins is None:
+        return None
+    numbers = np.full(count, -1, dtype=np.int64)
+    numbers[twins.clean_ids] = twins.numbers
+    return numbers

@@ -8,13 +8,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ingest import published
+from ingest import published_arrays
 from ingest.corruptions import CORRUPTIONS, corrupt
 from ingest.datasets import Dataset, open_dataset
 from ingest.dimensions import record_corruptions, record_dataset, record_source
 from ingest.pairing import correlations
 from ingest.published import open_published
-from ingest.sources import GeneratedSource, PublishedSource, open_source, pairing
+from ingest.published_arrays import PublishedArrays
+from ingest.sources import GeneratedSource, PublishedSource, open_source
 from ingest.specification import CorruptionSpec, DatasetSpec
 from warehouse import schema
 from warehouse.errors import DataError, FailmodesError, StudyError
@@ -37,20 +38,20 @@ def write_set(folder: Path, images: np.ndarray, labels: np.ndarray, names: tuple
     return folder
 
 
-def open_set(folder: Path, *names: str, cache: Path | None = None) -> PublishedSource:
-    source = open_source(CorruptionSpec(names=list(names or ("fog",)), published=folder), 0, cache)
+def open_set(folder: Path, dataset: Dataset, *names: str, cache: Path | None = None) -> PublishedSource:
+    source = open_source(CorruptionSpec(names=list(names or ("fog",)), published=folder), 0, dataset, cache)
     assert isinstance(source, PublishedSource)
     return source
 
 
 def test_a_generated_source_corrupts_by_its_own_settings(digits: Dataset) -> None:
-    source = open_source(CorruptionSpec(draws="independent"), 7)
+    source = open_source(CorruptionSpec(draws="independent"), 7, digits)
     ids = np.array([5, 3])
     found = source.corrupted(digits.images[ids], "fog", Decimal("2.000"), ids)
     expected = corrupt(digits.images[ids], "fog", 2, seed=7, image_ids=ids, draws="independent")
     np.testing.assert_array_equal(found, expected)
     np.testing.assert_array_equal(source.labels(digits), digits.labels)
-    assert pairing(digits, source) == (True, None)
+    assert source.pairing == (True, None, None)
     assert source.row()["source_label"] == "cifar-c recipe, seed 7, independent draws"
     with pytest.raises(DataError, match="needs the clean images"):
         source.corrupted(None, "fog", 1, ids)
@@ -71,10 +72,11 @@ def test_all_that_shapes_pixels_is_in_the_identity(monkeypatch: pytest.MonkeyPat
 
 def test_published_rows_are_severity_by_severity(tmp_path: Path, digits: Dataset) -> None:
     folder = write_set(tmp_path / "set", digits.images[:], digits.labels, ("fog", "elastic"))
-    source = open_set(folder, "fog", "elastic_transform")
+    source = open_set(folder, digits, "fog", "elastic_transform")
     ids = np.array([59, 0, 7])
     expected = corrupt(digits.images[ids], "fog", 3, seed=9, image_ids=ids)
     np.testing.assert_array_equal(source.corrupted(None, "fog", Decimal(3), ids), expected)
+    assert isinstance(source.published, PublishedArrays)
     assert isinstance(source.published.arrays["fog"], np.memmap)
     assert source.published.names == ("elastic_transform", "fog"), "aliases stand for the published name"
     np.testing.assert_array_equal(source.labels(digits), digits.labels)
@@ -92,27 +94,27 @@ def test_a_published_sets_identity_is_its_content(
     first = write_set(tmp_path / "one", digits.images[:], digits.labels)
     second = write_set(tmp_path / "two", digits.images[:], digits.labels)
     cache = tmp_path / "cache"
-    identity = open_set(first, cache=cache).source_id
-    assert open_set(second).source_id == identity, "the folder's name is no part of it"
+    identity = open_set(first, digits, cache=cache).source_id
+    assert open_set(second, digits).source_id == identity, "the folder's name is no part of it"
     pixels = np.load(second / "fog.npy")
     pixels[-1, -1, -1, -1] ^= 1
     np.save(second / "fog.npy", pixels)
-    assert open_set(second).source_id != identity
-    real = published.fingerprint_of
-    monkeypatch.setattr(published, "fingerprint_of", lambda arrays: pytest.fail("hashed") if arrays[0].ndim > 1
+    assert open_set(second, digits).source_id != identity
+    real = published_arrays.fingerprint_of
+    monkeypatch.setattr(published_arrays, "fingerprint_of", lambda arrays: pytest.fail("hashed") if arrays[0].ndim > 1
                         else real(arrays))  # fmt: skip
-    assert open_set(first, cache=cache).source_id == identity, "remembered"
+    assert open_set(first, digits, cache=cache).source_id == identity, "remembered"
     monkeypatch.undo()
     np.save(first / "fog.npy", pixels)
-    assert open_set(first, cache=cache).source_id != identity, "a changed file is hashed anew"
+    assert open_set(first, digits, cache=cache).source_id != identity, "a changed file is hashed anew"
 
 
 def test_a_damaged_memory_of_hashes_is_made_anew(tmp_path: Path, digits: Dataset) -> None:
     folder = write_set(tmp_path / "set", digits.images[:], digits.labels)
-    identity = open_set(folder, cache=tmp_path / "cache").source_id
+    identity = open_set(folder, digits, cache=tmp_path / "cache").source_id
     (memory,) = (tmp_path / "cache").rglob("*.json")
     memory.write_text("{")
-    assert open_set(folder, cache=tmp_path / "cache").source_id == identity
+    assert open_set(folder, digits, cache=tmp_path / "cache").source_id == identity
 
 
 def test_pairing_wants_labels_and_pixels(tmp_path: Path, digits: Dataset) -> None:
@@ -135,7 +137,7 @@ def test_pairing_wants_labels_and_pixels(tmp_path: Path, digits: Dataset) -> Non
             if name == "one colour" and corruption == "gaussian_noise":
                 continue  # noise alone has no one colour
             folder = write_set(tmp_path / f"{number}-{corruption}", pixels, of, (corruption,))
-            found = pairing(digits, open_set(folder, corruption))
+            found = open_set(folder, digits, corruption).pairing
             assert found.paired == paired, (name, corruption, found)
             assert (found.note is None) if note is None else (note in str(found.note)), (name, corruption, found)
 
@@ -230,8 +232,8 @@ def test_spoilt_sets_are_named_in_one_line(
 def test_a_label_beyond_the_data_sets_classes_never_pairs(tmp_path: Path, digits: Dataset) -> None:
     labels = digits.labels.copy()
     labels[0] = 99
-    source = open_set(write_set(tmp_path / "set", digits.images[:], labels))
-    assert "labels differ" in str(pairing(digits, source).note)
+    source = open_set(write_set(tmp_path / "set", digits.images[:], labels), digits)
+    assert "labels differ" in str(source.pairing.note)
 
 
 def rows_of(output: Path, table: schema.Table, key: str) -> list[dict[str, Any]]:
@@ -263,7 +265,7 @@ def test_dimensions_are_recorded(tmp_path: Path, digits: Dataset) -> None:
 
 
 def test_a_published_source_is_recorded_without_recipe(tmp_path: Path, digits: Dataset) -> None:
-    source = open_set(write_set(tmp_path / "CIFAR-10-C", digits.images[:], digits.labels))
+    source = open_set(write_set(tmp_path / "CIFAR-10-C", digits.images[:], digits.labels), digits)
     record_source(tmp_path, source)
     (row,) = rows_of(tmp_path, schema.SOURCES, source.source_id)
     assert (row["source_label"], row["recipe"], row["seed"]) == ("CIFAR-10-C (published)", None, None)

@@ -1,0 +1,1 @@
+"""Writing corrupted sets in the published layouts, so that any other tool can read them."""

@@ -1,0 +1,98 @@
+"""`manifest.json` of a written set: what it was made from, and which corruptions and severities are done."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ingest.layouts import CIFAR_C, MANIFEST_FILE
+from warehouse.errors import DataError, StudyError
+from warehouse.publish import publish_bytes
+
+MADE_BY = "failmodes corrupt"
+Manifest = dict[str, Any]
+MEND = "choose another folder with --to, or give the options it was made with"
+
+
+def read_manifest(folder: Path) -> Manifest | None:
+    """The manifest of a set; None where the folder has none.
+
+    Raises:
+        StudyError: it has one that is not ours, or a damaged one.
+    """
+    path = folder / MANIFEST_FILE
+    if not path.exists():
+        return None
+    manifest = _parsed(path)
+    if manifest is None:
+        raise StudyError(f"{path} was not written by `{MADE_BY}`, or is damaged: choose another folder with --to")
+    return manifest
+
+
+def publish_manifest(folder: Path, manifest: Manifest) -> None:
+    """Write the manifest whole or not at all."""
+    publish_bytes(folder / MANIFEST_FILE, (json.dumps(manifest, indent=2, ensure_ascii=False) + "\n").encode())
+
+
+def refuse_another(folder: Path, there: Manifest, wanted: Manifest) -> None:
+    """Refuse to mix sets.
+
+    Raises:
+        StudyError: the set that is there was made otherwise; the first difference is named.
+    """
+    before, now = _compared(there), _compared(wanted)
+    for name in now:
+        if before.get(name) != now[name]:
+            raise StudyError(f"{folder} holds a set of {name} {before.get(name)}, not {now[name]}: {MEND}")
+
+
+def ids_in_words(image_ids: NDArray[np.int64], total: int) -> str | None:
+    """Rising image numbers as ranges, such as "0-99 120"; None if they are all of 0 … total-1."""
+    if len(image_ids) == total:
+        return None
+    breaks = np.flatnonzero(np.diff(image_ids) != 1) + 1
+    runs = [(int(run[0]), int(run[-1])) for run in np.split(image_ids, breaks)]
+    return " ".join(str(first) if first == last else f"{first}-{last}" for first, last in runs)
+
+
+def recorded_ids(folder: Path, count: int) -> NDArray[np.int64] | None:
+    """Which images of the full data set a set of arrays holds, (count,), where its own manifest says so."""
+    manifest = _parsed(folder / MANIFEST_FILE)
+    words = manifest and manifest["layout"] == CIFAR_C and manifest["image_ids"]
+    if not isinstance(words, str):
+        return None
+    try:
+        bounds = [(int(run.split("-")[0]), int(run.split("-")[-1])) for run in words.split()]
+    except ValueError as error:
+        raise DataError(f"{folder / MANIFEST_FILE} is damaged: its image_ids are no ranges such as 0-99") from error
+    if sum(last - first + 1 for first, last in bounds) != count:
+        raise DataError(f"{folder / MANIFEST_FILE} names other images than its arrays hold ({count:,}): make it again")
+    return np.concatenate([np.arange(first, last + 1, dtype=np.int64) for first, last in bounds])
+
+
+def _parsed(path: Path) -> Manifest | None:
+    """The manifest, if it is one of ours and whole."""
+    try:
+        manifest = json.loads(path.read_bytes())
+        _compared(manifest)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
+    whole = manifest["made_by"] == MADE_BY and isinstance(manifest["corruptions"], dict)
+    return manifest if whole else None
+
+
+def _compared(manifest: Manifest) -> dict[str, str]:
+    """What must not differ within one set, in words."""
+    dataset = manifest["dataset"]
+    return {
+        "layout": manifest["layout"],
+        "format": manifest["format"],
+        "recipe": manifest["recipe"],
+        "seed": str(manifest["seed"]),
+        "draws": manifest["draws"],
+        "data set": f"{dataset['label']}, {dataset['split']}, dataset_id {dataset['dataset_id']}",
+        "images": f"{manifest['images']} ({manifest['subset']})",
+        **{f"{name} version": str(version) for name, version in sorted(manifest["versions"].items())},
+    }
