@@ -6,6 +6,8 @@ import numpy as np
 import pyarrow as pa
 
 from ingest.corruptions import CORRUPTIONS
+from ingest.corruptions.custom import registered
+from ingest.corruptions.definitions import facts
 from ingest.datasets import Dataset
 from ingest.sources import Source
 from warehouse import schema
@@ -42,7 +44,7 @@ def record_source(output: Path, source: Source) -> None:
 
 
 def record_corruptions(output: Path) -> None:
-    """Write `corruptions`: all published ones and the clean row, a file each."""
+    """Write `corruptions`: the clean row, all published ones and those registered in this process, a file each."""
     clean = {
         "corruption": schema.CLEAN,
         "corruption_label": "Clean",
@@ -62,7 +64,7 @@ def record_corruptions(output: Path) -> None:
             "dose_ordered": c.dose_ordered,
             "interpolable": c.interpolable,
         }
-        for c in CORRUPTIONS.values()
+        for c in (*CORRUPTIONS.values(), *(facts(name) for name in registered()))
     ]
     for row in (clean, *published):
         write_dimension(output, schema.CORRUPTIONS, str(row["corruption"]), [row])

@@ -1,7 +1,7 @@
 """Where corrupted pixels come from: a recipe that generates them, or a published set on disk."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -12,6 +12,7 @@ import scipy
 from numpy.typing import NDArray
 
 from ingest.corruptions import corrupt
+from ingest.corruptions.custom import registered
 from ingest.corruptions.draws import Draws
 from ingest.corruptions.frost import other_photographs
 from ingest.corruptions.recipes import ENGINE_REVISION
@@ -59,7 +60,7 @@ class GeneratedSource:
         seed: seed of the draws.
         draws: "paired" or "independent".
         across_switches: whether severities between the levels of corruptions that do not interpolate are cross-faded.
-        frost: hash of the photographs of frost where they are not the published ones.
+        also: hashes, by name, of what else shapes the pixels.
     """
 
     pairing = Pairing(True)
@@ -71,7 +72,7 @@ class GeneratedSource:
         draws: Draws = "paired",
         *,
         across_switches: bool = False,
-        frost: str | None = None,
+        also: Mapping[str, str] | None = None,
     ) -> None:
         self.recipe, self.seed, self.draws, self.across_switches = recipe, seed, draws, across_switches
         self._versions = {
@@ -80,7 +81,7 @@ class GeneratedSource:
             "opencv": cv2.__version__,
             "pillow": PIL.__version__,
             "scipy": scipy.__version__,
-            **({"frost photographs": frost} if frost else {}),
+            **(also or {}),
         }
 
     @property
@@ -185,8 +186,8 @@ def open_source(spec: CorruptionSpec, seed: int, dataset: Dataset, cache: Path |
         StudyError: it lacks a severity.
     """
     if spec.published is None:
-        frost = other_photographs() if "frost" in spec.names else None
-        return GeneratedSource(spec.recipe, seed, spec.draws, across_switches=spec.across_switches, frost=frost)
+        also = shaped_by(spec.names)
+        return GeneratedSource(spec.recipe, seed, spec.draws, across_switches=spec.across_switches, also=also)
     folder = spec.published.expanduser()
     return PublishedSource(open_published(folder, spec.names, cache, severities=spec.severities), dataset)
 
@@ -198,3 +199,17 @@ def _numbers(twins: Twins | None, count: int) -> NDArray[np.int64] | None:
     numbers = np.full(count, -1, dtype=np.int64)
     numbers[twins.clean_ids] = twins.numbers
     return numbers
+
+
+def shaped_by(names: Sequence[str]) -> dict[str, str]:
+    """Hashes of what shapes these corruptions beside recipe and libraries: users' own code, other photographs of frost.
+
+    A corruption of one's own is thereby part of the source: when it changes, its study is another evaluation.
+
+    Raises:
+        DataError: there are no photographs of frost, and it is among the names.
+    """
+    own = registered()
+    hashes = {f"corruption {name}": own[name].definition for name in names if name in own}
+    frost = other_photographs() if "frost" in names else None
+    return {**hashes, **({"frost photographs": frost} if frost else {})}
