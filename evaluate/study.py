@@ -1,6 +1,7 @@
 """The study file: which data, which corruptions, which networks, where to put it. Read with pydantic, checked whole."""
 
 import difflib
+import sys
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -51,11 +52,14 @@ def read_study(path: Path) -> Study:
         raise StudyError(f"no study file at {path}: write one with `failmodes init`") from error
     except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise StudyError(f"{path} is not a readable TOML file: {error}") from error
+    folder = path.resolve().parent
+    if str(folder) not in sys.path:
+        sys.path.insert(0, str(folder))  # so that a corruption `module:name` may lie beside the study
     try:
         study = Study.model_validate(content)
     except ValidationError as error:
         raise StudyError(f"{path}: {_first_problem(error, content)}") from error
-    return _anchored(study, path.resolve().parent)
+    return _anchored(study, folder)
 
 
 def templates() -> dict[str, Path]:

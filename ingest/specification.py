@@ -1,16 +1,18 @@
 """What a study file says about images and their corruption, checked as it is read."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from ingest.corruptions.catalogue import STUDY_CORRUPTIONS, unknown_corruption
-from ingest.corruptions.custom import register_from
-from ingest.corruptions.definitions import facts, known_name
+from ingest.corruptions.catalogue import STUDY_CORRUPTIONS
+from ingest.corruptions.definitions import facts, named
 from ingest.corruptions.recipes import SEVERITIES
 from ingest.corruptions.severity import as_severity
+from warehouse.errors import StudyError
 
 Kind = Literal["digits", "cifar10", "cifar100", "folder"]
 Split = Literal["train", "test"]
@@ -63,8 +65,8 @@ class CorruptionSpec(Strict):
     """How a study corrupts images.
 
     Attributes:
-        names: corruptions, in the order of evaluation; aliases are replaced by the published name, and an import path
-            (`module:name`) by the name of the user's own corruption, which is registered.
+        names: corruptions, in the order of evaluation: published names or aliases, "headline" for the 15 of the
+            headline metrics, "all" for all 19, and import paths (`module:name`) of users' own, which are registered.
         severities: levels above 0, up to 5; between whole numbers where the corruptions interpolate.
         recipe: which published parameters to generate with.
         seeds: seeds of the draws; each is a source of its own.
@@ -85,20 +87,16 @@ class CorruptionSpec(Strict):
     @field_validator("names")
     @classmethod
     def _known(cls, names: list[str]) -> list[str]:
-        known = []
-        for name in names:
-            found = register_from(name).name if ":" in name else known_name(name)
-            if found is None:
-                raise ValueError(unknown_corruption(name))
-            known.append(found)
-        return _unique(known, "corruption")
+        with _as_problem():
+            return _unique(named(names), "corruption")
 
     @field_validator("severities", mode="before")
     @classmethod
     def _levels(cls, severities: object) -> object:
         if not isinstance(severities, list):
             return severities
-        exact = [as_severity(severity) for severity in severities]
+        with _as_problem():
+            exact = [as_severity(severity) for severity in severities]
         if Decimal(0) in exact:
             raise ValueError("severity 0 is clean, and is always evaluated: leave it out")
         return _unique(exact, "severity")
@@ -122,6 +120,15 @@ class CorruptionSpec(Strict):
                 f" leave out {', '.join(switched)}, use whole severities, or set `across_switches = true` to cross-fade"
             )
         return self
+
+
+@contextmanager
+def _as_problem() -> Iterator[None]:
+    """Let pydantic say where in the file it is."""
+    try:
+        yield
+    except StudyError as error:
+        raise ValueError(str(error)) from error
 
 
 def _unique(values: list[Value], what: str) -> list[Value]:

@@ -1,12 +1,12 @@
 """All that the engine needs to make a corruption, published or registered."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from ingest.corruptions.catalogue import CORRUPTIONS, Corruption, canonical_name, unknown_corruption
-from ingest.corruptions.custom import CustomCorruption, facts_of, registered
+from ingest.corruptions.custom import CustomCorruption, facts_of, register_from, registered
 from ingest.corruptions.draws import Drawn, Variable
 from ingest.corruptions.operations import OPERATIONS
 from ingest.corruptions.pixels import Images
@@ -26,6 +26,27 @@ class Definition(NamedTuple):
 def known_name(name: str) -> str | None:
     """The name that `name` stands for, published or registered; None if it stands for none."""
     return canonical_name(name) or (name if name in registered() else None)
+
+
+def named(names: Sequence[str]) -> list[str]:
+    """The corruptions that a user's list names, in its order.
+
+    Args:
+        names: published names or aliases, registered names, "headline" (the 15), "all" (the 19), or import paths
+            (`module:name`) of users' own corruptions, which are registered.
+
+    Raises:
+        StudyError: a name stands for none, or a path cannot be imported.
+    """
+    found: list[str] = []
+    for name in names:
+        if name in ("headline", "all"):
+            found += [c.name for c in CORRUPTIONS.values() if c.headline or name == "all"]
+        elif ":" in name:
+            found.append(register_from(name).name)
+        else:
+            found.append(facts(name).name)
+    return found
 
 
 def facts(name: str) -> Corruption:

@@ -33,7 +33,7 @@ def pixelate(images: Images, parameters: Parameters) -> Images:
     shrunk = np.empty((len(images), small[1], small[0], 3), np.uint8)
     for image, result in zip(images, shrunk, strict=True):
         result[:] = np.asarray(Image.fromarray(image).resize(small, Image.Resampling.BOX))
-    return shrunk.take(_enlarged(height, small[1]), axis=1).take(_enlarged(width, small[0]), axis=2)
+    return shrunk.take(_enlarged(width, small[0]), axis=2).take(_enlarged(height, small[1]), axis=1)
 
 
 def _enlarged(side: int, small: int) -> NDArray[np.int_]:
