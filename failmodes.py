@@ -12,7 +12,7 @@ from rich.console import Console
 
 from analysis.cli import chart, print_findings, report, shapes
 from evaluate.cli import DEFAULT_STUDY, StudyArgument, evaluate, ingest, init, train
-from ingest.cli import download
+from ingest.cli import corrupt, download
 from warehouse.cli import WhereArgument, load, print_status, query
 from warehouse.errors import FailmodesError
 
@@ -68,7 +68,7 @@ def status(where: WhereArgument = None) -> None:
 app.command(rich_help_panel=STUDY)(init)
 app.command(rich_help_panel=STUDY)(run)
 app.command(rich_help_panel=STUDY)(status)
-for stage in (download, ingest, train, evaluate, load):
+for stage in (download, corrupt, ingest, train, evaluate, load):
     app.command(rich_help_panel=STAGES)(stage)
 for question in (query, shapes, chart, report):
     app.command(rich_help_panel=QUESTIONS)(question)

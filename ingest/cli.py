@@ -1,4 +1,4 @@
-"""Ingest's own command: fetching public data sets."""
+"""Ingest's own commands: fetching public data sets, and writing corrupted ones."""
 
 from pathlib import Path
 from typing import Annotated
@@ -14,3 +14,120 @@ def download(
     from ingest.download import fetch
 
     typer.echo(fetch(name, to.expanduser()))
+
+
+def corrupt(
+    kind: Annotated[
+        str, typer.Argument(help="The clean images: digits (embedded), cifar10, cifar100 or folder.", metavar="KIND")
+    ],
+    to: Annotated[Path, typer.Option(help="Folder to write the set to.", metavar="DIR")],
+    path: Annotated[
+        Path | None, typer.Option(help="Folder of the clean images; not for digits.", metavar="DIR")
+    ] = None,
+    layout: Annotated[
+        str | None,
+        typer.Option(
+            help="cifar-c: <corruption>.npy and labels.npy, severities 1 to 5. imagenet-c:"
+            " <corruption>/<severity>/<class>/<image>, any severity. Default: imagenet-c for a folder, else cifar-c.",
+            metavar="LAYOUT",
+        ),
+    ] = None,
+    corruption: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A corruption; 'headline' for the 15 of the published metrics; module:name for one of your own."
+            " Repeat it for several. Default: all 19.",
+            metavar="NAME",
+        ),
+    ] = None,
+    severity: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A severity above 0 and up to 5, such as 2.5. Repeat it for several. Default: 1, 2, 3, 4 and 5.",
+            metavar="S",
+        ),
+    ] = None,
+    recipe: Annotated[
+        str | None,
+        typer.Option(
+            help="Published parameters: cifar-c (for 32 pixels) or imagenet-c (for 224). Default: imagenet-c for a"
+            " folder, else cifar-c.",
+            metavar="RECIPE",
+        ),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Seed of all draws.", metavar="N")] = 0,
+    draws: Annotated[
+        str,
+        typer.Option(
+            help="paired: an image meets the same draws at every severity. independent: fresh ones at each, as in the"
+            " published sets.",
+            metavar="DRAWS",
+        ),
+    ] = "paired",
+    across_switches: Annotated[
+        bool,
+        typer.Option(
+            "--across-switches",
+            help="Between severities where a corruption does not interpolate: cross-fade instead of refusing.",
+        ),
+    ] = False,
+    image_format: Annotated[
+        str | None,
+        typer.Option(
+            "--format",
+            help="Files of imagenet-c: jpeg (quality 85, as published) or png (without loss). Default: jpeg.",
+            metavar="FORMAT",
+        ),
+    ] = None,
+    images: Annotated[
+        int | None, typer.Option(help="How many images, balanced over classes. Default: all.", metavar="N")
+    ] = None,
+    split: Annotated[str, typer.Option(help="test or train.", metavar="SPLIT")] = "test",
+    resize: Annotated[
+        int | None,
+        typer.Option(help="Of a folder: shorter side before the crop. ImageNet-C was made with 256.", metavar="PX"),
+    ] = None,
+    image_size: Annotated[
+        int | None,
+        typer.Option(
+            help="Of a folder: side of the crop, which is then corrupted. ImageNet-C was made with 224.", metavar="PX"
+        ),
+    ] = None,
+    cache: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder that keeps decoded images, such as a study's. Default: in DIR, until all is made.",
+            metavar="DIR",
+        ),
+    ] = None,
+) -> None:
+    """Write a corrupted set in a published layout, for any tool that reads CIFAR-10-C or ImageNet-C.
+
+    Safe to kill: the same command goes on where it stopped, to the same bytes. More corruptions can be added later.
+    manifest.json says what the set was made from.
+
+      failmodes corrupt digits --to digits-C
+
+      failmodes corrupt cifar10 --path data/cifar10 --to data/CIFAR-10-C
+
+      failmodes corrupt folder --path val --resize 256 --image-size 224 --to val-C
+    """
+    from ingest.corrupted_sets.command import write
+    from ingest.corrupted_sets.request import checked, make_request
+    from ingest.specification import DatasetSpec
+
+    request = make_request(
+        kind,
+        layout=layout,
+        encoding=image_format,
+        corruptions=corruption or (),
+        severities=severity or (),
+        recipe=recipe,
+        seed=seed,
+        draws=draws,
+        across_switches=across_switches,
+    )
+    dataset = checked(
+        DatasetSpec, kind=kind, path=path, split=split, images=images, image_size=image_size, resize=resize
+    )
+    typer.echo(write(dataset, request, to.expanduser(), cache and cache.expanduser()))

@@ -42,6 +42,10 @@ class PublishedSet(Protocol):
         """Which image of the full data set each is, (n,), rising, where the set's own manifest says so."""
 
     @property
+    def made_from(self) -> str | None:
+        """The dataset_id of the clean images, where the set's own manifest says it."""
+
+    @property
     def fingerprint(self) -> str:
         """Hash of the whole content."""
 

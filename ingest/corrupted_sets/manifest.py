@@ -72,6 +72,12 @@ def recorded_ids(folder: Path, count: int) -> NDArray[np.int64] | None:
     return np.concatenate([np.arange(first, last + 1, dtype=np.int64) for first, last in bounds])
 
 
+def recorded_dataset(folder: Path) -> str | None:
+    """The dataset_id of the clean images of a set, where its own manifest says it."""
+    manifest = _parsed(folder / MANIFEST_FILE)
+    return str(manifest["dataset"]["dataset_id"]) if manifest else None
+
+
 def _parsed(path: Path) -> Manifest | None:
     """The manifest, if it is one of ours and whole."""
     try:
