@@ -112,10 +112,14 @@ def corrupt(
 
       failmodes corrupt folder --path val --resize 256 --image-size 224 --to val-C
     """
+    import sys
+
     from ingest.corrupted_sets.command import write
     from ingest.corrupted_sets.request import checked, make_request
     from ingest.specification import DatasetSpec
 
+    if any(":" in name for name in corruption or ()):
+        sys.path.append(str(Path.cwd()))  # so that a corruption of one's own may lie in the current folder
     request = make_request(
         kind,
         layout=layout,

@@ -13,7 +13,8 @@ from warehouse.load import load
 
 SCRIPT = Path(sys.executable).parent / "failmodes"
 COMMANDS = (
-    "init", "run", "status", "download", "corrupt", "ingest", "train", "evaluate", "load", "query", "shapes", "chart", "report",
+    "init", "run", "status", "download", "corrupt", "ingest", "train", "evaluate", "load", "query", "shapes", "chart",
+    "report",
 )  # fmt: skip
 
 

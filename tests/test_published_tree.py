@@ -9,9 +9,15 @@ import numpy as np
 import pytest
 from PIL import Image
 from sklearn.datasets import load_sample_images
+from tiny_study import write_tiny_study
 
 from evaluate.evaluation import choose_subset
+from evaluate.run import evaluate_study
+from evaluate.study import read_study
+from evaluate.zoo import train_missing
 from ingest import published_tree
+from ingest.corrupted_sets.command import write
+from ingest.corrupted_sets.request import make_request
 from ingest.corruptions import corrupt
 from ingest.datasets import Dataset, open_dataset
 from ingest.layouts import image_names
@@ -20,6 +26,8 @@ from ingest.published_tree import PublishedTree
 from ingest.sources import PublishedSource, open_source
 from ingest.specification import CorruptionSpec, DatasetSpec
 from warehouse.errors import DataError, FailmodesError, StudyError
+from warehouse.record import read_stored, recorded_files
+from warehouse.schema import ATTENTION, EVALUATIONS, PREDICTIONS
 
 SIDE = 64
 
@@ -171,6 +179,44 @@ def test_images_without_files_go_by_their_numbers(tmp_path: Path) -> None:
     found = source.corrupted(None, "brightness", 1, np.arange(60))
     expected = corrupt(few.images[:], "brightness", 1)
     assert np.abs(found.astype(int) - expected).mean() < 4, "only JPEG's loss"
+
+
+@pytest.mark.slow
+def test_a_study_of_a_tree_has_the_rows_of_its_images_and_no_drift_where_they_do_not_pair(tmp_path: Path) -> None:
+    path = write_tiny_study(tmp_path)
+    study = read_study(path)
+    dataset = open_dataset(study.dataset, study.cache)
+    train_missing(study, dataset)
+    evaluate_study(study, dataset)
+    generated = predictions_of(tmp_path / "out")
+    names = [str(name) for name in study.corruptions.names]
+    request = make_request(
+        "digits", layout="imagenet-c", encoding="png", corruptions=names, severities=["1", "5"], recipe=None, seed=0,
+        draws="paired", across_switches=False,
+    )  # fmt: skip
+    write(study.dataset, request, tmp_path / "C")
+    path.write_text(path.read_text().replace("seeds = [0]\n\n", f'published = "{tmp_path}/C"\n\n', 1))
+    shutil.rmtree(tmp_path / "out" / "record")
+    evaluate_study(read_study(path), dataset)
+    assert predictions_of(tmp_path / "out") == generated, "without loss: the same pixels, the same rows"
+    for file in sorted((tmp_path / "C").rglob("*.png")):
+        file.rename(file.with_name(f"test_{file.name}"))
+    shutil.rmtree(tmp_path / "out" / "record")
+    evaluate_study(read_study(path), dataset)
+    row = read_stored(next(iter(recorded_files(tmp_path / "out", EVALUATIONS)))).rows.to_pylist()[0]
+    assert not row["paired"]
+    assert "no image of the set is called as a clean one" in row["pairing_note"]
+    corrupted = [p for p in recorded_files(tmp_path / "out", ATTENTION) if "corruption=none" not in str(p)]
+    assert len(corrupted) == 4
+    for file in corrupted:
+        rows = read_stored(file).rows
+        assert rows["centroid_shift"].null_count == rows["null_cosine"].null_count == len(rows)
+
+
+def predictions_of(output: Path) -> dict[str, str]:
+    """Content hashes by corruption and severity."""
+    files = recorded_files(output, PREDICTIONS)
+    return {str(path).split("corruption=")[1]: read_stored(path).content_hash for path in files}
 
 
 def spoil_class(folder: Path) -> None:

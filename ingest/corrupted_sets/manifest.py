@@ -39,13 +39,15 @@ def publish_manifest(folder: Path, manifest: Manifest) -> None:
 def refuse_another(folder: Path, there: Manifest, wanted: Manifest) -> None:
     """Refuse to mix sets.
 
+    Versions that only one of the two names are fine: own corruptions and photographs of frost are named when used.
+
     Raises:
         StudyError: the set that is there was made otherwise; the first difference is named.
     """
     before, now = _compared(there), _compared(wanted)
     for name in now:
-        if before.get(name) != now[name]:
-            raise StudyError(f"{folder} holds a set of {name} {before.get(name)}, not {now[name]}: {MEND}")
+        if before.get(name, now[name]) != now[name]:
+            raise StudyError(f"{folder} holds a set of {name} {before[name]}, not {now[name]}: {MEND}")
 
 
 def ids_in_words(image_ids: NDArray[np.int64], total: int) -> str | None:

@@ -18,7 +18,6 @@ from ingest.specification import CorruptionSpec
 from warehouse.errors import DataError, StudyError
 
 Model = TypeVar("Model", bound=BaseModel)
-HEADLINE = "headline"
 JPEG, PNG, NPY = "jpeg", "png", "npy"
 JPEG_QUALITY = 85  # as ImageNet-C was published
 OPTIONS = {"kind": "KIND", "names": "--corruption", "severities": "--severity", "seeds": "--seed"}  # others: as named
@@ -70,7 +69,7 @@ def make_request(
     left_out = {} if corruptions else _cannot_be_made(levels, across_switches)
     spec = checked(
         CorruptionSpec,
-        names=_expanded(corruptions) or [name for name in CORRUPTIONS if name not in left_out],
+        names=list(corruptions) or [name for name in CORRUPTIONS if name not in left_out],
         severities=levels,
         recipe=recipe or (IMAGENET_C if kind == "folder" else CIFAR_C),
         seeds=[seed],
@@ -120,12 +119,6 @@ def _cannot_be_made(levels: list[Decimal], across_switches: bool) -> dict[str, s
     except DataError as error:
         reasons["frost"] = str(error)
     return reasons
-
-
-def _expanded(names: Sequence[str]) -> list[str]:
-    """The names, with `headline` written out, each once."""
-    headline = [corruption.name for corruption in CORRUPTIONS.values() if corruption.headline]
-    return list(dict.fromkeys(one for name in names for one in (headline if name == HEADLINE else [name])))
 
 
 def _encoding(layout: str, encoding: str | None) -> str:

@@ -16,6 +16,7 @@ from ingest.corrupted_sets.request import JPEG, JPEG_QUALITY, Request
 from ingest.corrupted_sets.trees import TreeWriter
 from ingest.corruptions.recipes import SEVERITIES
 from ingest.layouts import CIFAR_C, LABELS_FILE, severity_folder
+from ingest.sources import GeneratedSource
 from warehouse.errors import StudyError
 from warehouse.provenance import now_utc
 from warehouse.publish import publish_bytes
@@ -126,8 +127,9 @@ def _manifest(folder: Path, there: Manifest | None, material: Material, request:
     if there is None:
         return new
     refuse_another(folder, there, new)
-    # photographs of frost that are not the published ones are named from when they are used
-    return {**there, "versions": {**there["versions"], **new["versions"]}}
+    versions = {**there["versions"], **new["versions"]}
+    source = GeneratedSource(there["recipe"], there["seed"], there["draws"], also=versions)
+    return {**there, "versions": versions, "source_id": source.source_id}
 
 
 def _writer(material: Material, request: Request, folder: Path, work: Path) -> Writer:
