@@ -50,12 +50,15 @@ def frost(images: Images, parameters: Parameters, *, places: Plane) -> Images:
     image_weight, frost_weight, scale = parameters
     height, width = images.shape[1:3]
     photographs = scaled_photographs(photograph_folder(), scale, height, width)
-    frosty = images * np.float32(image_weight)
-    for image, (which, down, across) in zip(frosty, places.tolist(), strict=True):
+    weighed_image, weighed_frost = np.arange(256) * image_weight, np.arange(256) * frost_weight
+    frosty = np.empty_like(images)
+    for image, result, (which, down, across) in zip(images, frosty, places.tolist(), strict=True):
         photograph = photographs[int(which * len(photographs))]
         top, left = int(down * (photograph.shape[0] - height)), int(across * (photograph.shape[1] - width))
-        image += photograph[top : top + height, left : left + width] * np.float32(frost_weight)
-    return np.clip(frosty, 0, 255, out=frosty).astype(np.uint8)
+        total = weighed_frost[photograph[top : top + height, left : left + width]]
+        total += weighed_image[image]
+        result[:] = np.minimum(total, 255)
+    return frosty
 
 
 def photograph_folder() -> Path:

@@ -9,6 +9,7 @@ from scipy.special import ndtri, pdtr
 from ingest.corruptions.pixels import Images, from_unit, to_unit32
 from ingest.corruptions.recipes import Parameters
 
+LAST_WORD = np.uint32(2**32 - 2)  # the very last one would be beyond every count
 GUIDE_BITS = 12  # a draw's top bits point into the guide of the Poisson table
 NORMAL_ABOVE_PHOTONS = 2000.0  # from here a photon is below 1/7 of a stored value
 
@@ -44,7 +45,7 @@ def shot_noise(images: Images, parameters: Parameters, *, words: NDArray[np.uint
     start += (words >> np.uint32(32 - GUIDE_BITS)).astype(np.int32)
     counts = guide[start.ravel()]
     row = images.ravel().astype(np.int32) * levels
-    flat = words.ravel()
+    flat = np.minimum(words.ravel(), LAST_WORD)
     late = np.flatnonzero(flat >= thresholds[row + counts])
     while late.size:  # the guide is exact for most words; the rest climb count by count
         counts[late] += 1
