@@ -41,7 +41,7 @@ class Checkpoint:
             name: fingerprint_of([tensor.detach().float().reshape(-1).numpy()])
             for name, tensor in sorted(self.module.state_dict().items())
         }
-        facts = {
+        facts: dict[str, Any] = {
             "tensors": tensors,
             "architecture": self.spec.architecture,
             "width": self.spec.width,
@@ -49,6 +49,8 @@ class Checkpoint:
             "normalisation": self.normalisation.model_dump(mode="json"),
             "classes": self.class_names,
         }
+        if self.spec.input_side_px is not None:
+            facts["input_side_px"] = self.spec.input_side_px
         return identity_of(facts)
 
     def row(self) -> dict[str, Any]:
@@ -63,6 +65,7 @@ class Checkpoint:
             "parameter_count": sum(p.numel() for p in self.module.parameters()),
             "input_mean": list(self.normalisation.mean),
             "input_std": list(self.normalisation.std),
+            "input_side_px": self.spec.input_side_px,
             "training_recipe": self.metadata.get("recipe"),
             "training_seed": self.seed,
             "training_data": self.metadata.get("dataset"),

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from torch import nn
+from torch.nn.functional import interpolate
 
 from evaluate.architectures import ARCHITECTURES
 from evaluate.specification import Normalisation, Precision
@@ -33,6 +34,7 @@ class Network:
     precision: Precision
     mean: torch.Tensor
     std: torch.Tensor
+    input_side_px: int | None = None
 
     @property
     def head(self) -> nn.Linear:
@@ -67,19 +69,30 @@ class Network:
         writable = np.require(images, requirements=["C", "W"])  # torch takes no read-only memory map
         batch = torch.from_numpy(writable).to(self.device, non_blocking=True)
         # (N, H, W, 3) memory seen as (N, 3, H, W) is channels_last already: nothing is moved
-        return batch.permute(0, 3, 1, 2).float().div_(255).sub_(self.mean).div_(self.std)
+        values = batch.permute(0, 3, 1, 2).float()
+        side = self.input_side_px
+        if side is not None and values.shape[2:] != (side, side):
+            values = interpolate(values, (side, side), mode="bilinear", antialias=True)
+        return values.div_(255).sub_(self.mean).div_(self.std)
 
 
 def prepare(
-    module: nn.Module, architecture: str, normalisation: Normalisation, device: torch.device, precision: Precision
+    module: nn.Module,
+    architecture: str,
+    normalisation: Normalisation,
+    device: torch.device,
+    precision: Precision,
+    *,
+    input_side_px: int | None = None,
 ) -> Network:
-    """Put a module on its device, channels_last, in evaluation mode."""
+    """Put a module on its device, channels_last, in evaluation mode; images are resized to `input_side_px`, if given."""
     module = channels_last(module, device).eval().requires_grad_(False)
 
     def channels(values: tuple[float, float, float]) -> torch.Tensor:
         return torch.tensor(values, dtype=torch.float32, device=device).view(1, 3, 1, 1)
 
-    return Network(module, architecture, device, precision, channels(normalisation.mean), channels(normalisation.std))
+    mean, std = channels(normalisation.mean), channels(normalisation.std)
+    return Network(module, architecture, device, precision, mean, std, input_side_px)
 
 
 def channels_last(module: nn.Module, device: torch.device) -> nn.Module:

@@ -36,7 +36,11 @@ class TrainingSpec(Strict):
 
 
 class ModelSpec(Strict):
-    """One network: an architecture with either a checkpoint to load or a recipe to train it by, once a seed."""
+    """One network: an architecture with either a checkpoint to load or a recipe to train it by, once a seed.
+
+    `input_side_px` is the network's own side: images, corrupted at the data set's side, are resized to it (bilinear,
+    anti-aliased) on their way in; as they come where it is left out.
+    """
 
     label: str = Field(min_length=1, max_length=60)
     architecture: str
@@ -45,6 +49,7 @@ class ModelSpec(Strict):
     training: TrainingSpec | None = None
     seeds: list[Annotated[int, Field(ge=0)]] = Field(default=[0], min_length=1)
     normalisation: Normalisation | None = None
+    input_side_px: int | None = Field(default=None, ge=8)
 
     @field_validator("architecture")
     @classmethod
@@ -68,6 +73,8 @@ class ModelSpec(Strict):
             raise ValueError(
                 f"model {self.label!r}: seeds go with training; a checkpoint has the seed it was trained by"
             )
+        if self.training is not None and self.input_side_px is not None:
+            raise ValueError(f"model {self.label!r}: input_side_px goes with a checkpoint, not with training")
         return self
 
 

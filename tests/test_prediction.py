@@ -6,9 +6,13 @@ import torch
 from scipy.special import logsumexp, softmax
 from scipy.stats import entropy
 from sklearn.metrics import log_loss
+from torchvision.transforms.v2 import InterpolationMode
+from torchvision.transforms.v2.functional import resize
 
+from evaluate.network import prepare
 from evaluate.prediction import outcome_of
 from evaluate.rows import prediction_columns, prediction_rows
+from evaluate.specification import Normalisation
 
 
 def test_outcome_agrees_with_independent_libraries() -> None:
@@ -67,3 +71,15 @@ def test_broken_logits_are_recorded_and_not_averaged() -> None:
     assert table["confidence"][1:] == [None, None]
     assert table["label"] == [0, 1, 0]
     assert table["rmse"] == [None] * 3
+
+
+def test_a_network_resizes_images_to_its_own_side() -> None:
+    module = torch.nn.Sequential(torch.nn.Identity())
+    images = np.random.default_rng(0).integers(0, 256, (2, 20, 28, 3), dtype=np.uint8)
+    normalisation = Normalisation(mean=(0.5, 0.4, 0.3), std=(0.2, 0.2, 0.2))
+    network = prepare(module, "resnet18", normalisation, torch.device("cpu"), "float32", input_side_px=12)
+    found = network._input(images)
+    pixels = torch.from_numpy(images).permute(0, 3, 1, 2).float()
+    resized = resize(pixels, [12, 12], interpolation=InterpolationMode.BILINEAR, antialias=True)
+    mean = torch.tensor([0.5, 0.4, 0.3]).view(1, 3, 1, 1)
+    torch.testing.assert_close(found, (resized / 255 - mean) / 0.2, atol=1e-5, rtol=0)
