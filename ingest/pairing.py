@@ -108,7 +108,7 @@ def _by_pixels(dataset: Dataset, published: PublishedSet, twins: Twins) -> str |
     if not known.any():
         return "every image compared is of one colour: pixels cannot show whether they match"
     median, nearest = float(np.median(own[known])), float((own > other)[known].mean())
-    on_record = published.made_from is not None and published.made_from == dataset.dataset_id
+    on_record = published.origin is not None and published.origin.dataset_id == dataset.dataset_id
     if on_record and nearest >= LEAST_SHARE_NEAREST_ON_RECORD:
         return None
     if median >= LEAST_CORRELATION and nearest >= LEAST_SHARE_NEAREST:

@@ -8,6 +8,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from ingest.corrupted_sets.manifest import Origin
 from ingest.layouts import LABELS_FILE
 from warehouse.errors import DataError
 
@@ -42,8 +43,8 @@ class PublishedSet(Protocol):
         """Which image of the full data set each is, (n,), rising, where the set's own manifest says so."""
 
     @property
-    def made_from(self) -> str | None:
-        """The dataset_id of the clean images, where the set's own manifest says it."""
+    def origin(self) -> Origin | None:
+        """What it was made from, where its own manifest says so."""
 
     @property
     def fingerprint(self) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ingest.corrupted_sets.manifest import recorded_dataset, recorded_ids
+from ingest.corrupted_sets.manifest import Origin, recorded_ids, recorded_origin
 from ingest.corruptions.definitions import known_name
 from ingest.corruptions.recipes import SEVERITIES
 from ingest.layouts import LABELS_FILE
@@ -29,7 +29,7 @@ class PublishedArrays:
     labels: NDArray[np.int64]
     arrays: dict[str, NDArray[np.uint8]]
     clean_ids: NDArray[np.int64] | None
-    made_from: str | None
+    origin: Origin | None
     cache: Path | None
     image_names: None = None
 
@@ -102,7 +102,7 @@ def open_arrays(
     shapes = {array.shape[1:] for array in arrays.values()}
     if len(shapes) > 1:
         raise DataError(f"{folder} mixes image sizes {sorted(shapes)}: expected one")
-    return PublishedArrays(folder, labels, arrays, recorded_ids(folder, len(labels)), recorded_dataset(folder), cache)
+    return PublishedArrays(folder, labels, arrays, recorded_ids(folder, len(labels)), recorded_origin(folder), cache)
 
 
 def map_array(path: Path) -> np.memmap:

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ingest.corrupted_sets.manifest import recorded_dataset
+from ingest.corrupted_sets.manifest import Origin, recorded_origin
 from ingest.corruptions.definitions import known_name
 from ingest.datasets.decoded import decode
 from ingest.datasets.folder import SUFFIXES
@@ -38,7 +38,7 @@ class PublishedTree:
     cells: Cells
     files: tuple[str, ...]
     image_shape: tuple[int, ...]
-    made_from: str | None
+    origin: Origin | None
     cache: Path | None
     clean_ids: None = None
 
@@ -123,7 +123,7 @@ def open_tree(
     ]
     files = _same_files(wanted)
     first = decode(wanted[0] / files[0], str(wanted[0] / files[0]))
-    return PublishedTree(folder, cells, files, (first.height, first.width, 3), recorded_dataset(folder), cache)
+    return PublishedTree(folder, cells, files, (first.height, first.width, 3), recorded_origin(folder), cache)
 
 
 def corruption_folders(folder: Path) -> dict[str, Path]:

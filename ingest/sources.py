@@ -145,11 +145,12 @@ class PublishedSource:
         return identity_of({"published": self.published.fingerprint})
 
     def row(self) -> dict[str, Any]:
-        """Its row of the `sources` dimension."""
+        """Its row of the `sources` dimension; a set that was written here is not called a published one."""
+        origin = self.published.origin
         return {
             "source_id": self.source_id,
             "source_kind": "published",
-            "source_label": f"{self.published.folder.name} (published)",
+            "source_label": f"{self.published.folder.name} ({origin.words if origin else 'published'})",
             "recipe": None,
             "seed": None,
             "draws": None,

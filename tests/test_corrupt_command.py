@@ -124,6 +124,7 @@ def test_what_is_written_is_read_again_and_pairs(
     source = open_source(CorruptionSpec(names=["fog"], published=tmp_path / "set"), 0, digits)
     assert isinstance(source, PublishedSource)
     assert source.pairing.paired, source.pairing
+    assert source.row()["source_label"] == "set (by failmodes corrupt, cifar-c recipe, seed 0)"
     ids, _ = choose_images(digits.labels, 40)
     found = source.corrupted(None, "fog", 3, ids).astype(int)
     expected = corrupt(digits.images[ids], "fog", 3, image_ids=ids)

@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,13 @@ from warehouse.publish import publish_bytes
 MADE_BY = "failmodes corrupt"
 Manifest = dict[str, Any]
 MEND = "choose another folder with --to, or give the options it was made with"
+
+
+class Origin(NamedTuple):
+    """What a written set was made from: the dataset_id of its clean images, and the recipe in words."""
+
+    dataset_id: str
+    words: str
 
 
 def read_manifest(folder: Path) -> Manifest | None:
@@ -74,10 +81,14 @@ def recorded_ids(folder: Path, count: int) -> NDArray[np.int64] | None:
     return np.concatenate([np.arange(first, last + 1, dtype=np.int64) for first, last in bounds])
 
 
-def recorded_dataset(folder: Path) -> str | None:
-    """The dataset_id of the clean images of a set, where its own manifest says it."""
+def recorded_origin(folder: Path) -> Origin | None:
+    """What a set was made from, where its own manifest says it."""
     manifest = _parsed(folder / MANIFEST_FILE)
-    return str(manifest["dataset"]["dataset_id"]) if manifest else None
+    if manifest is None:
+        return None
+    independent = ", independent draws" if manifest["draws"] == "independent" else ""
+    words = f"by {MADE_BY}, {manifest['recipe']} recipe, seed {manifest['seed']}{independent}"
+    return Origin(str(manifest["dataset"]["dataset_id"]), words)
 
 
 def _parsed(path: Path) -> Manifest | None:
