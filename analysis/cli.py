@@ -5,9 +5,16 @@ from typing import Annotated
 
 import typer
 
+LOOKS, ROWS, IMAGES = "The picture", "From a warehouse", "From images, without a warehouse"  # panels of the help
 Where = Annotated[Path | None, typer.Argument(help="A study file, an output folder or a .duckdb file.")]
-Models = Annotated[list[str] | None, typer.Option("--model", help="Only this network, by its label; may be repeated.")]
-Evaluations = Annotated[list[str] | None, typer.Option("--evaluation", help="Only this evaluation, by its identity.")]
+Models = Annotated[
+    list[str] | None,
+    typer.Option("--model", help="Only this network, by its label; may be repeated.", rich_help_panel=ROWS),
+]
+Evaluations = Annotated[
+    list[str] | None,
+    typer.Option("--evaluation", help="Only this evaluation, by its identity.", rich_help_panel=ROWS),
+]
 Corruptions = Annotated[list[str] | None, typer.Option("--corruption", help="Only this corruption; may be repeated.")]
 
 
@@ -37,36 +44,54 @@ def shapes(
 
 
 def chart(
-    name: Annotated[str, typer.Argument(help="curves, drops, shapes, attention, exemplars, onset or calibration.")],
+    name: Annotated[
+        str,
+        typer.Argument(
+            help="From a warehouse: curves, drops, shapes, attention, exemplars, onset, calibration, distortion. "
+            "From images alone: contact-sheet, and distortion too where an option says what to corrupt."
+        ),
+    ],
     where: Where = None,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="File to write: .svg, .png, .pdf, .html or .json.")
+        Path | None,
+        typer.Option("--output", "-o", help="File to write: .svg, .png, .pdf, .html or .json.", rich_help_panel=LOOKS),
     ] = None,
+    layout: Annotated[
+        str, typer.Option(help="page (680 px) or paper (85 mm, one column).", rich_help_panel=LOOKS)
+    ] = "page",
+    theme: Annotated[str, typer.Option(help="light or dark.", rich_help_panel=LOOKS)] = "light",
+    corruption: Corruptions = None,
     model: Models = None,
     evaluation: Evaluations = None,
-    corruption: Corruptions = None,
-    layout: Annotated[str, typer.Option(help="page (680 px) or paper (85 mm, one column).")] = "page",
-    theme: Annotated[str, typer.Option(help="light or dark.")] = "light",
+    recipe: Annotated[
+        str | None, typer.Option(help="cifar-c (the default) or imagenet-c.", rich_help_panel=IMAGES)
+    ] = None,
+    image: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="An image file; for distortion a folder of them too, and repeatable. Default: scikit-learn's "
+            "photographs.",
+            rich_help_panel=IMAGES,
+        ),
+    ] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Seed of the draws.", rich_help_panel=IMAGES)] = None,
+    severity: Annotated[
+        list[float] | None,
+        typer.Option(min=0, max=5, help="Only this severity beside clean; may be repeated.", rich_help_panel=IMAGES),
+    ] = None,
 ) -> None:
     """Draw one chart and save it in the format that its suffix names (default NAME.svg in the current folder)."""
-    from analysis.charts import CHARTS, save_chart
-    from analysis.degradation import ensure_shapes
-    from analysis.selection import select_one
-    from analysis.theme import LAYOUTS
-    from warehouse.connect import open_warehouse
-    from warehouse.errors import StudyError
-    from warehouse.locate import find_warehouse
+    from analysis.charts import save_chart
+    from analysis.charts.drawing import FromImages, FromWarehouse, draw
 
-    if name not in CHARTS:
-        raise StudyError(f"no chart {name!r}: choose among {', '.join(CHARTS)}")
-    if layout not in LAYOUTS:
-        raise StudyError(f"no layout {layout!r}: choose {' or '.join(LAYOUTS)}")
-    path = find_warehouse(where)
-    ensure_shapes(path)
-    with open_warehouse(path) as con:
-        selection = select_one(con, models=model or (), evaluations=evaluation or (), corruptions=corruption or ())
-        drawn = CHARTS[name](con, selection, layout=LAYOUTS[layout])
-        typer.echo(save_chart(drawn, output or Path(f"{name}.svg"), theme=theme))
+    drawn = draw(
+        name,
+        FromWarehouse(where, model, evaluation),
+        FromImages(image, recipe, seed, severity),
+        corruptions=corruption or (),
+        layout=layout,
+    )
+    typer.echo(save_chart(drawn, output or Path(f"{name}.svg"), theme=theme))
 
 
 def report(

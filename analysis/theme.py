@@ -28,6 +28,7 @@ MOST_COLOURED = len(MODEL_COLOURS)
 
 
 LETTER_SHARE = 0.46  # width of an average letter of running text in font sizes
+GROUPS = ("noise", "blur", "weather", "digital")  # groups of corruptions, in order of publication
 PERCENT_AXIS = "format(100 * datum.value, '.0f') + '\u00a0%'"
 
 

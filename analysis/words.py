@@ -78,6 +78,11 @@ def level(severity: float) -> str:
     return f"{severity:g}" if severity else "clean"
 
 
+def flagged(label: str, *, is_extra: bool) -> str:
+    """A corruption's label on charts and in tables, where it is no part of the headline metrics: Spatter (extra)."""
+    return f"{label} (extra)" if is_extra else label
+
+
 def listing(items: Iterable[str]) -> str:
     """Items as prose: a, b and c."""
     *head, last = list(items) or ["none"]

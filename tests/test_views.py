@@ -20,7 +20,9 @@ from warehouse.views import in_order, view_texts
 
 # Building blocks of the views above them, which the comparisons of those cover.
 INNER_VIEWS = {"curve_points", "cell_measures", "cell_confidence_bins", "cell_attention"}
-PAIRED_ONLY = ("failure_onset", "onset_by_corruption", "transitions_against_clean", "hardest_images")
+PAIRED_ONLY = (
+    "failure_onset", "onset_by_corruption", "transitions_against_clean", "hardest_images", "distortion_by_severity",
+)  # fmt: skip
 
 
 def test_every_view_has_a_comparison() -> None:

@@ -11,7 +11,7 @@ import duckdb
 import numpy as np
 import polars as pl
 import pytest
-from scipy.stats import binomtest
+from scipy.stats import binomtest, sem
 from sklearn.metrics import accuracy_score, cohen_kappa_score, confusion_matrix, log_loss
 
 Key = tuple[Any, ...]
@@ -151,9 +151,31 @@ def compare_robustness_by_model(con: duckdb.DuckDBPyConnection) -> None:
 def _errors(cells: Cells) -> dict[Key, tuple[float, list[float]]]:
     found = {}
     for evaluation_id, corruption, (clean, *keys) in cells.curves():
-        levels = [1 - correctness(cells.predictions[key]).mean() for key in keys if key[2] >= 1]
+        averaged = [key for key in keys if key[2] in (1, 2, 3, 4, 5)] or keys
+        levels = [1 - correctness(cells.predictions[key]).mean() for key in averaged]
         found[evaluation_id, corruption] = (1 - correctness(cells.predictions[clean]).mean(), levels)
     return found
+
+
+def compare_distortion_by_severity(con: duckdb.DuckDBPyConnection) -> None:
+    cells, rows = read_cells(con), rows_of(con, "distortion_by_severity", ["evaluation_id", "corruption", "severity"])
+    seen = 0
+    for evaluation_id, corruption, keys in cells.curves(paired=True):
+        before = None
+        for key in keys:
+            row, cell = rows[evaluation_id, corruption, key[2]], cells.predictions[key]
+            rmse, ssim = (cell[name].to_numpy().astype(np.float64) for name in ("rmse", "ssim"))
+            change = None if before is None else rmse - before
+            expected = {
+                "image_count": len(rmse), "mean_rmse": rmse.mean(), "mean_ssim": ssim.mean(),
+                "rmse_q05": np.quantile(rmse, 0.05), "rmse_q95": np.quantile(rmse, 0.95),
+                "ssim_q05": np.quantile(ssim, 0.05), "ssim_q95": np.quantile(ssim, 0.95),
+                "rmse_change": None if change is None else change.mean(),
+                "rmse_change_error": None if change is None else sem(change),
+            }  # fmt: skip
+            assert {name: row[name] for name in expected} == near(expected)
+            before, seen = rmse, seen + 1
+    assert seen == len(rows)
 
 
 def compare_confusion_by_severity(con: duckdb.DuckDBPyConnection) -> None:

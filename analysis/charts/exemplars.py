@@ -5,9 +5,9 @@ from typing import Any
 
 import altair as alt
 import duckdb
-import numpy as np
 import polars as pl
 
+from analysis.charts.axes import pixel, thinned
 from analysis.charts.frames import REASONS, Frame, centroid, overlay, read_strip
 from analysis.charts.placing import text_width
 from analysis.selection import Evaluation, Selection, corruption_labels
@@ -49,10 +49,7 @@ def chart(
 def _thinned(strip: list[Frame], layout: Layout) -> list[Frame]:
     """As many severities as the width has room for: clean, the last, and an even choice between."""
     room = 6 if layout.columns > 2 else 4
-    if len(strip) <= room:
-        return strip
-    chosen = np.linspace(0, len(strip) - 1, room).round().astype(int)
-    return [strip[index] for index in chosen]
+    return thinned(strip, room)
 
 
 def _picture(strips: list[list[Frame]], names: dict[str, str], layout: Layout) -> alt.LayerChart | alt.FacetChart:
@@ -112,18 +109,18 @@ def _layers(rows: list[dict[str, Any]], headings: list[dict[str, Any]], side: fl
     steps = [{"cell": i, "step": j, **p} for i, row in enumerate(rows) for j, p in enumerate(row["path"])]
     points = pl.DataFrame(steps, schema={"cell": pl.Int64, "step": pl.Int64, "px": pl.Float64, "py": pl.Float64})
     ends = points.group_by("cell", maintain_order=True).last()
-    x, y = _pixel("x", alt.X), _pixel("y", alt.Y)
+    x, y = pixel("x", alt.X), pixel("y", alt.Y)
     base = alt.Chart(flat)
-    paths = alt.Chart(points).encode(x=_pixel("px", alt.X), y=_pixel("py", alt.Y), detail="cell:N", order="step:Q")
-    dots = alt.Chart(ends).encode(x=_pixel("px", alt.X), y=_pixel("py", alt.Y))
+    paths = alt.Chart(points).encode(x=pixel("px", alt.X), y=pixel("py", alt.Y), detail="cell:N", order="step:Q")
+    dots = alt.Chart(ends).encode(x=pixel("px", alt.X), y=pixel("py", alt.Y))
     colour = alt.Color("colour:N", scale=None, legend=None)
     stroke = alt.Stroke("colour:N", scale=None, legend=None)
-    caption = _pixel("caption", alt.Y)
+    caption = pixel("caption", alt.Y)
     answers = base.mark_text(fontSize=11, fontWeight="bold").encode(
-        x=_pixel("answer_x", alt.X), y=caption, text="answer:N", color=colour
+        x=pixel("answer_x", alt.X), y=caption, text="answer:N", color=colour
     )
     marks = base.mark_point(size=60, strokeWidth=1.8, filled=False, opacity=1).encode(
-        x=_pixel("mark_x", alt.X), y=caption, shape=alt.Shape("mark:N", scale=None, legend=None), stroke=stroke
+        x=pixel("mark_x", alt.X), y=caption, shape=alt.Shape("mark:N", scale=None, legend=None), stroke=stroke
     )
     return [
         base.mark_image(width=side, height=side).encode(x=x, y=y, url="url:N", tooltip="tip:N"),
@@ -131,9 +128,9 @@ def _layers(rows: list[dict[str, Any]], headings: list[dict[str, Any]], side: fl
         paths.mark_line(stroke="#ffffff", strokeWidth=1.4),
         dots.mark_point(filled=True, size=42, fill="#ffffff", stroke="#000000", strokeWidth=1.2, opacity=1),
         answers, marks,
-        base.mark_text(fontSize=11, style="muted").encode(x=x, y=_pixel("second", alt.Y), text="confidence:N"),
+        base.mark_text(fontSize=11, style="muted").encode(x=x, y=pixel("second", alt.Y), text="confidence:N"),
         base.mark_text(fontSize=10, style="muted", baseline="bottom").encode(
-            x=x, y=_pixel("top", alt.Y), text="level:N"),
+            x=x, y=pixel("top", alt.Y), text="level:N"),
         *_heading_layers(headings),
     ]  # fmt: skip
 
@@ -143,15 +140,10 @@ def _heading_layers(headings: list[dict[str, Any]]) -> list[alt.Chart]:
     bold = base.mark_text(align="left", fontWeight="bold", fontSize=12, style="ink")
     plain = base.mark_text(align="left", fontSize=11, style="muted")
     return [
-        bold.encode(y=_pixel("y0", alt.Y), text="title:N"),
-        *(plain.encode(y=_pixel(f"y{place}", alt.Y), text=f"{field}:N")
+        bold.encode(y=pixel("y0", alt.Y), text="title:N"),
+        *(plain.encode(y=pixel(f"y{place}", alt.Y), text=f"{field}:N")
           for place, field in enumerate(("true", "reason", "image"), start=1)),
     ]  # fmt: skip
-
-
-def _pixel(field: str, channel: Any) -> Any:
-    """A channel whose field is a place in pixels."""
-    return channel(f"{field}:Q", scale=None, axis=None)
 
 
 def _words(strips: list[list[Frame]], selection: Selection, evaluation: Evaluation, layout: Layout) -> Words:
