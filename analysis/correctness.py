@@ -18,6 +18,12 @@ class Curve(NamedTuple):
     severities: NDArray[np.float64]
     columns: list[int]
 
+    @property
+    def averaged(self) -> list[int]:
+        """Columns that an average over severities takes: whole severities, as published; all where there is none."""
+        whole = [column for s, column in zip(self.severities, self.columns, strict=True) if s and not s % 1]
+        return whole or self.columns[1:]
+
 
 class Correctness(NamedTuple):
     """Of one evaluation: its cells as (corruption, severity), and whether each image is right in each, (N, C).

@@ -18,7 +18,7 @@ from warehouse import schema
 from warehouse.connect import open_warehouse
 from warehouse.derived import input_fingerprint, store_derived
 
-METHOD = 1  # raise it when the method changes, so that stored shapes are made anew
+METHOD = 2  # raise it when the method changes, so that stored shapes are made anew
 FLAT_SWEEP = (0.01, 0.02, 0.05)
 BOW_SWEEP = (0.10, 0.15, 0.20)
 
@@ -90,7 +90,8 @@ def _describe_evaluation(
 
 
 def _shape_row(shape: CurveShape, grid: NDArray[np.float64], images: int, settings: ShapeSettings) -> Row:
-    start, bow = int(shape.largest.start), shape.bow or (None, None, None)
+    start, end = int(shape.largest.start), int(shape.largest.end)
+    bow = shape.bow or (None, None, None)
     lost = float(shape.largest.lost)
     return {
         "shape": shape.shape,
@@ -100,7 +101,7 @@ def _shape_row(shape: CurveShape, grid: NDArray[np.float64], images: int, settin
         "largest_step": lost,
         "largest_step_share": None if shape.bow is None else lost / shape.drop[0],
         "largest_step_from": _decimal(grid[start]),
-        "largest_step_to": _decimal(grid[start + 1]),
+        "largest_step_to": _decimal(grid[end]),
         **{f"share_{name}": shape.shares[name] for name in SHAPES},
         "image_count": images,
         "resamples": settings.resamples,

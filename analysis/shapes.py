@@ -1,8 +1,9 @@
 """How a curve falls, without a model: total drop, bow, largest step, and the class that they make.
 
 Everything is vectorised over leading axes, so one call describes a curve or a thousand resamples of it. The grid may
-be uneven: the chord runs over severity, not over the position in the grid. Severity is an index, not a dose; a shape
-holds for the grid it was measured on.
+be uneven or dense: the chord runs over severity, not over the position in the grid, an inner point weighs as much as
+the span it stands for, and rises and collapses are looked for over one severity however many points lie between.
+Severity is an index, not a dose; a shape holds for the grid it was measured on.
 """
 
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from analysis.bootstrap import percentile_interval
 
 SHAPES = ("flat", "non_monotone", "late_collapse", "early_drop", "near_linear")  # in the order of decision
 FLAT, NON_MONOTONE, LATE_COLLAPSE, EARLY_DROP, NEAR_LINEAR = range(len(SHAPES))
+STRIDE = 1  # severities that a rise or a collapse may take: what a step of the published grid spans
 FEWEST_POINTS = 3  # clean, at least one inner severity, the last: fewer have no bow
 
 Real = NDArray[np.float64]
@@ -40,17 +42,18 @@ class ShapeSettings:
 
 
 class Step(NamedTuple):
-    """The largest single step: accuracy lost in it (0-1) and the position in the grid where it begins."""
+    """The largest single step: accuracy lost in it (0-1) and the positions in the grid where it begins and ends."""
 
     lost: Real
     start: NDArray[np.intp]
+    end: NDArray[np.intp]
 
 
 class Margins(NamedTuple):
     """What a drop or a rise must exceed to be significant: the lower half of its full-sample interval, 0-1."""
 
     drop: float
-    rises: Real  # (S - 1,)
+    rises: Real  # (S - 1,), by stride
 
 
 class CurveShape(NamedTuple):
@@ -82,6 +85,9 @@ def chord(accuracy: ArrayLike, severities: ArrayLike) -> Real:
 def bow(accuracy: ArrayLike, severities: ArrayLike) -> Real:
     """Mean height above the chord over the inner severities, as a share of the total drop (kappa).
 
+    Each inner point weighs as much as the severities nearer to it than to its neighbours: on an even grid all weigh
+    the same, on an uneven one a cluster of points does not outvote the rest.
+
     Args:
         accuracy: (…, S) curves, S at least 3.
         severities: (S,) rising, the same for all curves.
@@ -90,7 +96,9 @@ def bow(accuracy: ArrayLike, severities: ArrayLike) -> Real:
         (…): positive where a curve falls late, negative where it falls early, NaN where the total drop is 0.
     """
     curve = np.asarray(accuracy, dtype=np.float64)
-    above = (curve - chord(curve, severities))[..., 1:-1].mean(axis=-1)
+    grid = np.asarray(severities, dtype=np.float64)
+    weights = (grid[2:] - grid[:-2]) / 2
+    above = ((curve - chord(curve, grid))[..., 1:-1] * weights).sum(axis=-1) / weights.sum()
     drop = total_drop(curve)
     return np.divide(above, drop, out=np.full(np.shape(drop), np.nan), where=drop != 0)
 
@@ -100,20 +108,38 @@ def changes(accuracy: ArrayLike) -> Real:
     return np.diff(np.asarray(accuracy, dtype=np.float64), axis=-1)
 
 
-def largest_step(accuracy: ArrayLike) -> Step:
-    """The step of curves (…, S) that loses most; the first of equals."""
-    lost = -changes(accuracy)
-    return Step(lost.max(axis=-1), lost.argmax(axis=-1))
+def stride_ends(severities: ArrayLike) -> NDArray[np.intp]:
+    """For each point of a grid (S,) but the last, the position of the farthest within one severity, shape (S - 1,).
+
+    Where the next point is farther than that, it is the next point. On the published grid strides are its steps; on a
+    dense one they overlap, so that a rise or a collapse has as much room as there and is not lost in short steps.
+    """
+    grid = np.asarray(severities, dtype=np.float64)
+    within_reach = np.searchsorted(grid, grid[:-1] + STRIDE + 1e-9, side="right") - 1
+    return np.maximum(within_reach, np.arange(1, len(grid)))
+
+
+def stride_changes(accuracy: ArrayLike, severities: ArrayLike) -> Real:
+    """Accuracy after minus before of every stride of curves (…, S), shape (…, S - 1)."""
+    curve = np.asarray(accuracy, dtype=np.float64)
+    return curve[..., stride_ends(severities)] - curve[..., :-1]
+
+
+def largest_step(accuracy: ArrayLike, severities: ArrayLike) -> Step:
+    """The stride of curves (…, S) that loses most, of the published grid a step; the first of equals."""
+    lost = -stride_changes(accuracy, severities)
+    start = lost.argmax(axis=-1)
+    return Step(lost.max(axis=-1), start, stride_ends(severities)[start])
 
 
 def classify(accuracy: ArrayLike, severities: ArrayLike, margins: Margins, settings: ShapeSettings) -> NDArray[np.intp]:
     """Class of curves (…, S) as positions in SHAPES, the first that holds.
 
     1. flat: the total drop is below `flat_below` or not above its margin (it speaks of the end points alone);
-    2. non_monotone: some step rises by more than `flat_below` and by more than its margin;
+    2. non_monotone: some stride rises by more than `flat_below` and by more than its margin;
     3. late_collapse, 4. early_drop: bow at or beyond the threshold; 5. near_linear: the rest.
     """
-    drop, rises = total_drop(accuracy), changes(accuracy)
+    drop, rises = total_drop(accuracy), stride_changes(accuracy, severities)
     kappa = bow(accuracy, severities)
     flat = (drop < settings.flat_below) | (drop <= margins.drop)
     rising = ((rises > settings.flat_below) & (rises > margins.rises)).any(axis=-1)
@@ -121,8 +147,8 @@ def classify(accuracy: ArrayLike, severities: ArrayLike, margins: Margins, setti
     return np.select([flat, rising, late, early], [FLAT, NON_MONOTONE, LATE_COLLAPSE, EARLY_DROP], NEAR_LINEAR)
 
 
-def significance_margins(accuracy: Real, resampled: Real, level: float) -> Margins:
-    """Lower half-widths of the percentile intervals of the drop and of every step.
+def significance_margins(accuracy: Real, resampled: Real, severities: Real, level: float) -> Margins:
+    """Lower half-widths of the percentile intervals of the drop and of every stride's rise.
 
     "Significant" means that the lower end of the interval lies above 0, which is the same as a value above its
     margin. Inside a resample there is no second bootstrap: its own drop and rises are held against the margins of
@@ -131,11 +157,12 @@ def significance_margins(accuracy: Real, resampled: Real, level: float) -> Margi
     Args:
         accuracy: (S,) the curve.
         resampled: (B, S) its resamples.
+        severities: (S,) rising.
         level: level of the intervals.
     """
     drop_low, _ = percentile_interval(total_drop(resampled), level)
-    rise_low, _ = percentile_interval(changes(resampled), level)
-    return Margins(float(total_drop(accuracy) - drop_low), changes(accuracy) - rise_low)
+    rise_low, _ = percentile_interval(stride_changes(resampled, severities), level)
+    return Margins(float(total_drop(accuracy) - drop_low), stride_changes(accuracy, severities) - rise_low)
 
 
 def describe_curve(accuracy: ArrayLike, resampled: ArrayLike, severities: ArrayLike, settings: ShapeSettings) -> (
@@ -157,7 +184,7 @@ def describe_curve(accuracy: ArrayLike, resampled: ArrayLike, severities: ArrayL
     if len(grid) < FEWEST_POINTS or not (np.diff(grid) > 0).all():
         raise ValueError(f"a shape needs at least {FEWEST_POINTS} rising severities, not {grid.tolist()}")
     level = settings.interval_level
-    margins = significance_margins(curve, draws, level)
+    margins = significance_margins(curve, draws, grid, level)
     code = int(classify(curve, grid, margins, settings))
     shares = np.bincount(classify(draws, grid, margins, settings), minlength=len(SHAPES)) / len(draws)
     return CurveShape(
@@ -166,7 +193,7 @@ def describe_curve(accuracy: ArrayLike, resampled: ArrayLike, severities: ArrayL
         shares=dict(zip(SHAPES, shares.tolist(), strict=True)),
         drop=_with_interval(total_drop(curve), total_drop(draws), level),
         bow=None if code == FLAT else _with_interval(bow(curve, grid), bow(draws, grid), level),
-        largest=largest_step(curve),
+        largest=largest_step(curve, grid),
         changes=(changes(curve), *percentile_interval(changes(draws), level)),
         margins=margins,
     )

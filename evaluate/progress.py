@@ -50,7 +50,7 @@ def evaluation_bar() -> Iterator[Progress]:
             bars.update(task, advance=count, images=bars.tasks[0].fields["images"] + count)
 
         def shard(cell: Cell) -> None:
-            bars.update(task, shards=bars.tasks[0].fields["shards"] + 1, cell=f"{cell.corruption} {cell.severity:.0f}")
+            bars.update(task, shards=bars.tasks[0].fields["shards"] + 1, cell=_name(cell))
 
         yield Progress(begin, advance, shard)
 
@@ -64,13 +64,14 @@ def _lines() -> Progress:
 
     def shard(cell: Cell) -> None:
         counts["shards"] += 1
-        print(
-            f"evaluate: {counts['shards']}/{counts['all']} {cell.corruption} {cell.severity:.0f}",
-            file=sys.stderr,
-            flush=True,
-        )
+        print(f"evaluate: {counts['shards']}/{counts['all']} {_name(cell)}", file=sys.stderr, flush=True)
 
     return Progress(begin=begin, shard=shard)
+
+
+def _name(cell: Cell) -> str:
+    """A cell as a reader calls it: fog 2.5."""
+    return f"{cell.corruption} {float(cell.severity):g}"
 
 
 @contextmanager

@@ -87,7 +87,10 @@ def plan(study: Study, dataset: Dataset) -> Iterator[list[Evaluation]]:
     record_corruptions(study.output)
     zoo = load_zoo(study, dataset)
     precision = study.evaluation.precision
-    networks = [prepare(c.module, c.spec.architecture, c.normalisation, device, precision) for c in zoo]
+    networks = [
+        prepare(c.module, c.spec.architecture, c.normalisation, device, precision, input_side_px=c.spec.input_side_px)
+        for c in zoo
+    ]
     for checkpoint in zoo:
         row = checkpoint.row()
         write_dimension(study.output, MODELS, row["model_id"], [row])
@@ -120,7 +123,7 @@ def study_cells(study: Study, evaluation_id: str) -> list[Cell]:
 
 def severities_of(study: Study) -> list[Decimal]:
     """The study's severities, rising, as the record writes them."""
-    return [Decimal(s).quantize(Decimal("0.001")) for s in sorted(study.corruptions.severities)]
+    return sorted(Decimal(str(severity)).quantize(Decimal("0.001")) for severity in study.corruptions.severities)
 
 
 def missing_cells(study: Study, evaluation: Evaluation) -> list[Cell]:

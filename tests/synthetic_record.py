@@ -4,6 +4,7 @@ Every figure made from it is synthetic: it serves the tests of the warehouse, it
 """
 
 import io
+from collections.abc import Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 from PIL import Image
 
+from ingest.corruptions import CORRUPTIONS
 from warehouse import schema
 from warehouse.identity import identity_of
 from warehouse.record import Cell, clean_cell, write_dimension, write_shard
@@ -25,7 +27,6 @@ CURVES = {
     "brightness": (0.95, 0.95, 0.95, 0.95, 0.95, 0.945),  # flat
     "gaussian_noise": (0.95, 0.70, 0.55, 0.75, 0.60, 0.40),  # non-monotone
 }
-GROUPS = {"fog": "weather", "contrast": "digital", "motion_blur": "blur", "brightness": "weather"}
 MAP = 4  # rows and columns of a map
 
 
@@ -38,14 +39,26 @@ class Synthetic(NamedTuple):
 
 
 def write_synthetic(
-    output: Path, *, images: int = 400, models: tuple[str, ...] = ("Alpha", "Beta"), seed: int = 0, paired: bool = True
+    output: Path,
+    *,
+    images: int = 400,
+    models: tuple[str, ...] = ("Alpha", "Beta"),
+    seed: int = 0,
+    paired: bool = True,
+    severities: Sequence[float] = (1, 2, 3, 4, 5),
+    corruptions: tuple[str, ...] = tuple(CURVES),
 ) -> Synthetic:
-    """Write a record of `models` over `images` images and the corruptions of CURVES."""
+    """Write a record of `models` over `images` images.
+
+    Corruptions other than those of CURVES take one of these curves in turn; severities between whole ones lie on the
+    straight lines between.
+    """
+    grid = [0.0, *severities]
     rng = np.random.default_rng(seed)
     labels = np.arange(images) % len(CLASSES)
     dataset_id = identity_of({"synthetic": images})
     source_id = identity_of({"source": seed})
-    _write_shared_dimensions(output, dataset_id, source_id, labels, seed)
+    _write_shared_dimensions(output, dataset_id, source_id, labels, seed, corruptions)
     evaluations: dict[str, str] = {}
     correct: dict[tuple[str, str], np.ndarray] = {}
     for offset, label in enumerate(models):
@@ -53,21 +66,24 @@ def write_synthetic(
         evaluations[label] = evaluation_id
         _write_evaluation(output, label, evaluation_id, dataset_id, source_id, images, paired)
         difficulty = rng.permutation(images) / images  # an image is right while the curve is above its difficulty
-        for corruption, curve in CURVES.items():
-            levels = np.clip(np.array(curve) - 0.01 * offset, 0, 1)
+        for place, corruption in enumerate(corruptions):
+            curve = CURVES.get(corruption) or list(CURVES.values())[place % len(CURVES)]
+            levels = np.clip(np.interp(grid, range(6), curve) - 0.01 * offset, 0, 1)
             noise = rng.normal(0, 0.02, (len(levels), images))
             noise[0] = 0  # the clean row is one and the same for every corruption
             right = difficulty + noise < levels[:, None]
             correct[label, corruption] = right
-            for severity in range(1, len(levels)):
-                cell = Cell(evaluation_id, corruption, Decimal(severity).quantize(Decimal("0.001")))
-                _write_cell(output, cell, labels, right[severity], rng, severity, paired)
+            for row, severity in enumerate(grid[1:], start=1):
+                cell = Cell(evaluation_id, corruption, Decimal(str(severity)).quantize(Decimal("0.001")))
+                _write_cell(output, cell, labels, right[row], rng, severity, paired)
         _write_cell(output, clean_cell(evaluation_id), labels, right[0], rng, 0, paired)
-        _write_exemplars(output, evaluation_id, rng)
+        _write_exemplars(output, evaluation_id, rng, corruptions, grid)
     return Synthetic(output, evaluations, correct)
 
 
-def _write_shared_dimensions(output: Path, dataset_id: str, source_id: str, labels: np.ndarray, seed: int) -> None:
+def _write_shared_dimensions(
+    output: Path, dataset_id: str, source_id: str, labels: np.ndarray, seed: int, corruptions: tuple[str, ...]
+) -> None:
     dataset = {
         "dataset_id": dataset_id, "dataset_name": "synthetic", "dataset_label": "Synthetic digits", "split": "test",
         "image_count": len(labels), "class_count": len(CLASSES), "height_px": 32, "width_px": 32,
@@ -86,11 +102,11 @@ def _write_shared_dimensions(output: Path, dataset_id: str, source_id: str, labe
         "recipe": "cifar-c", "seed": seed, "draws": "paired", "versions": "{}",
     }  # fmt: skip
     write_dimension(output, schema.SOURCES, source_id, [source])
-    for order, name in enumerate((schema.CLEAN, *CURVES)):
+    for order, name in enumerate((schema.CLEAN, *corruptions)):
         row = {
             "corruption": name, "corruption_label": name.replace("_", " ").capitalize() if order else "Clean",
-            "corruption_group": GROUPS.get(name, "noise") if order else "clean", "corruption_order": order,
-            "headline": order > 0, "dose_ordered": True, "interpolable": True,
+            "corruption_group": CORRUPTIONS[name].group if order else "clean", "corruption_order": order,
+            "headline": order > 0 and CORRUPTIONS[name].headline, "dose_ordered": True, "interpolable": True,
         }  # fmt: skip
         write_dimension(output, schema.CORRUPTIONS, name, [row])
 
@@ -117,7 +133,13 @@ def _write_evaluation(
 
 
 def _write_cell(
-    output: Path, cell: Cell, labels: np.ndarray, right: np.ndarray, rng: np.random.Generator, level: int, paired: bool
+    output: Path,
+    cell: Cell,
+    labels: np.ndarray,
+    right: np.ndarray,
+    rng: np.random.Generator,
+    level: float,
+    paired: bool,
 ) -> None:
     facts = {
         "elapsed_s": 1.0, "images_per_s": float(len(labels)), "device": "cpu", "batch_size": 32,
@@ -128,7 +150,7 @@ def _write_cell(
 
 
 def _prediction_rows(
-    labels: np.ndarray, right: np.ndarray, rng: np.random.Generator, level: int, paired: bool
+    labels: np.ndarray, right: np.ndarray, rng: np.random.Generator, level: float, paired: bool
 ) -> pa.Table:
     count = len(labels)
     logits = rng.normal(0, 1, (count, len(CLASSES)))
@@ -152,7 +174,7 @@ def _prediction_rows(
     return _table(columns, schema.PREDICTIONS)
 
 
-def _attention_rows(count: int, labels: np.ndarray, rng: np.random.Generator, level: int, paired: bool) -> pa.Table:
+def _attention_rows(count: int, labels: np.ndarray, rng: np.random.Generator, level: float, paired: bool) -> pa.Table:
     blocks = []
     for target in schema.TARGETS:
         drift = 0.03 * level
@@ -179,17 +201,19 @@ def _attention_rows(count: int, labels: np.ndarray, rng: np.random.Generator, le
     return pa.concat_tables(blocks)
 
 
-def _write_exemplars(output: Path, evaluation_id: str, rng: np.random.Generator) -> None:
+def _write_exemplars(
+    output: Path, evaluation_id: str, rng: np.random.Generator, corruptions: tuple[str, ...], grid: list[float]
+) -> None:
     reasons = ("first_to_fail", "confidently_wrong", "recovered", "still_right")
-    for corruption in CURVES:
+    for corruption in corruptions:
         rows = []
         for rank, reason in enumerate(reasons):
             image_id = rank * 7
             base = rng.integers(0, 256, (4, 4, 3), dtype=np.uint8).repeat(8, 0).repeat(8, 1)
-            for level in range(6):
+            for level in grid:
                 heat = np.exp(-((np.arange(MAP) - 1.5 - 0.2 * level) ** 2))
                 rows.append({
-                    "evaluation_id": evaluation_id, "corruption": corruption, "severity": Decimal(level),
+                    "evaluation_id": evaluation_id, "corruption": corruption, "severity": Decimal(str(level)),
                     "image_id": image_id, "reason": reason, "reason_rank": 1, "label": image_id % len(CLASSES),
                     "predicted": (image_id + (level > 3)) % len(CLASSES), "confidence": 0.9 - 0.1 * level,
                     "png": _png((base * (1 - 0.1 * level)).astype(np.uint8)),

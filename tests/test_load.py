@@ -16,8 +16,7 @@ import duckdb
 import polars as pl
 import pyarrow as pa
 import pytest
-import synthetic_record
-from synthetic_record import CURVES, Synthetic, write_synthetic
+from synthetic_record import Synthetic, write_synthetic
 
 from warehouse import schema
 from warehouse.connect import open_warehouse
@@ -31,9 +30,7 @@ FOG = Decimal("3.000")
 
 def _write_small(folder: Path, model: str) -> Synthetic:
     """A record of 11 cells (2 corruptions) of 40 images."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(synthetic_record, "CURVES", {name: CURVES[name] for name in ("fog", "contrast")})
-        return write_synthetic(folder, images=40, models=(model,))
+    return write_synthetic(folder, images=40, models=(model,), corruptions=("fog", "contrast"))
 
 
 @pytest.fixture(scope="module")

@@ -21,6 +21,7 @@ from analysis.shapes import (
     classify,
     describe_curve,
     largest_step,
+    stride_ends,
     total_drop,
 )
 
@@ -64,8 +65,9 @@ def test_insignificant_drop_is_flat_and_insignificant_rise_is_none() -> None:
 
 
 def test_bow_by_hand_on_an_uneven_grid() -> None:
-    # chord from 1.0 to 0.0 over severity 0-4: 0.75 at 1, 0.5 at 2; heights .15 and .25; mean .2; drop 1
-    assert bow([1.0, 0.9, 0.75, 0.0], [0, 1, 2, 4]) == pytest.approx(0.2)
+    # chord from 1.0 to 0.0 over severity 0-4: 0.75 at 1, 0.5 at 2; heights .15 and .25, which stand for 1 and 1.5
+    # severities: (.15 + .375) / 2.5; drop 1
+    assert bow([1.0, 0.9, 0.75, 0.0], [0, 1, 2, 4]) == pytest.approx(0.21)
     assert chord([1.0, 0.9, 0.75, 0.0], [0, 1, 2, 4]) == pytest.approx([1, 0.75, 0.5, 0])
 
 
@@ -75,9 +77,51 @@ def test_bow_of_a_straight_line_is_zero_on_any_grid() -> None:
 
 
 def test_largest_step_and_its_place() -> None:
-    step = largest_step([[0.9, 0.8, 0.3, 0.3], [0.9, 0.5, 0.1, 0.0]])
+    step = largest_step([[0.9, 0.8, 0.3, 0.3], [0.9, 0.5, 0.1, 0.0]], [0, 1, 2, 3])
     assert step.lost == pytest.approx([0.5, 0.4])
     assert step.start.tolist() == [1, 0]
+    assert step.end.tolist() == [2, 1]
+
+
+DENSE = np.arange(21) / 4
+
+
+def test_strides_of_a_grid() -> None:
+    assert stride_ends(GRID).tolist() == [1, 2, 3, 4, 5]
+    assert stride_ends([0, 0.5, 1, 1.5, 2.5, 5]).tolist() == [2, 3, 3, 4, 5]
+    assert (DENSE[stride_ends(DENSE)] - DENSE[:-1]).tolist() == [1.0] * 17 + [0.75, 0.5, 0.25]
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_a_dense_grid_on_the_same_lines_gives_the_same_class_and_collapse(case: Case) -> None:
+    dense = np.interp(DENSE, GRID, case.curve)
+    code = int(classify(dense, DENSE, Margins(0.0, np.zeros(20)), ShapeSettings()))
+    assert SHAPES[code] == case.shape
+    published, found = largest_step(case.curve, GRID), largest_step(dense, DENSE)
+    if published.lost > 0:
+        assert found.lost == pytest.approx(float(published.lost))
+    if case.shape in ("late_collapse", "early_drop"):  # one step that is larger than all others
+        assert (DENSE[found.start], DENSE[found.end]) == (GRID[published.start], GRID[published.end])
+
+
+@settings(max_examples=50, deadline=None)
+@given(arrays(np.float64, 6, elements=st.floats(0, 1)))
+def test_on_even_grids_the_bow_is_the_plain_mean_to_the_last_bit(curve: np.ndarray) -> None:
+    if not total_drop(curve):
+        return
+    for step in (1, 0.25):
+        above = (curve - chord(curve, GRID * step))[1:-1].mean()
+        assert bow(curve, GRID * step) == above / total_drop(curve)
+
+
+def test_a_cluster_of_points_does_not_outvote_the_rest() -> None:
+    def curve(grid: np.ndarray) -> np.ndarray:
+        return 1 - (grid / 5) ** 2
+
+    even, clustered = np.arange(21) / 4, np.concatenate([np.arange(20) / 20, [1, 2, 3, 4, 5]])
+    plain = (curve(clustered) - chord(curve(clustered), clustered))[1:-1].mean()
+    target = float(bow(curve(even), even))
+    assert abs(float(bow(curve(clustered), clustered)) - target) < 0.02 < abs(plain - target)
 
 
 def test_no_drop_has_no_bow() -> None:
@@ -109,7 +153,7 @@ def test_mirrored_curve_has_the_opposite_bow(curve: np.ndarray) -> None:
 def test_steps_add_up_and_exactly_one_class_holds(curve: np.ndarray) -> None:
     assert changes(curve).sum() == pytest.approx(-total_drop(curve))
     assert int(classify(curve, GRID, NO_MARGIN, ShapeSettings())) in range(len(SHAPES))
-    assert largest_step(curve).lost >= total_drop(curve) / 5 - 1e-12
+    assert largest_step(curve, GRID).lost >= total_drop(curve) / 5 - 1e-12
 
 
 def test_vectorised_equals_one_by_one() -> None:

@@ -129,6 +129,7 @@ MODELS = Table(
         Column("parameter_count", int64, "number of trainable parameters"),
         Column("input_mean", pa.list_(real), "normalisation mean per channel, of values / 255"),
         Column("input_std", pa.list_(real), "normalisation standard deviation per channel, of values / 255"),
+        Column("input_side_px", int16, "side to which the network resizes images, pixels; null: as they come", True),
         Column("training_recipe", text, "recipe as JSON or words, as the checkpoint states it", True),
         Column("training_seed", int32, "seed of the training run", True),
         Column("training_data", text, "what it was trained on, as the checkpoint states it", True),
@@ -296,11 +297,12 @@ SHAPES = Table(
         Column("total_drop", double, "clean minus last accuracy, 0-1"),
         Column("total_drop_low", double, "lower end of its interval"),
         Column("total_drop_high", double, "upper end of its interval"),
-        Column("bow", double, "mean of (accuracy - chord) / total drop over the inner severities; positive falls late; "
-               "null where the curve is flat", True),
+        Column("bow", double, "mean of (accuracy - chord) / total drop over the inner severities, weighted by the span "
+               "each stands for; positive falls late; null where the curve is flat", True),
         Column("bow_low", double, "lower end of its interval", True),
         Column("bow_high", double, "upper end of its interval", True),
-        Column("largest_step", double, "accuracy lost in the largest single step, 0-1"),
+        Column("largest_step", double, "accuracy lost in the largest single step (where steps are shorter, within one "
+               "severity), 0-1"),
         Column("largest_step_share", double, "its share of the total drop", True),
         Column("largest_step_from", SEVERITY, "severity where the largest step begins"),
         Column("largest_step_to", SEVERITY, "severity where the largest step ends"),

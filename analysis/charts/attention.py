@@ -5,30 +5,18 @@ import duckdb
 import polars as pl
 
 from analysis.attention import ShiftCell, shift_sentence, shifts
+from analysis.charts.axes import FINE, point_size
+from analysis.charts.colours import corruption_colours, group_entries
 from analysis.charts.key import Entry, key
 from analysis.charts.labels import label_layers
 from analysis.charts.placing import Box, Plane
 from analysis.selection import Selection, corruption_labels
-from analysis.theme import (
-    BLUE,
-    GREEN,
-    GREY,
-    ORANGE,
-    PAGE,
-    PERCENT_AXIS,
-    PURPLE,
-    SKY,
-    VERMILLION,
-    Layered,
-    Layout,
-    Words,
-    dress,
-)
+from analysis.theme import GREY, PAGE, PERCENT_AXIS, Layered, Layout, Words, dress
 from analysis.words import listing
 
-PATH_COLOURS = (VERMILLION, BLUE, GREEN, PURPLE, ORANGE, SKY, GREY)
 KEY = (Entry("null of the last severity", GREY, shape="diamond"),
        Entry("clean maps of different images", GREY, dash=(4, 3)))  # fmt: skip
+MOST_NAMED = 8  # paths with a label; of more, those that move farthest and the two that move least
 NULL_HEIGHT_SHARE = 1.1  # the y axis reaches past the highest null by this
 
 
@@ -43,7 +31,9 @@ def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, layout: Layou
     names = corruption_labels(con)
     columns = 1 if len(labels) == 1 or layout.columns < 3 else 2
     plane = _plane(cells, layout, columns)
-    panels = [_panel([c for c in cells if c.label == label], names, label, plane) for label in labels]
+    colours = corruption_colours(con, selection.corruptions)
+    panels = [_panel([c for c in cells if c.label == label], names, colours, label, plane) for label in labels]
+    entries = (*KEY, *group_entries(selection.corruptions))
     body = alt.concat(*panels, columns=columns, spacing=20)
     words = Words(
         shift_sentence(cells, names),
@@ -55,7 +45,7 @@ def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, layout: Layou
         f"{_without(selection, labels)}",
         selection.source_line,
     )
-    return dress((key(KEY, layout.width_px - 70), body), words, layout)
+    return dress((key(entries, layout.width_px - 70), body), words, layout)
 
 
 def _plane(cells: list[ShiftCell], layout: Layout, columns: int) -> Plane:
@@ -67,9 +57,7 @@ def _plane(cells: list[ShiftCell], layout: Layout, columns: int) -> Plane:
     return Plane(low - pad, min(1.02, high + pad), -0.09 * top, top, width, 300 if layout.columns > 2 else 260)
 
 
-def _panel(cells: list[ShiftCell], names: dict[str, str], title: str, plane: Plane) -> Layered:
-    corruptions = list(dict.fromkeys(cell.corruption for cell in cells))
-    colours = {c: PATH_COLOURS[i % len(PATH_COLOURS)] for i, c in enumerate(corruptions)}
+def _panel(cells: list[ShiftCell], names: dict[str, str], colours: dict[str, str], title: str, plane: Plane) -> Layered:
     rows = [{"corruption": c.corruption, "name": names[c.corruption], "severity": c.severity, "accuracy": c.accuracy,
              "shift": c.shift, "null": c.null_median, "colour": colours[c.corruption]} for c in cells]  # fmt: skip
     data = pl.DataFrame(rows)
@@ -82,16 +70,19 @@ def _panel(cells: list[ShiftCell], names: dict[str, str], title: str, plane: Pla
     tips = [alt.Tooltip("name:N", title="corruption"), alt.Tooltip("severity:Q"),
             alt.Tooltip("accuracy:Q", format=".1%"), alt.Tooltip("shift:Q", format=".3f")]  # fmt: skip
     ends = data.group_by("corruption", maintain_order=True).last()
+    ranked = ends.sort("shift", descending=True)
+    named = ends if len(ends) <= MOST_NAMED else pl.concat([ranked.head(MOST_NAMED - 2), ranked.tail(2)])
+    sizes = [FINE, 30] if point_size(data) == FINE else [14, 70]
     layers = [
         *_clean_null(cells, plane),
         *_end_nulls(ends, x, colour),
         base.mark_line(strokeWidth=1.6, opacity=0.9).encode(detail="corruption:N", order="severity:Q"),
         base.mark_point(filled=True, opacity=1).encode(
-            tooltip=tips, size=alt.Size("severity:Q", scale=alt.Scale(range=[14, 70]), legend=None)
+            tooltip=tips, size=alt.Size("severity:Q", scale=alt.Scale(range=sizes), legend=None)
         ),
         *label_layers(
-            list(zip(ends["accuracy"], ends["shift"], strict=True)), ends["name"].to_list(), plane,
-            [*_paths(data, plane), *_null_boxes(cells, plane)], x, y, ends["colour"].to_list(),
+            list(zip(named["accuracy"], named["shift"], strict=True)), named["name"].to_list(), plane,
+            [*_paths(data, plane), *_null_boxes(cells, plane)], x, y, named["colour"].to_list(),
         ),
     ]  # fmt: skip
     return alt.layer(*layers, width=plane.width, height=plane.height, title=alt.Title(title, frame="group", offset=6))

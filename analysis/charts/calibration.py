@@ -1,9 +1,12 @@
 """Reliability by severity: how often the network is right when it says so, and how many images stand behind it."""
 
+from dataclasses import replace
+
 import altair as alt
 import duckdb
 import polars as pl
 
+from analysis.charts.axes import thinned
 from analysis.charts.key import Entry, key
 from analysis.confidence import gap_sentence
 from analysis.selection import Selection, table
@@ -16,23 +19,25 @@ FEWEST = 10  # bins of fewer images are left out of the lines, not of the counts
 
 def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, layout: Layout = PAGE) -> alt.VConcatChart:
     """Accuracy against confidence in equal bins, pooled over corruptions, a line a severity, a panel a network."""
-    bins = _pooled(table(con, "reliability_bins", selection))
-    levels = sorted(bins["severity"].unique().to_list())
+    bins = _pooled(table(con, "reliability_bins", replace(selection, corruptions=selection.averaged)))
+    all_levels = sorted(bins["severity"].unique().to_list())
+    levels = thinned(all_levels, len(RAMP))
     colours = {s: RAMP[round(place / max(1, len(levels) - 1) * (len(RAMP) - 1))] for place, s in enumerate(levels)}
+    bins = bins.filter(pl.col("severity").is_in(levels))
     bins = bins.with_columns(colour=pl.col("severity").replace_strict(colours, return_dtype=pl.String))
     labels = list(selection.labels.values())
     columns = 2 if len(labels) > 1 and layout.columns > 2 else 1
     width = min(330.0, (layout.width_px - 60 * columns) / columns)
     panels = [_panel(bins.filter(label=label), label, width) for label in labels]
-    shown = levels if len(levels) <= len(RAMP) else [levels[0], levels[len(levels) // 2], levels[-1]]
-    entries = [Entry(level(s), colours[s]) for s in shown]
+    entries = [Entry(level(s), colours[s]) for s in levels]
+    few = "" if levels == all_levels else f" ({len(levels)} of {len(all_levels)} levels)"
     parts = (key(entries, layout.width_px - 70), alt.concat(*panels, columns=columns, spacing=24))
     bin_count = round(1 / float((bins["bin_high"] - bins["bin_low"])[0]))
     words = Words(
         gap_sentence(con, selection),
         f"Accuracy against mean confidence (largest softmax) in {bin_count} equal bins of at least {FEWEST} images, "
-        f"pooled over corruptions, clean and by severity; dashed: perfect calibration, above it under-, below it over"
-        f"confident; beneath: share of images by confidence. {selection.images}.",
+        f"pooled over {selection.averaged_words}, clean and by severity{few}; dashed: perfect calibration, above it "
+        f"under-, below it overconfident; beneath: share of images by confidence. {selection.images}.",
         selection.source_line,
     )
     return dress(parts, words, layout)

@@ -6,6 +6,7 @@ import altair as alt
 import duckdb
 import polars as pl
 
+from analysis.charts.axes import panel_columns, point_size, severity_axis
 from analysis.charts.key import Entry, key
 from analysis.charts.placing import spread_apart
 from analysis.selection import Selection, corruption_labels, table
@@ -23,7 +24,7 @@ from analysis.theme import (
     Words,
     dress,
 )
-from analysis.words import SHAPE_WORDS, percent
+from analysis.words import SHAPE_WORDS, flagged, percent
 
 LABEL_GAP_PX = 12
 RIGHT_PX = 34  # room for the last value
@@ -55,28 +56,36 @@ def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, layout: Layou
     """
     points, shapes = table(con, "accuracy_by_severity", selection), table(con, "shapes", selection)
     names = corruption_labels(con)
-    frame = _frame(points, selection, layout)
-    drops = points.filter(pl.col("severity") > 0).group_by("corruption").agg(pl.col("accuracy_drop").max())
-    order = drops.sort("accuracy_drop", "corruption", descending=[True, False])["corruption"].to_list()
+    order = _order(points, selection)
+    columns = panel_columns(layout, len(order))
+    frame = _frame(points, selection, layout, columns)
     panels = [
         _panel(
-            points.filter(corruption=name), shapes.filter(corruption=name), names[name], frame,
-            is_left=not index % layout.columns,
+            points.filter(corruption=name), shapes.filter(corruption=name),
+            flagged(names[name], is_extra=name in selection.extras), frame, is_left=not index % columns,
         )
         for index, name in enumerate(order)
     ]  # fmt: skip
-    grid = alt.concat(*panels, columns=layout.columns, spacing={"row": 18, "column": 10})
+    grid = alt.concat(*panels, columns=columns, spacing={"row": 18, "column": 10})
     keys = [key(_entries(frame), layout.width_px - AXIS_PX - 40)] if len(frame.labels) > 1 else []
     return dress([*keys, grid], _words(con, selection, points, frame), layout)
 
 
-def _frame(points: pl.DataFrame, selection: Selection, layout: Layout) -> Frame:
+def _order(points: pl.DataFrame, selection: Selection) -> list[str]:
+    """Corruptions by total drop, extras behind the others."""
+    drops = points.filter(pl.col("severity") > 0).group_by("corruption").agg(pl.col("accuracy_drop").max())
+    rows = drops.with_columns(is_extra=pl.col("corruption").is_in(selection.extras))
+    rows = rows.sort("is_extra", "accuracy_drop", "corruption", descending=[False, True, False])
+    return rows["corruption"].to_list()
+
+
+def _frame(points: pl.DataFrame, selection: Selection, layout: Layout, columns: int) -> Frame:
     labels = list(selection.labels.values())
     coloured = labels if len(labels) <= MOST_COLOURED else labels[:1]
     chance = 1 / int(selection.shared["class_count"])
     lowest = float(points.select(pl.col("accuracy_low").min()).item())
     low = 0.0 if lowest < 0.4 else int(lowest * 10 - 0.25) / 10
-    width = (layout.width_px - AXIS_PX - 16) / layout.columns - RIGHT_PX - 10
+    width = (layout.width_px - AXIS_PX - 16) / columns - RIGHT_PX - 10
     last = last_level(points)
     return Frame(width, low, 1.0, last, chance, labels, _colours(labels, coloured), coloured)
 
@@ -115,7 +124,7 @@ def _panel(points: pl.DataFrame, shapes: pl.DataFrame, title: str, frame: Frame,
         front.mark_area(opacity=0.22).encode(y=y.copy(), y2="accuracy_high:Q", color=colour)
         .transform_calculate(accuracy="datum.accuracy_low"),
         base.mark_line(strokeWidth=1.8).encode(color=colour, strokeDash=dash),
-        front.mark_point(size=16, filled=True, opacity=1).encode(color=colour, tooltip=tips),
+        front.mark_point(size=point_size(data), filled=True, opacity=1).encode(color=colour, tooltip=tips),
         *_last_values(data, frame, colour, x),
         *_shape_lines(shapes, frame),
     ]  # fmt: skip
@@ -126,11 +135,9 @@ def _panel(points: pl.DataFrame, shapes: pl.DataFrame, title: str, frame: Frame,
 
 def _axes(frame: Frame, *, is_left: bool) -> tuple[alt.X, alt.Y, alt.Scale]:
     """Shared axes; names and percentages stand at the left column only."""
-    levels = alt.Axis(values=list(range(int(frame.last) + 1)), grid=False, format="d", labelFlush=False)
     shares = alt.Axis(labelExpr=PERCENT_AXIS, tickCount=5, labels=is_left, ticks=is_left, domain=False)
     scale = alt.Scale(domain=[frame.low, frame.high], nice=False)
-    across = alt.Scale(domain=[0, frame.last], nice=False)
-    x = alt.X("severity:Q", title="severity" if is_left else None, scale=across, axis=levels)
+    x = severity_axis(frame.last, title=is_left)
     return x, alt.Y("accuracy:Q", title="accuracy" if is_left else None, scale=scale, axis=shares), scale
 
 

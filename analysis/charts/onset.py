@@ -4,27 +4,15 @@ import altair as alt
 import duckdb
 import polars as pl
 
+from analysis.charts.axes import point_size, severity_axis
+from analysis.charts.colours import corruption_colours, group_entries
+from analysis.charts.key import key
 from analysis.charts.placing import spread_apart
 from analysis.selection import Selection, table
-from analysis.theme import (
-    BLUE,
-    GREEN,
-    GREY,
-    ORANGE,
-    PAGE,
-    PERCENT_AXIS,
-    PURPLE,
-    SKY,
-    VERMILLION,
-    Layered,
-    Layout,
-    Words,
-    dress,
-)
+from analysis.theme import PAGE, PERCENT_AXIS, Layered, Layout, Words, dress
 from analysis.words import level, percent, within
 from warehouse.errors import WarehouseError
 
-COLOURS = (VERMILLION, BLUE, GREEN, PURPLE, ORANGE, SKY, GREY)
 HEIGHT_PX, LABEL_PX, LABEL_GAP_PX = 260, 110, 13
 
 
@@ -41,22 +29,24 @@ def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, layout: Layou
     columns = 2 if len(labels) > 1 and layout.columns > 2 else 1
     width = (layout.width_px - 50 * columns) / columns - LABEL_PX
     low = 0.0 if rows.select(pl.col("surviving_share").min()).item() < 0.5 else 0.4
-    panels = [_panel(rows.filter(label=label), selection.corruptions, label, width, low) for label in labels]
+    colours = corruption_colours(con, selection.corruptions)
+    size = width, max(HEIGHT_PX, LABEL_GAP_PX * (len(colours) + 1))
+    panels = [_panel(rows.filter(label=label), colours, label, size, low) for label in labels]
+    entries = group_entries(selection.corruptions)
+    keys = [key(entries, layout.width_px - 70)] if entries else []
     words = Words(
         _finding(rows, labels),
         "Share of images right when clean that have been right at every severity so far (life table on the severity "
         f"grid); {selection.images}. An image that fails may be right again further on: a failure counts once.",
         selection.source_line,
     )
-    return dress([alt.concat(*panels, columns=columns, spacing=20)], words, layout)
+    return dress([*keys, alt.concat(*panels, columns=columns, spacing=20)], words, layout)
 
 
-def _panel(rows: pl.DataFrame, order: tuple[str, ...], title: str, width: float, low: float) -> Layered:
-    colours = {c: COLOURS[place % len(COLOURS)] for place, c in enumerate(order)}
+def _panel(rows: pl.DataFrame, colours: dict[str, str], title: str, size: tuple[float, float], low: float) -> Layered:
+    width, height = size
     data = rows.with_columns(colour=pl.col("corruption").replace_strict(colours, return_dtype=pl.String))
-    last = float(data.select(pl.col("severity").max()).item())
-    x = alt.X("severity:Q", title="severity", scale=alt.Scale(domain=[0, last], nice=False),
-              axis=alt.Axis(grid=False, values=list(range(int(last) + 1)), format="d", labelFlush=False))  # fmt: skip
+    x = severity_axis(float(data.select(pl.col("severity").max()).item()))
     y = alt.Y("surviving_share:Q", title="still right", scale=alt.Scale(domain=[low, 1], nice=False),
               axis=alt.Axis(labelExpr=PERCENT_AXIS, tickCount=5, domain=False))  # fmt: skip
     colour = alt.Color("colour:N", scale=None, legend=None)
@@ -66,7 +56,7 @@ def _panel(rows: pl.DataFrame, order: tuple[str, ...], title: str, width: float,
             alt.Tooltip("at_risk_count:Q", title="at risk")]  # fmt: skip
     base = alt.Chart(data).encode(x=x, y=y, color=colour)
     ends = data.group_by("corruption", maintain_order=True).last()
-    gap = LABEL_GAP_PX / HEIGHT_PX * (1 - low)
+    gap = LABEL_GAP_PX / height * (1 - low)
     ends = ends.with_columns(
         surviving_share=pl.Series(spread_apart(ends["surviving_share"].to_list(), gap), dtype=pl.Float64),
         text=pl.Series([f"{name} {percent(value, 0)}" for name, value in
@@ -75,10 +65,10 @@ def _panel(rows: pl.DataFrame, order: tuple[str, ...], title: str, width: float,
     names = alt.Chart(ends).mark_text(align="left", dx=7, fontSize=11)
     return alt.layer(
         base.mark_line(interpolate="step-after", strokeWidth=1.8).encode(detail="corruption:N"),
-        base.mark_point(size=14, filled=True, opacity=1).encode(tooltip=tips),
+        base.mark_point(size=point_size(data), filled=True, opacity=1).encode(tooltip=tips),
         names.encode(x=x, y=y, text="text:N", color=colour),
         width=width,
-        height=HEIGHT_PX,
+        height=height,
         title=alt.Title(title, frame="group", offset=6),
     )
 

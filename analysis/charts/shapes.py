@@ -16,6 +16,7 @@ SYMBOLS = ("circle", "square", "triangle-up", "diamond")
 AXIS_TITLE = "\u2190 falls early\u00a0\u00a0\u00a0bow \u03ba\u00a0\u00a0\u00a0falls late \u2192"
 VERBS = {"late_collapse": ("collapses late", "collapse late"), "near_linear": ("falls steadily", "fall steadily"),
          "early_drop": ("drops early", "drop early"), "non_monotone": ("falls and rises", "fall and rise")}  # fmt: skip
+MOST_NAMED = 8  # curves in a title
 MARGIN = 0.08  # of each domain, kept free around the points
 
 
@@ -59,7 +60,7 @@ def _plot(points: pl.DataFrame, labels: list[str], threshold: float, layout: Lay
               scale=alt.Scale(domain=[plane.x_low, plane.x_high], nice=False))  # fmt: skip
     y = alt.Y("bow:Q", title=AXIS_TITLE,
               scale=alt.Scale(domain=[plane.y_low, plane.y_high], nice=False),
-              axis=alt.Axis(grid=False, format=".1f"))  # fmt: skip
+              axis=alt.Axis(grid=False, format=".2~f"))  # fmt: skip
     colour = alt.Color("shape:N", legend=None,
                        scale=alt.Scale(domain=list(SHAPE_COLOURS), range=list(SHAPE_COLOURS.values())))  # fmt: skip
     symbol = alt.Shape("label:N", legend=None,
@@ -107,14 +108,15 @@ def _plane(points: pl.DataFrame, threshold: float, layout: Layout) -> Plane:
 
 
 def _finding(points: pl.DataFrame, labels: list[str]) -> str:
-    """Which curves fall late and which early, by class: by name for one network, in number for several."""
+    """Which curves fall late and which early, by class: by name for a few curves of one network, else in number."""
     if points.is_empty():
         return "No corruption costs enough accuracy to have a shape"
     by_class = {shape: points.filter(shape=shape).sort("bow", descending=True) for shape in VERBS}
     present = [(rows, VERBS[shape][len(rows) > 1]) for shape, rows in by_class.items() if len(rows)]
-    if len(labels) > 1:
+    if len(labels) > 1 or len(points) > MOST_NAMED:
         tally = listing(f"{len(rows)} {verb}" for rows, verb in present)
-        return f"Of {counted(len(points), 'curve')} that fall, {tally}"
+        whose = f"{labels[0]}: of" if len(labels) == 1 else "Of"
+        return f"{whose} {counted(len(points), 'curve')} that fall, {tally}"
     return f"{labels[0]}: " + "; ".join(f"{_named(rows)} {verb}" for rows, verb in present)
 
 

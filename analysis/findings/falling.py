@@ -8,6 +8,7 @@ import polars as pl
 from analysis.comparison import Ranking
 from analysis.findings.finding import Figures, Finding
 from analysis.selection import Evaluation, Selection, corruption_labels, table
+from analysis.shapes import STRIDE
 from analysis.statements import dearest_of_one, rankings
 from analysis.words import (
     SHAPE_WORDS,
@@ -36,11 +37,15 @@ def shape_findings(con: duckdb.DuckDBPyConnection, selection: Selection) -> list
     """For each network, the shape of every curve with its stability, and the largest steps; needs stored shapes."""
     shapes, sweep = table(con, "shapes", selection), table(con, "shape_sweep", selection)
     names = corruption_labels(con)
+    widths = table(con, "steps", selection).select(pl.col("severity_to") - pl.col("severity_from")).to_series()
+    step = (
+        "severity" if (widths < STRIDE).any() else "step"
+    )  # of a dense grid, what all its short steps within one lose
     found = []
     for evaluation in selection.evaluations:
         rows = shapes.filter(evaluation_id=evaluation.evaluation_id).sort("total_drop", descending=True)
         if len(rows):
-            found += [_shapes(evaluation, rows, sweep, names), _steps(evaluation, rows, names)]
+            found += [_shapes(evaluation, rows, sweep, names), _steps(evaluation, rows, step, names)]
     return found
 
 
@@ -59,9 +64,11 @@ def _cost(evaluation: Evaluation, ranking: Ranking, names: dict[str, str]) -> Fi
     if dearest != first.corruption:
         average = next(c for c in ranking.costs if c.corruption == dearest)
         detail += (
-            f" On average over all severities it is {within(names[dearest])}: "
-            f"{points_with_interval(average.on_average)}."
+            f" On average over severities it is {within(names[dearest])}: {points_with_interval(average.on_average)}."
         )
+    if ranking.extras:
+        apart = listing(f"{within(names[c.corruption])} {points(c.at_last.value)}" for c in ranking.extras)
+        detail += f" Apart, as no part of the headline metrics: {apart}."
     decided = ranking.is_clear and first.at_last.above_zero
     return Finding(
         "Cost", dearest_of_one(evaluation.label, ranking, names) + ".", detail, "found" if decided else "undecided",
@@ -110,15 +117,15 @@ def _sweep_share(sweep: pl.DataFrame, row: dict[str, Any]) -> tuple[int, int]:
     return int((tried["shape"] == row["shape"]).sum()), len(tried)
 
 
-def _steps(evaluation: Evaluation, rows: pl.DataFrame, names: dict[str, str]) -> Finding:
-    """Where the largest step takes a large share of the fall."""
+def _steps(evaluation: Evaluation, rows: pl.DataFrame, step: str, names: dict[str, str]) -> Finding:
+    """Where the largest step takes a large share of the fall; `step` is what it is called."""
     falling = rows.filter(pl.col("largest_step_share").is_not_null())
     large = falling.filter(pl.col("largest_step_share") >= LARGE_STEP_SHARE).sort("largest_step", descending=True)
     figures: Figures = {"evaluation_id": evaluation.evaluation_id}
     figures |= {f"largest_step_{row['corruption']}": row["largest_step"] for row in falling.rows(named=True)}
     limit = percent(LARGE_STEP_SHARE, 0)
     if large.is_empty():
-        return Finding("Collapse", f"{evaluation.label}: no single step takes {limit} or more of a curve's fall.",
+        return Finding("Collapse", f"{evaluation.label}: no single {step} takes {limit} or more of a curve's fall.",
                        f"{counted(len(falling), 'falling curve')} examined.", "found", figures)  # fmt: skip
     places = [
         f"{within(names[row['corruption']])} loses {points(row['largest_step'])}, "
@@ -128,7 +135,7 @@ def _steps(evaluation: Evaluation, rows: pl.DataFrame, names: dict[str, str]) ->
     first = large.row(0, named=True)
     return Finding(
         "Collapse",
-        f"{evaluation.label} loses {limit} or more of its fall in one step under "
+        f"{evaluation.label} loses {limit} or more of its fall in one {step} under "
         f"{listing(within(names[row['corruption']]) for row in large.rows(named=True))}: at most "
         f"{points(first['largest_step'])}, under {within(names[first['corruption']])} between {_span(first)}.",
         sentence_start("; ".join(places)) + ". A collapse can only be placed between two measured severities.",

@@ -1,5 +1,16 @@
--- One row per evaluation and corruption: mean error over its severities from 1 on, not normalised by any baseline.
+-- One row per evaluation and corruption: mean error over its whole severities, as published, not normalised by any
+-- baseline; over all its severities where none is whole.
 -- Source: accuracy_by_severity.
+with levels as (
+    select
+        accuracy_by_severity.*,
+        accuracy_by_severity.severity = floor(accuracy_by_severity.severity) as is_whole,
+        bool_or(accuracy_by_severity.severity = floor(accuracy_by_severity.severity)) over curve as has_whole
+    from accuracy_by_severity
+    where accuracy_by_severity.severity > 0
+    window curve as (partition by accuracy_by_severity.evaluation_id, accuracy_by_severity.corruption)
+)
+
 select
     evaluation_id,
     model_label,
@@ -13,6 +24,6 @@ select
     avg(error) - (1 - min(clean_accuracy)) as relative_error, -- mean error above the clean error, -1 to 1
     max(error) as worst_error, -- 0-1
     count(*) as severity_count
-from accuracy_by_severity
-where severity >= 1
+from levels
+where is_whole or not has_whole
 group by all

@@ -29,7 +29,7 @@ select
     errors.mean_corrupted_accuracy, -- 0-1
     errors.mean_corruption_error, -- 0-1, not normalised
     errors.mean_extra_corruption_error, -- 0-1, over corruptions outside the headline 15
-    errors.severity_count, -- levels from 1 on, of the corruption that has most
+    errors.severity_count, -- levels averaged over, of the corruption that has most
     coalesce(errors.corruption_count, 0) as corruption_count,
     coalesce(errors.extra_corruption_count, 0) as extra_corruption_count
 from evaluation_labels
