@@ -1,5 +1,6 @@
 """Attention drift from the clean map, held against its null: the same distance to another image's clean map."""
 
+from dataclasses import replace
 from typing import NamedTuple
 
 import duckdb
@@ -112,8 +113,10 @@ def drift_at_last(con: duckdb.DuckDBPyConnection, selection: Selection, evaluati
 def changes_at_last(con: duckdb.DuckDBPyConnection, selection: Selection, evaluation: Evaluation) -> list[Change]:
     """Change of mass, spread, entropy and mask share from clean to the last severity.
 
-    Each image's change is averaged over corruptions first, so that the interval counts images, not rows.
+    Each image's change is averaged over corruptions first (without the extras), so that the interval counts images,
+    not rows.
     """
+    selection = replace(selection, corruptions=selection.averaged)
     found = []
     for measure in MEASURES:
         change = change_at_last(con, selection, evaluation, measure)

@@ -16,7 +16,7 @@ Real = NDArray[np.float64]
 
 
 class Cost(NamedTuple):
-    """Accuracy that a corruption costs: at its last severity, and on average over its severities; 0-1."""
+    """Accuracy that a corruption costs: at its last severity, and on average over its whole severities; 0-1."""
 
     corruption: str
     last_severity: float
@@ -25,7 +25,7 @@ class Cost(NamedTuple):
 
 
 class Ranking(NamedTuple):
-    """Corruptions by cost at the last severity, dearest first.
+    """Corruptions by cost at the last severity, dearest first; the extras, which are not ranked, apart.
 
     A lead is the cost of the first minus the second (None with one corruption); `first_share` is the share of
     resamples in which the first is first.
@@ -36,6 +36,7 @@ class Ranking(NamedTuple):
     first_share: float
     average_order: tuple[str, ...]
     average_lead: Estimate | None
+    extras: tuple[Cost, ...] = ()
 
     @property
     def is_clear(self) -> bool:
@@ -46,25 +47,27 @@ class Ranking(NamedTuple):
 def rank_costs(
     con: duckdb.DuckDBPyConnection, selection: Selection, evaluation: Evaluation, settings: ShapeSettings
 ) -> Ranking:
-    """Rank the selection's corruptions by what they cost one evaluation, paired over the same resampled images."""
+    """Rank the selection's corruptions, without the extras, by what they cost one evaluation, on the same resamples."""
     correctness = read_correctness(con, evaluation.evaluation_id)
     curves = {c: curve for c, curve in correctness.curves().items() if c in selection.corruptions}
     states = np.vstack([correctness.accuracy, correctness.resampled(settings.resamples, settings.seed)])
     at_last = {c: _fall(states, curve, curve.columns[-1:]) for c, curve in curves.items()}
-    average = {c: _fall(states, curve, curve.columns[1:]) for c, curve in curves.items()}
+    average = {c: _fall(states, curve, curve.averaged) for c, curve in curves.items()}
     level = settings.interval_level
-    order, average_order = _dearest_first(at_last), _dearest_first(average)
-    costs = tuple(
-        Cost(c, float(curves[c].severities[-1]), _estimate(at_last[c], level), _estimate(average[c], level))
-        for c in order
-    )
+    costs = {
+        c: Cost(c, float(curve.severities[-1]), _estimate(at_last[c], level), _estimate(average[c], level))
+        for c, curve in curves.items()
+    }
+    ranked = [c for c in curves if c in selection.averaged]
+    order, average_order = _dearest_first(at_last, ranked), _dearest_first(average, ranked)
     resamples = np.stack([at_last[c][1:] for c in order])
     return Ranking(
-        costs,
+        tuple(costs[c] for c in order),
         lead=_lead(at_last, order, level),
         first_share=float((resamples.argmax(axis=0) == 0).mean()),
         average_order=tuple(average_order),
         average_lead=_lead(average, average_order, level),
+        extras=tuple(costs[c] for c in _dearest_first(at_last, [c for c in curves if c not in ranked])),
     )
 
 
@@ -73,8 +76,8 @@ def _fall(states: Real, curve: Curve, columns: list[int]) -> Real:
     return states[:, curve.columns[0]] - states[:, columns].mean(axis=1)
 
 
-def _dearest_first(falls: dict[str, Real]) -> list[str]:
-    return sorted(falls, key=lambda c: -float(falls[c][0]))
+def _dearest_first(falls: dict[str, Real], corruptions: list[str]) -> list[str]:
+    return sorted(corruptions, key=lambda c: -float(falls[c][0]))
 
 
 def _lead(falls: dict[str, Real], order: list[str], level: float) -> Estimate | None:

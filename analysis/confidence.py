@@ -1,5 +1,6 @@
 """Whether confidence keeps up with accuracy: over-confidence, calibration error, and failures that sound sure."""
 
+from dataclasses import replace
 from typing import NamedTuple
 
 import duckdb
@@ -32,8 +33,9 @@ class Confidence(NamedTuple):
 
 
 def confidence_of(con: duckdb.DuckDBPyConnection, selection: Selection, evaluation: Evaluation) -> Confidence:
-    """Measure the confidence of one evaluation."""
-    cells = table(con, "calibration_by_severity", selection.only(evaluation))
+    """Measure the confidence of one evaluation, without the extra corruptions."""
+    selection = replace(selection.only(evaluation), corruptions=selection.averaged)
+    cells = table(con, "calibration_by_severity", selection)
     last = cells.filter(pl.col("severity") == pl.col("severity").max().over("corruption")).sort("ece", descending=True)
     clean = cells.filter(severity=0.0)
     sure, failures = _sure_failures(con, selection, evaluation)

@@ -1,6 +1,6 @@
 """The report's tables: figures with their intervals, as text that a template only has to lay out."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 import duckdb
@@ -8,9 +8,11 @@ import polars as pl
 
 from analysis.mcnemar import PairTest, compare_pairs
 from analysis.selection import Evaluation, Selection, corruption_labels, table
-from analysis.words import SHAPE_WORDS, interval, level, number, percent
+from analysis.words import SHAPE_WORDS, flagged, interval, level, number, percent
+from warehouse.schema import CLEAN
 
 EMPTY = "\u2013"
+MOST_LEVELS = 11  # severities side by side in a table
 
 
 class Cell(NamedTuple):
@@ -31,16 +33,17 @@ class Table(NamedTuple):
 
 def tables(con: duckdb.DuckDBPyConnection, selection: Selection) -> list[Table]:
     """All tables of a selection, in the order of a report."""
-    names = corruption_labels(con)
+    labels = corruption_labels(con)
+    names = {c: flagged(labels[c], is_extra=c in selection.extras) for c in (CLEAN, *selection.corruptions)}
     found = [_summary(con, selection)]
     for evaluation in selection.evaluations:
         one = selection.only(evaluation)
         found += [
-            _accuracy(con, one, evaluation),
+            _accuracy(con, one, evaluation, names),
             _shapes(con, one, evaluation, names),
             _steps(con, one, evaluation, names),
-            _calibration(con, one, evaluation),
-            *_attention(con, one, evaluation),
+            _calibration(con, one, evaluation, names),
+            *_attention(con, one, evaluation, names),
         ]
     return found + [_pair(pair, names) for pair in compare_pairs(con, selection)]
 
@@ -50,48 +53,77 @@ def _summary(con: duckdb.DuckDBPyConnection, selection: Selection) -> Table:
     by_id = {row["evaluation_id"]: row for row in rows.rows(named=True)}
     return Table(
         "Networks",
-        "Accuracy clean and averaged over all corruptions and severities, and the mean corruption error, not "
-        "normalised. All in per cent.",
+        f"Accuracy clean and averaged over {selection.averaged_words} and whole severities, and the mean corruption "
+        "error, not normalised. All in per cent.",
         ("Network", "Clean", "Mean corrupted", "Mean corruption error", "Corruptions"),
-        tuple(
-            (Cell(e.label), *(Cell(number(100 * by_id[e.evaluation_id][c])) for c in (
-                "clean_accuracy", "mean_corrupted_accuracy", "mean_corruption_error")),
-             Cell(str(by_id[e.evaluation_id]["corruption_count"])))
-            for e in selection.evaluations
-        ),
-    )  # fmt: skip
+        tuple((Cell(e.label), *_summary_cells(by_id[e.evaluation_id])) for e in selection.evaluations),
+    )
 
 
-def _accuracy(con: duckdb.DuckDBPyConnection, selection: Selection, evaluation: Evaluation) -> Table:
+def _summary_cells(row: dict[str, Any]) -> Iterable[Cell]:
+    """Figures of one network; beneath the mean error that of the extra corruptions, which stand apart."""
+    extra, extras = row["mean_extra_corruption_error"], row["extra_corruption_count"]
+    for column in ("clean_accuracy", "mean_corrupted_accuracy"):
+        yield Cell(EMPTY if row[column] is None else number(100 * row[column]))
+    error = row["mean_corruption_error"]
+    yield Cell(EMPTY if error is None else number(100 * error), f"extras {number(100 * extra)}" if extras else "")
+    yield Cell(str(row["corruption_count"]), f"and {extras} extra" if extras else "")
+
+
+def _accuracy(
+    con: duckdb.DuckDBPyConnection, selection: Selection, evaluation: Evaluation, names: dict[str, str]
+) -> Table:
     cells = table(con, "accuracy_by_severity", selection)
     return Table(
         f"Accuracy of {evaluation.label}",
-        f"Per cent, with Wilson's 95\u00a0% interval, on {selection.images}.",
+        f"Per cent, with Wilson's 95\u00a0% interval, on {selection.images}."
+        + _dense_words(cells, "accuracy_by_severity"),
         *_by_severity(
-            cells, lambda r: Cell(number(100 * r["accuracy"]), interval(r["accuracy_low"], r["accuracy_high"]))
+            cells, names, lambda r: Cell(number(100 * r["accuracy"]), interval(r["accuracy_low"], r["accuracy_high"]))
         ),
     )
 
 
-def _calibration(con: duckdb.DuckDBPyConnection, selection: Selection, evaluation: Evaluation) -> Table:
+def _calibration(
+    con: duckdb.DuckDBPyConnection, selection: Selection, evaluation: Evaluation, names: dict[str, str]
+) -> Table:
     cells = table(con, "calibration_by_severity", selection)
     bins = cells["bin_count"][0] if len(cells) else 0
     return Table(
         f"Calibration of {evaluation.label}",
-        f"Expected calibration error in {bins} equal bins (0\u20131); beneath, confidence minus accuracy in points.",
-        *_by_severity(cells, lambda r: Cell(number(r["ece"], 3), number(100 * r["overconfidence"], 1, signed=True))),
+        f"Expected calibration error in {bins} equal bins (0\u20131); beneath, confidence minus accuracy in points."
+        + _dense_words(cells, "calibration_by_severity"),
+        *_by_severity(
+            cells, names, lambda r: Cell(number(r["ece"], 3), number(100 * r["overconfidence"], 1, signed=True))
+        ),
     )
 
 
-def _by_severity(cells: pl.DataFrame, cell: Any) -> tuple[tuple[str, ...], tuple[tuple[Cell, ...], ...]]:
+def _by_severity(
+    cells: pl.DataFrame, names: dict[str, str], cell: Callable[[dict[str, Any]], Cell]
+) -> tuple[tuple[str, ...], tuple[tuple[Cell, ...], ...]]:
     """Columns and rows of a table of corruptions against severities."""
-    levels = sorted(cells["severity"].unique().to_list())
-    found = {(r["corruption_label"], r["severity"]): cell(r) for r in cells.rows(named=True)}
-    names = cells.sort("corruption_order" if "corruption_order" in cells.columns else "corruption_label")[
-        "corruption_label"
-    ].unique(maintain_order=True)
-    rows = tuple((Cell(name), *(found.get((name, s), Cell(EMPTY)) for s in levels)) for name in names)
+    levels = _shown_levels(cells)
+    found = {(r["corruption"], r["severity"]): cell(r) for r in cells.rows(named=True)}
+    present = set(cells["corruption"].to_list())
+    rows = tuple(
+        (Cell(name), *(found.get((corruption, s), Cell(EMPTY)) for s in levels))
+        for corruption, name in names.items()
+        if corruption in present
+    )
     return ("Corruption", *(level(s) for s in levels)), rows
+
+
+def _shown_levels(cells: pl.DataFrame) -> list[float]:
+    """All severities, or of a dense grid the whole ones."""
+    levels = sorted(cells["severity"].unique().to_list())
+    return levels if len(levels) <= MOST_LEVELS else [s for s in levels if not s % 1]
+
+
+def _dense_words(cells: pl.DataFrame, view: str) -> str:
+    """Where the severities are that a table leaves out."""
+    count, shown = cells["severity"].n_unique(), len(_shown_levels(cells))
+    return "" if count == shown else f" Whole severities; all {count} are in the view {view}."
 
 
 def _shapes(
@@ -148,12 +180,14 @@ def _steps(
     )
 
 
-def _attention(con: duckdb.DuckDBPyConnection, selection: Selection, evaluation: Evaluation) -> list[Table]:
+def _attention(
+    con: duckdb.DuckDBPyConnection, selection: Selection, evaluation: Evaluation, names: dict[str, str]
+) -> list[Table]:
     cells = table(con, "attention_drift", selection).filter(target="clean")
     last = cells.filter(pl.col("severity") == pl.col("severity").max().over("corruption")).sort("corruption_order")
     if last.is_empty():
         return []
-    clean = cells.filter(severity=0.0).head(1).with_columns(corruption_label=pl.lit("Clean"))
+    clean = cells.filter(severity=0.0).head(1).with_columns(corruption=pl.lit(CLEAN))
     columns = (
         ("median_centroid_shift", 3), ("null_median_centroid_shift", 3), ("mean_cosine", 3), ("null_mean_cosine", 3),
         ("null_class_mean_cosine", 3), ("mean_spread", 3), ("mean_attention_entropy_nats", 2), ("mean_mass", 2),
@@ -169,7 +203,7 @@ def _attention(con: duckdb.DuckDBPyConnection, selection: Selection, evaluation:
             "share of the mass inside the object mask.",
             ("Corruption", "Shift", "Null", "Cosine", "Null", "Null, same class", "Spread", "Entropy", "Mass", "Mask"),
             tuple(
-                (Cell(r["corruption_label"]), *(Cell(EMPTY if r[c] is None else number(r[c], digits))
+                (Cell(names[r["corruption"]]), *(Cell(EMPTY if r[c] is None else number(r[c], digits))
                                                 for c, digits in columns))
                 for r in rows
             ),
@@ -187,7 +221,7 @@ def _pair(pair: PairTest, names: dict[str, str]) -> Table:
         f"test with Holm's correction over all {len(pair.cells)} cells. Checkpoints, not architectures.",
         ("Corruption", "Severity", f"Only {pair.a.label}", f"Only {pair.b.label}", "p", "More often right"),
         tuple(
-            (Cell(names.get(c.corruption, c.corruption)), Cell(level(c.severity)), Cell(f"{c.only_a:,}"),
+            (Cell(names[c.corruption]), Cell(level(c.severity)), Cell(f"{c.only_a:,}"),
              Cell(f"{c.only_b:,}"), Cell(_p_value(c.adjusted_p)), Cell(winners[c.winner]))
             for c in sorted(shown, key=lambda c: (c.severity > 0, c.corruption))
         ),

@@ -27,16 +27,30 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class Selection:
-    """Evaluations that share data set, subset and source, and the corruptions to look at, in published order."""
+    """Evaluations that share data set, subset and source, and the corruptions to look at, in published order.
+
+    `extras` are those of them that are no part of the headline metrics.
+    """
 
     evaluations: tuple[Evaluation, ...]
     corruptions: tuple[str, ...]
     made_at: datetime | None
+    extras: tuple[str, ...] = ()
 
     @property
     def ids(self) -> list[str]:
         """Identities of the evaluations, in order."""
         return [evaluation.evaluation_id for evaluation in self.evaluations]
+
+    @property
+    def averaged(self) -> tuple[str, ...]:
+        """Corruptions that rankings and averages are over: without the extras, unless there is nothing else."""
+        return tuple(c for c in self.corruptions if c not in self.extras) or self.corruptions
+
+    @property
+    def averaged_words(self) -> str:
+        """What averages are over, in words: corruptions, or the 15 headline corruptions where there are extras too."""
+        return "corruptions" if self.averaged == self.corruptions else f"the {len(self.averaged)} headline corruptions"
 
     @property
     def labels(self) -> dict[str, str]:
@@ -155,9 +169,16 @@ def _selection(con: duckdb.DuckDBPyConnection, rows: list[dict[str, Any]], prese
         con, "select max(created_at) from shards where evaluation_id = any(?)", [[r["evaluation_id"] for r in rows]]
     )
     here = set().union(*(present.get(row["evaluation_id"], set()) for row in rows))
-    order = con.execute("select corruption from corruptions order by corruption_order, corruption").fetchall()
+    order = [
+        (c, headline)
+        for c, headline in con.execute(
+            "select corruption, headline from corruptions order by corruption_order, corruption"
+        ).fetchall()
+        if c in here
+    ]
     evaluations = tuple(Evaluation(row["evaluation_id"], label, row) for row, label in zip(rows, labels, strict=True))
-    return Selection(evaluations, tuple(c for (c,) in order if c in here), made[0] if made else None)
+    extras = tuple(c for c, headline in order if not headline)
+    return Selection(evaluations, tuple(c for c, _ in order), made[0] if made else None, extras)
 
 
 def _present(con: duckdb.DuckDBPyConnection, wanted: Sequence[str]) -> dict[str, set[str]]:

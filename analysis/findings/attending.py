@@ -23,7 +23,8 @@ def attention_findings(con: duckdb.DuckDBPyConnection, selection: Selection) -> 
             found.append(_missing(selection.only(evaluation)))
             continue
         changes = {c.measure: c for c in changes_at_last(con, selection, evaluation)}
-        found += [_drift(evaluation, drift, corruption_labels(con)), _concentration(evaluation, changes)]
+        found.append(_drift(evaluation, drift, corruption_labels(con)))
+        found.append(_concentration(evaluation, changes, selection.averaged_words))
         if "mask_share" in changes:
             found.append(_mask(con, selection.only(evaluation), changes["mask_share"]))
     return found
@@ -73,7 +74,7 @@ def _which(members: list[str], measured: int) -> str:
     return "every corruption" if len(members) == measured > 1 else listing(members)
 
 
-def _concentration(evaluation: Evaluation, changes: dict[str, Change]) -> Finding:
+def _concentration(evaluation: Evaluation, changes: dict[str, Change], averaged: str) -> Finding:
     spread, entropy = changes.get("spread"), changes.get("attention_entropy_nats")
     mass = changes.get("mass")
     verdict, words = concentration_verdict([c.change for c in (spread, entropy) if c])
@@ -85,8 +86,7 @@ def _concentration(evaluation: Evaluation, changes: dict[str, Change]) -> Findin
     return Finding(
         "Attention",
         f"Attention of {evaluation.label} {words} at the last severity.",
-        f"Change from the same image's clean map, averaged over corruptions: {'; '.join(told)}."
-        f"{_caveat(mass, entropy)}",
+        f"Change from the same image's clean map, averaged over {averaged}: {'; '.join(told)}.{_caveat(mass, entropy)}",
         verdict,
         {"evaluation_id": evaluation.evaluation_id} | {f"{m}_change": c.change.value for m, c in changes.items()},
     )
@@ -133,7 +133,7 @@ def _mask(con: duckdb.DuckDBPyConnection, selection: Selection, share: Change) -
         "Attention",
         headline,
         f"Inside {thing}: {percent(share.clean)} of the mass when clean; change at the last severity, averaged over "
-        f"corruptions, {points_with_interval(share.change)}; {told}.{covers}",
+        f"{selection.averaged_words}, {points_with_interval(share.change)}; {told}.{covers}",
         "found" if moved else "undecided",
         figures | {f"mask_share_change_{c}": one.change.value for c, one in each.items()},
     )

@@ -11,10 +11,11 @@ from analysis.words import counted, number, percent, percent_with_interval, with
 def confidence_findings(con: duckdb.DuckDBPyConnection, selection: Selection) -> list[Finding]:
     """For each network, over- or under-confidence, calibration error and the share of confident failures."""
     names = corruption_labels(con)
-    return [_finding(e, confidence_of(con, selection, e), names) for e in selection.evaluations]
+    over = selection.averaged_words
+    return [_finding(e, confidence_of(con, selection, e), names, over) for e in selection.evaluations]
 
 
-def _finding(evaluation: Evaluation, found: Confidence, names: dict[str, str]) -> Finding:
+def _finding(evaluation: Evaluation, found: Confidence, names: dict[str, str], averaged: str) -> Finding:
     gap = found.last_gap
     verdict: Verdict = "found" if gap.above_zero or gap.below_zero else "undecided"
     sure = (
@@ -25,7 +26,7 @@ def _finding(evaluation: Evaluation, found: Confidence, names: dict[str, str]) -
     )
     return Finding(
         "Confidence",
-        f"{evaluation.label} is {gap_words(gap)} at the last severity, averaged over corruptions.",
+        f"{evaluation.label} is {gap_words(gap)} at the last severity, averaged over {averaged}.",
         f"On clean images it is {gap_words(found.clean_gap)}. Expected calibration error ({found.bin_count} equal "
         f"bins): {number(found.clean_ece, 3)} clean, {number(found.last_ece_mean, 3)} on average at the last severity, "
         f"{number(found.last_ece_worst, 3)} at worst ({within(names[found.worst_corruption])})." + sure,
