@@ -83,9 +83,8 @@ TABLE: dict[str, Entry] = {
     ),
     "snow": Entry(
         ("mean", "deviation", "zoom", "threshold", "streak radius, px", "streak sigma, px", "weight of the image"),
-        # A threshold five deviations above the mean: no flakes
         Levels(
-            (0.1, 0.2, 1, 1.1, 8, 3, 1),
+            None,
             (
                 (0.1, 0.2, 1, 0.6, 8, 3, 0.95),
                 (0.1, 0.2, 1, 0.5, 10, 4, 0.9),
@@ -95,7 +94,7 @@ TABLE: dict[str, Entry] = {
             ),
         ),
         Levels(
-            (0.1, 0.3, 3, 1.6, 10, 4, 1),
+            None,
             (
                 (0.1, 0.3, 3, 0.5, 10, 4, 0.8),
                 (0.2, 0.3, 2, 0.5, 12, 4, 0.7),
