@@ -3,11 +3,8 @@
 Images are numbered in the order of class folder and file name; every corruption and severity holds the same ones.
 """
 
-import hashlib
-import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import cached_property, partial
@@ -19,15 +16,14 @@ from numpy.typing import NDArray
 from ingest.corrupted_sets.manifest import Origin, recorded_origin
 from ingest.corruptions.definitions import known_name
 from ingest.datasets.decoded import decode
-from ingest.datasets.folder import SUFFIXES
 from ingest.layouts import GROUP_FOLDERS, severity_folder, severity_of, without_suffix
 from ingest.published import MEND, check_numbers
 from ingest.remembered import remembered
+from ingest.tree_files import WORKERS, entries, fingerprint_of_files, list_files, stamp_of_files
 from warehouse.errors import DataError, StudyError
-from warehouse.identity import DIGEST_BYTES, identity_of
+from warehouse.identity import identity_of
 
 Cells = dict[str, dict[Decimal, Path]]
-WORKERS = min(32, os.cpu_count() or 1)  # decoding and hashing leave Python's lock, so threads help
 
 
 @dataclass(frozen=True)
@@ -143,41 +139,9 @@ def corruption_folders(folder: Path) -> dict[str, Path]:
     return found
 
 
-def fingerprint_of_files(folder: Path, files: Sequence[str]) -> str:
-    """Hash of files' names and bytes, in their order.
-
-    Args:
-        folder: where they lie.
-        files: their paths within it.
-
-    Returns:
-        16 hexadecimal digits.
-    """
-    hasher = hashlib.blake2b(digest_size=DIGEST_BYTES)
-    with ThreadPoolExecutor(WORKERS) as pool:
-        for file, digest in zip(files, pool.map(_digest, [folder / file for file in files]), strict=True):
-            hasher.update(len(os.fsencode(file)).to_bytes(4, "little") + os.fsencode(file) + digest)
-    return hasher.hexdigest()
-
-
-def list_files(cell: Path) -> list[str]:
-    """`class/image` of every image of one corruption and severity, by class folder, then by file name."""
-    return [
-        f"{folder}/{entry}"
-        for folder in _entries(cell, folders=True)
-        for entry in _entries(cell / folder, folders=False)
-        if Path(entry).suffix.lower() in SUFFIXES
-    ]
-
-
-def _entries(folder: Path, *, folders: bool) -> list[str]:
-    with _reading(folder), os.scandir(folder) as entries:
-        return sorted(entry.name for entry in entries if not entry.name.startswith(".") and entry.is_dir() == folders)
-
-
 def _severities(folder: Path) -> dict[Decimal, Path]:
     found: dict[Decimal, Path] = {}
-    for name in _entries(folder, folders=True):
+    for name in entries(folder, folders=True):
         severity = severity_of(name)
         if severity in found:
             raise DataError(f"{folder} holds severity {severity_folder(severity or 0)} twice: remove one folder")
@@ -224,31 +188,11 @@ def _decode(path: Path, shape: tuple[int, ...]) -> NDArray[np.uint8]:
     return pixels
 
 
-def _digest(path: Path) -> bytes:
-    with _reading(path), path.open("rb") as file:
-        return hashlib.file_digest(file, partial(hashlib.blake2b, digest_size=DIGEST_BYTES)).digest()
-
-
 def _hash(name: str, cells: dict[Decimal, Path], cache: Path | None) -> str:
     listings = [(severity_folder(severity), cells[severity], list_files(cells[severity])) for severity in sorted(cells)]
-    stamp = [[name, folder, str(cell.resolve()), _stamp(cell, files)] for folder, cell, files in listings]
+    stamp = [[name, folder, str(cell.resolve()), stamp_of_files(cell, files)] for folder, cell, files in listings]
 
     def fingerprint() -> str:
         return identity_of({folder: fingerprint_of_files(cell, files) for folder, cell, files in listings})
 
     return remembered(cache, stamp, name, fingerprint)
-
-
-def _stamp(cell: Path, files: list[str]) -> list[list[object]]:
-    """Name, size and time of change of every file."""
-    with _reading(cell):
-        statuses = [(cell / file).stat() for file in files]
-    return [[file, status.st_size, status.st_mtime_ns] for file, status in zip(files, statuses, strict=True)]
-
-
-@contextmanager
-def _reading(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise DataError(f"{error.filename or path} cannot be read ({error.strerror}): {MEND}") from error

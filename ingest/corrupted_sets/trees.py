@@ -16,7 +16,7 @@ from ingest.corrupted_sets.material import Advance, Fingerprints, Material, Unit
 from ingest.corrupted_sets.request import JPEG, JPEG_QUALITY
 from ingest.corrupted_sets.workplace import flush, read_note, write_note
 from ingest.layouts import image_names, severity_folder
-from ingest.published_tree import WORKERS, fingerprint_of_files, list_files
+from ingest.tree_files import WORKERS, fingerprint_of_files, list_files
 from warehouse.errors import StorageError
 from warehouse.publish import make_folder, storage_errors
 
