@@ -42,7 +42,7 @@ def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, layout: Layou
         f"(0) to the last severity; the diamond above its end is its null: the same maps "
         "against another image's clean map. "
         f"Dashed: clean maps of different images, median and middle 95\u00a0% of images (shaded{_cut(cells, plane)})."
-        f"{_without(selection, labels)}",
+        f"{_named(selection)}{_without(selection, labels)}",
         selection.source_line,
     )
     return dress((key(entries, layout.width_px - 70), body), words, layout)
@@ -137,6 +137,10 @@ def _null_boxes(cells: list[ShiftCell], plane: Plane) -> list[Box]:
 
 def _cut(cells: list[ShiftCell], plane: Plane) -> str:
     return ", cut at the top" if any(c.null_high > plane.y_high for c in cells if not c.severity) else ""
+
+
+def _named(selection: Selection) -> str:
+    return " Named: the paths that end farthest and nearest." if len(selection.corruptions) > MOST_NAMED else ""
 
 
 def _without(selection: Selection, shown: list[str]) -> str:
