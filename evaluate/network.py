@@ -85,7 +85,7 @@ def prepare(
     *,
     input_side_px: int | None = None,
 ) -> Network:
-    """Put a module on its device, channels_last, in evaluation mode; images are resized to `input_side_px`, if given."""
+    """Put a module on its device, channels_last, in evaluation mode; images are resized to `input_side_px` if given."""
     module = channels_last(module, device).eval().requires_grad_(False)
 
     def channels(values: tuple[float, float, float]) -> torch.Tensor:

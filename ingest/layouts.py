@@ -15,6 +15,7 @@ LABELS_FILE = "labels.npy"
 MANIFEST_FILE = "manifest.json"
 GROUP_FOLDERS = ("noise", "blur", "weather", "digital", "extra")  # the published tars', one level above corruptions
 LAST_SEVERITY = 5
+FETCH_AGAIN = "fetch the set again, for example with `failmodes download`"
 
 
 def severity_folder(severity: int | float | Decimal) -> str:

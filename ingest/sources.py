@@ -109,6 +109,8 @@ class GeneratedSource:
         corruption: str,
         severity: Severity,
         image_ids: Sequence[int] | NDArray[np.integer],
+        *,
+        threads: int = 1,
     ) -> NDArray[np.uint8]:
         """Corrupt `clean` (N, H, W, 3) uint8, whose numbers are `image_ids`."""
         if clean is None:
@@ -122,6 +124,7 @@ class GeneratedSource:
             image_ids=image_ids,
             draws=self.draws,
             across_switches=self.across_switches,
+            threads=threads,
         )
 
     def labels(self, dataset: Dataset) -> NDArray[np.int64]:

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from ingest.datasets.folder import SUFFIXES
-from ingest.published import MEND
+from ingest.layouts import FETCH_AGAIN
 from warehouse.errors import DataError
 from warehouse.identity import DIGEST_BYTES
 
@@ -66,4 +66,4 @@ def _reading(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise DataError(f"{error.filename or path} cannot be read ({error.strerror}): {MEND}") from error
+        raise DataError(f"{error.filename or path} cannot be read ({error.strerror}): {FETCH_AGAIN}") from error

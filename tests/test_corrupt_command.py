@@ -18,6 +18,7 @@ from PIL import Image
 from sklearn.datasets import load_sample_images
 
 import failmodes
+from ingest import sources
 from ingest.corrupted_sets import material, request, writing
 from ingest.corrupted_sets.command import write
 from ingest.corrupted_sets.request import make_request
@@ -226,7 +227,7 @@ def test_an_interrupted_run_goes_on_to_the_same_bytes(
     chosen = asked(corruptions=["contrast", "gaussian_noise"], **LAYOUTS[layout])
     write(DIGITS, chosen, tmp_path / "whole")
     monkeypatch.setattr(material, "BLOCK_BYTES", 15 * 32 * 32 * 3)  # three blocks a severity
-    original, made = material.corrupt, []
+    original, made = sources.corrupt, []
 
     def corrupt_some(*arguments: object, **settings: object) -> np.ndarray:
         if len(arguments[0]) > 1:  # one image is the rehearsal
@@ -235,7 +236,7 @@ def test_an_interrupted_run_goes_on_to_the_same_bytes(
                 raise KeyboardInterrupt
         return original(*arguments, **settings)
 
-    monkeypatch.setattr(material, "corrupt", corrupt_some)
+    monkeypatch.setattr(sources, "corrupt", corrupt_some)
     for _ in range(30):
         with suppress(Interrupted):
             write(DIGITS, chosen, tmp_path / "interrupted")

@@ -15,14 +15,14 @@ from evaluate.evaluation import choose_subset
 from evaluate.run import evaluate_study
 from evaluate.study import read_study
 from evaluate.zoo import train_missing
-from ingest import published_tree
 from ingest.corrupted_sets.command import write
 from ingest.corrupted_sets.request import make_request
 from ingest.corruptions import corrupt
 from ingest.datasets import Dataset, open_dataset
 from ingest.layouts import image_names
 from ingest.published import open_published
-from ingest.published_tree import PublishedTree
+from ingest.published import tree as published_tree
+from ingest.published.tree import PublishedTree
 from ingest.sources import PublishedSource, open_source
 from ingest.specification import CorruptionSpec, DatasetSpec
 from warehouse.errors import DataError, FailmodesError, StudyError

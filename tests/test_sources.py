@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ingest import published_arrays
 from ingest.corruptions import CORRUPTIONS, corrupt
 from ingest.datasets import Dataset, open_dataset
 from ingest.dimensions import record_corruptions, record_dataset, record_source
 from ingest.pairing import correlations
+from ingest.published import arrays as published_arrays
 from ingest.published import open_published
-from ingest.published_arrays import PublishedArrays
+from ingest.published.arrays import PublishedArrays
 from ingest.sources import GeneratedSource, PublishedSource, open_source
 from ingest.specification import CorruptionSpec, DatasetSpec
 from warehouse import schema

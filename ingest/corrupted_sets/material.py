@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ingest.corrupted_sets.manifest import ids_in_words
-from ingest.corruptions import corrupt
 from ingest.datasets import Dataset
 from ingest.sources import GeneratedSource
 
@@ -88,18 +87,8 @@ class Material:
 
     def corrupted(self, corruption: str, severity: Decimal, image_ids: NDArray[np.int64]) -> NDArray[np.uint8]:
         """Corrupted images (n, H, W, 3) uint8."""
-        source = self.source
-        return corrupt(
-            np.asarray(self.dataset.images[image_ids]),
-            corruption,
-            severity,
-            recipe=source.recipe,
-            seed=source.seed,
-            image_ids=image_ids,
-            draws=source.draws,
-            across_switches=source.across_switches,
-            threads=os.cpu_count() or 1,
-        )
+        clean = np.asarray(self.dataset.images[image_ids])
+        return self.source.corrupted(clean, corruption, severity, image_ids, threads=os.cpu_count() or 1)
 
     def facts(self) -> dict[str, Any]:
         """What the manifest says of it."""

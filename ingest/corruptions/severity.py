@@ -4,8 +4,8 @@ Published parameters exactly at whole numbers; between them, by corruption:
 - most interpolate their parameters on a straight line from level to level, and below 1 from the clean anchor of the
   recipe's table (shot noise the inverse root of its photons, which is the deviation of its noise);
 - those whose parameters do not lead smoothly from level to level mix the images of the two (`MIXED`): defocus and zoom
-  blur, linear filters whose disk gains whole pixels and whose zoom gains whole exposures, so that a mixture of images is
-  the image of a mixed kernel; and snow, whose flakes a layer zoomed by little more than 1 smooths away;
+  blur, linear filters whose disk gains whole pixels and whose zoom gains whole exposures (a mixture of images is then
+  the image of a mixed kernel), and snow, whose flakes a layer zoomed by little more than 1 smooths away;
 - those with switches (iterations, water or mud, less or more saturation) are refused; who asks for them all the same
   (`across_switches`) gets the same mixture, a cross-fade.
 """

@@ -1,6 +1,5 @@
-"""Published corrupted sets: what one is, whatever its layout, and the one way to open it."""
+"""What a published corrupted set is, whatever its layout."""
 
-from collections.abc import Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Protocol
@@ -9,10 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ingest.corrupted_sets.manifest import Origin
-from ingest.layouts import LABELS_FILE
 from warehouse.errors import DataError
-
-MEND = "fetch the set again, for example with `failmodes download`"
 
 
 class PublishedSet(Protocol):
@@ -69,40 +65,6 @@ class PublishedSet(Protocol):
             StudyError: the set lacks this corruption or severity.
             DataError: a number is beyond the set, or an image is damaged.
         """
-
-
-def open_published(
-    folder: Path,
-    needed: Sequence[str],
-    cache: Path | None = None,
-    *,
-    severities: Sequence[int | float | Decimal] = (),
-) -> PublishedSet:
-    """Open a set; its layout follows from what the folder holds.
-
-    Args:
-        folder: of `<corruption>.npy` files (as CIFAR-10-C) or of `<corruption>/<severity>/<class>/<image>` trees (as
-            ImageNet-C; the tars' folders `noise`, `blur` … may stand between).
-        needed: corruptions that it must hold.
-        cache: folder that remembers hashes.
-        severities: severities that it must hold each of them at; whatever it has, if none are given.
-
-    Raises:
-        DataError: it is missing, lacks what is needed, or is damaged.
-    """
-    from ingest.published_arrays import open_arrays
-    from ingest.published_tree import corruption_folders, open_tree
-
-    if not folder.is_dir():
-        raise DataError(f"{folder} is not a folder: expected one of <corruption>.npy and {LABELS_FILE}; {MEND}")
-    if any(folder.glob("*.npy")):
-        return open_arrays(folder, needed, cache, severities=severities)
-    if corruption_folders(folder):
-        return open_tree(folder, needed, cache, severities=severities)
-    raise DataError(
-        f"{folder} holds no corrupted set: expected <corruption>.npy and {LABELS_FILE} (as CIFAR-10-C), or folders"
-        " <corruption>/<severity>/<class>/<image> (as ImageNet-C)"
-    )
 
 
 def check_numbers(folder: Path, image_count: int, numbers: NDArray[np.integer]) -> None:

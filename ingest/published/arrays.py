@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from ingest.corrupted_sets.manifest import Origin, recorded_ids, recorded_origin
 from ingest.corruptions.definitions import known_name
 from ingest.corruptions.recipes import SEVERITIES
-from ingest.layouts import LABELS_FILE
-from ingest.published import MEND, check_numbers
+from ingest.layouts import FETCH_AGAIN, LABELS_FILE
+from ingest.published.base import check_numbers
 from ingest.remembered import remembered
 from warehouse.errors import DataError, StudyError
 from warehouse.identity import fingerprint_of, identity_of
@@ -94,7 +94,7 @@ def open_arrays(
     found = {name: path for path in sorted(folder.glob("*.npy")) if (name := known_name(path.stem))}
     missing = [name for name in needed if name not in found]
     if missing or not found:
-        raise DataError(f"{folder} has no {missing[0] if missing else '<corruption>'}.npy: {MEND}")
+        raise DataError(f"{folder} has no {missing[0] if missing else '<corruption>'}.npy: {FETCH_AGAIN}")
     for severity in severities:
         _check_whole(folder, severity)
     labels = _read_labels(folder / LABELS_FILE)
@@ -114,12 +114,12 @@ def map_array(path: Path) -> np.memmap:
     try:
         array = np.load(path, mmap_mode="r", allow_pickle=False)
     except FileNotFoundError as error:
-        raise DataError(f"{path} is missing: {MEND}") from error
+        raise DataError(f"{path} is missing: {FETCH_AGAIN}") from error
     except (ValueError, EOFError, OSError) as error:
         reason = (str(error).splitlines() or ["unreadable"])[0]
-        raise DataError(f"{path} is truncated or no .npy array ({reason}): {MEND}") from error
+        raise DataError(f"{path} is truncated or no .npy array ({reason}): {FETCH_AGAIN}") from error
     if not isinstance(array, np.memmap):
-        raise DataError(f"{path} is not a plain .npy array: {MEND}")
+        raise DataError(f"{path} is not a plain .npy array: {FETCH_AGAIN}")
     return array
 
 

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from ingest.corrupted_sets.manifest import Origin, recorded_origin
 from ingest.corruptions.definitions import known_name
 from ingest.datasets.decoded import decode
-from ingest.layouts import GROUP_FOLDERS, severity_folder, severity_of, without_suffix
-from ingest.published import MEND, check_numbers
+from ingest.layouts import FETCH_AGAIN, GROUP_FOLDERS, severity_folder, severity_of, without_suffix
+from ingest.published.base import check_numbers
 from ingest.remembered import remembered
 from ingest.tree_files import WORKERS, entries, fingerprint_of_files, list_files, stamp_of_files
 from warehouse.errors import DataError, StudyError
@@ -111,7 +111,7 @@ def open_tree(
     cells = {name: _severities(path) for name, path in corruption_folders(folder).items()}
     missing = [name for name in needed if name not in cells]
     if missing:
-        raise DataError(f"{folder} has no folder {missing[0]}: it holds {', '.join(cells)}; {MEND}")
+        raise DataError(f"{folder} has no folder {missing[0]}: it holds {', '.join(cells)}; {FETCH_AGAIN}")
     wanted = [
         cells[name][_known_severity(folder, name, cells[name], severity)]
         for name in needed or cells
@@ -148,7 +148,7 @@ def _severities(folder: Path) -> dict[Decimal, Path]:
         if severity is not None:
             found[severity] = folder / name
     if not found:
-        raise DataError(f"{folder} has no folders of severities, such as {folder}/1: {MEND}")
+        raise DataError(f"{folder} has no folders of severities, such as {folder}/1: {FETCH_AGAIN}")
     return found
 
 
@@ -172,9 +172,11 @@ def _same_files(cells: list[Path]) -> tuple[str, ...]:
         for lacking, having in ((cell, cells[0]), (cells[0], cell)):
             missing = sorted(set(list_files(having)) - set(list_files(lacking)))
             if missing:
-                raise DataError(f"{lacking} lacks {missing[0]}, which {having} has ({len(missing):,} missing): {MEND}")
+                raise DataError(
+                    f"{lacking} lacks {missing[0]}, which {having} has ({len(missing):,} missing): {FETCH_AGAIN}"
+                )
     if not first:
-        raise DataError(f"{cells[0]} holds no images: expected <class>/<image>.JPEG, {MEND}")
+        raise DataError(f"{cells[0]} holds no images: expected <class>/<image>.JPEG, {FETCH_AGAIN}")
     return tuple(first)
 
 
