@@ -20,7 +20,9 @@ class Corruption:
         group: noise, blur, weather or digital.
         order: order of publication, from 1; the four extras follow the 15 of the headline metrics.
         headline: whether it is one of these 15.
-        dose_ordered: whether distortion never falls as severity grows, by every recipe.
+        dose_ordered: whether distortion (RMSE of images) never falls from one published severity to the next, by every
+            recipe. Between them pixelate and JPEG may distort less than before, where the image resonates with a side
+            or a quality.
         interpolable: whether it is defined between the published severities.
         switch: why it is not, where it is not.
     """

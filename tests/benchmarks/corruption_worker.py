@@ -38,8 +38,8 @@ def _ours(recipe):
     from ingest.corruptions import corrupt
     from warehouse.errors import FailmodesError
 
-    def run(images, name, severity, seed, threads):
-        return corrupt(images, name, severity, recipe=recipe, seed=seed, threads=threads)
+    def run(images, name, severity, seed):
+        return corrupt(images, name, severity, recipe=recipe, seed=seed)
 
     return run, FailmodesError
 
@@ -56,7 +56,7 @@ def _peer(_recipe):
 
     corruptions.gaussian = gaussian
 
-    def run(images, name, severity, seed, threads):
+    def run(images, name, severity, seed):
         return [imagecorruptions.corrupt(image, severity=severity, corruption_name=name) for image in images]
 
     return run, ()
