@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+# A file of tests at a time on each core, one thread each: networks that share cores stall each other
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile
 
 .PHONY: demo test test-all check format bench clean
 
@@ -12,11 +14,11 @@ demo: $(INSTALLED)
 	$(BIN)/failmodes run runs/demo.toml
 
 test: $(INSTALLED)
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
 # Slow tests too, and those on real data where FAILMODES_DATA names it
 test-all: $(INSTALLED)
-	$(BIN)/python -m pytest -m "not gpu"
+	$(PYTEST) -m "not gpu"
 
 check: $(INSTALLED)
 	$(BIN)/ruff check .
