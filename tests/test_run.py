@@ -123,7 +123,7 @@ def test_a_damaged_file_is_named_and_made_again_on_request(copied, table) -> Non
     file = list(recorded_files(output, table))[-1]
     content = bytearray(file.read_bytes())
     middle = len(content) // 3
-    content[middle : middle + 64] = bytes(64)  # one byte alone may fall into a page's statistics, which rows do not need
+    content[middle : middle + 64] = bytes(64)  # one byte may fall into a statistic that no row needs
     file.write_bytes(bytes(content))
     with pytest.raises(DamagedShardError, match=str(file)):
         read_stored(file)
