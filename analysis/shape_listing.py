@@ -14,9 +14,9 @@ NARROWEST = 118  # where output goes to a file, lines are this wide
 
 def print_shapes(con: duckdb.DuckDBPyConnection) -> None:
     """Print the shapes of every evaluation to stdout, dearest corruption first, with the settings beneath."""
-    console = Console()
+    console = Console(markup=False)
     if not console.is_terminal:
-        console = Console(width=NARROWEST)
+        console = Console(width=NARROWEST, markup=False)
     names, settings = corruption_labels(con), settings_of(con)
     for selection in select(con):
         listing = Table(*COLUMNS, title=selection.images, box=None, title_justify="left", pad_edge=False)

@@ -36,7 +36,7 @@ def init(
     if output.exists():
         raise StudyError(f"{output} is there already: give another name with --output, or remove it")
     publish_bytes(output, templates()[template.value].read_bytes())
-    Console(stderr=True).print(f"wrote {output}: read it, then `failmodes run {output}`", highlight=False)
+    Console(stderr=True, markup=False).print(f"wrote {output}: read it, then `failmodes run {output}`", highlight=False)
 
 
 def ingest(study_file: StudyArgument = DEFAULT_STUDY) -> None:
@@ -48,7 +48,7 @@ def ingest(study_file: StudyArgument = DEFAULT_STUDY) -> None:
     from ingest.sources import open_source
 
     study = read_study(study_file)
-    console = Console(stderr=True)
+    console = Console(stderr=True, markup=False)
     dataset = open_dataset(study.dataset, study.cache)
     record_dataset(study.output, dataset)
     record_corruptions(study.output)
@@ -83,7 +83,7 @@ def train(study_file: StudyArgument = DEFAULT_STUDY) -> None:
             made = train_missing(study, dataset, bar)
     except KeyboardInterrupt as error:
         raise Interrupted("stopped; whole epochs are kept: run the same command to go on") from error
-    console = Console(stderr=True)
+    console = Console(stderr=True, markup=False)
     if not made:
         console.print("nothing to train: every network of the study has its checkpoint")
     for path in made:
@@ -109,7 +109,7 @@ def evaluate(
             report = evaluate_study(study, dataset, redo_damaged=redo_damaged, progress=progress)
     except KeyboardInterrupt as error:
         raise Interrupted("stopped; finished shards are kept: run the same command to go on") from error
-    console = Console(stderr=True)
+    console = Console(stderr=True, markup=False)
     for path in report.redone:
         console.print(f"damaged, made again: {path}", highlight=False, soft_wrap=True)
     console.print(f"{report.made} shards made, {report.found} were there", highlight=False)

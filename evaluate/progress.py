@@ -15,7 +15,7 @@ from evaluate.training import Epoch
 from evaluate.zoo import Entry
 from warehouse.record import Cell
 
-console = Console(stderr=True)
+console = Console(stderr=True, markup=False)
 
 
 class _ImagesPerSecond(ProgressColumn):

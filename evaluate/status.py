@@ -15,7 +15,7 @@ def print_progress(study_file: Path) -> None:
     """Print one row an evaluation; networks that are not trained yet are named instead."""
     study = read_study(study_file)
     dataset = open_dataset(study.dataset, study.cache)
-    console = Console(highlight=False)
+    console = Console(highlight=False, markup=False)
     untrained = [entry.label for entry in entries(study, dataset) if not entry.path.exists()]
     if untrained:
         console.print(f"{study.name}: not trained yet: {', '.join(untrained)}")

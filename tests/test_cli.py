@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from PIL import Image
 from synthetic_record import write_synthetic
 from tiny_study import write_tiny_study
 
@@ -121,3 +122,18 @@ def test_one_command_takes_a_study_from_nothing_to_a_report_and_again_does_nothi
     assert "--redo-damaged" in refused.stderr
     assert "made again" in failmodes("evaluate", "--redo-damaged", folder=tmp_path).stderr
     failmodes("load", "--rebuild", folder=tmp_path)
+
+
+def test_what_is_said_of_photographs_stands_in_brackets(tmp_path) -> None:
+    for name in ("cat", "dog"):
+        (tmp_path / "photographs" / name).mkdir(parents=True)
+        for number in range(2):
+            Image.new("RGB", (50 + number, 40), (90, 20 * number, 0)).save(
+                tmp_path / f"photographs/{name}/{number}.png"
+            )
+    failmodes("init", "folder", folder=tmp_path)
+    study = tmp_path / "study.toml"
+    (tmp_path / "my-classifier.safetensors").touch()
+    study.write_text(study.read_text().replace("image_size = 32", "image_size = 32\nresize = 36"))
+    said = failmodes("ingest", folder=tmp_path).stderr
+    assert "[shorter side resized to 36" in said  # no markup of rich's, which would swallow it

@@ -32,7 +32,7 @@ def load(
     from warehouse.load import load as load_records
     from warehouse.locate import find_output, find_warehouse
 
-    console = Console(stderr=True)
+    console = Console(stderr=True, markup=False)
     target = find_warehouse(into or where)
     outputs = [find_output(where), *(find_output(folder) for folder in more or [])]
     with console.status("loading …"):
@@ -69,7 +69,7 @@ def query(
     if not sql:
         raise StudyError('query: expected SQL such as "select * from accuracy_by_severity", or @name (see --list)')
     rows = run_query(find_warehouse(where), sql, timeout_s=timeout)
-    console = Console(stderr=True)
+    console = Console(stderr=True, markup=False)
     if output:
         write_rows(rows, output)
         console.print(f"{rows.height:,} rows in {output}", highlight=False, soft_wrap=True)
@@ -88,7 +88,7 @@ def print_status(where: Path) -> bool:
     from warehouse.status import warehouse_status
 
     status = warehouse_status(find_warehouse(where))
-    console = Console(highlight=False, soft_wrap=True)
+    console = Console(highlight=False, soft_wrap=True, markup=False)
     facts = f"{status.row_counts['predictions']:,} predictions, {status.row_counts['attention']:,} attention rows"
     console.print(
         f"{status.path}: schema {status.schema_version}, {status.size_bytes / 1e6:,.1f} MB, {facts}, "

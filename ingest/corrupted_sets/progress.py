@@ -24,7 +24,7 @@ class _ImagesPerSecond(ProgressColumn):
 @contextmanager
 def writing_bar() -> Iterator[Progress]:
     """A bar that counts images."""
-    console = Console(stderr=True)
+    console = Console(stderr=True, markup=False)
     if not console.is_terminal:
         yield _lines()
         return
