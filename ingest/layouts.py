@@ -7,6 +7,7 @@
 
 from decimal import Decimal, InvalidOperation
 
+from ingest.corruptions.severity import LAST_SEVERITY
 from ingest.datasets import Dataset
 from warehouse.errors import DataError
 
@@ -14,7 +15,6 @@ CIFAR_C, IMAGENET_C = "cifar-c", "imagenet-c"
 LABELS_FILE = "labels.npy"
 MANIFEST_FILE = "manifest.json"
 GROUP_FOLDERS = ("noise", "blur", "weather", "digital", "extra")  # the published tars', one level above corruptions
-LAST_SEVERITY = 5
 FETCH_AGAIN = "fetch the set again, for example with `failmodes download`"
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from ingest.corruptions import CORRUPTIONS, corrupt
+from ingest.corruptions.draws import Draws
 from ingest.corruptions.motion import streaked
 from ingest.corruptions.operations import OPERATIONS
 from ingest.corruptions.recipes import RECIPES
@@ -88,13 +89,11 @@ def moments(clean: np.ndarray, corrupted: np.ndarray) -> dict[str, float]:
 
 @pytest.mark.parametrize("name", list(CORRUPTIONS))
 @pytest.mark.parametrize("draws", ["paired", "independent"])
-def test_moments_are_the_published_ones(witness: Witness, name: str, draws: str) -> None:
+def test_moments_are_the_published_ones(witness: Witness, name: str, draws: Draws) -> None:
     if draws == "independent" and name in DETERMINISTIC:
         pytest.skip("nothing is drawn")
     for severity in witness.severities:
-        found = moments(
-            witness.images, corrupt(witness.images, name, severity, recipe=witness.recipe, draws=draws)  # type: ignore[arg-type]
-        )  # fmt: skip
+        found = moments(witness.images, corrupt(witness.images, name, severity, recipe=witness.recipe, draws=draws))
         for moment, (mean, deviation) in witness.cells[f"{name}/{severity}"].items():
             tolerance = max(0.03 * abs(mean), 0.01) + 3 * deviation
             assert found[moment] == pytest.approx(mean, abs=tolerance), f"{severity} {moment}"

@@ -6,8 +6,6 @@ from numpy.typing import NDArray
 from ingest.corruptions.pixels import Images, from_unit, to_unit
 from ingest.corruptions.recipes import Parameters
 
-Plane = NDArray[np.float64]
-
 # Which of v, t, p, q (0-3) is red, green and blue in each sixth of the hue circle
 _SECTORS = ((0, 3, 2, 2, 1, 0), (1, 0, 0, 3, 2, 2), (2, 2, 1, 0, 0, 3))
 
