@@ -97,8 +97,8 @@ def evaluate(
     ] = False,
 ) -> None:
     """Run every network over every corruption and severity that is missing; safe to kill and to run again."""
+    from evaluate.engine.run import evaluate_study
     from evaluate.progress import evaluation_bar
-    from evaluate.run import evaluate_study
     from evaluate.study import read_study
     from ingest.datasets import open_dataset
 

@@ -5,11 +5,10 @@ from typing import Any
 
 import numpy as np
 
-from evaluate import attention
-from evaluate.architectures import ARCHITECTURES
-from evaluate.checkpoints import Checkpoint
-from evaluate.network import Network
-from evaluate.partners import NULL_SEED
+from evaluate.attention.partners import NULL_SEED
+from evaluate.attention.ways import NoWay, Way
+from evaluate.models.checkpoints import Model
+from evaluate.models.network import Network
 from ingest.datasets import Dataset
 from ingest.pairing import Pairing, Twins
 from ingest.sources import Source
@@ -49,14 +48,19 @@ class Evaluation:
 
     evaluation_id: str
     study: str
-    checkpoint: Checkpoint
+    model: Model
     model_id: str
     network: Network
     dataset: Dataset
     source: Source
     subset: Subset
     pairing: Pairing
-    attends: bool
+    way: Way | NoWay
+
+    @property
+    def attends(self) -> bool:
+        """Whether there is attention."""
+        return not isinstance(self.way, NoWay)
 
     def cell(self, corruption: str, severity: Any) -> Cell:
         """The cell of this evaluation at a corruption and severity."""
@@ -64,7 +68,6 @@ class Evaluation:
 
     def row(self) -> dict[str, Any]:
         """The row of `evaluations`."""
-        architecture = ARCHITECTURES[self.checkpoint.spec.architecture]
         return {
             "evaluation_id": self.evaluation_id,
             "study": self.study,
@@ -75,9 +78,9 @@ class Evaluation:
             "subset": self.subset.words,
             "subset_id": self.subset.subset_id,
             "precision": self.network.precision,
-            "attention_method": attention.METHOD if self.attends else NO_ATTENTION,
-            "attention_layer": architecture.attention_layer if self.attends else None,
-            "attention_note": None if self.attends else "switched off in the study",
+            "attention_method": NO_ATTENTION if isinstance(self.way, NoWay) else self.way.method,
+            "attention_layer": None if isinstance(self.way, NoWay) else self.way.layer,
+            "attention_note": self.way.reason if isinstance(self.way, NoWay) else None,
             "paired": self.pairing.paired,
             "pairing_note": self.pairing.note,
         }
@@ -104,18 +107,16 @@ def _subset_of_twins(dataset: Dataset, twins: Twins, images: int | None) -> Subs
 
 def make_evaluation(
     study: str,
-    checkpoint: Checkpoint,
+    model: Model,
     network: Network,
     dataset: Dataset,
     source: Source,
     subset: Subset,
     pairing: Pairing,
-    *,
-    attends: bool,
+    way: Way | NoWay,
 ) -> Evaluation:
     """Put an evaluation together under its identity: the hash of all that changes its rows."""
-    architecture = ARCHITECTURES[checkpoint.spec.architecture]
-    model_id = checkpoint.model_id()
+    model_id = model.model_id()
     facts = {
         "schema": SCHEMA_VERSION.split(".")[0],
         "model": model_id,
@@ -123,9 +124,7 @@ def make_evaluation(
         "subset": subset.subset_id,
         "source": source.source_id,
         "precision": network.precision,
-        "attention": [attention.METHOD, architecture.attention_layer, NULL_SEED] if attends else None,
+        "attention": None if isinstance(way, NoWay) else [way.method, way.layer, NULL_SEED],
         "paired": pairing.paired,
     }
-    return Evaluation(
-        identity_of(facts), study, checkpoint, model_id, network, dataset, source, subset, pairing, attends
-    )
+    return Evaluation(identity_of(facts), study, model, model_id, network, dataset, source, subset, pairing, way)

@@ -39,7 +39,8 @@ class ModelSpec(Strict):
     """One network: an architecture with either a checkpoint to load or a recipe to train it by, once a seed.
 
     `input_side_px` is the network's own side: images, corrupted at the data set's side, are resized to it (bilinear,
-    anti-aliased) on their way in; as they come where it is left out.
+    anti-aliased) on their way in; as they come where it is left out. `attention` overrides what the study says for all
+    networks; `attention_layer` is the layer to look at, by its dotted name, where the one found is not wanted.
     """
 
     label: str = Field(min_length=1, max_length=60)
@@ -50,6 +51,8 @@ class ModelSpec(Strict):
     seeds: list[Annotated[int, Field(ge=0)]] = Field(default=[0], min_length=1)
     normalisation: Normalisation | None = None
     input_side_px: int | None = Field(default=None, ge=8)
+    attention: str | None = None
+    attention_layer: str | None = None
 
     @field_validator("architecture")
     @classmethod
@@ -84,7 +87,14 @@ class EvaluationSpec(Strict):
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     precision: Precision = "float32"
     batch_size: int | None = Field(default=None, ge=1)
-    attention: bool = True
+    attention: bool | str = True
+
+    @property
+    def attention_wanted(self) -> str:
+        """The way to attend: "auto", "none" or a method's name."""
+        if isinstance(self.attention, str):
+            return self.attention
+        return "auto" if self.attention else "none"
 
 
 ARCHITECTURES = ("resnet18", "densenet121")

@@ -5,7 +5,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from evaluate.run import missing_cells, plan, study_cells
+from evaluate.engine.run import missing_cells, plan, study_cells
 from evaluate.study import read_study
 from evaluate.zoo import entries
 from ingest.datasets import open_dataset
@@ -24,7 +24,7 @@ def print_progress(study_file: Path) -> None:
     for evaluation in (e for group in plan(study, dataset) for e in group):
         missing = missing_cells(study, evaluation)
         table.add_row(
-            evaluation.checkpoint.label,
+            evaluation.model.label,
             evaluation.source.row()["source_label"],
             evaluation.evaluation_id,
             str(len(study_cells(study, evaluation.evaluation_id))),

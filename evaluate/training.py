@@ -15,10 +15,10 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from evaluate.architectures import ARCHITECTURES, STEM
-from evaluate.checkpoints import save_checkpoint
 from evaluate.devices import runs_bfloat16
-from evaluate.network import channels_last, prepare
+from evaluate.models.architectures import ARCHITECTURES, STEM
+from evaluate.models.checkpoints import save_checkpoint
+from evaluate.models.network import channels_last, prepare
 from evaluate.specification import ModelSpec, Normalisation, TrainingSpec
 from ingest.datasets import Dataset
 from ingest.subset import choose_images
@@ -96,7 +96,7 @@ def measure_accuracy(
     network = prepare(module, spec.architecture, normalisation, device, "float32")
     correct = 0
     for start in range(0, len(dataset.labels), 256):
-        logits = network.forward(dataset.images[start : start + 256], features=False).logits
+        logits = network.predict(dataset.images[start : start + 256])
         correct += int((logits.argmax(1).cpu().numpy() == dataset.labels[start : start + 256]).sum())
     return correct / len(dataset.labels)
 

@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from evaluate.checkpoints import Checkpoint, load_checkpoint
 from evaluate.devices import choose_device
+from evaluate.models.checkpoints import Model, load_checkpoint
 from evaluate.specification import ModelSpec
 from evaluate.study import Study
 from evaluate.training import Epoch, train
@@ -80,7 +80,7 @@ def train_missing(
     return made
 
 
-def load_zoo(study: Study, dataset: Dataset) -> list[Checkpoint]:
+def load_zoo(study: Study, dataset: Dataset) -> list[Model]:
     """Load every network of a study.
 
     Raises:

@@ -28,7 +28,7 @@ def real_warehouse(real_data: Path, tmp_path_factory: pytest.TempPathFactory) ->
     named = os.environ.get("FAILMODES_WAREHOUSE")
     if named:
         return Path(named).resolve()
-    from evaluate.run import evaluate_study
+    from evaluate.engine.run import evaluate_study
     from evaluate.study import read_study
     from ingest.datasets import open_dataset
     from warehouse.load import load

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from evaluate.checkpoints import load_checkpoint
-from evaluate.network import prepare
+from evaluate.models.checkpoints import load_checkpoint
+from evaluate.models.network import prepare
 from evaluate.specification import ModelSpec
 from ingest.corruptions import CORRUPTIONS, corrupt
 from ingest.corruptions.operations import OPERATIONS
@@ -31,7 +31,7 @@ def witness(real_data, tmp_path_factory):
 
 
 def correct_of(network, images: np.ndarray, labels: np.ndarray) -> int:
-    parts = [network.forward(images[i : i + 50], features=False).logits.argmax(1) for i in range(0, len(images), 50)]
+    parts = [network.predict(images[i : i + 50]).argmax(1) for i in range(0, len(images), 50)]
     return int((torch.cat(parts).numpy() == labels).sum())
 
 

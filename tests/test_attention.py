@@ -13,19 +13,13 @@ from scipy.ndimage import zoom
 from scipy.stats import entropy, wasserstein_distance
 from torch import nn
 
-from evaluate.architectures import ARCHITECTURES
-from evaluate.attention import (
-    IDENTITY_TOLERANCE,
-    closed_form,
-    drift_between,
-    map_statistics,
-    mask_share,
-    mask_weights,
-    prove_identity,
-)
-from evaluate.checkpoints import load_checkpoint
-from evaluate.network import prepare
-from evaluate.partners import choose_partners
+from evaluate.attention.closed_form import IDENTITY_TOLERANCE, ClosedForm, prove_identity
+from evaluate.attention.finding import find_way
+from evaluate.attention.partners import choose_partners
+from evaluate.attention.statistics import drift_between, map_statistics, mask_share, mask_weights
+from evaluate.models.architectures import ARCHITECTURES
+from evaluate.models.checkpoints import load_checkpoint
+from evaluate.models.network import prepare
 from evaluate.specification import ModelSpec, Normalisation
 from ingest.datasets import open_dataset
 from ingest.specification import DatasetSpec
@@ -71,11 +65,10 @@ def package_maps(module: nn.Module, architecture: str, inputs: torch.Tensor, cla
 def compare_with_package(module: nn.Module, architecture: str, normalisation, images, precision: str) -> float:
     """Largest difference of raw maps, relative to the largest value, over two targets an image."""
     network = prepare(module, architecture, normalisation, CPU, precision)
-    forward = network.forward(images, features=True)
-    targets = forward.logits.argsort(1, descending=True)[:, :2]
-    maps, error = closed_form(forward.features, forward.logits, network.head, targets)
-    prove_identity(error, precision, architecture)
-    inputs = (torch.from_numpy(images).permute(0, 3, 1, 2).float() / 255 - network.mean) / network.std
+    inputs = network.inputs(images)
+    way = find_way(network, (32, 32))
+    _, targets, maps, error = way(inputs, lambda logits: logits.argsort(1, descending=True)[:, :2])
+    prove_identity(float(error), precision, architecture)
     worst = 0.0
     for position in range(2):
         expected = package_maps(module, architecture, inputs, targets[:, position])
@@ -106,15 +99,24 @@ def test_maps_equal_the_package_on_real_images(real_data, tmp_path, architecture
 
 
 def test_identity_refuses_a_network_that_does_not_end_in_pooling_and_one_layer() -> None:
-    features = torch.rand(3, 8, 4, 4)
-    head = nn.Linear(8, 5)
-    targets = torch.zeros(3, 2, dtype=torch.long)
-    right = head(features.mean((2, 3))).detach()
-    assert closed_form(features, right, head, targets).identity_error < IDENTITY_TOLERANCE["float32"]
-    wrong = head(features.amax((2, 3))).detach()  # max-pooling instead
-    error = closed_form(features, wrong, head, targets).identity_error
+    class Odd(nn.Module):
+        def __init__(self, maximum: bool) -> None:
+            super().__init__()
+            self.conv, self.head, self.maximum = nn.Conv2d(3, 8, 3), nn.Linear(8, 5), maximum
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            features = self.conv(x).relu()
+            return self.head(features.amax((2, 3)) if self.maximum else features.mean((2, 3)))
+
+    images = np.random.default_rng(0).integers(0, 256, (3, 8, 8, 3), dtype=np.uint8)
+    errors = []
+    for maximum in (False, True):
+        network = prepare(Odd(maximum), "odd", NEUTRAL, CPU, "float32")
+        way = ClosedForm(network, "conv", "head")
+        errors.append(float(way(network.inputs(images), lambda logits: logits.argsort(1)[:, :2]).identity_error))
+    assert errors[0] < IDENTITY_TOLERANCE["float32"]
     with pytest.raises(ModelError, match="do not sum to the logits.*attention = false"):
-        prove_identity(error, "float32", "Odd network")
+        prove_identity(errors[1], "float32", "Odd network")
 
 
 def test_statistics_of_a_map_worked_by_hand() -> None:

@@ -6,8 +6,8 @@ import pickle
 import pytest
 import torch
 
-from evaluate.architectures import ARCHITECTURES
-from evaluate.checkpoints import load_checkpoint, save_checkpoint
+from evaluate.models.architectures import ARCHITECTURES
+from evaluate.models.checkpoints import load_checkpoint, save_checkpoint
 from evaluate.specification import ModelSpec, Normalisation
 from warehouse.errors import ModelError
 

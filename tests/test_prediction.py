@@ -9,9 +9,9 @@ from sklearn.metrics import log_loss
 from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2.functional import resize
 
-from evaluate.network import prepare
-from evaluate.prediction import outcome_of
-from evaluate.rows import prediction_columns, prediction_rows
+from evaluate.engine.prediction import outcome_of
+from evaluate.engine.rows import prediction_columns, prediction_rows
+from evaluate.models.network import prepare
 from evaluate.specification import Normalisation
 
 
@@ -78,7 +78,7 @@ def test_a_network_resizes_images_to_its_own_side() -> None:
     images = np.random.default_rng(0).integers(0, 256, (2, 20, 28, 3), dtype=np.uint8)
     normalisation = Normalisation(mean=(0.5, 0.4, 0.3), std=(0.2, 0.2, 0.2))
     network = prepare(module, "resnet18", normalisation, torch.device("cpu"), "float32", input_side_px=12)
-    found = network._input(images)
+    found = network.inputs(images)
     pixels = torch.from_numpy(images).permute(0, 3, 1, 2).float()
     resized = resize(pixels, [12, 12], interpolation=InterpolationMode.BILINEAR, antialias=True)
     mean = torch.tensor([0.5, 0.4, 0.3]).view(1, 3, 1, 1)

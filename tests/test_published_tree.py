@@ -11,8 +11,8 @@ from PIL import Image
 from sklearn.datasets import load_sample_images
 from tiny_study import write_tiny_study
 
+from evaluate.engine.run import evaluate_study
 from evaluate.evaluation import choose_subset
-from evaluate.run import evaluate_study
 from evaluate.study import read_study
 from evaluate.zoo import train_missing
 from ingest.corrupted_sets.command import write

@@ -9,7 +9,7 @@ import pytest
 import torch
 from tiny_study import CELLS, hashes, write_tiny_study
 
-from evaluate.run import evaluate_study
+from evaluate.engine.run import evaluate_study
 from evaluate.study import Study, read_study
 from evaluate.zoo import load_zoo, train_missing
 from ingest.corruptions import corrupt
@@ -172,7 +172,7 @@ def test_two_networks_share_each_corrupted_cell(copied, monkeypatch) -> None:
     calls = []
     original = GeneratedSource.corrupted
     monkeypatch.setattr(GeneratedSource, "corrupted", lambda self, *a: calls.append(a[1:3]) or original(self, *a))
-    monkeypatch.setattr("evaluate.run.record_exemplars", lambda *_: None)
+    monkeypatch.setattr("evaluate.engine.run.record_exemplars", lambda *_: None)
     report, _ = run(path)
     assert report.made == 2 * CELLS
     assert len(calls) == CELLS - 1

@@ -7,8 +7,8 @@ import pytest
 import torch
 from safetensors import safe_open
 
-from evaluate.architectures import ARCHITECTURES
-from evaluate.checkpoints import load_checkpoint
+from evaluate.models.architectures import ARCHITECTURES
+from evaluate.models.checkpoints import load_checkpoint
 from evaluate.specification import ModelSpec, TrainingSpec
 from evaluate.training import augment, measure_accuracy, measure_normalisation, train
 from ingest.datasets import open_dataset

@@ -10,14 +10,14 @@ import torch
 from measure import Result, in_turns, seconds
 from pytorch_grad_cam import GradCAM
 
-from evaluate.architectures import ARCHITECTURES
-from evaluate.attention import closed_form
-from evaluate.cells import Member, evaluate_cell
-from evaluate.checkpoints import Checkpoint
+from evaluate.attention.reference import make_reference
+from evaluate.attention.statistics import closed_form
 from evaluate.devices import BATCH_SIZE, choose_device, describe_device
+from evaluate.engine.cells import Member, evaluate_cell
 from evaluate.evaluation import Evaluation, Subset, make_evaluation
-from evaluate.network import Network, prepare
-from evaluate.reference import make_reference
+from evaluate.models.architectures import ARCHITECTURES
+from evaluate.models.checkpoints import Checkpoint
+from evaluate.models.network import Network, prepare
 from evaluate.specification import ModelSpec, Normalisation, TrainingSpec
 from ingest.datasets import Dataset
 from ingest.sources import Pairing

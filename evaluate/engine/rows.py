@@ -6,8 +6,8 @@ import numpy as np
 import pyarrow as pa
 import torch
 
-from evaluate.attention import Drift, MapStatistics
-from evaluate.prediction import Outcome
+from evaluate.attention.statistics import Drift, MapStatistics
+from evaluate.engine.prediction import Outcome
 from warehouse.schema import ATTENTION, PARTITIONS, PREDICTIONS, TARGETS, Table
 
 _ALWAYS = ("label", "finite")  # known whatever the logits are

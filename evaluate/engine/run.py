@@ -6,12 +6,12 @@ from decimal import Decimal
 from pathlib import Path
 from typing import NamedTuple
 
-from evaluate.cells import Member, evaluate_cell, evaluate_clean
+from evaluate.attention.finding import find_way
+from evaluate.attention.reference import Reference, recall_reference, reference_path
 from evaluate.devices import BATCH_SIZE, choose_device
+from evaluate.engine.cells import Member, evaluate_cell, evaluate_clean
+from evaluate.engine.exemplars import exemplars_are_done, record_exemplars
 from evaluate.evaluation import Evaluation, choose_subset, make_evaluation
-from evaluate.exemplars import exemplars_are_done, record_exemplars
-from evaluate.network import prepare
-from evaluate.reference import Reference, recall_reference, reference_path
 from evaluate.study import Study
 from evaluate.zoo import load_zoo
 from ingest.datasets import Dataset
@@ -86,13 +86,17 @@ def plan(study: Study, dataset: Dataset) -> Iterator[list[Evaluation]]:
     record_dataset(study.output, dataset)
     record_corruptions(study.output)
     zoo = load_zoo(study, dataset)
-    precision = study.evaluation.precision
-    networks = [
-        prepare(c.module, c.spec.architecture, c.normalisation, device, precision, input_side_px=c.spec.input_side_px)
-        for c in zoo
-    ]
-    for checkpoint in zoo:
-        row = checkpoint.row()
+    networks = [model.network(device, study.evaluation.precision) for model in zoo]
+    shape = (int(dataset.images.shape[1]), int(dataset.images.shape[2]))
+    ways = [
+        find_way(
+            network, shape, wanted=model.spec.attention or study.evaluation.attention_wanted,
+            layer=model.spec.attention_layer,
+        )
+        for model, network in zip(zoo, networks, strict=True)
+    ]  # fmt: skip
+    for model in zoo:
+        row = model.row()
         write_dimension(study.output, MODELS, row["model_id"], [row])
     seeds = study.corruptions.seeds if study.corruptions.published is None else study.corruptions.seeds[:1]
     for seed in seeds:
@@ -101,10 +105,8 @@ def plan(study: Study, dataset: Dataset) -> Iterator[list[Evaluation]]:
         paired = source.pairing
         subset = choose_subset(dataset, source, paired, study.dataset.images)
         group = [
-            make_evaluation(
-                study.name, checkpoint, network, dataset, source, subset, paired, attends=study.evaluation.attention
-            )
-            for checkpoint, network in zip(zoo, networks, strict=True)
+            make_evaluation(study.name, model, network, dataset, source, subset, paired, way)
+            for model, network, way in zip(zoo, networks, ways, strict=True)
         ]
         for evaluation in group:
             write_dimension(study.output, EVALUATIONS, evaluation.evaluation_id, [evaluation.row()])

@@ -9,13 +9,14 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from evaluate.attention import closed_form, map_statistics, mask_share, prove_identity
+from evaluate.attention.closed_form import prove_identity
+from evaluate.attention.reference import Reference, keep_reference, make_reference
+from evaluate.attention.statistics import map_statistics, mask_share
+from evaluate.attention.ways import Attended, ChooseTargets, NoWay
 from evaluate.devices import describe_device
+from evaluate.engine.prediction import outcome_of
+from evaluate.engine.rows import attention_columns, attention_rows, prediction_columns, prediction_rows
 from evaluate.evaluation import Evaluation
-from evaluate.network import Forward
-from evaluate.prediction import outcome_of
-from evaluate.reference import Reference, keep_reference, make_reference
-from evaluate.rows import attention_columns, attention_rows, prediction_columns, prediction_rows
 from ingest.distortion import rmse, ssim
 from warehouse.provenance import library_versions
 from warehouse.record import Cell, clean_cell, write_shard
@@ -55,10 +56,9 @@ def evaluate_clean(evaluation: Evaluation, output: Path, batch_size: int, advanc
         none = np.zeros(len(chosen), np.float32)
         block = Block(np.arange(start, start + len(chosen)), chosen, images, dataset.labels[chosen], none, none + 1)
         with collector.timed():
-            forward, classes = collector.predict(block)
-            predicted.append(classes)
-            if evaluation.attends:
-                maps.append(collector.maps(forward, classes[:, None]))
+            attended = collector.run(block, lambda logits: logits.argmax(1)[:, None])
+            predicted.append(attended.targets[:, 0])
+            maps.append(attended.maps)
         advance(len(chosen))
     reference = None
     if evaluation.attends:
@@ -98,13 +98,15 @@ def evaluate_cell(
 
 
 def _evaluate_batch(collector: "_Collector", batch: Block, reference: Reference | None) -> None:
-    forward, classes = collector.predict(batch)
-    if reference is None:
-        return
-    paired = collector.evaluation.pairing.paired
-    clean = reference.predicted[batch.positions] if paired else classes
-    targets = torch.stack([classes, clean], dim=1)
-    collector.attend(batch.image_ids, batch.positions, collector.maps(forward, targets), targets, reference)
+    def choose(logits: torch.Tensor) -> torch.Tensor:
+        classes = logits.argmax(1)
+        paired = reference is not None and collector.evaluation.pairing.paired
+        clean = reference.predicted[batch.positions] if reference is not None and paired else classes
+        return torch.stack([classes, clean], dim=1)
+
+    attended = collector.run(batch, choose)
+    if reference is not None:
+        collector.attend(batch.image_ids, batch.positions, attended.maps, attended.targets, reference)
 
 
 class _Collector:
@@ -118,22 +120,23 @@ class _Collector:
     def timed(self) -> "_Timer":
         return _Timer(self)
 
-    def predict(self, block: Block) -> tuple[Forward, torch.Tensor]:
-        """Run the network, keep prediction rows, and give the forward pass with the predicted classes (N,)."""
-        forward = self.evaluation.network.forward(block.images, features=self.evaluation.attends)
-        outcome = outcome_of(forward.logits, block.labels)
+    def run(self, block: Block, choose: ChooseTargets) -> Attended:
+        """Run the network, keep prediction rows, and give maps of the targets chosen (proven where they can be)."""
+        network, way = self.evaluation.network, self.evaluation.way
+        inputs = network.inputs(block.images)
+        if isinstance(way, NoWay):
+            with torch.inference_mode():
+                logits = network.logits(inputs)
+            attended = Attended(logits, choose(logits), logits.new_empty(len(logits), 0, 0, 0), None)
+        else:
+            attended = way(inputs, choose)
+        if attended.identity_error is not None:
+            prove_identity(float(attended.identity_error), network.precision, self.evaluation.model.label)
+            self.identity_error = max(self.identity_error, float(attended.identity_error))
+        outcome = outcome_of(attended.logits, block.labels)
         self.predictions.add(prediction_columns(block.image_ids, outcome, block.rmse, block.ssim))
         self.images += len(block.image_ids)
-        return forward, outcome.predicted
-
-    def maps(self, forward: Forward, targets: torch.Tensor) -> torch.Tensor:
-        """Maps (N, T, h, w) of `targets`, after proof that they sum to the logits."""
-        assert forward.features is not None
-        network = self.evaluation.network
-        maps, error = closed_form(forward.features, forward.logits, network.head, targets)
-        prove_identity(error, network.precision, self.evaluation.checkpoint.label)
-        self.identity_error = max(self.identity_error, error)
-        return maps
+        return attended
 
     def attend(
         self,

@@ -16,10 +16,10 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from evaluate.attention import closed_form
+from evaluate.attention.reference import Reference
+from evaluate.attention.ways import NoWay
+from evaluate.engine.prediction import outcome_of
 from evaluate.evaluation import Evaluation
-from evaluate.prediction import outcome_of
-from evaluate.reference import Reference
 from warehouse.record import ZERO, clean_cell, dimension_path, read_stored, shard_path, write_dimension
 from warehouse.schema import EXEMPLARS, PREDICTIONS
 
@@ -107,8 +107,14 @@ def _pictures(
     if severity:
         images = evaluation.source.corrupted(images, corruption, severity, ids)
     labels = evaluation.dataset.labels[ids]
-    forward = evaluation.network.forward(images, features=reference is not None)
-    outcome = outcome_of(forward.logits, labels)
+    way, heats = evaluation.way, None
+    if reference is None or isinstance(way, NoWay):
+        logits = evaluation.network.predict(images)
+    else:
+        clean = reference.predicted[positions][:, None]
+        attended = way(evaluation.network.inputs(images), lambda _logits: clean)
+        logits, heats = attended.logits, attended.maps[:, 0].cpu().numpy()
+    outcome = outcome_of(logits, labels)
     rows: list[dict[str, Any]] = []
     for position, (reason, rank, _) in enumerate(chosen):
         finite = bool(outcome.finite[position])
@@ -118,11 +124,8 @@ def _pictures(
             "predicted": int(outcome.predicted[position]) if finite else None,
             "confidence": float(outcome.confidence[position]) if finite else None, "png": _png(images[position]),
         })  # fmt: skip
-    if reference is not None and forward.features is not None:
-        targets = reference.predicted[positions][:, None]
-        maps, _ = closed_form(forward.features, forward.logits, evaluation.network.head, targets)
-        for row, heat in zip(rows, maps[:, 0].cpu().numpy(), strict=True):
-            row |= {"map_f16": heat.astype("<f2").tobytes(), "map_height": heat.shape[0], "map_width": heat.shape[1]}
+    for row, heat in zip(rows, [] if heats is None else heats, strict=heats is not None):
+        row |= {"map_f16": heat.astype("<f2").tobytes(), "map_height": heat.shape[0], "map_width": heat.shape[1]}
     return rows
 
 

@@ -7,9 +7,9 @@ import numpy as np
 import pyarrow as pa
 import torch
 
-from evaluate.attention import Drift, drift_between, mask_weights
+from evaluate.attention.partners import choose_partners
+from evaluate.attention.statistics import Drift, drift_between, mask_weights
 from evaluate.evaluation import Evaluation
-from evaluate.partners import choose_partners
 from warehouse.record import dimension_path, read_stored, write_dimension
 from warehouse.schema import CLEAN_MAPS
 

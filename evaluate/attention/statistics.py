@@ -1,8 +1,4 @@
-"""Grad-CAM in closed form, and what it says: statistics of maps, and drift against the clean map.
-
-Where a network ends in global average pooling and one linear layer, logit_c = Σ_k w_ck mean(A_k) + b_c, so the gradient
-of logit_c by A_kij is w_ck / HW and Grad-CAM (Selvaraju et al. 2017, eq. 1–2) at that layer is ReLU(Σ_k w_ck A_k) / HW:
-no backward pass. The map before the ReLU sums to logit_c − b_c (Zhou et al. 2016), which proves each batch.
+"""What a map says: its statistics, and its drift against the clean map.
 
 Maps are (N, T, h, w) float32: T targets an image. Coordinates run from 0 to 1 at pixel centres, (j + ½) / w.
 """
@@ -10,17 +6,7 @@ Maps are (N, T, h, w) float32: T targets an image. Coordinates run from 0 to 1 a
 from typing import NamedTuple
 
 import torch
-from torch import nn
 from torch.nn import functional
-
-from evaluate.specification import Precision
-from warehouse.errors import ModelError
-
-METHOD = "grad-cam (closed form)"
-
-# Largest |map sum + bias − logit| allowed, relative to the largest |logit| of the batch (at least 1). The network
-# rounds its own logits: to 2⁻²⁴ a step in float32 over sums of ~1,000 terms, to 2⁻⁹ (bfloat16) and 2⁻¹¹ (float16).
-IDENTITY_TOLERANCE: dict[Precision, float] = {"float32": 1e-4, "bfloat16": 2e-2, "float16": 5e-3}
 
 
 class MapStatistics(NamedTuple):
@@ -41,47 +27,6 @@ class Drift(NamedTuple):
     cosine: torch.Tensor
     w1_x: torch.Tensor
     w1_y: torch.Tensor
-
-
-class ClosedForm(NamedTuple):
-    """Maps (N, T, h, w) and the largest relative error of the identity sum + bias = logit in this batch."""
-
-    maps: torch.Tensor
-    identity_error: float
-
-
-def closed_form(features: torch.Tensor, logits: torch.Tensor, head: nn.Linear, targets: torch.Tensor) -> ClosedForm:
-    """Grad-CAM of `targets` at the last feature map.
-
-    Args:
-        features: (N, K, h, w) float32, the map that is pooled.
-        logits: (N, C) float32, as the network gave them.
-        head: the linear layer, weight (C, K).
-        targets: (N, T) class indices.
-    """
-    count, channels, height, width = features.shape
-    weights = head.weight.detach().float()[targets]  # (N, T, K)
-    evidence = torch.bmm(weights, features.reshape(count, channels, height * width)) / (height * width)
-    bias = head.bias.detach().float()[targets] if head.bias is not None else 0.0
-    target_logits = logits.gather(1, targets)
-    error = (evidence.sum(2) + bias - target_logits).abs() / target_logits.abs().amax().clamp(min=1)
-    error = torch.where(torch.isfinite(logits).all(1, keepdim=True), error, 0)
-    return ClosedForm(evidence.relu().reshape(count, -1, height, width), float(error.max()))
-
-
-def prove_identity(error: float, precision: Precision, model: str) -> None:
-    """Refuse maps whose sums do not give the logits.
-
-    Raises:
-        ModelError: the network does not end in global average pooling and one linear layer, as closed form needs.
-    """
-    tolerance = IDENTITY_TOLERANCE[precision]
-    if not error <= tolerance:
-        raise ModelError(
-            f"{model}: attention maps do not sum to the logits (relative error {error:.2g}, at most {tolerance:.0e} in "
-            f"{precision}): this network does not end in global average pooling and one linear layer; set attention = "
-            "false in [evaluation]"
-        )
 
 
 def map_statistics(maps: torch.Tensor) -> MapStatistics:

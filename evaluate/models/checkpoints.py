@@ -11,15 +11,16 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import nn
 
-from evaluate.architectures import ARCHITECTURES, STEM, variant_of
-from evaluate.specification import ModelSpec, Normalisation
+from evaluate.models.architectures import ARCHITECTURES, STEM, variant_of
+from evaluate.models.network import Network, prepare
+from evaluate.specification import ModelSpec, Normalisation, Precision
 from warehouse.errors import ModelError
 from warehouse.identity import fingerprint_of, identity_of
 from warehouse.publish import publish
 
 
 @dataclass(frozen=True, eq=False)
-class Checkpoint:
+class Model:
     """A module with its weights and what its file says of it."""
 
     module: nn.Module
@@ -53,6 +54,13 @@ class Checkpoint:
             facts["input_side_px"] = self.spec.input_side_px
         return identity_of(facts)
 
+    def network(self, device: torch.device, precision: Precision) -> Network:
+        """The model ready to run."""
+        return prepare(
+            self.module, self.spec.architecture, self.normalisation, device, precision,
+            label=self.label, input_side_px=self.spec.input_side_px,
+        )  # fmt: skip
+
     def row(self) -> dict[str, Any]:
         """The row of `models`."""
         return {
@@ -74,7 +82,7 @@ class Checkpoint:
         }
 
 
-def load_checkpoint(path: Path, spec: ModelSpec, class_names: tuple[str, ...]) -> Checkpoint:
+def load_checkpoint(path: Path, spec: ModelSpec, class_names: tuple[str, ...]) -> Model:
     """Load weights into the architecture that the study names.
 
     Args:
@@ -97,7 +105,7 @@ def load_checkpoint(path: Path, spec: ModelSpec, class_names: tuple[str, ...]) -
     _check_fit(path, tensors, module.state_dict(), spec)
     module.load_state_dict(tensors)
     seed = metadata.get("seed") or _trailing_seed(metadata.get("recipe", ""))
-    return Checkpoint(
+    return Model(
         module=module.float().eval(),
         spec=spec,
         seed=int(seed) if seed is not None else None,

@@ -1,0 +1,82 @@
+"""Grad-CAM in closed form, for networks that end in global average pooling and one linear layer.
+
+There logit_c = Σ_k w_ck mean(A_k) + b_c, so the gradient of logit_c by A_kij is w_ck / HW and Grad-CAM (Selvaraju et al.,
+2017, eq. 1–2) at that layer is ReLU(Σ_k w_ck A_k) / HW: no backward pass. The map before the ReLU sums to
+logit_c − b_c (Zhou et al. 2016), which proves each batch.
+"""
+
+import torch
+from torch import nn
+
+from evaluate.attention.ways import Attended, ChooseTargets
+from evaluate.models.network import Network
+from evaluate.specification import Precision
+from warehouse.errors import ModelError
+
+# Largest |map sum + bias − logit| allowed, relative to the largest |logit| of the batch (at least 1). The network
+# rounds its own logits: to 2⁻²⁴ a step in float32 over sums of ~1,000 terms, to 2⁻⁹ (bfloat16) and 2⁻¹¹ (float16).
+IDENTITY_TOLERANCE: dict[Precision, float] = {"float32": 1e-4, "bfloat16": 2e-2, "float16": 5e-3}
+
+
+class ClosedForm:
+    """The way of networks whose logits are a linear function of the mean of one feature map."""
+
+    method = "grad-cam (closed form)"
+
+    def __init__(self, network: Network, layer: str, head: str) -> None:
+        self.network, self.layer = network, layer
+        linear = network.module.get_submodule(head)
+        assert isinstance(linear, nn.Linear)
+        chosen = slice(None) if network.outputs is None else network.outputs
+        self.weight = linear.weight.detach().float()[chosen]  # (C, K)
+        self.bias = linear.bias.detach().float()[chosen] if linear.bias is not None else None
+        self.captured: torch.Tensor | None = None
+        network.module.get_submodule(layer).register_forward_hook(self._capture)
+
+    @torch.inference_mode()
+    def __call__(self, inputs: torch.Tensor, choose: ChooseTargets) -> Attended:
+        """One forward pass, then one small matrix product."""
+        logits = self.network.logits(inputs)
+        assert self.captured is not None
+        # torchvision's DenseNet rectifies after `features`, in place on some devices: rectify here in every case
+        # (it changes nothing where it was done), or the map would depend on the device.
+        features, self.captured = self.captured.float().relu(), None
+        targets = choose(logits)
+        maps, error = self.maps_of(features, logits, targets)
+        return Attended(logits, targets, maps, error)
+
+    def maps_of(
+        self, features: torch.Tensor, logits: torch.Tensor, targets: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Maps (N, T, h, w) of `targets`, and the largest relative error of the identity.
+
+        Args:
+            features: (N, K, h, w) float32, the map that is pooled.
+            logits: (N, C) float32, as the network gave them.
+            targets: (N, T) class indices.
+        """
+        count, channels, height, width = features.shape
+        evidence = torch.bmm(self.weight[targets], features.reshape(count, channels, height * width)) / (height * width)
+        bias = self.bias[targets] if self.bias is not None else 0.0
+        target_logits = logits.gather(1, targets)
+        error = (evidence.sum(2) + bias - target_logits).abs() / target_logits.abs().amax().clamp(min=1)
+        error = torch.where(torch.isfinite(logits).all(1, keepdim=True), error, 0)
+        return evidence.relu().reshape(count, -1, height, width), error.max()
+
+    def _capture(self, _module: nn.Module, _inputs: object, output: torch.Tensor) -> None:
+        self.captured = output
+
+
+def prove_identity(error: float, precision: Precision, model: str) -> None:
+    """Refuse maps whose sums do not give the logits.
+
+    Raises:
+        ModelError: the network does not end in global average pooling and one linear layer, as closed form needs.
+    """
+    tolerance = IDENTITY_TOLERANCE[precision]
+    if not error <= tolerance:
+        raise ModelError(
+            f"{model}: attention maps do not sum to the logits (relative error {error:.2g}, at most {tolerance:.0e} in "
+            f"{precision}): this network does not end in global average pooling and one linear layer; set attention = "
+            "false in [evaluation]"
+        )

@@ -1,0 +1,1 @@
+"""The run: what is missing, images through networks, rows out, published whole."""

@@ -1,0 +1,1 @@
+"""What a network is: architectures, weights, classes, preprocessing, identity."""

@@ -1,0 +1,93 @@
+"""A network ready to run: weights on a device, normalisation on the device, the outputs that are classes."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn.functional import interpolate
+
+from evaluate.specification import Normalisation, Precision
+
+
+@dataclass(frozen=True, eq=False)
+class Network:
+    """A module with all that its forward pass needs; build it with `prepare`.
+
+    Attributes:
+        module: the network itself, in evaluation mode, its parameters without gradients.
+        architecture: its name.
+        label: what to call it.
+        device: where it runs.
+        precision: of its forward pass; statistics are float32 in every case.
+        mean: (1, 3, 1, 1), of values / 255.
+        std: (1, 3, 1, 1), of values / 255.
+        input_side_px: the side that images are resized to; as they come if None.
+        outputs: (C,) which of the module's outputs are the data set's classes, in their order; all if None.
+    """
+
+    module: nn.Module
+    architecture: str
+    label: str
+    device: torch.device
+    precision: Precision
+    mean: torch.Tensor
+    std: torch.Tensor
+    input_side_px: int | None = None
+    outputs: torch.Tensor | None = None
+
+    def inputs(self, images: np.ndarray | torch.Tensor) -> torch.Tensor:
+        """Normalised floats (N, 3, h, w) of uint8 images (N, H, W, 3), which cross to the device as bytes."""
+        if isinstance(images, np.ndarray):
+            images = torch.from_numpy(np.require(images, requirements=["C", "W"]))  # torch takes no read-only map
+        batch = images.to(self.device, non_blocking=True)
+        # (N, H, W, 3) memory seen as (N, 3, H, W) is channels_last already: nothing is moved
+        values = batch.permute(0, 3, 1, 2).float()
+        side = self.input_side_px
+        if side is not None and values.shape[2:] != (side, side):
+            values = interpolate(values, (side, side), mode="bilinear", antialias=True)
+        return values.div_(255).sub_(self.mean).div_(self.std)
+
+    def logits(self, inputs: torch.Tensor) -> torch.Tensor:
+        """Logits (N, C) float32 of `inputs`; whether gradients flow is the caller's choice."""
+        with torch.autocast(self.device.type, self.autocast_type, enabled=self.precision != "float32"):
+            found = self.module(inputs)
+        return (found if self.outputs is None else found[:, self.outputs]).float()
+
+    @torch.inference_mode()
+    def predict(self, images: np.ndarray | torch.Tensor) -> torch.Tensor:
+        """Logits (N, C) float32 of uint8 images (N, H, W, 3)."""
+        return self.logits(self.inputs(images))
+
+    @property
+    def autocast_type(self) -> torch.dtype:
+        """The dtype of autocast."""
+        return torch.float16 if self.precision == "float16" else torch.bfloat16
+
+
+def prepare(
+    module: nn.Module,
+    architecture: str,
+    normalisation: Normalisation,
+    device: torch.device,
+    precision: Precision,
+    *,
+    label: str = "network",
+    input_side_px: int | None = None,
+    outputs: list[int] | None = None,
+) -> Network:
+    """Put a module on its device, channels_last, in evaluation mode; images are resized to `input_side_px` if given."""
+    module = channels_last(module, device).eval().requires_grad_(False)
+
+    def channels(values: tuple[float, float, float]) -> torch.Tensor:
+        return torch.tensor(values, dtype=torch.float32, device=device).view(1, 3, 1, 1)
+
+    mean, std = channels(normalisation.mean), channels(normalisation.std)
+    chosen = None if outputs is None else torch.tensor(outputs, device=device)
+    return Network(module, architecture, label, device, precision, mean, std, input_side_px, chosen)
+
+
+def channels_last(module: nn.Module, device: torch.device) -> nn.Module:
+    """Move a module to its device and lay its kernels out as (N, H, W, C), which is how images arrive."""
+    module.to(device)
+    return module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs lack this form
