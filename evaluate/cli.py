@@ -5,12 +5,15 @@
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 
-from warehouse.errors import Interrupted
+from warehouse.errors import IncompleteRunError, Interrupted
+
+if TYPE_CHECKING:
+    from evaluate.engine.run import RunReport
 
 StudyArgument = Annotated[Path, typer.Argument(help="Study file.", metavar="STUDY")]
 DEFAULT_STUDY = Path("study.toml")
@@ -109,7 +112,25 @@ def evaluate(
             report = evaluate_study(study, dataset, redo_damaged=redo_damaged, progress=progress)
     except KeyboardInterrupt as error:
         raise Interrupted("stopped; finished shards are kept: run the same command to go on") from error
-    console = Console(stderr=True, markup=False)
+    print_run(report)
+
+
+def print_run(report: "RunReport") -> None:
+    """Say what a run did.
+
+    Raises:
+        IncompleteRunError: a network raised.
+    """
+    console = Console(stderr=True, markup=False, highlight=False, soft_wrap=True)
     for path in report.redone:
-        console.print(f"damaged, made again: {path}", highlight=False, soft_wrap=True)
-    console.print(f"{report.made} shards made, {report.found} were there", highlight=False)
+        console.print(f"damaged, made again: {path}")
+    console.print(f"{report.made} shards made, {report.found} were there")
+    for label, share in report.changed.items():
+        console.print(f"{label}: the lower precision changes {share:.2%} of clean predictions (against float32)")
+    for label, count in report.not_finite.items():
+        console.print(f"{label}: {count:,} rows have logits that are not finite (wrong, without confidence)")
+    for failure in report.failures:
+        console.print(f"{failure.model_label} raised and was set aside: {failure.reason}")
+    if report.failures:
+        labels = ", ".join(sorted({failure.model_label for failure in report.failures}))
+        raise IncompleteRunError(f"not evaluated to the end: {labels}; mend it and run the same command")

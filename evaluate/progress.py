@@ -10,7 +10,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, ProgressColumn, Task, T
 from rich.progress import Progress as Bars
 from rich.text import Text
 
-from evaluate.engine.run import Progress
+from evaluate.engine.worker import Progress
 from evaluate.training import Epoch
 from evaluate.zoo import Entry
 from warehouse.record import Cell

@@ -82,12 +82,31 @@ class ModelSpec(Strict):
 
 
 class EvaluationSpec(Strict):
-    """How networks are run. Device and batch size change rows by rounding only (about 1e-6) and are no identity."""
+    """How networks are run. Only precision and attention are part of an evaluation's identity.
+
+    Device, batch size, compilation and the number of processes change rows by rounding only (about 1e-6).
+
+    Attributes:
+        device: where networks run; auto takes cuda, then mps, then cpu.
+        precision: of the forward pass.
+        batch_size: images at once; tried out and remembered if not given.
+        attention: whether, or the name of a method: "auto", "none", "closed-form", "backward", or one of the grad-cam
+            package such as "layercam".
+        compile: whether networks go through torch.compile first, which takes minutes for deep ones.
+        executor: who evaluates: this process (here), several on this machine (processes), a Ray cluster (ray); auto
+            takes a process for each GPU where there are several.
+        processes: how many evaluate at once, for processes and ray; one a GPU, else one.
+        workers: how many processes corrupt images ahead of each evaluating one; by default none beside a CPU.
+    """
 
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     precision: Precision = "float32"
     batch_size: int | None = Field(default=None, ge=1)
     attention: bool | str = True
+    compile: bool = False
+    executor: Literal["auto", "here", "processes", "ray"] = "auto"
+    processes: int | None = Field(default=None, ge=1)
+    workers: int | None = Field(default=None, ge=0)
 
     @property
     def attention_wanted(self) -> str:

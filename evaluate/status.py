@@ -5,7 +5,8 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from evaluate.engine.run import missing_cells, plan, study_cells
+from evaluate.devices import choose_device
+from evaluate.engine.plan import missing_cells, plan, study_cells
 from evaluate.study import read_study
 from evaluate.zoo import entries
 from ingest.datasets import open_dataset
@@ -21,7 +22,7 @@ def print_progress(study_file: Path) -> None:
         console.print(f"{study.name}: not trained yet: {', '.join(untrained)}")
         return
     table = Table("model", "source", "evaluation", "shards", "missing", title=study.name, title_justify="left")
-    for evaluation in (e for group in plan(study, dataset) for e in group):
+    for evaluation in (e for group in plan(study, dataset, choose_device(study.evaluation.device)) for e in group):
         missing = missing_cells(study, evaluation)
         table.add_row(
             evaluation.model.label,

@@ -172,7 +172,8 @@ def test_heat_map_leaves_numbers_out_where_cells_have_no_room(dense: Opened) -> 
 
 @pytest.mark.slow
 def test_a_study_with_fractions_is_evaluated_and_loaded(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    from evaluate.engine.run import evaluate_study, severities_of
+    from evaluate.engine.plan import severities_of
+    from evaluate.engine.run import evaluate_study
     from evaluate.progress import evaluation_bar
     from evaluate.study import read_study
     from evaluate.zoo import train_missing

@@ -171,11 +171,14 @@ def test_two_networks_share_each_corrupted_cell(copied, monkeypatch) -> None:
     shutil.rmtree(output / "record")
     calls = []
     original = GeneratedSource.corrupted
-    monkeypatch.setattr(GeneratedSource, "corrupted", lambda self, *a: calls.append(a[1:3]) or original(self, *a))
+    monkeypatch.setattr(
+        GeneratedSource, "corrupted", lambda self, *a: calls.append((*a[1:3], len(a[3]))) or original(self, *a)
+    )
     monkeypatch.setattr("evaluate.engine.run.record_exemplars", lambda *_: None)
     report, _ = run(path)
     assert report.made == 2 * CELLS
-    assert len(calls) == CELLS - 1
+    assert len({cell[:2] for cell in calls}) == CELLS - 1
+    assert sum(images for *_, images in calls) == (CELLS - 1) * 60
     assert {k: v for k, v in expected.items() if "exemplars" not in k}.items() < hashes(output).items()
 
 

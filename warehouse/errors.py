@@ -29,6 +29,10 @@ class ModelError(FailmodesError):
     """A checkpoint does not fit its architecture or its data set, or a network does not behave as promised."""
 
 
+class IncompleteRunError(FailmodesError):
+    """A run is over and some of its networks raised; what the others gave is published."""
+
+
 class StorageError(FailmodesError):
     """A file cannot be written or read: no space, no permission, no folder."""
 

@@ -1,7 +1,7 @@
 """Grad-CAM in closed form, for networks that end in global average pooling and one linear layer.
 
-There logit_c = Σ_k w_ck mean(A_k) + b_c, so the gradient of logit_c by A_kij is w_ck / HW and Grad-CAM (Selvaraju et al.,
-2017, eq. 1–2) at that layer is ReLU(Σ_k w_ck A_k) / HW: no backward pass. The map before the ReLU sums to
+There logit_c = Σ_k w_ck mean(A_k) + b_c, so the gradient of logit_c by A_kij is w_ck / HW, and Grad-CAM (Selvaraju et
+al. 2017, eq. 1–2) at that layer is ReLU(Σ_k w_ck A_k) / HW: no backward pass. The map before the ReLU sums to
 logit_c − b_c (Zhou et al. 2016), which proves each batch.
 """
 

@@ -1,10 +1,10 @@
-"""One cell: images through every network that still misses them, rows out, published whole."""
+"""One cell of one network: blocks of images in, rows out, published whole."""
 
 import time
-from collections.abc import Callable, Iterator
-from decimal import Decimal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -12,153 +12,111 @@ import torch
 from evaluate.attention.closed_form import prove_identity
 from evaluate.attention.reference import Reference, keep_reference, make_reference
 from evaluate.attention.statistics import map_statistics, mask_share
-from evaluate.attention.ways import Attended, ChooseTargets, NoWay
-from evaluate.devices import describe_device
-from evaluate.engine.prediction import outcome_of
+from evaluate.attention.ways import NoWay
+from evaluate.devices import describe_device, is_out_of_memory, release_memory
+from evaluate.engine.blocks import Block
+from evaluate.engine.prediction import Outcome, outcome_of
 from evaluate.engine.rows import attention_columns, attention_rows, prediction_columns, prediction_rows
 from evaluate.evaluation import Evaluation
-from ingest.distortion import rmse, ssim
 from warehouse.provenance import library_versions
-from warehouse.record import Cell, clean_cell, write_shard
+from warehouse.record import Cell, write_shard
 from warehouse.schema import ATTENTION, PREDICTIONS, TARGETS
 
-BATCHES_PER_BLOCK = 16  # images corrupted at a time: enough to corrupt in whole batches, few enough to stay small
-
-Advance = Callable[[int], None]
+STATISTICS_IMAGES = 4096  # clean maps whose drift is taken at a time, once all of them are known
 
 
-class Member(NamedTuple):
-    """A network that takes part in a cell, with its clean reference (None where there is no attention)."""
+class Member:
+    """A network that takes part in cells.
 
-    evaluation: Evaluation
-    reference: Reference | None
+    Attributes:
+        evaluation: its evaluation.
+        batch_size: images at once; halved where memory ends.
+        reference: its clean maps, once they are known; None without attention.
+    """
 
+    def __init__(self, evaluation: Evaluation, batch_size: int) -> None:
+        self.evaluation, self.batch_size = evaluation, batch_size
+        self.reference: Reference | None = None
 
-class Block(NamedTuple):
-    """Some images of a cell: positions in the subset, ids, pixels, labels, and distortion (None if unpaired)."""
-
-    positions: np.ndarray
-    image_ids: np.ndarray
-    images: np.ndarray
-    labels: np.ndarray
-    rmse: np.ndarray | None
-    ssim: np.ndarray | None
-
-
-def evaluate_clean(evaluation: Evaluation, output: Path, batch_size: int, advance: Advance) -> Reference | None:
-    """Evaluate the clean images and keep their maps: what the drift of every other cell is measured against."""
-    ids, dataset = evaluation.subset.clean_ids, evaluation.dataset
-    collector = _Collector(evaluation, clean_cell(evaluation.evaluation_id), batch_size)
-    predicted, maps = [], []
-    for start in range(0, len(ids), batch_size):
-        chosen = ids[start : start + batch_size]
-        images = dataset.images[chosen]
-        none = np.zeros(len(chosen), np.float32)
-        block = Block(np.arange(start, start + len(chosen)), chosen, images, dataset.labels[chosen], none, none + 1)
-        with collector.timed():
-            attended = collector.run(block, lambda logits: logits.argmax(1)[:, None])
-            predicted.append(attended.targets[:, 0])
-            maps.append(attended.maps)
-        advance(len(chosen))
-    reference = None
-    if evaluation.attends:
-        reference = make_reference(evaluation, torch.cat(predicted), torch.cat(maps))
-        with collector.timed():
-            for start in range(0, len(ids), batch_size):
-                positions = np.arange(start, min(start + batch_size, len(ids)))
-                own = reference.maps[positions].expand(-1, len(TARGETS), -1, -1)
-                classes = reference.predicted[positions][:, None].expand(-1, len(TARGETS))
-                collector.attend(ids[positions], positions, own, classes, reference)
-        keep_reference(output, evaluation, reference)
-    collector.publish(output)
-    return reference
+    def halve_batch(self) -> bool:
+        """Take half as many images at once from now on; False where it is one already."""
+        if self.batch_size == 1:
+            return False
+        release_memory(self.evaluation.network.device)
+        self.batch_size //= 2
+        return True
 
 
-def evaluate_cell(
-    members: list[Member], corruption: str, severity: Decimal, output: Path, batch_size: int, advance: Advance
-) -> None:
-    """Corrupt each block once and run every member over it; all members share data set, source and subset."""
-    collectors = [_Collector(m.evaluation, m.evaluation.cell(corruption, severity), batch_size) for m in members]
-    shared_s = 0.0
-    blocks = _corrupted_blocks(members[0].evaluation, corruption, severity, batch_size * BATCHES_PER_BLOCK)
-    while True:
-        started = time.perf_counter()
-        block = next(blocks, None)
-        shared_s += time.perf_counter() - started
-        if block is None:
-            break
-        for member, collector in zip(members, collectors, strict=True):
-            with collector.timed():
-                for batch in _split(block, batch_size):
-                    _evaluate_batch(collector, batch, member.reference)
-            advance(len(block.image_ids))
-    for collector in collectors:
-        collector.elapsed_s += shared_s
-        collector.publish(output)
+class _Batch(NamedTuple):
+    """What one batch gave: prediction statistics, and its maps (clean cell) or their statistics, by column."""
+
+    outcome: Outcome
+    maps: torch.Tensor | None
+    attention: dict[str, torch.Tensor]
 
 
-def _evaluate_batch(collector: "_Collector", batch: Block, reference: Reference | None) -> None:
-    def choose(logits: torch.Tensor) -> torch.Tensor:
-        classes = logits.argmax(1)
-        paired = reference is not None and collector.evaluation.pairing.paired
-        clean = reference.predicted[batch.positions] if reference is not None and paired else classes
-        return torch.stack([classes, clean], dim=1)
+class CellRows:
+    """The rows of one cell of one evaluation, and what they cost.
 
-    attended = collector.run(batch, choose)
-    if reference is not None:
-        collector.attend(batch.image_ids, batch.positions, attended.maps, attended.targets, reference)
+    Attributes:
+        images: how many went through the network.
+        not_finite: how many of them have logits that are not finite.
+        elapsed_s: seconds of the network and of all that follows it; whoever makes the blocks adds their part.
+        identity_error: largest relative error of sum + bias = logit so far.
+        batch_size: the smallest number of images at once that it took.
+        at: places in the subset where the current batch begins and ends.
+    """
 
-
-class _Collector:
-    """Rows of one cell of one evaluation, and what they cost."""
-
-    def __init__(self, evaluation: Evaluation, cell: Cell, batch_size: int) -> None:
-        self.evaluation, self.cell, self.batch_size = evaluation, cell, batch_size
+    def __init__(self, member: Member, cell: Cell) -> None:
+        self.member, self.evaluation, self.cell = member, member.evaluation, cell
         self.predictions, self.attention = prediction_rows(), attention_rows()
-        self.elapsed_s, self.identity_error, self.images = 0.0, 0.0, 0
+        self.images, self.not_finite, self.elapsed_s, self.identity_error = 0, 0, 0.0, 0.0
+        self.batch_size = member.batch_size
+        self.at = (0, 0)
+        self.facts: dict[str, Any] = {}
+        self._clean: list[_Batch] = []  # kept until the whole clean cell is known
 
-    def timed(self) -> "_Timer":
-        return _Timer(self)
+    def add(self, block: Block) -> None:
+        """Run the network over a block and keep its rows.
 
-    def run(self, block: Block, choose: ChooseTargets) -> Attended:
-        """Run the network, keep prediction rows, and give maps of the targets chosen (proven where they can be)."""
-        network, way = self.evaluation.network, self.evaluation.way
-        inputs = network.inputs(block.images)
-        if isinstance(way, NoWay):
-            with torch.inference_mode():
-                logits = network.logits(inputs)
-            attended = Attended(logits, choose(logits), logits.new_empty(len(logits), 0, 0, 0), None)
-        else:
-            attended = way(inputs, choose)
-        if attended.identity_error is not None:
-            prove_identity(float(attended.identity_error), network.precision, self.evaluation.model.label)
-            self.identity_error = max(self.identity_error, float(attended.identity_error))
-        outcome = outcome_of(attended.logits, block.labels)
-        self.predictions.add(prediction_columns(block.image_ids, outcome, block.rmse, block.ssim))
-        self.images += len(block.image_ids)
-        return attended
+        Raises:
+            ModelError: maps do not sum to the logits as closed form promises.
+        """
+        with self._timed():
+            batches = list(self._batches(block))
+            outcome = Outcome(*(_joined(column) for column in zip(*(b.outcome for b in batches), strict=True)))
+            columns = prediction_columns(block.image_ids, outcome, block.rmse, block.ssim)
+            self.predictions.add(columns)
+            self.not_finite += int((~columns["finite"]).sum())
+            self.images += len(block.image_ids)
+            if not self.evaluation.attends:
+                return
+            if self.cell.is_clean:
+                self._clean += batches
+            else:
+                values = {name: torch.cat([b.attention[name] for b in batches]) for name in batches[0].attention}
+                known = self.evaluation.pairing.paired
+                self.attention.add(attention_columns(block.image_ids, values, clean_is_known=known))
 
-    def attend(
-        self,
-        image_ids: np.ndarray,
-        positions: np.ndarray,
-        maps: torch.Tensor,
-        targets: torch.Tensor,
-        reference: Reference,
-    ) -> None:
-        """Keep attention rows; against unpaired clean images there is neither drift nor a clean target nor a mask."""
-        paired = self.evaluation.pairing.paired or self.cell.is_clean
-        known = torch.ones_like(targets, dtype=torch.bool)
-        known[:, 1] = paired
-        drifts = reference.drifts(maps, positions) if paired else {}
-        inside = None
-        if paired and reference.inside is not None and reference.whole is not None:
-            inside = mask_share(maps, reference.inside[positions], reference.whole)
-        statistics = map_statistics(maps)
-        self.attention.add(attention_columns(image_ids, targets, known, statistics, drifts, inside))
+    def finish(self) -> None:
+        """Once all blocks are in: make the clean cell's maps what drift is measured against, and measure it there."""
+        if not self._clean:
+            return
+        with self._timed():
+            predicted = torch.cat([batch.outcome.predicted for batch in self._clean])
+            maps = torch.cat([batch.maps for batch in self._clean if batch.maps is not None])
+            self._clean = []
+            reference = self.member.reference = make_reference(self.evaluation, predicted, maps)
+            ids = self.evaluation.subset.clean_ids
+            for start in range(0, len(ids), STATISTICS_IMAGES):
+                positions = np.arange(start, min(start + STATISTICS_IMAGES, len(ids)))
+                own = reference.maps[positions].expand(-1, len(TARGETS), -1, -1)
+                targets = reference.predicted[positions][:, None].expand(-1, len(TARGETS))
+                values = _attention_values(own, targets, positions, reference)
+                self.attention.add(attention_columns(ids[positions], values, clean_is_known=True))
 
     def publish(self, output: Path) -> None:
-        """Publish attention first: the predictions are the commit."""
+        """Publish clean maps, then attention, then predictions: these are the commit."""
         facts = {
             "elapsed_s": round(self.elapsed_s, 4),
             "images_per_s": round(self.images / max(self.elapsed_s, 1e-9), 2),
@@ -166,38 +124,88 @@ class _Collector:
             "batch_size": self.batch_size,
             "identity_error": self.identity_error if self.evaluation.attends else None,
             "versions": library_versions(),
+            **self.facts,
         }
         if self.evaluation.attends:
+            if self.cell.is_clean and self.member.reference is not None:
+                keep_reference(output, self.evaluation, self.member.reference)
             write_shard(output, ATTENTION, self.cell, self.attention.table(), facts)
         write_shard(output, PREDICTIONS, self.cell, self.predictions.table(), facts)
 
+    def _batches(self, block: Block) -> Iterator[_Batch]:
+        """The block in batches; one that memory does not hold is tried again in halves."""
+        errors: list[torch.Tensor] = []
+        start = 0
+        while start < len(block.image_ids):
+            part = slice(start, min(start + self.member.batch_size, len(block.image_ids)))
+            self.at = (block.key.start + part.start, block.key.start + part.stop)
+            try:
+                batch, error = self._run(block, part)
+            except RuntimeError as failed:
+                if not is_out_of_memory(failed) or not self.member.halve_batch():
+                    raise
+                continue
+            finally:
+                self.batch_size = min(self.batch_size, self.member.batch_size)
+            errors += [] if error is None else [error]
+            yield batch
+            start = part.stop
+        if errors:  # one look a block: a look a batch would have the device wait
+            worst = float(torch.stack(errors).max())
+            prove_identity(worst, self.evaluation.network.precision, self.evaluation.model.label)
+            self.identity_error = max(self.identity_error, worst)
 
-class _Timer:
-    """Adds the time spent inside to a collector."""
+    def _run(self, block: Block, part: slice) -> tuple[_Batch, torch.Tensor | None]:
+        labels, positions = block.labels[part], block.positions[part]
+        network, way = self.evaluation.network, self.evaluation.way
+        inputs = network.inputs(block.images[part])
+        if isinstance(way, NoWay):
+            with torch.inference_mode():
+                return _Batch(outcome_of(network.logits(inputs), labels), None, {}), None
+        outcomes: list[Outcome] = []
 
-    def __init__(self, collector: _Collector) -> None:
-        self.collector = collector
+        def choose(logits: torch.Tensor) -> torch.Tensor:
+            outcomes.append(outcome_of(logits, labels))
+            return self._targets(outcomes[-1].predicted, positions)
 
-    def __enter__(self) -> None:
-        self.started = time.perf_counter()
+        attended = way(inputs, choose)
+        if self.cell.is_clean:
+            return _Batch(outcomes[-1], attended.maps, {}), attended.identity_error
+        values = _attention_values(attended.maps, attended.targets, positions, self._paired_reference())
+        return _Batch(outcomes[-1], None, values), attended.identity_error
 
-    def __exit__(self, *_: object) -> None:
-        self.collector.elapsed_s += time.perf_counter() - self.started
+    def _targets(self, predicted: torch.Tensor, positions: np.ndarray) -> torch.Tensor:
+        """(N, 1) in the clean cell; else (N, 2): the class predicted here, and the one predicted on the clean image."""
+        if self.cell.is_clean:
+            return predicted[:, None]
+        reference = self._paired_reference()
+        return torch.stack([predicted, predicted if reference is None else reference.predicted[positions]], dim=1)
+
+    def _paired_reference(self) -> Reference | None:
+        """The clean maps; None against unpaired clean images, where there is neither drift nor a clean target."""
+        return self.member.reference if self.evaluation.pairing.paired else None
+
+    @contextmanager
+    def _timed(self) -> Iterator[None]:
+        started = time.perf_counter()
+        yield
+        self.elapsed_s += time.perf_counter() - started
 
 
-def _corrupted_blocks(evaluation: Evaluation, corruption: str, severity: Decimal, size: int) -> Iterator[Block]:
-    subset, dataset, paired = evaluation.subset, evaluation.dataset, evaluation.pairing.paired
-    for start in range(0, len(subset.corrupted_ids), size):
-        ids = subset.corrupted_ids[start : start + size]
-        clean = dataset.images[ids] if paired else None
-        images = evaluation.source.corrupted(clean, corruption, severity, ids)
-        distortion = (rmse(clean, images), ssim(clean, images)) if clean is not None else (None, None)
-        positions = np.arange(start, start + len(ids))
-        yield Block(positions, ids, images, subset.corrupted_labels[positions], *distortion)
+def _attention_values(
+    maps: torch.Tensor, targets: torch.Tensor, positions: np.ndarray, reference: Reference | None
+) -> dict[str, torch.Tensor]:
+    """Columns of `attention`, each (N, T): statistics of the maps; with a reference also drift and mask share."""
+    with torch.inference_mode():
+        values = {"target_class": targets, **map_statistics(maps)._asdict()}
+        if reference is None:
+            return values
+        for prefix, drift in reference.drifts(maps, positions).items():
+            values |= {f"{prefix}{name}": value for name, value in drift._asdict().items()}
+        if reference.inside is not None and reference.whole is not None:
+            values["mask_share"] = mask_share(maps, reference.inside[positions], reference.whole)
+        return values
 
 
-def _split(block: Block, size: int) -> Iterator[Block]:
-    for start in range(0, len(block.image_ids), size):
-        part = slice(start, start + size)
-        distortion = (None if column is None else column[part] for column in (block.rmse, block.ssim))
-        yield Block(block.positions[part], block.image_ids[part], block.images[part], block.labels[part], *distortion)
+def _joined(parts: tuple[Any, ...]) -> Any:
+    return None if parts[0] is None else torch.cat(parts)

@@ -1,4 +1,4 @@
-"""From tensors to the rows of the fact tables: collect batches, hand over Arrow."""
+"""From tensors to the rows of the fact tables: collect blocks, hand over Arrow."""
 
 from typing import Any
 
@@ -6,7 +6,6 @@ import numpy as np
 import pyarrow as pa
 import torch
 
-from evaluate.attention.statistics import Drift, MapStatistics
 from evaluate.engine.prediction import Outcome
 from warehouse.schema import ATTENTION, PARTITIONS, PREDICTIONS, TARGETS, Table
 
@@ -14,21 +13,21 @@ _ALWAYS = ("label", "finite")  # known whatever the logits are
 
 
 class Rows:
-    """Columns of a fact table, batch by batch; `table()` joins them."""
+    """Columns of a fact table, block by block; `table()` joins them."""
 
     def __init__(self, table: Table) -> None:
         self.schema = table.arrow(without=PARTITIONS)
         self.blocks: list[pa.RecordBatch] = []
 
     def add(self, columns: dict[str, Any]) -> None:
-        """Add one batch: a NumPy array a column (masked entries are null), or None for a column of nulls."""
+        """Add some rows: a NumPy array a column (masked entries are null), or None for a column of nulls."""
         count = len(columns["image_id"])
         arrays = [_to_arrow(columns.get(field.name), field.type, count) for field in self.schema]
         self.blocks.append(pa.record_batch(arrays, schema=self.schema))
 
     def table(self) -> pa.Table:
         """All rows so far."""
-        return pa.Table.from_batches(self.blocks, schema=self.schema).combine_chunks()
+        return pa.Table.from_batches(self.blocks, schema=self.schema)
 
 
 def prediction_rows() -> Rows:
@@ -44,8 +43,8 @@ def attention_rows() -> Rows:
 def prediction_columns(
     image_ids: np.ndarray, outcome: Outcome, rmse: np.ndarray | None, ssim: np.ndarray | None
 ) -> dict[str, Any]:
-    """Columns of `predictions` for one batch: statistics of logits that are not finite are null."""
-    host = {name: value.cpu().numpy() for name, value in outcome._asdict().items() if value is not None}
+    """Columns of `predictions` for some images: statistics of logits that are not finite are null."""
+    host = to_host({name: value for name, value in outcome._asdict().items() if value is not None})
     broken = ~host["finite"]
     columns: dict[str, Any] = {"image_id": image_ids, "rmse": rmse, "ssim": ssim}
     for name, value in host.items():
@@ -54,40 +53,41 @@ def prediction_columns(
 
 
 def attention_columns(
-    image_ids: np.ndarray,
-    targets: torch.Tensor,
-    known: torch.Tensor,
-    statistics: MapStatistics,
-    drifts: dict[str, Drift],
-    mask_share: torch.Tensor | None,
+    image_ids: np.ndarray, values: dict[str, torch.Tensor], *, clean_is_known: bool
 ) -> dict[str, Any]:
-    """Columns of `attention` for one batch, image by image and target by target.
+    """Columns of `attention` for some images, image by image and target by target.
 
     Args:
         image_ids: (N,).
-        targets: (N, T) class indices.
-        known: (N, T) boolean: whether there is such a target (the clean prediction of an unpaired image is not).
-        statistics: of the maps, (N, T).
-        drifts: by column prefix ('', 'null_', 'null_class_').
-        mask_share: (N, T), or None without masks.
+        values: by column, each (N, T): target_class, the statistics of the maps, drifts by their prefix.
+        clean_is_known: whether there is a clean target (there is none for an unpaired image: its row is null).
     """
-    count = targets.shape[1]
-    values: dict[str, torch.Tensor] = statistics._asdict()
-    for prefix, drift in drifts.items():
-        values |= {f"{prefix}{name}": value for name, value in drift._asdict().items()}
-    if mask_share is not None:
-        values["mask_share"] = mask_share
-    absent = ~known.reshape(-1).cpu().numpy()
+    host = {name: value.reshape(-1) for name, value in to_host(values).items()}
+    count = len(TARGETS)
+    absent = np.tile(np.array([False, not clean_is_known]), len(image_ids))
     columns: dict[str, Any] = {
         "image_id": np.repeat(image_ids, count),
-        "target": np.tile(np.array(TARGETS[:count]), len(image_ids)),
-        "target_class": np.ma.masked_array(targets.reshape(-1).cpu().numpy(), absent),
-        "empty": (values.pop("empty") & known).reshape(-1).cpu().numpy(),
+        "target": np.tile(np.array(TARGETS), len(image_ids)),
+        "target_class": np.ma.masked_array(host.pop("target_class"), absent),
+        "empty": host.pop("empty") & ~absent,
     }
-    for name, value in values.items():
-        host = value.reshape(-1).cpu().numpy()
-        columns[name] = np.ma.masked_array(host, absent | ~np.isfinite(host))
+    for name, value in host.items():
+        columns[name] = np.ma.masked_array(value, absent | ~np.isfinite(value))
     return columns
+
+
+def to_host(values: dict[str, torch.Tensor]) -> dict[str, np.ndarray]:
+    """Bring tensors to the host, those of one type and shape in one copy: each copy has the device wait."""
+    alike: dict[Any, list[str]] = {}
+    for name, value in values.items():
+        alike.setdefault((value.dtype, value.shape), []).append(name)
+    found: dict[str, np.ndarray] = {}
+    for names in alike.values():
+        if values[names[0]].device.type == "cpu":
+            found |= {name: values[name].numpy() for name in names}
+        else:
+            found |= dict(zip(names, torch.stack([values[name] for name in names]).cpu().numpy(), strict=True))
+    return {name: found[name] for name in values}
 
 
 def _to_arrow(column: Any, kind: pa.DataType, count: int) -> pa.Array:

@@ -1,0 +1,180 @@
+"""Blocks: some images of a cell, corrupted and measured, made in this process or ahead of the network in others.
+
+A block depends on its key alone (which images, which corruption and severity), so that rows are the same whoever makes
+it. Beside a GPU, worker processes corrupt ahead and their blocks cross in shared memory; on a CPU every core is the
+network's, so blocks are made between batches, on all cores.
+"""
+
+import multiprocessing
+import os
+import shutil
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from decimal import Decimal
+from typing import Any, NamedTuple
+
+import cv2
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from evaluate.engine.materials import Material, Opening, open_materials
+from ingest.distortion import rmse, ssim
+from warehouse.schema import CLEAN
+
+BLOCK_BYTES = 4 << 20  # pixels of a block: enough to corrupt in whole batches, few enough to stay small
+PREFETCH_BLOCKS = 2  # ready ahead for each worker
+SHARED_MEMORY = "/dev/shm"  # where blocks cross between processes on Linux; a container may have 64 MB of it
+
+
+class BlockKey(NamedTuple):
+    """Which images of which cell: positions start … stop − 1 of the subset of a material."""
+
+    material: int
+    corruption: str
+    severity: Decimal
+    start: int
+    stop: int
+
+
+class Block(NamedTuple):
+    """Some images of a cell.
+
+    Attributes:
+        key: which ones.
+        images: (N, H, W, 3) uint8 tensor, in page-locked memory where a GPU waits for it.
+        image_ids: (N,) int64.
+        labels: (N,) int64.
+        rmse: (N,) float32 against the clean image, or None if unpaired.
+        ssim: (N,) float32, or None.
+    """
+
+    key: BlockKey
+    images: torch.Tensor
+    image_ids: np.ndarray
+    labels: np.ndarray
+    rmse: np.ndarray | None
+    ssim: np.ndarray | None
+
+    @property
+    def positions(self) -> np.ndarray:
+        """(N,) places in the subset."""
+        return np.arange(self.key.start, self.key.stop)
+
+
+def block_images(image_shape: tuple[int, ...], batch_size: int) -> int:
+    """How many images a block holds: whole batches, about BLOCK_BYTES of pixels, at least one batch."""
+    return max(1, BLOCK_BYTES // (int(np.prod(image_shape)) * batch_size)) * batch_size
+
+
+def make_block(material: Material, key: BlockKey, *, threads: int = 1) -> Block:
+    """Corrupt the images of `key` and measure how far they are from the clean ones."""
+    subset, part = material.subset, slice(key.start, key.stop)
+    if key.corruption == CLEAN:
+        ids = subset.clean_ids[part]
+        images, labels = material.dataset.images[ids], material.dataset.labels[ids]
+        none = np.zeros(len(ids), np.float32)
+        return Block(key, _tensor(images), ids, labels, none, none + 1)
+    ids, labels = subset.corrupted_ids[part], subset.corrupted_labels[part]
+    pieces = np.array_split(np.arange(len(ids)), min(threads, len(ids)))
+    with ThreadPoolExecutor(len(pieces)) as pool:  # what a corruption does to an image does not depend on its batch
+        made = list(pool.map(lambda piece: _corrupted(material, key, ids[piece]), pieces))
+    images, rmse_of, ssim_of = zip(*made, strict=True)
+    return Block(key, _tensor(np.concatenate(images)), ids, labels, _joined(rmse_of), _joined(ssim_of))
+
+
+class BlockStream:
+    """Makes the blocks of many keys, in their order.
+
+    Args:
+        materials: of the study that is open in this process.
+        opening: how a worker process opens the same; needed only with workers.
+        workers: how many processes make blocks ahead; 0 makes them here, when they are asked for.
+        pinned: whether images lie in page-locked memory, from which a GPU copies while it computes.
+    """
+
+    def __init__(
+        self, materials: list[Material], opening: Opening | None = None, *, workers: int = 0, pinned: bool = False
+    ) -> None:
+        self.materials, self.opening, self.pinned = materials, opening, pinned
+        self.workers = workers if opening is not None else 0
+
+    def blocks(self, keys: Iterable[BlockKey]) -> Iterator[Block]:
+        """One block a key; keys are drawn as blocks are made, up to PREFETCH_BLOCKS a worker ahead."""
+        if not self.workers:
+            threads = os.cpu_count() or 1
+            yield from (make_block(self.materials[key.material], key, threads=threads) for key in keys)
+            return
+        assert self.opening is not None
+        loader = DataLoader(
+            _Maker(self.opening),
+            sampler=_Keys(keys),
+            batch_size=None,
+            num_workers=self.workers,
+            prefetch_factor=PREFETCH_BLOCKS,
+            collate_fn=_as_it_is,
+            pin_memory=self.pinned,
+            worker_init_fn=_one_thread,
+            multiprocessing_context=process_context(),
+        )
+        yield from loader
+
+
+def workers_that_fit(wanted: int, block_bytes: int) -> int:
+    """How many workers' blocks fit into half of the shared memory that is free; all of them where none is mounted."""
+    if not os.path.isdir(SHARED_MEMORY):
+        return wanted
+    room = shutil.disk_usage(SHARED_MEMORY).free // 2
+    return min(wanted, int(room // (block_bytes * (PREFETCH_BLOCKS + 1))))
+
+
+def process_context() -> Any:
+    """A way to start processes that copies neither threads nor their locks, as a fork would."""
+    methods = multiprocessing.get_all_start_methods()
+    return multiprocessing.get_context("forkserver" if "forkserver" in methods else "spawn")
+
+
+class _Maker(Dataset[Block]):
+    """The side of a worker: opens the study once, then makes blocks."""
+
+    def __init__(self, opening: Opening) -> None:
+        self.opening = opening
+        self.materials: list[Material] | None = None
+
+    def __getitem__(self, key: Any) -> Block:
+        if self.materials is None:
+            self.materials = list(open_materials(*self.opening.open()))
+        return make_block(self.materials[key.material], key)
+
+
+class _Keys(Sampler[BlockKey]):
+    def __init__(self, keys: Iterable[BlockKey]) -> None:
+        self.keys = keys
+
+    def __iter__(self) -> Iterator[BlockKey]:
+        return iter(self.keys)
+
+
+def _corrupted(
+    material: Material, key: BlockKey, ids: np.ndarray
+) -> tuple[np.ndarray, np.ndarray | None, np.ndarray | None]:
+    clean = material.dataset.images[ids] if material.paired else None
+    images = material.source.corrupted(clean, key.corruption, key.severity, ids)
+    return images, *((rmse(clean, images), ssim(clean, images)) if clean is not None else (None, None))
+
+
+def _joined(parts: tuple[np.ndarray | None, ...]) -> np.ndarray | None:
+    known = [part for part in parts if part is not None]
+    return np.concatenate(known) if known else None
+
+
+def _tensor(images: np.ndarray) -> torch.Tensor:
+    return torch.from_numpy(np.require(images, requirements=["C", "W"]))  # torch takes no read-only memory map
+
+
+def _as_it_is(block: Any) -> Any:
+    return block
+
+
+def _one_thread(_worker: int) -> None:
+    cv2.setNumThreads(1)  # each worker has one core

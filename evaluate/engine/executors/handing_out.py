@@ -1,0 +1,73 @@
+"""Handing out tasks to several workers: in chunks that shrink, given again when a worker dies.
+
+A chunk is a share of what is left (guided self-scheduling, Polychronopoulos & Kuck 1987): long enough that a worker
+corrupts ahead from cell to cell, short enough at the end that nobody waits long for the last one.
+"""
+
+from dataclasses import dataclass, field
+
+from evaluate.engine.tasks import Outcome, Task
+from warehouse.errors import ModelError
+
+ATTEMPTS = 3  # a chunk that takes so many workers down is not tried again
+
+
+@dataclass
+class Chunk:
+    """Some tasks, and how many workers they have been given to."""
+
+    tasks: list[Task]
+    attempts: int = 0
+
+
+@dataclass
+class Ledger:
+    """What is still to be handed out, what came back, and which networks take no further part.
+
+    Attributes:
+        waiting: tasks that nobody has, in order.
+        returned: chunks whose worker died.
+        workers: how many share the work.
+        one_by_one: whether a chunk is always one task.
+    """
+
+    waiting: list[Task]
+    workers: int
+    one_by_one: bool = False
+    outcome: Outcome = field(default_factory=Outcome)
+    returned: list[Chunk] = field(default_factory=list)
+
+    def next_chunk(self) -> Chunk | None:
+        """The next chunk without the networks that are set aside; None where nothing is left to hand out."""
+        while self.returned or self.waiting:
+            chunk = self.returned.pop() if self.returned else self._cut()
+            aside = self.set_aside
+            chunk.tasks = [task for t in chunk.tasks if (task := t.without(aside)).evaluation_ids]
+            if chunk.tasks:
+                chunk.attempts += 1
+                return chunk
+        return None
+
+    def give_back(self, chunk: Chunk, why: str) -> None:
+        """A worker died over this chunk: somebody else gets it; finished shards in it are found and left.
+
+        Raises:
+            ModelError: it has taken down ATTEMPTS workers.
+        """
+        if chunk.attempts >= ATTEMPTS:
+            names = ", ".join(task.name for task in chunk.tasks[:3])
+            raise ModelError(
+                f"{chunk.attempts} processes died over {names}{' …' if len(chunk.tasks) > 3 else ''} ({why}): this is "
+                "often the system ending a process for want of memory; use fewer processes or a smaller batch_size"
+            )
+        self.returned.append(chunk)
+
+    @property
+    def set_aside(self) -> set[str]:
+        """Evaluations whose network raised."""
+        return {failure.evaluation_id for failure in self.outcome.failures}
+
+    def _cut(self) -> Chunk:
+        size = 1 if self.one_by_one else max(1, len(self.waiting) // (2 * self.workers))
+        tasks, self.waiting = self.waiting[:size], self.waiting[size:]
+        return Chunk(tasks)

@@ -1,0 +1,142 @@
+"""Several processes on this machine, one a GPU: each opens the study for itself and is handed chunks of tasks."""
+
+import contextlib
+import multiprocessing
+import os
+from collections.abc import Sequence
+from multiprocessing.connection import Connection, wait
+from typing import Any
+
+import torch
+
+from evaluate.devices import choose_device
+from evaluate.engine.blocks import process_context
+from evaluate.engine.executors.executor import in_two_waves, make_worker
+from evaluate.engine.executors.handing_out import Chunk, Ledger
+from evaluate.engine.materials import Opening
+from evaluate.engine.plan import plan
+from evaluate.engine.tasks import Outcome, Task, undone
+from evaluate.engine.worker import Progress
+from evaluate.study import Study
+from warehouse.errors import FailmodesError
+
+PATIENCE_S = 10  # that a process has to end by itself
+
+
+class Processes:
+    """The executor of several processes; one that dies is replaced, and its tasks go to another."""
+
+    def __init__(self, study: Study, count: int) -> None:
+        self.study, self.count = study, count
+
+    def run(self, tasks: Sequence[Task], progress: Progress) -> Outcome:
+        """Hand out the clean cells, then all others."""
+        outcome = Outcome()
+        hands = [_Hand(self.study, number, self.count) for number in range(min(self.count, len(tasks)))]
+        try:
+            for wave in in_two_waves(tasks):
+                ledger = Ledger([task.without(f.evaluation_id for f in outcome.failures) for task in wave], len(hands))
+                self._hand_out(ledger, hands, progress)
+                outcome.add(ledger.outcome)
+        finally:
+            for hand in hands:
+                hand.dismiss()
+        return outcome
+
+    def _hand_out(self, ledger: Ledger, hands: list["_Hand"], progress: Progress) -> None:
+        while True:
+            for hand in hands:
+                if hand.chunk is None and (chunk := ledger.next_chunk()):
+                    hand.give(chunk, ledger.set_aside)
+            busy = {hand.connection: hand for hand in hands if hand.chunk is not None}
+            if not busy:
+                return
+            for connection in wait(list(busy)):
+                assert isinstance(connection, Connection)
+                self._hear(busy[connection], ledger, progress)
+
+    def _hear(self, hand: "_Hand", ledger: Ledger, progress: Progress) -> None:
+        try:
+            kind, content = hand.connection.recv()
+        except (EOFError, ConnectionResetError):
+            chunk = hand.chunk
+            assert chunk is not None
+            hand.replace()
+            chunk.tasks = undone(self.study, chunk.tasks)
+            if chunk.tasks:
+                ledger.give_back(chunk, f"exit code {hand.last_exit}")
+            return
+        if kind == "images":
+            progress.images(content)
+        elif kind == "shard":
+            progress.shard(content)
+        elif kind == "error":
+            raise content
+        else:
+            ledger.outcome.add(content)
+            hand.chunk = None
+
+
+class _Hand:
+    """One process and what it is busy with."""
+
+    def __init__(self, study: Study, number: int, count: int) -> None:
+        self.opening, self.number, self.count = Opening.of(study), number, count
+        self.last_exit: int | None = None
+        self.chunk: Chunk | None = None
+        self._start()
+
+    def give(self, chunk: Chunk, set_aside: set[str]) -> None:
+        self.chunk = chunk
+        with contextlib.suppress(BrokenPipeError):  # it died: the next look at its connection says so
+            self.connection.send((chunk.tasks, set_aside))
+
+    def replace(self) -> None:
+        """Start another process in place of one that died."""
+        self.process.join(PATIENCE_S)
+        self.last_exit = self.process.exitcode
+        self._start()
+
+    def dismiss(self) -> None:
+        with contextlib.suppress(BrokenPipeError, OSError):
+            self.connection.send(None)
+        self.connection.close()
+        self.process.join(PATIENCE_S)
+        if self.process.is_alive():
+            self.process.terminate()
+            self.process.join()
+
+    def _start(self) -> None:
+        self.chunk = None
+        self.connection, theirs = multiprocessing.Pipe()
+        self.process = process_context().Process(
+            target=_serve, args=(theirs, self.opening, self.number, self.count), daemon=False
+        )
+        self.process.start()
+        theirs.close()
+
+
+def _serve(connection: Connection, opening: Opening, number: int, count: int) -> None:
+    """The life of one process: open the study, do chunks until there are no more."""
+
+    def say(kind: str, content: Any) -> None:
+        connection.send((kind, content))
+
+    try:
+        device = _device_of(choose_device(opening.study.evaluation.device), number)
+        torch.set_num_threads(max(1, (os.cpu_count() or 1) // count))
+        study, dataset = opening.open()
+        progress = Progress(images=lambda n: say("images", n), shard=lambda cell: say("shard", cell))
+        worker = make_worker(study, plan(study, dataset, device), device, progress, share=count)
+        while (message := connection.recv()) is not None:
+            tasks, set_aside = message
+            worker.set_aside |= {worker.members[e].evaluation.model_id for e in set_aside}
+            say("done", worker.do(tasks))
+    except (KeyboardInterrupt, EOFError, BrokenPipeError):
+        return  # whoever started us is stopping, or gone
+    except FailmodesError as error:
+        say("error", error)
+
+
+def _device_of(device: torch.device, number: int) -> torch.device:
+    return torch.device("cuda", number % torch.cuda.device_count()) if device.type == "cuda" else device

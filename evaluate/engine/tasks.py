@@ -1,0 +1,117 @@
+"""Tasks: the cells that are missing, each with the evaluations that miss it; and what became of them."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import NamedTuple
+
+from evaluate.engine.plan import study_cells
+from evaluate.evaluation import Evaluation
+from evaluate.study import Study
+from warehouse.record import Cell, cell_is_done
+from warehouse.schema import CLEAN
+
+
+class Task(NamedTuple):
+    """One cell of one material, for all evaluations that miss it: the unit that is handed out.
+
+    Attributes:
+        material: place of the material in the study.
+        corruption: its name; the clean cell is a task of its own, and comes first.
+        severity: its severity.
+        evaluation_ids: who misses it.
+    """
+
+    material: int
+    corruption: str
+    severity: Decimal
+    evaluation_ids: tuple[str, ...]
+
+    @property
+    def is_clean(self) -> bool:
+        """Whether this is the clean cell."""
+        return self.corruption == CLEAN
+
+    @property
+    def name(self) -> str:
+        """The cell as a reader calls it: fog 2.5."""
+        return "clean" if self.is_clean else f"{self.corruption} {float(self.severity):g}"
+
+    def without(self, evaluation_ids: Iterable[str]) -> "Task":
+        """The task for all others."""
+        gone = set(evaluation_ids)
+        return self._replace(evaluation_ids=tuple(e for e in self.evaluation_ids if e not in gone))
+
+    def split(self) -> Iterator["Task"]:
+        """A task for each evaluation, for processes that share out the clean cells."""
+        return (self._replace(evaluation_ids=(evaluation_id,)) for evaluation_id in self.evaluation_ids)
+
+
+class Failure(NamedTuple):
+    """A network that raised: which evaluation, what it is called, and where and why in one line."""
+
+    evaluation_id: str
+    model_label: str
+    reason: str
+
+
+@dataclass
+class Outcome:
+    """What became of some tasks; outcomes add up.
+
+    Attributes:
+        made: shards published.
+        failures: networks that raised; they were set aside.
+        not_finite: how many rows have logits that are not finite, by model label.
+        changed: share of clean predictions that float32 gives differently, by model label, where precision is lower.
+    """
+
+    made: int = 0
+    failures: list[Failure] = field(default_factory=list)
+    not_finite: dict[str, int] = field(default_factory=dict)
+    changed: dict[str, float] = field(default_factory=dict)
+
+    def add(self, other: "Outcome") -> None:
+        """Take in another outcome."""
+        self.made += other.made
+        self.failures += other.failures
+        self.changed |= other.changed
+        for label, count in other.not_finite.items():
+            self.not_finite[label] = self.not_finite.get(label, 0) + count
+
+
+def tasks_of(study: Study, groups: list[list[Evaluation]], missing: dict[str, list[Cell]]) -> list[Task]:
+    """Tasks of a study, clean cells first, then cell by cell.
+
+    Args:
+        study: names corruptions and severities.
+        groups: the evaluations of each material.
+        missing: the cells that each evaluation misses.
+    """
+    tasks = []
+    for material, group in enumerate(groups):
+        for cell in study_cells(study, ""):
+            lacking = tuple(
+                e.evaluation_id for e in group if e.cell(cell.corruption, cell.severity) in missing[e.evaluation_id]
+            )
+            if lacking:
+                tasks.append(Task(material, cell.corruption, cell.severity, lacking))
+    return sorted(tasks, key=lambda task: not task.is_clean)
+
+
+def undone(study: Study, tasks: Iterable[Task]) -> list[Task]:
+    """Tasks less what is published: a process that died may have finished some of them.
+
+    A cell counts as missing as long as anything of it may be: its attention, or the clean maps.
+    """
+    rest = []
+    for task in tasks:
+        done = [
+            evaluation_id
+            for evaluation_id in task.evaluation_ids
+            if not task.is_clean
+            and cell_is_done(study.output, Cell(evaluation_id, task.corruption, task.severity), attention=False)
+        ]
+        if (left := task.without(done)).evaluation_ids:
+            rest.append(left)
+    return rest

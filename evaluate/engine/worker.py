@@ -1,0 +1,153 @@
+"""A worker does tasks: blocks through every network that misses the cell, one corrupted block for all of them.
+
+A network that raises is set aside, with its cell and batch named, and the others go on. What is not the network's
+fault (a full disk, a damaged file, images that cannot be read) stops the worker; published shards stay.
+"""
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
+from itertools import groupby
+from typing import NamedTuple
+
+import numpy as np
+
+from evaluate.attention.reference import recall_reference
+from evaluate.devices import describe_device, is_out_of_memory
+from evaluate.engine.blocks import Block, BlockKey, BlockStream, block_images
+from evaluate.engine.cells import CellRows, Member
+from evaluate.engine.precision import changed_predictions
+from evaluate.engine.publishing import Publisher
+from evaluate.engine.tasks import Failure, Outcome, Task
+from evaluate.evaluation import Evaluation
+from evaluate.study import Study
+from warehouse.errors import DamagedShardError, DataError, StorageError
+from warehouse.record import Cell
+
+NOT_THE_NETWORK = (StorageError, DamagedShardError, DataError)
+
+
+class Progress(NamedTuple):
+    """What happens during a run, for whoever shows it.
+
+    Attributes:
+        begin: (shards missing, images missing) before the first one.
+        images: so many images went through a network.
+        shard: a shard was published: its cell.
+    """
+
+    begin: Callable[[int, int], None] = lambda _shards, _images: None
+    images: Callable[[int], None] = lambda _count: None
+    shard: Callable[[Cell], None] = lambda _cell: None
+
+
+class Worker:
+    """Does the tasks of one study with the networks on one device.
+
+    Attributes:
+        members: the networks, by evaluation_id.
+        set_aside: model_ids of networks that raised; they take no further part.
+    """
+
+    def __init__(self, study: Study, members: Iterable[Member], stream: BlockStream, progress: Progress) -> None:
+        self.study, self.stream, self.progress = study, stream, progress
+        self.members = {member.evaluation.evaluation_id: member for member in members}
+        self.set_aside: set[str] = set()
+
+    def do(self, tasks: Sequence[Task]) -> Outcome:
+        """Do tasks in their order; the blocks of one are made while another's are computed, where workers make them."""
+        outcome = Outcome()
+        by_cell = {task[:3]: task for task in tasks}
+        keys = (key for task in tasks for key in self._keys(task))
+        with Publisher() as publisher:
+            for cell, blocks in groupby(self.stream.blocks(keys), key=lambda block: block.key[:3]):
+                self._do_cell(by_cell[cell], blocks, outcome, publisher)
+        return outcome
+
+    def _keys(self, task: Task) -> Iterator[BlockKey]:
+        taking_part = self._taking_part(task)
+        if not taking_part:
+            return
+        subset = taking_part[0].evaluation.subset
+        count = len(subset.clean_ids if task.is_clean else subset.corrupted_ids)
+        size = self._block_images(taking_part)
+        for start in range(0, count, size):
+            yield BlockKey(task.material, task.corruption, task.severity, start, min(start + size, count))
+
+    def _block_images(self, members: list[Member]) -> int:
+        shape = members[0].evaluation.dataset.images.shape[1:]
+        return block_images(shape, int(np.lcm.reduce([member.batch_size for member in members])))
+
+    def _taking_part(self, task: Task) -> list[Member]:
+        members = [self.members[evaluation_id] for evaluation_id in task.evaluation_ids]
+        return [member for member in members if member.evaluation.model_id not in self.set_aside]
+
+    def _do_cell(self, task: Task, blocks: Iterator[Block], outcome: Outcome, publisher: Publisher) -> None:
+        rows = [self._begin(member, task) for member in self._taking_part(task)]
+        shared_s, started = 0.0, time.perf_counter()
+        for block in blocks:
+            shared_s += time.perf_counter() - started
+            rows = [r for r in rows if self._guarded(partial(r.add, block), r, task, outcome)]
+            self.progress.images(len(block.image_ids) * len(rows))
+            started = time.perf_counter()
+        for cell_rows in rows:
+            if self._guarded(cell_rows.finish, cell_rows, task, outcome):
+                cell_rows.elapsed_s += shared_s
+                self._note(cell_rows, outcome)
+                publisher.submit(partial(self._publish, cell_rows))
+
+    def _begin(self, member: Member, task: Task) -> CellRows:
+        evaluation = member.evaluation
+        if evaluation.attends and not task.is_clean and member.reference is None:
+            member.reference = recall_reference(self.study.output, evaluation)
+        return CellRows(member, evaluation.cell(task.corruption, task.severity))
+
+    def _guarded(self, action: Callable[[], None], rows: CellRows, task: Task, outcome: Outcome) -> bool:
+        """Whether `action` succeeded; a network that raises is set aside."""
+        try:
+            action()
+        except NOT_THE_NETWORK:
+            raise
+        except Exception as error:  # whatever a user's network raises
+            evaluation = rows.evaluation
+            self.set_aside.add(evaluation.model_id)
+            outcome.failures.append(
+                Failure(evaluation.evaluation_id, evaluation.model.label, _reason(error, rows, task))
+            )
+            return False
+        return True
+
+    def _note(self, rows: CellRows, outcome: Outcome) -> None:
+        label = rows.evaluation.model.label
+        outcome.made += 1
+        if rows.not_finite:
+            outcome.not_finite[label] = outcome.not_finite.get(label, 0) + rows.not_finite
+        if rows.cell.is_clean and rows.evaluation.network.precision != "float32":
+            changed = changed_predictions(rows.evaluation)
+            outcome.changed[label] = rows.facts["changed_predictions"] = changed
+
+    def _publish(self, rows: CellRows) -> None:
+        rows.publish(self.study.output)
+        self.progress.shard(rows.cell)
+
+
+def members_of(evaluations: Iterable[Evaluation], batch_size: Callable[[Evaluation], int]) -> list[Member]:
+    """A member for each evaluation; networks that several evaluations share have one batch size."""
+    sizes: dict[str, int] = {}
+    members = []
+    for evaluation in evaluations:
+        if evaluation.model_id not in sizes:
+            sizes[evaluation.model_id] = batch_size(evaluation)
+        members.append(Member(evaluation, sizes[evaluation.model_id]))
+    return members
+
+
+def _reason(error: Exception, rows: CellRows, task: Task) -> str:
+    """Where and why, in one line."""
+    first_line = (str(error).splitlines() or [""])[0]
+    if is_out_of_memory(error):
+        device = describe_device(rows.evaluation.network.device)
+        first_line = f"one image alone does not fit into the memory of {device}: {first_line}"
+    begin, end = rows.at
+    where = f"{task.name}, batch {begin // rows.batch_size + 1} (images {begin + 1} to {end} of the subset)"
+    return f"{where}: {type(error).__name__}: {first_line}"
