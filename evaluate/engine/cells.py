@@ -74,7 +74,7 @@ class CellRows:
         self.batch_size = member.batch_size
         self.at = (0, 0)
         self.facts: dict[str, Any] = {}
-        self._clean: list[_Batch] = []  # kept until the whole clean cell is known
+        self._clean: list[tuple[torch.Tensor, torch.Tensor]] = []  # predictions and maps, until all are known
 
     def add(self, block: Block) -> None:
         """Run the network over a block and keep its rows.
@@ -92,7 +92,7 @@ class CellRows:
             if not self.evaluation.attends:
                 return
             if self.cell.is_clean:
-                self._clean += batches
+                self._clean += [(batch.outcome.predicted, batch.maps) for batch in batches if batch.maps is not None]
             else:
                 values = {name: torch.cat([b.attention[name] for b in batches]) for name in batches[0].attention}
                 known = self.evaluation.pairing.paired
@@ -103,8 +103,7 @@ class CellRows:
         if not self._clean:
             return
         with self._timed():
-            predicted = torch.cat([batch.outcome.predicted for batch in self._clean])
-            maps = torch.cat([batch.maps for batch in self._clean if batch.maps is not None])
+            predicted, maps = (torch.cat(column) for column in zip(*self._clean, strict=True))
             self._clean = []
             reference = self.member.reference = make_reference(self.evaluation, predicted, maps)
             ids = self.evaluation.subset.clean_ids

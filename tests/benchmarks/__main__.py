@@ -11,9 +11,15 @@ from corruptions import measure_corruptions  # noqa: E402
 from measure import Skipped  # noqa: E402
 from networks import measure_networks  # noqa: E402
 from rich.console import Console  # noqa: E402
+from scaling import measure_scaling  # noqa: E402
 from tables import measure_tables  # noqa: E402
 
-PARTS = {"tables": measure_tables, "corruptions": measure_corruptions, "networks": measure_networks}
+PARTS = {
+    "tables": measure_tables,
+    "corruptions": measure_corruptions,
+    "networks": measure_networks,
+    "scaling": measure_scaling,
+}
 
 
 def main() -> None:

@@ -1,95 +1,83 @@
-"""Evaluation against the bare network, attention against the grad-cam package."""
+"""Whole evaluations against the bare network, attention against the grad-cam package, networks against the machine."""
 
 import tempfile
-from collections.abc import Iterator
-from decimal import Decimal
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import torch
 from measure import Result, in_turns, seconds
 from pytorch_grad_cam import GradCAM
+from subjects import SUBJECTS, Bench, Subject, make_bench, network_of
+from torch.utils.flop_counter import FlopCounterMode
 
-from evaluate.attention.reference import make_reference
-from evaluate.attention.statistics import closed_form
-from evaluate.devices import BATCH_SIZE, choose_device, describe_device
-from evaluate.engine.cells import Member, evaluate_cell
-from evaluate.evaluation import Evaluation, Subset, make_evaluation
-from evaluate.models.architectures import ARCHITECTURES
-from evaluate.models.checkpoints import Checkpoint
-from evaluate.models.network import Network, prepare
-from evaluate.specification import ModelSpec, Normalisation, TrainingSpec
-from ingest.datasets import Dataset
-from ingest.sources import Pairing
+from evaluate.attention.statistics import map_statistics
+from evaluate.devices import BATCH_SIZE, choose_device, describe_device, runs_bfloat16
+from evaluate.models.network import Network
+from ingest.corruptions import corrupt
 
-IMAGES = {"resnet18": 768, "densenet121": 384}
-ATTENTION_IMAGES = {"resnet18": 128, "densenet121": 64}
-BATCHES = (16, 32, 64, 128)
+BATCHES = {"cpu": (8, 16, 32, 64, 128), "cuda": (128, 256, 512, 1024)}
 TRIAL_IMAGES = 128  # to find the best of the bare forward passes, before it is timed on all images
 ROUNDS = 3
-NORMALISATION = Normalisation(mean=(0.4914, 0.4822, 0.4465), std=(0.2470, 0.2435, 0.2616))
-CLASSES = tuple("0123456789")
-
-
-class MappedSource:
-    """A corrupted set that is a memory-mapped array, such as CIFAR-10-C."""
-
-    source_id = "0" * 16
-
-    def __init__(self, images: np.ndarray) -> None:
-        self.images = images
-
-    def row(self) -> dict[str, str]:
-        return {}
-
-    def corrupted(self, _clean: np.ndarray | None, _corruption: str, _severity: Decimal, ids: np.ndarray) -> np.ndarray:
-        return self.images[ids]
-
-    def labels(self, dataset: Dataset) -> np.ndarray:
-        return dataset.labels
+CORRUPTIONS = {32: ("contrast", "gaussian_noise", "motion_blur"), 224: ("contrast", "jpeg_compression")}
+ATTENTION_IMAGES = {"resnet18": 128, "densenet121": 64}
+PRODUCT_SIDE = 2048
 
 
 def measure_networks() -> Iterator[Result]:
     """All lines of this file, network by network."""
     device = choose_device("auto")
-    for architecture in ARCHITECTURES:
-        torch.manual_seed(0)
-        module = ARCHITECTURES[architecture].build(len(CLASSES), 64)
-        network = prepare(module, architecture, NORMALISATION, device, "float32")
-        yield _whole_evaluation(network)
-        yield _attention(network)
+    for subject in SUBJECTS:
+        network = network_of(subject, device)
+        with tempfile.TemporaryDirectory() as name:
+            bare, layout = _best_bare(subject, network, Path(name))
+            yield _whole(subject, network, Path(name), bare, layout)
+            for corruption in CORRUPTIONS[subject.side_px]:
+                yield _corrupting(subject, network, Path(name), bare, corruption)
+        yield _share_of_peak(subject, network)
+        if subject.name in ATTENTION_IMAGES:
+            yield _attention(subject, network)
+            if runs_bfloat16(device):
+                yield _attention(subject, network_of(subject, device, "bfloat16"))
 
 
-def _whole_evaluation(network: Network) -> Result:
-    count = IMAGES[network.architecture]
-    batch_size = BATCH_SIZE[network.device.type]
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        images = _mapped_images(folder, count)
-        evaluation = _evaluation(network, images)
-        forward = network.forward(images[:count], features=True)
-        predicted = forward.logits.argmax(1)
-        maps, _ = closed_form(forward.features, forward.logits, network.head, predicted[:, None])
-        member = Member(evaluation, make_reference(evaluation, predicted, maps))
-        best, layout = _best_bare(network, images)
-
-        def whole() -> None:
-            evaluate_cell([member], "contrast", Decimal(1), folder, batch_size, lambda _count: None)
-
-        ours_s, _, ratio = in_turns(whole, best, rounds=ROUNDS)
+def _whole(subject: Subject, network: Network, folder: Path, bare: Callable[[], None], layout: str) -> Result:
+    bench = make_bench(subject, [network], folder)
+    _make_clean(bench)
+    ours_s, _, ratio = in_turns(lambda: bench.worker.do([bench.cell()]), bare, rounds=ROUNDS)
     against = f"best bare forward ({layout}), float32, {describe_device(network.device)}"
-    return Result(f"evaluate/{network.architecture}/forward", count / ours_s, "images/s", ratio, against)
+    return Result(f"evaluate/{subject.name}/forward", subject.images / ours_s, "images/s", ratio, against)
 
 
-def _best_bare(network: Network, images: np.ndarray):
-    """The fastest bare forward pass over `images`, among batch sizes and memory layouts; inputs are ready floats."""
+def _corrupting(subject: Subject, network: Network, folder: Path, bare: Callable[[], None], corruption: str) -> Result:
+    """Corruption on the fly, against the slower of the network alone and the corruption alone (on all cores)."""
+    bench = make_bench(subject, [network], folder, generated=True)
+    _make_clean(bench)
+    images = np.asarray(bench.images)
+    recipe = "cifar-c" if subject.side_px == 32 else "imagenet-c"
+
+    def alone() -> None:
+        corrupt(images, corruption, 3, recipe=recipe, threads=torch.get_num_threads())
+
+    slower, what = (bare, "network") if seconds(bare) > seconds(alone) else (alone, "corruption")
+    ours_s, _, ratio = in_turns(lambda: bench.worker.do([bench.cell(corruption)]), slower, rounds=ROUNDS)
+    against = f"the slower of the two alone ({what}), {describe_device(network.device)}"
+    return Result(f"evaluate/{subject.name}/{corruption}", subject.images / ours_s, "images/s", ratio, against)
+
+
+def _make_clean(bench: Bench) -> None:
+    bench.worker.do([bench.clean()])
+
+
+def _best_bare(subject: Subject, network: Network, folder: Path) -> tuple[Callable[[], None], str]:
+    """The fastest bare forward pass, among batch sizes and memory layouts; inputs are ready floats."""
+    images = make_bench(subject, [network], folder).images
     floats = torch.from_numpy(np.array(images)).to(network.device).permute(0, 3, 1, 2).float() / 255
     candidates, times = {}, {}
     for layout in (torch.channels_last, torch.contiguous_format):
-        module = ARCHITECTURES[network.architecture].build(len(CLASSES), 64).to(memory_format=layout).eval()
-        module.to(network.device)
+        module = subject.build().to(network.device).to(memory_format=layout).eval()
         inputs = floats.contiguous(memory_format=layout)
-        for size in BATCHES:
+        for size in BATCHES[network.device.type]:
             name = f"batch {size}, {str(layout).removeprefix('torch.')}"
             candidates[name] = _bare(module, inputs, size)
             trial = _bare(module, inputs[:TRIAL_IMAGES], size)
@@ -99,7 +87,7 @@ def _best_bare(network: Network, images: np.ndarray):
     return candidates[fastest], fastest
 
 
-def _bare(module: torch.nn.Module, inputs: torch.Tensor, size: int):
+def _bare(module: torch.nn.Module, inputs: torch.Tensor, size: int) -> Callable[[], None]:
     def forward() -> None:
         with torch.inference_mode():
             for start in range(0, len(inputs), size):
@@ -108,49 +96,56 @@ def _bare(module: torch.nn.Module, inputs: torch.Tensor, size: int):
     return forward
 
 
-def _attention(network: Network) -> Result:
-    """Logits and the map of the predicted class for each image, one target an image on both sides."""
-    count = ATTENTION_IMAGES[network.architecture]
-    batch_size = BATCH_SIZE[network.device.type]
-    images = np.random.default_rng(0).integers(0, 256, (count, 32, 32, 3), dtype=np.uint8)
-    inputs = (
-        torch.from_numpy(images).to(network.device).permute(0, 3, 1, 2).float() / 255 - network.mean
-    ) / network.std
-    layer = network.module.get_submodule(ARCHITECTURES[network.architecture].attention_layer)
+def _attention(subject: Subject, network: Network) -> Result:
+    """Logits and the statistics of the map of the predicted class of each image, one target an image on both sides."""
+    count, batch_size = ATTENTION_IMAGES[subject.name], BATCH_SIZE[network.device.type]
+    side = subject.side_px
+    images = np.random.default_rng(0).integers(0, 256, (count, side, side, 3), dtype=np.uint8)
+    inputs = network.inputs(images)
+    bench = make_bench(subject, [network], Path(tempfile.mkdtemp()), count=8)
+    way = bench.evaluations[0].way
+    layer = network.module.get_submodule(way.layer)
 
     def ours() -> None:
         for start in range(0, count, batch_size):
-            forward = network.forward(images[start : start + batch_size], features=True)
-            closed_form(forward.features, forward.logits, network.head, forward.logits.argmax(1)[:, None])
+            attended = way(inputs[start : start + batch_size], lambda logits: logits.argmax(1)[:, None])
+            map_statistics(attended.maps)
 
     def package() -> None:
         network.module.requires_grad_(True)
-        with GradCAM(model=network.module, target_layers=[layer]) as cam:
+        lower = network.precision != "float32"
+        with (
+            GradCAM(model=network.module, target_layers=[layer]) as cam,
+            torch.autocast(network.device.type, network.autocast_type, enabled=lower),
+        ):
             for start in range(0, count, batch_size):
-                cam(inputs[start : start + batch_size], None)
+                maps = cam(inputs[start : start + batch_size], None)
+                map_statistics(torch.from_numpy(maps)[:, None])
         network.module.requires_grad_(False)
 
     ours_s, _, ratio = in_turns(ours, package, rounds=ROUNDS)
-    against = f"grad-cam package, one target, batch {batch_size}, float32, {describe_device(network.device)}"
-    return Result(f"attention/{network.architecture}/grad-cam", count / ours_s, "images/s", ratio, against)
-
-
-def _mapped_images(folder: Path, count: int) -> np.ndarray:
-    path = folder / "images.npy"
-    np.save(path, np.random.default_rng(0).integers(0, 256, (count, 32, 32, 3), dtype=np.uint8))
-    return np.load(path, mmap_mode="r", allow_pickle=False)
-
-
-def _evaluation(network: Network, images: np.ndarray) -> Evaluation:
-    labels = np.arange(len(images)) % len(CLASSES)
-    dataset = Dataset(
-        name="random", label="random", split="test", images=images, labels=labels, class_names=CLASSES,
-        note=None, files=None, masks=None,
-    )  # fmt: skip
-    spec = ModelSpec(label=network.architecture, architecture=network.architecture, training=TrainingSpec())
-    checkpoint = Checkpoint(network.module, spec, 0, NORMALISATION, CLASSES, {}, Path("none"))
-    ids = np.arange(len(images))
-    subset = Subset(ids, ids, labels, "all")
-    return make_evaluation(
-        "bench", checkpoint, network, dataset, MappedSource(images), subset, Pairing(True, None), attends=True
+    against = (
+        f"grad-cam package, one target, batch {batch_size}, {network.precision}, {describe_device(network.device)}"
     )
+    suffix = "" if network.precision == "float32" else f"/{network.precision}"
+    return Result(f"attention/{subject.name}/grad-cam{suffix}", count / ours_s, "images/s", ratio, against)
+
+
+def _share_of_peak(subject: Subject, network: Network) -> Result:
+    """The achieved share of the machine's rate of float32 matrix products; a multiply-add counts as two operations."""
+    size = BATCH_SIZE[network.device.type]
+    side = subject.side_px
+    images = np.random.default_rng(0).integers(0, 256, (size, side, side, 3), dtype=np.uint8)
+    with FlopCounterMode(display=False) as counter:
+        network.predict(images)
+    operations = counter.get_total_flops()
+    one, other = torch.rand(2, PRODUCT_SIDE, PRODUCT_SIDE, device=network.device)
+    product_operations = 2 * PRODUCT_SIDE**3
+
+    def product() -> None:
+        (one @ other).sum().item()
+
+    ours_s, product_s, _ = in_turns(lambda: network.predict(images).cpu(), product, rounds=7)
+    rate, peak = operations / ours_s, product_operations / product_s
+    against = f"matrix product of {PRODUCT_SIDE}, {peak / 1e9:,.0f} GFLOP/s float32, {describe_device(network.device)}"
+    return Result(f"network/{subject.name}/peak", rate / 1e9, "GFLOP/s", rate / peak, against)

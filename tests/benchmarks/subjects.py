@@ -1,0 +1,135 @@
+"""What is measured: networks with random weights, random images on disk, and a worker that evaluates them."""
+
+from collections.abc import Callable, Iterable
+from decimal import Decimal
+from pathlib import Path
+from types import SimpleNamespace
+from typing import NamedTuple
+
+import numpy as np
+import torch
+import torchvision
+from torch import nn
+
+from evaluate.attention.finding import find_way
+from evaluate.devices import BATCH_SIZE
+from evaluate.engine.blocks import BlockStream
+from evaluate.engine.cells import Member
+from evaluate.engine.materials import Material
+from evaluate.engine.tasks import Task
+from evaluate.engine.worker import Progress, Worker
+from evaluate.evaluation import Evaluation, Subset, make_evaluation
+from evaluate.models.architectures import ARCHITECTURES
+from evaluate.models.network import Network, prepare
+from evaluate.specification import Normalisation, Precision
+from ingest.datasets import Dataset
+from ingest.pairing import Pairing
+from ingest.sources import GeneratedSource, Source
+from warehouse.record import ZERO
+from warehouse.schema import CLEAN
+
+CLASSES = 10
+NORMALISATION = Normalisation(mean=(0.4914, 0.4822, 0.4465), std=(0.2470, 0.2435, 0.2616))
+
+
+class Subject(NamedTuple):
+    """A network to measure: its name, how to build it, and the side of its images."""
+
+    name: str
+    build: Callable[[], nn.Module]
+    side_px: int
+    images: int
+
+
+def tiny() -> nn.Module:
+    """Two convolutions and a linear layer: so little that what surrounds a network is what is measured."""
+    return nn.Sequential(
+        nn.Conv2d(3, 8, 3, 2, 1), nn.ReLU(), nn.Conv2d(8, 16, 3, 2, 1), nn.ReLU(),
+        nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(16, CLASSES),
+    )  # fmt: skip
+
+
+SUBJECTS = (
+    Subject("resnet18", lambda: ARCHITECTURES["resnet18"].build(CLASSES, 64), 32, 768),
+    Subject("densenet121", lambda: ARCHITECTURES["densenet121"].build(CLASSES, 64), 32, 384),
+    Subject("efficientnet_b0", lambda: torchvision.models.efficientnet_b0(num_classes=CLASSES), 224, 128),
+)
+TINY = Subject("tiny", tiny, 32, 1000)
+
+
+class MappedSource:
+    """A corrupted set that is a memory-mapped array, such as CIFAR-10-C."""
+
+    source_id = "0" * 16
+    pairing = Pairing(True)
+
+    def __init__(self, images: np.ndarray) -> None:
+        self.images = images
+
+    def row(self) -> dict[str, str]:
+        return {}
+
+    def corrupted(self, _clean: object, _corruption: str, _severity: Decimal, ids: np.ndarray) -> np.ndarray:
+        return self.images[ids]
+
+    def labels(self, dataset: Dataset) -> np.ndarray:
+        return dataset.labels
+
+
+class Bench(NamedTuple):
+    """A worker ready to evaluate, the tasks it may be given, and what it does them with."""
+
+    worker: Worker
+    evaluations: list[Evaluation]
+    images: np.ndarray
+    folder: Path
+
+    def clean(self) -> Task:
+        return Task(0, CLEAN, ZERO, tuple(e.evaluation_id for e in self.evaluations))
+
+    def cell(self, corruption: str = "contrast", severity: int = 3) -> Task:
+        return Task(0, corruption, Decimal(severity), tuple(e.evaluation_id for e in self.evaluations))
+
+
+def network_of(subject: Subject, device: torch.device, precision: Precision = "float32", seed: int = 0) -> Network:
+    torch.manual_seed(seed)
+    return prepare(subject.build(), subject.name, NORMALISATION, device, precision, label=f"{subject.name} {seed}")
+
+
+def make_bench(
+    subject: Subject, networks: Iterable[Network], folder: Path, *, generated: bool = False, count: int | None = None
+) -> Bench:
+    """A worker for some networks over random images that lie on disk."""
+    images = mapped_images(folder, count or subject.images, subject.side_px)
+    labels = np.arange(len(images)) % CLASSES
+    dataset = Dataset("random", "random", "test", images, labels, tuple(map(str, range(CLASSES))))
+    recipe = "cifar-c" if subject.side_px == 32 else "imagenet-c"
+    source: Source = GeneratedSource(recipe) if generated else MappedSource(images)
+    ids = np.arange(len(images))
+    subset = Subset(ids, ids, labels, "all")
+    evaluations = [_evaluation(network, dataset, source, subset) for network in networks]
+    members = [Member(e, BATCH_SIZE[e.network.device.type]) for e in evaluations]
+    study = SimpleNamespace(output=folder)
+    return Bench(
+        Worker(study, members, BlockStream([Material(dataset, source, subset)]), Progress()),
+        evaluations, images, folder,
+    )  # fmt: skip
+
+
+def _evaluation(network: Network, dataset: Dataset, source: Source, subset: Subset) -> Evaluation:
+    model = SimpleNamespace(model_id=lambda: network.label, label=network.label)
+    way = find_way(network, dataset.images.shape[1:3])
+    return make_evaluation("bench", model, network, dataset, source, subset, Pairing(True), way)
+
+
+def mapped_images(folder: Path, count: int, side_px: int) -> np.ndarray:
+    """Random images (count, side, side, 3) uint8 as a memory map."""
+    path = folder / f"images-{count}-{side_px}.npy"
+    if not path.exists():
+        images = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=(count, side_px, side_px, 3))
+        rng = np.random.default_rng(0)
+        for start in range(0, count, 1000):
+            block = images[start : start + 1000]
+            block[:] = rng.integers(0, 256, block.shape, dtype=np.uint8)
+        images.flush()
+    return np.load(path, mmap_mode="r", allow_pickle=False)
