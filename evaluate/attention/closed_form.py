@@ -1,13 +1,15 @@
 """Grad-CAM in closed form, for networks that end in global average pooling and one linear layer.
 
-There logit_c = Σ_k w_ck mean(A_k) + b_c, so the gradient of logit_c by A_kij is w_ck / HW, and Grad-CAM (Selvaraju et
-al. 2017, eq. 1–2) at that layer is ReLU(Σ_k w_ck A_k) / HW: no backward pass. The map before the ReLU sums to
+There logit_c = Σ_k w_ck mean(A_k) + b_c, so the gradient of logit_c by A_kij is w_ck / HW and Grad-CAM (Selvaraju et
+al., 2017, eq. 1–2) at that layer is ReLU(Σ_k w_ck A_k) / HW: no backward pass. The map before the ReLU sums to
 logit_c − b_c (Zhou et al. 2016), which proves each batch.
 """
 
 import torch
 from torch import nn
 
+from evaluate.attention.layouts import FIRST, Layout
+from evaluate.attention.methods import CLOSED_FORM
 from evaluate.attention.ways import Attended, ChooseTargets
 from evaluate.models.network import Network
 from evaluate.specification import Precision
@@ -19,31 +21,46 @@ IDENTITY_TOLERANCE: dict[Precision, float] = {"float32": 1e-4, "bfloat16": 2e-2,
 
 
 class ClosedForm:
-    """The way of networks whose logits are a linear function of the mean of one feature map."""
+    """The way of networks whose logits are a linear function of the mean of one feature map.
 
-    method = "grad-cam (closed form)"
+    Its hook is laid once and stays, so that a module compiled afterwards has it; it listens only during a call.
 
-    def __init__(self, network: Network, layer: str, head: str) -> None:
-        self.network, self.layer = network, layer
+    Args:
+        network: ready to run.
+        layer: the module whose output is pooled.
+        head: the linear layer that the pooled features go to.
+        layout: of the layer's output.
+        rectify: rectify the features first. torchvision's DenseNet does so after `features`, in place on some devices:
+            done here in every case (it changes nothing where it was done), the map does not depend on the device.
+    """
+
+    method = CLOSED_FORM
+
+    def __init__(
+        self, network: Network, layer: str, head: str, *, layout: Layout = FIRST, rectify: bool = True
+    ) -> None:
+        self.network, self.layer, self.layout, self.rectify = network, layer, layout, rectify
         linear = network.module.get_submodule(head)
         assert isinstance(linear, nn.Linear)
         chosen = slice(None) if network.outputs is None else network.outputs
         self.weight = linear.weight.detach().float()[chosen]  # (C, K)
         self.bias = linear.bias.detach().float()[chosen] if linear.bias is not None else None
+        self.listening = False
         self.captured: torch.Tensor | None = None
-        network.module.get_submodule(layer).register_forward_hook(self._capture)
+        self.handle = network.module.get_submodule(layer).register_forward_hook(self._capture)
 
     @torch.inference_mode()
     def __call__(self, inputs: torch.Tensor, choose: ChooseTargets) -> Attended:
         """One forward pass, then one small matrix product."""
-        logits = self.network.logits(inputs)
-        assert self.captured is not None
-        # torchvision's DenseNet rectifies after `features`, in place on some devices: rectify here in every case
-        # (it changes nothing where it was done), or the map would depend on the device.
-        features, self.captured = self.captured.float().relu(), None
+        logits, output = self._forward(inputs)
+        features = self.layout.maps(output).float()
         targets = choose(logits)
-        maps, error = self.maps_of(features, logits, targets)
+        maps, error = self.maps_of(features.relu() if self.rectify else features, logits, targets)
         return Attended(logits, targets, maps, error)
+
+    def release(self) -> None:
+        """Take the hook away; the way is of no use afterwards."""
+        self.handle.remove()
 
     def maps_of(
         self, features: torch.Tensor, logits: torch.Tensor, targets: torch.Tensor
@@ -63,8 +80,19 @@ class ClosedForm:
         error = torch.where(torch.isfinite(logits).all(1, keepdim=True), error, 0)
         return evidence.relu().reshape(count, -1, height, width), error.max()
 
+    def _forward(self, inputs: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Logits and the layer's output, of which nothing is kept here, even if the network runs out of memory."""
+        self.listening = True
+        try:
+            logits = self.network.logits(inputs)
+            assert self.captured is not None
+            return logits, self.captured
+        finally:
+            self.listening, self.captured = False, None
+
     def _capture(self, _module: nn.Module, _inputs: object, output: torch.Tensor) -> None:
-        self.captured = output
+        if self.listening:
+            self.captured = output
 
 
 def prove_identity(error: float, precision: Precision, model: str) -> None:

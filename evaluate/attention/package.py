@@ -1,0 +1,81 @@
+"""Any other method of the grad-cam package, by name: on the CPU, image by image where the package works so."""
+
+from typing import Any
+
+import numpy as np
+import torch
+
+from evaluate.attention.backward import Passed, Tail, differing_columns, join_columns
+from evaluate.attention.methods import PACKAGE_CLASSES, PACKAGE_SUFFIX
+from evaluate.attention.spots import Spot
+from evaluate.attention.ways import Attended, ChooseTargets
+from evaluate.models.network import Network
+
+WITHOUT_GRADIENT = ("eigencam", "scorecam")
+
+
+class Package:
+    """The way of one method of the package, at one layer.
+
+    Features and gradients are made as in `Backward`; the map of them is the package's own, before it scales to 0–1 and
+    enlarges, and rectified. Mass is therefore in the method's own unit (squared gradients for Grad-CAM++, singular
+    values for EigenCAM, softmax-weighted features for Score-CAM …), and comparable within one method only. EigenCAM
+    has no targets: all of an image's maps are one.
+
+    Args:
+        network: ready to run.
+        spot: the layer to look at.
+        name: a key of `PACKAGE_CLASSES`.
+    """
+
+    def __init__(self, network: Network, spot: Spot, name: str) -> None:
+        self.network, self.layer, self.method = network, spot.layer, name + PACKAGE_SUFFIX
+        self.tail = Tail(network, spot)
+        self.needs_gradient = name not in WITHOUT_GRADIENT
+        self.has_targets = name != "eigencam"
+        self.target_layer = network.module.get_submodule(spot.layer)
+        self.cam = _package_method(network, self.target_layer, name)
+
+    @torch.inference_mode(False)
+    def __call__(self, inputs: torch.Tensor, choose: ChooseTargets) -> Attended:
+        """One forward pass, then the package's map for each column of targets that is not like the first."""
+        passed = self.tail.forward(inputs)
+        logits = passed.logits.detach()
+        targets = choose(logits)
+        columns = differing_columns(targets) if self.has_targets else [0]
+        maps = {column: self._map(inputs, passed, targets[:, column], keep=column != columns[-1]) for column in columns}
+        return Attended(logits, targets, join_columns(maps, targets), None)
+
+    def _map(self, inputs: torch.Tensor, passed: Passed, classes: torch.Tensor, *, keep: bool) -> torch.Tensor:
+        """The rectified map (N, h, w) of a class an image."""
+        features = self.tail.features(passed).cpu().numpy()
+        gradients = self.tail.gradients(passed, classes, keep=keep).cpu().numpy() if self.needs_gradient else None
+        arguments = (inputs, self.target_layer, self._package_targets(classes), features, gradients, False)
+        found = np.maximum(self.cam.get_cam_image(*arguments), 0)
+        return torch.from_numpy(np.ascontiguousarray(found, np.float32)).to(inputs.device)
+
+    def _package_targets(self, classes: torch.Tensor) -> list[Any]:
+        from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
+
+        places = classes if self.network.outputs is None else self.network.outputs[classes]
+        return [ClassifierOutputTarget(place) for place in places.tolist()]
+
+
+def _package_method(network: Network, layer: torch.nn.Module, name: str) -> Any:
+    """The package's object for a method, without its hooks, which would copy every pass to the CPU and keep it."""
+    import pytorch_grad_cam
+    import pytorch_grad_cam.score_cam as score_cam
+
+    score_cam.tqdm = _Quiet  # Score-CAM draws a progress bar for every image
+    cam = getattr(pytorch_grad_cam, PACKAGE_CLASSES[name])(model=network.module, target_layers=[layer])
+    cam.activations_and_grads.release()
+    return cam
+
+
+class _Quiet:
+    """Stands in for the module tqdm."""
+
+    @staticmethod
+    def tqdm(steps: Any) -> Any:
+        """The steps as they are."""
+        return steps

@@ -1,0 +1,130 @@
+"""Whether a network ends in global average pooling and one linear layer, found by looking at what its modules give."""
+
+from dataclasses import replace
+from typing import NamedTuple
+
+import torch
+from torch import nn
+
+from evaluate.attention.closed_form import IDENTITY_TOLERANCE, ClosedForm
+from evaluate.attention.layouts import FIRST, LAST, MOST_PREFIX_TOKENS, Grid, Layout, stated_patches, token_layout
+from evaluate.attention.trial import run_trial
+from evaluate.models.network import Network
+
+SAME = 1e-4  # largest difference of two tensors that are one, relative to the largest value: rounding of float32 means
+PROVEN_TARGETS = 16  # classes an image that the identity is proven for
+
+
+class Pooled(NamedTuple):
+    """The ending of a network in closed form.
+
+    Attributes:
+        layer: the module whose output is pooled.
+        head: the linear layer that the pooled features go to.
+        layout: of the layer's output.
+        rectify: whether the features are rectified before they are pooled.
+        places: h·w.
+    """
+
+    layer: str
+    head: str
+    layout: Layout
+    rectify: bool
+    places: int
+
+    def way(self, network: Network) -> ClosedForm:
+        """The way that this ending allows."""
+        return ClosedForm(network, self.layer, self.head, layout=self.layout, rectify=self.rectify)
+
+
+def find_pooled(network: Network, inputs: torch.Tensor, asked: str | None = None) -> Pooled | None:
+    """The ending of a network in closed form, proven on `inputs`; None if it has none.
+
+    Several modules may give the tensor that is pooled (a block, the stage it ends, a dropout behind it): the one with
+    the fewest dots in its name is taken, of these the first that runs. One place alone (1×1) is taken only where no
+    larger map is pooled.
+
+    Args:
+        network: ready to run.
+        inputs: (N, 3, h, w) of a trial.
+        asked: the only layer that will do, if given.
+
+    Raises:
+        ModelError: the network does not run on the trial.
+    """
+    found = _find_head(network, inputs)
+    if found is None:
+        return None
+    head, pooled = found
+    image: Grid = (inputs.shape[2], inputs.shape[3])
+    patches = stated_patches(network.module, image)
+    endings: dict[str, Pooled] = {}
+
+    def watch(name: str, _source: torch.Tensor, output: torch.Tensor) -> None:
+        endings.pop(name, None)  # a module that runs again is known by its last output, as in `ClosedForm`
+        for layout in _possible_layouts(output, pooled, image, patches):
+            rectify = _pools_to(layout.maps(output), pooled)
+            if rectify is not None:
+                places = layout.maps(output)[0, 0].numel()
+                endings.setdefault(name, Pooled(name, head, layout, rectify, places))
+
+    with torch.no_grad():
+        run_trial(network, inputs, watch)
+    fitting = [ending for ending in endings.values() if asked in (None, ending.layer)]
+    best = min(fitting, key=lambda ending: (ending.places == 1, ending.layer.count(".")), default=None)
+    return best if best is not None and _is_proven(network, inputs, best) else None
+
+
+def _find_head(network: Network, inputs: torch.Tensor) -> tuple[str, torch.Tensor] | None:
+    """The linear layer whose output is the module's, and its input (N, K); None if there is none."""
+    linears = {name for name, part in network.module.named_modules() if isinstance(part, nn.Linear)}
+    seen: dict[str, tuple[torch.Tensor, torch.Tensor]] = {}
+
+    def watch(name: str, source: torch.Tensor, output: torch.Tensor) -> None:
+        if name in linears and output.ndim == 2:
+            seen[name] = source.clone(), output.clone()
+
+    with torch.no_grad():
+        logits = run_trial(network, inputs, watch)
+    for name, (source, output) in reversed(seen.items()):
+        if output.shape == logits.shape and _are_same(output, logits):
+            return name, source
+    return None
+
+
+def _possible_layouts(output: torch.Tensor, pooled: torch.Tensor, image: Grid, patches: Grid | None) -> list[Layout]:
+    """Layouts in which `output` has as many channels as the pooled features (N, K)."""
+    count, channels = pooled.shape
+    if output.shape[0] != count or output.ndim not in (3, 4):
+        return []
+    if output.ndim == 4:
+        return [layout for layout, axis in ((FIRST, 1), (LAST, 3)) if output.shape[axis] == channels]
+    if output.shape[2] != channels:
+        return []
+    length = output.shape[1]
+    stated = token_layout(length, image, patches)
+    others = (token_layout(length - prefix, image, None) for prefix in range(MOST_PREFIX_TOKENS + 1))
+    # the same grid behind more prefix tokens: which of them are pooled is told by the mean
+    grids = [Layout("tokens", length - g.grid[0] * g.grid[1], g.grid) for g in others if g and g.grid]
+    return [layout for layout in dict.fromkeys([stated, *grids]) if layout and layout.prefix <= MOST_PREFIX_TOKENS]
+
+
+def _pools_to(maps: torch.Tensor, pooled: torch.Tensor) -> bool | None:
+    """Whether the maps must be rectified so that their mean over space is `pooled`; None if it is not in any case."""
+    if _are_same(maps.mean((2, 3)), pooled):
+        return bool((maps >= 0).all())
+    return True if _are_same(maps.relu().mean((2, 3)), pooled) else None
+
+
+def _are_same(first: torch.Tensor, second: torch.Tensor) -> bool:
+    scale = float(second.abs().max())
+    return scale > 0 and float((first - second).abs().max()) <= SAME * scale
+
+
+def _is_proven(network: Network, inputs: torch.Tensor, ending: Pooled) -> bool:
+    """Whether maps made in closed form sum to the logits, in float32."""
+    way = ending.way(replace(network, precision="float32"))
+    attended = way(inputs, lambda logits: logits.argsort(1, descending=True)[:, :PROVEN_TARGETS])
+    way.release()
+    assert attended.identity_error is not None
+    return float(attended.identity_error) <= IDENTITY_TOLERANCE["float32"]

@@ -1,0 +1,139 @@
+"""Where to look in a network that has no closed form: its last layer that has places and that the logits depend on."""
+
+from difflib import get_close_matches
+from typing import NamedTuple
+
+import torch
+
+from evaluate.attention.layouts import Grid, Layout, layout_of, stated_patches
+from evaluate.attention.trial import run_trial
+from evaluate.models.network import Network
+from warehouse.errors import ModelError
+
+
+class Spot(NamedTuple):
+    """A layer to look at and how its output lies on the image."""
+
+    layer: str
+    layout: Layout
+
+
+class _Seen(NamedTuple):
+    """What a module gave in the trial, and the gradient of the largest logits by it."""
+
+    name: str
+    output: torch.Tensor
+    gradient: torch.Tensor
+
+
+def find_spot(network: Network, inputs: torch.Tensor) -> Spot | None:
+    """The latest module whose output has places (h·w > 1) with a gradient; None if there is none.
+
+    Where a class token alone is read, the patches of the last block have no gradient, and the norm before its attention
+    is found. Of modules that give the same tensor the one with the fewest dots in its name is taken, then the first
+    that runs.
+
+    Args:
+        network: ready to run.
+        inputs: (N, 3, h, w) of a trial.
+
+    Raises:
+        ModelError: the network does not run on the trial.
+    """
+    seen = [one for one in _see(network, inputs) if not _are_equal(one.output, inputs)]
+    layouts = _layouts(network, inputs, seen)
+    for last in reversed(seen):
+        if last.name not in layouts or not _reaches(last, layouts[last.name]):
+            continue
+        same = (one for one in seen if _are_equal(one.output, last.output) and _are_equal(one.gradient, last.gradient))
+        name = min(same, key=lambda one: one.name.count(".")).name
+        return Spot(name, layouts[name])
+    return None
+
+
+def asked_spot(network: Network, inputs: torch.Tensor, layer: str, *, needs_gradient: bool = True) -> Spot:
+    """The layer asked for.
+
+    Raises:
+        ModelError: it does not run, has no places, or its places do not reach the logits.
+    """
+    seen = _see(network, inputs, layer)
+    image: Grid = (inputs.shape[2], inputs.shape[3])
+    layout = layout_of(seen[0].output, image, stated_patches(network.module, image)) if seen else None
+    if layout is None:
+        gives = f"gives {tuple(seen[0].output.shape)}" if seen else "gives no tensor that the logits depend on"
+        raise ModelError(
+            f"{network.label}: layer {layer!r} {gives} on images of {image[0]}×{image[1]} pixels, which has no places "
+            "to look at: ask for an earlier layer as attention_layer, or leave it out"
+        )
+    if needs_gradient and not _reaches(seen[0], layout):
+        raise ModelError(
+            f"{network.label}: the logits do not depend on the places of layer {layer!r} (a class token alone is read "
+            "behind it): ask for an earlier layer as attention_layer, or leave it out"
+        )
+    return Spot(layer, layout)
+
+
+def check_layer(network: Network, layer: str) -> None:
+    """Refuse a layer that is not there.
+
+    Raises:
+        ModelError: it is not; the nearest names are given.
+    """
+    names = [name for name, _ in network.module.named_modules() if name]
+    if layer not in names:
+        near = get_close_matches(layer, names, n=3, cutoff=0.4) or names[-3:]
+        raise ModelError(
+            f"{network.label} has no layer {layer!r}: set attention_layer to one of its modules, such as "
+            f"{', '.join(near)}"
+        )
+
+
+@torch.inference_mode(False)
+@torch.enable_grad()
+def _see(network: Network, inputs: torch.Tensor, only: str | None = None) -> list[_Seen]:
+    """What the modules give for the trial, in the order of their last runs, where the logits depend on it.
+
+    Modules go on with a copy of what they gave, so that nothing writes into what was seen.
+    """
+    outputs: dict[str, torch.Tensor] = {}
+
+    def watch(name: str, _source: torch.Tensor, output: torch.Tensor) -> torch.Tensor | None:
+        if only not in (None, name) or not output.requires_grad:
+            return None
+        outputs.pop(name, None)
+        outputs[name] = output
+        return output.clone()
+
+    start = inputs.detach().clone().requires_grad_()
+    logits = run_trial(network, start.clone(), watch)
+    if not outputs or not logits.requires_grad:
+        return []
+    chosen = logits if network.outputs is None else logits[:, network.outputs]
+    gradients = torch.autograd.grad(chosen.amax(1).sum(), list(outputs.values()), allow_unused=True)
+    pairs = zip(outputs.items(), gradients, strict=True)
+    return [_Seen(name, output.detach(), gradient) for (name, output), gradient in pairs if gradient is not None]
+
+
+def _layouts(network: Network, inputs: torch.Tensor, seen: list[_Seen]) -> dict[str, Layout]:
+    """Layouts of such outputs as are features: no matrices of attention, no queries, keys or wider hidden layers."""
+    image: Grid = (inputs.shape[2], inputs.shape[3])
+    patches = stated_patches(network.module, image)
+    found = {one.name: layout_of(one.output, image, patches) for one in seen if len(one.output) == len(inputs)}
+    tokens = [one.output for one in seen if one.output.ndim == 3 and found.get(one.name) is not None]
+    lengths, width = {token.shape[1] for token in tokens}, tokens[-1].shape[2] if tokens else 0
+
+    def is_feature(output: torch.Tensor) -> bool:
+        if output.ndim == 3:
+            return output.shape[2] == width
+        return not (output.shape[2] == output.shape[3] and output.shape[2] in lengths)
+
+    return {one.name: layout for one in seen if (layout := found.get(one.name)) is not None and is_feature(one.output)}
+
+
+def _reaches(seen: _Seen, layout: Layout) -> bool:
+    return bool((layout.maps(seen.gradient) != 0).any())
+
+
+def _are_equal(first: torch.Tensor, second: torch.Tensor) -> bool:
+    return first.shape == second.shape and torch.equal(first, second)
