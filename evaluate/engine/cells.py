@@ -4,7 +4,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,10 +12,10 @@ import torch
 from evaluate.attention.closed_form import prove_identity
 from evaluate.attention.reference import Reference, keep_reference, make_reference
 from evaluate.attention.statistics import map_statistics, mask_share
-from evaluate.attention.ways import NoWay
+from evaluate.attention.ways import Attended, NoWay
 from evaluate.devices import describe_device, is_out_of_memory, release_memory
 from evaluate.engine.blocks import Block
-from evaluate.engine.prediction import Outcome, outcome_of
+from evaluate.engine.prediction import outcome_of, predicted_of
 from evaluate.engine.rows import attention_columns, attention_rows, prediction_columns, prediction_rows
 from evaluate.evaluation import Evaluation
 from warehouse.provenance import library_versions
@@ -47,14 +47,6 @@ class Member:
         return True
 
 
-class _Batch(NamedTuple):
-    """What one batch gave: prediction statistics, and its maps (clean cell) or their statistics, by column."""
-
-    outcome: Outcome
-    maps: torch.Tensor | None
-    attention: dict[str, torch.Tensor]
-
-
 class CellRows:
     """The rows of one cell of one evaluation, and what they cost.
 
@@ -83,18 +75,18 @@ class CellRows:
             ModelError: maps do not sum to the logits as closed form promises.
         """
         with self._timed():
-            batches = list(self._batches(block))
-            outcome = Outcome(*(_joined(column) for column in zip(*(b.outcome for b in batches), strict=True)))
+            found = _joined(list(self._batches(block)))
+            outcome = outcome_of(found.logits, block.labels)
             columns = prediction_columns(block.image_ids, outcome, block.rmse, block.ssim)
             self.predictions.add(columns)
             self.not_finite += int((~columns["finite"]).sum())
             self.images += len(block.image_ids)
-            if not self.evaluation.attends:
-                return
-            if self.cell.is_clean:
-                self._clean += [(batch.outcome.predicted, batch.maps) for batch in batches if batch.maps is not None]
-            else:
-                values = {name: torch.cat([b.attention[name] for b in batches]) for name in batches[0].attention}
+            if found.identity_error is not None:
+                self._prove(float(found.identity_error))
+            if self.evaluation.attends and self.cell.is_clean:
+                self._clean.append((outcome.predicted, found.maps))
+            elif self.evaluation.attends:
+                values = _attention_values(found.maps, found.targets, block.positions, self._paired_reference())
                 known = self.evaluation.pairing.paired
                 self.attention.add(attention_columns(block.image_ids, values, clean_is_known=known))
 
@@ -131,47 +123,33 @@ class CellRows:
             write_shard(output, ATTENTION, self.cell, self.attention.table(), facts)
         write_shard(output, PREDICTIONS, self.cell, self.predictions.table(), facts)
 
-    def _batches(self, block: Block) -> Iterator[_Batch]:
-        """The block in batches; one that memory does not hold is tried again in halves."""
-        errors: list[torch.Tensor] = []
+    def _batches(self, block: Block) -> Iterator[Attended]:
+        """The block through the network in batches; one that memory does not hold is tried again in halves."""
         start = 0
         while start < len(block.image_ids):
             part = slice(start, min(start + self.member.batch_size, len(block.image_ids)))
             self.at = (block.key.start + part.start, block.key.start + part.stop)
             try:
-                batch, error = self._run(block, part)
-            except RuntimeError as failed:
-                if not is_out_of_memory(failed) or not self.member.halve_batch():
+                yield self._attend(block.images[part], block.positions[part])
+                start = part.stop
+            except RuntimeError as error:
+                if not is_out_of_memory(error) or not self.member.halve_batch():
                     raise
-                continue
-            finally:
                 self.batch_size = min(self.batch_size, self.member.batch_size)
-            errors += [] if error is None else [error]
-            yield batch
-            start = part.stop
-        if errors:  # one look a block: a look a batch would have the device wait
-            worst = float(torch.stack(errors).max())
-            prove_identity(worst, self.evaluation.network.precision, self.evaluation.model.label)
-            self.identity_error = max(self.identity_error, worst)
 
-    def _run(self, block: Block, part: slice) -> tuple[_Batch, torch.Tensor | None]:
-        labels, positions = block.labels[part], block.positions[part]
+    def _attend(self, images: torch.Tensor, positions: np.ndarray) -> Attended:
         network, way = self.evaluation.network, self.evaluation.way
-        inputs = network.inputs(block.images[part])
-        if isinstance(way, NoWay):
-            with torch.inference_mode():
-                return _Batch(outcome_of(network.logits(inputs), labels), None, {}), None
-        outcomes: list[Outcome] = []
+        inputs = network.inputs(images)
+        if not isinstance(way, NoWay):
+            return way(inputs, lambda logits: self._targets(predicted_of(logits), positions))
+        with torch.inference_mode():
+            logits = network.logits(inputs)
+            nothing = logits.new_empty(len(logits), 0)
+            return Attended(logits, nothing, nothing, None)
 
-        def choose(logits: torch.Tensor) -> torch.Tensor:
-            outcomes.append(outcome_of(logits, labels))
-            return self._targets(outcomes[-1].predicted, positions)
-
-        attended = way(inputs, choose)
-        if self.cell.is_clean:
-            return _Batch(outcomes[-1], attended.maps, {}), attended.identity_error
-        values = _attention_values(attended.maps, attended.targets, positions, self._paired_reference())
-        return _Batch(outcomes[-1], None, values), attended.identity_error
+    def _prove(self, error: float) -> None:
+        prove_identity(error, self.evaluation.network.precision, self.evaluation.model.label)
+        self.identity_error = max(self.identity_error, error)
 
     def _targets(self, predicted: torch.Tensor, positions: np.ndarray) -> torch.Tensor:
         """(N, 1) in the clean cell; else (N, 2): the class predicted here, and the one predicted on the clean image."""
@@ -206,5 +184,9 @@ def _attention_values(
         return values
 
 
-def _joined(parts: tuple[Any, ...]) -> Any:
-    return None if parts[0] is None else torch.cat(parts)
+def _joined(batches: list[Attended]) -> Attended:
+    """The batches of a block as one: statistics are taken of all at once, and the device waits once."""
+    logits, targets, maps, errors = zip(*batches, strict=True)
+    proven = [error for error in errors if error is not None]
+    worst = torch.stack(proven).max() if proven else None
+    return Attended(torch.cat(logits), torch.cat(targets), torch.cat(maps), worst)

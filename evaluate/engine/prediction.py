@@ -65,3 +65,8 @@ def outcome_of(logits: torch.Tensor, labels: np.ndarray) -> Outcome:
         logits=logits if keep_all else ordered[:, :TOP_LOGITS],
         logit_classes=None if keep_all else classes[:, :TOP_LOGITS],
     )
+
+
+def predicted_of(logits: torch.Tensor) -> torch.Tensor:
+    """Predicted classes (N,) of logits (N, C), the same as `outcome_of` gives: of equal logits the first."""
+    return torch.sort(logits, dim=1, descending=True, stable=True).indices[:, 0]
