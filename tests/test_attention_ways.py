@@ -271,16 +271,23 @@ def test_a_way_works_where_the_caller_is_in_inference_mode() -> None:
             assert torch.allclose(way(network.inputs(images_of(name)), two_targets).maps, expected)
 
 
-def test_a_network_compiled_after_the_way_was_made_still_gives_maps() -> None:
+@pytest.mark.parametrize("wanted", ["closed-form", "backward"])
+def test_a_network_compiled_after_the_way_was_made_still_gives_maps(wanted: str) -> None:
     module = Odd()
     network = prepare(module, "odd", NEUTRAL, CPU, "float32")
     inputs = network.inputs(np.random.default_rng(1).integers(0, 256, (2, 16, 16, 3), dtype=np.uint8))
-    way = find_way(network, (16, 16))
+    way = find_way(network, (16, 16), wanted=wanted)
     expected = way(inputs, two_targets)
     module.compile(backend="eager")
-    found = way(inputs, two_targets)
-    assert torch.allclose(found.maps, expected.maps)
-    assert way.captured is None
+    assert torch.allclose(way(inputs, two_targets).maps, expected.maps)
+
+
+def test_a_network_that_diverged_has_a_way_like_any_other() -> None:
+    network = network_of("torchvision convnext")
+    network.module.features[0][0].weight.fill_(torch.nan)
+    way = find_way(network, (32, 32))
+    assert way.layer == "features"
+    assert way(network.inputs(images_of("torchvision convnext")), two_targets).maps.isnan().all()
 
 
 @pytest.mark.parametrize(
