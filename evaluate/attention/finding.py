@@ -3,7 +3,7 @@
 from evaluate.attention.backward import Backward
 from evaluate.attention.methods import AUTO, BACKWARD, CLOSED_FORM, GRAD_CAM, NONE, method_named
 from evaluate.attention.package import WITHOUT_GRADIENT, Package
-from evaluate.attention.pooling import Pooled, find_pooled
+from evaluate.attention.pooling import find_pooled
 from evaluate.attention.spots import Spot, asked_spot, check_layer, find_spot
 from evaluate.attention.trial import trial_inputs
 from evaluate.attention.ways import NoWay, Way
@@ -36,34 +36,28 @@ def find_way(
         check_layer(network, layer)
     inputs = trial_inputs(network, image_shape)
     pooled = find_pooled(network, inputs, layer)
-    if method == CLOSED_FORM and pooled is None:
-        raise ModelError(_no_closed_form(network, layer))
-    sure = pooled is not None and (pooled.places > 1 or layer is not None)
-    if pooled is not None and (method == CLOSED_FORM or (sure and method in (AUTO, GRAD_CAM))):
-        return pooled.way(network)
     if pooled is not None and pooled.places > 1:
-        spot: Spot | None = Spot(pooled.layer, pooled.layout)
-    elif layer is not None:
-        spot = asked_spot(network, inputs, layer, needs_gradient=method not in WITHOUT_GRADIENT)
+        if method in (AUTO, GRAD_CAM, CLOSED_FORM):
+            return pooled.way(network)
+        return _way_at(network, method, Spot(pooled.layer, pooled.layout))
+    if layer is not None:
+        spot: Spot | None = asked_spot(network, inputs, layer, needs_gradient=method not in WITHOUT_GRADIENT)
     else:
         spot = find_spot(network, inputs)
-    return _way_at(network, method, spot, pooled)
+    if pooled is not None and (method == CLOSED_FORM or (spot is None and method in (AUTO, GRAD_CAM))):
+        return pooled.way(network)  # a single place, for want of another
+    return _way_at(network, method, spot)
 
 
-def _way_at(network: Network, method: str, spot: Spot | None, pooled: Pooled | None) -> Way | NoWay:
-    """The way at a spot; without one, the closed form of a single place, or none."""
+def _way_at(network: Network, method: str, spot: Spot | None) -> Way | NoWay:
+    """The way other than closed form at a spot, or none."""
+    if method == CLOSED_FORM:
+        raise ModelError(
+            f"{network.label} does not end in global average pooling and one linear layer (at the layer asked for, if "
+            "one was), as the closed form needs: set attention to 'auto' or 'backward'"
+        )
     if spot is not None:
         return Backward(network, spot) if method in (AUTO, GRAD_CAM, BACKWARD) else Package(network, spot, method)
-    if pooled is not None and method in (AUTO, GRAD_CAM):
-        return pooled.way(network)
     if method == AUTO:
         return NoWay(NO_PLACES)
     raise ModelError(f"{network.label}: {NO_PLACES}, so there is no {method}: set attention to 'auto' or 'none'")
-
-
-def _no_closed_form(network: Network, layer: str | None) -> str:
-    where = f" behind layer {layer!r}" if layer is not None else ""
-    return (
-        f"{network.label} does not end in global average pooling and one linear layer{where}, as the closed form "
-        "needs: set attention to 'auto' or 'backward'"
-    )

@@ -1,6 +1,7 @@
 """How a layer's output lies on the image: channels first, channels last, or tokens on a grid."""
 
 import math
+from functools import cache
 from typing import Literal, NamedTuple
 
 import torch
@@ -76,6 +77,7 @@ def stated_patches(module: nn.Module, image: Grid) -> Grid | None:
     return None
 
 
+@cache
 def _grid_of(count: int, image: Grid) -> Grid | None:
     """The grid of `count` > 1 square patches on the image, those at the edge whole, cut off or filled up."""
     sides = range(1, max(image) + 1)

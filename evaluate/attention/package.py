@@ -33,6 +33,7 @@ class Package:
         self.tail = Tail(network, spot)
         self.needs_gradient = name not in WITHOUT_GRADIENT
         self.has_targets = name != "eigencam"
+        self.images_at_once = 1 if name == "scorecam" else None  # it holds a masked image for every channel
         self.target_layer = network.module.get_submodule(spot.layer)
         self.cam = _package_method(network, self.target_layer, name)
 
@@ -49,10 +50,14 @@ class Package:
     def _map(self, inputs: torch.Tensor, passed: Passed, classes: torch.Tensor, *, keep: bool) -> torch.Tensor:
         """The rectified map (N, h, w) of a class an image."""
         features = self.tail.features(passed).cpu().numpy()
-        gradients = self.tail.gradients(passed, classes, keep=keep).cpu().numpy() if self.needs_gradient else None
-        arguments = (inputs, self.target_layer, self._package_targets(classes), features, gradients, False)
-        found = np.maximum(self.cam.get_cam_image(*arguments), 0)
-        return torch.from_numpy(np.ascontiguousarray(found, np.float32)).to(inputs.device)
+        # methods without gradient are given the features in its place, and do not read them
+        gradients = self.tail.gradients(passed, classes, keep=keep).cpu().numpy() if self.needs_gradient else features
+        targets, found = self._package_targets(classes), []
+        for start in range(0, len(inputs), self.images_at_once or len(inputs)):
+            part = slice(start, start + (self.images_at_once or len(inputs)))
+            arguments = (inputs[part], self.target_layer, targets[part], features[part], gradients[part], False)
+            found.append(np.maximum(self.cam.get_cam_image(*arguments), 0))
+        return torch.from_numpy(np.concatenate(found).astype(np.float32, copy=False)).to(inputs.device)
 
     def _package_targets(self, classes: torch.Tensor) -> list[Any]:
         from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget

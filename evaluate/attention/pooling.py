@@ -22,7 +22,8 @@ class Pooled(NamedTuple):
         layer: the module whose output is pooled.
         head: the linear layer that the pooled features go to.
         layout: of the layer's output.
-        rectify: whether the features are rectified before they are pooled.
+        rectify: whether features are rectified first; so are those that are never negative, where it changes nothing.
+        itself: whether the output itself is pooled, not what a ReLU without a name makes of it.
         places: h·w.
     """
 
@@ -30,6 +31,7 @@ class Pooled(NamedTuple):
     head: str
     layout: Layout
     rectify: bool
+    itself: bool
     places: int
 
     def way(self, network: Network) -> ClosedForm:
@@ -42,7 +44,7 @@ def find_pooled(network: Network, inputs: torch.Tensor, asked: str | None = None
 
     Several modules may give the tensor that is pooled (a block, the stage it ends, a dropout behind it): the one with
     the fewest dots in its name is taken, of these the first that runs. One place alone (1×1) is taken only where no
-    larger map is pooled.
+    larger map is pooled, a map before its ReLU only where no module gives it rectified.
 
     Args:
         network: ready to run.
@@ -63,15 +65,16 @@ def find_pooled(network: Network, inputs: torch.Tensor, asked: str | None = None
     def watch(name: str, _source: torch.Tensor, output: torch.Tensor) -> None:
         endings.pop(name, None)  # a module that runs again is known by its last output, as in `ClosedForm`
         for layout in _possible_layouts(output, pooled, image, patches):
-            rectify = _pools_to(layout.maps(output), pooled)
-            if rectify is not None:
-                places = layout.maps(output)[0, 0].numel()
-                endings.setdefault(name, Pooled(name, head, layout, rectify, places))
+            maps = layout.maps(output)
+            itself = _are_same(maps.mean((2, 3)), pooled)
+            if itself or _are_same(maps.relu().mean((2, 3)), pooled):
+                rectify = not itself or bool((maps >= 0).all())
+                endings.setdefault(name, Pooled(name, head, layout, rectify, itself, maps[0, 0].numel()))
 
     with torch.no_grad():
         run_trial(network, inputs, watch)
     fitting = [ending for ending in endings.values() if asked in (None, ending.layer)]
-    best = min(fitting, key=lambda ending: (ending.places == 1, ending.layer.count(".")), default=None)
+    best = min(fitting, key=lambda e: (e.places == 1, not e.itself, e.layer.count(".")), default=None)
     return best if best is not None and _is_proven(network, inputs, best) else None
 
 
@@ -87,7 +90,7 @@ def _find_head(network: Network, inputs: torch.Tensor) -> tuple[str, torch.Tenso
     with torch.no_grad():
         logits = run_trial(network, inputs, watch)
     for name, (source, output) in reversed(seen.items()):
-        if output.shape == logits.shape and _are_same(output, logits):
+        if output.shape == logits.shape and torch.equal(output.nan_to_num(), logits.nan_to_num()):
             return name, source
     return None
 
@@ -107,13 +110,6 @@ def _possible_layouts(output: torch.Tensor, pooled: torch.Tensor, image: Grid, p
     # the same grid behind more prefix tokens: which of them are pooled is told by the mean
     grids = [Layout("tokens", length - g.grid[0] * g.grid[1], g.grid) for g in others if g and g.grid]
     return [layout for layout in dict.fromkeys([stated, *grids]) if layout and layout.prefix <= MOST_PREFIX_TOKENS]
-
-
-def _pools_to(maps: torch.Tensor, pooled: torch.Tensor) -> bool | None:
-    """Whether the maps must be rectified so that their mean over space is `pooled`; None if it is not in any case."""
-    if _are_same(maps.mean((2, 3)), pooled):
-        return bool((maps >= 0).all())
-    return True if _are_same(maps.relu().mean((2, 3)), pooled) else None
 
 
 def _are_same(first: torch.Tensor, second: torch.Tensor) -> bool:

@@ -4,6 +4,7 @@ from difflib import get_close_matches
 from typing import NamedTuple
 
 import torch
+from torch import nn
 
 from evaluate.attention.layouts import Grid, Layout, layout_of, stated_patches
 from evaluate.attention.trial import run_trial
@@ -120,8 +121,11 @@ def _layouts(network: Network, inputs: torch.Tensor, seen: list[_Seen]) -> dict[
     image: Grid = (inputs.shape[2], inputs.shape[3])
     patches = stated_patches(network.module, image)
     found = {one.name: layout_of(one.output, image, patches) for one in seen if len(one.output) == len(inputs)}
-    tokens = [one.output for one in seen if one.output.ndim == 3 and found.get(one.name) is not None]
-    lengths, width = {token.shape[1] for token in tokens}, tokens[-1].shape[2] if tokens else 0
+    tokens = [one for one in seen if one.output.ndim == 3 and found.get(one.name) is not None]
+    lengths = {one.output.shape[1] for one in tokens}
+    # a projection may end the tokens' way (keys and values of an attention pool): it does not tell the final width
+    plain = [one for one in tokens if not isinstance(network.module.get_submodule(one.name), nn.Linear)]
+    width = (plain or tokens)[-1].output.shape[2] if tokens else 0
 
     def is_feature(output: torch.Tensor) -> bool:
         if output.ndim == 3:
@@ -136,4 +140,5 @@ def _reaches(seen: _Seen, layout: Layout) -> bool:
 
 
 def _are_equal(first: torch.Tensor, second: torch.Tensor) -> bool:
-    return first.shape == second.shape and torch.equal(first, second)
+    """Whether two tensors are one; NaN, as a network that diverged gives, equals NaN."""
+    return first.shape == second.shape and torch.equal(first.nan_to_num(), second.nan_to_num())
