@@ -42,6 +42,8 @@ def map_classes(
         ModelError: a class matches no output or several, two share one, or nothing says which outputs to use.
     """
     class_map = class_map or {}
+    if outputs.count is None and outputs.names is not None:
+        outputs = outputs._replace(count=len(outputs.names))
     _check_keys(class_map, class_names)
     if outputs.names is None:
         found = _said(outputs, class_names, class_map)
