@@ -37,7 +37,14 @@ class TrainingSpec(Strict):
 
 
 OURS = ("resnet18", "densenet121")  # with the CIFAR stem; `evaluate.models.architectures` says how they are built
-RESERVED_OPTIONS = ("num_classes", "pretrained", "weights", "checkpoint_path", "pretrained_cfg", "pretrained_cfg_overlay")
+RESERVED_OPTIONS = (
+    "num_classes",
+    "pretrained",
+    "weights",
+    "checkpoint_path",
+    "pretrained_cfg",
+    "pretrained_cfg_overlay",
+)
 
 
 class ModelSpec(Strict):
@@ -122,14 +129,20 @@ class ModelSpec(Strict):
                 f" (given: {' and '.join(given) or 'none'})"
             )
         if self.weights is not None and (self.is_ours or self.import_path is not None):
-            mend = f"write torchvision:{self.architecture}" if self.is_ours else "leave them out, the function loads its own"
+            mend = (
+                f"write torchvision:{self.architecture}"
+                if self.is_ours
+                else "leave them out, the function loads its own"
+            )
             raise ValueError(f"model {self.label!r}: no published weights go with {self.architecture}: {mend}")
         return self
 
     @model_validator(mode="after")
     def _keys_of_training(self) -> "ModelSpec":
         if self.training is None and self.seeds != [0]:
-            raise ValueError(f"model {self.label!r}: seeds go with training; a checkpoint has the seed it was trained by")
+            raise ValueError(
+                f"model {self.label!r}: seeds go with training; a checkpoint has the seed it was trained by"
+            )
         if self.training is not None:
             for key in ("input_side_px", "class_names", "class_map"):
                 if getattr(self, key):

@@ -38,7 +38,9 @@ def build_module(spec: ModelSpec, class_count: int) -> nn.Module:
             f"{type(error).__name__}: {first_line(error)}"
         ) from error
     if not isinstance(module, nn.Module):
-        raise ModelError(f"architecture {spec.architecture!r} made a {type(module).__name__}: expected a torch nn.Module")
+        raise ModelError(
+            f"architecture {spec.architecture!r} made a {type(module).__name__}: expected a torch nn.Module"
+        )
     return lay_cifar_stem(module, spec.architecture) if spec.stem is not None else module
 
 
@@ -49,12 +51,14 @@ def takes_class_count(spec: ModelSpec) -> bool:
 
 def _build(named: Named, options: dict[str, Any], class_count: int) -> nn.Module:
     if named.source == "torchvision":
-        return torchvision_models.get_model(named.name, weights=None, num_classes=class_count, **options | _quiet(named))
+        return torchvision_models.get_model(
+            named.name, weights=None, num_classes=class_count, **options | _quiet(named)
+        )
     if named.source == "timm":
-        return import_timm(named.canonical).create_model(named.name, num_classes=class_count, **options)  # type: ignore[no-any-return]
+        return import_timm(named.canonical).create_model(named.name, num_classes=class_count, **options)
     builder = import_builder(named.name)
     outputs = {"num_classes": class_count} if _takes_class_count(builder) else {}
-    return builder(**outputs, **options)  # type: ignore[no-any-return]
+    return builder(**outputs, **options)
 
 
 def _takes_class_count(builder: Callable[..., Any]) -> bool:

@@ -19,12 +19,12 @@ class Outputs(NamedTuple):
 
     Attributes:
         what: the network or its file, for errors.
-        count: how many there are; None where only a forward pass tells.
+        total: how many there are; None where only a forward pass tells.
         names: their names in order, or None.
     """
 
     what: str
-    count: int | None
+    total: int | None
     names: tuple[str, ...] | None
 
 
@@ -42,8 +42,8 @@ def map_classes(
         ModelError: a class matches no output or several, two share one, or nothing says which outputs to use.
     """
     class_map = class_map or {}
-    if outputs.count is None and outputs.names is not None:
-        outputs = outputs._replace(count=len(outputs.names))
+    if outputs.total is None and outputs.names is not None:
+        outputs = outputs._replace(total=len(outputs.names))
     _check_keys(class_map, class_names)
     if outputs.names is None:
         found = _said(outputs, class_names, class_map)
@@ -52,21 +52,21 @@ def map_classes(
     if found is None:
         return None
     _check_distinct(outputs, found, class_names)
-    return None if found == list(range(outputs.count or -1)) else found
+    return None if found == list(range(outputs.total or -1)) else found
 
 
 def _said(outputs: Outputs, class_names: tuple[str, ...], class_map: Mapping[str, int | str]) -> list[int] | None:
     """Outputs whose names are unknown: all in order, or the indices that the study gives."""
     if not class_map:
-        if outputs.count in (None, len(class_names)):
+        if outputs.total in (None, len(class_names)):
             return None
         mend = (
             'say `class_names = "imagenet-1k"` if these are its classes'
-            if outputs.count == 1000
+            if outputs.total == 1000
             else "use a checkpoint that was trained on these classes, or say `class_names` or `class_map`"
         )
         raise ModelError(
-            f"{outputs.what} has {outputs.count} outputs, but the data set has {len(class_names)} classes: {mend}"
+            f"{outputs.what} has {outputs.total} outputs, but the data set has {len(class_names)} classes: {mend}"
         )
     left = [name for name in class_names if name not in class_map]
     if left:
@@ -80,8 +80,8 @@ def _said(outputs: Outputs, class_names: tuple[str, ...], class_map: Mapping[str
 def _matched(
     outputs: Outputs, names: tuple[str, ...], class_names: tuple[str, ...], class_map: Mapping[str, int | str]
 ) -> list[int]:
-    if outputs.count is not None and outputs.count != len(names):
-        raise ModelError(f"{outputs.what} has {outputs.count} outputs, but {len(names)} class names are given for them")
+    if outputs.total is not None and outputs.total != len(names):
+        raise ModelError(f"{outputs.what} has {outputs.total} outputs, but {len(names)} class names are given for them")
     if names == class_names and not class_map:
         return list(range(len(names)))
     finder = _Finder(names)
@@ -109,7 +109,7 @@ class _Finder:
             if known is not None:
                 _add(self.exact, known.wordnet_id, place)
                 _add(self.plain, plain(known.name), place)
-                _add(self.exact, SHARED_NAMES.get(known.index, name), place)
+                _add(self.exact, SHARED_NAMES.get(known.place, name), place)
 
     def __call__(self, name: str) -> list[int]:
         """Places of the outputs of that name."""
@@ -122,7 +122,7 @@ class _Finder:
 
 
 def plain(name: str) -> str:
-    """The first of several names, in lower case, words parted by single spaces: `Golden_Retriever, x` → `golden retriever`."""
+    """The first of several names, in lower case, with single spaces: `Golden_Retriever, x` → `golden retriever`."""
     return " ".join(name.split(",")[0].replace("_", " ").lower().split())
 
 
@@ -138,10 +138,10 @@ def _place(said: int | str, class_name: str, outputs: Outputs) -> int:
             f"{outputs.what}: class_map gives {class_name!r} the output {said!r}, but the names of the outputs are "
             "unknown: give its index, or `class_names`"
         )
-    if outputs.count is not None and said >= outputs.count:
+    if outputs.total is not None and said >= outputs.total:
         raise ModelError(
             f"{outputs.what}: class_map gives {class_name!r} the output {said}, but outputs go from 0 to "
-            f"{outputs.count - 1}"
+            f"{outputs.total - 1}"
         )
     return said
 
@@ -164,14 +164,15 @@ def _check_found(
         name = several[0]
         which = " and ".join(f"{place} ({finder.names[place]})" for place in found[name][:SHOWN])
         raise ModelError(
-            f"{outputs.what}: class {told(name)!r} matches outputs {which}: say which, `class_map = {{ {_key(name)} = … }}`"
+            f"{outputs.what}: class {told(name)!r} matches outputs {which}: say which with "
+            f"`class_map = {{ {_key(name)} = … }}`"
         )
     missing = [name for name, places in found.items() if not places]
     if missing:
         near = finder.nearest(told(missing[0])) or list(finder.names[:SHOWN])
         raise ModelError(
-            f"{outputs.what} has no output for {_listed([told(name) for name in missing])} (of {len(found)} classes; the "
-            f"nearest to the first: {', '.join(near)}): say which with `class_map = {{ {_key(missing[0])} = … }}`, "
+            f"{outputs.what} has no output for {_listed([told(name) for name in missing])} (of {len(found)} classes; "
+            f"the nearest to the first: {', '.join(near)}): say which with `class_map = {{ {_key(missing[0])} = … }}`, "
             "or give `class_names`"
         )
 
@@ -181,8 +182,8 @@ def _check_distinct(outputs: Outputs, found: list[int], class_names: tuple[str, 
     for place, name in zip(found, class_names, strict=True):
         if place in first:
             raise ModelError(
-                f"{outputs.what}: classes {first[place]!r} and {name!r} would share output {place}: each needs its own; "
-                "say which with `class_map`"
+                f"{outputs.what}: classes {first[place]!r} and {name!r} would share output {place}: each needs its "
+                "own; say which with `class_map`"
             )
         first[place] = name
 

@@ -15,7 +15,7 @@ SHARED_NAMES = {134: "crane", 639: "maillot"}
 class ImagenetClass(NamedTuple):
     """One class: its place among the outputs, WordNet id and name."""
 
-    index: int
+    place: int
     wordnet_id: str
     name: str
 
@@ -25,8 +25,8 @@ def imagenet_classes() -> tuple[ImagenetClass, ...]:
     """The 1,000 classes; the order is that of the sorted WordNet ids."""
     ids = IDS_FILE.read_text(encoding="ascii").split()
     return tuple(
-        ImagenetClass(index, wordnet_id, name)
-        for index, (wordnet_id, name) in enumerate(zip(ids, _IMAGENET_CATEGORIES, strict=True))
+        ImagenetClass(place, wordnet_id, name)
+        for place, (wordnet_id, name) in enumerate(zip(ids, _IMAGENET_CATEGORIES, strict=True))
     )
 
 

@@ -34,7 +34,7 @@ class Named(NamedTuple):
 
     @property
     def canonical(self) -> str:
-        """The same for every way to write it: `resnet18` (ours), `torchvision:resnet50`, `timm:…`, `module:function`."""
+        """One for every way to write it: `resnet18` (ours), `torchvision:resnet50`, `timm:…`, `module:function`."""
         return self.name if self.source in ("ours", "import") else f"{self.source}:{self.name}"
 
 
@@ -95,7 +95,7 @@ def import_builder(path: str) -> Callable[..., Any]:
         raise ModelError(
             f"architecture {path!r} is a {type(found).__name__}: expected a function or class that makes a network"
         )
-    return found  # type: ignore[no-any-return]
+    return found
 
 
 def definition_of(spec: ModelSpec) -> str | None:

@@ -92,8 +92,9 @@ def _timm(spec: ModelSpec, named: Named) -> Pretrained:
         module = timm.create_model(named.name, pretrained=True, **spec.options)
     except Exception as error:  # the hub's client has many errors of its own
         raise ModelError(
-            f"model {spec.label!r}: {named.canonical} cannot be built with its published weights ({first_line(error)}): "
-            "fetch them where there is a network, or give the file as `checkpoint`, with normalisation and class_names"
+            f"model {spec.label!r}: {named.canonical} cannot be built with its published weights "
+            f"({first_line(error)}): fetch them where there is a network, or give the file as "
+            "`checkpoint`, with normalisation and class_names"
         ) from error
     config = module.pretrained_cfg
     side = spec.options.get("img_size", config["input_size"][-1])

@@ -26,7 +26,11 @@ class Stated(NamedTuple):
 
     def filled_from(self, other: "Stated") -> "Stated":
         """This, with the other's word where this is silent."""
-        return Stated(*(own if own is not None else given for own, given in zip(self, other, strict=True)))
+        return Stated(
+            self.normalisation or other.normalisation,
+            self.input_side_px or other.input_side_px,
+            self.class_names or other.class_names,
+        )
 
 
 def stated_in_study(spec: ModelSpec) -> Stated:
@@ -57,12 +61,12 @@ def stated_by_module(module: nn.Module, what: str) -> Stated:
     Raises:
         ModelError: one of them is not what it should be.
     """
-    return Stated(
-        *(
-            None if (value := getattr(module, key, None)) is None else _checked(key, value, what)
-            for key in ("normalisation", "input_side_px", "class_names")
-        )
-    )
+
+    def attribute(key: str) -> Any:
+        value = getattr(module, key, None)
+        return None if value is None or isinstance(value, nn.Module) else _checked(key, value, what)
+
+    return Stated(attribute("normalisation"), attribute("input_side_px"), attribute("class_names"))
 
 
 def _read(key: str, metadata: dict[str, str], file: str) -> Any:

@@ -26,6 +26,6 @@ def lay_cifar_stem(module: nn.Module, architecture: str) -> nn.Module:
             module.set_submodule(pool, nn.Identity())
             return module
     raise ModelError(
-        f'stem = "cifar" does not fit {architecture}: expected a ResNet or DenseNet that begins with one 7×7 convolution '
-        "and a max-pool; leave `stem` out"
+        f'stem = "cifar" does not fit {architecture}: expected a ResNet or DenseNet that begins with one 7×7 '
+        "convolution and a max-pool; leave `stem` out"
     )
