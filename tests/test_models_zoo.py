@@ -28,13 +28,13 @@ class Net(nn.Module):
 MODELS = """
 [[models]]
 label = "Mine"
-architecture = "{module}:Net"
+architecture = "MODULE:Net"
 [[models]]
 label = "MobileNet"
 architecture = "mobilenet_v3_small"
 checkpoint = "mobile.pt"
-normalisation = {{ mean = [0.5, 0.5, 0.5], std = [0.5, 0.5, 0.5] }}
-class_map = {{ zero = 10, one = 9, two = 8, three = 7, four = 6, five = 5, six = 4, seven = 3, eight = 2, nine = 1 }}
+normalisation = { mean = [0.5, 0.5, 0.5], std = [0.5, 0.5, 0.5] }
+class_map = { zero = 10, one = 9, two = 8, three = 7, four = 6, five = 5, six = 4, seven = 3, eight = 2, nine = 1 }
 [evaluation]
 attention = "none"
 """
@@ -53,7 +53,7 @@ def study_of(tmp_path, monkeypatch):
 
         tensors = {f"module.{n}": t for n, t in mobilenet_v3_small(num_classes=11).state_dict().items()}
         torch.save({"state_dict": tensors}, tmp_path / "mobile.pt")
-        return read_study(write_tiny_study(tmp_path, images=10, models=models, extra=extra.format(module=module)))
+        return read_study(write_tiny_study(tmp_path, images=10, models=models, extra=extra.replace("MODULE", module)))
 
     yield read
     sys.modules.pop(module, None)
@@ -88,7 +88,7 @@ def test_a_trained_network_is_found_again_by_what_its_weights_depend_on(study_of
 
 
 def test_an_unknown_name_is_said_before_anything_is_trained(study_of) -> None:
-    extra = '[[models]]\nlabel = "B"\narchitecture = "resnet81"\ntraining = {{ epochs = 1 }}\n'
+    extra = '[[models]]\nlabel = "B"\narchitecture = "resnet81"\ntraining = { epochs = 1 }\n'
     study = study_of(extra, models=1)
     with pytest.raises(ModelError, match="unknown architecture 'resnet81': did you mean"):
         train_missing(study, open_dataset(study.dataset, study.cache))

@@ -73,9 +73,9 @@ def check_fit(tensors: Tensors, module: nn.Module, file: str, wanted: str) -> No
         ModelError: naming the first tensor that has another shape, is missing or is foreign.
     """
     expected = module.state_dict()
-    missing = sorted(n for n in expected.keys() - tensors.keys() if not n.endswith(OPTIONAL))
-    foreign = sorted(tensors.keys() - expected.keys())
-    misshapen = sorted(n for n in expected.keys() & tensors.keys() if expected[n].shape != tensors[n].shape)
+    missing = [n for n in expected if n not in tensors and not n.endswith(OPTIONAL)]
+    foreign = [n for n in tensors if n not in expected]
+    misshapen = [n for n in expected if n in tensors and expected[n].shape != tensors[n].shape]
     if misshapen:
         name = misshapen[0]
         problem = f"{name} is {tuple(tensors[name].shape)} instead of {tuple(expected[name].shape)}"
