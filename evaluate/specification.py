@@ -157,7 +157,7 @@ class ModelSpec(Strict):
                 f"model {self.label!r}: `{key}` is not for {self.architecture}, which has the CIFAR stem and `width`:"
                 f" write torchvision:{self.architecture} for torchvision's own"
             )
-        if not self.is_ours and "width" in self.model_fields_set:
+        if not self.is_ours and self.width != type(self).model_fields["width"].default:
             raise ValueError(f"model {self.label!r}: `width` is for {' and '.join(OURS)}: use `options`")
         if self.stem is not None and (self.weights or self.is_hub_name or self.import_path):
             raise ValueError(f"model {self.label!r}: `stem` goes with a checkpoint or training of a ResNet or DenseNet")

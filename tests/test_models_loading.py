@@ -231,6 +231,27 @@ def test_the_studys_word_goes_before_the_files(four_outputs) -> None:
     assert model.outputs == [0, 1, 2]
 
 
+METADATA = {
+    "no normalisation": ({"normalisation": "0.5"}, "four.safetensors states a normalisation that is none: 0.5"),
+    "names in words": ({"class_names": "a, b, c, d"}, "states class_names that is none: 'a, b, c, d'; expected a list"),
+    "no side": ({"input_side_px": "wide"}, "states input_side_px that is none: 'wide'; .*say `input_side_px` in the"),
+}
+
+
+@pytest.mark.parametrize("case", METADATA)
+def test_metadata_that_says_nothing_of_use_is_refused_unless_the_study_says_it(case: str, four_outputs) -> None:
+    path, module = four_outputs
+    changed, message = METADATA[case]
+    whole = {"normalisation": json.dumps(NEUTRAL), "class_names": json.dumps(["c", "a", "b", "d"])}
+    save_checkpoint(path, module, whole | changed)
+    spec = spec_of("resnet18", width=8, checkpoint=path)
+    with pytest.raises(ModelError, match=message):
+        load_checkpoint(path, spec, CLASSES)
+    said = {"normalisation": Normalisation.model_validate(NEUTRAL), "class_names": ["a", "b", "c", "d"]}
+    said["input_side_px"] = 16
+    assert load_checkpoint(path, spec.model_copy(update=said), CLASSES).outputs == [0, 1, 2]
+
+
 # of the project's first version, all tensors filled with ones: what is stored under them must be found again
 FIRST_IDS = {
     ("resnet18", None): "97a51cf2d48935ce",

@@ -60,7 +60,7 @@ def _try(model: Model, image: np.ndarray, seen: str) -> int:
     """The number of outputs, by a forward pass of one image."""
     try:
         network = model.network(torch.device("cpu"), "float32")
-        with torch.inference_mode():
+        with torch.no_grad():  # not inference mode: what a network caches at its first pass must serve gradients too
             found = network.module(network.inputs(image))
     except Exception as error:  # whatever a network raises at an input that it does not take
         raise ModelError(
