@@ -93,7 +93,7 @@ class TrainingBar:
 
     def __init__(self, bars: Bars) -> None:
         self.bars = bars
-        self.tasks: dict[Path, TaskID] = {}
+        self.tasks: dict[Path | None, TaskID] = {}
 
     def __call__(self, entry: Entry, epoch: Epoch) -> None:
         """Show an epoch of an entry."""

@@ -1,9 +1,10 @@
 """What a study says of its networks: models, training recipes, and how they are evaluated. No torch here."""
 
+import re
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, JsonValue, field_validator, model_validator
 
 from ingest.specification import Strict
 
@@ -35,30 +36,80 @@ class TrainingSpec(Strict):
     images: int | None = Field(default=None, ge=2)
 
 
-class ModelSpec(Strict):
-    """One network: an architecture with either a checkpoint to load or a recipe to train it by, once a seed.
+OURS = ("resnet18", "densenet121")  # with the CIFAR stem; `evaluate.models.architectures` says how they are built
+RESERVED_OPTIONS = (
+    "num_classes",
+    "pretrained",
+    "weights",
+    "checkpoint_path",
+    "pretrained_cfg",
+    "pretrained_cfg_overlay",
+)
 
-    `input_side_px` is the network's own side: images, corrupted at the data set's side, are resized to it (bilinear,
-    anti-aliased) on their way in; as they come where it is left out. `attention` overrides what the study says for all
-    networks; `attention_layer` is the layer to look at, by its dotted name, where the one found is not wanted.
+
+class ModelSpec(Strict):
+    """One network: an architecture with weights to load or a recipe to train it by, once a seed.
+
+    Attributes:
+        label: its name on charts.
+        architecture: `resnet18` or `densenet121` (with the CIFAR stem), `torchvision:NAME`, `timm:NAME`, a bare name
+            looked up in that order, `timm:hf-hub:OWNER/NAME`, or `module:function` that makes a network.
+        width: channels of the first stage, for ours only.
+        options: keyword arguments for what builds the network.
+        stem: "cifar" lays a ResNet's or DenseNet's first convolution 3×3 with stride 1 and drops its max-pool.
+        checkpoint: `.safetensors`, or a `.pt`/`.pth` that holds nothing but tensors.
+        training: the recipe to train it by.
+        weights: published weights: a name of torchvision's such as "IMAGENET1K_V2" or "DEFAULT"; for timm "pretrained".
+        seeds: training seeds, a network each.
+        normalisation: mean and std that its inputs were normalised by, where its weights do not say.
+        input_side_px: the network's own side: images, corrupted at the data set's side, are resized to it (bilinear,
+            anti-aliased) on their way in; as they come where neither the study nor the weights say.
+        class_names: names of its outputs, in order, where its weights do not say.
+        class_map: the output, by index, name or WordNet id, of a class of the data set; names are matched elsewhere.
+        attention: overrides what the study says for all networks.
+        attention_layer: the layer to look at, by its dotted name, where the one found is not wanted.
     """
 
     label: str = Field(min_length=1, max_length=60)
     architecture: str
     width: int = Field(default=64, ge=8, multiple_of=8)
+    options: dict[str, JsonValue] = Field(default={})
+    stem: Literal["cifar"] | None = None
     checkpoint: Path | None = None
     training: TrainingSpec | None = None
+    weights: Annotated[str, Field(min_length=1)] | None = None
     seeds: list[Annotated[int, Field(ge=0)]] = Field(default=[0], min_length=1)
     normalisation: Normalisation | None = None
     input_side_px: int | None = Field(default=None, ge=8)
+    class_names: Literal["imagenet-1k"] | Annotated[list[str], Field(min_length=2)] | None = None
+    class_map: dict[str, Annotated[int, Field(ge=0, strict=True)] | str] = Field(default={})
     attention: str | None = None
     attention_layer: str | None = None
 
+    @property
+    def is_ours(self) -> bool:
+        """Whether it is one of our two networks with the CIFAR stem."""
+        return self.architecture in OURS
+
+    @property
+    def import_path(self) -> str | None:
+        """`module:function`, where that is what the architecture names."""
+        start, colon, _ = self.architecture.partition(":")
+        return self.architecture if colon and start not in ("torchvision", "timm") else None
+
+    @property
+    def is_hub_name(self) -> bool:
+        """Whether it is a network of a hub, which brings its weights."""
+        return self.architecture.startswith("timm:hf-hub:")
+
     @field_validator("architecture")
     @classmethod
-    def _known_architecture(cls, name: str) -> str:
-        if name not in ARCHITECTURES:
-            raise ValueError(f"unknown architecture {name!r}: choose from {', '.join(ARCHITECTURES)}")
+    def _well_formed(cls, name: str) -> str:
+        if not re.fullmatch(r"timm:hf-hub:[\w.-]+/[\w.-]+(@[\w.-]+)?|[\w.]+:[\w.-]+|[\w.-]+", name):
+            raise ValueError(
+                f"unknown architecture {name!r}: expected resnet18, densenet121, torchvision:NAME, timm:NAME,"
+                " timm:hf-hub:OWNER/NAME or module:function"
+            )
         return name
 
     @field_validator("seeds")
@@ -69,15 +120,54 @@ class ModelSpec(Strict):
         return seeds
 
     @model_validator(mode="after")
-    def _checkpoint_or_training(self) -> "ModelSpec":
-        if (self.checkpoint is None) == (self.training is None):
-            raise ValueError(f"model {self.label!r} needs either a checkpoint to load or a training table, not both")
-        if self.checkpoint is not None and self.seeds != [0]:
+    def _one_source_of_weights(self) -> "ModelSpec":
+        given = [key for key in ("checkpoint", "training", "weights") if getattr(self, key) is not None]
+        brings_its_own = self.import_path is not None or self.is_hub_name
+        if len(given) > 1 or (not given and not brings_its_own):
+            raise ValueError(
+                f"model {self.label!r} needs one of a checkpoint to load, a training table or weights"
+                f" (given: {' and '.join(given) or 'none'})"
+            )
+        if self.weights is not None and (self.is_ours or self.import_path is not None):
+            mend = (
+                f"write torchvision:{self.architecture}"
+                if self.is_ours
+                else "leave them out, the function loads its own"
+            )
+            raise ValueError(f"model {self.label!r}: no published weights go with {self.architecture}: {mend}")
+        return self
+
+    @model_validator(mode="after")
+    def _keys_of_training(self) -> "ModelSpec":
+        if self.training is None and self.seeds != [0]:
             raise ValueError(
                 f"model {self.label!r}: seeds go with training; a checkpoint has the seed it was trained by"
             )
-        if self.training is not None and self.input_side_px is not None:
-            raise ValueError(f"model {self.label!r}: input_side_px goes with a checkpoint, not with training")
+        if self.training is not None:
+            for key in ("input_side_px", "class_names", "class_map"):
+                if getattr(self, key):
+                    raise ValueError(f"model {self.label!r}: {key} goes with given weights, not with training")
+        return self
+
+    @model_validator(mode="after")
+    def _keys_of_building(self) -> "ModelSpec":
+        if self.is_ours and (self.options or self.stem):
+            key = "options" if self.options else "stem"
+            raise ValueError(
+                f"model {self.label!r}: `{key}` is not for {self.architecture}, which has the CIFAR stem and `width`:"
+                f" write torchvision:{self.architecture} for torchvision's own"
+            )
+        if not self.is_ours and self.width != type(self).model_fields["width"].default:
+            raise ValueError(f"model {self.label!r}: `width` is for {' and '.join(OURS)}: use `options`")
+        if self.stem is not None and (self.weights or self.is_hub_name or self.import_path):
+            raise ValueError(f"model {self.label!r}: `stem` goes with a checkpoint or training of a ResNet or DenseNet")
+        reserved = RESERVED_OPTIONS[:1] if self.import_path else RESERVED_OPTIONS
+        for key in reserved:
+            if key in self.options:
+                raise ValueError(
+                    f"model {self.label!r}: options must not hold {key}: outputs follow from the classes, weights from"
+                    " `checkpoint`, `training` or `weights`"
+                )
         return self
 
 
@@ -114,6 +204,3 @@ class EvaluationSpec(Strict):
         if isinstance(self.attention, str):
             return self.attention
         return "auto" if self.attention else "none"
-
-
-ARCHITECTURES = ("resnet18", "densenet121")

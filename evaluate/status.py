@@ -17,7 +17,7 @@ def print_progress(study_file: Path) -> None:
     study = read_study(study_file)
     dataset = open_dataset(study.dataset, study.cache)
     console = Console(highlight=False, markup=False)
-    untrained = [entry.label for entry in entries(study, dataset) if not entry.path.exists()]
+    untrained = [entry.label for entry in entries(study, dataset) if not entry.is_there]
     if untrained:
         console.print(f"{study.name}: not trained yet: {', '.join(untrained)}")
         return

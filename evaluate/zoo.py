@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from evaluate.devices import choose_device
-from evaluate.models.checkpoints import Model, load_checkpoint
+from evaluate.models.loading import check_fits, load_model
+from evaluate.models.model import Model
+from evaluate.models.naming import definition_of, resolve
 from evaluate.specification import ModelSpec
 from evaluate.study import Study
 from evaluate.training import Epoch, train
@@ -15,14 +17,15 @@ from warehouse.errors import ModelError
 from warehouse.identity import identity_of
 
 CHECKPOINTS = "checkpoints"
+NOT_OF_WEIGHTS = {"label", "seeds", "attention", "attention_layer"}  # what trained weights do not depend on
 
 
 class Entry(NamedTuple):
-    """One network of a study: its specification, its training seed (None for a given checkpoint), its file."""
+    """One network of a study: its specification, its training seed (None unless trained here), its file if any."""
 
     spec: ModelSpec
     seed: int | None
-    path: Path
+    path: Path | None
 
     @property
     def label(self) -> str:
@@ -33,6 +36,11 @@ class Entry(NamedTuple):
             else f"{self.spec.label}, seed {self.seed}"
         )
 
+    @property
+    def is_there(self) -> bool:
+        """Whether it need not be trained: its file is there, or it needs none."""
+        return self.path is None or self.path.exists()
+
 
 def entries(study: Study, dataset: Dataset) -> Iterator[Entry]:
     """All networks of a study, in order.
@@ -41,27 +49,37 @@ def entries(study: Study, dataset: Dataset) -> Iterator[Entry]:
     trains another network beside the first.
     """
     for spec in study.models:
-        if spec.checkpoint is not None:
+        if spec.training is None:
             yield Entry(spec, None, spec.checkpoint)
             continue
         slug = re.sub(r"[^a-z0-9]+", "-", spec.label.lower()).strip("-") or spec.architecture
-        recipe = identity_of([spec.model_dump(mode="json", exclude={"label", "seeds"}), dataset.dataset_id])
+        recipe = _recipe_id(spec, dataset)
         for seed in spec.seeds:
             yield Entry(spec, seed, study.output / CHECKPOINTS / f"{slug}-{recipe[:8]}-seed{seed}.safetensors")
+
+
+def _recipe_id(spec: ModelSpec, dataset: Dataset) -> str:
+    """Hash of what is stated; what is left at its default is not in it, so that a new key retrains nothing."""
+    stated = spec.model_dump(mode="json", exclude=NOT_OF_WEIGHTS, exclude_defaults=True)
+    definition = definition_of(spec)
+    return identity_of([stated, dataset.dataset_id, *([] if definition is None else [definition])])
 
 
 def train_missing(
     study: Study, dataset: Dataset, on_epoch: Callable[[Entry, Epoch], None] = lambda _entry, _epoch: None
 ) -> list[Path]:
     """Train each network whose checkpoint is missing; gives the files that were made."""
-    missing = [entry for entry in entries(study, dataset) if not entry.path.exists()]
+    missing = [entry for entry in entries(study, dataset) if entry.seed is not None and not entry.is_there]
     if not missing:
         return []
+    for spec in study.models:
+        resolve(spec.architecture)  # a name that nobody knows is said before hours of training
     train_set = open_dataset(study.dataset, study.cache, split="train")
     device = choose_device(study.evaluation.device)
     made = []
     for entry in missing:
         assert entry.seed is not None
+        assert entry.path is not None
 
         def report(epoch: Epoch, entry: Entry = entry) -> None:
             on_epoch(entry, epoch)
@@ -81,14 +99,16 @@ def train_missing(
 
 
 def load_zoo(study: Study, dataset: Dataset) -> list[Model]:
-    """Load every network of a study.
+    """Load every network of a study, each checked against the data set by a forward pass of one image.
 
     Raises:
-        ModelError: one is not trained yet, or does not fit.
+        ModelError: one is not trained yet, cannot be built or fetched, or does not fit.
     """
     zoo = []
     for entry in entries(study, dataset):
-        if not entry.path.exists():
+        if not entry.is_there:
             raise ModelError(f"model {entry.label!r} is not trained yet: run `failmodes train` first")
-        zoo.append(load_checkpoint(entry.path, entry.spec, dataset.class_names))
+        model = load_model(entry.spec, dataset.class_names, entry.path)
+        check_fits(model, dataset)
+        zoo.append(model)
     return zoo

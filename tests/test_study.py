@@ -40,11 +40,11 @@ BAD = {
     "misspelt corruption": (GOOD + '[corruptions]\nnames = ["motion_blurr"]', "motion_blur"),
     "severity": (GOOD + "[corruptions]\nseverities = [6]", "severity 6"),
     "missing key": (GOOD.replace('kind = "digits"', ""), r"dataset\.kind: this key is missing"),
-    "architecture": (GOOD.replace("resnet18", "resnet19"), "unknown architecture 'resnet19': choose from resnet18"),
+    "architecture": (GOOD.replace("resnet18", "resnet 18"), "unknown architecture 'resnet 18': expected resnet18"),
     "no checkpoint file": (
         GOOD.replace("training = { epochs = 1 }", 'checkpoint = "gone.safetensors"'), "no checkpoint at .*gone",
     ),
-    "neither": (GOOD.replace("training = { epochs = 1 }", ""), "either a checkpoint to load or a training table"),
+    "neither": (GOOD.replace("training = { epochs = 1 }", ""), "needs one of a checkpoint to load, a training"),
     "same label": (GOOD + GOOD[GOOD.index("[[models]]") :], "same label"),
     "not TOML": (GOOD + "[", "not a readable TOML"),
     "wrong type": (GOOD.replace("epochs = 1", 'epochs = "many"'), "epochs: .*given: 'many'"),

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import pyarrow as pa
 
-SCHEMA_VERSION = "1.0"
+SCHEMA_VERSION = "1.1"
 CLEAN = "none"  # the clean images, stored once per evaluation as corruption 'none' at severity 0
 FULL_LOGITS_CLASSES = 10  # up to so many classes every logit is kept, beyond it the TOP_LOGITS largest
 TOP_LOGITS = 5
@@ -135,6 +135,10 @@ MODELS = Table(
         Column("training_data", text, "what it was trained on, as the checkpoint states it", True),
         Column("stated_accuracy", real, "clean accuracy that the checkpoint states, 0-1", True),
         Column("checkpoint", text, "file name of the checkpoint", True),
+        Column(
+            "class_names", pa.list_(text), "names of the outputs used, in the data set's order; null: unnamed", True
+        ),
+        Column("class_outputs", pa.list_(int32), "outputs used, in the data set's order; null: all, in order", True),
     ),
 )
 

@@ -1,0 +1,82 @@
+"""Outputs meet classes: by name, WordNet id or the study's word; what is ambiguous or missing is refused."""
+
+import pytest
+from torchvision.models._meta import _IMAGENET_CATEGORIES
+
+from evaluate.models.classes import Outputs, map_classes
+from evaluate.models.imagenet import SHARED_NAMES, imagenet_classes, imagenet_names
+from warehouse.errors import ModelError
+
+CIFAR = ("cat", "dog", "ship")
+IMAGENET = imagenet_names()
+# places by hand from the published list: tench 0, goldfish 1, golden retriever 207, tabby 281
+GOOD = {
+    "same names in the same order": (CIFAR, CIFAR, {}, None),
+    "same names in another order": (("ship", "cat", "dog"), CIFAR, {}, [1, 2, 0]),
+    "names unknown, as many outputs": (3, CIFAR, {}, None),
+    "names unknown, count unknown": (None, CIFAR, {}, None),
+    "names unknown, all said": (9, CIFAR, {"ship": 0, "cat": 8, "dog": 3}, [8, 3, 0]),
+    "all said, and in order": (3, CIFAR, {"cat": 0, "dog": 1, "ship": 2}, None),
+    "case, underscores and commas": (("DOG, domestic", "a_cat", "Ship"), ("a cat", "dog", "ship"), {}, [1, 0, 2]),
+    "one said, the others by name": (("feline", "ship", "dog"), CIFAR, {"cat": "Feline"}, [0, 2, 1]),
+    "what is said goes before the name": (("cat", "lion", "dog", "ship"), CIFAR, {"cat": 1}, [1, 2, 3]),
+    "exact before case": (("Dog", "dog", "cat", "ship"), CIFAR, {}, [2, 1, 3]),
+    "WordNet ids": (IMAGENET, ("n01440764", "n02099601", "n02123045"), {}, [0, 207, 281]),
+    "ImageNet's names": (IMAGENET, ("Golden_Retriever", "tench", "goldfish"), {}, [207, 0, 1]),
+    "ids, names and words together": (
+        IMAGENET, ("kitten", "n01440764", "my dog"), {"kitten": 281, "my dog": "n02099601"}, [281, 0, 207],
+    ),
+    "all of ImageNet by id": (IMAGENET, tuple(c.wordnet_id for c in imagenet_classes()), {}, None),
+    "outputs that are called by ids": (("n02123045", "n02099601"), ("golden retriever", "tabby"), {}, [1, 0]),
+    "two that differ by case alone": (IMAGENET, ("Cardigan", "cardigan"), {}, [264, 474]),
+}  # fmt: skip
+BAD = {
+    "names unknown, other count": (4, CIFAR, {}, "m.pt has 4 outputs, but the data set has 3 classes"),
+    "names unknown, ImageNet's count": (1000, CIFAR, {}, '1000 outputs, .*`class_names = "imagenet-1k"`'),
+    "names unknown, some said": (3, CIFAR, {"cat": 0}, "leaves out 'dog', 'ship', and the names .* unknown"),
+    "names unknown, a name said": (3, CIFAR, dict.fromkeys(CIFAR, "x"), "the output 'x', but the names"),
+    "as many outputs, other names": (
+        ("car", "bus", "tram"),
+        CIFAR,
+        {},
+        "no output for 'cat', 'dog', 'ship'.*class_map",
+    ),
+    "one is missing": (("cats", "dog", "ship"), CIFAR, {}, r"no output for 'cat' \(of 3.* nearest.*: cats"),
+    "five are missing": (CIFAR, tuple("vwxyz"), {}, "no output for 'v', 'w', 'x' and 2 more"),
+    "matches two": (("CAT", "Cat", "dog", "ship"), CIFAR, {}, r"'cat' matches outputs 0 \(CAT\) and 1 \(Cat\)"),
+    "two on one output": (CIFAR, CIFAR, {"dog": "cat"}, "'cat' and 'dog' would share output 0"),
+    "an index too high": (CIFAR, CIFAR, {"dog": 3}, "gives 'dog' the output 3, but outputs go from 0 to 2"),
+    "no such class": (CIFAR, CIFAR, {"dgo": 1}, "class_map names 'dgo', .*it has dog"),
+    "fewer names than outputs": ((5, CIFAR), CIFAR, {}, "m.pt has 5 outputs, but 3 class names are given"),
+    "a bird or a machine": (IMAGENET, ("crane", "tench"), {}, r"'crane' matches outputs 134 \(crane bird\) and 517"),
+    "an id that is none of theirs": (CIFAR, ("n02123045",), {}, "no output for 'n02123045'"),
+}
+
+
+def outputs_of(known) -> Outputs:
+    count, names = known if isinstance(known, tuple) and isinstance(known[0], int) else (known, known)
+    return Outputs("m.pt", count if isinstance(count, int) else None, names if isinstance(names, tuple) else None)
+
+
+@pytest.mark.parametrize("case", GOOD)
+def test_each_class_finds_its_output(case: str) -> None:
+    known, class_names, class_map, expected = GOOD[case]
+    assert map_classes(outputs_of(known), class_names, class_map) == expected
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_a_doubt_is_one_line_that_says_how_to_mend_it(case: str) -> None:
+    known, class_names, class_map, message = BAD[case]
+    with pytest.raises(ModelError, match=message) as caught:
+        map_classes(outputs_of(known), class_names, class_map)
+    assert "\n" not in str(caught.value)
+
+
+def test_imagenet_is_the_published_list() -> None:
+    info = pytest.importorskip("timm.data").ImageNetInfo()
+    ids = info.label_names()
+    assert [c.wordnet_id for c in imagenet_classes()] == ids == sorted(ids)
+    assert list(imagenet_names()) == list(_IMAGENET_CATEGORIES)
+    for c in imagenet_classes():  # timm has WordNet's own words
+        first = info.label_name_to_description(c.wordnet_id).split(",")[0].lower()
+        assert first == (SHARED_NAMES.get(c.place) or c.name).lower()
