@@ -2,6 +2,9 @@
 
 import os
 import signal
+import subprocess
+import sys
+import time
 
 import numpy as np
 import pytest
@@ -70,6 +73,43 @@ def test_a_killed_worker_is_one_line() -> None:
     with pytest.raises(ModelError, match="was killed, most likely for want of memory") as caught:
         epochs_of(dataset_of(_Deadly()), "augmix", 1)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_workers_end_with_a_killed_run() -> None:
+    code = (  # batches larger than a pipe holds, so that each worker waits to send
+        "import multiprocessing, time, numpy as np\n"
+        "from test_training_batches import Batch, Batches, TrainingSpec, dataset_of\n"
+        "data = dataset_of(np.zeros((64, 32, 32, 3), np.uint8))\n"
+        "batches = Batches(data, TrainingSpec(augmentation='trivialaugment'), 0, 2)\n"
+        "next(batches.epoch([Batch(0, np.arange(64))] * 50))\n"
+        "print(*(child.pid for child in multiprocessing.active_children()), flush=True)\n"
+        "time.sleep(60)"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code], cwd=os.path.dirname(__file__), stdout=subprocess.PIPE, text=True
+    ) as run:
+        assert run.stdout is not None
+        workers = [int(pid) for pid in run.stdout.readline().split()]
+        assert len(workers) == 2
+        time.sleep(1)
+        run.kill()
+    deadline = time.monotonic() + 10
+    while (left := [pid for pid in workers if _lives(pid)]) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    for pid in left:
+        os.kill(pid, signal.SIGKILL)
+    assert not left
+
+
+def _lives(pid: int) -> bool:
+    """Whether a process is there and not a zombie that no one has reaped."""
+    try:
+        with open(f"/proc/{pid}/stat") as file:
+            return file.read().rsplit(")", 1)[1].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
 
 
 @pytest.mark.parametrize(

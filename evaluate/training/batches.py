@@ -1,7 +1,9 @@
 """Training batches: read, and augmented image by image where the recipe says so, by worker processes ahead of time."""
 
+import multiprocessing
 import os
 import sys
+import threading
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -46,6 +48,7 @@ class Batches:
             sampler=self._batches,
             num_workers=workers,
             collate_fn=_as_it_is,
+            worker_init_fn=_leave_with_parent,
             persistent_workers=workers > 0,
             # a forked worker shares a memory map; elsewhere than on Linux forking is not safe
             multiprocessing_context="fork" if workers and sys.platform == "linux" else None,
@@ -86,6 +89,18 @@ class _Reader(Items[NDArray[np.uint8]]):
 def _as_it_is(images: Any) -> Any:
     """Arrays come through a pipe; tensors would need shared memory, of which containers have little."""
     return images
+
+
+def _leave_with_parent(_worker: int) -> None:
+    """End this worker once its parent is gone; one that waits to send a batch would outlive a killed run for ever."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def watch() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def default_workers(device: torch.device) -> int:
