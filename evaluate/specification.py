@@ -9,6 +9,8 @@ from pydantic import Field, JsonValue, field_validator, model_validator
 from ingest.specification import Strict
 
 Precision = Literal["float32", "bfloat16", "float16"]
+Augmentation = Literal["standard", "augmix", "trivialaugment"]
+Optimiser = Literal["sgd", "adamw"]
 Channels = tuple[float, float, float]
 
 
@@ -24,16 +26,47 @@ class Normalisation(Strict):
 
 
 class TrainingSpec(Strict):
-    """SGD with Nesterov momentum, a one-cycle learning rate and cross-entropy; random crop and flip."""
+    """A training recipe: a one-cycle learning rate, cross-entropy, random crop and flip, and what comes on top.
+
+    Attributes:
+        epochs: how often each image is seen.
+        batch_size: images a step.
+        optimiser: sgd with Nesterov momentum, or adamw, which vision transformers need: gradients clipped at a norm
+            of 1, no weight decay on norms, biases and positions.
+        peak_learning_rate: the highest rate of the cycle; 0.1 for sgd and 0.001 for adamw if not given.
+        momentum: of sgd; β₁ of adamw.
+        weight_decay: 5e-4 for sgd (on the gradient) and 0.05 for adamw (decoupled) if not given.
+        augmentation: standard is crop and flip alone; augmix (Hendrycks et al. 2020) and trivialaugment (the wide
+            space of Müller & Hutter 2021) come before these. augmix is torchvision's augmentation chain, without the
+            paper's Jensen–Shannon loss.
+        crop_padding_px: how far a crop may shift, pixels.
+        flip: whether half of the images are mirrored; not for images that mirroring turns into another class.
+        images: how many training images, balanced over classes; all if not given.
+    """
 
     epochs: int = Field(default=30, ge=1)
     batch_size: int = Field(default=128, ge=2)
-    peak_learning_rate: float = Field(default=0.1, gt=0)
+    optimiser: Optimiser = "sgd"
+    peak_learning_rate: float = Field(
+        default_factory=lambda given: 1e-3 if given.get("optimiser") == "adamw" else 0.1, gt=0
+    )
     momentum: float = Field(default=0.9, ge=0, lt=1)
-    weight_decay: float = Field(default=5e-4, ge=0)
+    weight_decay: float = Field(default_factory=lambda given: 0.05 if given.get("optimiser") == "adamw" else 5e-4, ge=0)
+    augmentation: Augmentation = "standard"
     crop_padding_px: int = Field(default=4, ge=0)
     flip: bool = True
     images: int | None = Field(default=None, ge=2)
+
+    @property
+    def augmentation_in_words(self) -> str:
+        """How training images are changed, in order, for the record."""
+        parts = {
+            "standard": [],
+            "augmix": ["AugMix's chain (Hendrycks et al. 2020) without its Jensen–Shannon loss"],
+            "trivialaugment": ["TrivialAugment, wide (Müller & Hutter 2021)"],
+        }[self.augmentation]
+        parts += ["crop"] * (self.crop_padding_px > 0) + ["flip"] * self.flip
+        return "; ".join(parts) or "none"
 
 
 OURS = ("resnet18", "densenet121")  # with the CIFAR stem; `evaluate.models.architectures` says how they are built

@@ -104,10 +104,10 @@ def test_kill_9_within_a_parquet_write_leaves_no_half_shard(undisturbed, tmp_pat
 def test_killed_training_goes_on_to_the_same_network(undisturbed, tmp_path) -> None:
     write_tiny_study(tmp_path)
     code = (
-        "import os, signal, failmodes, evaluate.training as t; save = t._Learner.save\n"
+        "import os, signal, failmodes, evaluate.training.learner as t; save = t.Learner.save\n"
         "def once(self, path, epochs_done):\n"
         "    save(self, path, epochs_done); os.kill(os.getpid(), signal.SIGKILL)\n"
-        "t._Learner.save = once\n"
+        "t.Learner.save = once\n"
         "import sys; sys.argv = ['failmodes', 'train']; failmodes.main()"
     )
     assert subprocess.run([sys.executable, "-c", code], cwd=tmp_path).returncode == -signal.SIGKILL
