@@ -8,7 +8,6 @@ whenever a file is read, and page checksums find damage that a hash of decoded v
 `output` is a local folder or a remote one (see `warehouse.place`): layout, content and hashes are the same.
 """
 
-import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,12 +15,11 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from warehouse.errors import DamagedShardError
+from warehouse.hashing import content_hash
 from warehouse.identity import identity_of
 from warehouse.place import Place, fetch, fetch_footer, files_under, is_there
 from warehouse.provenance import now_utc
@@ -33,6 +31,7 @@ SEAL_KEY = b"failmodes.seal"  # hash of the footer's text: facts are guarded lik
 SHARD_FILE = "rows.parquet"
 RECORD_FOLDER = "record"
 ZERO = Decimal("0.000")
+ROW_GROUP_ROWS = 64 * 1024  # rows that are encoded at a time; any number gives the same rows and hash
 
 
 @dataclass(frozen=True)
@@ -168,15 +167,6 @@ def read_stored(path: Place) -> Stored:
     return Stored(rows, table_name, identity, facts, stated)
 
 
-def content_hash(rows: pa.Table) -> str:
-    """Hash of the rows: column names and types, null positions and values, in order; chunking does not matter."""
-    hasher = hashlib.sha256()
-    for field in rows.schema:
-        hasher.update(f"{field.name}:{_type_name(field.type)};".encode())
-        _hash_values(hasher, rows.column(field.name))
-    return hasher.hexdigest()[:32]
-
-
 def footer_facts(path: Place) -> dict[str, Any]:
     """The footer of a file, without reading its rows: table, identity, content_hash, facts, row count.
 
@@ -203,7 +193,19 @@ def _write(path: Place, table: Table, rows: pa.Table, identity: dict[str, str], 
     text = json.dumps(footer)
     stamped = rows.replace_schema_metadata({FOOTER_KEY: text.encode(), SEAL_KEY: identity_of(text).encode()})
     with publish(path) as temporary:
-        pq.write_table(stamped, temporary, compression="zstd", write_page_checksum=True)
+        pq.write_table(
+            stamped,
+            temporary,
+            row_group_size=ROW_GROUP_ROWS,
+            use_dictionary=_repeating(rows.schema),
+            compression="zstd",
+            write_page_checksum=True,
+        )
+
+
+def _repeating(columns: pa.Schema) -> list[str]:
+    """Columns of few distinct values: of others, such as measured figures, a dictionary is larger than the values."""
+    return [field.name for field in columns if pa.types.is_int16(field.type) or pa.types.is_string(field.type)]
 
 
 def _unsealed(metadata: dict[bytes, bytes]) -> dict[str, Any]:
@@ -211,32 +213,6 @@ def _unsealed(metadata: dict[bytes, bytes]) -> dict[str, Any]:
     if metadata[SEAL_KEY].decode() != identity_of(text):
         raise ValueError("its footer does not match its seal")
     return json.loads(text)
-
-
-def _hash_values(hasher: Any, column: pa.ChunkedArray) -> None:
-    array = column.combine_chunks()
-    if isinstance(array, pa.ChunkedArray):  # no chunk at all
-        array = pa.concat_arrays(array.chunks) if array.num_chunks else pa.array([], column.type)
-    hasher.update(f"{len(array)};".encode())
-    if array.null_count:
-        hasher.update(np.packbits(array.is_null().to_numpy(zero_copy_only=False)).data)
-    if pa.types.is_list(array.type):
-        hasher.update(np.ascontiguousarray(pc.list_value_length(array).fill_null(-1).to_numpy()).data)
-        _hash_values(hasher, pa.chunked_array([array.flatten()]))
-    elif pa.types.is_string(array.type) or pa.types.is_binary(array.type):
-        lengths = pc.binary_length(array).fill_null(-1)
-        hasher.update(np.ascontiguousarray(lengths.to_numpy(zero_copy_only=False)).data)
-        hasher.update(b"".join(v for v in array.cast(pa.binary()).drop_null().to_pylist()))
-    elif pa.types.is_decimal(array.type):
-        hasher.update(",".join(str(v) for v in array.to_pylist()).encode())
-    else:
-        values = array.drop_null().to_numpy(zero_copy_only=False)
-        hasher.update(np.ascontiguousarray(values).view(np.uint8).data)
-
-
-def _type_name(kind: pa.DataType) -> str:
-    # Parquet renames the values of a list from "item" to "element": the name is no part of the rows
-    return f"list<{kind.value_type}>" if pa.types.is_list(kind) else str(kind)
 
 
 def _in_place(path: Place, identity: dict[str, str]) -> bool:
