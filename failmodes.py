@@ -47,7 +47,7 @@ def run(study_file: StudyArgument = DEFAULT_STUDY) -> None:
     ingest(study_file)
     train(study_file)
     evaluate(study_file)
-    load(study_file)
+    load(str(study_file))
     report(study_file)
     print_findings(study_file)
 

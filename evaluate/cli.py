@@ -53,8 +53,8 @@ def ingest(study_file: StudyArgument = DEFAULT_STUDY) -> None:
     study = read_study(study_file)
     console = Console(stderr=True, markup=False)
     dataset = open_dataset(study.dataset, study.cache)
-    record_dataset(study.output, dataset)
-    record_corruptions(study.output)
+    record_dataset(study.record_output, dataset)
+    record_corruptions(study.record_output)
     count, height, width, _ = dataset.images.shape
     note = f" [{dataset.note}]" if dataset.note else ""
     console.print(
@@ -65,7 +65,7 @@ def ingest(study_file: StudyArgument = DEFAULT_STUDY) -> None:
     )
     for seed in study.corruptions.seeds:
         source = open_source(study.corruptions, seed, dataset, study.cache)
-        record_source(study.output, source)
+        record_source(study.record_output, source)
         paired = source.pairing
         subset = choose_subset(dataset, source, paired, study.dataset.images)
         fit = "paired with the clean images" if paired.paired else f"not paired: {paired.note}"

@@ -11,15 +11,20 @@ from pydantic import Field, ValidationError, model_validator
 from evaluate.specification import EvaluationSpec, ModelSpec
 from ingest.specification import CorruptionSpec, DatasetSpec, Strict
 from warehouse.errors import StudyError
+from warehouse.place import Place, as_place, is_url
 
 TEMPLATES = Path(__file__).parent / "studies"
 
 
 class Study(Strict):
-    """A whole study. Relative paths in the file are relative to the file."""
+    """A whole study. Relative paths in the file are relative to the file.
+
+    `record` is where shards and dimensions go instead of `output`: another folder, or a URL such as s3://bucket/study.
+    """
 
     name: str = Field(min_length=1, max_length=80)
     output: Path
+    record: str | None = Field(default=None, min_length=1)
     dataset: DatasetSpec
     corruptions: CorruptionSpec = CorruptionSpec()
     models: list[ModelSpec] = Field(min_length=1)
@@ -29,6 +34,11 @@ class Study(Strict):
     def cache(self) -> Path:
         """Where decoded images and remembered fingerprints lie."""
         return self.output / "cache"
+
+    @property
+    def record_output(self) -> Place:
+        """The folder that holds the record: `record`, or the output folder where that is not given."""
+        return self.output if self.record is None else as_place(self.record)
 
     @model_validator(mode="after")
     def _distinct_labels(self) -> "Study":
@@ -44,6 +54,7 @@ def read_study(path: Path) -> Study:
     Raises:
         StudyError: no such file, no TOML, an unknown key (with the nearest right one), a wrong value, or a file that
             the study names and that is not there.
+        StorageError: `record` is a URL of no known protocol, or its driver is not installed.
     """
     try:
         with path.open("rb") as file:
@@ -82,8 +93,18 @@ def _anchored(study: Study, folder: Path) -> Study:
         dataset = dataset.model_copy(update={"path": folder / dataset.path})
     if corruptions.published is not None:
         corruptions = corruptions.model_copy(update={"published": folder / corruptions.published})
+    record = study.record
+    if record is not None:
+        place = as_place(record, folder)  # a driver that is missing is an error here, not after the training
+        record = record if is_url(record) else str(place)
     return study.model_copy(
-        update={"output": folder / study.output, "models": models, "dataset": dataset, "corruptions": corruptions}
+        update={
+            "output": folder / study.output,
+            "record": record,
+            "models": models,
+            "dataset": dataset,
+            "corruptions": corruptions,
+        }
     )
 
 

@@ -1,7 +1,5 @@
 """Ingest's own tables of the record: data sets, classes, images, sources, corruptions."""
 
-from pathlib import Path
-
 import numpy as np
 import pyarrow as pa
 
@@ -11,10 +9,11 @@ from ingest.corruptions.definitions import facts
 from ingest.datasets import Dataset
 from ingest.sources import Source
 from warehouse import schema
+from warehouse.place import Place
 from warehouse.record import write_dimension
 
 
-def record_dataset(output: Path, dataset: Dataset) -> None:
+def record_dataset(output: Place, dataset: Dataset) -> None:
     """Write the data set's rows of `datasets`, `classes` and `images` to the output folder's record."""
     dataset_id = dataset.dataset_id
     count, height, width = dataset.images.shape[:3]
@@ -38,12 +37,12 @@ def record_dataset(output: Path, dataset: Dataset) -> None:
     write_dimension(output, schema.DATASETS, dataset_id, [row])
 
 
-def record_source(output: Path, source: Source) -> None:
+def record_source(output: Place, source: Source) -> None:
     """Write the source's row of `sources`."""
     write_dimension(output, schema.SOURCES, source.source_id, [source.row()])
 
 
-def record_corruptions(output: Path) -> None:
+def record_corruptions(output: Place) -> None:
     """Write `corruptions`: the clean row, all published ones and those registered in this process, a file each."""
     clean = {
         "corruption": schema.CLEAN,

@@ -240,7 +240,7 @@ def test_open_reader_keeps_its_file_during_a_load(alpha: Synthetic, beta: Path, 
 
 def test_a_second_load_at_the_same_time_is_refused(record: Synthetic, tmp_path: Path) -> None:
     path = tmp_path / "w.duckdb"
-    with one_writer(path), pytest.raises(WarehouseError, match="another process"):
+    with one_writer(path), pytest.raises(WarehouseError, match=f"being loaded by process {os.getpid()}"):
         load([record.output], path)
     assert load([record.output], path).swapped
 

@@ -13,6 +13,11 @@ WhereArgument = Annotated[
     typer.Argument(help="Study file, output folder or .duckdb file; study.toml or warehouse.duckdb here by default."),
 ]
 
+RecordArgument = Annotated[
+    str | None,
+    typer.Argument(help="Study file, output folder or URL that holds a record; study.toml here by default."),
+]
+
 
 class Format(StrEnum):
     """How a query's answer is printed."""
@@ -23,18 +28,20 @@ class Format(StrEnum):
 
 
 def load(
-    where: WhereArgument = None,
-    more: Annotated[list[Path] | None, typer.Argument(help="More studies or output folders.")] = None,
-    into: Annotated[Path | None, typer.Option(help="The warehouse; by default that of the first WHERE.")] = None,
+    where: RecordArgument = None,
+    more: Annotated[list[str] | None, typer.Argument(help="More studies, output folders or URLs.")] = None,
+    into: Annotated[
+        Path | None, typer.Option(help="The warehouse, a local file; by default that of the first WHERE.")
+    ] = None,
     rebuild: Annotated[bool, typer.Option("--rebuild", help="Start from nothing: holds just what is named.")] = False,
 ) -> None:
     """Load evaluated cells into the warehouse: only what is new, each file verified by its hash."""
     from warehouse.load import load as load_records
-    from warehouse.locate import find_output, find_warehouse
+    from warehouse.locate import find_record, find_warehouse
 
     console = Console(stderr=True, markup=False)
     target = find_warehouse(into or where)
-    outputs = [find_output(where), *(find_output(folder) for folder in more or [])]
+    outputs = [find_record(place) for place in (where, *(more or []))]
     with console.status("loading …"):
         report = load_records(outputs, target, rebuild=rebuild)
     counts = [

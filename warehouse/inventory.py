@@ -7,12 +7,15 @@ from typing import Any, NamedTuple
 
 from warehouse.connect import attached, warehouse_row
 from warehouse.errors import DamagedShardError, WarehouseError
+from warehouse.place import Place, is_folder
 from warehouse.record import RECORD_FOLDER, footer_facts, recorded_files
 from warehouse.schema import ATTENTION, DIMENSIONS, FACTS, PARTITIONS, PREDICTIONS, Table
 from warehouse.tables import check_version
 
 # A shard's key is (table, evaluation_id, corruption, severity as text), a dimension file's is (table, file name).
 Key = tuple[str, ...]
+FOOTERS_AT_ONCE = 4
+REQUESTS_AT_ONCE = 32  # of a remote record: its footers are waited for, not worked on
 _REBUILD = "make it anew with `failmodes load STUDY --rebuild`"
 
 
@@ -27,8 +30,8 @@ class Held(NamedTuple):
 class Item(NamedTuple):
     """One file of a record, as its footer states it."""
 
-    output: Path
-    path: Path
+    output: Place
+    path: Place
     table: Table
     key: Key
     content_hash: str
@@ -64,17 +67,18 @@ def held_by(warehouse: Path) -> Held:
     return Held(_by_key(shards), _by_key(files), info["views_fingerprint"])
 
 
-def take_inventory(outputs: Sequence[Path]) -> Inventory:
+def take_inventory(outputs: Sequence[Place]) -> Inventory:
     """Read the footer of every file in the records of `outputs`; of two files with one key, the later folder's counts.
 
     An attention shard without its predictions is left out: predictions are written last, they commit a cell.
 
     Raises:
         WarehouseError: a folder holds no record, or one of another schema version.
+        StorageError: a remote file system does not answer.
     """
     inventory = Inventory({}, {}, [])
     for output in outputs:
-        if not (output / RECORD_FOLDER).is_dir():
+        if not is_folder(output / RECORD_FOLDER):
             raise WarehouseError(f"{output} holds no record: make one with `failmodes evaluate STUDY`")
         shards = _items(output, FACTS, inventory.damaged)
         committed = {item.key[1:] for item in shards if item.table is PREDICTIONS}
@@ -85,15 +89,15 @@ def take_inventory(outputs: Sequence[Path]) -> Inventory:
     return inventory
 
 
-def _items(output: Path, tables: Iterable[Table], damaged: list[DamagedShardError]) -> list[Item]:
+def _items(output: Place, tables: Iterable[Table], damaged: list[DamagedShardError]) -> list[Item]:
     paths = [(table, path) for table in tables for path in recorded_files(output, table)]
-    with ThreadPoolExecutor(4) as pool:
+    with ThreadPoolExecutor(FOOTERS_AT_ONCE if isinstance(output, Path) else REQUESTS_AT_ONCE) as pool:
         found = list(pool.map(lambda pair: _item(output, *pair), paths))
     damaged.extend(item for item in found if isinstance(item, DamagedShardError))
     return [item for item in found if isinstance(item, Item)]
 
 
-def _item(output: Path, table: Table, path: Path) -> Item | DamagedShardError:
+def _item(output: Place, table: Table, path: Place) -> Item | DamagedShardError:
     try:
         footer = footer_facts(path)
     except DamagedShardError as error:

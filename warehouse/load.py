@@ -18,12 +18,13 @@ import duckdb
 import pyarrow as pa
 
 from warehouse.connect import fresh_info
-from warehouse.errors import DamagedShardError
+from warehouse.errors import DamagedShardError, StorageError
 from warehouse.inventory import NOTHING, Held, Item, Key, held_by, take_inventory
+from warehouse.place import Place
 from warehouse.revision import one_writer, revised
 from warehouse.schema import DIMENSIONS, EXEMPLARS, FACTS, PARTITIONS, SHARDS, Table
 from warehouse.tables import LOADED_DIMENSIONS, create_tables, insert_rows, is_readable_version, stamp, upsert
-from warehouse.verified import verified_rows
+from warehouse.verified import Trouble, verified_rows
 from warehouse.views import views_fingerprint
 
 # A set of exemplars is chosen anew as a whole; other dimensions are a union of rows.
@@ -43,18 +44,18 @@ class LoadReport(NamedTuple):
     elapsed_s: float
 
 
-def load(outputs: Sequence[Path], warehouse: Path, *, rebuild: bool = False) -> LoadReport:
+def load(outputs: Sequence[Place], warehouse: Path, *, rebuild: bool = False) -> LoadReport:
     """Load the records of `outputs` into `warehouse`; nothing new leaves the file as it is.
 
     Args:
-        outputs: output folders; of two shards with one key, the later folder's counts.
+        outputs: folders that hold a record, local or remote; of two shards with one key, the later folder's counts.
         warehouse: the DuckDB file, made where it is missing.
         rebuild: start from an empty file; derived tables are then empty, and what only other folders hold is gone.
 
     Raises:
         DamagedShardError: files do not match their hash; all are named, nothing is loaded.
         WarehouseError: no record in a folder, another schema version, or another load under way.
-        StorageError: the new file cannot be written.
+        StorageError: the new file cannot be written, or a remote record cannot be read.
     """
     start = time.monotonic()
     with one_writer(warehouse):
@@ -98,30 +99,33 @@ def _fill(
 ) -> None:
     create_tables(con)
     _remove_shards(con, [item for item in shards if item.key in held.shards])
-    damaged = list(damaged)
+    troubles: list[Trouble] = [*damaged]
     for table in FACTS:
-        _insert_shards(con, table, [item for item in shards if item.table is table], damaged)
+        _insert_shards(con, table, [item for item in shards if item.table is table], troubles)
     for table in DIMENSIONS:
-        _insert_dimension(con, table, [item for item in dimensions if item.table is table], damaged)
-    if damaged:
-        files = "; ".join(str(error) for error in damaged)
-        mend = "`failmodes evaluate STUDY --redo-damaged` makes them again"
-        raise DamagedShardError(f"{len(damaged)} damaged file(s), so nothing was loaded; {mend}: {files}")
+        _insert_dimension(con, table, [item for item in dimensions if item.table is table], troubles)
+    _raise_if_any(troubles)
     stamp(con)
 
 
-def _insert_shards(
-    con: duckdb.DuckDBPyConnection, table: Table, items: list[Item], damaged: list[DamagedShardError]
-) -> None:
-    batches = (batch for rows in verified_rows(items, damaged) for batch in rows.to_batches())
+def _raise_if_any(troubles: list[Trouble]) -> None:
+    for trouble in troubles:
+        if isinstance(trouble, StorageError):  # a file that cannot be had is not known to be damaged
+            raise trouble
+    if troubles:
+        files = "; ".join(str(error) for error in troubles)
+        mend = "`failmodes evaluate STUDY --redo-damaged` makes them again"
+        raise DamagedShardError(f"{len(troubles)} damaged file(s), so nothing was loaded; {mend}: {files}")
+
+
+def _insert_shards(con: duckdb.DuckDBPyConnection, table: Table, items: list[Item], troubles: list[Trouble]) -> None:
+    batches = (batch for rows in verified_rows(items, troubles) for batch in rows.to_batches())
     insert_rows(con, table, pa.RecordBatchReader.from_batches(table.arrow(), batches))
     insert_rows(con, SHARDS, pa.Table.from_pylist([_shard_row(item) for item in items], schema=SHARDS.arrow()))
 
 
-def _insert_dimension(
-    con: duckdb.DuckDBPyConnection, table: Table, items: list[Item], damaged: list[DamagedShardError]
-) -> None:
-    rows = list(verified_rows(items, damaged))
+def _insert_dimension(con: duckdb.DuckDBPyConnection, table: Table, items: list[Item], troubles: list[Trouble]) -> None:
+    rows = list(verified_rows(items, troubles))
     if rows:
         upsert(con, table, pa.concat_tables(rows), _REPLACED_BY.get(table.name, table.key))
         files = [{"table_name": i.key[0], "file_key": i.key[1], "content_hash": i.content_hash} for i in items]
@@ -136,7 +140,7 @@ def _shard_row(item: Item) -> dict[str, Any]:
         "severity": Decimal(item.key[3]),
         "row_count": item.row_count,
         "content_hash": item.content_hash,
-        "path": item.path.relative_to(item.output).as_posix(),
+        "path": "/".join(item.path.parts[len(item.output.parts) :]),
         "created_at": datetime.fromisoformat(facts["created_at"]),
         **{name: facts.get(name) for name in _FACTS_KEPT},
         "versions": None if versions is None else json.dumps(versions, sort_keys=True),

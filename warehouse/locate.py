@@ -1,15 +1,17 @@
-"""Where the warehouse is: from a study file, an output folder or the database file itself."""
+"""Where the warehouse and the record are: from a study file, an output folder, a URL or the database file itself."""
 
 import tomllib
 from pathlib import Path
+from typing import Any
 
 from warehouse.errors import StudyError
+from warehouse.place import Place, as_place, is_url
 
 WAREHOUSE_FILE = "warehouse.duckdb"
 STUDY_FILE = "study.toml"
 
 
-def find_warehouse(where: Path | None) -> Path:
+def find_warehouse(where: str | Path | None) -> Path:
     """Path of the warehouse that `where` means; whether it exists is for the one who opens it.
 
     Args:
@@ -19,7 +21,9 @@ def find_warehouse(where: Path | None) -> Path:
     Raises:
         StudyError: `where` is none of these, or its study names no output folder.
     """
-    where = where or default_where()
+    if isinstance(where, str) and is_url(where):
+        raise StudyError(f"{where} is a URL, and a warehouse is a local file: name it with --into FILE.duckdb")
+    where = Path(where) if where else default_where()
     return where if where.suffix == ".duckdb" else find_output(where) / WAREHOUSE_FILE
 
 
@@ -40,6 +44,26 @@ def find_output(where: Path | None) -> Path:
     raise StudyError(f"{where} {state}: expected a study file (.toml), an output folder or a warehouse (.duckdb)")
 
 
+def find_record(where: str | Path | None) -> Place:
+    """The folder whose record `where` means: what a study names as its `record`, else its output folder.
+
+    Args:
+        where: as for `find_warehouse`, or the URL of a folder that holds a record.
+
+    Raises:
+        StudyError: as `find_output`.
+        StorageError: a URL of no known protocol, or its driver is not installed.
+    """
+    if isinstance(where, str) and is_url(where):
+        return as_place(where)
+    where = Path(where) if where else default_where()
+    if where.suffix == ".toml":
+        record = _content(where).get("record")
+        if isinstance(record, str) and record:
+            return as_place(record, where.parent)
+    return find_output(where)
+
+
 def default_where() -> Path:
     """What is meant where nothing is named: study.toml, else warehouse.duckdb, in the current folder.
 
@@ -55,15 +79,18 @@ def default_where() -> Path:
 
 
 def _output_of_study(study: Path) -> Path:
+    output = _content(study).get("output")
+    if not isinstance(output, str) or not output:
+        raise StudyError(f'study {study} names no output folder: add a line such as output = "runs/mine" at its top')
+    return study.parent / output
+
+
+def _content(study: Path) -> dict[str, Any]:
     try:
-        content = tomllib.loads(study.read_text(encoding="utf-8"))
+        return tomllib.loads(study.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise StudyError(f"study {study} does not exist: name a study file (.toml)") from error
     except (OSError, UnicodeDecodeError) as error:
         raise StudyError(f"study {study} cannot be read: {error}") from error
     except tomllib.TOMLDecodeError as error:
         raise StudyError(f"study {study} is not valid TOML: {error}") from error
-    output = content.get("output")
-    if not isinstance(output, str) or not output:
-        raise StudyError(f'study {study} names no output folder: add a line such as output = "runs/mine" at its top')
-    return study.parent / output

@@ -1,14 +1,14 @@
-"""A file appears whole or not at all: temporary name, fsync, rename, fsync of the folder."""
+"""A file appears whole or not at all: temporary name, fsync, rename, fsync of the folder; elsewhere, one put."""
 
 import errno
 import os
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from warehouse.errors import StorageError
-
-TEMPORARY_PREFIX = ".tmp-"
+from warehouse.place import TEMPORARY_PREFIX, Place, put
 
 _REASONS = {
     errno.ENOSPC: "no space left on the disk: free some and run the same command again",
@@ -40,15 +40,29 @@ def make_folder(path: Path) -> Path:
 
 
 @contextmanager
-def publish(path: Path) -> Iterator[Path]:
-    """Give a temporary path beside `path` to write to; on success it becomes `path` in one step.
+def publish(path: Place) -> Iterator[Path]:
+    """Give a temporary local path to write to; on success it becomes `path` in one step.
 
     Whatever happens inside (an exception, `kill -9`, a full disk), `path` either keeps its former content or holds
-    the whole new one. The temporary name carries the process number, so that two writers never share one.
+    the whole new one. Of a local path the temporary one lies beside it, under a name with the process number, so that
+    two writers never share one; of a remote path it lies in a folder for temporary files and is put there when whole.
 
     Raises:
         StorageError: the file could not be written.
     """
+    if isinstance(path, Path):
+        with _published_here(path) as temporary:
+            yield temporary
+        return
+    with tempfile.TemporaryDirectory(prefix="failmodes-") as folder:
+        temporary = Path(folder) / path.name
+        with storage_errors(temporary):
+            yield temporary
+        put(temporary, path)
+
+
+@contextmanager
+def _published_here(path: Path) -> Iterator[Path]:
     make_folder(path.parent)
     temporary = path.parent / f"{TEMPORARY_PREFIX}{os.getpid()}-{path.name}"
     try:
@@ -68,9 +82,15 @@ def publish_bytes(path: Path, content: bytes) -> None:
         temporary.write_bytes(content)
 
 
-def sweep_temporaries(folder: Path) -> int:
-    """Remove what killed processes left under `folder`; files of processes still alive stay. Returns the count."""
+def sweep_temporaries(folder: Place) -> int:
+    """Remove what killed processes left under a local `folder`; files of processes still alive stay.
+
+    Returns:
+        How many were removed; 0 of a remote folder, where nothing tells whose they are.
+    """
     removed = 0
+    if not isinstance(folder, Path):
+        return removed
     for leftover in folder.rglob(f"{TEMPORARY_PREFIX}*"):
         process = leftover.name.removeprefix(TEMPORARY_PREFIX).split("-", 1)[0]
         if process.isdigit() and not _is_alive(int(process)) and leftover.is_file():

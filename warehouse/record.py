@@ -1,13 +1,13 @@
-"""The record: an output folder of Parquet files, each published whole, with its identity and content hash inside.
+"""The record: a folder of Parquet files, each published whole, with its identity and content hash inside.
 
     <output>/record/predictions/evaluation_id=…/corruption=fog/severity=2.000/rows.parquet     (a fact shard)
     <output>/record/models/<model_id>.parquet                                                 (a dimension)
 
 The hash is of the rows (names, types, values), not of the file, so that two runs can be compared; it is taken anew
 whenever a file is read, and page checksums find damage that a hash of decoded values would meet too late.
+`output` is a local folder or a remote one (see `warehouse.place`): layout, content and hashes are the same.
 """
 
-import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,13 +15,13 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from warehouse.errors import DamagedShardError
+from warehouse.hashing import content_hash
 from warehouse.identity import identity_of
+from warehouse.place import Place, fetch, fetch_footer, files_under, is_there
 from warehouse.provenance import now_utc
 from warehouse.publish import publish
 from warehouse.schema import ATTENTION, CLEAN, PARTITIONS, PREDICTIONS, SCHEMA_VERSION, Table
@@ -31,6 +31,7 @@ SEAL_KEY = b"failmodes.seal"  # hash of the footer's text: facts are guarded lik
 SHARD_FILE = "rows.parquet"
 RECORD_FOLDER = "record"
 ZERO = Decimal("0.000")
+ROW_GROUP_ROWS = 64 * 1024  # rows that are encoded at a time; any number gives the same rows and hash
 
 
 @dataclass(frozen=True)
@@ -70,17 +71,17 @@ def clean_cell(evaluation_id: str) -> Cell:
     return Cell(evaluation_id, CLEAN, ZERO)
 
 
-def shard_path(output: Path, table: Table, cell: Cell) -> Path:
+def shard_path(output: Place, table: Table, cell: Cell) -> Place:
     """Path of a fact shard."""
     return output / RECORD_FOLDER / table.name / cell.partition / SHARD_FILE
 
 
-def dimension_path(output: Path, table: Table, key: str) -> Path:
+def dimension_path(output: Place, table: Table, key: str) -> Place:
     """Path of a dimension's file; `key` is the identity that its rows share."""
     return output / RECORD_FOLDER / table.name / f"{key}.parquet"
 
 
-def write_shard(output: Path, table: Table, cell: Cell, rows: pa.Table, facts: dict[str, Any] | None = None) -> Path:
+def write_shard(output: Place, table: Table, cell: Cell, rows: pa.Table, facts: dict[str, Any] | None = None) -> Place:
     """Publish the rows of one cell of a fact table; `rows` has the table's columns without the partition keys."""
     path = shard_path(output, table, cell)
     identity = {
@@ -92,42 +93,64 @@ def write_shard(output: Path, table: Table, cell: Cell, rows: pa.Table, facts: d
     return path
 
 
-def write_dimension(output: Path, table: Table, key: str, rows: list[dict[str, Any]] | pa.Table) -> Path:
+def write_dimension(output: Place, table: Table, key: str, rows: list[dict[str, Any]] | pa.Table) -> Place:
     """Publish the rows of a dimension under `key`, unless exactly these rows are there already."""
     path = dimension_path(output, table, key)
     if not isinstance(rows, pa.Table):
         rows = pa.Table.from_pylist(rows, schema=table.arrow())
     rows = rows.select(table.arrow().names).cast(table.arrow())
-    if path.exists():
-        try:
-            if read_stored(path).content_hash == content_hash(rows):
-                return path
-        except DamagedShardError:
-            pass  # rewritten below: the rows are at hand
+    try:
+        if read_stored(path).content_hash == content_hash(rows):
+            return path
+    except DamagedShardError:
+        pass  # missing or damaged: the rows are at hand
     _write(path, table, rows, {"key": key}, {})
     return path
 
 
-def cell_is_done(output: Path, cell: Cell, *, attention: bool) -> bool:
-    """Whether the cell's rows are published. Predictions are written last: they are the commit."""
-    done = shard_path(output, PREDICTIONS, cell).exists()
-    return done and (not attention or shard_path(output, ATTENTION, cell).exists())
+def cell_is_done(output: Place, cell: Cell, *, attention: bool) -> bool:
+    """Whether the cell's rows are published. Predictions are written last: they are the commit.
+
+    It asks for one cell; `done_cells` lists all of an evaluation, which on a remote record is a request instead of
+    hundreds.
+    """
+    done = is_there(shard_path(output, PREDICTIONS, cell))
+    return done and (not attention or is_there(shard_path(output, ATTENTION, cell)))
 
 
-def recorded_files(output: Path, table: Table) -> Iterator[Path]:
-    """Published files of a table, in path order; temporary files are passed over."""
-    folder = output / RECORD_FOLDER / table.name
-    return iter(sorted(path for path in folder.rglob("*.parquet") if not path.name.startswith(".")))
+def done_cells(output: Place, evaluation_id: str, *, attention: bool) -> set[Cell]:
+    """Cells of an evaluation whose rows are published, by one listing a table.
+
+    Raises:
+        StorageError: a remote file system does not answer.
+    """
+    folder = f"evaluation_id={evaluation_id}"
+    cells = []
+    for table in (PREDICTIONS, ATTENTION) if attention else (PREDICTIONS,):
+        files = files_under(output / RECORD_FOLDER / table.name / folder, SHARD_FILE)
+        cells.append({_cell_of(path) for path in files})
+    return set.intersection(*cells)
 
 
-def read_stored(path: Path) -> Stored:
+def recorded_files(output: Place, table: Table) -> Iterator[Place]:
+    """Published files of a table, in path order, from one listing; temporary files are passed over.
+
+    Raises:
+        StorageError: a remote file system does not answer.
+    """
+    return iter(files_under(output / RECORD_FOLDER / table.name, ".parquet"))
+
+
+def read_stored(path: Place) -> Stored:
     """Read a file and prove that its rows are those that were written.
 
     Raises:
-        DamagedShardError: it cannot be parsed, carries no identity, or its rows do not match its hash.
+        DamagedShardError: it is missing, cannot be parsed, carries no identity, or its rows do not match its hash.
+        StorageError: a remote file system does not answer.
     """
     try:
-        with pq.ParquetFile(path, page_checksum_verification=True) as file:
+        source = path if isinstance(path, Path) else pa.BufferReader(fetch(path))
+        with pq.ParquetFile(source, page_checksum_verification=True) as file:
             footer = _unsealed(file.metadata.metadata)
             rows = file.read()
         table_name, stated = footer["table"], footer["content_hash"]
@@ -144,26 +167,22 @@ def read_stored(path: Path) -> Stored:
     return Stored(rows, table_name, identity, facts, stated)
 
 
-def content_hash(rows: pa.Table) -> str:
-    """Hash of the rows: column names and types, null positions and values, in order; chunking does not matter."""
-    hasher = hashlib.sha256()
-    for field in rows.schema:
-        hasher.update(f"{field.name}:{_type_name(field.type)};".encode())
-        _hash_values(hasher, rows.column(field.name))
-    return hasher.hexdigest()[:32]
+def footer_facts(path: Place) -> dict[str, Any]:
+    """The footer of a file, without reading its rows: table, identity, content_hash, facts, row count.
 
-
-def footer_facts(path: Path) -> dict[str, Any]:
-    """The footer of a file, without reading its rows: table, identity, content_hash, facts, row count."""
+    Raises:
+        DamagedShardError: it is missing, cannot be parsed, or its footer does not match its seal.
+        StorageError: a remote file system does not answer.
+    """
     try:
-        metadata = pq.read_metadata(path)
+        metadata = pq.read_metadata(path if isinstance(path, Path) else pa.BufferReader(fetch_footer(path)))
         footer = _unsealed(metadata.metadata)
     except (pa.ArrowException, OSError, KeyError, TypeError, ValueError) as error:
         raise DamagedShardError(f"{path} is damaged and cannot be read ({_first_line(error)})") from error
     return {**footer, "row_count": metadata.num_rows}
 
 
-def _write(path: Path, table: Table, rows: pa.Table, identity: dict[str, str], facts: dict[str, Any]) -> None:
+def _write(path: Place, table: Table, rows: pa.Table, identity: dict[str, str], facts: dict[str, Any]) -> None:
     footer = {
         "schema_version": SCHEMA_VERSION,
         "table": table.name,
@@ -174,7 +193,19 @@ def _write(path: Path, table: Table, rows: pa.Table, identity: dict[str, str], f
     text = json.dumps(footer)
     stamped = rows.replace_schema_metadata({FOOTER_KEY: text.encode(), SEAL_KEY: identity_of(text).encode()})
     with publish(path) as temporary:
-        pq.write_table(stamped, temporary, compression="zstd", write_page_checksum=True)
+        pq.write_table(
+            stamped,
+            temporary,
+            row_group_size=ROW_GROUP_ROWS,
+            use_dictionary=_repeating(rows.schema),
+            compression="zstd",
+            write_page_checksum=True,
+        )
+
+
+def _repeating(columns: pa.Schema) -> list[str]:
+    """Columns of few distinct values: of others, such as measured figures, a dictionary is larger than the values."""
+    return [field.name for field in columns if pa.types.is_int16(field.type) or pa.types.is_string(field.type)]
 
 
 def _unsealed(metadata: dict[bytes, bytes]) -> dict[str, Any]:
@@ -184,35 +215,14 @@ def _unsealed(metadata: dict[bytes, bytes]) -> dict[str, Any]:
     return json.loads(text)
 
 
-def _hash_values(hasher: Any, column: pa.ChunkedArray) -> None:
-    array = column.combine_chunks()
-    if isinstance(array, pa.ChunkedArray):  # no chunk at all
-        array = pa.concat_arrays(array.chunks) if array.num_chunks else pa.array([], column.type)
-    hasher.update(f"{len(array)};".encode())
-    if array.null_count:
-        hasher.update(np.packbits(array.is_null().to_numpy(zero_copy_only=False)).data)
-    if pa.types.is_list(array.type):
-        hasher.update(np.ascontiguousarray(pc.list_value_length(array).fill_null(-1).to_numpy()).data)
-        _hash_values(hasher, pa.chunked_array([array.flatten()]))
-    elif pa.types.is_string(array.type) or pa.types.is_binary(array.type):
-        lengths = pc.binary_length(array).fill_null(-1)
-        hasher.update(np.ascontiguousarray(lengths.to_numpy(zero_copy_only=False)).data)
-        hasher.update(b"".join(v for v in array.cast(pa.binary()).drop_null().to_pylist()))
-    elif pa.types.is_decimal(array.type):
-        hasher.update(",".join(str(v) for v in array.to_pylist()).encode())
-    else:
-        values = array.drop_null().to_numpy(zero_copy_only=False)
-        hasher.update(np.ascontiguousarray(values).view(np.uint8).data)
-
-
-def _type_name(kind: pa.DataType) -> str:
-    # Parquet renames the values of a list from "item" to "element": the name is no part of the rows
-    return f"list<{kind.value_type}>" if pa.types.is_list(kind) else str(kind)
-
-
-def _in_place(path: Path, identity: dict[str, str]) -> bool:
+def _in_place(path: Place, identity: dict[str, str]) -> bool:
     cell = Cell(identity["evaluation_id"], identity["corruption"], Decimal(identity["severity"]))
     return path.parts[-4:-1] == cell.partition.parts
+
+
+def _cell_of(path: Place) -> Cell:
+    evaluation_id, corruption, severity = (part.split("=", 1)[1] for part in path.parts[-4:-1])
+    return Cell(evaluation_id, corruption, Decimal(severity))
 
 
 def _first_line(error: Exception) -> str:

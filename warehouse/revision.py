@@ -1,6 +1,5 @@
 """One writer at a time, and the new file beside the old: how the warehouse changes."""
 
-import fcntl
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,7 +8,9 @@ from pathlib import Path
 import duckdb
 
 from warehouse.errors import StorageError, WarehouseError
-from warehouse.publish import TEMPORARY_PREFIX, make_folder, publish, storage_errors
+from warehouse.locks import exclusive
+from warehouse.place import TEMPORARY_PREFIX
+from warehouse.publish import publish
 
 
 @contextmanager
@@ -21,17 +22,8 @@ def one_writer(warehouse: Path) -> Iterator[None]:
     Raises:
         WarehouseError: another process holds it, or another program has the database open for writing.
     """
-    make_folder(warehouse.parent)
-    path = warehouse.parent / f".{warehouse.name}.lock"
-    with storage_errors(path):
-        handle = path.open("a")
-    with handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise WarehouseError(
-                f"{warehouse} is being loaded by another process: wait for it, then run the same command again"
-            ) from error
+    message = f"{warehouse} is being loaded by {{process}}: wait for it, then run the same command again"
+    with exclusive(warehouse.parent / f".{warehouse.name}.lock", message):
         _refuse_foreign_writer(warehouse)
         for leftover in warehouse.parent.glob(f"{TEMPORARY_PREFIX}*-{warehouse.name}*"):
             leftover.unlink(missing_ok=True)

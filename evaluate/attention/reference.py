@@ -1,6 +1,5 @@
 """What drift is measured against: the clean maps of an evaluation, kept in the record, with the null's partners."""
 
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -10,6 +9,7 @@ import torch
 from evaluate.attention.partners import choose_partners
 from evaluate.attention.statistics import Drift, drift_between, mask_weights
 from evaluate.evaluation import Evaluation
+from warehouse.place import Place
 from warehouse.record import dimension_path, read_stored, write_dimension
 from warehouse.schema import CLEAN_MAPS
 
@@ -51,7 +51,7 @@ def make_reference(evaluation: Evaluation, predicted: torch.Tensor, maps: torch.
     return Reference(predicted, torch.cat([maps, nobody]), partners.any_image, partners.same_class, inside, whole)
 
 
-def keep_reference(output: Path, evaluation: Evaluation, reference: Reference) -> None:
+def keep_reference(output: Place, evaluation: Evaluation, reference: Reference) -> None:
     """Publish the clean maps, so that later runs need not make them again."""
     maps = reference.maps[:-1].cpu()
     count, _, height, width = maps.shape
@@ -67,12 +67,12 @@ def keep_reference(output: Path, evaluation: Evaluation, reference: Reference) -
     write_dimension(output, CLEAN_MAPS, evaluation.evaluation_id, pa.table(columns))
 
 
-def reference_path(output: Path, evaluation: Evaluation) -> Path:
+def reference_path(output: Place, evaluation: Evaluation) -> Place:
     """Where an evaluation's clean maps lie."""
     return dimension_path(output, CLEAN_MAPS, evaluation.evaluation_id)
 
 
-def recall_reference(output: Path, evaluation: Evaluation) -> Reference:
+def recall_reference(output: Place, evaluation: Evaluation) -> Reference:
     """Read the clean maps of an earlier run.
 
     Raises:
