@@ -52,11 +52,10 @@ class Scratch:
         return set(self._blocks)
 
     def add(self, cell: CellKey, rows: np.ndarray, image_ids: np.ndarray, values: np.ndarray) -> None:
-        """Append rows: numbers (N,) and images (N,) int64, values (N, C)."""
+        """Append rows: numbers (N,) and images (N,) int64, values (N, C) float32."""
         block = np.empty(len(rows), self.dtype)
         block["row"], block["image_id"] = rows, image_ids
-        with np.errstate(over="ignore"):  # beyond float32 is infinite, hence not finite, hence on record as such
-            block["values"] = values
+        block["values"] = values
         with storage_errors(self.folder):
             self._file.seek(self._end)
             self._file.write(block.tobytes())

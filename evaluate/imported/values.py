@@ -1,18 +1,15 @@
 """The numbers of each row: one a class, as logits."""
 
-from collections.abc import Callable
-
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from evaluate.imported.columns import Kind, Layout
+from evaluate.imported.keys import Refuse, refuse_first
 
 SUM_TOLERANCE = 1e-3
 RANGE_TOLERANCE = 1e-6  # a softmax in single precision may end beyond 1 by rounding
 SMALLEST = float(np.finfo(np.float32).smallest_subnormal)
-
-Refuse = Callable[[int, str], Exception]  # (place in the batch, what is wrong) → the error to raise
 
 
 def values_of(batch: pa.RecordBatch, layout: Layout, class_count: int, refuse: Refuse) -> np.ndarray:
@@ -29,12 +26,11 @@ def values_of(batch: pa.RecordBatch, layout: Layout, class_count: int, refuse: R
             or pa.types.is_fixed_size_list(column.type)):  # fmt: skip
         raise refuse(0, f"{layout.kind} is a {column.type} column: expected a list of {class_count} numbers")
     lengths = pc.list_value_length(column).fill_null(class_count).to_numpy(zero_copy_only=False)
-    wrong = lengths != class_count
-    if wrong.any():
-        place = int(wrong.argmax())
-        raise refuse(
-            place, f"{lengths[place]} {layout.kind}, but the data set has {class_count} classes: expected one a class"
-        )
+    refuse_first(
+        lengths != class_count,
+        lambda at: f"{lengths[at]} {layout.kind}, but the data set has {class_count} classes: expected one a class",
+        refuse,
+    )
     values = np.full((len(column), class_count), np.nan)
     known = column.is_valid().to_numpy(zero_copy_only=False)
     values[known] = _floats(column.flatten(), layout.kind, refuse).reshape(-1, class_count)
@@ -42,31 +38,41 @@ def values_of(batch: pa.RecordBatch, layout: Layout, class_count: int, refuse: R
 
 
 def as_logits(values: np.ndarray, kind: Kind, refuse: Refuse) -> np.ndarray:
-    """Logits (N, C) of values (N, C): log p of probabilities, floored at the smallest positive float32.
+    """Logits (N, C) float32 of values (N, C) float64: log p of probabilities, floored at the smallest positive float32.
 
     A softmax of log p gives p back; a constant, which no probability shows, is lost. Rows with a value that is not
-    finite pass as they are.
+    finite pass as they are; a logit beyond float32 is infinite, hence not finite.
 
     Raises:
         DataError: probabilities outside 0–1, or that do not sum to 1 (± 1e-3); by `refuse`.
     """
-    if kind == "logits":
-        return values
+    if kind == "probabilities":
+        _check_probabilities(values, refuse)
+        with np.errstate(invalid="ignore"):
+            values = np.log(np.maximum(values, SMALLEST))
+    with np.errstate(over="ignore"):
+        return values.astype(np.float32)
+
+
+def _check_probabilities(values: np.ndarray, refuse: Refuse) -> None:
     finite = np.isfinite(values).all(1)
-    outside = finite & ((values < -RANGE_TOLERANCE) | (values > 1 + RANGE_TOLERANCE)).any(1)
-    if outside.any():
-        place = int(outside.argmax())
-        worst = values[place][np.abs(values[place] - 0.5).argmax()]
-        raise refuse(place, f"probability {worst:g} is outside 0 to 1: if these are logits, call them so")
+    outside = ((values < -RANGE_TOLERANCE) | (values > 1 + RANGE_TOLERANCE)).any(1)
+    refuse_first(
+        finite & outside,
+        lambda at: (
+            f"probability {values[at][np.abs(values[at] - 0.5).argmax()]:g} is outside 0 to 1: if these are "
+            "logits, call them so"
+        ),
+        refuse,
+    )
     sums = values.sum(1)
-    uneven = finite & (np.abs(sums - 1) > SUM_TOLERANCE)
-    if uneven.any():
-        place = int(uneven.argmax())
-        raise refuse(
-            place, f"probabilities sum to {sums[place]:.6g}: expected 1 (± {SUM_TOLERANCE:g}) over all classes"
-        )
     with np.errstate(invalid="ignore"):
-        return np.log(np.maximum(values, SMALLEST))
+        uneven = finite & (np.abs(sums - 1) > SUM_TOLERANCE)
+    refuse_first(
+        uneven,
+        lambda at: f"probabilities sum to {sums[at]:.6g}: expected 1 (± {SUM_TOLERANCE:g}) over all classes",
+        refuse,
+    )
 
 
 def _floats(column: pa.Array, name: str, refuse: Refuse) -> np.ndarray:
