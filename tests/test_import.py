@@ -1,5 +1,6 @@
 """Predictions made elsewhere: the same evaluation as a direct one, or one clear line and nothing kept."""
 
+import re
 import shutil
 from collections.abc import Callable
 from functools import cache
@@ -15,6 +16,9 @@ from test_run import write_published
 from tiny_study import write_tiny_study
 from typer.testing import CliRunner
 
+from analysis.findings.limits import limit_findings
+from analysis.report_making import network_facts
+from analysis.selection import select_one
 from evaluate.engine.run import evaluate_study
 from evaluate.imported.columns import find_layout
 from evaluate.imported.expected import expect
@@ -26,9 +30,10 @@ from ingest.corruptions.definitions import known_name
 from ingest.datasets import open_dataset
 from ingest.specification import DatasetSpec
 from ingest.subset import choose_images
-from warehouse.errors import DataError, StudyError
+from warehouse.connect import open_warehouse
+from warehouse.errors import DataError, StudyError, WarehouseError
 from warehouse.record import read_stored, recorded_files
-from warehouse.schema import EVALUATIONS, EXEMPLARS, MODELS, PREDICTIONS
+from warehouse.schema import EXEMPLARS, MODELS, PREDICTIONS
 
 SMALL = """
 name = "small"
@@ -386,6 +391,12 @@ def test_only_study_leaves_out_other_cells_and_images(small, tmp_path) -> None:
     assert import_into(small, tmp_path / "p.parquet").evaluation_id == report.evaluation_id
 
 
+@pytest.mark.parametrize("change", [labelled, named_labels], ids=["indices", "names"])
+def test_labels_that_agree_pass(change, small, tmp_path) -> None:
+    change(small_frame()).write_csv(tmp_path / "p.csv")
+    assert import_into(small, tmp_path / "p.csv").made == 5
+
+
 def test_an_alias_is_the_corruption_it_stands_for(small, tmp_path) -> None:
     assert known_name("frosted_glass_blur") == "glass_blur"
     frame = small_frame()
@@ -446,28 +457,73 @@ def command(*arguments: object) -> str:
     return result.output
 
 
-def test_from_import_to_report_without_any_network(fresh, exported, tmp_path) -> None:
+def test_from_import_to_warehouse_without_any_network(fresh, exported, tmp_path) -> None:
     path = write_as("probabilities as CSV", exported, tmp_path)
-    assert "5 cells imported" in command("import", path, fresh, "--label", "My API")
-    assert "already there" in command("import", path, fresh, "--label", "My API")
+    assert "5 cells imported, 0 were there: My API, probabilities" in command(
+        "import", path, fresh, "--label", "My API"
+    )
+    assert "already there, nothing to do" in command("import", path, fresh, "--label", "My API")
     command("load", fresh)
-    assert "every invariant" in command("status", fresh) or True
-    command("report", fresh)
-    (report,) = (fresh.parent / "out").rglob("report.html")
-    text = report.read_text()
-    assert "predictions were made elsewhere" in text
-    assert "known by its predictions only" in text
+    status = command("status", fresh)
+    assert "My API on" in status
+    assert "5 cells, 0 with attention" in status
+    assert re.search(r"(\d+) of \1 checks hold", status)
 
 
-def test_beside_a_direct_evaluation_all_checks_hold(direct, exported, tmp_path) -> None:
-    shutil.copytree(direct.parent, tmp_path / "study")
-    study = tmp_path / "study" / "study.toml"
-    command("import", write_as("list of probabilities", exported, tmp_path), study, "--label", "Elsewhere")
+@pytest.fixture(scope="module")
+def beside(direct, exported, tmp_path_factory) -> Path:
+    """A study whose warehouse holds a direct and an imported evaluation of the same predictions."""
+    folder = tmp_path_factory.mktemp("beside")
+    shutil.copytree(direct.parent, folder / "study")
+    study = folder / "study" / "study.toml"
+    command("import", write_as("list of probabilities", exported, folder), study, "--label", "Elsewhere")
     command("load", study)
-    output = command("status", study)
-    assert "Elsewhere" in output
+    return study
+
+
+def test_beside_a_direct_evaluation_all_checks_hold(beside) -> None:
+    status = command("status", beside)
+    assert "5 cells, 0 with attention" in status
+    assert "5 cells, 5 with attention" in status
+    assert re.search(r"(\d+) of \1 checks hold", status)
+
+
+def test_what_is_said_of_an_import_says_where_it_comes_from(beside) -> None:
+    with open_warehouse(beside.parent / "out" / "warehouse.duckdb") as con:
+        selection = select_one(con)
+        (imported,) = (e for e in selection.evaluations if e.label == "Elsewhere")
+        facts = dict(network_facts(con, imported))
+        limits = {finding.topic: finding for finding in limit_findings(con, selection)}
+    assert facts["Architecture"] == "imported, known by its predictions only"
+    assert facts["Attention"] == "predictions were made elsewhere"
+    assert (facts["Normalisation"], facts["Device"]) == ("not on record", "elsewhere")
+    assert limits["Imports"].headline == "Predictions of Elsewhere were made elsewhere."
+
+
+def test_rows_that_are_not_finite_are_counted_among_the_limits(small, tmp_path) -> None:
+    nan = pl.when(pl.int_range(pl.len()) % 10 == 3).then(float("nan")).otherwise("logit_0")
+    small_frame().with_columns(logit_0=nan).write_parquet(tmp_path / "p.parquet")
+    import_into(small, tmp_path / "p.parquet")
+    command("load", small)
+    with open_warehouse(small.parent / "out" / "warehouse.duckdb") as con:
+        limits = {finding.topic: finding for finding in limit_findings(con, select_one(con))}
+    assert limits["Numbers"].detail.startswith("10 of Elsewhere, over all cells")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("alone", [True, False])
+def test_report_and_charts_of_an_import(alone, beside, fresh, exported, tmp_path) -> None:
+    if alone:
+        command("import", write_as("list of probabilities", exported, tmp_path), fresh, "--label", "Elsewhere")
+        command("load", fresh)
+    study = fresh if alone else beside
     command("report", study)
-    assert len(list(recorded_files(tmp_path / "study" / "out", EVALUATIONS))) == 2
+    assert "nothing can be said of attention" in (study.parent / "out" / "report.html").read_text()
+    for name in ("curves", "drops", "shapes", "exemplars", "onset", "calibration", "distortion"):
+        command("chart", name, study, "--output", tmp_path / f"{name}.json")
+    if alone:
+        with pytest.raises(WarehouseError, match="no attention drift to show: predictions were made elsewhere"):
+            command("chart", "attention", study, "--output", tmp_path / "attention.json")
 
 
 def test_a_study_without_networks_says_how_to_go_on(small, monkeypatch, capsys) -> None:

@@ -12,6 +12,7 @@ SCHEMA_VERSION = "1.1"
 CLEAN = "none"  # the clean images, stored once per evaluation as corruption 'none' at severity 0
 FULL_LOGITS_CLASSES = 10  # up to so many classes every logit is kept, beyond it the TOP_LOGITS largest
 TOP_LOGITS = 5
+IMPORTED_FAMILY = "imported"  # the family of models known by predictions made elsewhere
 
 SEVERITY = pa.decimal128(4, 3)
 

@@ -1,5 +1,6 @@
 """Row by row: from batches of the file to checked logits in their cells."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -16,6 +17,8 @@ from evaluate.imported.scratch import CellKey, Scratch
 from evaluate.imported.values import as_logits, values_of
 from warehouse.errors import DataError
 
+Tell = Callable[[str, int, int | None], None]  # ("rows" or "cells", how many are done, of how many if that is known)
+
 
 @dataclass
 class Sorting:
@@ -27,7 +30,9 @@ class Sorting:
     foreign_cells: set[CellKey] = field(default_factory=set)
 
 
-def sort_rows(path: Path, layout: Layout, expected: Expected, scratch: Scratch, *, only_study: bool) -> Sorting:
+def sort_rows(
+    path: Path, layout: Layout, expected: Expected, scratch: Scratch, tell: Tell, *, only_study: bool
+) -> Sorting:
     """Read the file once, check every row, and put it into its cell.
 
     Args:
@@ -35,6 +40,7 @@ def sort_rows(path: Path, layout: Layout, expected: Expected, scratch: Scratch, 
         layout: its columns.
         expected: what the study asks for.
         scratch: where rows go.
+        tell: who is told how many rows were read.
         only_study: leave out images that the study does not name, instead of refusing them; rows of cells that it does
             not name are left out here in any case, and `foreign_cells` tells.
 
@@ -47,6 +53,7 @@ def sort_rows(path: Path, layout: Layout, expected: Expected, scratch: Scratch, 
         if batch.num_rows:
             _Batch(path, layout, expected, batch, sorting.rows).sort_into(scratch, sorting, only_study=only_study)
             sorting.rows += batch.num_rows
+            tell("rows", sorting.rows, None)
     if not sorting.rows:
         raise DataError(f"{path} has no rows")
     return sorting

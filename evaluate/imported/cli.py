@@ -1,7 +1,9 @@
 """The command `failmodes import`."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -10,6 +12,7 @@ from evaluate.cli import DEFAULT_STUDY, StudyArgument
 from warehouse.errors import Interrupted
 
 if TYPE_CHECKING:
+    from evaluate.imported.checking import Tell
     from evaluate.imported.importing import ImportReport
 
 
@@ -48,17 +51,16 @@ def import_(
     Nothing is kept before all of the file is checked. A second import does nothing, or finishes what was interrupted.
     """
     from evaluate.imported.importing import import_predictions
-    from evaluate.progress import evaluation_bar
     from evaluate.study import read_study
     from ingest.datasets import open_dataset
 
     study = read_study(study_file, networks=False)
     dataset = open_dataset(study.dataset, study.cache)
     try:
-        with evaluation_bar() as progress:
+        with _bar() as tell:
             report = import_predictions(
                 study, dataset, predictions, label,
-                architecture=architecture, seed=seed, only_study=only_study, progress=progress,
+                architecture=architecture, seed=seed, only_study=only_study, tell=tell,
             )  # fmt: skip
     except KeyboardInterrupt as error:
         raise Interrupted("stopped; finished cells are kept: run the same command to go on") from error
@@ -89,3 +91,25 @@ def report_lines(report: "ImportReport", label: str) -> list[str]:
             "by identity; another --label reads better"
         )
     return lines
+
+
+@contextmanager
+def _bar() -> Iterator["Tell"]:
+    """A bar for rows read, then one for cells written; none where stderr is no terminal."""
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    console = Console(stderr=True, markup=False)
+    columns = (
+        TextColumn("[bold]import[/] {task.completed:,.0f} {task.description}"),
+        BarColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console, disable=not console.is_terminal) as bars:
+        tasks: dict[str, Any] = {}
+
+        def tell(what: str, done: int, of: int | None) -> None:
+            if what not in tasks:
+                tasks[what] = bars.add_task(what, total=of)
+            bars.update(tasks[what], completed=done)
+
+        yield tell

@@ -5,14 +5,13 @@ from pathlib import Path
 from typing import NamedTuple, cast
 
 from evaluate.attention.ways import NoWay
-from evaluate.engine.run import Progress
 from evaluate.evaluation import Evaluation, make_evaluation
-from evaluate.imported.checking import sort_rows
+from evaluate.imported.checking import Tell, sort_rows
 from evaluate.imported.columns import Kind, find_layout
 from evaluate.imported.completeness import check_cells, fingerprint
 from evaluate.imported.exemplars import record_imported_exemplars
 from evaluate.imported.expected import Expected, expect
-from evaluate.imported.model import IMPORTED, ImportedModel
+from evaluate.imported.model import ImportedModel
 from evaluate.imported.reading import column_names, is_csv
 from evaluate.imported.scratch import CellKey, Scratch
 from evaluate.imported.writing import write_cell
@@ -24,7 +23,7 @@ from ingest.dimensions import record_corruptions, record_dataset, record_source
 from warehouse.errors import DamagedShardError
 from warehouse.publish import sweep_temporaries
 from warehouse.record import Cell, dimension_path, read_stored, recorded_files, shard_path, write_dimension
-from warehouse.schema import EVALUATIONS, MODELS, PREDICTIONS
+from warehouse.schema import EVALUATIONS, IMPORTED_FAMILY, MODELS, PREDICTIONS
 
 PRECISION = "as imported"
 NO_ATTENTION = NoWay("predictions were made elsewhere")
@@ -69,10 +68,10 @@ def import_predictions(
     path: Path,
     label: str,
     *,
-    architecture: str = IMPORTED,
+    architecture: str = IMPORTED_FAMILY,
     seed: int | None = None,
     only_study: bool = False,
-    progress: Progress | None = None,
+    tell: Tell = lambda _what, _done, _of: None,
 ) -> ImportReport:
     """Bring predictions made elsewhere into the record of a study's output folder.
 
@@ -87,20 +86,19 @@ def import_predictions(
         architecture: what the model is, in the user's words.
         seed: which of the study's corruption seeds; the first if not given.
         only_study: leave out images and cells that the study does not name, instead of refusing the file.
-        progress: who is told.
+        tell: who is told of progress.
 
     Raises:
         DataError: the file is damaged, or a row, a column or a cell is not what the study asks for.
         StudyError: the study has no such seed.
         StorageError: the output folder cannot be written.
     """
-    progress = progress or Progress()
     classes = dataset.class_names
     layout = find_layout(path, column_names(path), classes, csv=is_csv(path))
     expected = expect(study, dataset, seed)
     sweep_temporaries(study.output)
     with Scratch(study.output, len(classes)) as scratch:
-        sorting = sort_rows(path, layout, expected, scratch, only_study=only_study)
+        sorting = sort_rows(path, layout, expected, scratch, tell, only_study=only_study)
         check_cells(path, expected, scratch, sorting, only_study=only_study)
         content = fingerprint(path, expected, scratch)
         model = ImportedModel(label, layout.kind, content, classes, architecture)
@@ -109,11 +107,9 @@ def import_predictions(
         namesakes = _namesakes(study.output, evaluation)
         _record_dimensions(study.output, evaluation, model)
         missing = [cell for cell in expected.cells if not _is_whole(study.output, evaluation, cell)]
-        progress.begin(len(missing), sum(len(expected.images(cell).ids) for cell in missing))
-        for cell in missing:
+        for number, cell in enumerate(missing, start=1):
             write_cell(study.output, evaluation, cell, scratch.read(cell)["values"], layout.kind, path.name)
-            progress.images(len(expected.images(cell).ids))
-            progress.shard(evaluation.cell(*cell))
+            tell("cells", number, len(missing))
     record_imported_exemplars(study.output, evaluation, expected.cells)
     return ImportReport(
         evaluation.evaluation_id, layout.kind, len(missing), len(expected.cells) - len(missing), sorting.rows,

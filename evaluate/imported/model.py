@@ -5,8 +5,7 @@ from typing import Any
 
 from evaluate.imported.columns import Kind
 from warehouse.identity import identity_of
-
-IMPORTED = "imported"
+from warehouse.schema import IMPORTED_FAMILY
 
 
 @dataclass(frozen=True)
@@ -25,7 +24,7 @@ class ImportedModel:
     kind: Kind
     content: str
     class_names: tuple[str, ...]
-    architecture: str = IMPORTED
+    architecture: str = IMPORTED_FAMILY
 
     def model_id(self) -> str:
         """Hash of the predictions and the class map: two labels for the same predictions are one model."""
@@ -37,6 +36,6 @@ class ImportedModel:
             "model_id": self.model_id(),
             "model_label": self.label,
             "architecture": self.architecture,
-            "family": IMPORTED,
+            "family": IMPORTED_FAMILY,
             "class_count": len(self.class_names),
         }
