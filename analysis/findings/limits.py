@@ -11,7 +11,7 @@ from warehouse.schema import IMPORTED_FAMILY
 
 
 def limit_findings(con: duckdb.DuckDBPyConnection, selection: Selection) -> list[Finding]:
-    """Limits by training run, images, pixels, imports, pairing, severity, errors, shapes and attention."""
+    """Limits by training, images, pixels, imports, lost numbers, pairing, severity, errors, shapes and attention."""
     resamples = settings_of(con).resamples
     return [
         _limit(
@@ -23,6 +23,7 @@ def limit_findings(con: duckdb.DuckDBPyConnection, selection: Selection) -> list
         _limit("Images", "One set of images was seen.", _subset(con, selection)),
         *_pixels(selection),
         *_imported(selection),
+        *_not_finite(con, selection),
         *_pairing(selection),
         _limit(
             "Severity",
@@ -86,6 +87,27 @@ def _imported(selection: Selection) -> list[Finding]:
             "Imports",
             f"Predictions of {listing(labels)} were made elsewhere.",
             "That they are of just these images and corrupted pixels is taken on trust; there is no attention of them.",
+        )
+    ]
+
+
+def _not_finite(con: duckdb.DuckDBPyConnection, selection: Selection) -> list[Finding]:
+    counts = dict(
+        con.execute(
+            "select evaluation_id, sum(non_finite_count)::bigint from cell_measures "
+            "where evaluation_id = any(?) group by evaluation_id having sum(non_finite_count) > 0",
+            [selection.ids],
+        ).fetchall()
+    )
+    if not counts:
+        return []
+    amounts = listing(f"{counts[e.evaluation_id]:,} of {e.label}" for e in selection.evaluations
+                      if e.evaluation_id in counts)  # fmt: skip
+    return [
+        _limit(
+            "Numbers",
+            "Some predictions are not finite numbers.",
+            f"{amounts}, over all cells: they count as wrong, and are left out of confidence and calibration.",
         )
     ]
 

@@ -99,12 +99,8 @@ def _bar() -> Iterator["Tell"]:
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
     console = Console(stderr=True, markup=False)
-    columns = (
-        TextColumn("[bold]import[/] {task.completed:,.0f} {task.description}"),
-        BarColumn(),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=console, disable=not console.is_terminal) as bars:
+    done = TextColumn("[bold]import[/] {task.completed:,.0f} {task.description}")
+    with Progress(done, BarColumn(), TimeRemainingColumn(), console=console, disable=not console.is_terminal) as bars:
         tasks: dict[str, Any] = {}
 
         def tell(what: str, done: int, of: int | None) -> None:
