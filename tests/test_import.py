@@ -31,7 +31,7 @@ from ingest.datasets import open_dataset
 from ingest.specification import DatasetSpec
 from ingest.subset import choose_images
 from warehouse.connect import open_warehouse
-from warehouse.errors import DataError, StudyError, WarehouseError
+from warehouse.errors import DataError, StorageError, StudyError, WarehouseError
 from warehouse.record import read_stored, recorded_files
 from warehouse.schema import EXEMPLARS, MODELS, PREDICTIONS
 
@@ -189,16 +189,34 @@ def test_the_identity_is_the_content_whatever_the_format_or_order(fresh, exporte
     assert other.namesakes == [first.evaluation_id]
 
 
-def test_an_interrupted_or_damaged_import_is_finished_to_the_same_rows(small, tmp_path) -> None:
+def files_of(output: Path) -> dict[Path, str]:
+    return {p: read_stored(p).content_hash for table in (PREDICTIONS, EXEMPLARS) for p in recorded_files(output, table)}
+
+
+def test_an_interrupted_import_goes_on_where_it_stopped(small, tmp_path) -> None:
+    def stop(what: str, done: int, _of: int | None) -> None:
+        if (what, done) == ("cells", 2):
+            raise KeyboardInterrupt
+
+    small_frame().write_parquet(tmp_path / "p.parquet")
+    with pytest.raises(KeyboardInterrupt):
+        import_into(small, tmp_path / "p.parquet", tell=stop)
+    assert len(files_of(small.parent / "out")) == 2
+    report = import_into(small, tmp_path / "p.parquet")
+    assert (report.made, report.found) == (3, 2)
+    assert len(files_of(small.parent / "out")) == 5 + 2
+
+
+def test_a_damaged_import_is_mended_to_the_same_rows(small, tmp_path) -> None:
     small_frame().write_parquet(tmp_path / "p.parquet")
     import_into(small, tmp_path / "p.parquet")
-    paths = list(recorded_files(small.parent / "out", PREDICTIONS))
-    hashes = [read_stored(path).content_hash for path in paths]
-    paths[0].unlink()
-    paths[2].write_bytes(paths[2].read_bytes()[:-20])
+    hashes = files_of(small.parent / "out")
+    shard, *_, exemplars = hashes
+    for path in (shard, exemplars):
+        path.write_bytes(path.read_bytes()[:-20])
     report = import_into(small, tmp_path / "p.parquet")
-    assert (report.made, report.found) == (2, 3)
-    assert [read_stored(path).content_hash for path in paths] == hashes
+    assert (report.made, report.found) == (1, 4)
+    assert files_of(small.parent / "out") == hashes
 
 
 def test_a_second_label_renames_the_same_predictions(small, tmp_path) -> None:
@@ -209,6 +227,19 @@ def test_a_second_label_renames_the_same_predictions(small, tmp_path) -> None:
     assert second.former_label == "Old"
     (row,) = (r for p in recorded_files(small.parent / "out", MODELS) for r in read_stored(p).rows.to_pylist())
     assert (row["model_label"], row["parameter_count"], row["input_mean"]) == ("New", None, None)
+
+
+@pytest.mark.parametrize("label", ["", "x" * 61], ids=["empty", "too long"])
+def test_a_label_that_no_chart_can_show_is_refused(label, small, tmp_path) -> None:
+    with pytest.raises(StudyError, match="expected 1 to 60"):
+        import_into(small, tmp_path / "p.parquet", label)
+
+
+def test_an_output_that_cannot_be_written_is_one_line(small, tmp_path) -> None:
+    small_frame().write_parquet(tmp_path / "p.parquet")
+    (tmp_path / "out").write_text("a file stands here")
+    with pytest.raises(StorageError, match="cannot write .*out"):
+        import_into(small, tmp_path / "p.parquet")
 
 
 def test_each_seed_is_an_evaluation_of_its_own(small, tmp_path) -> None:

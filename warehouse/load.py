@@ -105,7 +105,7 @@ def _fill(
         _insert_dimension(con, table, [item for item in dimensions if item.table is table], damaged)
     if damaged:
         files = "; ".join(str(error) for error in damaged)
-        mend = "`failmodes evaluate STUDY --redo-damaged` makes them again"
+        mend = "`failmodes evaluate STUDY --redo-damaged` makes them again (`failmodes import`, what was imported)"
         raise DamagedShardError(f"{len(damaged)} damaged file(s), so nothing was loaded; {mend}: {files}")
     stamp(con)
 

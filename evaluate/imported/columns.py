@@ -106,4 +106,4 @@ def _nearest(wanted: str, names: Sequence[str]) -> str:
     if len(names) == 1 and any(mark in names[0] for mark in ";\t"):
         return " (columns must be separated by commas)"
     near = difflib.get_close_matches(wanted, names, n=1, cutoff=0.5)
-    return f" (the nearest is {near[0]!r})" if near else f" (there are {', '.join(names[:8])})"
+    return f" (the nearest is {near[0]!r})" if near else f" (there are {', '.join(map(repr, names[:8]))})"

@@ -12,6 +12,7 @@ from PIL import Image
 from evaluate.engine.exemplars import choose_exemplars, exemplars_are_done
 from evaluate.evaluation import Evaluation
 from evaluate.imported.scratch import CellKey
+from warehouse.errors import DamagedShardError
 from warehouse.record import ZERO, clean_cell, read_stored, shard_path, write_dimension
 from warehouse.schema import CLEAN, EXEMPLARS, PREDICTIONS
 
@@ -22,9 +23,16 @@ def record_imported_exemplars(output: Path, evaluation: Evaluation, cells: Seque
         return
     for corruption in dict.fromkeys(cell.corruption for cell in cells if cell.corruption != CLEAN):
         severities = [cell.severity for cell in cells if cell.corruption == corruption]
-        if not exemplars_are_done(output, evaluation, corruption, severities):
+        if not _are_done(output, evaluation, corruption, severities):
             rows = _exemplars(output, evaluation, corruption, severities)
             write_dimension(output, EXEMPLARS, f"{evaluation.evaluation_id}-{corruption}", rows)
+
+
+def _are_done(output: Path, evaluation: Evaluation, corruption: str, severities: list[Decimal]) -> bool:
+    try:
+        return exemplars_are_done(output, evaluation, corruption, severities)
+    except DamagedShardError:
+        return False  # made again: what they are made from is at hand
 
 
 def _exemplars(

@@ -20,12 +20,13 @@ from evaluate.models.network import Network
 from evaluate.study import Study
 from ingest.datasets import Dataset
 from ingest.dimensions import record_corruptions, record_dataset, record_source
-from warehouse.errors import DamagedShardError
+from warehouse.errors import DamagedShardError, StudyError
 from warehouse.publish import sweep_temporaries
 from warehouse.record import Cell, dimension_path, read_stored, recorded_files, shard_path, write_dimension
 from warehouse.schema import EVALUATIONS, IMPORTED_FAMILY, MODELS, PREDICTIONS
 
 PRECISION = "as imported"
+LONGEST_LABEL = 60  # as in a study
 NO_ATTENTION = NoWay("predictions were made elsewhere")
 
 
@@ -90,9 +91,11 @@ def import_predictions(
 
     Raises:
         DataError: the file is damaged, or a row, a column or a cell is not what the study asks for.
-        StudyError: the study has no such seed.
+        StudyError: the study has no such seed, or the label is empty or too long.
         StorageError: the output folder cannot be written.
     """
+    if not 1 <= len(label) <= LONGEST_LABEL:
+        raise StudyError(f"a label of {len(label)} characters: expected 1 to {LONGEST_LABEL}, as charts have room for")
     classes = dataset.class_names
     layout = find_layout(path, column_names(path), classes, csv=is_csv(path))
     expected = expect(study, dataset, seed)
