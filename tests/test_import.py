@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from scipy.special import log_softmax, softmax
@@ -398,6 +399,23 @@ def test_a_damaged_file_is_one_line(name, content, said, small, tmp_path) -> Non
     (tmp_path / name).write_bytes(content)
     with pytest.raises(DataError, match=said) as caught:
         import_into(small, tmp_path / name)
+    assert "\n" not in str(caught.value)
+
+
+FOREIGN: dict[str, pa.Array] = {
+    "text that is none": pa.array([b"\xff\xfe"] * 100).view(pa.string()),
+    "a list as label": pa.array([[1]] * 100),
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "column"), [*zip(("corruption", "label"), FOREIGN.values(), strict=True)], ids=FOREIGN
+)
+def test_a_column_of_a_foreign_kind_is_one_line(name, column, small, tmp_path) -> None:
+    table = labelled(small_frame()).to_arrow()
+    pq.write_table(table.set_column(table.column_names.index(name), name, column), tmp_path / "p.parquet")
+    with pytest.raises(DataError, match="p.parquet.*cannot be read as predictions") as caught:
+        import_into(small, tmp_path / "p.parquet")
     assert "\n" not in str(caught.value)
 
 

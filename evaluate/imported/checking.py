@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from evaluate.imported.columns import LABEL, Layout
 from evaluate.imported.expected import Expected
 from evaluate.imported.keys import cells_of, refuse_first, whole_numbers
-from evaluate.imported.reading import batches
+from evaluate.imported.reading import batches, readable
 from evaluate.imported.scratch import CellKey, Scratch
 from evaluate.imported.values import as_logits, values_of
 from warehouse.errors import DataError
@@ -51,7 +51,8 @@ def sort_rows(
     class_count = len(expected.dataset.class_names)
     for batch in batches(path, layout.columns, layout.csv_types, class_count):
         if batch.num_rows:
-            _Batch(path, layout, expected, batch, sorting.rows).sort_into(scratch, sorting, only_study=only_study)
+            with readable(path):  # text need not be text before it is looked at
+                _Batch(path, layout, expected, batch, sorting.rows).sort_into(scratch, sorting, only_study=only_study)
             sorting.rows += batch.num_rows
             tell("rows", sorting.rows, None)
     if not sorting.rows:

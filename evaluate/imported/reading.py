@@ -40,7 +40,7 @@ def column_names(path: Path) -> list[str]:
         DataError: the file is missing, damaged or of another kind.
     """
     csv = is_csv(path)
-    with _readable(path):
+    with readable(path):
         if csv:
             with pyarrow.csv.open_csv(path, pyarrow.csv.ReadOptions(block_size=CSV_BLOCK_BYTES)) as reader:
                 return list(reader.schema.names)
@@ -63,7 +63,7 @@ def batches(
         DataError: the file is damaged, or a CSV value is not of its column's type.
     """
     csv = is_csv(path)
-    with _readable(path):
+    with readable(path):
         if csv:
             options = pyarrow.csv.ConvertOptions(column_types=csv_types, include_columns=list(columns))
             blocks = pyarrow.csv.ReadOptions(block_size=CSV_BLOCK_BYTES)
@@ -76,7 +76,8 @@ def batches(
 
 
 @contextmanager
-def _readable(path: Path) -> Iterator[None]:
+def readable(path: Path) -> Iterator[None]:
+    """Turn what reading or converting a damaged or foreign file raises into a DataError of one line."""
     try:
         yield
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
