@@ -12,6 +12,7 @@ from rich.console import Console
 
 from analysis.cli import chart, print_findings, report, shapes
 from evaluate.cli import DEFAULT_STUDY, StudyArgument, evaluate, ingest, init, train
+from evaluate.imported.cli import import_
 from ingest.cli import corrupt, download
 from warehouse.cli import WhereArgument, load, print_status, query
 from warehouse.errors import FailmodesError
@@ -68,8 +69,10 @@ def status(where: WhereArgument = None) -> None:
 app.command(rich_help_panel=STUDY)(init)
 app.command(rich_help_panel=STUDY)(run)
 app.command(rich_help_panel=STUDY)(status)
-for stage in (download, corrupt, ingest, train, evaluate, load):
+for stage in (download, corrupt, ingest, train, evaluate):
     app.command(rich_help_panel=STAGES)(stage)
+app.command("import", rich_help_panel=STAGES)(import_)
+app.command(rich_help_panel=STAGES)(load)
 for question in (query, shapes, chart, report):
     app.command(rich_help_panel=QUESTIONS)(question)
 

@@ -45,13 +45,12 @@ def network_facts(con: duckdb.DuckDBPyConnection, evaluation: Evaluation) -> Fac
     facts = evaluation.facts
     model = _row(con, "models", "model_id", facts["model_id"])
     return [
-        ("Architecture", f"{model['architecture']} ({_text(model['variant'], 'as published')}), "
-                         f"{model['parameter_count']:,} parameters"),
+        ("Architecture", _architecture(model)),
         ("Checkpoint", _text(model["checkpoint"])),
         ("Training recipe", _recipe(model["training_recipe"])),
         ("Training data and seed", f"{_text(model['training_data'])}; seed {_text(model['training_seed'])}"),
         ("Stated clean accuracy", UNKNOWN if model["stated_accuracy"] is None else percent(model["stated_accuracy"])),
-        ("Normalisation", f"mean {_channels(model['input_mean'])}, standard deviation {_channels(model['input_std'])}"),
+        ("Normalisation", _normalisation(model)),
         ("Precision", facts["precision"]),
         ("Attention", f"{facts['attention_method']}, layer {_text(facts['attention_layer'])}"
          if facts["attention_layer"] else _text(facts["attention_note"], facts["attention_method"])),
@@ -71,8 +70,9 @@ def _run(con: duckdb.DuckDBPyConnection, evaluation: Evaluation) -> Facts:
     devices, speed, batches, identity_error, versions, count = row
     where = listing(sorted(filter(None, devices or []))) if devices else UNKNOWN
     rate = UNKNOWN if speed is None else f"{speed:,.0f} images a second (median of {count:,} shards)"
+    sizes = sorted(filter(None, batches or []))
     found = [
-        ("Device", f"{where}, batches of {listing(str(b) for b in sorted(filter(None, batches or [])))}"),
+        ("Device", f"{where}, batches of {listing(map(str, sizes))}" if sizes else where),
         ("Speed", rate),
         ("Libraries", _versions(versions)),
     ]
@@ -96,6 +96,19 @@ def _text(value: Any, otherwise: str = UNKNOWN) -> str:
 def _date(selection: Selection) -> str:
     made = selection.made_at
     return f"{made.day} {made:%B %Y, %H:%M} UTC" if made else UNKNOWN
+
+
+def _architecture(model: dict[str, Any]) -> str:
+    if model["parameter_count"] is None:  # predictions made elsewhere
+        return f"{model['architecture']}, known by its predictions only"
+    variant = _text(model["variant"], "as published")
+    return f"{model['architecture']} ({variant}), {model['parameter_count']:,} parameters"
+
+
+def _normalisation(model: dict[str, Any]) -> str:
+    if model["input_mean"] is None or model["input_std"] is None:
+        return UNKNOWN
+    return f"mean {_channels(model['input_mean'])}, standard deviation {_channels(model['input_std'])}"
 
 
 def _channels(values: list[float]) -> str:

@@ -50,7 +50,7 @@ def ingest(study_file: StudyArgument = DEFAULT_STUDY) -> None:
     from ingest.dimensions import record_corruptions, record_dataset, record_source
     from ingest.sources import open_source
 
-    study = read_study(study_file)
+    study = read_study(study_file, networks=False)
     console = Console(stderr=True, markup=False)
     dataset = open_dataset(study.dataset, study.cache)
     record_dataset(study.record_output, dataset)

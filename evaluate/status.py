@@ -14,7 +14,9 @@ from ingest.datasets import open_dataset
 
 def print_progress(study_file: Path) -> None:
     """Print one row an evaluation; networks that are not trained yet are named instead."""
-    study = read_study(study_file)
+    study = read_study(study_file, networks=False)
+    if not study.models:
+        return  # its predictions are imported: what is there, the warehouse says
     dataset = open_dataset(study.dataset, study.cache)
     console = Console(highlight=False, markup=False)
     untrained = [entry.label for entry in entries(study, dataset) if not entry.is_there]

@@ -27,7 +27,7 @@ class Study(Strict):
     record: str | None = Field(default=None, min_length=1)
     dataset: DatasetSpec
     corruptions: CorruptionSpec = CorruptionSpec()
-    models: list[ModelSpec] = Field(min_length=1)
+    models: list[ModelSpec] = []
     evaluation: EvaluationSpec = EvaluationSpec()
 
     @property
@@ -48,8 +48,12 @@ class Study(Strict):
         return self
 
 
-def read_study(path: Path) -> Study:
+def read_study(path: Path, *, networks: bool = True) -> Study:
     """Read and check a study file.
+
+    Args:
+        path: the file.
+        networks: whether the study must name networks; one of imported predictions need not.
 
     Raises:
         StudyError: no such file, no TOML, an unknown key (with the nearest right one), a wrong value, or a file that
@@ -70,6 +74,11 @@ def read_study(path: Path) -> Study:
         study = Study.model_validate(content)
     except ValidationError as error:
         raise StudyError(f"{path}: {_first_problem(error, content)}") from error
+    if networks and not study.models:
+        raise StudyError(
+            f"{path}: models: no network is named: add a [[models]] table, or bring predictions made elsewhere with "
+            "`failmodes import`"
+        )
     return _anchored(study, folder)
 
 

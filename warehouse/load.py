@@ -114,7 +114,7 @@ def _raise_if_any(troubles: list[Trouble]) -> None:
             raise trouble
     if troubles:
         files = "; ".join(str(error) for error in troubles)
-        mend = "`failmodes evaluate STUDY --redo-damaged` makes them again"
+        mend = "`failmodes evaluate STUDY --redo-damaged` makes them again (`failmodes import`, what was imported)"
         raise DamagedShardError(f"{len(troubles)} damaged file(s), so nothing was loaded; {mend}: {files}")
 
 

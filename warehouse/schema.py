@@ -12,6 +12,7 @@ SCHEMA_VERSION = "1.1"
 CLEAN = "none"  # the clean images, stored once per evaluation as corruption 'none' at severity 0
 FULL_LOGITS_CLASSES = 10  # up to so many classes every logit is kept, beyond it the TOP_LOGITS largest
 TOP_LOGITS = 5
+IMPORTED_FAMILY = "imported"  # the family of models known by predictions made elsewhere
 
 SEVERITY = pa.decimal128(4, 3)
 
@@ -120,15 +121,17 @@ MODELS = Table(
     "one row per model",
     ("model_id",),
     (
-        Column("model_id", text, "hash of tensors, architecture, preprocessing and class map"),
+        Column(
+            "model_id", text, "hash of tensors, architecture, preprocessing and class map; or of imported predictions"
+        ),
         Column("model_label", text, "the name on charts, as the study gives it"),
         Column("architecture", text, "architecture name"),
         Column("family", text, "family of the architecture, such as resnet"),
         Column("variant", text, "how it differs from the published architecture, in words", True),
         Column("class_count", int32, "number of outputs"),
-        Column("parameter_count", int64, "number of trainable parameters"),
-        Column("input_mean", pa.list_(real), "normalisation mean per channel, of values / 255"),
-        Column("input_std", pa.list_(real), "normalisation standard deviation per channel, of values / 255"),
+        Column("parameter_count", int64, "number of trainable parameters; null: predictions made elsewhere", True),
+        Column("input_mean", pa.list_(real), "normalisation mean per channel, of values / 255", True),
+        Column("input_std", pa.list_(real), "normalisation standard deviation per channel, of values / 255", True),
         Column("input_side_px", int16, "side to which the network resizes images, pixels; null: as they come", True),
         Column("training_recipe", text, "recipe as JSON or words, as the checkpoint states it", True),
         Column("training_seed", int32, "seed of the training run", True),

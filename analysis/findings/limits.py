@@ -7,10 +7,11 @@ from analysis.reading import first_row
 from analysis.selection import Selection
 from analysis.statements import settings_of
 from analysis.words import counted, listing, percent
+from warehouse.schema import IMPORTED_FAMILY
 
 
 def limit_findings(con: duckdb.DuckDBPyConnection, selection: Selection) -> list[Finding]:
-    """Limits by training run, images, pixels, pairing, severity, errors, shapes and attention."""
+    """Limits by training, images, pixels, imports, lost numbers, pairing, severity, errors, shapes and attention."""
     resamples = settings_of(con).resamples
     return [
         _limit(
@@ -21,6 +22,8 @@ def limit_findings(con: duckdb.DuckDBPyConnection, selection: Selection) -> list
         ),
         _limit("Images", "One set of images was seen.", _subset(con, selection)),
         *_pixels(selection),
+        *_imported(selection),
+        *_not_finite(con, selection),
         *_pairing(selection),
         _limit(
             "Severity",
@@ -73,6 +76,40 @@ def _pixels(selection: Selection) -> list[Finding]:
         return []
     detail = f"On {label}: {note.rstrip('.')}. Do not set these figures beside published ones without that remark."
     return [_limit("Pixels", "The data set comes with a remark.", detail)]
+
+
+def _imported(selection: Selection) -> list[Finding]:
+    labels = [e.label for e in selection.evaluations if e.facts["family"] == IMPORTED_FAMILY]
+    if not labels:
+        return []
+    return [
+        _limit(
+            "Imports",
+            f"Predictions of {listing(labels)} were made elsewhere.",
+            "That they are of just these images and corrupted pixels is taken on trust; there is no attention of them.",
+        )
+    ]
+
+
+def _not_finite(con: duckdb.DuckDBPyConnection, selection: Selection) -> list[Finding]:
+    counts = dict(
+        con.execute(
+            "select evaluation_id, sum(non_finite_count)::bigint from cell_measures "
+            "where evaluation_id = any(?) group by evaluation_id having sum(non_finite_count) > 0",
+            [selection.ids],
+        ).fetchall()
+    )
+    if not counts:
+        return []
+    amounts = listing(f"{counts[e.evaluation_id]:,} of {e.label}" for e in selection.evaluations
+                      if e.evaluation_id in counts)  # fmt: skip
+    return [
+        _limit(
+            "Numbers",
+            "Some predictions are not finite numbers.",
+            f"{amounts}, over all cells: they count as wrong, and are left out of confidence and calibration.",
+        )
+    ]
 
 
 def _pairing(selection: Selection) -> list[Finding]:
