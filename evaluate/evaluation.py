@@ -7,7 +7,7 @@ import numpy as np
 
 from evaluate.attention.partners import NULL_SEED
 from evaluate.attention.ways import NoWay, Way
-from evaluate.models.checkpoints import Model
+from evaluate.models.model import Model
 from evaluate.models.network import Network
 from ingest.datasets import Dataset
 from ingest.pairing import Pairing, Twins
@@ -61,6 +61,12 @@ class Evaluation:
     def attends(self) -> bool:
         """Whether there is attention."""
         return not isinstance(self.way, NoWay)
+
+    def words(self) -> str:
+        """One line on what is about to run: the network, what travels with it, and how it is attended to."""
+        way = self.way
+        attention = f"no attention: {way.reason}" if isinstance(way, NoWay) else f"{way.method} at {way.layer}"
+        return f"{self.model.words()}; {self.network.precision}; {attention}"
 
     def cell(self, corruption: str, severity: Any) -> Cell:
         """The cell of this evaluation at a corruption and severity."""

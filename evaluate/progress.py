@@ -52,7 +52,7 @@ def evaluation_bar() -> Iterator[Progress]:
         def shard(cell: Cell) -> None:
             bars.update(task, shards=bars.tasks[0].fields["shards"] + 1, cell=_name(cell))
 
-        yield Progress(begin, advance, shard)
+        yield Progress(begin, advance, shard, _print_lines)
 
 
 def _lines() -> Progress:
@@ -66,7 +66,12 @@ def _lines() -> Progress:
         counts["shards"] += 1
         print(f"evaluate: {counts['shards']}/{counts['all']} {_name(cell)}", file=sys.stderr, flush=True)
 
-    return Progress(begin=begin, shard=shard)
+    return Progress(begin=begin, shard=shard, networks=_print_lines)
+
+
+def _print_lines(lines: list[str]) -> None:
+    for line in lines:
+        console.print(line, highlight=False, soft_wrap=True)
 
 
 def _name(cell: Cell) -> str:

@@ -115,7 +115,7 @@ def test_identity_refuses_a_network_that_does_not_end_in_pooling_and_one_layer()
         way = ClosedForm(network, "conv", "head")
         errors.append(float(way(network.inputs(images), lambda logits: logits.argsort(1)[:, :2]).identity_error))
     assert errors[0] < IDENTITY_TOLERANCE["float32"]
-    with pytest.raises(ModelError, match="do not sum to the logits.*attention = false"):
+    with pytest.raises(ModelError, match="do not sum to the logits.*attention = 'backward'"):
         prove_identity(errors[1], "float32", "Odd network")
 
 

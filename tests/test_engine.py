@@ -1,4 +1,4 @@
-"""The engine: networks that raise, memory that ends, logits that are no numbers, blocks made elsewhere, writing behind."""
+"""The engine: networks that raise, memory that ends, logits that are no numbers, blocks made ahead, writing behind."""
 
 import json
 import shutil
@@ -240,25 +240,32 @@ def test_blocks_hold_whole_batches_and_fit_shared_memory(monkeypatch) -> None:
     assert workers_that_fit(8, 40 << 20) == 0
 
 
-def test_the_publisher_keeps_order_waits_and_says_what_went_wrong() -> None:
+def test_the_publisher_keeps_order_and_lets_only_so_many_wait() -> None:
     written, gate = [], threading.Event()
     with Publisher() as publisher:
-        publisher.submit(gate.wait)
-        for number in range(BEHIND):
+        publisher.submit(lambda: gate.wait(10) and None)
+        for number in range(BEHIND - 1):
             publisher.submit(lambda number=number: written.append(number))
-        assert written == []
-        gate.set()
-    assert written == list(range(BEHIND))
+        threading.Timer(0.05, gate.set).start()
+        publisher.submit(lambda: written.append("last"))  # waits for the gate
+        assert gate.is_set()
+    assert written == [*range(BEHIND - 1), "last"]
 
-    def fail() -> None:
-        raise StorageError("full")
 
-    with pytest.raises(StorageError, match="full"), Publisher() as publisher:
-        publisher.submit(fail)
-    with pytest.raises(StorageError, match="full"), Publisher() as publisher:
-        publisher.submit(fail)
-        for _ in range(BEHIND + 1):
-            publisher.submit(lambda: written.append("after"))
+def fail() -> None:
+    raise StorageError("full")
+
+
+@pytest.mark.parametrize("jobs_after", [0, BEHIND + 2], ids=["at the end", "at the next job"])
+def test_what_goes_wrong_while_publishing_is_raised(jobs_after: int) -> None:
+    def publish_all() -> None:
+        with Publisher() as publisher:
+            publisher.submit(fail)
+            for _ in range(jobs_after):
+                publisher.submit(lambda: None)
+
+    with pytest.raises(StorageError, match="full"):
+        publish_all()
 
 
 def test_the_smallest_batch_near_the_best_rate_is_taken(monkeypatch) -> None:

@@ -29,7 +29,7 @@ from warehouse.views import views_fingerprint
 
 # A set of exemplars is chosen anew as a whole; other dimensions are a union of rows.
 _REPLACED_BY = {EXEMPLARS.name: ("evaluation_id", "corruption")}
-_FACTS_KEPT = ("elapsed_s", "images_per_s", "device", "batch_size", "identity_error")
+_FACTS_KEPT = ("elapsed_s", "images_per_s", "device", "batch_size", "identity_error", "changed_predictions")
 
 
 class LoadReport(NamedTuple):

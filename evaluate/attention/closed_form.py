@@ -76,8 +76,9 @@ class ClosedForm:
         evidence = torch.bmm(self.weight[targets], features.reshape(count, channels, height * width)) / (height * width)
         bias = self.bias[targets] if self.bias is not None else 0.0
         target_logits = logits.gather(1, targets)
-        error = (evidence.sum(2) + bias - target_logits).abs() / target_logits.abs().amax().clamp(min=1)
-        error = torch.where(torch.isfinite(logits).all(1, keepdim=True), error, 0)
+        known = torch.isfinite(logits).all(1, keepdim=True)  # other rows prove nothing, and must not spoil the scale
+        scale = torch.where(known, target_logits.abs(), 0).amax().clamp(min=1)
+        error = torch.where(known, (evidence.sum(2) + bias - target_logits).abs() / scale, 0)
         return evidence.relu().reshape(count, -1, height, width), error.max()
 
     def _forward(self, inputs: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -106,5 +107,5 @@ def prove_identity(error: float, precision: Precision, model: str) -> None:
         raise ModelError(
             f"{model}: attention maps do not sum to the logits (relative error {error:.2g}, at most {tolerance:.0e} in "
             f"{precision}): this network does not end in global average pooling and one linear layer; set attention = "
-            "false in [evaluation]"
+            "'backward' or 'none' for it"
         )

@@ -3,7 +3,6 @@
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,6 +17,7 @@ from evaluate.engine.blocks import Block
 from evaluate.engine.prediction import outcome_of, predicted_of
 from evaluate.engine.rows import attention_columns, attention_rows, prediction_columns, prediction_rows
 from evaluate.evaluation import Evaluation
+from warehouse.place import Place
 from warehouse.provenance import library_versions
 from warehouse.record import Cell, write_shard
 from warehouse.schema import ATTENTION, PREDICTIONS, TARGETS
@@ -106,7 +106,7 @@ class CellRows:
                 values = _attention_values(own, targets, positions, reference)
                 self.attention.add(attention_columns(ids[positions], values, clean_is_known=True))
 
-    def publish(self, output: Path) -> None:
+    def publish(self, output: Place) -> None:
         """Publish clean maps, then attention, then predictions: these are the commit."""
         facts = {
             "elapsed_s": round(self.elapsed_s, 4),

@@ -10,7 +10,6 @@ Chosen among the paired images of an evaluation, two for each reason, no image t
 
 import io
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,6 +19,7 @@ from evaluate.attention.reference import Reference
 from evaluate.attention.ways import NoWay
 from evaluate.engine.prediction import outcome_of
 from evaluate.evaluation import Evaluation
+from warehouse.place import Place, is_there
 from warehouse.record import ZERO, clean_cell, dimension_path, read_stored, shard_path, write_dimension
 from warehouse.schema import EXEMPLARS, PREDICTIONS
 
@@ -27,17 +27,17 @@ PER_REASON = 2
 REASONS = ("first_to_fail", "confidently_wrong", "recovered", "still_right")
 
 
-def exemplars_are_done(output: Path, evaluation: Evaluation, corruption: str, severities: list[Decimal]) -> bool:
+def exemplars_are_done(output: Place, evaluation: Evaluation, corruption: str, severities: list[Decimal]) -> bool:
     """Whether exemplars are published for just these severities."""
     path = dimension_path(output, EXEMPLARS, _key(evaluation, corruption))
-    if not path.exists():
+    if not is_there(path):
         return False
     held = set(read_stored(path).rows["severity"].to_pylist())
     return not held or held == {ZERO, *severities}
 
 
 def record_exemplars(
-    output: Path, evaluation: Evaluation, reference: Reference | None, corruption: str, severities: list[Decimal]
+    output: Place, evaluation: Evaluation, reference: Reference | None, corruption: str, severities: list[Decimal]
 ) -> None:
     """Choose exemplars from the published predictions, make their pictures and maps again, and publish them."""
     chosen = choose_exemplars(*_correctness(output, evaluation, corruption, severities))
@@ -82,7 +82,7 @@ def _key(evaluation: Evaluation, corruption: str) -> str:
 
 
 def _correctness(
-    output: Path, evaluation: Evaluation, corruption: str, severities: list[Decimal]
+    output: Place, evaluation: Evaluation, corruption: str, severities: list[Decimal]
 ) -> tuple[np.ndarray, np.ndarray]:
     cells = [clean_cell(evaluation.evaluation_id), *(evaluation.cell(corruption, s) for s in severities)]
     correct, confidence = [], []

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from decimal import Decimal
-from pathlib import Path
 
 import torch
 
@@ -11,14 +10,15 @@ from evaluate.attention.reference import reference_path
 from evaluate.attention.ways import NoWay, Way
 from evaluate.engine.materials import Material, open_materials
 from evaluate.evaluation import Evaluation, make_evaluation
-from evaluate.models.checkpoints import Model
+from evaluate.models.model import Model
 from evaluate.models.network import Network
 from evaluate.study import Study
 from evaluate.zoo import load_zoo
 from ingest.datasets import Dataset
 from ingest.dimensions import record_corruptions, record_dataset, record_source
 from warehouse.errors import DamagedShardError
-from warehouse.record import Cell, cell_is_done, clean_cell, dimension_path, read_stored, shard_path, write_dimension
+from warehouse.place import Place, is_there, remove
+from warehouse.record import Cell, clean_cell, dimension_path, done_cells, read_stored, shard_path, write_dimension
 from warehouse.schema import ATTENTION, CLEAN_MAPS, EVALUATIONS, EXEMPLARS, MODELS, PREDICTIONS
 
 
@@ -37,7 +37,7 @@ def plan(study: Study, dataset: Dataset, device: torch.device) -> list[list[Eval
 
 def record_plan(study: Study, groups: list[list[Evaluation]]) -> None:
     """Put on record what the evaluations are of: data set, corruptions, sources, models, and they themselves."""
-    output = study.output
+    output = study.record_output
     record_dataset(output, groups[0][0].dataset)
     record_corruptions(output)
     for evaluation in groups[0]:
@@ -65,30 +65,27 @@ def severities_of(study: Study) -> list[Decimal]:
 
 def missing_cells(study: Study, evaluation: Evaluation) -> list[Cell]:
     """Cells of an evaluation that are not published; the clean one too where its maps are gone."""
-    attends = evaluation.attends
-    missing = [
-        cell
-        for cell in study_cells(study, evaluation.evaluation_id)
-        if not cell_is_done(study.output, cell, attention=attends)
-    ]
+    output, attends = study.record_output, evaluation.attends
+    done = done_cells(output, evaluation.evaluation_id, attention=attends)
+    missing = [cell for cell in study_cells(study, evaluation.evaluation_id) if cell not in done]
     clean = clean_cell(evaluation.evaluation_id)
-    if attends and clean not in missing and not reference_path(study.output, evaluation).exists():
+    if attends and clean not in missing and not is_there(reference_path(output, evaluation)):
         missing.insert(0, clean)
     return missing
 
 
-def discard_damaged(study: Study, evaluation: Evaluation) -> Iterator[Path]:
+def discard_damaged(study: Study, evaluation: Evaluation) -> Iterator[Place]:
     """Remove the evaluation's files that no longer match their hash; gives their paths."""
-    output, identity = study.output, evaluation.evaluation_id
+    output, identity = study.record_output, evaluation.evaluation_id
     paths = [shard_path(output, t, c) for c in study_cells(study, identity) for t in (PREDICTIONS, ATTENTION)]
     paths.append(dimension_path(output, CLEAN_MAPS, identity))
     paths += [dimension_path(output, EXEMPLARS, f"{identity}-{name}") for name in study.corruptions.names]
     for path in paths:
         try:
-            if path.exists():
+            if is_there(path):
                 read_stored(path)
         except DamagedShardError:
-            path.unlink()
+            remove(path)
             yield path
 
 

@@ -1,7 +1,6 @@
 """The run: one at a time on an output, only what is missing, through any fault."""
 
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from evaluate.attention.reference import Reference, recall_reference
 from evaluate.devices import choose_device
@@ -13,6 +12,8 @@ from evaluate.engine.worker import Progress
 from evaluate.evaluation import Evaluation
 from evaluate.study import Study
 from ingest.datasets import Dataset
+from warehouse.locks import one_run
+from warehouse.place import Place
 from warehouse.publish import sweep_temporaries
 
 
@@ -33,7 +34,7 @@ class RunReport:
     evaluation_ids: list[str]
     made: int
     found: int
-    redone: list[Path] = field(default_factory=list)
+    redone: list[Place] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
     not_finite: dict[str, int] = field(default_factory=dict)
     changed: dict[str, float] = field(default_factory=dict)
@@ -54,12 +55,20 @@ def evaluate_study(
         progress: who is told.
 
     Raises:
+        WarehouseError: another run is evaluating into the same output.
         ModelError, DataError, StorageError, DamagedShardError: as the message says.
     """
     progress = progress or Progress()
-    sweep_temporaries(study.output)
+    with one_run(study.output):
+        for folder in {study.output, study.record_output}:
+            sweep_temporaries(folder)
+        return _evaluate(study, dataset, redo_damaged, progress)
+
+
+def _evaluate(study: Study, dataset: Dataset, redo_damaged: bool, progress: Progress) -> RunReport:
     device = choose_device(study.evaluation.device)
     groups = plan(study, dataset, device)
+    progress.networks([evaluation.words() for evaluation in groups[0]])
     record_plan(study, groups)
     evaluations = [evaluation for group in groups for evaluation in group]
     redone = [path for e in evaluations for path in discard_damaged(study, e)] if redo_damaged else []
@@ -83,7 +92,7 @@ def evaluate_study(
 def _record_exemplars(study: Study, evaluation: Evaluation) -> None:
     if not evaluation.pairing.paired:
         return
-    severities, output = severities_of(study), study.output
+    severities, output = severities_of(study), study.record_output
     lacking = [n for n in study.corruptions.names if not exemplars_are_done(output, evaluation, n, severities)]
     reference: Reference | None = recall_reference(output, evaluation) if lacking and evaluation.attends else None
     for corruption in lacking:

@@ -110,7 +110,7 @@ def undone(study: Study, tasks: Iterable[Task]) -> list[Task]:
             evaluation_id
             for evaluation_id in task.evaluation_ids
             if not task.is_clean
-            and cell_is_done(study.output, Cell(evaluation_id, task.corruption, task.severity), attention=False)
+            and cell_is_done(study.record_output, Cell(evaluation_id, task.corruption, task.severity), attention=False)
         ]
         if (left := task.without(done)).evaluation_ids:
             rest.append(left)

@@ -34,11 +34,13 @@ class Progress(NamedTuple):
         begin: (shards missing, images missing) before the first one.
         images: so many images went through a network.
         shard: a shard was published: its cell.
+        networks: what is about to run, a line each.
     """
 
     begin: Callable[[int, int], None] = lambda _shards, _images: None
     images: Callable[[int], None] = lambda _count: None
     shard: Callable[[Cell], None] = lambda _cell: None
+    networks: Callable[[list[str]], None] = lambda _lines: None
 
 
 class Worker:
@@ -50,7 +52,7 @@ class Worker:
     """
 
     def __init__(self, study: Study, members: Iterable[Member], stream: BlockStream, progress: Progress) -> None:
-        self.study, self.stream, self.progress = study, stream, progress
+        self.output, self.stream, self.progress = study.record_output, stream, progress
         self.members = {member.evaluation.evaluation_id: member for member in members}
         self.set_aside: set[str] = set()
 
@@ -99,7 +101,7 @@ class Worker:
     def _begin(self, member: Member, task: Task) -> CellRows:
         evaluation = member.evaluation
         if evaluation.attends and not task.is_clean and member.reference is None:
-            member.reference = recall_reference(self.study.output, evaluation)
+            member.reference = recall_reference(self.output, evaluation)
         return CellRows(member, evaluation.cell(task.corruption, task.severity))
 
     def _guarded(self, action: Callable[[], None], rows: CellRows, task: Task, outcome: Outcome) -> bool:
@@ -127,7 +129,7 @@ class Worker:
             outcome.changed[label] = rows.facts["changed_predictions"] = changed
 
     def _publish(self, rows: CellRows) -> None:
-        rows.publish(self.study.output)
+        rows.publish(self.output)
         self.progress.shard(rows.cell)
 
 

@@ -3,7 +3,6 @@
 import io
 from collections.abc import Sequence
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,11 +12,12 @@ from evaluate.engine.exemplars import choose_exemplars, exemplars_are_done
 from evaluate.evaluation import Evaluation
 from evaluate.imported.scratch import CellKey
 from warehouse.errors import DamagedShardError
+from warehouse.place import Place
 from warehouse.record import ZERO, clean_cell, read_stored, shard_path, write_dimension
 from warehouse.schema import CLEAN, EXEMPLARS, PREDICTIONS
 
 
-def record_imported_exemplars(output: Path, evaluation: Evaluation, cells: Sequence[CellKey]) -> None:
+def record_imported_exemplars(output: Place, evaluation: Evaluation, cells: Sequence[CellKey]) -> None:
     """Choose and publish exemplars of each corruption, from predictions on record; none where images do not pair."""
     if not evaluation.pairing.paired:
         return
@@ -28,7 +28,7 @@ def record_imported_exemplars(output: Path, evaluation: Evaluation, cells: Seque
             write_dimension(output, EXEMPLARS, f"{evaluation.evaluation_id}-{corruption}", rows)
 
 
-def _are_done(output: Path, evaluation: Evaluation, corruption: str, severities: list[Decimal]) -> bool:
+def _are_done(output: Place, evaluation: Evaluation, corruption: str, severities: list[Decimal]) -> bool:
     try:
         return exemplars_are_done(output, evaluation, corruption, severities)
     except DamagedShardError:
@@ -36,7 +36,7 @@ def _are_done(output: Path, evaluation: Evaluation, corruption: str, severities:
 
 
 def _exemplars(
-    output: Path, evaluation: Evaluation, corruption: str, severities: list[Decimal]
+    output: Place, evaluation: Evaluation, corruption: str, severities: list[Decimal]
 ) -> list[dict[str, Any]]:
     cells = [clean_cell(evaluation.evaluation_id), *(evaluation.cell(corruption, s) for s in severities)]
     stored = [read_stored(shard_path(output, PREDICTIONS, cell)).rows for cell in cells]

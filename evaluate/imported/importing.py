@@ -21,6 +21,7 @@ from evaluate.study import Study
 from ingest.datasets import Dataset
 from ingest.dimensions import record_corruptions, record_dataset, record_source
 from warehouse.errors import DamagedShardError, StudyError
+from warehouse.place import Place, is_there
 from warehouse.publish import sweep_temporaries
 from warehouse.record import Cell, dimension_path, read_stored, recorded_files, shard_path, write_dimension
 from warehouse.schema import EVALUATIONS, IMPORTED_FAMILY, MODELS, PREDICTIONS
@@ -99,21 +100,22 @@ def import_predictions(
     classes = dataset.class_names
     layout = find_layout(path, column_names(path), classes, csv=is_csv(path))
     expected = expect(study, dataset, seed)
-    sweep_temporaries(study.output)
+    output = study.record_output
+    sweep_temporaries(output)
     with Scratch(study.output, len(classes)) as scratch:
         sorting = sort_rows(path, layout, expected, scratch, tell, only_study=only_study)
         check_cells(path, expected, scratch, sorting, only_study=only_study)
         content = fingerprint(path, expected, scratch)
         model = ImportedModel(label, layout.kind, content, classes, architecture)
         evaluation = _evaluation(study.name, model, expected)
-        former = _former_label(study.output, model)
-        namesakes = _namesakes(study.output, evaluation)
-        _record_dimensions(study.output, evaluation, model)
-        missing = [cell for cell in expected.cells if not _is_whole(study.output, evaluation, cell)]
+        former = _former_label(output, model)
+        namesakes = _namesakes(output, evaluation)
+        _record_dimensions(output, evaluation, model)
+        missing = [cell for cell in expected.cells if not _is_whole(output, evaluation, cell)]
         for number, cell in enumerate(missing, start=1):
-            write_cell(study.output, evaluation, cell, scratch.read(cell)["values"], layout.kind, path.name)
+            write_cell(output, evaluation, cell, scratch.read(cell)["values"], layout.kind, path.name)
             tell("cells", number, len(missing))
-    record_imported_exemplars(study.output, evaluation, expected.cells)
+    record_imported_exemplars(output, evaluation, expected.cells)
     return ImportReport(
         evaluation.evaluation_id, layout.kind, len(missing), len(expected.cells) - len(missing), sorting.rows,
         sorting.left_out, sorting.not_finite, former, namesakes,
@@ -134,7 +136,7 @@ def _evaluation(study: str, model: ImportedModel, expected: Expected) -> Evaluat
     )
 
 
-def _record_dimensions(output: Path, evaluation: Evaluation, model: ImportedModel) -> None:
+def _record_dimensions(output: Place, evaluation: Evaluation, model: ImportedModel) -> None:
     record_dataset(output, evaluation.dataset)
     record_corruptions(output)
     record_source(output, evaluation.source)
@@ -142,25 +144,25 @@ def _record_dimensions(output: Path, evaluation: Evaluation, model: ImportedMode
     write_dimension(output, EVALUATIONS, evaluation.evaluation_id, [evaluation.row()])
 
 
-def _is_whole(output: Path, evaluation: Evaluation, key: CellKey) -> bool:
+def _is_whole(output: Place, evaluation: Evaluation, key: CellKey) -> bool:
     """Whether the cell's shard is published and undamaged."""
     path = shard_path(output, PREDICTIONS, Cell(evaluation.evaluation_id, *key))
     try:
-        return path.exists() and bool(read_stored(path))
+        return is_there(path) and bool(read_stored(path))
     except DamagedShardError:
         return False
 
 
-def _former_label(output: Path, model: ImportedModel) -> str | None:
+def _former_label(output: Place, model: ImportedModel) -> str | None:
     path = dimension_path(output, MODELS, model.model_id())
     try:
-        former = str(read_stored(path).rows["model_label"][0]) if path.exists() else model.label
+        former = str(read_stored(path).rows["model_label"][0]) if is_there(path) else model.label
     except DamagedShardError:
         return None
     return former if former != model.label else None
 
 
-def _namesakes(output: Path, evaluation: Evaluation) -> list[str]:
+def _namesakes(output: Place, evaluation: Evaluation) -> list[str]:
     """Other models' evaluations of the same images and source under the same label."""
     labels = {m["model_id"]: m["model_label"] for p in recorded_files(output, MODELS) for m in _rows(p)}
     same = ("dataset_id", "source_id", "subset_id")
@@ -175,7 +177,7 @@ def _namesakes(output: Path, evaluation: Evaluation) -> list[str]:
     ]
 
 
-def _rows(path: Path) -> list[dict[str, str]]:
+def _rows(path: Place) -> list[dict[str, str]]:
     try:
         return read_stored(path).rows.to_pylist()
     except DamagedShardError:

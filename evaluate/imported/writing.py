@@ -1,7 +1,5 @@
 """One cell of imported predictions: its rows as the engine makes them, with distortion from the study's own images."""
 
-from pathlib import Path
-
 import numpy as np
 import torch
 
@@ -11,6 +9,7 @@ from evaluate.evaluation import Evaluation
 from evaluate.imported.columns import Kind
 from evaluate.imported.scratch import CellKey
 from ingest.distortion import rmse, ssim
+from warehouse.place import Place
 from warehouse.provenance import library_versions
 from warehouse.record import Cell, write_shard
 from warehouse.schema import PREDICTIONS
@@ -19,7 +18,9 @@ BLOCK_PIXEL_VALUES = 1 << 24  # corrupted at a time
 DEVICE = "elsewhere"
 
 
-def write_cell(output: Path, evaluation: Evaluation, key: CellKey, values: np.ndarray, kind: Kind, origin: str) -> None:
+def write_cell(
+    output: Place, evaluation: Evaluation, key: CellKey, values: np.ndarray, kind: Kind, origin: str
+) -> None:
     """Publish the predictions of a cell.
 
     Args:

@@ -78,6 +78,9 @@ def prepare(
 ) -> Network:
     """Put a module on its device, channels_last, in evaluation mode; images are resized to `input_side_px` if given."""
     module = channels_last(module, device).eval().requires_grad_(False)
+    if device.type == "cuda":  # float32 is to mean float32, and the same images are to give the same rows
+        torch.backends.cudnn.allow_tf32 = False
+        torch.backends.cudnn.deterministic = True
 
     def channels(values: tuple[float, float, float]) -> torch.Tensor:
         return torch.tensor(values, dtype=torch.float32, device=device).view(1, 3, 1, 1)

@@ -5,9 +5,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from torch import nn
 
-from evaluate.models.architectures import ARCHITECTURES, STEM
+from evaluate.models.architectures import STEM
+from evaluate.models.building import build_module
 from evaluate.models.checkpoints import save_checkpoint
 from evaluate.models.network import channels_last
 from evaluate.specification import ModelSpec, Normalisation
@@ -56,7 +56,7 @@ def train(
     image_ids, _ = choose_images(train_set.labels, recipe.images)
     normalisation = spec.normalisation or measure_normalisation(train_set, image_ids)
     torch.manual_seed(seed)
-    module = channels_last(_build(spec, len(train_set.class_names)), device)
+    module = channels_last(build_module(spec, len(train_set.class_names)), device)
     learner = Learner(
         module, spec, seed, device, dataset=train_set, image_ids=image_ids, normalisation=normalisation,
         workers=default_workers(device) if workers is None else workers,
@@ -71,11 +71,6 @@ def train(
     return path
 
 
-def _build(spec: ModelSpec, class_count: int) -> nn.Module:
-    """A network with fresh weights, drawn from torch's default generator."""
-    return ARCHITECTURES[spec.architecture].build(class_count, spec.width)
-
-
 def _metadata(
     spec: ModelSpec,
     seed: int,
@@ -88,8 +83,7 @@ def _metadata(
     assert spec.training is not None
     return {
         "architecture": spec.architecture,
-        "width": str(spec.width),
-        "stem": STEM,
+        **({"width": str(spec.width), "stem": STEM} if spec.is_ours else {}),
         "classes": str(len(train_set.class_names)),
         "class_names": json.dumps(train_set.class_names),
         "normalisation": normalisation.model_dump_json(),

@@ -109,7 +109,7 @@ def make_bench(
     subset = Subset(ids, ids, labels, "all")
     evaluations = [_evaluation(network, dataset, source, subset) for network in networks]
     members = [Member(e, BATCH_SIZE[e.network.device.type]) for e in evaluations]
-    study = SimpleNamespace(output=folder)
+    study = SimpleNamespace(record_output=folder)
     return Bench(
         Worker(study, members, BlockStream([Material(dataset, source, subset)]), Progress()),
         evaluations, images, folder,
