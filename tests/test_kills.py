@@ -15,7 +15,7 @@ from safetensors import safe_open
 from tiny_study import CELLS, hashes, rows_of, write_tiny_study
 
 SCRIPT = Path(sys.executable).parent / "failmodes"
-KILLS = 12
+KILLS = 20
 
 
 def failmodes(*arguments: str | Path, folder: Path, limit_bytes: int | None = None) -> subprocess.CompletedProcess:

@@ -47,7 +47,7 @@ def learn(digits, monkeypatch, tmp_path):
     """Train a network by a recipe; gives its weights."""
 
     def run(build, recipe: TrainingSpec, *, name: str = "net", **options) -> dict[str, torch.Tensor]:
-        monkeypatch.setattr(running, "_build", lambda _spec, classes: build(classes))
+        monkeypatch.setattr(running, "build_module", lambda _spec, classes: build(classes))
         spec = ModelSpec(label="Net", architecture="resnet18", training=recipe, normalisation=HALF)
         train_set, test_set = digits
         path = tmp_path / f"{name}.safetensors"

@@ -1,0 +1,118 @@
+"""Executors: several processes and a Ray cluster give the rows of one process, also where a worker is killed."""
+
+import multiprocessing
+import os
+import shutil
+import signal
+from pathlib import Path
+
+import pytest
+from tiny_study import CELLS, hashes, write_tiny_study
+
+from evaluate.engine.executors.choosing import choose_executor
+from evaluate.engine.run import RunReport, evaluate_study
+from evaluate.engine.worker import Progress
+from evaluate.study import read_study
+from evaluate.zoo import train_missing
+from ingest.datasets import open_dataset
+from warehouse.errors import StudyError
+from warehouse.record import Cell
+
+RAISING = """
+import torch
+from torch import nn
+
+class Raising(nn.Module):
+    normalisation = {"mean": [0.5, 0.5, 0.5], "std": [0.25, 0.25, 0.25]}
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.fc = nn.Conv2d(3, 8, 3, 2), nn.Linear(8, 10)
+
+    def forward(self, x):
+        if len(x) > 20:  # not while it is looked at
+            raise ValueError("only small batches, please")
+        return self.fc(self.conv(x).relu().mean((2, 3)))
+"""
+
+
+def run(path: Path, progress: Progress | None = None) -> RunReport:
+    study = read_study(path)
+    dataset = open_dataset(study.dataset, study.cache)
+    train_missing(study, dataset)
+    return evaluate_study(study, dataset, progress=progress)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory) -> tuple[Path, dict[str, str]]:
+    path = write_tiny_study(tmp_path_factory.mktemp("two"), models=2)
+    run(path)
+    return path.parent / "out", hashes(path.parent / "out")
+
+
+def study_of(finished, folder: Path, extra: str) -> Path:
+    """The same study, its networks trained and nothing evaluated, with another executor."""
+    shutil.copytree(finished[0] / "checkpoints", folder / "out" / "checkpoints")
+    return write_tiny_study(folder, models=2, extra=f"[evaluation]\n{extra}\n")
+
+
+class Killer:
+    """Kills one worker, once, when the first corrupted shard is published."""
+
+    def __init__(self, find) -> None:
+        self.find, self.killed = find, 0
+
+    def __call__(self, cell: Cell) -> None:
+        if not cell.is_clean and not self.killed:
+            self.killed = self.find()
+            os.kill(self.killed, signal.SIGKILL)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("killing", [False, True], ids=["undisturbed", "one killed"])
+def test_two_processes_give_the_rows_of_one(finished, tmp_path, killing: bool) -> None:
+    path = study_of(finished, tmp_path, 'executor = "processes"\nprocesses = 2')
+    killer = Killer(lambda: multiprocessing.active_children()[0].pid)
+    report = run(path, Progress(shard=killer) if killing else None)
+    assert bool(killer.killed) == killing
+    assert report.failures == []
+    assert hashes(tmp_path / "out") == finished[1]
+    assert not multiprocessing.active_children()
+
+
+def ray_worker() -> int:
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit() and b"RemoteWorker" in (entry / "cmdline").read_bytes():
+            return int(entry.name)
+    raise AssertionError("no Ray worker is running")
+
+
+@pytest.mark.slow
+def test_a_ray_cluster_gives_the_rows_of_one_process_though_a_worker_is_killed(finished, tmp_path, monkeypatch) -> None:
+    pytest.importorskip("ray")
+    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
+    path = study_of(finished, tmp_path, 'executor = "ray"\nprocesses = 2')
+    killer = Killer(ray_worker)
+    report = run(path, Progress(shard=killer))
+    assert killer.killed
+    assert report.failures == []
+    assert hashes(tmp_path / "out") == finished[1]
+
+
+@pytest.mark.slow
+def test_a_network_that_raises_in_a_process_is_set_aside_for_all(finished, tmp_path) -> None:
+    path = study_of(finished, tmp_path, 'executor = "processes"\nprocesses = 2')
+    (tmp_path / "raising.py").write_text(RAISING)
+    path.write_text(path.read_text() + '[[models]]\nlabel = "Mine"\narchitecture = "raising:Raising"\n')
+    report = run(path)
+    assert [failure.model_label for failure in report.failures] == ["Mine"]
+    assert "ValueError: only small batches, please" in report.failures[0].reason
+    assert report.made == 2 * CELLS
+    assert finished[1].items() <= hashes(tmp_path / "out").items()
+
+
+def test_without_ray_the_error_says_how_to_get_it(finished, tmp_path, monkeypatch) -> None:
+    study = read_study(study_of(finished, tmp_path, 'executor = "ray"'))
+    monkeypatch.setitem(__import__("sys").modules, "ray", None)
+    with pytest.raises(StudyError, match=r'pip install "failmodes\[ray\]"'):
+        choose_executor(study, [], __import__("torch").device("cpu"))
