@@ -15,7 +15,7 @@ from evaluate.cli import DEFAULT_STUDY, StudyArgument, evaluate, ingest, init, t
 from evaluate.imported.cli import import_
 from ingest.cli import corrupt, download
 from warehouse.cli import WhereArgument, load, print_status, query
-from warehouse.errors import FailmodesError
+from warehouse.errors import FailmodesError, IncompleteRunError
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -47,10 +47,16 @@ def run(study_file: StudyArgument = DEFAULT_STUDY) -> None:
     """Do all that a study still needs: ingest, train, evaluate, load, analyse, report."""
     ingest(study_file)
     train(study_file)
-    evaluate(study_file)
+    raised: IncompleteRunError | None = None
+    try:
+        evaluate(study_file)
+    except IncompleteRunError as error:
+        raised = error  # what the other networks gave is worth a report
     load(str(study_file))
     report(study_file)
     print_findings(study_file)
+    if raised is not None:
+        raise raised
 
 
 def status(where: WhereArgument = None) -> None:
