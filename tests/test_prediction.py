@@ -13,6 +13,7 @@ from evaluate.engine.prediction import outcome_of
 from evaluate.engine.rows import prediction_columns, prediction_rows
 from evaluate.models.network import prepare
 from evaluate.specification import Normalisation
+from warehouse.record import content_hash
 
 
 def test_outcome_agrees_with_independent_libraries() -> None:
@@ -83,3 +84,20 @@ def test_a_network_resizes_images_to_its_own_side() -> None:
     resized = resize(pixels, [12, 12], interpolation=InterpolationMode.BILINEAR, antialias=True)
     mean = torch.tensor([0.5, 0.4, 0.3]).view(1, 3, 1, 1)
     torch.testing.assert_close(found, (resized / 255 - mean) / 0.2, atol=1e-5, rtol=0)
+
+
+def test_rows_that_wait_on_disk_are_the_same_rows(monkeypatch) -> None:
+    logits = torch.randn(300, 10, generator=torch.Generator().manual_seed(0))
+    logits[7] = torch.nan
+    labels = np.arange(300) % 10
+    tables = []
+    for limit in (1 << 30, 1 << 10):
+        monkeypatch.setattr("evaluate.engine.rows.IN_MEMORY_BYTES", limit)
+        rows = prediction_rows()
+        for start in range(0, 300, 50):
+            part = slice(start, start + 50)
+            rows.add(prediction_columns(np.arange(300)[part], outcome_of(logits[part], labels[part]), None, None))
+        tables.append(rows.table())
+        assert (rows.spool is None) == (limit == 1 << 30)
+    assert tables[0]["logits"].slice(8) == tables[1]["logits"].slice(8)
+    assert content_hash(tables[0]) == content_hash(tables[1])

@@ -81,7 +81,7 @@ def test_a_recipe_learns_and_its_checkpoint_says_how(digits, tmp_path) -> None:
 def test_networks_keep_resolution_at_the_stem_and_scale_with_width(architecture: str, width: int) -> None:
     module = ARCHITECTURES[architecture].build(7, width).eval()
     seen = []
-    module.get_submodule(ARCHITECTURES[architecture].attention_layer).register_forward_hook(
+    module.get_submodule({"resnet18": "layer4", "densenet121": "features"}[architecture]).register_forward_hook(
         lambda _m, _i, output: seen.append(tuple(output.shape[2:]))
     )
     with torch.inference_mode():

@@ -39,16 +39,34 @@ class Reference(NamedTuple):
         return {prefix: drift_between(maps, self.maps[partner]) for prefix, partner in partners.items()}
 
 
-def make_reference(evaluation: Evaluation, predicted: torch.Tensor, maps: torch.Tensor) -> Reference:
-    """Join clean predictions (N,) and maps (N, 1, h, w) with partners and masks."""
+class CleanMaps:
+    """Clean predictions and maps as they come in, in the memory that they stay in.
+
+    Attributes:
+        predicted: (N,) int64.
+        maps: (N + 1, 1, h, w) float32; the last is NaN and stands for "no other image".
+    """
+
+    def __init__(self, count: int, like: torch.Tensor) -> None:
+        """Room for `count` images with maps of the size and on the device of `like` (n, 1, h, w)."""
+        self.predicted = torch.zeros(count, dtype=torch.int64, device=like.device)
+        self.maps = torch.full((count + 1, *like.shape[1:]), torch.nan, device=like.device)
+
+    def put(self, start: int, predicted: torch.Tensor, maps: torch.Tensor) -> None:
+        """Fill in the images from position `start` on."""
+        self.predicted[start : start + len(predicted)] = predicted
+        self.maps[start : start + len(maps)] = maps
+
+
+def make_reference(evaluation: Evaluation, clean: CleanMaps) -> Reference:
+    """Join clean predictions and maps with partners and masks."""
     ids, masks = evaluation.subset.clean_ids, evaluation.dataset.masks
     partners = choose_partners(evaluation.dataset.labels[ids])
     inside = whole = None
     if masks is not None:
-        inside, whole = mask_weights(torch.from_numpy(masks[ids]), maps.shape[2], maps.shape[3])
-        inside, whole = inside.to(maps.device), whole.to(maps.device)
-    nobody = torch.full_like(maps[:1], torch.nan)
-    return Reference(predicted, torch.cat([maps, nobody]), partners.any_image, partners.same_class, inside, whole)
+        inside, whole = mask_weights(torch.from_numpy(masks[ids]), *clean.maps.shape[2:])
+        inside, whole = inside.to(clean.maps.device), whole.to(clean.maps.device)
+    return Reference(clean.predicted, clean.maps, partners.any_image, partners.same_class, inside, whole)
 
 
 def keep_reference(output: Place, evaluation: Evaluation, reference: Reference) -> None:
@@ -81,6 +99,7 @@ def recall_reference(output: Place, evaluation: Evaluation) -> Reference:
     rows = read_stored(reference_path(output, evaluation)).rows
     height, width = rows["map_height"][0].as_py(), rows["map_width"][0].as_py()
     maps = rows["map"].combine_chunks().flatten().to_numpy().reshape(-1, 1, height, width)
-    device = evaluation.network.device
-    predicted = torch.from_numpy(rows["predicted"].to_numpy().astype(np.int64)).to(device)
-    return make_reference(evaluation, predicted, torch.from_numpy(maps.copy()).to(device))
+    predicted = torch.from_numpy(rows["predicted"].to_numpy().astype(np.int64))
+    clean = CleanMaps(len(maps), torch.empty(0, 1, height, width, device=evaluation.network.device))
+    clean.put(0, predicted, torch.from_numpy(maps.copy()))
+    return make_reference(evaluation, clean)

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from evaluate.attention.closed_form import prove_identity
-from evaluate.attention.reference import Reference, keep_reference, make_reference
+from evaluate.attention.reference import CleanMaps, Reference, keep_reference, make_reference
 from evaluate.attention.statistics import map_statistics, mask_share
 from evaluate.attention.ways import Attended, NoWay
 from evaluate.devices import describe_device, is_out_of_memory, release_memory
@@ -66,7 +66,7 @@ class CellRows:
         self.batch_size = member.batch_size
         self.at = (0, 0)
         self.facts: dict[str, Any] = {}
-        self._clean: list[tuple[torch.Tensor, torch.Tensor]] = []  # predictions and maps, until all are known
+        self._clean: CleanMaps | None = None
 
     def add(self, block: Block) -> None:
         """Run the network over a block and keep its rows.
@@ -84,7 +84,8 @@ class CellRows:
             if found.identity_error is not None:
                 self._prove(float(found.identity_error))
             if self.evaluation.attends and self.cell.is_clean:
-                self._clean.append((outcome.predicted, found.maps))
+                self._clean = self._clean or CleanMaps(len(self.evaluation.subset.clean_ids), found.maps)
+                self._clean.put(block.key.start, outcome.predicted, found.maps)
             elif self.evaluation.attends:
                 values = _attention_values(found.maps, found.targets, block.positions, self._paired_reference())
                 known = self.evaluation.pairing.paired
@@ -92,12 +93,10 @@ class CellRows:
 
     def finish(self) -> None:
         """Once all blocks are in: make the clean cell's maps what drift is measured against, and measure it there."""
-        if not self._clean:
+        if self._clean is None:
             return
         with self._timed():
-            predicted, maps = (torch.cat(column) for column in zip(*self._clean, strict=True))
-            self._clean = []
-            reference = self.member.reference = make_reference(self.evaluation, predicted, maps)
+            reference = self.member.reference = make_reference(self.evaluation, self._clean)
             ids = self.evaluation.subset.clean_ids
             for start in range(0, len(ids), STATISTICS_IMAGES):
                 positions = np.arange(start, min(start + STATISTICS_IMAGES, len(ids)))

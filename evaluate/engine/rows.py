@@ -1,5 +1,8 @@
 """From tensors to the rows of the fact tables: collect blocks, hand over Arrow."""
 
+import mmap
+import tempfile
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -7,27 +10,50 @@ import pyarrow as pa
 import torch
 
 from evaluate.engine.prediction import Outcome
+from warehouse.publish import storage_errors
 from warehouse.schema import ATTENTION, PARTITIONS, PREDICTIONS, TARGETS, Table
 
+IN_MEMORY_BYTES = 4 << 20  # beyond it rows wait on disk, so that memory does not grow with the images of a cell
 _ALWAYS = ("label", "finite")  # known whatever the logits are
 
 
 class Rows:
-    """Columns of a fact table, block by block; `table()` joins them."""
+    """Columns of a fact table, block by block; `table()` joins them.
+
+    Many rows wait in an anonymous temporary file, which goes with the process however that ends.
+    """
 
     def __init__(self, table: Table) -> None:
         self.schema = table.arrow(without=PARTITIONS)
         self.blocks: list[pa.RecordBatch] = []
+        self.spool: pa.ipc.RecordBatchStreamWriter | None = None
 
     def add(self, columns: dict[str, Any]) -> None:
         """Add some rows: a NumPy array a column (masked entries are null), or None for a column of nulls."""
         count = len(columns["image_id"])
         arrays = [_to_arrow(columns.get(field.name), field.type, count) for field in self.schema]
         self.blocks.append(pa.record_batch(arrays, schema=self.schema))
+        if sum(block.nbytes for block in self.blocks) > IN_MEMORY_BYTES:
+            self._to_disk()
 
     def table(self) -> pa.Table:
-        """All rows so far."""
-        return pa.Table.from_batches(self.blocks, schema=self.schema)
+        """All rows; none can be added afterwards."""
+        if self.spool is None:
+            return pa.Table.from_batches(self.blocks, schema=self.schema)
+        self._to_disk()
+        self.spool.close()
+        self.file.flush()
+        mapped = mmap.mmap(self.file.fileno(), 0, access=mmap.ACCESS_READ)
+        return pa.ipc.open_stream(pa.py_buffer(mapped)).read_all()
+
+    def _to_disk(self) -> None:
+        with storage_errors(Path(tempfile.gettempdir())):
+            if self.spool is None:
+                self.file = tempfile.TemporaryFile()  # noqa: SIM115  # closed when the rows go
+                self.spool = pa.ipc.new_stream(self.file, self.schema)
+            for block in self.blocks:
+                self.spool.write_batch(block)
+        self.blocks = []
 
 
 def prediction_rows() -> Rows:

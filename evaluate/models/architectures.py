@@ -1,4 +1,4 @@
-"""Architectures: torchvision's networks with the CIFAR stem, and where their last feature map is.
+"""Architectures of ours: torchvision's networks with the CIFAR stem.
 
 The CIFAR stem replaces the first convolution by 3×3, stride 1, padding 1 and drops the max-pool, as the field does for
 32-pixel images. A `width` below the published 64 scales every layer; such a network is named as a variant.
@@ -16,19 +16,15 @@ STEM = "cifar (3x3 stride 1, no max-pool)"
 
 
 class Architecture(NamedTuple):
-    """How to build a network, and what attention needs to know of it.
+    """How to build a network.
 
     Attributes:
         family: family name.
         build: (classes, width) → network.
-        attention_layer: module whose rectified output is pooled and fed to `head`.
-        head: the linear layer that follows global average pooling.
     """
 
     family: str
     build: Callable[[int, int], nn.Module]
-    attention_layer: str
-    head: str
 
 
 def resnet18(classes: int, width: int = PUBLISHED_WIDTH) -> nn.Module:
@@ -57,8 +53,8 @@ def densenet121(classes: int, width: int = PUBLISHED_WIDTH) -> nn.Module:
 
 
 ARCHITECTURES = {
-    "resnet18": Architecture("resnet", resnet18, attention_layer="layer4", head="fc"),
-    "densenet121": Architecture("densenet", densenet121, attention_layer="features", head="classifier"),
+    "resnet18": Architecture("resnet", resnet18),
+    "densenet121": Architecture("densenet", densenet121),
 }
 
 
