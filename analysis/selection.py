@@ -29,13 +29,15 @@ class Evaluation:
 class Selection:
     """Evaluations that share data set, subset and source, and the corruptions to look at, in published order.
 
-    `extras` are those of them that are no part of the headline metrics.
+    `extras` are those of them that are no part of the headline metrics; `left_out` are labels of networks that share
+    all this but lack cells that the others have: they raised, or have not been run to the end.
     """
 
     evaluations: tuple[Evaluation, ...]
     corruptions: tuple[str, ...]
     made_at: datetime | None
     extras: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
 
     @property
     def ids(self) -> list[str]:
@@ -116,11 +118,12 @@ def select(
 
     Raises:
         StudyError: a filter names what the warehouse does not hold.
-        WarehouseError: there is no evaluation at all.
+        WarehouseError: there is no evaluation at all, or none that has all cells.
     """
     rows = con.sql("from evaluation_labels order by model_label, evaluation_id").pl().rows(named=True)
     if not rows:
         raise WarehouseError("the warehouse holds no evaluation: run `failmodes evaluate`, then `failmodes load`")
+    partial = _partial(con)
     _refuse_unknown("model", models, [row["model_label"] for row in rows])
     _refuse_unknown("evaluation", evaluations, [row["evaluation_id"] for row in rows], prefix=True)
     chosen = [row for row in rows if _fits(row, models, evaluations)]
@@ -128,7 +131,14 @@ def select(
     for row in chosen:
         groups.setdefault((row["dataset_id"], row["source_id"], row["subset_id"]), []).append(row)
     present = _present(con, corruptions)
-    found = [_selection(con, group, present) for group in groups.values()]
+    found = [
+        _selection(con, whole, present, tuple(r["model_label"] for r in group if r["evaluation_id"] in partial))
+        for group in groups.values()
+        if (whole := [row for row in group if row["evaluation_id"] not in partial])
+    ]
+    if not found:
+        names = listing(sorted({row["model_label"] for row in chosen}))
+        raise WarehouseError(f"not evaluated to the end: {names}; run `failmodes evaluate`, then `failmodes load`")
     return sorted(found, key=lambda s: (-len(s.evaluations), -s.image_count, s.ids))
 
 
@@ -163,7 +173,37 @@ def corruption_labels(con: duckdb.DuckDBPyConnection) -> dict[str, str]:
     return dict(con.execute("select corruption, corruption_label from corruptions").fetchall())
 
 
-def _selection(con: duckdb.DuckDBPyConnection, rows: list[dict[str, Any]], present: dict[str, set[str]]) -> Selection:
+def _partial(con: duckdb.DuckDBPyConnection) -> set[str]:
+    """Evaluations without a clean cell, without corrupted ones, or without a severity of theirs that others have."""
+    rows = con.execute(
+        """
+        with cells as (
+            select evaluation_id, dataset_id, source_id, subset_id, corruption, severity
+            from shards inner join evaluations using (evaluation_id) where table_name = 'predictions'
+        ),
+        wanted as (
+            select distinct mine.evaluation_id, theirs.corruption, theirs.severity
+            from cells as mine inner join cells as theirs
+            on mine.dataset_id = theirs.dataset_id and mine.source_id = theirs.source_id
+                and mine.subset_id = theirs.subset_id and mine.corruption = theirs.corruption
+        )
+        select evaluation_id from wanted anti join cells using (evaluation_id, corruption, severity)
+        union
+        select evaluation_id from evaluations
+        where evaluation_id not in (select evaluation_id from cells where corruption = $clean)
+            or evaluation_id not in (select evaluation_id from cells where corruption <> $clean)
+        """,
+        {"clean": CLEAN},
+    ).fetchall()
+    return {evaluation_id for (evaluation_id,) in rows}
+
+
+def _selection(
+    con: duckdb.DuckDBPyConnection,
+    rows: list[dict[str, Any]],
+    present: dict[str, set[str]],
+    left_out: tuple[str, ...],
+) -> Selection:
     labels = _unlike_labels(rows)
     made = first_row(
         con, "select max(created_at) from shards where evaluation_id = any(?)", [[r["evaluation_id"] for r in rows]]
@@ -178,7 +218,7 @@ def _selection(con: duckdb.DuckDBPyConnection, rows: list[dict[str, Any]], prese
     ]
     evaluations = tuple(Evaluation(row["evaluation_id"], label, row) for row, label in zip(rows, labels, strict=True))
     extras = tuple(c for c, headline in order if not headline)
-    return Selection(evaluations, tuple(c for c, _ in order), made[0] if made else None, extras)
+    return Selection(evaluations, tuple(c for c, _ in order), made[0] if made else None, extras, left_out)
 
 
 def _present(con: duckdb.DuckDBPyConnection, wanted: Sequence[str]) -> dict[str, set[str]]:

@@ -109,6 +109,5 @@ def load_zoo(study: Study, dataset: Dataset) -> list[Model]:
         if not entry.is_there:
             raise ModelError(f"model {entry.label!r} is not trained yet: run `failmodes train` first")
         model = load_model(entry.spec, dataset.class_names, entry.path)
-        check_fits(model, dataset)
-        zoo.append(model)
+        zoo.append(check_fits(model, dataset))
     return zoo

@@ -15,18 +15,21 @@ from tiny_study import CELLS, hashes, rows_of, write_tiny_study
 from evaluate.cli import print_run
 from evaluate.engine.batch_size import REMEMBERED, fastest_batch_size
 from evaluate.engine.blocks import BlockKey, BlockStream, block_images, make_block, workers_that_fit
+from evaluate.engine.executors.executor import make_worker
 from evaluate.engine.executors.handing_out import ATTEMPTS, Ledger
 from evaluate.engine.materials import Opening, open_materials
+from evaluate.engine.plan import plan
 from evaluate.engine.publishing import BEHIND, Publisher
 from evaluate.engine.run import RunReport, evaluate_study
 from evaluate.engine.tasks import Failure, Outcome, Task
+from evaluate.engine.worker import Progress
 from evaluate.models.network import Network, prepare
 from evaluate.specification import Normalisation
 from evaluate.study import read_study
 from evaluate.zoo import train_missing
 from ingest.datasets import open_dataset
 from warehouse.errors import IncompleteRunError, ModelError, StorageError
-from warehouse.record import read_stored, recorded_files
+from warehouse.record import ZERO, Cell, read_stored, recorded_files
 from warehouse.schema import PREDICTIONS
 
 
@@ -88,6 +91,49 @@ def test_a_network_that_raises_is_named_and_the_others_go_on(untouched, monkeypa
     assert hashes(output) == expected
 
 
+def test_a_network_that_raises_is_set_aside_in_every_source_and_the_others_go_on(untouched, monkeypatch) -> None:
+    path, output, _ = untouched
+    path = write_tiny_study(path.parent, models=2, corruption_seeds=[0, 1])
+
+    def raise_it(network, inputs, logits):
+        if network.label == "Net 1" and len(inputs) > 8:
+            raise ValueError("no")
+        return logits
+
+    patch_logits(monkeypatch, raise_it)
+    report = run(path)
+    assert [failure.model_label for failure in report.failures] == ["Net 1", "Net 1"]
+    assert len({failure.evaluation_id for failure in report.failures}) == 2
+    assert report.made == 2 * CELLS
+
+
+def test_clean_cells_that_were_split_among_processes_meet_again_as_one(untouched) -> None:
+    path, output, expected = untouched
+    study = read_study(path)
+    dataset = open_dataset(study.dataset, study.cache)
+    device = torch.device("cpu")
+    groups = plan(study, dataset, device)
+    ids = tuple(evaluation.evaluation_id for evaluation in groups[0])
+    worker = make_worker(study, groups, device, Progress())
+    outcome = worker.do(list(Task(0, "none", ZERO, ids).split()))
+    assert outcome.made == 2
+    found = hashes(output)
+    assert len(found) == 6
+    assert found.items() <= expected.items()
+
+
+def test_one_network_under_two_labels_is_refused(untouched) -> None:
+    path, output, _ = untouched
+    first = next(iter(sorted((output / "checkpoints").glob("*.safetensors"))))
+    models = "".join(
+        f'[[models]]\nlabel = "{label}"\narchitecture = "resnet18"\nwidth = 8\ncheckpoint = "{first}"\n'
+        for label in ("One", "Other")
+    )
+    path.write_text(path.read_text().split("[[models]]")[0] + models)
+    with pytest.raises(ModelError, match="models 'One' and 'Other' are one network"):
+        run(path)
+
+
 def test_a_failed_network_ends_the_command_with_an_error_of_one_line(capsys) -> None:
     report = RunReport(["e"], made=3, found=1, failures=[Failure("e", "Net 1", "fog 2, batch 3: ValueError: no")])
     with pytest.raises(IncompleteRunError, match="not evaluated to the end: Net 1; mend it") as caught:
@@ -108,6 +154,7 @@ def test_a_batch_that_memory_does_not_hold_is_halved_and_no_row_is_lost(untouche
     report = run(path)
     assert (report.made, report.failures) == (2 * CELLS, [])
     assert {read_stored(p).facts["batch_size"] for p in recorded_files(output, PREDICTIONS)} == {8}
+    assert set(json.loads((output / "cache" / REMEMBERED).read_text()).values()) == {8}  # a later run begins there
     assert rows_of(output).num_rows == 2 * CELLS * 60
 
 
@@ -154,6 +201,9 @@ def test_logits_that_are_no_numbers_are_recorded_and_counted_not_averaged(untouc
     attention = pl.from_arrow(rows_of(output, "attention"))
     assert not attention["mass"].is_infinite().any()
     assert not attention["mass"].is_nan().any()
+    unknown = attention.filter(pl.col("target_class").is_null())  # both targets: the clean images break likewise
+    assert len(unknown) == 2 * 4 * CELLS
+    assert unknown["mass"].null_count() == unknown["cosine"].null_count() == len(unknown)
 
 
 def test_a_full_disk_is_not_the_networks_fault(untouched, monkeypatch) -> None:
@@ -290,6 +340,21 @@ def test_a_trial_ends_where_memory_does() -> None:
     assert fastest_batch_size(step, (8, 16, 32), (4, 4), network) in (8, 16)
 
 
+@pytest.mark.parametrize("error", [ValueError("eight is bad"), torch.OutOfMemoryError("out of memory")])
+def test_what_a_network_raises_in_a_trial_is_left_to_the_run(untouched, monkeypatch, error) -> None:
+    path, _, _ = untouched
+    monkeypatch.setattr("evaluate.engine.batch_size.TRIAL_SHARE", 1e9)
+
+    def raise_in_small_batches(network, inputs, logits):
+        if len(inputs) == 8:
+            raise error
+        return logits
+
+    patch_logits(monkeypatch, raise_in_small_batches)
+    report = run(path)
+    assert (report.made, report.failures) == (2 * CELLS, [])
+
+
 def test_a_batch_size_once_tried_is_remembered(untouched, monkeypatch) -> None:
     path, output, _ = untouched
     monkeypatch.setattr("evaluate.engine.batch_size.TRIAL_SHARE", 1e9)
@@ -336,10 +401,21 @@ def test_what_a_dead_worker_had_goes_to_another_but_not_for_ever() -> None:
         ledger.give_back(chunk, "exit code -9")
 
 
+def test_what_a_dead_worker_had_published_is_not_given_again() -> None:
+    ledger = Ledger(tasks(6), workers=1)
+    chunk = ledger.next_chunk()
+    assert [task.name for task in chunk.tasks] == ["fog 0", "fog 1", "fog 2"]
+    chunk.published |= {Cell("a", "fog", Decimal(0)), Cell("b", "fog", Decimal(0)), Cell("a", "fog", Decimal(1))}
+    ledger.give_back(chunk, "exit code -9")
+    again = ledger.next_chunk()
+    assert [(task.name, task.evaluation_ids) for task in again.tasks] == [("fog 1", ("b",)), ("fog 2", ("a", "b"))]
+    assert ledger.outcome.made == 3
+
+
 def test_a_network_that_raised_anywhere_gets_no_more_tasks() -> None:
     ledger = Ledger(tasks(4), workers=1, one_by_one=True)
     ledger.next_chunk()
-    ledger.outcome.add(Outcome(failures=[Failure("a", "A", "fog 0: no")]))
+    ledger.take(Outcome(failures=[Failure("a", "A", "fog 0: no")]))
     assert ledger.next_chunk().tasks[0].evaluation_ids == ("b",)
-    ledger.outcome.add(Outcome(failures=[Failure("b", "B", "fog 1: no")]))
+    ledger.take(Outcome(failures=[Failure("b", "B", "fog 1: no")]))
     assert ledger.next_chunk() is None

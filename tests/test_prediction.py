@@ -62,9 +62,9 @@ def test_many_classes_keep_the_five_largest_logits() -> None:
     np.testing.assert_array_equal(found.logit_classes, logits.topk(5).indices)
 
 
-def test_broken_logits_are_recorded_and_not_averaged() -> None:
+def test_broken_logits_are_recorded_and_not_averaged(tmp_path) -> None:
     logits = torch.tensor([[1.0, 2.0], [torch.nan, 1.0], [torch.inf, 1.0]])
-    rows = prediction_rows()
+    rows = prediction_rows(tmp_path)
     rows.add(prediction_columns(np.array([4, 5, 6]), outcome_of(logits, np.array([0, 1, 0])), None, None))
     table = rows.table().to_pydict()
     assert table["finite"] == [True, False, False]
@@ -86,14 +86,14 @@ def test_a_network_resizes_images_to_its_own_side() -> None:
     torch.testing.assert_close(found, (resized / 255 - mean) / 0.2, atol=1e-5, rtol=0)
 
 
-def test_rows_that_wait_on_disk_are_the_same_rows(monkeypatch) -> None:
+def test_rows_that_wait_on_disk_are_the_same_rows(monkeypatch, tmp_path) -> None:
     logits = torch.randn(300, 10, generator=torch.Generator().manual_seed(0))
     logits[7] = torch.nan
     labels = np.arange(300) % 10
     tables = []
     for limit in (1 << 30, 1 << 10):
         monkeypatch.setattr("evaluate.engine.rows.IN_MEMORY_BYTES", limit)
-        rows = prediction_rows()
+        rows = prediction_rows(tmp_path)
         for start in range(0, 300, 50):
             part = slice(start, start + 50)
             rows.add(prediction_columns(np.arange(300)[part], outcome_of(logits[part], labels[part]), None, None))

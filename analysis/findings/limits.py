@@ -11,7 +11,7 @@ from warehouse.schema import IMPORTED_FAMILY
 
 
 def limit_findings(con: duckdb.DuckDBPyConnection, selection: Selection) -> list[Finding]:
-    """Limits by training, images, pixels, imports, lost numbers, pairing, severity, errors, shapes and attention."""
+    """Limits, topic by topic: of what was run, of what it was run on, and of what may be said."""
     resamples = settings_of(con).resamples
     return [
         _limit(
@@ -21,6 +21,7 @@ def limit_findings(con: duckdb.DuckDBPyConnection, selection: Selection) -> list
             f"Training seeds: {_seeds(selection)}.",
         ),
         _limit("Images", "One set of images was seen.", _subset(con, selection)),
+        *_left_out(selection),
         *_pixels(selection),
         *_imported(selection),
         *_not_finite(con, selection),
@@ -108,6 +109,18 @@ def _not_finite(con: duckdb.DuckDBPyConnection, selection: Selection) -> list[Fi
             "Numbers",
             "Some predictions are not finite numbers.",
             f"{amounts}, over all cells: they count as wrong, and are left out of confidence and calibration.",
+        )
+    ]
+
+
+def _left_out(selection: Selection) -> list[Finding]:
+    if not selection.left_out:
+        return []
+    return [
+        _limit(
+            "Left out",
+            f"{listing(selection.left_out)} {'is' if len(selection.left_out) == 1 else 'are'} left out.",
+            "Cells that the other networks have are missing: it raised, or was not run to the end.",
         )
     ]
 

@@ -19,6 +19,7 @@ class Reference(NamedTuple):
 
     Attributes:
         predicted: (N,) class predicted on the clean image.
+        known: (N,) boolean on the host: whether one is, that is, whether its logits are finite.
         maps: (N + 1, 1, h, w) its rectified map; the last is NaN and stands for "no other image".
         any_image: (N,) position of another image.
         same_class: (N,) position of another image of the same class, −1 where there is none.
@@ -27,6 +28,7 @@ class Reference(NamedTuple):
     """
 
     predicted: torch.Tensor
+    known: np.ndarray
     maps: torch.Tensor
     any_image: np.ndarray
     same_class: np.ndarray
@@ -52,10 +54,10 @@ class CleanMaps:
         self.predicted = torch.zeros(count, dtype=torch.int64, device=like.device)
         self.maps = torch.full((count + 1, *like.shape[1:]), torch.nan, device=like.device)
 
-    def put(self, start: int, predicted: torch.Tensor, maps: torch.Tensor) -> None:
-        """Fill in the images from position `start` on."""
+    def put(self, start: int, predicted: torch.Tensor, maps: torch.Tensor, known: torch.Tensor) -> None:
+        """Fill in the images from position `start` on; the map of one whose prediction is not known (N,) is NaN."""
         self.predicted[start : start + len(predicted)] = predicted
-        self.maps[start : start + len(maps)] = maps
+        self.maps[start : start + len(maps)] = torch.where(known[:, None, None, None], maps, torch.nan)
 
 
 def make_reference(evaluation: Evaluation, clean: CleanMaps) -> Reference:
@@ -66,7 +68,8 @@ def make_reference(evaluation: Evaluation, clean: CleanMaps) -> Reference:
     if masks is not None:
         inside, whole = mask_weights(torch.from_numpy(masks[ids]), *clean.maps.shape[2:])
         inside, whole = inside.to(clean.maps.device), whole.to(clean.maps.device)
-    return Reference(clean.predicted, clean.maps, partners.any_image, partners.same_class, inside, whole)
+    known = ~clean.maps[:-1].isnan().flatten(1).any(1).cpu().numpy()
+    return Reference(clean.predicted, known, clean.maps, partners.any_image, partners.same_class, inside, whole)
 
 
 def keep_reference(output: Place, evaluation: Evaluation, reference: Reference) -> None:
@@ -101,5 +104,5 @@ def recall_reference(output: Place, evaluation: Evaluation) -> Reference:
     maps = rows["map"].combine_chunks().flatten().to_numpy().reshape(-1, 1, height, width)
     predicted = torch.from_numpy(rows["predicted"].to_numpy().astype(np.int64))
     clean = CleanMaps(len(maps), torch.empty(0, 1, height, width, device=evaluation.network.device))
-    clean.put(0, predicted, torch.from_numpy(maps.copy()))
+    clean.put(0, predicted, torch.from_numpy(maps.copy()), torch.ones(len(maps), dtype=torch.bool))
     return make_reference(evaluation, clean)

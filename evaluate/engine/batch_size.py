@@ -36,7 +36,7 @@ def choose_batch_size(evaluation: Evaluation, images_to_run: int, cache: Path) -
     """
     network = evaluation.network
     path = cache / REMEMBERED
-    key = identity_of([evaluation.model_id, describe_device(network.device), network.precision, _method(evaluation)])
+    key = _key(evaluation)
     known = _recall(path)
     if key in known:
         return known[key]
@@ -44,8 +44,11 @@ def choose_batch_size(evaluation: Evaluation, images_to_run: int, cache: Path) -
     if images_to_run * TRIAL_SHARE < ROUNDS * sum(candidates):
         return BATCH_SIZE[network.device.type]
     height, width = evaluation.dataset.images.shape[1:3]
-    size = fastest_batch_size(evaluation_step(evaluation), candidates, (int(height), int(width)), network)
-    remember(path, key, size)
+    try:
+        size = fastest_batch_size(evaluation_step(evaluation), candidates, (int(height), int(width)), network)
+    except Exception:  # whatever a user's network raises: it will again in the run, which says in which cell and batch
+        return BATCH_SIZE[network.device.type]
+    remember(evaluation, size, cache)
     return size
 
 
@@ -63,9 +66,10 @@ def fastest_batch_size(
         try:
             seconds = min([_seconds(step, images, network.device) for _ in range(ROUNDS)][1:])
         except RuntimeError as error:
-            if not is_out_of_memory(error) or not rates:
+            if not is_out_of_memory(error):
                 raise
             release_memory(network.device)
+            rates = rates or {size // 2: 1.0}  # not tried: the run halves it further where it must
             break
         rates[size] = size / seconds
         if len(rates) > 2 and max(list(rates.values())[-2:]) < max(rates.values()):
@@ -82,9 +86,17 @@ def evaluation_step(evaluation: Evaluation) -> Callable[[np.ndarray], object]:
     return lambda images: way(network.inputs(images), lambda logits: logits.argsort(1)[:, -2:])
 
 
-def remember(path: Path, key: str, size: int) -> None:
+def remember(evaluation: Evaluation, size: int, cache: Path) -> None:
     """Keep a batch size for later runs."""
-    publish_bytes(path, json.dumps(_recall(path) | {key: size}, indent=1).encode())
+    path = cache / REMEMBERED
+    publish_bytes(path, json.dumps(_recall(path) | {_key(evaluation): size}, indent=1).encode())
+
+
+def _key(evaluation: Evaluation) -> str:
+    network, way = evaluation.network, evaluation.way
+    attention = None if isinstance(way, NoWay) else [way.method, way.layer]
+    shape = [int(length) for length in evaluation.dataset.images.shape[1:]]
+    return identity_of([evaluation.model_id, describe_device(network.device), network.precision, attention, shape])
 
 
 def _recall(path: Path) -> dict[str, int]:
@@ -92,10 +104,6 @@ def _recall(path: Path) -> dict[str, int]:
         return {str(key): int(size) for key, size in json.loads(path.read_text()).items()}
     except (OSError, ValueError, AttributeError, TypeError):
         return {}  # a cache: what it does not say is tried again
-
-
-def _method(evaluation: Evaluation) -> str:
-    return "none" if isinstance(evaluation.way, NoWay) else evaluation.way.method
 
 
 def _seconds(step: Callable[[np.ndarray], object], images: np.ndarray, device: torch.device) -> float:

@@ -5,7 +5,6 @@ it. Beside a GPU, worker processes corrupt ahead and their blocks cross in share
 network's, so blocks are made between batches, on all cores.
 """
 
-import multiprocessing
 import os
 import shutil
 from collections.abc import Iterable, Iterator
@@ -19,7 +18,9 @@ import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from evaluate.engine.materials import Material, Opening, open_materials
+from evaluate.processes import leave_with_parent, process_context
 from ingest.distortion import rmse, ssim
+from warehouse.errors import DataError, FailmodesError
 from warehouse.schema import CLEAN
 
 BLOCK_BYTES = 4 << 20  # pixels of a block: enough to corrupt in whole batches, few enough to stay small
@@ -90,23 +91,43 @@ class BlockStream:
         materials: of the study that is open in this process.
         opening: how a worker process opens the same; needed only with workers.
         workers: how many processes make blocks ahead; 0 makes them here, when they are asked for.
+        threads: how many make a block here.
         pinned: whether images lie in page-locked memory, from which a GPU copies while it computes.
     """
 
     def __init__(
-        self, materials: list[Material], opening: Opening | None = None, *, workers: int = 0, pinned: bool = False
+        self,
+        materials: list[Material],
+        opening: Opening | None = None,
+        *,
+        workers: int = 0,
+        threads: int = 1,
+        pinned: bool = False,
     ) -> None:
         self.materials, self.opening, self.pinned = materials, opening, pinned
-        self.workers = workers if opening is not None else 0
+        self.workers, self.threads = workers if opening is not None else 0, threads
 
     def blocks(self, keys: Iterable[BlockKey]) -> Iterator[Block]:
         """One block a key; keys are drawn as blocks are made, up to PREFETCH_BLOCKS a worker ahead."""
         if not self.workers:
-            threads = os.cpu_count() or 1
-            yield from (make_block(self.materials[key.material], key, threads=threads) for key in keys)
+            yield from (make_block(self.materials[key.material], key, threads=self.threads) for key in keys)
             return
+        try:
+            for block in self._loader(keys):
+                if isinstance(block, FailmodesError):
+                    raise block
+                yield block
+        except (RuntimeError, ConnectionError) as error:
+            if "DataLoader worker" not in str(error) and not isinstance(error, ConnectionError):
+                raise
+            raise DataError(
+                "a process that corrupts images was killed, most likely for want of memory: set a smaller `workers` in "
+                "[evaluation] and run the same command to go on"
+            ) from error
+
+    def _loader(self, keys: Iterable[BlockKey]) -> DataLoader[Block | FailmodesError]:
         assert self.opening is not None
-        loader = DataLoader(
+        return DataLoader(
             _Maker(self.opening),
             sampler=_Keys(keys),
             batch_size=None,
@@ -114,10 +135,9 @@ class BlockStream:
             prefetch_factor=PREFETCH_BLOCKS,
             collate_fn=_as_it_is,
             pin_memory=self.pinned,
-            worker_init_fn=_one_thread,
+            worker_init_fn=_begin_worker,
             multiprocessing_context=process_context(),
         )
-        yield from loader
 
 
 def workers_that_fit(wanted: int, block_bytes: int) -> int:
@@ -128,23 +148,20 @@ def workers_that_fit(wanted: int, block_bytes: int) -> int:
     return min(wanted, int(room // (block_bytes * (PREFETCH_BLOCKS + 1))))
 
 
-def process_context() -> Any:
-    """A way to start processes that copies neither threads nor their locks, as a fork would."""
-    methods = multiprocessing.get_all_start_methods()
-    return multiprocessing.get_context("forkserver" if "forkserver" in methods else "spawn")
-
-
-class _Maker(Dataset[Block]):
+class _Maker(Dataset[Block | FailmodesError]):
     """The side of a worker: opens the study once, then makes blocks."""
 
     def __init__(self, opening: Opening) -> None:
         self.opening = opening
         self.materials: list[Material] | None = None
 
-    def __getitem__(self, key: Any) -> Block:
-        if self.materials is None:
-            self.materials = list(open_materials(*self.opening.open()))
-        return make_block(self.materials[key.material], key)
+    def __getitem__(self, key: Any) -> Block | FailmodesError:
+        try:
+            if self.materials is None:
+                self.materials = list(open_materials(*self.opening.open()))
+            return make_block(self.materials[key.material], key)
+        except FailmodesError as error:
+            return error  # as a value: raised here it would cross as a traceback in words
 
 
 class _Keys(Sampler[BlockKey]):
@@ -176,5 +193,6 @@ def _as_it_is(block: Any) -> Any:
     return block
 
 
-def _one_thread(_worker: int) -> None:
+def _begin_worker(_worker: int) -> None:
     cv2.setNumThreads(1)  # each worker has one core
+    leave_with_parent()

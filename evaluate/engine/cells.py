@@ -1,8 +1,9 @@
 """One cell of one network: blocks of images in, rows out, published whole."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -34,8 +35,14 @@ class Member:
         reference: its clean maps, once they are known; None without attention.
     """
 
-    def __init__(self, evaluation: Evaluation, batch_size: int) -> None:
-        self.evaluation, self.batch_size = evaluation, batch_size
+    def __init__(
+        self,
+        evaluation: Evaluation,
+        batch_size: int,
+        halved: Callable[[Evaluation, int], None] = lambda _evaluation, _size: None,
+    ) -> None:
+        """A network at a batch size; `halved` is told each smaller one."""
+        self.evaluation, self.batch_size, self.halved = evaluation, batch_size, halved
         self.reference: Reference | None = None
 
     def halve_batch(self) -> bool:
@@ -43,7 +50,8 @@ class Member:
         if self.batch_size == 1:
             return False
         release_memory(self.evaluation.network.device)
-        self.batch_size //= 2
+        self.batch_size = 1 << (self.batch_size - 1).bit_length() - 1  # the next lower power of two
+        self.halved(self.evaluation, self.batch_size)
         return True
 
 
@@ -59,9 +67,10 @@ class CellRows:
         at: places in the subset where the current batch begins and ends.
     """
 
-    def __init__(self, member: Member, cell: Cell) -> None:
+    def __init__(self, member: Member, cell: Cell, scratch: Path) -> None:
+        """No rows yet; many of them wait in a file in the folder `scratch`."""
         self.member, self.evaluation, self.cell = member, member.evaluation, cell
-        self.predictions, self.attention = prediction_rows(), attention_rows()
+        self.predictions, self.attention = prediction_rows(scratch), attention_rows(scratch)
         self.images, self.not_finite, self.elapsed_s, self.identity_error = 0, 0, 0.0, 0.0
         self.batch_size = member.batch_size
         self.at = (0, 0)
@@ -85,11 +94,13 @@ class CellRows:
                 self._prove(float(found.identity_error))
             if self.evaluation.attends and self.cell.is_clean:
                 self._clean = self._clean or CleanMaps(len(self.evaluation.subset.clean_ids), found.maps)
-                self._clean.put(block.key.start, outcome.predicted, found.maps)
+                self._clean.put(block.key.start, outcome.predicted, found.maps, outcome.finite)
             elif self.evaluation.attends:
-                values = _attention_values(found.maps, found.targets, block.positions, self._paired_reference())
-                known = self.evaluation.pairing.paired
-                self.attention.add(attention_columns(block.image_ids, values, clean_is_known=known))
+                reference = self._paired_reference()
+                values = _attention_values(found.maps, found.targets, block.positions, reference)
+                none = np.zeros(len(block.image_ids), bool)
+                clean = none if reference is None else reference.known[block.positions]
+                self.attention.add(attention_columns(block.image_ids, values, np.stack([columns["finite"], clean], 1)))
 
     def finish(self) -> None:
         """Once all blocks are in: make the clean cell's maps what drift is measured against, and measure it there."""
@@ -103,7 +114,8 @@ class CellRows:
                 own = reference.maps[positions].expand(-1, len(TARGETS), -1, -1)
                 targets = reference.predicted[positions][:, None].expand(-1, len(TARGETS))
                 values = _attention_values(own, targets, positions, reference)
-                self.attention.add(attention_columns(ids[positions], values, clean_is_known=True))
+                known = np.repeat(reference.known[positions][:, None], len(TARGETS), axis=1)
+                self.attention.add(attention_columns(ids[positions], values, known))
 
     def publish(self, output: Place) -> None:
         """Publish clean maps, then attention, then predictions: these are the commit."""

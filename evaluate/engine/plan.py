@@ -16,7 +16,7 @@ from evaluate.study import Study
 from evaluate.zoo import load_zoo
 from ingest.datasets import Dataset
 from ingest.dimensions import record_corruptions, record_dataset, record_source
-from warehouse.errors import DamagedShardError
+from warehouse.errors import DamagedShardError, ModelError
 from warehouse.place import Place, is_there, remove
 from warehouse.record import Cell, clean_cell, dimension_path, done_cells, read_stored, shard_path, write_dimension
 from warehouse.schema import ATTENTION, CLEAN_MAPS, EVALUATIONS, EXEMPLARS, MODELS, PREDICTIONS
@@ -26,13 +26,26 @@ def plan(study: Study, dataset: Dataset, device: torch.device) -> list[list[Eval
     """Evaluations of a study, a group for each of its materials; each network is on the device once.
 
     Raises:
-        ModelError: a network is not trained yet, does not fit, or cannot be attended to as asked.
+        ModelError: a network is not trained yet, does not fit, cannot be attended to as asked, or stands there twice.
     """
     ready = [_ready(study, dataset, model, device) for model in load_zoo(study, dataset)]
+    _refuse_twins([model for model, _, _ in ready])
     return [
         [_evaluation(study, material, model, network, way) for model, network, way in ready]
         for material in open_materials(study, dataset)
     ]
+
+
+def _refuse_twins(zoo: list[Model]) -> None:
+    """Refuse one network under two labels: its rows would be made twice, and go by the second."""
+    labels: dict[str, str] = {}
+    for model in zoo:
+        known = labels.setdefault(model.model_id(), model.label)
+        if known != model.label:
+            raise ModelError(
+                f"models {known!r} and {model.label!r} are one network: the same weights, preprocessing and classes; "
+                "leave one of them out"
+            )
 
 
 def record_plan(study: Study, groups: list[list[Evaluation]]) -> None:
@@ -95,7 +108,9 @@ def _ready(study: Study, dataset: Dataset, model: Model, device: torch.device) -
     shape = (int(dataset.images.shape[1]), int(dataset.images.shape[2]))
     way = find_way(network, shape, wanted=spec.attention or settings.attention_wanted, layer=spec.attention_layer)
     if settings.compile:
-        network.module.compile()  # after the way has put its hook in place, which is compiled with the rest
+        # after the way has put its hook in place, which is compiled with the rest; the backward pass may run twice
+        torch._functorch.config.donated_buffer = False
+        network.module.compile()
     return model, network, way
 
 

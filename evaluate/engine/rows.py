@@ -10,7 +10,7 @@ import pyarrow as pa
 import torch
 
 from evaluate.engine.prediction import Outcome
-from warehouse.publish import storage_errors
+from warehouse.publish import make_folder, storage_errors
 from warehouse.schema import ATTENTION, PARTITIONS, PREDICTIONS, TARGETS, Table
 
 IN_MEMORY_BYTES = 4 << 20  # beyond it rows wait on disk, so that memory does not grow with the images of a cell
@@ -20,11 +20,11 @@ _ALWAYS = ("label", "finite")  # known whatever the logits are
 class Rows:
     """Columns of a fact table, block by block; `table()` joins them.
 
-    Many rows wait in an anonymous temporary file, which goes with the process however that ends.
+    Many rows wait in an anonymous file in the folder `scratch`, which goes with the process however that ends.
     """
 
-    def __init__(self, table: Table) -> None:
-        self.schema = table.arrow(without=PARTITIONS)
+    def __init__(self, table: Table, scratch: Path) -> None:
+        self.schema, self.scratch = table.arrow(without=PARTITIONS), scratch
         self.blocks: list[pa.RecordBatch] = []
         self.spool: pa.ipc.RecordBatchStreamWriter | None = None
 
@@ -41,29 +41,30 @@ class Rows:
         if self.spool is None:
             return pa.Table.from_batches(self.blocks, schema=self.schema)
         self._to_disk()
-        self.spool.close()
-        self.file.flush()
-        mapped = mmap.mmap(self.file.fileno(), 0, access=mmap.ACCESS_READ)
+        with storage_errors(self.scratch):
+            self.spool.close()
+            self.file.flush()
+            mapped = mmap.mmap(self.file.fileno(), 0, access=mmap.ACCESS_READ)
         return pa.ipc.open_stream(pa.py_buffer(mapped)).read_all()
 
     def _to_disk(self) -> None:
-        with storage_errors(Path(tempfile.gettempdir())):
+        with storage_errors(self.scratch):
             if self.spool is None:
-                self.file = tempfile.TemporaryFile()  # noqa: SIM115  # closed when the rows go
+                self.file = tempfile.TemporaryFile(dir=make_folder(self.scratch))  # noqa: SIM115  # closed when the rows go
                 self.spool = pa.ipc.new_stream(self.file, self.schema)
             for block in self.blocks:
                 self.spool.write_batch(block)
         self.blocks = []
 
 
-def prediction_rows() -> Rows:
-    """An empty collection of prediction rows."""
-    return Rows(PREDICTIONS)
+def prediction_rows(scratch: Path) -> Rows:
+    """An empty collection of prediction rows; many wait in a file in the folder `scratch`."""
+    return Rows(PREDICTIONS, scratch)
 
 
-def attention_rows() -> Rows:
-    """An empty collection of attention rows."""
-    return Rows(ATTENTION)
+def attention_rows(scratch: Path) -> Rows:
+    """An empty collection of attention rows; many wait in a file in the folder `scratch`."""
+    return Rows(ATTENTION, scratch)
 
 
 def prediction_columns(
@@ -78,19 +79,18 @@ def prediction_columns(
     return columns
 
 
-def attention_columns(
-    image_ids: np.ndarray, values: dict[str, torch.Tensor], *, clean_is_known: bool
-) -> dict[str, Any]:
+def attention_columns(image_ids: np.ndarray, values: dict[str, torch.Tensor], known: np.ndarray) -> dict[str, Any]:
     """Columns of `attention` for some images, image by image and target by target.
 
     Args:
         image_ids: (N,).
         values: by column, each (N, T): target_class, the statistics of the maps, drifts by their prefix.
-        clean_is_known: whether there is a clean target (there is none for an unpaired image: its row is null).
+        known: (N, T) boolean: whether there is such a target. There is none where the logits that it would be predicted
+            by are not finite, and no clean one for an unpaired image: its row is null.
     """
     host = {name: value.reshape(-1) for name, value in to_host(values).items()}
     count = len(TARGETS)
-    absent = np.tile(np.array([False, not clean_is_known]), len(image_ids))
+    absent = ~known.reshape(-1)
     columns: dict[str, Any] = {
         "image_id": np.repeat(image_ids, count),
         "target": np.tile(np.array(TARGETS), len(image_ids)),
@@ -123,5 +123,5 @@ def _to_arrow(column: Any, kind: pa.DataType, count: int) -> pa.Array:
         offsets = np.arange(count + 1, dtype=np.int32) * column.shape[1]
         return pa.ListArray.from_arrays(offsets, pa.array(column.reshape(-1)).cast(kind.value_type))
     if isinstance(column, np.ma.MaskedArray):
-        return pa.array(column.data, mask=np.ma.getmaskarray(column)).cast(kind, safe=False)
+        return pa.array(column.data, mask=np.ma.getmaskarray(column)).cast(kind, safe=pa.types.is_integer(kind))
     return pa.array(column).cast(kind)

@@ -78,9 +78,8 @@ def _evaluate(study: Study, dataset: Dataset, redo_damaged: bool, progress: Prog
     outcome = Outcome()
     if wanted:
         outcome = choose_executor(study, groups, device).run(tasks_of(study, groups, missing), progress)
-    failed = {failure.evaluation_id for failure in outcome.failures}
     for evaluation in evaluations:
-        if evaluation.evaluation_id not in failed:
+        if not outcome.failures or not missing_cells(study, evaluation):
             _record_exemplars(study, evaluation)
     found = len(evaluations) * len(study_cells(study, "")) - wanted
     return RunReport(

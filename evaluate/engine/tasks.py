@@ -8,7 +8,7 @@ from typing import NamedTuple
 from evaluate.engine.plan import study_cells
 from evaluate.evaluation import Evaluation
 from evaluate.study import Study
-from warehouse.record import Cell, cell_is_done
+from warehouse.record import Cell
 from warehouse.schema import CLEAN
 
 
@@ -41,6 +41,11 @@ class Task(NamedTuple):
         """The task for all others."""
         gone = set(evaluation_ids)
         return self._replace(evaluation_ids=tuple(e for e in self.evaluation_ids if e not in gone))
+
+    def together_with(self, other: "Task") -> "Task":
+        """The task of both, which are of one cell."""
+        assert self[:3] == other[:3]
+        return self._replace(evaluation_ids=self.evaluation_ids + other.evaluation_ids)
 
     def split(self) -> Iterator["Task"]:
         """A task for each evaluation, for processes that share out the clean cells."""
@@ -97,21 +102,3 @@ def tasks_of(study: Study, groups: list[list[Evaluation]], missing: dict[str, li
             if lacking:
                 tasks.append(Task(material, cell.corruption, cell.severity, lacking))
     return sorted(tasks, key=lambda task: not task.is_clean)
-
-
-def undone(study: Study, tasks: Iterable[Task]) -> list[Task]:
-    """Tasks less what is published: a process that died may have finished some of them.
-
-    A cell counts as missing as long as anything of it may be: its attention, or the clean maps.
-    """
-    rest = []
-    for task in tasks:
-        done = [
-            evaluation_id
-            for evaluation_id in task.evaluation_ids
-            if not task.is_clean
-            and cell_is_done(study.record_output, Cell(evaluation_id, task.corruption, task.severity), attention=False)
-        ]
-        if (left := task.without(done)).evaluation_ids:
-            rest.append(left)
-    return rest

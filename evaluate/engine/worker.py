@@ -6,11 +6,10 @@ fault (a full disk, a damaged file, images that cannot be read) stops the worker
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from decimal import Decimal
 from functools import partial
 from itertools import groupby
 from typing import NamedTuple
-
-import numpy as np
 
 from evaluate.attention.reference import recall_reference
 from evaluate.devices import describe_device, is_out_of_memory
@@ -52,33 +51,35 @@ class Worker:
     """
 
     def __init__(self, study: Study, members: Iterable[Member], stream: BlockStream, progress: Progress) -> None:
-        self.output, self.stream, self.progress = study.record_output, stream, progress
+        self.output, self.scratch, self.stream, self.progress = study.record_output, study.output, stream, progress
         self.members = {member.evaluation.evaluation_id: member for member in members}
         self.set_aside: set[str] = set()
 
     def do(self, tasks: Sequence[Task]) -> Outcome:
         """Do tasks in their order; the blocks of one are made while another's are computed, where workers make them."""
         outcome = Outcome()
-        by_cell = {task[:3]: task for task in tasks}
-        keys = (key for task in tasks for key in self._keys(task))
+        by_cell = _by_cell(tasks)
+        size = self._block_images()
+        keys = (key for task in by_cell.values() for key in self._keys(task, size))
         with Publisher() as publisher:
             for cell, blocks in groupby(self.stream.blocks(keys), key=lambda block: block.key[:3]):
                 self._do_cell(by_cell[cell], blocks, outcome, publisher)
         return outcome
 
-    def _keys(self, task: Task) -> Iterator[BlockKey]:
+    def _keys(self, task: Task, size: int) -> Iterator[BlockKey]:
         taking_part = self._taking_part(task)
         if not taking_part:
             return
         subset = taking_part[0].evaluation.subset
         count = len(subset.clean_ids if task.is_clean else subset.corrupted_ids)
-        size = self._block_images(taking_part)
         for start in range(0, count, size):
             yield BlockKey(task.material, task.corruption, task.severity, start, min(start + size, count))
 
-    def _block_images(self, members: list[Member]) -> int:
+    def _block_images(self) -> int:
+        """Images of a block: whole batches of the largest size; halving one later does not change the blocks."""
+        members = list(self.members.values())
         shape = members[0].evaluation.dataset.images.shape[1:]
-        return block_images(shape, int(np.lcm.reduce([member.batch_size for member in members])))
+        return block_images(shape, max(member.batch_size for member in members))
 
     def _taking_part(self, task: Task) -> list[Member]:
         members = [self.members[evaluation_id] for evaluation_id in task.evaluation_ids]
@@ -93,16 +94,15 @@ class Worker:
             self.progress.images(len(block.image_ids) * len(rows))
             started = time.perf_counter()
         for cell_rows in rows:
-            if self._guarded(cell_rows.finish, cell_rows, task, outcome):
+            if self._guarded(partial(self._finish, cell_rows, outcome), cell_rows, task, outcome):
                 cell_rows.elapsed_s += shared_s
-                self._note(cell_rows, outcome)
                 publisher.submit(partial(self._publish, cell_rows))
 
     def _begin(self, member: Member, task: Task) -> CellRows:
         evaluation = member.evaluation
         if evaluation.attends and not task.is_clean and member.reference is None:
             member.reference = recall_reference(self.output, evaluation)
-        return CellRows(member, evaluation.cell(task.corruption, task.severity))
+        return CellRows(member, evaluation.cell(task.corruption, task.severity), self.scratch)
 
     def _guarded(self, action: Callable[[], None], rows: CellRows, task: Task, outcome: Outcome) -> bool:
         """Whether `action` succeeded; a network that raises is set aside."""
@@ -111,21 +111,26 @@ class Worker:
         except NOT_THE_NETWORK:
             raise
         except Exception as error:  # whatever a user's network raises
-            evaluation = rows.evaluation
-            self.set_aside.add(evaluation.model_id)
-            outcome.failures.append(
-                Failure(evaluation.evaluation_id, evaluation.model.label, _reason(error, rows, task))
-            )
+            self._set_aside(rows.evaluation.model_id, _reason(error, rows, task), outcome)
             return False
         return True
 
-    def _note(self, rows: CellRows, outcome: Outcome) -> None:
+    def _set_aside(self, model_id: str, reason: str, outcome: Outcome) -> None:
+        """Take a network out of the run: out of all its evaluations, one for each source of corruption."""
+        self.set_aside.add(model_id)
+        for member in self.members.values():
+            evaluation = member.evaluation
+            if evaluation.model_id == model_id:
+                outcome.failures.append(Failure(evaluation.evaluation_id, evaluation.model.label, reason))
+
+    def _finish(self, rows: CellRows, outcome: Outcome) -> None:
+        rows.finish()
         label = rows.evaluation.model.label
         outcome.made += 1
         if rows.not_finite:
             outcome.not_finite[label] = outcome.not_finite.get(label, 0) + rows.not_finite
         if rows.cell.is_clean and rows.evaluation.network.precision != "float32":
-            changed = changed_predictions(rows.evaluation)
+            changed = changed_predictions(rows.evaluation, rows.member.batch_size)
             outcome.changed[label] = rows.facts["changed_predictions"] = changed
 
     def _publish(self, rows: CellRows) -> None:
@@ -133,21 +138,41 @@ class Worker:
         self.progress.shard(rows.cell)
 
 
-def members_of(evaluations: Iterable[Evaluation], batch_size: Callable[[Evaluation], int]) -> list[Member]:
-    """A member for each evaluation; networks that several evaluations share have one batch size."""
+def members_of(
+    evaluations: Iterable[Evaluation],
+    batch_size: Callable[[Evaluation], int],
+    halved: Callable[[Evaluation, int], None],
+) -> list[Member]:
+    """A member for each evaluation; networks that several evaluations share have one batch size.
+
+    Args:
+        evaluations: of the study.
+        batch_size: gives a network's.
+        halved: told where memory asks for a smaller one.
+    """
     sizes: dict[str, int] = {}
     members = []
     for evaluation in evaluations:
         if evaluation.model_id not in sizes:
             sizes[evaluation.model_id] = batch_size(evaluation)
-        members.append(Member(evaluation, sizes[evaluation.model_id]))
+        members.append(Member(evaluation, sizes[evaluation.model_id], halved))
     return members
+
+
+def _by_cell(tasks: Sequence[Task]) -> dict[tuple[int, str, Decimal], Task]:
+    """One task a cell: clean cells that were split among processes may meet again in one of them."""
+    found: dict[tuple[int, str, Decimal], Task] = {}
+    for task in tasks:
+        cell = (task.material, task.corruption, task.severity)
+        known = found.get(cell)
+        found[cell] = task if known is None else known.together_with(task)
+    return found
 
 
 def _reason(error: Exception, rows: CellRows, task: Task) -> str:
     """Where and why, in one line."""
     first_line = (str(error).splitlines() or [""])[0]
-    if is_out_of_memory(error):
+    if is_out_of_memory(error) and rows.member.batch_size == 1:
         device = describe_device(rows.evaluation.network.device)
         first_line = f"one image alone does not fit into the memory of {device}: {first_line}"
     begin, end = rows.at

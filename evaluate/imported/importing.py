@@ -113,7 +113,7 @@ def import_predictions(
         _record_dimensions(output, evaluation, model)
         missing = [cell for cell in expected.cells if not _is_whole(output, evaluation, cell)]
         for number, cell in enumerate(missing, start=1):
-            write_cell(output, evaluation, cell, scratch.read(cell)["values"], layout.kind, path.name)
+            write_cell(output, evaluation, cell, scratch.read(cell)["values"], layout.kind, path.name, study.output)
             tell("cells", number, len(missing))
     record_imported_exemplars(output, evaluation, expected.cells)
     return ImportReport(

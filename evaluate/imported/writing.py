@@ -1,5 +1,7 @@
 """One cell of imported predictions: its rows as the engine makes them, with distortion from the study's own images."""
 
+from pathlib import Path
+
 import numpy as np
 import torch
 
@@ -19,7 +21,13 @@ DEVICE = "elsewhere"
 
 
 def write_cell(
-    output: Place, evaluation: Evaluation, key: CellKey, values: np.ndarray, kind: Kind, origin: str
+    output: Place,
+    evaluation: Evaluation,
+    key: CellKey,
+    values: np.ndarray,
+    kind: Kind,
+    origin: str,
+    scratch: Path,
 ) -> None:
     """Publish the predictions of a cell.
 
@@ -30,13 +38,14 @@ def write_cell(
         values: (N, C) float32 logits, in the order of the subset; of log p, what depends on the lost constant is null.
         kind: what the file held.
         origin: name of the file.
+        scratch: folder where many rows wait.
     """
     cell = Cell(evaluation.evaluation_id, key.corruption, key.severity)
     subset, dataset = evaluation.subset, evaluation.dataset
     ids = subset.clean_ids if cell.is_clean else subset.corrupted_ids
     labels = dataset.labels[ids] if cell.is_clean else subset.corrupted_labels
     assert values.shape == (len(ids), len(dataset.class_names)), values.shape
-    rows = prediction_rows()
+    rows = prediction_rows(scratch)
     step = max(1, BLOCK_PIXEL_VALUES // int(np.prod(dataset.images.shape[1:])))
     for start in range(0, len(ids), step):
         part = slice(start, start + step)

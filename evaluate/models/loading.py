@@ -1,5 +1,6 @@
 """Loading a model of a study, wherever its weights come from, and refusing it before the first batch if unfit."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -34,8 +35,8 @@ def load_model(spec: ModelSpec, class_names: tuple[str, ...], path: Path | None 
     return _load_own(spec, class_names) if spec.import_path is not None else _load_published(spec, class_names)
 
 
-def check_fits(model: Model, dataset: Dataset) -> None:
-    """Refuse a model that does not fit a data set, by one image's forward pass on the CPU.
+def check_fits(model: Model, dataset: Dataset) -> Model:
+    """The model, its outputs counted by one image's forward pass on the CPU; refused if it does not fit the data set.
 
     Raises:
         ModelError: it states another side than the images have, it cannot take them, or its outputs are not as many
@@ -53,7 +54,9 @@ def check_fits(model: Model, dataset: Dataset) -> None:
     count = _try(model, np.asarray(dataset.images[:1]), seen)
     if model.output_count is not None and count != model.output_count:
         raise ModelError(f"model {model.label!r} gives {count} outputs, but {model.output_count} were expected of it")
-    map_classes(Outputs(f"model {model.label!r}", count, model.output_names), model.class_names, model.spec.class_map)
+    outputs = Outputs(f"model {model.label!r}", count, model.output_names)
+    found = map_classes(outputs, model.class_names, model.spec.class_map)
+    return replace(model, outputs=found, output_count=count)
 
 
 def _try(model: Model, image: np.ndarray, seen: str) -> int:

@@ -2,6 +2,7 @@
 
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +70,10 @@ class Model:
 
     def model_id(self) -> str:
         """Hash of tensors (in float32), architecture and how it is built, preprocessing and class map."""
+        return self._model_id
+
+    @cached_property
+    def _model_id(self) -> str:
         tensors = {
             name: fingerprint_of([tensor.detach().cpu().float().reshape(-1).numpy()])
             for name, tensor in sorted(self.module.state_dict().items())
@@ -82,7 +87,11 @@ class Model:
         if self.spec.is_ours:
             facts |= {"width": self.spec.width, "stem": STEM}
         else:
-            facts |= {"options": self.spec.options, "stem": self.spec.stem, "definition": definition_of(self.spec)}
+            facts |= {
+                "options": self.spec.options,
+                "stem": self.spec.stem,
+                "definition": definition_of(self.spec, self.module),
+            }
         further = {
             "input_side_px": self.input_side_px,
             "outputs": self.outputs,
@@ -172,5 +181,6 @@ def _stated_accuracy(metadata: dict[str, str]) -> float | None:
     for name in sorted(metadata):
         if name.startswith("clean_accuracy"):
             with suppress(ValueError):
-                return float(metadata[name])
+                stated = float(metadata[name])
+                return stated if 0 <= stated <= 1 else None
     return None

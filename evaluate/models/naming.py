@@ -1,6 +1,7 @@
 """What an architecture's name means: ours, torchvision's, timm's, or a function of the user's own."""
 
 import difflib
+import functools
 import importlib
 import inspect
 import re
@@ -18,6 +19,7 @@ from warehouse.identity import identity_of
 
 INSTALL_TIMM = 'pip install "failmodes[timm]"'
 
+LIBRARIES = {"torch", "torchvision", "timm"}  # whose code is told by its version, not by its text
 # Looked for in a name in this order; `vit` and `eva` are parts of other families' names, so they begin a word.
 FAMILIES = (
     "mobilevit", "efficientvit", "maxvit", "coatnet", "convnext", "swin", "deit", "beit", "mixer", "efficientnet",
@@ -98,16 +100,29 @@ def import_builder(path: str) -> Callable[..., Any]:
     return found
 
 
-def definition_of(spec: ModelSpec) -> str | None:
-    """Hash of the source text of the file that a user's network comes from; None for all others."""
+def definition_of(spec: ModelSpec, module: nn.Module | None = None) -> str | None:
+    """Hash of the source text that a user's network comes from; None for all others.
+
+    It is of the file of its builder and, where the network is at hand, of the files of the classes of its modules, but
+    for those of torch, torchvision and timm. What else these files import is not looked at.
+    """
     if spec.import_path is None:
         return None
     builder = import_builder(spec.import_path)
+    while isinstance(builder, functools.partial):
+        builder = builder.func
+    texts = {_source_of(builder)}
+    for part in () if module is None else module.modules():
+        if type(part).__module__.split(".")[0] not in LIBRARIES:
+            texts.add(_source_of(type(part)))
+    return identity_of({"source": sorted(texts)} if len(texts) > 1 else {"source": texts.pop()})
+
+
+def _source_of(thing: Any) -> str:
     try:
-        text = inspect.getsource(inspect.getmodule(builder) or builder)
+        return inspect.getsource(inspect.getmodule(thing) or thing)
     except (OSError, TypeError):
-        text = repr(builder)  # typed at a prompt: no source to read
-    return identity_of({"source": text})
+        return repr(thing)  # typed at a prompt: no source to read
 
 
 def family_of(named: Named, module: nn.Module) -> str:

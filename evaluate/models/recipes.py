@@ -23,9 +23,9 @@ def identifying_recipe(metadata: dict[str, str]) -> dict[str, Any] | None:
 def seed_of(metadata: dict[str, str]) -> int | None:
     """The training seed: under `seed`, or the last words of a recipe in words."""
     seed = metadata.get("seed") or _trailing_seed(metadata.get("recipe", ""))
-    return int(seed) if seed is not None else None
+    return int(seed) if seed is not None and seed.isdecimal() else None
 
 
 def _trailing_seed(recipe: str) -> str | None:
     words = recipe.replace(",", " ").split()
-    return words[-1] if len(words) > 1 and words[-2] == "seed" and words[-1].isdigit() else None
+    return words[-1] if len(words) > 1 and words[-2] == "seed" and words[-1].isdecimal() else None

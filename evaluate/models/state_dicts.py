@@ -13,6 +13,7 @@ from warehouse.errors import ModelError
 
 Tensors = dict[str, torch.Tensor]
 
+MOST_CONTAINERS = 5  # one in another
 CONTAINERS = ("state_dict", "model_state_dict", "model", "net", "params")
 AVERAGED = ("ema", "state_dict_ema", "model_ema")  # averaged weights: taken where there are no others
 PREFIXES = ("module.", "_orig_mod.", "model.", "net.", "network.", "backbone.", "encoder.")
@@ -105,7 +106,9 @@ def head_outputs(tensors: Tensors, module: nn.Module, class_count: int) -> int:
 
 def _unpacked(content: Any, file: str) -> Tensors:
     """The state_dict itself, out of its usual containers."""
-    while isinstance(content, dict) and not _is_state_dict(content):
+    for _ in range(MOST_CONTAINERS):  # one may hold itself
+        if not isinstance(content, dict) or _is_state_dict(content):
+            break
         inside = [key for key in CONTAINERS if isinstance(content.get(key), dict)]
         inside = inside or [key for key in AVERAGED if isinstance(content.get(key), dict)]
         if not inside:
@@ -119,7 +122,7 @@ def _unpacked(content: Any, file: str) -> Tensors:
 
 
 def _is_state_dict(content: dict[Any, Any]) -> bool:
-    return bool(content) and all(isinstance(value, torch.Tensor) for value in content.values())
+    return bool(content) and all(isinstance(k, str) and isinstance(v, torch.Tensor) for k, v in content.items())
 
 
 def _leading_parts(tensors: Tensors) -> list[str]:

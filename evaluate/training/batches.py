@@ -1,9 +1,7 @@
 """Training batches: read, and augmented image by image where the recipe says so, by worker processes ahead of time."""
 
-import multiprocessing
 import os
 import sys
-import threading
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -13,6 +11,7 @@ from numpy.typing import NDArray
 from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as Items
 
+from evaluate.processes import leave_with_parent
 from evaluate.specification import TrainingSpec
 from evaluate.training.augmentation import augment_each, policy_of
 from ingest.datasets import Dataset, ImageArray
@@ -48,7 +47,7 @@ class Batches:
             sampler=self._batches,
             num_workers=workers,
             collate_fn=_as_it_is,
-            worker_init_fn=_leave_with_parent,
+            worker_init_fn=_begin_worker,
             persistent_workers=workers > 0,
             # a forked worker shares a memory map; elsewhere than on Linux forking is not safe
             multiprocessing_context="fork" if workers and sys.platform == "linux" else None,
@@ -91,16 +90,8 @@ def _as_it_is(images: Any) -> Any:
     return images
 
 
-def _leave_with_parent(_worker: int) -> None:
-    """End this worker once its parent is gone; one that waits to send a batch would outlive a killed run for ever."""
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-
-    def watch() -> None:
-        parent.join()
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
+def _begin_worker(_worker: int) -> None:
+    leave_with_parent()
 
 
 def default_workers(device: torch.device) -> int:

@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 from warehouse.errors import DataError
 from warehouse.identity import fingerprint_of
 
+MOST_CLASSES = 2**15 - 1  # the record keeps class indices in 16 bits
+
 
 class ImageArray(Protocol):
     """Images (N, H, W, 3) uint8 that need not lie in memory: sliced, or indexed with an array of whole numbers."""
@@ -61,6 +63,10 @@ class Dataset:
             raise DataError(f"{self.label}: images must be uint8 (N, H, W, 3), not {self.images.dtype} {shape}")
         if self.labels.shape != (shape[0],) or not shape[0]:
             raise DataError(f"{self.label}: {shape[0]} images but labels of shape {self.labels.shape}")
+        if len(self.class_names) > MOST_CLASSES:
+            raise DataError(
+                f"{self.label} has {len(self.class_names):,} classes: at most {MOST_CLASSES:,} are recorded"
+            )
         check_labels(self.labels, len(self.class_names), self.label)
 
     @cached_property

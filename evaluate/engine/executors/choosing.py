@@ -24,4 +24,4 @@ def choose_executor(study: Study, groups: list[list[Evaluation]], device: torch.
         return Here(study, groups, device)
     from evaluate.engine.executors.processes import Processes
 
-    return Processes(study, count)
+    return Processes(study, groups, count)

@@ -6,8 +6,9 @@ from typing import Protocol
 
 import torch
 
-from evaluate.engine.batch_size import choose_batch_size
+from evaluate.engine.batch_size import choose_batch_size, remember
 from evaluate.engine.blocks import BlockStream, block_images, workers_that_fit
+from evaluate.engine.cells import Member
 from evaluate.engine.materials import Material, Opening
 from evaluate.engine.tasks import Outcome, Task
 from evaluate.engine.worker import Progress, Worker, members_of
@@ -36,14 +37,7 @@ def make_worker(
         progress: who is told.
         share: how many processes share this machine's cores.
     """
-    evaluations = [evaluation for group in groups for evaluation in group]
-    images = sum(len(e.subset.corrupted_ids) for e in evaluations) // len({e.model_id for e in evaluations})
-    images *= len(study.corruptions.names) * len(study.corruptions.severities)
-
-    def batch_size(evaluation: Evaluation) -> int:
-        return study.evaluation.batch_size or choose_batch_size(evaluation, images, study.cache)
-
-    members = members_of(evaluations, batch_size)
+    members = make_members(study, groups)
     materials = [Material(group[0].dataset, group[0].source, group[0].subset) for group in groups]
     shape = materials[0].dataset.images.shape[1:]
     block_bytes = int(torch.Size(shape).numel()) * block_images(shape, max(m.batch_size for m in members))
@@ -51,9 +45,28 @@ def make_worker(
     if wanted is None:
         wanted = 0 if device.type == "cpu" else min(MOST_WORKERS, max(1, (os.cpu_count() or 1) // share - 1))
     stream = BlockStream(
-        materials, Opening.of(study), workers=workers_that_fit(wanted, block_bytes), pinned=device.type == "cuda"
+        materials,
+        Opening.of(study),
+        workers=workers_that_fit(wanted * share, block_bytes) // share,
+        threads=max(1, (os.cpu_count() or 1) // share),
+        pinned=device.type == "cuda",
     )
     return Worker(study, members, stream, progress)
+
+
+def make_members(study: Study, groups: list[list[Evaluation]]) -> list[Member]:
+    """The networks of a study, each with its batch size: the study's, or the one that is tried out and remembered."""
+    images = len(study.corruptions.names) * len(study.corruptions.severities)
+    images *= sum(len(group[0].subset.corrupted_ids) for group in groups)
+
+    def batch_size(evaluation: Evaluation) -> int:
+        return study.evaluation.batch_size or choose_batch_size(evaluation, images, study.cache)
+
+    def remembered(evaluation: Evaluation, size: int) -> None:
+        if study.evaluation.batch_size is None:
+            remember(evaluation, size, study.cache)
+
+    return members_of([evaluation for group in groups for evaluation in group], batch_size, remembered)
 
 
 class Here:

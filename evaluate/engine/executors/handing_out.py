@@ -8,16 +8,27 @@ from dataclasses import dataclass, field
 
 from evaluate.engine.tasks import Outcome, Task
 from warehouse.errors import ModelError
+from warehouse.record import Cell
 
 ATTEMPTS = 3  # a chunk that takes so many workers down is not tried again
 
 
 @dataclass
 class Chunk:
-    """Some tasks, and how many workers they have been given to."""
+    """Some tasks, how many workers they have been given to, and what these published of them before they died."""
 
     tasks: list[Task]
     attempts: int = 0
+    published: set[Cell] = field(default_factory=set)
+
+    def left(self) -> list[Task]:
+        """The tasks less what is published."""
+        done = self.published
+        parts = [
+            task.without(e for e in task.evaluation_ids if Cell(e, task.corruption, task.severity) in done)
+            for task in self.tasks
+        ]
+        return [task for task in parts if task.evaluation_ids]
 
 
 @dataclass
@@ -29,11 +40,13 @@ class Ledger:
         returned: chunks whose worker died.
         workers: how many share the work.
         one_by_one: whether a chunk is always one task.
+        set_aside: evaluations whose network raised.
     """
 
     waiting: list[Task]
     workers: int
     one_by_one: bool = False
+    set_aside: set[str] = field(default_factory=set)
     outcome: Outcome = field(default_factory=Outcome)
     returned: list[Chunk] = field(default_factory=list)
 
@@ -41,31 +54,33 @@ class Ledger:
         """The next chunk without the networks that are set aside; None where nothing is left to hand out."""
         while self.returned or self.waiting:
             chunk = self.returned.pop() if self.returned else self._cut()
-            aside = self.set_aside
-            chunk.tasks = [task for t in chunk.tasks if (task := t.without(aside)).evaluation_ids]
+            chunk.tasks = [task for t in chunk.tasks if (task := t.without(self.set_aside)).evaluation_ids]
             if chunk.tasks:
                 chunk.attempts += 1
                 return chunk
         return None
 
+    def take(self, outcome: Outcome) -> None:
+        """A chunk is done."""
+        self.outcome.add(outcome)
+        self.set_aside |= {failure.evaluation_id for failure in outcome.failures}
+
     def give_back(self, chunk: Chunk, why: str) -> None:
-        """A worker died over this chunk: somebody else gets it; finished shards in it are found and left.
+        """A worker died over this chunk: somebody else gets what it had not published.
 
         Raises:
             ModelError: it has taken down ATTEMPTS workers.
         """
-        if chunk.attempts >= ATTEMPTS:
+        self.outcome.made += len(chunk.published)
+        chunk.tasks, chunk.published = chunk.left(), set()
+        if chunk.tasks and chunk.attempts >= ATTEMPTS:
             names = ", ".join(task.name for task in chunk.tasks[:3])
             raise ModelError(
                 f"{chunk.attempts} processes died over {names}{' …' if len(chunk.tasks) > 3 else ''} ({why}): this is "
                 "often the system ending a process for want of memory; use fewer processes or a smaller batch_size"
             )
-        self.returned.append(chunk)
-
-    @property
-    def set_aside(self) -> set[str]:
-        """Evaluations whose network raised."""
-        return {failure.evaluation_id for failure in self.outcome.failures}
+        if chunk.tasks:
+            self.returned.append(chunk)
 
     def _cut(self) -> Chunk:
         size = 1 if self.one_by_one else max(1, len(self.waiting) // (2 * self.workers))

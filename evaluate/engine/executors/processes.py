@@ -10,15 +10,17 @@ from typing import Any
 import torch
 
 from evaluate.devices import choose_device
-from evaluate.engine.blocks import process_context
-from evaluate.engine.executors.executor import in_two_waves, make_worker
+from evaluate.engine.executors.executor import in_two_waves, make_members, make_worker
 from evaluate.engine.executors.handing_out import Chunk, Ledger
 from evaluate.engine.materials import Opening
 from evaluate.engine.plan import plan
-from evaluate.engine.tasks import Outcome, Task, undone
+from evaluate.engine.tasks import Outcome, Task
 from evaluate.engine.worker import Progress
+from evaluate.evaluation import Evaluation
+from evaluate.models.naming import first_line
+from evaluate.processes import leave_with_parent, process_context
 from evaluate.study import Study
-from warehouse.errors import FailmodesError
+from warehouse.errors import FailmodesError, ModelError
 
 PATIENCE_S = 10  # that a process has to end by itself
 
@@ -26,18 +28,20 @@ PATIENCE_S = 10  # that a process has to end by itself
 class Processes:
     """The executor of several processes; one that dies is replaced, and its tasks go to another."""
 
-    def __init__(self, study: Study, count: int) -> None:
-        self.study, self.count = study, count
+    def __init__(self, study: Study, groups: list[list[Evaluation]], count: int) -> None:
+        self.study, self.groups, self.count = study, groups, count
 
     def run(self, tasks: Sequence[Task], progress: Progress) -> Outcome:
         """Hand out the clean cells, then all others."""
-        outcome = Outcome()
+        outcome, set_aside = Outcome(), set[str]()
+        make_members(self.study, self.groups)  # tries batch sizes out, once and undisturbed, for all to recall
         hands = [_Hand(self.study, number, self.count) for number in range(min(self.count, len(tasks)))]
         try:
             for wave in in_two_waves(tasks):
-                ledger = Ledger([task.without(f.evaluation_id for f in outcome.failures) for task in wave], len(hands))
+                ledger = Ledger(wave, len(hands), set_aside=set_aside)
                 self._hand_out(ledger, hands, progress)
                 outcome.add(ledger.outcome)
+                set_aside = ledger.set_aside
         finally:
             for hand in hands:
                 hand.dismiss()
@@ -62,18 +66,18 @@ class Processes:
             chunk = hand.chunk
             assert chunk is not None
             hand.replace()
-            chunk.tasks = undone(self.study, chunk.tasks)
-            if chunk.tasks:
-                ledger.give_back(chunk, f"exit code {hand.last_exit}")
+            ledger.give_back(chunk, f"exit code {hand.last_exit}")
             return
         if kind == "images":
             progress.images(content)
         elif kind == "shard":
             progress.shard(content)
+            if hand.chunk is not None:
+                hand.chunk.published.add(content)
         elif kind == "error":
             raise content
         else:
-            ledger.outcome.add(content)
+            ledger.take(content)
             hand.chunk = None
 
 
@@ -88,7 +92,7 @@ class _Hand:
 
     def give(self, chunk: Chunk, set_aside: set[str]) -> None:
         self.chunk = chunk
-        with contextlib.suppress(BrokenPipeError):  # it died: the next look at its connection says so
+        with contextlib.suppress(ConnectionError):  # it died: the next look at its connection says so
             self.connection.send((chunk.tasks, set_aside))
 
     def replace(self) -> None:
@@ -98,7 +102,7 @@ class _Hand:
         self._start()
 
     def dismiss(self) -> None:
-        with contextlib.suppress(BrokenPipeError, OSError):
+        with contextlib.suppress(OSError):
             self.connection.send(None)
         self.connection.close()
         self.process.join(PATIENCE_S)
@@ -123,6 +127,7 @@ def _serve(connection: Connection, opening: Opening, number: int, count: int) ->
         connection.send((kind, content))
 
     try:
+        leave_with_parent()
         device = _device_of(choose_device(opening.study.evaluation.device), number)
         torch.set_num_threads(max(1, (os.cpu_count() or 1) // count))
         study, dataset = opening.open()
@@ -132,11 +137,17 @@ def _serve(connection: Connection, opening: Opening, number: int, count: int) ->
             tasks, set_aside = message
             worker.set_aside |= {worker.members[e].evaluation.model_id for e in set_aside}
             say("done", worker.do(tasks))
-    except (KeyboardInterrupt, EOFError, BrokenPipeError):
+    except (KeyboardInterrupt, EOFError, ConnectionError):
         return  # whoever started us is stopping, or gone
     except FailmodesError as error:
         say("error", error)
+    except Exception as error:  # whatever a user's module raises as it is opened here
+        say("error", ModelError(f"process {number + 1} of {count} failed: {type(error).__name__}: {first_line(error)}"))
 
 
 def _device_of(device: torch.device, number: int) -> torch.device:
-    return torch.device("cuda", number % torch.cuda.device_count()) if device.type == "cuda" else device
+    if device.type != "cuda":
+        return device
+    device = torch.device("cuda", number % torch.cuda.device_count())
+    torch.cuda.set_device(device)  # else whatever names no device would go to the first
+    return device

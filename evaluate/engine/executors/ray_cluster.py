@@ -4,18 +4,20 @@ RAY_ADDRESS names a cluster; without it one is started on this machine. Every ho
 and checkpoints at the same paths, and an output or `record` that all of them reach.
 """
 
+import math
 import os
 import sys
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 from evaluate.engine.executors.executor import in_two_waves
 from evaluate.engine.executors.handing_out import Chunk, Ledger
 from evaluate.engine.materials import Opening
-from evaluate.engine.tasks import Outcome, Task, undone
+from evaluate.engine.tasks import Outcome, Task
 from evaluate.engine.worker import Progress
+from evaluate.models.naming import first_line
 from evaluate.study import Study
-from warehouse.errors import FailmodesError, StudyError
+from warehouse.errors import FailmodesError, ModelError, StudyError
 
 
 class RayCluster:
@@ -37,19 +39,18 @@ class RayCluster:
                 self.ray.shutdown()
 
     def _run(self, tasks: Sequence[Task], progress: Progress) -> Outcome:
-        outcome = Outcome()
-        gpus = int(self.ray.cluster_resources().get("GPU", 0))
-        count = self.count or gpus or 1
-        make = _actor_class(self.ray, self.study, gpus >= count, count)
-        actors = [make() for _ in range(min(count, len(tasks)))]
+        outcome, set_aside = Outcome(), set[str]()
+        share = _share(self.ray.cluster_resources(), self.count)
+        make = _actor_maker(self.ray, self.study, share)
+        actors = [make() for _ in range(min(share.actors, len(tasks)))]
         for wave in in_two_waves(tasks):
-            waiting = [task.without(f.evaluation_id for f in outcome.failures) for task in wave]
-            ledger = Ledger(waiting, len(actors), one_by_one=True)
+            ledger = Ledger(wave, len(actors), one_by_one=True, set_aside=set_aside)
             self._hand_out(ledger, actors, make, progress)
             outcome.add(ledger.outcome)
+            set_aside = ledger.set_aside
         return outcome
 
-    def _hand_out(self, ledger: Ledger, actors: list[Any], make: Any, progress: Progress) -> None:
+    def _hand_out(self, ledger: Ledger, actors: list[Any], make: Callable[[], Any], progress: Progress) -> None:
         idle = list(range(len(actors)))
         busy: dict[Any, tuple[int, Chunk]] = {}
         while True:
@@ -65,12 +66,33 @@ class RayCluster:
                     result = self.ray.get(reference)
                 except self.ray.exceptions.RayActorError as error:
                     actors[number] = make()
-                    chunk.tasks = undone(self.study, chunk.tasks)
-                    if chunk.tasks:
-                        ledger.give_back(chunk, str(error).splitlines()[0])
+                    ledger.give_back(chunk, first_line(error))
                 else:
                     _take(result, ledger, progress)
                 idle.append(number)
+
+
+class Share(NamedTuple):
+    """What each actor gets: how many actors there are, threads of each, and its part of a GPU."""
+
+    actors: int
+    threads: int
+    gpu: float
+
+
+def _share(resources: Mapping[str, float], wanted: int | None) -> Share:
+    """As many actors as asked for, else one a GPU, else one.
+
+    Each asks Ray for one CPU, so that it fits on any node, and for an equal part of a whole GPU.
+
+    Raises:
+        StudyError: there are more actors than CPUs: some would wait for ever.
+    """
+    cpus, gpus = int(resources.get("CPU", 1)), int(resources.get("GPU", 0))
+    count = wanted or gpus or 1
+    if count > cpus:
+        raise StudyError(f"the Ray cluster has {cpus} CPUs for {count} processes: set `processes` to at most {cpus}")
+    return Share(count, max(1, cpus // count), 1 / math.ceil(count / gpus) if gpus else 0)
 
 
 class RemoteWorker:
@@ -78,6 +100,25 @@ class RemoteWorker:
 
     def __init__(self, opening: bytes, search_path: list[str], threads: int) -> None:
         sys.path[:0] = [folder for folder in search_path if folder not in sys.path]
+        self.opening, self.threads = opening, threads
+        self.worker: Any = None
+        self.events: list[tuple[str, Any]] = []
+
+    def do(self, tasks: list[Task], set_aside: set[str]) -> tuple[Outcome | FailmodesError, list[tuple[str, Any]]]:
+        """Do tasks; an error comes back as a value, whole."""
+        self.events.clear()
+        try:
+            if self.worker is None:
+                self.worker = self._open()
+            self.worker.set_aside |= {self.worker.members[e].evaluation.model_id for e in set_aside}
+            return self.worker.do(tasks), list(self.events)
+        except FailmodesError as error:
+            return error, list(self.events)
+        except Exception as error:  # whatever a user's module raises as it is opened here
+            reason = f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
+            return ModelError(f"a Ray worker failed: {reason}"), list(self.events)
+
+    def _open(self) -> Any:
         import pickle
 
         import torch
@@ -86,24 +127,14 @@ class RemoteWorker:
         from evaluate.engine.executors.executor import make_worker
         from evaluate.engine.plan import plan
 
-        torch.set_num_threads(threads)
-        self.events: list[tuple[str, Any]] = []
-        study, dataset = pickle.loads(opening).open()  # noqa: S301  # our own bytes, from the driver of this run
+        torch.set_num_threads(self.threads)
+        study, dataset = pickle.loads(self.opening).open()  # our own bytes, from the driver of this run
         device = choose_device(study.evaluation.device)
         progress = Progress(
             images=lambda count: self.events.append(("images", count)),
             shard=lambda cell: self.events.append(("shard", cell)),
         )
-        self.worker = make_worker(study, plan(study, dataset, device), device, progress)
-
-    def do(self, tasks: list[Task], set_aside: set[str]) -> tuple[Outcome | FailmodesError, list[tuple[str, Any]]]:
-        """Do tasks; an error that is meant for the user comes back as a value, whole."""
-        self.worker.set_aside |= {self.worker.members[e].evaluation.model_id for e in set_aside}
-        self.events.clear()
-        try:
-            return self.worker.do(tasks), list(self.events)
-        except FailmodesError as error:
-            return error, list(self.events)
+        return make_worker(study, plan(study, dataset, device), device, progress)
 
 
 def _take(result: tuple[Outcome | FailmodesError, list[tuple[str, Any]]], ledger: Ledger, progress: Progress) -> None:
@@ -112,14 +143,13 @@ def _take(result: tuple[Outcome | FailmodesError, list[tuple[str, Any]]], ledger
         (progress.images if kind == "images" else progress.shard)(content)
     if isinstance(outcome, FailmodesError):
         raise outcome
-    ledger.outcome.add(outcome)
+    ledger.take(outcome)
 
 
-def _actor_class(ray: Any, study: Study, on_gpus: bool, count: int) -> Any:
-    cpus = max(1, int(ray.cluster_resources().get("CPU", 1)) // count)
-    remote = ray.remote(num_gpus=1 if on_gpus else 0, num_cpus=cpus)(RemoteWorker)
+def _actor_maker(ray: Any, study: Study, share: Share) -> Callable[[], Any]:
+    remote = ray.remote(num_gpus=share.gpu, num_cpus=1)(RemoteWorker)
     opening = Opening.of(study).to_bytes()
-    return lambda: remote.remote(opening, list(sys.path), cpus)
+    return lambda: remote.remote(opening, list(sys.path), share.threads)
 
 
 def _import_ray() -> Any:
