@@ -45,13 +45,16 @@ def root(
 
 def run(study_file: StudyArgument = DEFAULT_STUDY) -> None:
     """Do all that a study still needs: ingest, train, evaluate, load, analyse, report."""
+    from evaluate.study import read_study
+
     ingest(study_file)
-    train(study_file)
     raised: IncompleteRunError | None = None
-    try:
-        evaluate(study_file)
-    except IncompleteRunError as error:
-        raised = error  # what the other networks gave is worth a report
+    if read_study(study_file, networks=False).models:  # else its predictions are imported
+        train(study_file)
+        try:
+            evaluate(study_file)
+        except IncompleteRunError as error:
+            raised = error  # what the other networks gave is worth a report
     load(str(study_file))
     report(study_file)
     print_findings(study_file)

@@ -99,13 +99,19 @@ def evaluate(
         bool, typer.Option("--redo-damaged", help="Check the hash of every stored file; make damaged ones again.")
     ] = False,
 ) -> None:
-    """Run every network over every corruption and severity that is missing; safe to kill and to run again."""
+    """Run every network over every corruption and severity that is missing; safe to kill and to run again.
+
+    Its networks are printed first: what each is, how images are prepared for it, and how it is attended to.
+    """
     from evaluate.engine.run import evaluate_study
     from evaluate.progress import evaluation_bar
     from evaluate.study import read_study
     from ingest.datasets import open_dataset
+    from warehouse.errors import StudyError
 
     study = read_study(study_file)
+    if (study.record or "").startswith("memory:"):
+        raise StudyError("a record in memory is gone when the command ends: set `record` to a folder or another URL")
     dataset = open_dataset(study.dataset, study.cache)
     try:
         with evaluation_bar() as progress:
@@ -126,7 +132,7 @@ def print_run(report: "RunReport") -> None:
         console.print(f"damaged, made again: {path}")
     console.print(f"{report.made} shards made, {report.found} were there")
     for label, share in report.changed.items():
-        console.print(f"{label}: the lower precision changes {share:.2%} of clean predictions (against float32)")
+        console.print(f"{label}: the lower precision changes {share:.2%} of up to 512 clean predictions")
     for label, count in report.not_finite.items():
         console.print(f"{label}: {count:,} rows have logits that are not finite (wrong, without confidence)")
     for failure in report.failures:

@@ -76,7 +76,7 @@ def _print_lines(lines: list[str]) -> None:
 
 def _name(cell: Cell) -> str:
     """A cell as a reader calls it: fog 2.5."""
-    return f"{cell.corruption} {float(cell.severity):g}"
+    return "clean" if cell.is_clean else f"{cell.corruption} {float(cell.severity):g}"
 
 
 @contextmanager

@@ -12,6 +12,7 @@ Precision = Literal["float32", "bfloat16", "float16"]
 Augmentation = Literal["standard", "augmix", "trivialaugment"]
 Optimiser = Literal["sgd", "adamw"]
 Channels = tuple[float, float, float]
+LARGEST_MEAN = 2  # of values / 255 it is 1; more than this is of values up to 255
 
 
 class Normalisation(Strict):
@@ -23,6 +24,13 @@ class Normalisation(Strict):
         Annotated[float, Field(gt=0)],
         Annotated[float, Field(gt=0)],
     ]
+
+    @model_validator(mode="after")
+    def _of_values_up_to_one(self) -> "Normalisation":
+        if max(self.mean) > LARGEST_MEAN:
+            tenths = ", ".join(f"{value / 255:.3f}" for value in self.mean)
+            raise ValueError(f"mean and std are of values / 255: divide them by 255, which gives a mean of [{tenths}]")
+        return self
 
 
 class TrainingSpec(Strict):

@@ -31,7 +31,7 @@ from evaluate.attention.methods import PACKAGE_CLASSES
 from evaluate.attention.pooling import find_pooled
 from evaluate.attention.trial import trial_inputs
 from evaluate.attention.ways import NoWay
-from evaluate.models.network import prepare
+from evaluate.models.network import compile_network, prepare
 from warehouse.errors import ModelError
 
 
@@ -314,3 +314,41 @@ def test_layouts_are_told_from_shapes(shape: tuple, image: tuple, expected: Layo
 def test_the_grid_that_the_network_states_comes_first() -> None:
     assert token_layout(17, (32, 32), (2, 8)) == Layout("tokens", 1, (2, 8))
     assert token_layout(17, (32, 32), (8, 8)) == Layout("tokens", 1, (4, 4))
+
+
+class Branches(nn.Module):
+    """Two branches that are added up, then an ending that has no closed form."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(3, 8, 3, 2)
+        self.left, self.right = nn.Conv2d(8, 8, 3, padding=1), nn.Conv2d(8, 8, 1)
+        self.head = nn.Sequential(nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, CLASSES))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.stem(x).relu()
+        return self.head((self.left(x) + self.right(x)).relu().mean((2, 3)))
+
+
+def test_a_branch_alone_is_not_looked_at_where_all_evidence_passes_elsewhere() -> None:
+    torch.manual_seed(0)
+    network = prepare(Branches(), "branches", NEUTRAL, CPU, "float32")
+    way = find_way(network, (16, 16))
+    assert (way.method, way.layer) == ("grad-cam (backward)", "stem")
+
+
+@pytest.mark.slow
+def test_a_backward_pass_through_a_compiled_network_gives_the_same_maps() -> None:
+    """Compiled for real, in batches of two sizes, with targets that differ."""
+    torch.manual_seed(0)
+    network = prepare(Branches(), "branches", NEUTRAL, CPU, "float32")
+    way = find_way(network, (16, 16))
+    images = np.random.default_rng(0).integers(0, 256, (8, 16, 16, 3), dtype=np.uint8)
+
+    def maps(count: int) -> torch.Tensor:
+        return way(network.inputs(images[:count]), lambda logits: logits.argsort(1)[:, -2:]).maps
+
+    plain = [maps(count) for count in (5, 8, 3)]
+    compile_network(network)
+    for expected, count in zip(plain, (5, 8, 3), strict=True):
+        torch.testing.assert_close(maps(count), expected, rtol=1e-4, atol=1e-6)

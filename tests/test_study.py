@@ -48,6 +48,10 @@ BAD = {
     "same label": (GOOD + GOOD[GOOD.index("[[models]]") :], "same label"),
     "not TOML": (GOOD + "[", "not a readable TOML"),
     "wrong type": (GOOD.replace("epochs = 1", 'epochs = "many"'), "epochs: .*given: 'many'"),
+    "normalisation of 0-255": (
+        GOOD + "normalisation = { mean = [123.7, 116.3, 103.5], std = [58, 57, 57] }",
+        r"of values / 255: divide them by 255, which gives a mean of \[0\.485, 0\.456, 0\.406\]",
+    ),
     "zero spread": (
         GOOD + "normalisation = { mean = [0.5, 0.5, 0.5], std = [0.2, 0.2, 0.0] }", "greater than 0",
     ),

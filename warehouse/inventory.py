@@ -79,7 +79,10 @@ def take_inventory(outputs: Sequence[Place]) -> Inventory:
     inventory = Inventory({}, {}, [])
     for output in outputs:
         if not is_folder(output / RECORD_FOLDER):
-            raise WarehouseError(f"{output} holds no record: make one with `failmodes evaluate STUDY`")
+            raise WarehouseError(
+                f"{output} holds no record: make one with `failmodes evaluate STUDY`; where a study's `record` lies "
+                "elsewhere, name the study file"
+            )
         shards = _items(output, FACTS, inventory.damaged)
         committed = {item.key[1:] for item in shards if item.table is PREDICTIONS}
         inventory.shards.update(

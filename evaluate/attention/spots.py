@@ -30,9 +30,10 @@ class _Seen(NamedTuple):
 def find_spot(network: Network, inputs: torch.Tensor) -> Spot | None:
     """The latest module whose output has places (h·w > 1) with a gradient; None if there is none.
 
-    Where a class token alone is read, the patches of the last block have no gradient, and the norm before its attention
-    is found. Of modules that give the same tensor the one with the fewest dots in its name is taken, then the first
-    that runs.
+    Where that one lies on one of several parallel branches, the latest of the same h×w through which all evidence
+    passes is taken instead, if there is one: a map of one branch would leave the others out. Where a class token alone
+    is read, the patches of the last block have no gradient, and the norm before its attention is found. Of modules that
+    give the same tensor the one with the fewest dots in its name is taken, then the first that runs.
 
     Args:
         network: ready to run.
@@ -43,13 +44,17 @@ def find_spot(network: Network, inputs: torch.Tensor) -> Spot | None:
     """
     seen = [one for one in _see(network, inputs) if not _are_equal(one.output, inputs)]
     layouts = _layouts(network, inputs, seen)
-    for last in reversed(seen):
-        if last.name not in layouts or not _reaches(last, layouts[last.name]):
-            continue
-        same = (one for one in seen if _are_equal(one.output, last.output) and _are_equal(one.gradient, last.gradient))
-        name = min(same, key=lambda one: one.name.count(".")).name
-        return Spot(name, layouts[name])
-    return None
+    reaching = [one for one in reversed(seen) if one.name in layouts and _reaches(one, layouts[one.name])]
+    if not reaching:
+        return None
+    chosen = reaching[0]
+    if chosen.output.ndim == 4:
+        grid = _grid(chosen, layouts)
+        alike = (one for one in reaching if one.output.ndim == 4 and _grid(one, layouts) == grid)
+        chosen = next((one for one in alike if _cuts(network, inputs, one.name)), chosen)
+    same = (one for one in seen if _are_equal(one.output, chosen.output) and _are_equal(one.gradient, chosen.gradient))
+    name = min(same, key=lambda one: one.name.count(".")).name
+    return Spot(name, layouts[name])
 
 
 def asked_spot(network: Network, inputs: torch.Tensor, layer: str, *, needs_gradient: bool = True) -> Spot:
@@ -114,6 +119,26 @@ def _see(network: Network, inputs: torch.Tensor, only: str | None = None) -> lis
     gradients = torch.autograd.grad(chosen.amax(1).sum(), list(outputs.values()), allow_unused=True)
     pairs = zip(outputs.items(), gradients, strict=True)
     return [_Seen(name, output.detach(), gradient) for (name, output), gradient in pairs if gradient is not None]
+
+
+@torch.inference_mode(False)
+@torch.enable_grad()
+def _cuts(network: Network, inputs: torch.Tensor, name: str) -> bool:
+    """Whether all that the logits know of the images passes through a module."""
+
+    def cut(module: str, _source: torch.Tensor, output: torch.Tensor) -> torch.Tensor | None:
+        return output.detach() if module == name else None
+
+    start = inputs.detach().clone().requires_grad_()
+    logits = run_trial(network, start.clone(), cut)
+    if not logits.requires_grad:
+        return True
+    (gradient,) = torch.autograd.grad(logits.sum(), start, allow_unused=True)
+    return gradient is None or not bool(gradient.any())
+
+
+def _grid(seen: _Seen, layouts: dict[str, Layout]) -> tuple[int, ...]:
+    return tuple(layouts[seen.name].maps(seen.output).shape[2:])
 
 
 def _layouts(network: Network, inputs: torch.Tensor, seen: list[_Seen]) -> dict[str, Layout]:

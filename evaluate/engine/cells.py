@@ -62,7 +62,7 @@ class CellRows:
         images: how many went through the network.
         not_finite: how many of them have logits that are not finite.
         elapsed_s: seconds of the network and of all that follows it; whoever makes the blocks adds their part.
-        identity_error: largest relative error of sum + bias = logit so far.
+        identity_error: largest relative error of sum + bias = logit so far; None where nothing is proven.
         batch_size: the smallest number of images at once that it took.
         at: places in the subset where the current batch begins and ends.
     """
@@ -71,7 +71,8 @@ class CellRows:
         """No rows yet; many of them wait in a file in the folder `scratch`."""
         self.member, self.evaluation, self.cell = member, member.evaluation, cell
         self.predictions, self.attention = prediction_rows(scratch), attention_rows(scratch)
-        self.images, self.not_finite, self.elapsed_s, self.identity_error = 0, 0, 0.0, 0.0
+        self.images, self.not_finite, self.elapsed_s = 0, 0, 0.0
+        self.identity_error: float | None = None
         self.batch_size = member.batch_size
         self.at = (0, 0)
         self.facts: dict[str, Any] = {}
@@ -124,7 +125,7 @@ class CellRows:
             "images_per_s": round(self.images / max(self.elapsed_s, 1e-9), 2),
             "device": describe_device(self.evaluation.network.device),
             "batch_size": self.batch_size,
-            "identity_error": self.identity_error if self.evaluation.attends else None,
+            "identity_error": self.identity_error,
             "versions": library_versions(),
             **self.facts,
         }
@@ -160,7 +161,7 @@ class CellRows:
 
     def _prove(self, error: float) -> None:
         prove_identity(error, self.evaluation.network.precision, self.evaluation.model.label)
-        self.identity_error = max(self.identity_error, error)
+        self.identity_error = max(self.identity_error or 0.0, error)
 
     def _targets(self, predicted: torch.Tensor, positions: np.ndarray) -> torch.Tensor:
         """(N, 1) in the clean cell; else (N, 2): the class predicted here, and the one predicted on the clean image."""

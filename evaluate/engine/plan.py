@@ -11,7 +11,7 @@ from evaluate.attention.ways import NoWay, Way
 from evaluate.engine.materials import Material, open_materials
 from evaluate.evaluation import Evaluation, make_evaluation
 from evaluate.models.model import Model
-from evaluate.models.network import Network
+from evaluate.models.network import Network, compile_network
 from evaluate.study import Study
 from evaluate.zoo import load_zoo
 from ingest.datasets import Dataset
@@ -108,9 +108,7 @@ def _ready(study: Study, dataset: Dataset, model: Model, device: torch.device) -
     shape = (int(dataset.images.shape[1]), int(dataset.images.shape[2]))
     way = find_way(network, shape, wanted=spec.attention or settings.attention_wanted, layer=spec.attention_layer)
     if settings.compile:
-        # after the way has put its hook in place, which is compiled with the rest; the backward pass may run twice
-        torch._functorch.config.donated_buffer = False
-        network.module.compile()
+        compile_network(network)  # after the way has put its hook in place, which is compiled with the rest
     return model, network, way
 
 

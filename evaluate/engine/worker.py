@@ -5,10 +5,12 @@ fault (a full disk, a damaged file, images that cannot be read) stops the worker
 """
 
 import time
+import traceback
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from decimal import Decimal
 from functools import partial
 from itertools import groupby
+from pathlib import Path
 from typing import NamedTuple
 
 from evaluate.attention.reference import recall_reference
@@ -177,4 +179,5 @@ def _reason(error: Exception, rows: CellRows, task: Task) -> str:
         first_line = f"one image alone does not fit into the memory of {device}: {first_line}"
     begin, end = rows.at
     where = f"{task.name}, batch {begin // rows.batch_size + 1} (images {begin + 1} to {end} of the subset)"
-    return f"{where}: {type(error).__name__}: {first_line}"
+    *_, last = traceback.extract_tb(error.__traceback__)
+    return f"{where}: {type(error).__name__}: {first_line} ({Path(last.filename).name}:{last.lineno})"

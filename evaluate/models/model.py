@@ -158,7 +158,7 @@ class Model:
         side = "as they come" if self.input_side_px is None else f"at {self.input_side_px} px"
         parts = [
             f"{self.label}: {self.architecture}",
-            f"{self.parameter_count() / 1e6:,.1f} M parameters",
+            f"{_rounded(self.parameter_count())} parameters",
             f"images {side}, mean {mean}, std {std}",
             self._class_words(),
             self.variant() if self.subset() is None else None,
@@ -174,6 +174,10 @@ class Model:
         shown = [f"{name} = {place}{f' {own}' if own not in ('', name) else ''}" for name, place, own in pairs][:SHOWN]
         more = ", …" if len(self.outputs) > SHOWN else ""
         return f"{len(self.class_names):,} classes on {self.subset()} ({', '.join(shown)}{more})"
+
+
+def _rounded(count: int) -> str:
+    return f"{count / 1e6:,.1f} M" if count >= 1e5 else f"{count:,}"
 
 
 def _stated_accuracy(metadata: dict[str, str]) -> float | None:

@@ -149,7 +149,7 @@ def _torchvision_names() -> list[str]:
 
 
 def _bare_timm(name: str) -> Named:
-    known = [*ARCHITECTURES, *_torchvision_names()]
+    known = list(dict.fromkeys([*ARCHITECTURES, *_torchvision_names()]))
     try:
         timm = import_timm(name)
     except ModelError as error:
@@ -158,7 +158,9 @@ def _bare_timm(name: str) -> Named:
             f"{INSTALL_TIMM}"
         ) from error
     if not timm.is_model(name):
-        raise ModelError(f"unknown architecture {name!r}: {_nearest(name, [*known, *timm.list_models()])}")
+        raise ModelError(
+            f"unknown architecture {name!r}: {_nearest(name, list(dict.fromkeys([*known, *timm.list_models()])))}"
+        )
     return Named("timm", name)
 
 

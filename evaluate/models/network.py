@@ -90,6 +90,12 @@ def prepare(
     return Network(module, architecture, label, device, precision, mean, std, input_side_px, chosen)
 
 
+def compile_network(network: Network) -> None:
+    """Compile a network in place, with the hooks that it has by now."""
+    torch._functorch.config.donated_buffer = False  # attention may run one backward pass twice
+    network.module.compile()
+
+
 def channels_last(module: nn.Module, device: torch.device) -> nn.Module:
     """Move a module to its device and lay its kernels out as (N, H, W, C), which is how images arrive."""
     module.to(device)

@@ -1,5 +1,6 @@
 """Published weights of torchvision and timm, with what they say of their inputs and outputs."""
 
+import difflib
 from contextlib import redirect_stdout
 from io import StringIO
 from pathlib import Path, PurePosixPath
@@ -88,6 +89,7 @@ def _timm(spec: ModelSpec, named: Named) -> Pretrained:
             "name, such as timm:resnet50.a1_in1k"
         )
     timm = import_timm(named.canonical)
+    _check_tag(timm, named)
     try:
         module = timm.create_model(named.name, pretrained=True, **spec.options)
     except Exception as error:  # the hub's client has many errors of its own
@@ -105,6 +107,17 @@ def _timm(spec: ModelSpec, named: Named) -> Pretrained:
     )
     file = config.get("hf_hub_id") or PurePosixPath(config.get("url") or named.name).name
     return Pretrained(module, stated, str(file), IMAGENET_1K if stated.class_names == imagenet_names() else None)
+
+
+def _check_tag(timm: Any, named: Named) -> None:
+    """Refuse a tag that timm does not know, before anything is fetched."""
+    base, _, tag = named.name.partition(".")
+    if not tag or named.name.startswith("hf-hub:"):
+        return
+    known = timm.list_pretrained(f"{base}.*")
+    if named.name not in known:
+        near = difflib.get_close_matches(named.name, known, n=3) or known[:3]
+        raise ModelError(f"timm has no weights {named.name!r}: its tags for {base} are {', '.join(near) or 'none'}")
 
 
 def _timm_names(named: Named, config: dict[str, Any]) -> tuple[str, ...] | None:
