@@ -9,15 +9,15 @@ Chosen among the paired images of an evaluation, two for each reason, no image t
 """
 
 import io
+from collections.abc import Iterable
 from decimal import Decimal
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import Image
 
 from evaluate.attention.reference import Reference
 from evaluate.attention.ways import NoWay
-from evaluate.engine.prediction import outcome_of
 from evaluate.evaluation import Evaluation
 from warehouse.place import Place, is_there
 from warehouse.record import ZERO, clean_cell, dimension_path, read_stored, shard_path, write_dimension
@@ -39,11 +39,20 @@ def exemplars_are_done(output: Place, evaluation: Evaluation, corruption: str, s
 def record_exemplars(
     output: Place, evaluation: Evaluation, reference: Reference | None, corruption: str, severities: list[Decimal]
 ) -> None:
-    """Choose exemplars from the published predictions, make their pictures and maps again, and publish them."""
-    chosen = choose_exemplars(*_correctness(output, evaluation, corruption, severities))
+    """Choose exemplars from the published predictions, make their pictures and maps again, and publish them.
+
+    Args:
+        output: the folder of the record.
+        evaluation: whose predictions they are; its images pair with the clean ones.
+        reference: its clean maps; None where there is no attention, then there are no maps.
+        corruption: its name.
+        severities: rising, without the clean one.
+    """
+    stored = _stored(output, evaluation, corruption, severities)
+    chosen = choose_exemplars(stored.predicted == stored.labels, stored.confidence)
     rows: list[dict[str, Any]] = []
-    for severity in (ZERO, *severities) if chosen else ():
-        rows += _pictures(evaluation, reference, corruption, severity, chosen)
+    for number, severity in enumerate((ZERO, *severities)) if chosen else ():
+        rows += _pictures(evaluation, reference, corruption, severity, chosen, stored.at(number))
     write_dimension(output, EXEMPLARS, _key(evaluation, corruption), rows)
 
 
@@ -81,17 +90,25 @@ def _key(evaluation: Evaluation, corruption: str) -> str:
     return f"{evaluation.evaluation_id}-{corruption}"
 
 
-def _correctness(
-    output: Place, evaluation: Evaluation, corruption: str, severities: list[Decimal]
-) -> tuple[np.ndarray, np.ndarray]:
+class _Stored(NamedTuple):
+    """Published predictions, clean first: predicted and confidence (S, N), −1 and 0 where unknown; labels (N,)."""
+
+    predicted: np.ndarray
+    confidence: np.ndarray
+    labels: np.ndarray
+
+    def at(self, number: int) -> "_Stored":
+        return _Stored(self.predicted[number], self.confidence[number], self.labels)
+
+
+def _stored(output: Place, evaluation: Evaluation, corruption: str, severities: list[Decimal]) -> _Stored:
     cells = [clean_cell(evaluation.evaluation_id), *(evaluation.cell(corruption, s) for s in severities)]
-    correct, confidence = [], []
-    for cell in cells:
-        rows = read_stored(shard_path(output, PREDICTIONS, cell)).rows
-        predicted = rows["predicted"].fill_null(-1).to_numpy()
-        correct.append(predicted == rows["label"].to_numpy())
-        confidence.append(rows["confidence"].fill_null(0).to_numpy())
-    return np.stack(correct), np.stack(confidence)
+    rows = [read_stored(shard_path(output, PREDICTIONS, cell)).rows for cell in cells]
+    return _Stored(
+        np.stack([r["predicted"].fill_null(-1).to_numpy() for r in rows]),
+        np.stack([r["confidence"].fill_null(0).to_numpy() for r in rows]),
+        rows[0]["label"].to_numpy(),
+    )
 
 
 def _pictures(
@@ -100,33 +117,37 @@ def _pictures(
     corruption: str,
     severity: Decimal,
     chosen: list[tuple[str, int, int]],
+    stored: _Stored,
 ) -> list[dict[str, Any]]:
-    positions = np.array([position for _, _, position in chosen])
-    ids = evaluation.subset.clean_ids[positions]
+    """Rows at one severity, one a chosen image."""
+    places = np.array([place for _, _, place in chosen])
+    ids = evaluation.subset.clean_ids[places]
     images = np.asarray(evaluation.dataset.images[ids])
     if severity:
         images = evaluation.source.corrupted(images, corruption, severity, ids)
-    labels = evaluation.dataset.labels[ids]
-    way, heats = evaluation.way, None
-    if reference is None or isinstance(way, NoWay):
-        logits = evaluation.network.predict(images)
-    else:
-        clean = reference.predicted[positions][:, None]
-        attended = way(evaluation.network.inputs(images), lambda _logits: clean)
-        logits, heats = attended.logits, attended.maps[:, 0].cpu().numpy()
-    outcome = outcome_of(logits, labels)
     rows: list[dict[str, Any]] = []
-    for position, (reason, rank, _) in enumerate(chosen):
-        finite = bool(outcome.finite[position])
+    for number, (reason, rank, place) in enumerate(chosen):
+        known = stored.predicted[place] >= 0
         rows.append({
             "evaluation_id": evaluation.evaluation_id, "corruption": corruption, "severity": severity,
-            "image_id": int(ids[position]), "reason": reason, "reason_rank": rank, "label": int(labels[position]),
-            "predicted": int(outcome.predicted[position]) if finite else None,
-            "confidence": float(outcome.confidence[position]) if finite else None, "png": _png(images[position]),
+            "image_id": int(ids[number]), "reason": reason, "reason_rank": rank, "label": int(stored.labels[place]),
+            "predicted": int(stored.predicted[place]) if known else None,
+            "confidence": float(stored.confidence[place]) if known else None, "png": _png(images[number]),
         })  # fmt: skip
-    for row, heat in zip(rows, [] if heats is None else heats, strict=heats is not None):
+    for row, heat in zip(rows, _maps(evaluation, reference, images, places), strict=False):
         row |= {"map_f16": heat.astype("<f2").tobytes(), "map_height": heat.shape[0], "map_width": heat.shape[1]}
     return rows
+
+
+def _maps(
+    evaluation: Evaluation, reference: Reference | None, images: np.ndarray, places: np.ndarray
+) -> Iterable[np.ndarray]:
+    """The map (h, w) of each image for the class predicted on its clean twin; none without attention."""
+    way = evaluation.way
+    if reference is None or isinstance(way, NoWay):
+        return ()
+    clean = reference.predicted[places][:, None]
+    return way(evaluation.network.inputs(images), lambda _logits: clean).maps[:, 0].cpu().numpy()
 
 
 def _png(pixels: np.ndarray) -> bytes:

@@ -1,15 +1,16 @@
 """The import: check the whole file, find out which evaluation it is, publish the cells that are missing."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, cast
 
 from evaluate.attention.ways import NoWay
+from evaluate.engine.exemplars import exemplars_are_done, record_exemplars
 from evaluate.evaluation import Evaluation, make_evaluation
 from evaluate.imported.checking import Tell, sort_rows
 from evaluate.imported.columns import Kind, find_layout
 from evaluate.imported.completeness import check_cells, fingerprint
-from evaluate.imported.exemplars import record_imported_exemplars
 from evaluate.imported.expected import Expected, expect
 from evaluate.imported.model import ImportedModel
 from evaluate.imported.reading import column_names, is_csv
@@ -24,7 +25,7 @@ from warehouse.errors import DamagedShardError, StudyError
 from warehouse.place import Place, is_there
 from warehouse.publish import sweep_temporaries
 from warehouse.record import Cell, dimension_path, read_stored, recorded_files, shard_path, write_dimension
-from warehouse.schema import EVALUATIONS, IMPORTED_FAMILY, MODELS, PREDICTIONS
+from warehouse.schema import CLEAN, EVALUATIONS, IMPORTED_FAMILY, MODELS, PREDICTIONS
 
 PRECISION = "as imported"
 LONGEST_LABEL = 60  # as in a study
@@ -115,7 +116,7 @@ def import_predictions(
         for number, cell in enumerate(missing, start=1):
             write_cell(output, evaluation, cell, scratch.read(cell)["values"], layout.kind, path.name, study.output)
             tell("cells", number, len(missing))
-    record_imported_exemplars(output, evaluation, expected.cells)
+    _record_exemplars(output, evaluation, expected.cells)
     return ImportReport(
         evaluation.evaluation_id, layout.kind, len(missing), len(expected.cells) - len(missing), sorting.rows,
         sorting.left_out, sorting.not_finite, former, namesakes,
@@ -142,6 +143,20 @@ def _record_dimensions(output: Place, evaluation: Evaluation, model: ImportedMod
     record_source(output, evaluation.source)
     write_dimension(output, MODELS, evaluation.model_id, [model.row()])
     write_dimension(output, EVALUATIONS, evaluation.evaluation_id, [evaluation.row()])
+
+
+def _record_exemplars(output: Place, evaluation: Evaluation, cells: Sequence[CellKey]) -> None:
+    """Exemplars of each corruption, without maps; none where images do not pair."""
+    if not evaluation.pairing.paired:
+        return
+    for corruption in dict.fromkeys(cell.corruption for cell in cells if cell.corruption != CLEAN):
+        severities = [cell.severity for cell in cells if cell.corruption == corruption]
+        try:
+            done = exemplars_are_done(output, evaluation, corruption, severities)
+        except DamagedShardError:
+            done = False  # made again: what they are made from is at hand
+        if not done:
+            record_exemplars(output, evaluation, None, corruption, severities)
 
 
 def _is_whole(output: Place, evaluation: Evaluation, key: CellKey) -> bool:
