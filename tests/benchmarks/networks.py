@@ -13,6 +13,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from evaluate.attention.statistics import map_statistics
 from evaluate.devices import BATCH_SIZE, choose_device, describe_device, runs_bfloat16
+from evaluate.engine.batch_size import CANDIDATES, evaluation_step, fastest_batch_size
 from evaluate.models.network import Network
 from ingest.corruptions import corrupt
 
@@ -31,9 +32,10 @@ def measure_networks() -> Iterator[Result]:
         network = network_of(subject, device)
         with tempfile.TemporaryDirectory() as name:
             bare, layout = _best_bare(subject, network, Path(name))
-            yield _whole(subject, network, Path(name), bare, layout)
+            size = _batch_size(subject, network, Path(name))
+            yield _whole(subject, network, Path(name), size, bare, layout)
             for corruption in CORRUPTIONS[subject.side_px]:
-                yield _corrupting(subject, network, Path(name), bare, corruption)
+                yield _corrupting(subject, network, Path(name), size, bare, corruption)
         yield _share_of_peak(subject, network)
         if subject.name in ATTENTION_IMAGES:
             yield _attention(subject, network)
@@ -41,17 +43,21 @@ def measure_networks() -> Iterator[Result]:
                 yield _attention(subject, network_of(subject, device, "bfloat16"))
 
 
-def _whole(subject: Subject, network: Network, folder: Path, bare: Callable[[], None], layout: str) -> Result:
-    bench = make_bench(subject, [network], folder)
+def _whole(
+    subject: Subject, network: Network, folder: Path, size: int, bare: Callable[[], None], layout: str
+) -> Result:
+    bench = make_bench(subject, [network], folder, batch_size=size)
     _make_clean(bench)
     ours_s, _, ratio = in_turns(lambda: bench.worker.do([bench.cell()]), bare, rounds=ROUNDS)
-    against = f"best bare forward ({layout}), float32, {describe_device(network.device)}"
+    against = f"best bare forward ({layout}; ours in batches of {size}), float32, {describe_device(network.device)}"
     return Result(f"evaluate/{subject.name}/forward", subject.images / ours_s, "images/s", ratio, against)
 
 
-def _corrupting(subject: Subject, network: Network, folder: Path, bare: Callable[[], None], corruption: str) -> Result:
+def _corrupting(
+    subject: Subject, network: Network, folder: Path, size: int, bare: Callable[[], None], corruption: str
+) -> Result:
     """Corruption on the fly, against the slower of the network alone and the corruption alone (on all cores)."""
-    bench = make_bench(subject, [network], folder, generated=True)
+    bench = make_bench(subject, [network], folder, generated=True, batch_size=size)
     _make_clean(bench)
     images = np.asarray(bench.images)
     recipe = "cifar-c" if subject.side_px == 32 else "imagenet-c"
@@ -63,6 +69,13 @@ def _corrupting(subject: Subject, network: Network, folder: Path, bare: Callable
     ours_s, _, ratio = in_turns(lambda: bench.worker.do([bench.cell(corruption)]), slower, rounds=ROUNDS)
     against = f"the slower of the two alone ({what}), {describe_device(network.device)}"
     return Result(f"evaluate/{subject.name}/{corruption}", subject.images / ours_s, "images/s", ratio, against)
+
+
+def _batch_size(subject: Subject, network: Network, folder: Path) -> int:
+    """The batch size that a long run would try out."""
+    (evaluation,) = make_bench(subject, [network], folder).evaluations
+    sides = (subject.side_px, subject.side_px)
+    return fastest_batch_size(evaluation_step(evaluation), CANDIDATES[network.device.type], sides, network)
 
 
 def _make_clean(bench: Bench) -> None:

@@ -1,5 +1,6 @@
 """What is measured: networks with random weights, random images on disk, and a worker that evaluates them."""
 
+import os
 from collections.abc import Callable, Iterable
 from decimal import Decimal
 from pathlib import Path
@@ -97,7 +98,13 @@ def network_of(subject: Subject, device: torch.device, precision: Precision = "f
 
 
 def make_bench(
-    subject: Subject, networks: Iterable[Network], folder: Path, *, generated: bool = False, count: int | None = None
+    subject: Subject,
+    networks: Iterable[Network],
+    folder: Path,
+    *,
+    generated: bool = False,
+    count: int | None = None,
+    batch_size: int | None = None,
 ) -> Bench:
     """A worker for some networks over random images that lie on disk."""
     images = mapped_images(folder, count or subject.images, subject.side_px)
@@ -108,10 +115,11 @@ def make_bench(
     ids = np.arange(len(images))
     subset = Subset(ids, ids, labels, "all")
     evaluations = [_evaluation(network, dataset, source, subset) for network in networks]
-    members = [Member(e, BATCH_SIZE[e.network.device.type]) for e in evaluations]
-    study = SimpleNamespace(record_output=folder)
+    members = [Member(e, batch_size or BATCH_SIZE[e.network.device.type]) for e in evaluations]
+    study = SimpleNamespace(record_output=folder, output=folder)
+    stream = BlockStream([Material(dataset, source, subset)], threads=os.cpu_count() or 1)
     return Bench(
-        Worker(study, members, BlockStream([Material(dataset, source, subset)]), Progress()),
+        Worker(study, members, stream, Progress()),
         evaluations, images, folder,
     )  # fmt: skip
 
