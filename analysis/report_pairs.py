@@ -6,9 +6,11 @@ import duckdb
 
 from analysis.mcnemar import PairTest, compare_pairs, correct_jointly
 from analysis.report_tables import EMPTY, Cell, Table, corruption_names
-from analysis.selection import Selection
+from analysis.selection import Evaluation, Selection
 from analysis.standings import standings
 from analysis.words import MOST_LISTED, level, number
+
+NONE = "\u00b7"  # of a matrix: zeros would hide the counts
 
 
 def pair_tables(con: duckdb.DuckDBPyConnection, selection: Selection) -> list[Table]:
@@ -23,7 +25,7 @@ def pair_tables(con: duckdb.DuckDBPyConnection, selection: Selection) -> list[Ta
 def _matrix(pairs: Sequence[PairTest]) -> Table:
     """Rows and columns are the networks, those that win most pairs first; columns go by the number of the row."""
     ranked = standings(pairs)
-    won = {}
+    won: dict[tuple[Evaluation, Evaluation], int] = {}
     for pair in pairs:
         won[pair.a, pair.b], won[pair.b, pair.a] = pair.won_by("a"), pair.won_by("b")
     cells = {len(pair.cells) for pair in pairs}
@@ -31,17 +33,21 @@ def _matrix(pairs: Sequence[PairTest]) -> Table:
     order = [standing.evaluation for standing in ranked]
     return Table(
         "Networks against each other, image by image",
-        f"Number of cells, {of}, in which the network of the row is right more often than that of the column: exact "
+        f"Number of cells, {of}, in which the network of the row is right more often than that of the column (dot: in none): exact "
         f"McNemar tests with Holm's correction over all {sum(len(pair.cells) for pair in pairs):,} cells of all "
         "pairs. Ahead of and behind: networks that it is right more or less often than in at least one cell, and not "
         "the other way round in any. Checkpoints, not architectures.",
         ("Network", "Ahead of", "Behind", *(str(place) for place in range(1, len(order) + 1))),
         tuple(
             (Cell(f"{place}. {s.evaluation.label}"), Cell(str(s.won)), Cell(str(s.lost)),
-             *(Cell(str(won[s.evaluation, other]) if (s.evaluation, other) in won else EMPTY) for other in order))
+             *(_won(won.get((s.evaluation, other))) for other in order))
             for place, s in enumerate(ranked, start=1)
         ),
     )  # fmt: skip
+
+
+def _won(cells: int | None) -> Cell:
+    return Cell(EMPTY) if cells is None else Cell(str(cells) if cells else NONE)
 
 
 def _pair(pair: PairTest, names: dict[str, str]) -> Table:

@@ -22,7 +22,9 @@ def standings(pairs: Sequence[PairTest]) -> list[Standing]:
     evaluations = dict.fromkeys(evaluation for pair in pairs for evaluation in (pair.a, pair.b))
     found = []
     for evaluation in evaluations:
-        sides = [(pair.winner, "a" if pair.a == evaluation else "b") for pair in pairs if evaluation in (pair.a, pair.b)]
+        sides = [
+            (pair.winner, "a" if pair.a == evaluation else "b") for pair in pairs if evaluation in (pair.a, pair.b)
+        ]
         won = sum(winner == side for winner, side in sides)
         lost = sum(winner not in ("", side) for winner, side in sides)
         found.append(Standing(evaluation, won, lost, len(sides)))

@@ -21,7 +21,11 @@ def many_pairs(pairs: Sequence[PairTest], clean: dict[str, float]) -> Finding:
     decided, split = sum(bool(pair.winner) for pair in tested), sum(pair.is_split for pair in tested)
     told = len(tested) - decided - split
     tests = sum(len(pair.cells) for pair in tested)
-    which = f"{decided} {'is' if decided == 1 else 'are'} decided; {leading_words(ranked)}" if decided else "none is decided"
+    which = (
+        f"{decided} {'is' if decided == 1 else 'are'} decided; {leading_words(ranked)}"
+        if decided
+        else "none is decided"
+    )
     kind = "architectures" if len({s.evaluation.facts["architecture"] for s in ranked}) > 1 else "training"
     turned = f"in {split} each of the two is ahead in some cells, " if split else ""
     return Finding(

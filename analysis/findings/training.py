@@ -7,7 +7,7 @@ from analysis.selection import Evaluation
 from analysis.words import counted, percent, points
 
 ACCURACY_SLACK = 0.005  # clean accuracies further apart than this are not "equally trained"
-ONE_RUN = "each stands for one training run, so the spread between training seeds is unknown"
+ONE_RUN = "stands for one training run, so the spread between training seeds is unknown"
 
 
 def why_undecided(a: Evaluation, b: Evaluation, clean: dict[str, float]) -> list[str]:
@@ -20,18 +20,21 @@ def why_undecided(a: Evaluation, b: Evaluation, clean: dict[str, float]) -> list
     if _accuracies_differ(a, b, clean):
         first, second = clean[a.evaluation_id], clean[b.evaluation_id]
         reasons.append(f"they are not equally accurate when clean ({percent(first)} and {percent(second)})")
-    return [*reasons, ONE_RUN]
+    return [*reasons, f"each {ONE_RUN}"]
 
 
 def why_all_undecided(pairs: Sequence[PairTest], clean: dict[str, float]) -> list[str]:
     """The same over many pairs, with the number of pairs that each reason holds for."""
     slack = points(ACCURACY_SLACK)
     counts = {
-        "training recipes differ": sum(_recipes_differ(p.a, p.b) for p in pairs),
+        "training recipes differ": sum(_recipes_differ(p.a, p.b) and not _recipe_is_unknown(p.a, p.b) for p in pairs),
         "a training recipe is not on record": sum(_recipe_is_unknown(p.a, p.b) for p in pairs),
         f"clean accuracies lie more than {slack} apart": sum(_accuracies_differ(p.a, p.b, clean) for p in pairs),
     }
-    return [*(f"{reason} in {counted(count, 'pair')}" for reason, count in counts.items() if count), ONE_RUN]
+    return [
+        *(f"{reason} in {counted(count, 'pair')}" for reason, count in counts.items() if count),
+        f"each network {ONE_RUN}",
+    ]
 
 
 def _recipes_differ(a: Evaluation, b: Evaluation) -> bool:
