@@ -33,7 +33,8 @@ def _matrix(pairs: Sequence[PairTest]) -> Table:
     order = [standing.evaluation for standing in ranked]
     return Table(
         "Networks against each other, image by image",
-        f"Number of cells, {of}, in which the network of the row is right more often than that of the column (dot: in none): exact "
+        f"Number of cells, {of}, in which the network of the row is right more often than that of the column (dot: in "
+        "none): exact "
         f"McNemar tests with Holm's correction over all {sum(len(pair.cells) for pair in pairs):,} cells of all "
         "pairs. Ahead of and behind: networks that it is right more or less often than in at least one cell, and not "
         "the other way round in any. Checkpoints, not architectures.",

@@ -67,17 +67,16 @@ def _entries(frame: Frame) -> list[Entry]:
 
 def _words(con: duckdb.DuckDBPyConnection, selection: Selection, points: pl.DataFrame, frame: Frame) -> Words:
     colour = "line colour: shape class" if len(frame.labels) == 1 else "line colour: network"
-    behind = (
-        f"; in colour: of {len(frame.labels)} networks those with the highest and the lowest mean accuracy over "
-        f"{selection.averaged_words}"
-        if frame.networks.is_partial
-        else ""
-    )
+    if frame.networks.is_partial:
+        colour = (
+            f"in colour: of {len(frame.labels)} networks those with the highest and the lowest mean accuracy over "
+            f"{selection.averaged_words}"
+        )
     chance = f"; dotted: chance ({percent(frame.chance)})" if frame.shows_chance else ""
     return Words(
         dearest_sentence(con, selection),
         f"Accuracy from clean (0) to severity {frame.last:g} on {selection.images}; band: Wilson 95"
-        f"\u00a0% interval; dashed: the chord that a steady fall would follow; {colour}{behind}{chance}; "
+        f"\u00a0% interval; dashed: the chord that a steady fall would follow; {colour}{chance}; "
         f"in brackets: share of {settings_of(con).resamples:,} resamples of the images that give the same shape.",
         selection.source_line,
     )
