@@ -8,7 +8,7 @@ import polars as pl
 
 from analysis.reading import first_row
 from analysis.selection import Evaluation, Selection, table
-from analysis.words import NO_BREAK, NORMAL_975, Estimate, level, listing, number, within
+from analysis.words import MOST_LISTED, NO_BREAK, NORMAL_975, Estimate, level, listing, number, within
 from warehouse.errors import WarehouseError
 from warehouse.schema import CLEAN
 
@@ -146,9 +146,11 @@ def change_at_last(
 
 
 def shift_sentence(cells: list[ShiftCell], names: dict[str, str]) -> str:
-    """Where attention moves most, beside the null."""
+    """Where attention moves most, beside the null: in each network, or of many in how many."""
     far = [max((c for c in cells if c.label == label), key=lambda c: c.shift)
            for label in dict.fromkeys(cell.label for cell in cells)]  # fmt: skip
+    if len(far) > MOST_LISTED:
+        return _shift_tally(far, names)
     amounts = [
         f"{number(c.shift, 2)} image{NO_BREAK}widths in {c.label} (null {number(c.null_median, 2)})" for c in far
     ]
@@ -158,6 +160,18 @@ def shift_sentence(cells: list[ShiftCell], names: dict[str, str]) -> str:
         return f"Attention moves most under {place}: {listing(amounts)}"
     named = [f"{amount} under {within(names[c.corruption])}" for amount, c in zip(amounts, far, strict=True)]
     return f"Attention moves at most by {listing(named)}"
+
+
+def _shift_tally(far: list[ShiftCell], names: dict[str, str]) -> str:
+    """Under which corruption how many networks' attention moves most, and the least and the largest of these shifts."""
+    where = [c.corruption for c in far]
+    ordered = sorted(set(where), key=lambda c: -where.count(c))
+    tally = listing(f"under {within(names[c])} in {where.count(c)}" for c in ordered)
+    ends = [f"{number(c.shift, 2)} in {c.label} (null {number(c.null_median, 2)})"
+            for c in (min(far, key=lambda c: c.shift), max(far, key=lambda c: c.shift))]  # fmt: skip
+    return (
+        f"Of {len(far)} networks, attention moves most {tally}: from {ends[0]} to {ends[1]}, in image{NO_BREAK}widths"
+    )
 
 
 def _normal(mean: float, deviation: float, count: int) -> Estimate:

@@ -1,5 +1,6 @@
 """Whether confidence keeps up with accuracy: over-confidence, calibration error, and failures that sound sure."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -8,7 +9,7 @@ import polars as pl
 
 from analysis.reading import first_row
 from analysis.selection import Evaluation, Selection, table
-from analysis.words import NORMAL_975, Estimate, listing, points_with_interval
+from analysis.words import MOST_LISTED, NORMAL_975, Estimate, listing, points_with_interval
 from warehouse.schema import CLEAN
 
 SURE = 0.9  # confidence from which a failure counts as confident, as in the view confident_failures
@@ -53,20 +54,52 @@ def confidence_of(con: duckdb.DuckDBPyConnection, selection: Selection, evaluati
 
 
 def gap_sentence(con: duckdb.DuckDBPyConnection, selection: Selection) -> str:
-    """Over- or under-confidence at the last severity, beside the clean one."""
-    parts = []
-    for evaluation in selection.evaluations:
-        found = confidence_of(con, selection, evaluation)
-        parts.append(f"{evaluation.label} {gap_words(found.last_gap)} (clean: {gap_words(found.clean_gap)})")
+    """Over- or under-confidence at the last severity, beside the clean one: of each network, or of many in number."""
+    found = {evaluation.label: confidence_of(con, selection, evaluation) for evaluation in selection.evaluations}
+    if len(found) > MOST_LISTED:
+        return gap_tally({label: one.last_gap for label, one in found.items()}, [c.clean_gap for c in found.values()])
+    parts = [f"{label} {gap_words(c.last_gap)} (clean: {gap_words(c.clean_gap)})" for label, c in found.items()]
     return f"At the last severity: {listing(parts)}"
+
+
+def gap_tally(last: dict[str, Estimate], clean: Sequence[Estimate]) -> str:
+    """How many of many networks are over- and how many underconfident at the last severity, and how many when clean.
+
+    Args:
+        last: gap at the last severity by network.
+        clean: the gaps on clean images.
+    """
+    told = []
+    for word, way in (("overconfident", 1), ("underconfident", -1)):
+        beyond = [label for label, gap in last.items() if _way(gap) == way]
+        if not beyond:
+            told.append(f"none is {word}")
+            continue
+        most = max(beyond, key=lambda label: abs(last[label].value))
+        verb = "is" if len(beyond) == 1 else "are"
+        told.append(f"{len(beyond)} {verb} {word}, most of all {most} by {_size(last[most])}")
+    before = [sum(_way(gap) == way for gap in clean) for way in (1, -1)]
+    return (
+        f"Of {len(last)} networks at the last severity, {'; '.join(told)} (when clean {before[0]} over-, {before[1]} "
+        "underconfident; all beyond noise)"
+    )
 
 
 def gap_words(gap: Estimate) -> str:
     """A gap in words: overconfident by 12.0 points [10.1, 13.9]."""
-    if not (gap.above_zero or gap.below_zero):
+    if not _way(gap):
         return "neither over- nor underconfident beyond noise"
-    size = gap if gap.above_zero else Estimate(-gap.value, -gap.high, -gap.low)
-    return f"{'over' if gap.above_zero else 'under'}confident by {points_with_interval(size)}"
+    return f"{'over' if gap.above_zero else 'under'}confident by {_size(gap)}"
+
+
+def _way(gap: Estimate) -> int:
+    """1 for over-, -1 for underconfident beyond noise, else 0."""
+    return int(gap.above_zero) - int(gap.below_zero)
+
+
+def _size(gap: Estimate) -> str:
+    size = Estimate(-gap.value, -gap.high, -gap.low) if gap.below_zero else gap
+    return points_with_interval(size)
 
 
 _LAST = (

@@ -1,6 +1,7 @@
 """Exact McNemar tests of two networks, cell by cell, with Holm's correction."""
 
 from collections.abc import Sequence
+from functools import lru_cache
 from itertools import combinations
 from typing import NamedTuple
 
@@ -32,7 +33,7 @@ class CellTest(NamedTuple):
 
 
 class PairTest(NamedTuple):
-    """All cells of two evaluations; Holm's correction is over these cells."""
+    """All cells of two evaluations; Holm's correction is over these cells, unless `correct_jointly` widened it."""
 
     a: Evaluation
     b: Evaluation
@@ -42,7 +43,19 @@ class PairTest(NamedTuple):
         """Number of cells that a side wins ('' counts the undecided)."""
         return sum(cell.winner == side for cell in self.cells)
 
+    @property
+    def winner(self) -> str:
+        """'a' or 'b', whichever wins a cell while the other wins none, or '': neither wins any, or each wins some."""
+        sides = {cell.winner for cell in self.cells} - {""}
+        return sides.pop() if len(sides) == 1 else ""
 
+    @property
+    def is_split(self) -> bool:
+        """Whether each of the two wins some cells."""
+        return bool(self.won_by("a") and self.won_by("b"))
+
+
+@lru_cache(maxsize=65536)  # many pairs meet the same few counts
 def exact_mcnemar(only_a: int, only_b: int) -> float:
     """Two-sided exact p value of McNemar's test: a binomial test on the images where just one is right."""
     discordant = only_a + only_b
@@ -67,6 +80,14 @@ def compare_pairs(con: duckdb.DuckDBPyConnection, selection: Selection) -> list[
         PairTest(a, b, tests)
         for a, b in combinations(selection.evaluations, 2)
         if (tests := _tests(con, selection, a, b))
+    ]
+
+
+def correct_jointly(pairs: Sequence[PairTest]) -> list[PairTest]:
+    """The same tests with Holm's correction over the cells of all pairs: what counting the pairs needs."""
+    adjusted = iter(holm([exact_mcnemar(cell.only_a, cell.only_b) for pair in pairs for cell in pair.cells]))
+    return [
+        pair._replace(cells=tuple(cell._replace(adjusted_p=next(adjusted)) for cell in pair.cells)) for pair in pairs
     ]
 
 

@@ -16,10 +16,11 @@ from analysis.charts import CHARTS
 from analysis.degradation import ensure_shapes
 from analysis.findings import Finding, findings
 from analysis.report_making import Facts, network_facts, shared_facts
+from analysis.report_pairs import pair_tables
 from analysis.report_tables import Table, tables
 from analysis.selection import Selection, corruption_labels, select
 from analysis.theme import DARK, DARK_TWINS, LAYOUTS, LIGHT, config
-from analysis.words import counted, listing, within
+from analysis.words import MOST_LISTED, counted, listing, within
 from warehouse.connect import open_warehouse
 from warehouse.errors import WarehouseError
 from warehouse.publish import publish_bytes
@@ -100,7 +101,8 @@ def _chapter(con: duckdb.DuckDBPyConnection, selection: Selection) -> Chapter:
     said = findings(con, selection)
     figures, missing = _figures(con, selection)
     names = corruption_labels(con)
-    networks = listing(selection.labels.values())
+    labels = selection.labels.values()
+    networks = listing(labels) if len(labels) <= MOST_LISTED else counted(len(labels), "network")
     corruptions = listing(within(names[c]) for c in selection.corruptions)
     return Chapter(
         title=f"How {networks} {'fail' if len(selection.evaluations) > 1 else 'fails'} on "
@@ -110,7 +112,7 @@ def _chapter(con: duckdb.DuckDBPyConnection, selection: Selection) -> Chapter:
         limits=[finding for finding in said if finding.verdict == "limit"],
         figures=figures,
         missing=missing,
-        tables=tables(con, selection),
+        tables=tables(con, selection) + pair_tables(con, selection),
         making=shared_facts(con, selection),
         networks=[(evaluation.label, network_facts(con, evaluation)) for evaluation in selection.evaluations],
     )

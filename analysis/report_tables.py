@@ -6,7 +6,6 @@ from typing import Any, NamedTuple
 import duckdb
 import polars as pl
 
-from analysis.mcnemar import PairTest, compare_pairs
 from analysis.selection import Evaluation, Selection, corruption_labels, table
 from analysis.words import SHAPE_WORDS, flagged, interval, level, number, percent
 from warehouse.schema import CLEAN
@@ -32,9 +31,8 @@ class Table(NamedTuple):
 
 
 def tables(con: duckdb.DuckDBPyConnection, selection: Selection) -> list[Table]:
-    """All tables of a selection, in the order of a report."""
-    labels = corruption_labels(con)
-    names = {c: flagged(labels[c], is_extra=c in selection.extras) for c in (CLEAN, *selection.corruptions)}
+    """Tables of a selection in the order of a report: all networks, then each; for pairs see `report_pairs`."""
+    names = corruption_names(con, selection)
     found = [_summary(con, selection)]
     for evaluation in selection.evaluations:
         one = selection.only(evaluation)
@@ -45,7 +43,13 @@ def tables(con: duckdb.DuckDBPyConnection, selection: Selection) -> list[Table]:
             _calibration(con, one, evaluation, names),
             *_attention(con, one, evaluation, names),
         ]
-    return found + [_pair(pair, names) for pair in compare_pairs(con, selection)]
+    return found
+
+
+def corruption_names(con: duckdb.DuckDBPyConnection, selection: Selection) -> dict[str, str]:
+    """Human name by corruption, clean first, with extras marked as such."""
+    labels = corruption_labels(con)
+    return {c: flagged(labels[c], is_extra=c in selection.extras) for c in (CLEAN, *selection.corruptions)}
 
 
 def _summary(con: duckdb.DuckDBPyConnection, selection: Selection) -> Table:
@@ -209,24 +213,3 @@ def _attention(
             ),
         )
     ]  # fmt: skip
-
-
-def _pair(pair: PairTest, names: dict[str, str]) -> Table:
-    winners = {"a": pair.a.label, "b": pair.b.label, "": "undecided"}
-    last = {c.corruption: c.severity for c in sorted(pair.cells, key=lambda c: c.severity)}
-    shown = [c for c in pair.cells if c.severity == last[c.corruption]]
-    return Table(
-        f"{pair.a.label} and {pair.b.label}, image by image",
-        f"Images that only one of the two gets right, clean and at the last severity; p value of the exact McNemar "
-        f"test with Holm's correction over all {len(pair.cells)} cells. Checkpoints, not architectures.",
-        ("Corruption", "Severity", f"Only {pair.a.label}", f"Only {pair.b.label}", "p", "More often right"),
-        tuple(
-            (Cell(names[c.corruption]), Cell(level(c.severity)), Cell(f"{c.only_a:,}"),
-             Cell(f"{c.only_b:,}"), Cell(_p_value(c.adjusted_p)), Cell(winners[c.winner]))
-            for c in sorted(shown, key=lambda c: (c.severity > 0, c.corruption))
-        ),
-    )  # fmt: skip
-
-
-def _p_value(p: float) -> str:
-    return "< 0.001" if p < 0.001 else number(p, 3)

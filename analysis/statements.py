@@ -3,11 +3,11 @@
 import duckdb
 import polars as pl
 
-from analysis.comparison import Ranking, rank_costs
+from analysis.comparison import Cost, Ranking, rank_costs
 from analysis.degradation import stored_settings
 from analysis.selection import Evaluation, Selection, corruption_labels
 from analysis.shapes import ShapeSettings
-from analysis.words import level, listing, points, points_with_interval, sentence_start, within
+from analysis.words import MOST_LISTED, level, listing, points, points_with_interval, sentence_start, within
 
 
 def last_level(frame: pl.DataFrame) -> float:
@@ -27,30 +27,42 @@ def rankings(con: duckdb.DuckDBPyConnection, selection: Selection) -> dict[Evalu
 
 
 def dearest_sentence(con: duckdb.DuckDBPyConnection, selection: Selection) -> str:
-    """Which corruption costs most, for each network where there are at most two, else in how many of them."""
+    """Which corruption costs most, for each network where there are at most two, else in how many of them.
+
+    Only networks that lose accuracy beyond sampling noise count.
+    """
     found, names = rankings(con, selection), corruption_labels(con)
-    firsts = {ranking.costs[0].corruption for ranking in found.values()}
-    if len(found) == 1:
-        ((evaluation, ranking),) = found.items()
-        return dearest_of_one(evaluation.label, ranking, names)
-    if len(firsts) == 1 and all(ranking.is_clear for ranking in found.values()):
+    losing = {e: r for e, r in found.items() if r.costs[0].at_last.above_zero}
+    firsts = {ranking.costs[0].corruption for ranking in losing.values()}
+    if 1 < len(found) == len(losing) and len(firsts) == 1 and all(ranking.is_clear for ranking in found.values()):
         name = sentence_start(names[firsts.pop()])
         everyone = "both networks" if len(found) == 2 else f"all {len(found)} networks"
-        return f"{name} costs {everyone} most: {listing(_cost(e, r) for e, r in found.items())}"
-    if len(found) == 2:
+        return f"{name} costs {everyone} most: {_costs(found)}"
+    if len(found) <= 2:
         return "; ".join(dearest_of_one(e.label, r, names) for e, r in found.items())
-    tally = {c: sum(r.costs[0].corruption == c for r in found.values()) for c in firsts}
-    ordered = sorted(tally, key=lambda c: -tally[c])
-    return f"Dearest corruption among {len(found)} networks: " + listing(
-        f"{within(names[c])} for {tally[c]}" for c in ordered
+    return _tally(
+        "Dearest corruption at the last severity,", [r.costs[0].corruption for r in losing.values()], len(found), names
     )
+
+
+def _tally(what: str, firsts: list[str], networks: int, names: dict[str, str]) -> str:
+    """In how many of many networks each corruption is first; `firsts` has those that lose beyond noise only."""
+    if not firsts:
+        return f"No corruption costs any of {networks} networks accuracy beyond sampling noise"
+    ordered = sorted(set(firsts), key=lambda c: -firsts.count(c))
+    told = listing(f"{within(names[c])} for {firsts.count(c)}" for c in ordered)
+    left = networks - len(firsts)
+    if not left:
+        return f"{what} among {networks} networks: {told}"
+    others = "other loses" if left == 1 else f"other {left} lose"
+    return f"{what} among {len(firsts)} of {networks} networks: {told}; the {others} no accuracy beyond sampling noise"
 
 
 def dearest_of_one(label: str, ranking: Ranking, names: dict[str, str]) -> str:
     """Which corruption costs one network most, or which two cannot be told apart."""
     first = ranking.costs[0]
     place = f"at severity {level(first.last_severity)}"
-    if first.at_last.low <= 0:
+    if not first.at_last.above_zero:
         return f"No corruption costs {label} accuracy {place} beyond sampling noise"
     if ranking.is_clear:
         return f"{names[first.corruption]} costs {label} most: {points_with_interval(first.at_last)} {place}"
@@ -62,26 +74,44 @@ def dearest_of_one(label: str, ranking: Ranking, names: dict[str, str]) -> str:
 
 
 def average_sentence(con: duckdb.DuckDBPyConnection, selection: Selection) -> str:
-    """Which corruption costs most on average over its severities, for each network or in how many of them."""
+    """Which corruption costs most on average over its severities, for each network or in how many of them.
+
+    Only networks that lose accuracy beyond sampling noise count.
+    """
     found, names = rankings(con, selection), corruption_labels(con)
-    firsts = [ranking.average_order[0] for ranking in found.values()]
+    first = {evaluation: _first_on_average(ranking) for evaluation, ranking in found.items()}
+    losing = [evaluation for evaluation, cost in first.items() if cost.on_average.above_zero]
     if len(found) > 2:
-        ordered = sorted(set(firsts), key=lambda c: -firsts.count(c))
-        tally = listing(f"{within(names[c])} for {firsts.count(c)}" for c in ordered)
-        return f"Dearest corruption on average over severities, among {len(found)} networks: {tally}"
-    parts = [_average(evaluation, ranking, names) for evaluation, ranking in found.items()]
-    if len(set(firsts)) == 1:
-        return f"On average over severities, {within(names[firsts[0]])} costs most: {listing(parts)}"
-    named = [f"{within(names[first])}, {part}" for first, part in zip(firsts, parts, strict=True)]
+        firsts = [first[evaluation].corruption for evaluation in losing]
+        return _tally("Dearest corruption on average over severities,", firsts, len(found), names)
+    parts = {e: _average(e, found[e], names) for e in losing}
+    spared = [f"no corruption costs {e.label} accuracy beyond sampling noise" for e in found if e not in losing]
+    if not losing:
+        return f"On average over severities, {' and '.join(spared)}"
+    if len({first[evaluation].corruption for evaluation in losing}) == 1:
+        name = within(names[first[losing[0]].corruption])
+        return "; ".join([f"On average over severities, {name} costs most: {listing(parts.values())}", *spared])
+    named = [f"{within(names[first[e].corruption])}, {part}" for e, part in parts.items()]
     return f"Dearest on average over severities: {'; '.join(named)}"
 
 
+def _first_on_average(ranking: Ranking) -> Cost:
+    return next(cost for cost in ranking.costs if cost.corruption == ranking.average_order[0])
+
+
 def _average(evaluation: Evaluation, ranking: Ranking, names: dict[str, str]) -> str:
-    first = next(cost for cost in ranking.costs if cost.corruption == ranking.average_order[0])
-    text = f"{points_with_interval(first.on_average)} for {evaluation.label}"
+    text = f"{points_with_interval(_first_on_average(ranking).on_average)} for {evaluation.label}"
     if ranking.average_lead is None or ranking.average_lead.above_zero:
         return text
     return f"{text} (not told apart from {within(names[ranking.average_order[1]])})"
+
+
+def _costs(found: dict[Evaluation, Ranking]) -> str:
+    """What the dearest corruption costs each network, or of many the least and the most."""
+    if len(found) <= MOST_LISTED:
+        return listing(_cost(e, r) for e, r in found.items())
+    by_cost = sorted(found, key=lambda e: found[e].costs[0].at_last.value)
+    return f"from {_cost(by_cost[0], found[by_cost[0]])} to {_cost(by_cost[-1], found[by_cost[-1]])}"
 
 
 def _cost(evaluation: Evaluation, ranking: Ranking) -> str:

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 NO_BREAK = "\u00a0"
 MINUS = "\u2212"
+MOST_LISTED = 4  # networks that a sentence names one by one; of more it gives counts
 NORMAL_975 = 1.959963984540054  # quantile of the normal distribution: the half-width of 95 % in standard errors
 
 SHAPE_WORDS = {

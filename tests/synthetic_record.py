@@ -47,11 +47,12 @@ def write_synthetic(
     paired: bool = True,
     severities: Sequence[float] = (1, 2, 3, 4, 5),
     corruptions: tuple[str, ...] = tuple(CURVES),
+    falls: dict[str, float] | None = None,
 ) -> Synthetic:
     """Write a record of `models` over `images` images.
 
     Corruptions other than those of CURVES take one of these curves in turn; severities between whole ones lie on the
-    straight lines between.
+    straight lines between. `falls` scales how far a model falls below its clean accuracy: 0 never, 1 as in CURVES.
     """
     grid = [0.0, *severities]
     rng = np.random.default_rng(seed)
@@ -68,7 +69,8 @@ def write_synthetic(
         difficulty = rng.permutation(images) / images  # an image is right while the curve is above its difficulty
         for place, corruption in enumerate(corruptions):
             curve = CURVES.get(corruption) or list(CURVES.values())[place % len(CURVES)]
-            levels = np.clip(np.interp(grid, range(6), curve) - 0.01 * offset, 0, 1)
+            fallen = curve[0] - (falls or {}).get(label, 1.0) * (curve[0] - np.interp(grid, range(6), curve))
+            levels = np.clip(fallen - 0.01 * offset, 0, 1)
             noise = rng.normal(0, 0.02, (len(levels), images))
             noise[0] = 0  # the clean row is one and the same for every corruption
             right = difficulty + noise < levels[:, None]

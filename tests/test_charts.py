@@ -59,17 +59,6 @@ def test_title_of_the_curves_names_the_dearest_corruption(
     assert f"{100 * (right[0] - right[-1]):.1f}\u00a0points" in finding
 
 
-@pytest.mark.slow
-def test_more_than_four_networks_leave_one_in_colour(tmp_path: Path) -> None:
-    write_synthetic(tmp_path, images=40, models=tuple("ABCDE"))
-    path = tmp_path / "warehouse.duckdb"
-    load([tmp_path], path)
-    ensure_shapes(path, ShapeSettings(resamples=50))
-    with open_warehouse(path) as con:
-        spec = CHARTS["curves"](con, select_one(con)).to_dict()
-    assert "A in colour, the others in grey" in spec["usermeta"]["subtitle"]
-
-
 def test_without_pairing_drift_and_onset_say_why(tmp_path: Path) -> None:
     write_synthetic(tmp_path, images=40, models=("Alpha",), paired=False)
     path = tmp_path / "warehouse.duckdb"

@@ -1,5 +1,7 @@
 """Failure onset: how many of the images that are right when clean have not failed yet, by severity."""
 
+from typing import Any
+
 import altair as alt
 import duckdb
 import polars as pl
@@ -10,7 +12,7 @@ from analysis.charts.key import key
 from analysis.charts.placing import spread_apart
 from analysis.selection import Selection, table
 from analysis.theme import PAGE, PERCENT_AXIS, Layered, Layout, Words, dress
-from analysis.words import level, percent, within
+from analysis.words import MOST_LISTED, level, percent, within
 from warehouse.errors import WarehouseError
 
 HEIGHT_PX, LABEL_PX, LABEL_GAP_PX = 260, 110, 13
@@ -74,12 +76,26 @@ def _panel(rows: pl.DataFrame, colours: dict[str, str], title: str, size: tuple[
 
 
 def _finding(rows: pl.DataFrame, labels: list[str]) -> str:
-    parts = []
-    for label in labels:
-        ends = rows.filter(label=label).group_by("corruption", maintain_order=True).last().sort("surviving_share")
-        worst = ends.row(0, named=True)
-        parts.append(
-            f"{label} keeps {percent(worst['surviving_share'], 0)} of its right answers under "
-            f"{within(worst['corruption_label'])} up to severity {level(worst['severity'])}"
-        )
-    return "; ".join(parts)
+    """What the corruption that is worst for it leaves of a network's right answers: of each, or of many in number."""
+    ends = rows.group_by("label", "corruption", maintain_order=True).last().sort("surviving_share", maintain_order=True)
+    worst = {label: ends.filter(label=label).row(0, named=True) for label in labels}
+    if len(labels) > MOST_LISTED:
+        return _tally(worst)
+    return "; ".join(
+        f"{label} keeps {_kept(row)} up to severity {level(row['severity'])}" for label, row in worst.items()
+    )
+
+
+def _kept(row: dict[str, Any]) -> str:
+    return f"{percent(row['surviving_share'], 0)} of its right answers under {within(row['corruption_label'])}"
+
+
+def _tally(worst: dict[str, dict[str, Any]]) -> str:
+    """In how many networks fewer than half of the right answers are left, and in which the fewest."""
+    few = sum(row["surviving_share"] < 0.5 for row in worst.values())
+    least = min(worst, key=lambda label: worst[label]["surviving_share"])
+    keep = "keeps less than half of its" if few == 1 else "keep less than half of their"
+    return (
+        f"Up to the last severity of the corruption that is worst for each, {few} of {len(worst)} networks {keep} "
+        f"right answers; fewest are left in {least}, which keeps {_kept(worst[least])}"
+    )

@@ -10,9 +10,9 @@ from analysis.charts.placing import Plane
 from analysis.selection import Selection, corruption_labels, table
 from analysis.statements import settings_of
 from analysis.theme import PAGE, SHAPE_COLOURS, Layered, Layout, Words, dress
-from analysis.words import SHAPE_WORDS, counted, listing, number, percent, within
+from analysis.words import MOST_LISTED, SHAPE_WORDS, counted, listing, number, percent, within
 
-SYMBOLS = ("circle", "square", "triangle-up", "diamond")
+SYMBOLS = ("circle", "square", "triangle-up", "diamond", "cross", "triangle-down", "triangle-left", "triangle-right")
 AXIS_TITLE = "\u2190 falls early\u00a0\u00a0\u00a0bow \u03ba\u00a0\u00a0\u00a0falls late \u2192"
 VERBS = {"late_collapse": ("collapses late", "collapse late"), "near_linear": ("falls steadily", "fall steadily"),
          "early_drop": ("drops early", "drop early"), "non_monotone": ("falls and rises", "fall and rise")}  # fmt: skip
@@ -29,14 +29,15 @@ def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, layout: Layou
         drop_high=100 * pl.col("total_drop_high"),
     )  # fmt: skip
     points = shapes.filter(pl.col("bow").is_not_null()).sort("label", "corruption")
-    labels = list(selection.labels.values())
+    fallen = set(points["label"])
+    labels = [label for label in selection.labels.values() if label in fallen or len(selection.labels) <= MOST_LISTED]
     parts = (_key(points, labels, layout), _plot(points, labels, settings.bow_threshold, layout))
-    flat = shapes.filter(shape="flat")
+    omitted = _omitted(shapes.filter(shape="flat"), len(selection.labels))
     words = Words(
         _finding(points, labels),
         f"Total drop in accuracy, clean to last severity, against the bow of the curve (mean height above its chord "
         f"as a share of the drop), on {selection.images}; bars: {percent(settings.interval_level, 0)} bootstrap "
-        f"intervals over images; shaded: near-linear, bow within \u00b1{settings.bow_threshold:g}{_omitted(flat)}.",
+        f"intervals over images; shaded: near-linear, bow within \u00b1{settings.bow_threshold:g}{omitted}.",
         selection.source_line,
     )
     return dress(parts, words, layout)
@@ -125,8 +126,10 @@ def _named(rows: pl.DataFrame) -> str:
     return listing(f"{within(name)} (\u03ba\u00a0{number(bow, 2, signed=True)})" for name, bow in bows)
 
 
-def _omitted(flat: pl.DataFrame) -> str:
+def _omitted(flat: pl.DataFrame, networks: int) -> str:
     if flat.is_empty():
         return ""
+    if networks > MOST_LISTED:
+        return f"; not shown, because flat: {counted(len(flat), 'curve')} of {flat['label'].n_unique()} networks"
     names = listing(within(name) for name in flat["name"].unique(maintain_order=True))
     return f"; not shown, because flat: {names}"

@@ -2,33 +2,25 @@
 
 import duckdb
 
+from analysis.findings.comparing_many import many_pairs
 from analysis.findings.finding import Finding
+from analysis.findings.training import why_undecided
 from analysis.mcnemar import ALPHA, PairTest, compare_pairs
-from analysis.selection import Evaluation, Selection
-from analysis.words import counted, listing, number, percent
-
-ACCURACY_SLACK = 0.005  # clean accuracies further apart than this are not "equally trained"
+from analysis.selection import Selection
+from analysis.words import MOST_LISTED, counted, listing, number
 
 
 def comparison_findings(con: duckdb.DuckDBPyConnection, selection: Selection) -> list[Finding]:
-    """A finding for each pair of networks; an architecture claim is undecided wherever training could explain it."""
+    """A finding for each pair of up to four networks, or one for all pairs of more.
+
+    An architecture claim is undecided wherever training could explain it.
+    """
     clean = dict(con.execute(
         "select evaluation_id, clean_accuracy from robustness_by_model").fetchall())  # fmt: skip
-    return [_pair(pair, clean) for pair in compare_pairs(con, selection)]
-
-
-def why_undecided(a: Evaluation, b: Evaluation, clean: dict[str, float]) -> list[str]:
-    """What other than the architecture could explain a difference; one training run each always could."""
-    reasons = []
-    if a.facts["training_recipe"] != b.facts["training_recipe"]:
-        reasons.append("their training recipes differ")
-    if None in (a.facts["training_recipe"], b.facts["training_recipe"]):
-        reasons.append("a training recipe is not on record")
-    first, second = clean[a.evaluation_id], clean[b.evaluation_id]
-    if abs(first - second) > ACCURACY_SLACK:
-        reasons.append(f"they are not equally accurate when clean ({percent(first)} and {percent(second)})")
-    reasons.append("each stands for one training run, so the spread between training seeds is unknown")
-    return reasons
+    pairs = compare_pairs(con, selection)
+    if pairs and len(selection.evaluations) > MOST_LISTED:
+        return [many_pairs(pairs, clean)]
+    return [_pair(pair, clean) for pair in pairs]
 
 
 def _pair(pair: PairTest, clean: dict[str, float]) -> Finding:
