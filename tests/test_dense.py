@@ -188,7 +188,7 @@ def test_a_study_with_fractions_is_evaluated_and_loaded(tmp_path: Path, capfd: p
     with evaluation_bar() as progress:
         assert evaluate_study(study, dataset, progress=progress).made == 1 + 2 * 3
     told = capfd.readouterr().err
-    assert "1/7 none 0" in told
+    assert "1/7 clean" in told
     assert "contrast 0.5" in told
     assert "gaussian_noise 2.25" in told
     assert evaluate_study(study, dataset).made == 0

@@ -40,7 +40,8 @@ class Opening(NamedTuple):
     @classmethod
     def of(cls, study: Study) -> "Opening":
         """The opening of a study that was read in this process."""
-        return cls(study, tuple(registered().values()))
+        names = set(study.corruptions.names)
+        return cls(study, tuple(own for name, own in registered().items() if name in names))
 
     def open(self) -> tuple[Study, Dataset]:
         """Open the study here; images are mapped, not copied."""

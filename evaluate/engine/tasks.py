@@ -77,9 +77,10 @@ class Outcome:
     changed: dict[str, float] = field(default_factory=dict)
 
     def add(self, other: "Outcome") -> None:
-        """Take in another outcome."""
+        """Take in another outcome; of a network that raised in several processes the first is told."""
+        known = {failure.evaluation_id for failure in self.failures}
         self.made += other.made
-        self.failures += other.failures
+        self.failures += [failure for failure in other.failures if failure.evaluation_id not in known]
         self.changed |= other.changed
         for label, count in other.not_finite.items():
             self.not_finite[label] = self.not_finite.get(label, 0) + count
