@@ -124,13 +124,9 @@ def _attention(subject: Subject, network: Network) -> Result:
             attended = way(inputs[start : start + batch_size], lambda logits: logits.argmax(1)[:, None])
             map_statistics(attended.maps)
 
-    def package() -> None:
+    def package() -> None:  # always in float32: it turns activations into NumPy arrays, which know no bfloat16
         network.module.requires_grad_(True)
-        lower = network.precision != "float32"
-        with (
-            GradCAM(model=network.module, target_layers=[layer]) as cam,
-            torch.autocast(network.device.type, network.autocast_type, enabled=lower),
-        ):
+        with GradCAM(model=network.module, target_layers=[layer]) as cam:
             for start in range(0, count, batch_size):
                 maps = cam(inputs[start : start + batch_size], None)
                 map_statistics(torch.from_numpy(maps)[:, None])
