@@ -31,7 +31,7 @@ format: $(INSTALLED)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-# Ratios to a peer or a limit of the same run; JSON=path writes them as a list too, ONLY=corruptions measures one part
+# Ratios to a peer or a limit of the same run; JSON=path writes them as a list too, ONLY=networks measures one part
 bench: $(INSTALLED)
 	$(BIN)/python -m tests.benchmarks $(if $(JSON),--json $(JSON)) $(if $(ONLY),--only $(ONLY))
 

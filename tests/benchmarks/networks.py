@@ -133,9 +133,9 @@ def _attention(subject: Subject, network: Network) -> Result:
         network.module.requires_grad_(False)
 
     ours_s, _, ratio = in_turns(ours, package, rounds=ROUNDS)
-    against = (
-        f"grad-cam package, one target, batch {batch_size}, {network.precision}, {describe_device(network.device)}"
-    )
+    ours_in = "" if network.precision == "float32" else f", ours in {network.precision}"
+    setting = f"one target, batch {batch_size}, {describe_device(network.device)}"
+    against = f"grad-cam package, float32{ours_in}; {setting}"
     suffix = "" if network.precision == "float32" else f"/{network.precision}"
     return Result(f"attention/{subject.name}/grad-cam{suffix}", count / ours_s, "images/s", ratio, against)
 
