@@ -1,12 +1,16 @@
 """How far an image is from its clean twin: root mean square difference and structural similarity."""
 
+from collections.abc import Callable
+from typing import Any
+
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 WINDOW = 7
 DATA_RANGE = 255
 K1, K2 = 0.01, 0.03
-BLOCK_VALUES = 1 << 20  # values at a time, so that scratch stays in tens of megabytes
+STRIP_ROWS = 32  # rows of windows at a time, so that scratch stays in the cache
 
 
 def rmse(clean: NDArray[np.uint8], corrupted: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -20,12 +24,8 @@ def rmse(clean: NDArray[np.uint8], corrupted: NDArray[np.uint8]) -> NDArray[np.f
         (N,) float32, 0-1.
     """
     _check_shapes(clean, corrupted)
-    result = np.empty(len(clean), np.float32)
-    for rows in _blocks(clean.shape):
-        difference = (clean[rows].astype(np.int32) - corrupted[rows]).reshape(len(clean[rows]), -1)
-        mean_square = (difference * difference).mean(axis=1, dtype=np.float64)
-        result[rows] = np.sqrt(mean_square) / DATA_RANGE
-    return result
+    squares = np.array([cv2.norm(a, b, cv2.NORM_L2SQR) for a, b in zip(clean, corrupted, strict=True)])  # whole numbers
+    return (np.sqrt(squares / max(1, int(np.prod(clean.shape[1:])))) / DATA_RANGE).astype(np.float32)
 
 
 def ssim(clean: NDArray[np.uint8], corrupted: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -45,38 +45,54 @@ def ssim(clean: NDArray[np.uint8], corrupted: NDArray[np.uint8]) -> NDArray[np.f
     _check_shapes(clean, corrupted)
     if min(clean.shape[1:3]) < WINDOW:
         raise ValueError(f"structural similarity needs images of at least {WINDOW}×{WINDOW} pixels, not {clean.shape}")
-    result = np.empty(len(clean), np.float32)
-    for rows in _blocks(clean.shape):
-        result[rows] = _ssim_block(clean[rows].astype(np.int32), corrupted[rows].astype(np.int32))
-    return result
+    return np.array([_ssim_of(a, b) for a, b in zip(clean, corrupted, strict=True)], np.float32)
 
 
-def _ssim_block(a: NDArray[np.int32], b: NDArray[np.int32]) -> NDArray[np.float64]:
+def _ssim_of(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> float:
+    """Structural similarity of one image (H, W, 3) to another."""
+    product = cv2.multiply(a, b, dtype=cv2.CV_32F)  # at most 255², and 49 times that below 2²⁴: exact in float32
+    sums_a, sums_b = _window_sums(cv2.boxFilter, a), _window_sums(cv2.boxFilter, b)
+    squares: NDArray[np.float32] = _window_sums(cv2.sqrBoxFilter, a) + _window_sums(cv2.sqrBoxFilter, b)
+    products = _window_sums(cv2.boxFilter, product)
+    strips = range(0, len(sums_a), STRIP_ROWS)
+    total = sum(_ssim_sum(*(x[r : r + STRIP_ROWS] for x in (sums_a, sums_b, squares, products))) for r in strips)
+    return total / sums_a.size
+
+
+def _ssim_sum(
+    sums_a: NDArray[np.float32],
+    sums_b: NDArray[np.float32],
+    squares: NDArray[np.float32],
+    products: NDArray[np.float32],
+) -> float:
+    """The sum over windows, in double precision; written in place, since memory is what it costs."""
     n = WINDOW**2
-    sum_a, sum_b = _window_sums(a), _window_sums(b)
-    product = sum_a * sum_b
-    squares = sum_a * sum_a + sum_b * sum_b  # at most 2 · 12,495² < 2³¹
-    spread = n * _window_sums(a * a + b * b) - squares  # n² (variance of a + variance of b), exact
-    shared = n * _window_sums(a * b) - product
     c1, c2 = (K1 * DATA_RANGE) ** 2 * n * n, (K2 * DATA_RANGE) ** 2 * n * (n - 1)
-    top = (2.0 * product + c1) * (2.0 * shared + c2)
-    bottom = (squares + c1) * (spread + c2)
-    return (top / bottom).mean(axis=(1, 2, 3))
+    a, b = sums_a.astype(np.float64), sums_b.astype(np.float64)
+    top = a * b
+    top += top  # 2 Σa Σb
+    a *= a
+    b *= b
+    a += b  # (Σa)² + (Σb)²
+    shared = np.multiply(products, 2 * n, dtype=np.float64)
+    shared += c2
+    shared -= top  # 2 n² covariance + c2
+    top += c1
+    top *= shared
+    spread = np.multiply(squares, n, dtype=np.float64, out=b)
+    spread += c2
+    spread -= a  # n² (variance of a + variance of b) + c2
+    a += c1
+    a *= spread
+    top /= a
+    return float(top.sum())
 
 
-def _window_sums(values: NDArray[np.int32]) -> NDArray[np.int32]:
-    """Sums over all whole 7×7 windows, (N, H-6, W-6, 3)."""
-    for axis in (1, 2):
-        values = np.moveaxis(values, axis, 0)
-        pairs = values[:-1] + values[1:]
-        fours = pairs[:-2] + pairs[2:]
-        values = np.moveaxis(fours[:-3] + pairs[4:-1] + values[6:], 0, axis)
-    return values
-
-
-def _blocks(shape: tuple[int, ...]) -> list[slice]:
-    step = max(1, BLOCK_VALUES // int(np.prod(shape[1:])))
-    return [slice(start, start + step) for start in range(0, shape[0], step)]
+def _window_sums(filtering: Callable[..., Any], values: Any) -> NDArray[np.float32]:
+    """Sums over all whole 7×7 windows, (H-6, W-6, 3)."""
+    inner = slice(WINDOW // 2, -(WINDOW // 2))
+    sums: NDArray[np.float32] = filtering(values, ddepth=cv2.CV_32F, ksize=(WINDOW, WINDOW), normalize=False)
+    return sums[inner, inner]
 
 
 def _check_shapes(clean: NDArray[np.uint8], corrupted: NDArray[np.uint8]) -> None:

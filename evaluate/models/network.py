@@ -1,6 +1,7 @@
 """A network ready to run: weights on a device, normalisation on the device, the outputs that are classes."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -36,17 +37,27 @@ class Network:
     input_side_px: int | None = None
     outputs: torch.Tensor | None = None
 
+    @cached_property
+    def scale(self) -> torch.Tensor:
+        """(1, 3, 1, 1): what values up to 255 are multiplied with."""
+        return 1 / (255 * self.std)
+
+    @cached_property
+    def shift(self) -> torch.Tensor:
+        """(1, 3, 1, 1): what is then added."""
+        return -self.mean / self.std
+
     def inputs(self, images: np.ndarray | torch.Tensor) -> torch.Tensor:
         """Normalised floats (N, 3, h, w) of uint8 images (N, H, W, 3), which cross to the device as bytes."""
         if isinstance(images, np.ndarray):
             images = torch.from_numpy(np.require(images, requirements=["C", "W"]))  # torch takes no read-only map
         batch = images.to(self.device, non_blocking=True)
         # (N, H, W, 3) memory seen as (N, 3, H, W) is channels_last already: nothing is moved
-        values = batch.permute(0, 3, 1, 2).float()
+        values = batch.permute(0, 3, 1, 2)
         side = self.input_side_px
         if side is not None and values.shape[2:] != (side, side):
-            values = interpolate(values, (side, side), mode="bilinear", antialias=True)
-        return values.div_(255).sub_(self.mean).div_(self.std)
+            values = interpolate(values.float(), (side, side), mode="bilinear", antialias=True)
+        return torch.mul(values, self.scale).add_(self.shift)  # (x / 255 − mean) / std in two passes over memory
 
     def logits(self, inputs: torch.Tensor) -> torch.Tensor:
         """Logits (N, C) float32 of `inputs`; whether gradients flow is the caller's choice."""
