@@ -3,6 +3,7 @@
 import contextlib
 import multiprocessing
 import os
+import threading
 from collections.abc import Sequence
 from multiprocessing.connection import Connection, wait
 from typing import Any
@@ -122,9 +123,11 @@ class _Hand:
 
 def _serve(connection: Connection, opening: Opening, number: int, count: int) -> None:
     """The life of one process: open the study, do chunks until there are no more."""
+    one_at_a_time = threading.Lock()  # shards are told by the thread that publishes, images by this one
 
     def say(kind: str, content: Any) -> None:
-        connection.send((kind, content))
+        with one_at_a_time:
+            connection.send((kind, content))
 
     try:
         leave_with_parent()
