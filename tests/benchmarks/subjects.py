@@ -54,6 +54,7 @@ SUBJECTS = (
     Subject("resnet18", lambda: ARCHITECTURES["resnet18"].build(CLASSES, 64), 32, 768),
     Subject("densenet121", lambda: ARCHITECTURES["densenet121"].build(CLASSES, 64), 32, 384),
     Subject("efficientnet_b0", lambda: torchvision.models.efficientnet_b0(num_classes=CLASSES), 224, 128),
+    Subject("resnet50", lambda: torchvision.models.resnet50(num_classes=CLASSES), 224, 64),
 )
 TINY = Subject("tiny", tiny, 32, 1000)
 
