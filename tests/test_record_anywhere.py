@@ -25,7 +25,6 @@ from warehouse.place import Place, as_place, files_under, is_there, remove
 from warehouse.publish import publish, publish_bytes, sweep_temporaries
 from warehouse.record import (
     Cell,
-    cell_is_done,
     clean_cell,
     content_hash,
     dimension_path,
@@ -135,7 +134,7 @@ def test_an_inventory_asks_once_a_file(there: Synthetic, monkeypatch) -> None:
     assert len(asked["info"]) + len(asked["ls"]) <= 2  # whether there is a record at all
 
 
-def test_done_cells_are_those_that_each_question_finds(here: Synthetic, there: Synthetic, tmp_path: Path) -> None:
+def test_done_cells_are_those_whose_shards_are_there(here: Synthetic, there: Synthetic, tmp_path: Path) -> None:
     evaluation_id = there.evaluations["Alpha"]
     fog = Cell(evaluation_id, "fog", Decimal("2.000"))
     remove(shard_path(there.output, schema.ATTENTION, fog))
@@ -144,7 +143,7 @@ def test_done_cells_are_those_that_each_question_finds(here: Synthetic, there: S
         assert len(everything) == 11
         assert clean_cell(evaluation_id) in everything
         assert done_cells(output, evaluation_id, attention=True) == everything - missing
-        assert {c for c in everything if not cell_is_done(output, c, attention=True)} == missing
+        assert {c for c in everything if not is_there(shard_path(output, schema.ATTENTION, c))} == missing
     assert done_cells(there.output, "nobody", attention=True) == set()
 
 

@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 from warehouse.errors import DamagedShardError
 from warehouse.hashing import content_hash
 from warehouse.identity import identity_of
-from warehouse.place import Place, fetch, fetch_footer, files_under, is_there
+from warehouse.place import Place, fetch, fetch_footer, files_under
 from warehouse.provenance import now_utc
 from warehouse.publish import publish
 from warehouse.schema import ATTENTION, CLEAN, PARTITIONS, PREDICTIONS, SCHEMA_VERSION, Table
@@ -108,18 +108,8 @@ def write_dimension(output: Place, table: Table, key: str, rows: list[dict[str, 
     return path
 
 
-def cell_is_done(output: Place, cell: Cell, *, attention: bool) -> bool:
-    """Whether the cell's rows are published. Predictions are written last: they are the commit.
-
-    It asks for one cell; `done_cells` lists all of an evaluation, which on a remote record is a request instead of
-    hundreds.
-    """
-    done = is_there(shard_path(output, PREDICTIONS, cell))
-    return done and (not attention or is_there(shard_path(output, ATTENTION, cell)))
-
-
 def done_cells(output: Place, evaluation_id: str, *, attention: bool) -> set[Cell]:
-    """Cells of an evaluation whose rows are published, by one listing a table.
+    """Cells of an evaluation whose rows are published, by one listing a table; predictions, written last, are the commit.
 
     Raises:
         StorageError: a remote file system does not answer.
