@@ -109,7 +109,9 @@ def write_dimension(output: Place, table: Table, key: str, rows: list[dict[str, 
 
 
 def done_cells(output: Place, evaluation_id: str, *, attention: bool) -> set[Cell]:
-    """Cells of an evaluation whose rows are published, by one listing a table; predictions, written last, are the commit.
+    """Cells of an evaluation whose rows are published, by one listing a table.
+
+    Predictions are written last: they are the commit.
 
     Raises:
         StorageError: a remote file system does not answer.
