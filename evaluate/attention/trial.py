@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from evaluate.models.naming import first_line
 from evaluate.models.network import Network
 from warehouse.errors import ModelError
 
@@ -31,10 +32,9 @@ def run_trial(network: Network, inputs: torch.Tensor, watch: Watch) -> torch.Ten
         try:
             output = network.module(inputs)
         except Exception as error:  # whatever a network's own code raises
-            cause = (str(error).splitlines() or [type(error).__name__])[0]
             raise ModelError(
-                f"{network.label} does not run on images of {inputs.shape[2]}×{inputs.shape[3]} pixels ({cause}): give "
-                "the side that it was made for as input_side_px"
+                f"{network.label} does not run on images of {inputs.shape[2]}×{inputs.shape[3]} pixels "
+                f"({first_line(error)}): give the side that it was made for as input_side_px"
             ) from error
     if not isinstance(output, torch.Tensor) or output.ndim != 2:
         found = tuple(output.shape) if isinstance(output, torch.Tensor) else type(output).__name__

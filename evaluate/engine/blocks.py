@@ -18,7 +18,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from evaluate.engine.materials import Material, Opening, open_materials
-from evaluate.processes import leave_with_parent, process_context
+from evaluate.processes import as_it_is, leave_with_parent, process_context
 from ingest.distortion import rmse, ssim
 from warehouse.errors import DataError, FailmodesError
 from warehouse.schema import CLEAN
@@ -133,7 +133,7 @@ class BlockStream:
             batch_size=None,
             num_workers=self.workers,
             prefetch_factor=PREFETCH_BLOCKS,
-            collate_fn=_as_it_is,
+            collate_fn=as_it_is,
             pin_memory=self.pinned,
             worker_init_fn=_begin_worker,
             multiprocessing_context=process_context(),
@@ -187,10 +187,6 @@ def _joined(parts: tuple[np.ndarray | None, ...]) -> np.ndarray | None:
 
 def _tensor(images: np.ndarray) -> torch.Tensor:
     return torch.from_numpy(np.require(images, requirements=["C", "W"]))  # torch takes no read-only memory map
-
-
-def _as_it_is(block: Any) -> Any:
-    return block
 
 
 def _begin_worker(_worker: int) -> None:

@@ -21,6 +21,7 @@ from evaluate.engine.precision import changed_predictions
 from evaluate.engine.publishing import Publisher
 from evaluate.engine.tasks import Failure, Outcome, Task
 from evaluate.evaluation import Evaluation
+from evaluate.models.naming import first_line
 from evaluate.study import Study
 from warehouse.errors import DamagedShardError, DataError, StorageError
 from warehouse.record import Cell
@@ -173,11 +174,11 @@ def _by_cell(tasks: Sequence[Task]) -> dict[tuple[int, str, Decimal], Task]:
 
 def _reason(error: Exception, rows: CellRows, task: Task) -> str:
     """Where and why, in one line."""
-    first_line = (str(error).splitlines() or [""])[0]
+    said = first_line(error)
     if is_out_of_memory(error) and rows.member.batch_size == 1:
         device = describe_device(rows.evaluation.network.device)
-        first_line = f"one image alone does not fit into the memory of {device}: {first_line}"
+        said = f"one image alone does not fit into the memory of {device}: {said}"
     begin, end = rows.at
     where = f"{task.name}, batch {begin // rows.batch_size + 1} (images {begin + 1} to {end} of the subset)"
     *_, last = traceback.extract_tb(error.__traceback__)
-    return f"{where}: {type(error).__name__}: {first_line} ({Path(last.filename).name}:{last.lineno})"
+    return f"{where}: {type(error).__name__}: {said} ({Path(last.filename).name}:{last.lineno})"

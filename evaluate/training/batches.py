@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as Items
 
-from evaluate.processes import leave_with_parent
+from evaluate.processes import as_it_is, leave_with_parent
 from evaluate.specification import TrainingSpec
 from evaluate.training.augmentation import augment_each, policy_of
 from ingest.datasets import Dataset, ImageArray
@@ -46,7 +46,7 @@ class Batches:
             batch_size=None,
             sampler=self._batches,
             num_workers=workers,
-            collate_fn=_as_it_is,
+            collate_fn=as_it_is,
             worker_init_fn=_begin_worker,
             persistent_workers=workers > 0,
             # a forked worker shares a memory map; elsewhere than on Linux forking is not safe
@@ -83,11 +83,6 @@ class _Reader(Items[NDArray[np.uint8]]):
         if self.policy is None:
             return pixels
         return augment_each(pixels, batch.image_ids, self.policy, self.seed, batch.epoch)
-
-
-def _as_it_is(images: Any) -> Any:
-    """Arrays come through a pipe; tensors would need shared memory, of which containers have little."""
-    return images
 
 
 def _begin_worker(_worker: int) -> None:

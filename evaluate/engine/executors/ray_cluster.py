@@ -115,8 +115,8 @@ class RemoteWorker:
         except FailmodesError as error:
             return error, list(self.events)
         except Exception as error:  # whatever a user's module raises as it is opened here
-            reason = f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
-            return ModelError(f"a Ray worker failed: {reason}"), list(self.events)
+            said = f"a Ray worker failed: {type(error).__name__}: {first_line(error)}"
+            return ModelError(said), list(self.events)
 
     def _open(self) -> Any:
         import pickle
