@@ -1,21 +1,39 @@
-"""Commands of the analysis: shapes, chart, report."""
+"""Commands of the analysis: shapes, chart, report.
+
+The stored shapes as a table on the terminal.
+"""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-LOOKS, ROWS, IMAGES = "The picture", "From a warehouse", "From images, without a warehouse"  # panels of the help
+if TYPE_CHECKING:
+    import duckdb
+
+LOOKS, ROWS, IMAGE_OPTIONS_PANEL = (
+    "The picture",
+    "From a warehouse",
+    "From images, without a warehouse",
+)  # panels of the help
+
 Where = Annotated[Path | None, typer.Argument(help="A study file, an output folder or a .duckdb file.")]
+
 Models = Annotated[
     list[str] | None,
     typer.Option("--model", help="Only this network, by its label; may be repeated.", rich_help_panel=ROWS),
 ]
+
 Evaluations = Annotated[
     list[str] | None,
     typer.Option("--evaluation", help="Only this evaluation, by its identity.", rich_help_panel=ROWS),
 ]
+
 Corruptions = Annotated[list[str] | None, typer.Option("--corruption", help="Only this corruption; may be repeated.")]
+
+COLUMNS = ("Network", "Corruption", "Shape", "Stability", "Total drop, points", "Bow", "Largest step, points")
+
+NARROWEST = 118  # where output goes to a file, lines are this wide
 
 
 def shapes(
@@ -30,17 +48,18 @@ def shapes(
 
     Options left out keep the settings of the stored shapes.
     """
-    from analysis.degradation import chosen_settings, ensure_shapes
-    from analysis.shape_listing import print_shapes
-    from warehouse.connect import open_warehouse
-    from warehouse.locate import find_warehouse
+    from failmodes.analysis.statistics.shape_tables import chosen_settings, ensure_shapes
+
+    pass  # MIGRATE
+    from failmodes.warehouse.database.connection import open_warehouse
+    from failmodes.warehouse.storage.locations import find_warehouse
 
     path = find_warehouse(where)
     given = {"flat_below": flat_below, "bow_threshold": bow_threshold, "resamples": resamples, "seed": seed,
              "interval_level": level}  # fmt: skip
     ensure_shapes(path, chosen_settings(path, {name: value for name, value in given.items() if value is not None}))
     with open_warehouse(path) as con:
-        print_shapes(con)
+        print_shape_table(con)
 
 
 def chart(
@@ -64,30 +83,34 @@ def chart(
     model: Models = None,
     evaluation: Evaluations = None,
     recipe: Annotated[
-        str | None, typer.Option(help="cifar-c (the default) or imagenet-c.", rich_help_panel=IMAGES)
+        str | None, typer.Option(help="cifar-c (the default) or imagenet-c.", rich_help_panel=IMAGE_OPTIONS_PANEL)
     ] = None,
     image: Annotated[
         list[Path] | None,
         typer.Option(
             help="An image file; for distortion a folder of them too, and repeatable. Default: scikit-learn's "
             "photographs.",
-            rich_help_panel=IMAGES,
+            rich_help_panel=IMAGE_OPTIONS_PANEL,
         ),
     ] = None,
-    seed: Annotated[int | None, typer.Option(min=0, help="Seed of the draws.", rich_help_panel=IMAGES)] = None,
+    seed: Annotated[
+        int | None, typer.Option(min=0, help="Seed of the draws.", rich_help_panel=IMAGE_OPTIONS_PANEL)
+    ] = None,
     severity: Annotated[
         list[float] | None,
-        typer.Option(min=0, max=5, help="Only this severity beside clean; may be repeated.", rich_help_panel=IMAGES),
+        typer.Option(
+            min=0, max=5, help="Only this severity beside clean; may be repeated.", rich_help_panel=IMAGE_OPTIONS_PANEL
+        ),
     ] = None,
 ) -> None:
     """Draw one chart and save it in the format that its suffix names (default NAME.svg in the current folder)."""
-    from analysis.charts import save_chart
-    from analysis.charts.drawing import FromImages, FromWarehouse, draw
+    from failmodes.analysis.charts.drawing import ImageOptions, WarehouseOptions, draw_chart
+    from failmodes.analysis.charts.style.saving import save_chart
 
-    drawn = draw(
+    drawn = draw_chart(
         name,
-        FromWarehouse(where, model, evaluation),
-        FromImages(image, recipe, seed, severity),
+        WarehouseOptions(where, model, evaluation),
+        ImageOptions(image, recipe, seed, severity),
         corruptions=corruption or (),
         layout=layout,
     )
@@ -101,8 +124,8 @@ def report(
     ] = None,
 ) -> None:
     """Write the report: findings in sentences, charts, tables and how it was made, in one offline HTML file."""
-    from analysis.report import write_report
-    from warehouse.locate import find_warehouse
+    from failmodes.analysis.report.rendering import write_report
+    from failmodes.warehouse.storage.locations import find_warehouse
 
     typer.echo(write_report(find_warehouse(where), output))
 
@@ -111,10 +134,10 @@ def print_findings(where: Path) -> None:
     """Print the headlines of the report, finding by finding."""
     from rich.console import Console
 
-    from analysis.findings import findings
-    from analysis.selection import select
-    from warehouse.connect import open_warehouse
-    from warehouse.locate import find_warehouse
+    from failmodes.analysis.findings.collection import findings
+    from failmodes.analysis.selection import select
+    from failmodes.warehouse.database.connection import open_warehouse
+    from failmodes.warehouse.storage.locations import find_warehouse
 
     console = Console(highlight=False, markup=False, soft_wrap=True)
     with open_warehouse(find_warehouse(where)) as con:
@@ -125,3 +148,42 @@ def print_findings(where: Path) -> None:
             console.print(f"- {finding.headline}{undecided}")
     limits = sum(finding.verdict == "limit" for finding in found)
     console.print(f"The report has the figures behind each, and {limits} limits of what these data can say.")
+
+
+def print_shape_table(con: "duckdb.DuckDBPyConnection") -> None:
+    """Print the shapes of every evaluation to stdout, dearest corruption first, with the settings beneath."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from failmodes.analysis.formatting import (
+        SHAPE_WORDS,
+        format_interval,
+        format_number,
+        format_percent,
+        format_severity,
+    )
+    from failmodes.analysis.selection import corruption_labels, read_for_selection, select
+    from failmodes.analysis.statistics.shape_tables import shape_settings
+
+    console = Console(markup=False)
+    if not console.is_terminal:
+        console = Console(width=NARROWEST, markup=False)
+    names, settings = corruption_labels(con), shape_settings(con)
+    for selection in select(con):
+        listing = Table(*COLUMNS, title=selection.images, box=None, title_justify="left", pad_edge=False)
+        rows = read_for_selection(con, "shapes", selection).sort("label", "total_drop", descending=[False, True])
+        for row in rows.rows(named=True):
+            bow = "" if row["bow"] is None else (
+                f"{format_number(row['bow'], 2, signed=True)} {format_interval(row['bow_low'], row['bow_high'], 2, 1)}")  # fmt: skip
+            listing.add_row(
+                row["label"], names[row["corruption"]], SHAPE_WORDS[row["shape"]], format_percent(row["stability"], 0),
+                f"{format_number(100 * row['total_drop'])} {format_interval(row['total_drop_low'], row['total_drop_high'])}", bow,
+                f"{format_number(100 * row['largest_step'])} ({format_severity(row['largest_step_from'])} to "
+                f"{format_severity(row['largest_step_to'])})",
+            )  # fmt: skip
+        console.print(listing)
+        console.print(
+            f"flat below {settings.flat_below:g}, bow threshold {settings.bow_threshold:g}, {settings.resamples:,} "
+            f"resamples with seed {settings.seed}, intervals {format_percent(settings.interval_level, 0)}",
+            style="dim",
+        )

@@ -10,14 +10,14 @@ import duckdb
 import polars as pl
 import polars.selectors as cs
 
-from analysis.reading import first_row
-from analysis.words import counted, listing
-from warehouse.errors import StudyError, WarehouseError
-from warehouse.schema import CLEAN
+from failmodes.analysis.formatting import format_count, join_names
+from failmodes.warehouse.database.connection import fetch_first
+from failmodes.warehouse.errors import StudyError, WarehouseError
+from failmodes.warehouse.schema import CLEAN
 
 
 @dataclass(frozen=True)
-class Evaluation:
+class EvaluationInfo:
     """One network over the images; `facts` is its row of `evaluation_labels`."""
 
     evaluation_id: str
@@ -33,7 +33,7 @@ class Selection:
     all this but lack cells that the others have: they raised, or have not been run to the end.
     """
 
-    evaluations: tuple[Evaluation, ...]
+    evaluations: tuple[EvaluationInfo, ...]
     corruptions: tuple[str, ...]
     made_at: datetime | None
     extras: tuple[str, ...] = ()
@@ -72,7 +72,7 @@ class Selection:
     @property
     def images(self) -> str:
         """The images in words: 2,000 images of JPEG copy of CIFAR-10."""
-        return f"{counted(self.image_count, 'image')} of {self.shared['dataset_label']}"
+        return f"{format_count(self.image_count, 'image')} of {self.shared['dataset_label']}"
 
     @property
     def source_line(self) -> str:
@@ -89,7 +89,7 @@ class Selection:
             parts.append(f"evaluated {self.made_at.day} {self.made_at:%B %Y}")
         return "Data: " + "; ".join(parts) + "."
 
-    def only(self, evaluation: Evaluation) -> "Selection":
+    def only(self, evaluation: EvaluationInfo) -> "Selection":
         """The same selection with one evaluation."""
         return replace(self, evaluations=(evaluation,))
 
@@ -98,7 +98,7 @@ class Selection:
         if None in stated:
             return "seed not stated" if set(stated) == {None} else "seeds stated for some networks only"
         seeds = sorted(set(stated))
-        return f"seed {seeds[0]}" if len(seeds) == 1 else f"seeds {listing(map(str, seeds))}"
+        return f"seed {seeds[0]}" if len(seeds) == 1 else f"seeds {join_names(map(str, seeds))}"
 
 
 def select(
@@ -137,7 +137,7 @@ def select(
         if (whole := [row for row in group if row["evaluation_id"] not in partial])
     ]
     if not found:
-        names = listing(sorted({row["model_label"] for row in chosen}))
+        names = join_names(sorted({row["model_label"] for row in chosen}))
         raise WarehouseError(f"not evaluated to the end: {names}; run `failmodes evaluate`, then `failmodes load`")
     return sorted(found, key=lambda s: (-len(s.evaluations), -s.image_count, s.ids))
 
@@ -150,12 +150,12 @@ def select_one(con: duckdb.DuckDBPyConnection, **filters: Sequence[str]) -> Sele
     """
     found = select(con, **filters)
     if len(found) > 1:
-        groups = "; ".join(f"{listing(s.labels.values())} on {s.images} ({s.ids[0]})" for s in found)
+        groups = "; ".join(f"{join_names(s.labels.values())} on {s.images} ({s.ids[0]})" for s in found)
         raise StudyError(f"these evaluations do not share images and corruptions, name one with --evaluation: {groups}")
     return found[0]
 
 
-def table(con: duckdb.DuckDBPyConnection, relation: str, selection: Selection) -> pl.DataFrame:
+def read_for_selection(con: duckdb.DuckDBPyConnection, relation: str, selection: Selection) -> pl.DataFrame:
     """Rows of a table or view for a selection, severity as float, with `label` (of the evaluation).
 
     `relation` is one of our own views, never text from outside.
@@ -205,7 +205,7 @@ def _selection(
     left_out: tuple[str, ...],
 ) -> Selection:
     labels = _unlike_labels(rows)
-    made = first_row(
+    made = fetch_first(
         con, "select max(created_at) from shards where evaluation_id = any(?)", [[r["evaluation_id"] for r in rows]]
     )
     here = set().union(*(present.get(row["evaluation_id"], set()) for row in rows))
@@ -216,7 +216,9 @@ def _selection(
         ).fetchall()
         if c in here
     ]
-    evaluations = tuple(Evaluation(row["evaluation_id"], label, row) for row, label in zip(rows, labels, strict=True))
+    evaluations = tuple(
+        EvaluationInfo(row["evaluation_id"], label, row) for row, label in zip(rows, labels, strict=True)
+    )
     extras = tuple(c for c, headline in order if not headline)
     return Selection(evaluations, tuple(c for c, _ in order), made[0] if made else None, extras, left_out)
 
@@ -255,4 +257,4 @@ def _fits(row: dict[str, Any], models: Sequence[str], evaluations: Sequence[str]
 def _refuse_unknown(kind: str, wanted: Sequence[str], known: list[str], *, prefix: bool = False) -> None:
     for name in wanted:
         if not any(k.startswith(name) if prefix else k == name for k in known):
-            raise StudyError(f"no {kind} {name!r} in this warehouse: it holds {listing(sorted(set(known)))}")
+            raise StudyError(f"no {kind} {name!r} in this warehouse: it holds {join_names(sorted(set(known)))}")

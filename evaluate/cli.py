@@ -1,6 +1,8 @@
 """Commands over a study file: write one, check its images, train and evaluate its networks.
 
 `ingest` stands here, not in the ingest room, since only this room knows what a study is.
+
+How far a study is: cells published and cells missing, network by network.
 """
 
 from enum import StrEnum
@@ -10,12 +12,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from warehouse.errors import IncompleteRunError, Interrupted
+from failmodes.warehouse.errors import IncompleteRunError, Interrupted
 
 if TYPE_CHECKING:
-    from evaluate.engine.run import RunReport
+    from failmodes.evaluate.engine.run import RunReport
 
 StudyArgument = Annotated[Path, typer.Argument(help="Study file.", metavar="STUDY")]
+
 DEFAULT_STUDY = Path("study.toml")
 
 
@@ -32,23 +35,23 @@ def init(
     output: Annotated[Path, typer.Option(help="Where to write it.")] = DEFAULT_STUDY,
 ) -> None:
     """Write a study file to start from; every key is explained in it."""
-    from evaluate.study import templates
-    from warehouse.errors import StudyError
-    from warehouse.publish import publish_bytes
+    from failmodes.evaluate.study.reading import templates
+    from failmodes.warehouse.errors import StudyError
+    from failmodes.warehouse.storage.atomic import atomic_write_bytes
 
     if output.exists():
         raise StudyError(f"{output} is there already: give another name with --output, or remove it")
-    publish_bytes(output, templates()[template.value].read_bytes())
+    atomic_write_bytes(output, templates()[template.value].read_bytes())
     Console(stderr=True, markup=False).print(f"wrote {output}: read it, then `failmodes run {output}`", highlight=False)
 
 
 def ingest(study_file: StudyArgument = DEFAULT_STUDY) -> None:
     """Check the images: open the data set and the corrupted set, fingerprint them, put them on record."""
-    from evaluate.evaluation import choose_subset
-    from evaluate.study import read_study
-    from ingest.datasets import open_dataset
-    from ingest.dimensions import record_corruptions, record_dataset, record_source
-    from ingest.sources import open_source
+    from failmodes.evaluate.evaluation import choose_subset
+    from failmodes.evaluate.study.reading import read_study
+    from failmodes.ingest.corrupted_sets.opening import open_pixel_source
+    from failmodes.ingest.datasets.opening import open_dataset
+    from failmodes.ingest.dimensions import record_corruptions, record_dataset, record_source
 
     study = read_study(study_file, networks=False)
     console = Console(stderr=True, markup=False)
@@ -64,7 +67,7 @@ def ingest(study_file: StudyArgument = DEFAULT_STUDY) -> None:
         soft_wrap=True,
     )
     for seed in study.corruptions.seeds:
-        source = open_source(study.corruptions, seed, dataset, study.cache)
+        source = open_pixel_source(study.corruptions, seed, dataset, study.cache)
         record_source(study.record_output, source)
         paired = source.pairing
         subset = choose_subset(dataset, source, paired, study.dataset.images)
@@ -74,10 +77,10 @@ def ingest(study_file: StudyArgument = DEFAULT_STUDY) -> None:
 
 def train(study_file: StudyArgument = DEFAULT_STUDY) -> None:
     """Train the networks of a study that have no checkpoint yet; a killed training goes on from its last epoch."""
-    from evaluate.progress import training_bar
-    from evaluate.study import read_study
-    from evaluate.zoo import train_missing
-    from ingest.datasets import open_dataset
+    from failmodes.evaluate.progress import training_bar
+    from failmodes.evaluate.study.reading import read_study
+    from failmodes.evaluate.study_models import train_missing
+    from failmodes.ingest.datasets.opening import open_dataset
 
     study = read_study(study_file)
     dataset = open_dataset(study.dataset, study.cache)
@@ -103,11 +106,11 @@ def evaluate(
 
     Its networks are printed first: what each is, how images are prepared for it, and how it is attended to.
     """
-    from evaluate.engine.run import evaluate_study
-    from evaluate.progress import evaluation_bar
-    from evaluate.study import read_study
-    from ingest.datasets import open_dataset
-    from warehouse.errors import StudyError
+    from failmodes.evaluate.engine.run import evaluate_study
+    from failmodes.evaluate.progress import evaluation_bar
+    from failmodes.evaluate.study.reading import read_study
+    from failmodes.ingest.datasets.opening import open_dataset
+    from failmodes.warehouse.errors import StudyError
 
     study = read_study(study_file)
     if (study.record or "").startswith("memory:"):
@@ -140,3 +143,37 @@ def print_run(report: "RunReport") -> None:
     if report.failures:
         labels = ", ".join(sorted({failure.model_label for failure in report.failures}))
         raise IncompleteRunError(f"not evaluated to the end: {labels}; mend it and run the same command")
+
+
+def print_progress(study_file: Path) -> None:
+    """Print one row an evaluation; networks that are not trained yet are named instead."""
+    from rich.table import Table
+
+    from failmodes.evaluate.devices import choose_device
+    from failmodes.evaluate.engine.plan import missing_cells, plan_evaluations, study_cells
+    from failmodes.evaluate.study.reading import read_study
+    from failmodes.evaluate.study_models import study_models
+    from failmodes.ingest.datasets.opening import open_dataset
+
+    study = read_study(study_file, networks=False)
+    if not study.models:
+        return  # its predictions are imported: what is there, the warehouse says
+    dataset = open_dataset(study.dataset, study.cache)
+    console = Console(highlight=False, markup=False)
+    untrained = [entry.label for entry in study_models(study, dataset) if not entry.is_there]
+    if untrained:
+        console.print(f"{study.name}: not trained yet: {', '.join(untrained)}")
+        return
+    table = Table("model", "source", "evaluation", "shards", "missing", title=study.name, title_justify="left")
+    for evaluation in (
+        e for group in plan_evaluations(study, dataset, choose_device(study.evaluation.device)) for e in group
+    ):
+        missing = missing_cells(study, evaluation)
+        table.add_row(
+            evaluation.model.label,
+            evaluation.source.row()["source_label"],
+            evaluation.evaluation_id,
+            str(len(study_cells(study, evaluation.evaluation_id))),
+            str(len(missing)),
+        )
+    console.print(table)

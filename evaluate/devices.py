@@ -2,10 +2,11 @@
 
 import torch
 
-from warehouse.errors import StudyError
+from failmodes.warehouse.errors import StudyError
 
 # Small batches stay in the CPU's caches: on two cores DenseNet-121 runs a third faster at 32 than at 128.
 OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "STATUS_ALLOC_FAILED")
+
 BATCH_SIZE = {"cpu": 32, "cuda": 512, "mps": 128}
 
 

@@ -5,19 +5,19 @@ from typing import Any
 
 import numpy as np
 
-from evaluate.attention.partners import NULL_SEED
-from evaluate.attention.ways import NoWay, Way
-from evaluate.models.model import Model
-from evaluate.models.network import Network
-from ingest.datasets import Dataset
-from ingest.pairing import Pairing, Twins
-from ingest.sources import Source
-from ingest.subset import choose_images
-from warehouse.identity import fingerprint_of, identity_of
-from warehouse.record import Cell
-from warehouse.schema import SCHEMA_VERSION
+from failmodes.evaluate.cam.cam_method import CamMethod, CamUnavailable
+from failmodes.evaluate.models.model import Model
+from failmodes.evaluate.models.network import Network
+from failmodes.ingest.datasets.dataset import Dataset
+from failmodes.ingest.sources import ImagePairs, Pairing, Source
+from failmodes.ingest.subset import balanced_subset
+from failmodes.warehouse.hashing import fingerprint_of, identity_of
+from failmodes.warehouse.schema import SCHEMA_VERSION
+from failmodes.warehouse.shards.format import ShardKey
 
-NO_ATTENTION = "none"
+NO_CAM_METHOD = "none"
+
+NULL_SEED = 0  # part of every evaluation's identity
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,22 +55,22 @@ class Evaluation:
     source: Source
     subset: Subset
     pairing: Pairing
-    way: Way | NoWay
+    way: CamMethod | CamUnavailable
 
     @property
     def attends(self) -> bool:
         """Whether there is attention."""
-        return not isinstance(self.way, NoWay)
+        return not isinstance(self.way, CamUnavailable)
 
     def words(self) -> str:
         """One line on what is about to run: the network, what travels with it, and how it is attended to."""
         way = self.way
-        attention = f"no attention: {way.reason}" if isinstance(way, NoWay) else f"{way.method} at {way.layer}"
+        attention = f"no attention: {way.reason}" if isinstance(way, CamUnavailable) else f"{way.method} at {way.layer}"
         return f"{self.model.words()}; {self.network.precision}; {attention}"
 
-    def cell(self, corruption: str, severity: Any) -> Cell:
+    def cell(self, corruption: str, severity: Any) -> ShardKey:
         """The cell of this evaluation at a corruption and severity."""
-        return Cell(self.evaluation_id, corruption, severity)
+        return ShardKey(self.evaluation_id, corruption, severity)
 
     def row(self) -> dict[str, Any]:
         """The row of `evaluations`."""
@@ -84,9 +84,9 @@ class Evaluation:
             "subset": self.subset.words,
             "subset_id": self.subset.subset_id,
             "precision": self.network.precision,
-            "attention_method": NO_ATTENTION if isinstance(self.way, NoWay) else self.way.method,
-            "attention_layer": None if isinstance(self.way, NoWay) else self.way.layer,
-            "attention_note": self.way.reason if isinstance(self.way, NoWay) else None,
+            "attention_method": NO_CAM_METHOD if isinstance(self.way, CamUnavailable) else self.way.method,
+            "attention_layer": None if isinstance(self.way, CamUnavailable) else self.way.layer,
+            "attention_note": self.way.reason if isinstance(self.way, CamUnavailable) else None,
             "paired": self.pairing.paired,
             "pairing_note": self.pairing.note,
         }
@@ -96,16 +96,16 @@ def choose_subset(dataset: Dataset, source: Source, pairing: Pairing, images: in
     """The images to evaluate, balanced over classes; where some pair and others do not, only such as do."""
     if pairing.twins is not None:
         return _subset_of_twins(dataset, pairing.twins, images)
-    clean_ids, words = choose_images(dataset.labels, images)
+    clean_ids, words = balanced_subset(dataset.labels, images)
     if pairing.paired:
         return Subset(clean_ids, clean_ids, dataset.labels[clean_ids], words)
     labels = source.labels(dataset)
-    corrupted_ids, _ = choose_images(labels, images)
+    corrupted_ids, _ = balanced_subset(labels, images)
     return Subset(clean_ids, corrupted_ids, labels[corrupted_ids], f"{words}; corrupted images chosen likewise")
 
 
-def _subset_of_twins(dataset: Dataset, twins: Twins, images: int | None) -> Subset:
-    places, words = choose_images(dataset.labels[twins.clean_ids], images)
+def _subset_of_twins(dataset: Dataset, twins: ImagePairs, images: int | None) -> Subset:
+    places, words = balanced_subset(dataset.labels[twins.clean_ids], images)
     ids = twins.clean_ids[places]
     held = f"of the {len(twins.clean_ids):,} (of {len(dataset.labels):,}) that the corrupted set holds"
     return Subset(ids, ids, dataset.labels[ids], f"{words}, {held}")
@@ -119,7 +119,7 @@ def make_evaluation(
     source: Source,
     subset: Subset,
     pairing: Pairing,
-    way: Way | NoWay,
+    way: CamMethod | CamUnavailable,
 ) -> Evaluation:
     """Put an evaluation together under its identity: the hash of all that changes its rows."""
     model_id = model.model_id()
@@ -130,7 +130,7 @@ def make_evaluation(
         "subset": subset.subset_id,
         "source": source.source_id,
         "precision": network.precision,
-        "attention": None if isinstance(way, NoWay) else [way.method, way.layer, NULL_SEED],
+        "attention": None if isinstance(way, CamUnavailable) else [way.method, way.layer, NULL_SEED],
         "paired": pairing.paired,
     }
     return Evaluation(identity_of(facts), study, model, model_id, network, dataset, source, subset, pairing, way)

@@ -10,10 +10,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, ProgressColumn, Task, T
 from rich.progress import Progress as Bars
 from rich.text import Text
 
-from evaluate.engine.worker import Progress
-from evaluate.training import Epoch
-from evaluate.zoo import Entry
-from warehouse.record import Cell
+from failmodes.evaluate.engine.worker import RunCallbacks
+from failmodes.evaluate.study_models import StudyModel
+from failmodes.evaluate.training.trainer import EpochMetrics
+from failmodes.warehouse.shards.format import ShardKey
 
 console = Console(stderr=True, markup=False)
 
@@ -27,7 +27,7 @@ class _ImagesPerSecond(ProgressColumn):
 
 
 @contextmanager
-def evaluation_bar() -> Iterator[Progress]:
+def evaluation_bar() -> Iterator[RunCallbacks]:
     """A bar that counts images towards all missing shards; where stderr is no terminal, one line a shard."""
     if not console.is_terminal:
         yield _lines()
@@ -49,24 +49,24 @@ def evaluation_bar() -> Iterator[Progress]:
         def advance(count: int) -> None:
             bars.update(task, advance=count, images=bars.tasks[0].fields["images"] + count)
 
-        def shard(cell: Cell) -> None:
+        def shard(cell: ShardKey) -> None:
             bars.update(task, shards=bars.tasks[0].fields["shards"] + 1, cell=_name(cell))
 
-        yield Progress(begin, advance, shard, _print_lines)
+        yield RunCallbacks(begin, advance, shard, _print_lines)
 
 
-def _lines() -> Progress:
+def _lines() -> RunCallbacks:
     counts = {"shards": 0, "all": 0}
 
     def begin(shards: int, images: int) -> None:
         counts["all"] = shards
         print(f"evaluate: {shards} shards missing, {images:,} images to run", file=sys.stderr, flush=True)
 
-    def shard(cell: Cell) -> None:
+    def shard(cell: ShardKey) -> None:
         counts["shards"] += 1
         print(f"evaluate: {counts['shards']}/{counts['all']} {_name(cell)}", file=sys.stderr, flush=True)
 
-    return Progress(begin=begin, shard=shard, networks=_print_lines)
+    return RunCallbacks(begin=begin, shard=shard, networks=_print_lines)
 
 
 def _print_lines(lines: list[str]) -> None:
@@ -74,7 +74,7 @@ def _print_lines(lines: list[str]) -> None:
         console.print(line, highlight=False, soft_wrap=True)
 
 
-def _name(cell: Cell) -> str:
+def _name(cell: ShardKey) -> str:
     """A cell as a reader calls it: fog 2.5."""
     return "clean" if cell.is_clean else f"{cell.corruption} {float(cell.severity):g}"
 
@@ -100,7 +100,7 @@ class TrainingBar:
         self.bars = bars
         self.tasks: dict[Path | None, TaskID] = {}
 
-    def __call__(self, entry: Entry, epoch: Epoch) -> None:
+    def __call__(self, entry: StudyModel, epoch: EpochMetrics) -> None:
         """Show an epoch of an entry."""
         result = f"loss {epoch.loss_nats:.3f} nats, {epoch.accuracy:.1%} right in training"
         if entry.path not in self.tasks:

@@ -11,9 +11,9 @@ def download(
     to: Annotated[Path, typer.Option(help="Folder to put it in", metavar="DIR")] = Path("data"),
 ) -> None:
     """Fetch a public data set with checksum; a download that broke off is resumed."""
-    from ingest.download import fetch
+    from failmodes.ingest.downloads import download_dataset
 
-    typer.echo(fetch(name, to.expanduser()))
+    typer.echo(download_dataset(name, to.expanduser()))
 
 
 def corrupt(
@@ -114,13 +114,13 @@ def corrupt(
     """
     import sys
 
-    from ingest.corrupted_sets.command import write
-    from ingest.corrupted_sets.request import checked, make_request
-    from ingest.specification import DatasetSpec
+    from failmodes.ingest.corrupted_sets.command import write_corrupted_set
+    from failmodes.ingest.corrupted_sets.options import parse_options, validate
+    from failmodes.ingest.specification import DatasetSpec
 
     if any(":" in name for name in corruption or ()):
         sys.path.append(str(Path.cwd()))  # so that a corruption of one's own may lie in the current folder
-    request = make_request(
+    request = parse_options(
         kind,
         layout=layout,
         encoding=image_format,
@@ -131,7 +131,7 @@ def corrupt(
         draws=draws,
         across_switches=across_switches,
     )
-    dataset = checked(
+    dataset = validate(
         DatasetSpec, kind=kind, path=path, split=split, images=images, image_size=image_size, resize=resize
     )
-    typer.echo(write(dataset, request, to.expanduser(), cache and cache.expanduser()))
+    typer.echo(write_corrupted_set(dataset, request, to.expanduser(), cache and cache.expanduser()))

@@ -3,17 +3,16 @@
 import numpy as np
 import pyarrow as pa
 
-from ingest.corruptions import CORRUPTIONS
-from ingest.corruptions.custom import registered
-from ingest.corruptions.definitions import facts
-from ingest.datasets import Dataset
-from ingest.sources import Source
-from warehouse import schema
-from warehouse.place import Place
-from warehouse.record import write_dimension
+from failmodes.ingest.corruptions.catalogue import CORRUPTIONS
+from failmodes.ingest.corruptions.registry import corruption_info, registered
+from failmodes.ingest.datasets.dataset import Dataset
+from failmodes.ingest.sources import Source
+from failmodes.warehouse import schema
+from failmodes.warehouse.shards.format import write_dimension
+from failmodes.warehouse.storage.paths import StorePath
 
 
-def record_dataset(output: Place, dataset: Dataset) -> None:
+def record_dataset(output: StorePath, dataset: Dataset) -> None:
     """Write the data set's rows of `datasets`, `classes` and `images` to the output folder's record."""
     dataset_id = dataset.dataset_id
     count, height, width = dataset.images.shape[:3]
@@ -37,12 +36,12 @@ def record_dataset(output: Place, dataset: Dataset) -> None:
     write_dimension(output, schema.DATASETS, dataset_id, [row])
 
 
-def record_source(output: Place, source: Source) -> None:
+def record_source(output: StorePath, source: Source) -> None:
     """Write the source's row of `sources`."""
     write_dimension(output, schema.SOURCES, source.source_id, [source.row()])
 
 
-def record_corruptions(output: Place) -> None:
+def record_corruptions(output: StorePath) -> None:
     """Write `corruptions`: the clean row, all published ones and those registered in this process, a file each."""
     clean = {
         "corruption": schema.CLEAN,
@@ -63,7 +62,7 @@ def record_corruptions(output: Place) -> None:
             "dose_ordered": c.dose_ordered,
             "interpolable": c.interpolable,
         }
-        for c in (*CORRUPTIONS.values(), *(facts(name) for name in registered()))
+        for c in (*CORRUPTIONS.values(), *(corruption_info(name) for name in registered()))
     ]
     for row in (clean, *published):
         write_dimension(output, schema.CORRUPTIONS, str(row["corruption"]), [row])

@@ -8,8 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 WINDOW = 7
+
 DATA_RANGE = 255
+
 K1, K2 = 0.01, 0.03
+
 STRIP_ROWS = 32  # rows of windows at a time, so that scratch stays in the cache
 
 

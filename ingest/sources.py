@@ -2,8 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import cv2
 import numpy as np
@@ -11,18 +10,36 @@ import PIL
 import scipy
 from numpy.typing import NDArray
 
-from ingest.corruptions import corrupt
-from ingest.corruptions.custom import registered
-from ingest.corruptions.draws import Draws
-from ingest.corruptions.frost import other_photographs
-from ingest.corruptions.recipes import ENGINE_REVISION
-from ingest.corruptions.severity import Severity
-from ingest.datasets import Dataset
-from ingest.pairing import Pairing, Twins, pair_with_published
-from ingest.published import PublishedSet, open_published
-from ingest.specification import CorruptionSpec
-from warehouse.errors import DataError
-from warehouse.identity import identity_of
+from failmodes.ingest.corruptions.apply import corrupt
+from failmodes.ingest.corruptions.kernels.frost import custom_frost_hash
+from failmodes.ingest.corruptions.recipes import ENGINE_REVISION
+from failmodes.ingest.corruptions.registry import registered
+from failmodes.ingest.corruptions.sampling import SamplingMode
+from failmodes.ingest.corruptions.severity import Severity
+from failmodes.ingest.datasets.dataset import Dataset
+from failmodes.warehouse.errors import DataError
+from failmodes.warehouse.hashing import identity_of
+
+
+class ImagePairs(NamedTuple):
+    """Which image of a published set is the twin of which clean image: numbers (M,), rising by clean_ids."""
+
+    clean_ids: NDArray[np.int64]
+    numbers: NDArray[np.int64]
+
+
+class Pairing(NamedTuple):
+    """Whether corrupted images pair with clean ones, image by image, and if not, why.
+
+    Attributes:
+        paired: whether they do.
+        note: why they do not.
+        twins: which ones do, where that is not every one with the same number.
+    """
+
+    paired: bool
+    note: str | None = None
+    twins: ImagePairs | None = None
 
 
 class Source(Protocol):
@@ -69,7 +86,7 @@ class GeneratedSource:
         self,
         recipe: str = "cifar-c",
         seed: int = 0,
-        draws: Draws = "paired",
+        draws: SamplingMode = "paired",
         *,
         across_switches: bool = False,
         also: Mapping[str, str] | None = None,
@@ -132,80 +149,7 @@ class GeneratedSource:
         return dataset.labels
 
 
-class PublishedSource:
-    """A published corrupted set: the pixels lie on disk.
-
-    Its images go by the numbers of their clean twins where they pair, else by the set's own.
-    """
-
-    def __init__(self, published: PublishedSet, dataset: Dataset) -> None:
-        self.published, self.pairing = published, pair_with_published(dataset, published)
-        self._numbers = _numbers(self.pairing.twins, len(dataset.labels))
-
-    @property
-    def source_id(self) -> str:
-        """Hash of the set's content."""
-        return identity_of({"published": self.published.fingerprint})
-
-    def row(self) -> dict[str, Any]:
-        """Its row of the `sources` dimension; a set that was written here is not called a published one."""
-        origin = self.published.origin
-        return {
-            "source_id": self.source_id,
-            "source_kind": "published",
-            "source_label": f"{self.published.folder.name} ({origin.words if origin else 'published'})",
-            "recipe": None,
-            "seed": None,
-            "draws": None,
-            "versions": None,
-        }
-
-    def corrupted(
-        self,
-        clean: NDArray[np.uint8] | None,
-        corruption: str,
-        severity: Severity,
-        image_ids: Sequence[int] | NDArray[np.integer],
-    ) -> NDArray[np.uint8]:
-        """The published images of `image_ids`; `clean` is not looked at."""
-        ids = np.asarray(image_ids)
-        return self.published.images(corruption, severity, ids if self._numbers is None else self._numbers[ids])
-
-    def labels(self, dataset: Dataset) -> NDArray[np.int64]:
-        """The published labels, by the set's own numbers."""
-        return self.published.labels_in(dataset.class_names)
-
-
-def open_source(spec: CorruptionSpec, seed: int, dataset: Dataset, cache: Path | None = None) -> Source:
-    """The source that a study asks for.
-
-    Args:
-        spec: what the study says about corruption.
-        seed: one of its seeds; a published set has none and ignores it.
-        dataset: the clean images, which a published set is compared with.
-        cache: folder that remembers the fingerprint of a published set, which takes seconds to take.
-
-    Raises:
-        DataError: the published set is missing, damaged, lacks a corruption, or has a class that the data set lacks.
-        StudyError: it lacks a severity.
-    """
-    if spec.published is None:
-        also = shaped_by(spec.names)
-        return GeneratedSource(spec.recipe, seed, spec.draws, across_switches=spec.across_switches, also=also)
-    folder = spec.published.expanduser()
-    return PublishedSource(open_published(folder, spec.names, cache, severities=spec.severities), dataset)
-
-
-def _numbers(twins: Twins | None, count: int) -> NDArray[np.int64] | None:
-    """The set's number of each clean image's twin, (count,); -1, which no set has, where there is none."""
-    if twins is None:
-        return None
-    numbers = np.full(count, -1, dtype=np.int64)
-    numbers[twins.clean_ids] = twins.numbers
-    return numbers
-
-
-def shaped_by(names: Sequence[str]) -> dict[str, str]:
+def dependency_hashes(names: Sequence[str]) -> dict[str, str]:
     """Hashes of what shapes these corruptions beside recipe and libraries: users' own code, other photographs of frost.
 
     A corruption of one's own is thereby part of the source: when it changes, its study is another evaluation.
@@ -215,5 +159,5 @@ def shaped_by(names: Sequence[str]) -> dict[str, str]:
     """
     own = registered()
     hashes = {f"corruption {name}": own[name].definition for name in names if name in own}
-    frost = other_photographs() if "frost" in names else None
+    frost = custom_frost_hash() if "frost" in names else None
     return {**hashes, **({"frost photographs": frost} if frost else {})}

@@ -8,24 +8,26 @@ from typing import Annotated, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from ingest.corruptions.catalogue import STUDY_CORRUPTIONS
-from ingest.corruptions.definitions import facts, named
-from ingest.corruptions.recipes import SEVERITIES
-from ingest.corruptions.severity import as_severity
-from warehouse.errors import StudyError
+from failmodes.ingest.corruptions.catalogue import STUDY_CORRUPTIONS
+from failmodes.ingest.corruptions.recipes import SEVERITIES
+from failmodes.ingest.corruptions.registry import corruption_info, resolve_corruptions
+from failmodes.ingest.corruptions.severity import as_severity
+from failmodes.warehouse.errors import StudyError
 
-Kind = Literal["digits", "cifar10", "cifar100", "folder"]
+DatasetKind = Literal["digits", "cifar10", "cifar100", "folder"]
+
 Split = Literal["train", "test"]
+
 Value = TypeVar("Value", int, str, Decimal)
 
 
-class Strict(BaseModel):
+class StrictModel(BaseModel):
     """A part of a study: frozen, and an unknown key is an error."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class DatasetSpec(Strict):
+class DatasetSpec(StrictModel):
     """A data set of a study.
 
     Attributes:
@@ -38,7 +40,7 @@ class DatasetSpec(Strict):
         label: its name on charts, instead of the built-in one.
     """
 
-    kind: Kind
+    kind: DatasetKind
     path: Path | None = None
     split: Split = "test"
     images: Annotated[int, Field(ge=1)] | None = None
@@ -61,7 +63,7 @@ class DatasetSpec(Strict):
         return self
 
 
-class CorruptionSpec(Strict):
+class CorruptionSpec(StrictModel):
     """How a study corrupts images.
 
     Attributes:
@@ -88,7 +90,7 @@ class CorruptionSpec(Strict):
     @classmethod
     def _known(cls, names: list[str]) -> list[str]:
         with _as_problem():
-            return _unique(named(names), "corruption")
+            return _unique(resolve_corruptions(names), "corruption")
 
     @field_validator("severities", mode="before")
     @classmethod
@@ -113,10 +115,10 @@ class CorruptionSpec(Strict):
                 raise ValueError("`seeds` are for generated corruptions: a published set has its own draws")
             return self
         between = [severity for severity in self.severities if severity != int(severity)]
-        switched = [name for name in self.names if not facts(name).interpolable]
+        switched = [name for name in self.names if not corruption_info(name).interpolable]
         if between and switched and not self.across_switches:
             raise ValueError(
-                f"severity {between[0].normalize()} is not defined for {switched[0]} ({facts(switched[0]).switch}):"
+                f"severity {between[0].normalize()} is not defined for {switched[0]} ({corruption_info(switched[0]).switch}):"
                 f" leave out {', '.join(switched)}, use whole severities, or set `across_switches = true` to cross-fade"
             )
         return self

@@ -3,10 +3,10 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from warehouse.errors import StudyError
+from failmodes.warehouse.errors import StudyError
 
 
-def choose_images(labels: NDArray[np.int64], count: int | None) -> tuple[NDArray[np.int64], str]:
+def balanced_subset(labels: NDArray[np.int64], count: int | None) -> tuple[NDArray[np.int64], str]:
     """Choose images, balanced over classes.
 
     Images are taken in rounds: the first of every class, the second of every class, and so on; where classes

@@ -1,1 +1,21 @@
-"""SQL, one select a file: staging/ and marts/ become views named after the file, checks/ and queries/ are run."""
+"""The files of `sql/`: their text by name, and the sentence that their first comment line states.
+
+SQL, one select a file: staging/ and marts/ become views named after the file, checks/ and queries/ are run.
+"""
+
+from importlib.resources import files
+
+STAGING, MARTS, CHECKS, QUERIES = "staging", "marts", "checks", "queries"
+
+
+def read_sql(folder: str) -> dict[str, str]:
+    """SQL text by file name without suffix, of `sql/<folder>`, in alphabetical order."""
+    found = files("failmodes.sql").joinpath(folder).iterdir()
+    texts = {f.name.removesuffix(".sql"): f.read_text(encoding="utf-8") for f in found if f.name.endswith(".sql")}
+    return dict(sorted(texts.items()))
+
+
+def first_comment(sql: str) -> str:
+    """The first comment line, which says what the file returns; empty where the file does not begin with one."""
+    line = sql.lstrip().splitlines()[0] if sql.strip() else ""
+    return line.removeprefix("--").strip() if line.startswith("--") else ""

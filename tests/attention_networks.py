@@ -12,13 +12,15 @@ from torch import nn
 from torchvision import models
 from torchvision.models.convnext import CNBlockConfig
 
-from evaluate.attention.layouts import FIRST, LAST, Layout
-from evaluate.models.architectures import ARCHITECTURES
-from evaluate.models.network import Network, prepare
-from evaluate.specification import Normalisation
+from failmodes.evaluate.cam.reshape_transform import CHANNELS_FIRST, CHANNELS_LAST, ReshapeTransform
+from failmodes.evaluate.models.architectures import ARCHITECTURES
+from failmodes.evaluate.models.network import Network, prepare_network
+from failmodes.evaluate.study.study_schema import Normalisation
 
 CPU = torch.device("cpu")
+
 NEUTRAL = Normalisation(mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25))
+
 CLASSES = 7
 
 
@@ -29,7 +31,7 @@ class Case(NamedTuple):
     image: tuple[int, int]
     layer: str
     head: str | None = None
-    layout: Layout = FIRST
+    layout: ReshapeTransform = CHANNELS_FIRST
 
 
 class Odd(nn.Module):
@@ -84,8 +86,8 @@ def _timm_swin() -> nn.Module:
     )  # fmt: skip
 
 
-def _tokens(rows: int, columns: int) -> Layout:
-    return Layout("tokens", 1, (rows, columns))
+def _tokens(rows: int, columns: int) -> ReshapeTransform:
+    return ReshapeTransform("tokens", 1, (rows, columns))
 
 
 CASES = {
@@ -94,14 +96,14 @@ CASES = {
     "torchvision efficientnet_b0": Case(
         lambda: models.efficientnet_b0(num_classes=CLASSES), (64, 64), "features", "classifier.1"
     ),
-    "torchvision swin": Case(_torchvision_swin, (32, 32), "norm", "head", LAST),
+    "torchvision swin": Case(_torchvision_swin, (32, 32), "norm", "head", CHANNELS_LAST),
     "timm resnet": Case(
         lambda: timm.create_model("test_resnet", num_classes=CLASSES), (64, 64), "layer4", "fc"
     ),
     "timm efficientnet": Case(
         lambda: timm.create_model("test_efficientnet", num_classes=CLASSES), (64, 64), "bn2", "classifier"
     ),
-    "timm swin": Case(_timm_swin, (32, 32), "norm", "head.fc", LAST),
+    "timm swin": Case(_timm_swin, (32, 32), "norm", "head.fc", CHANNELS_LAST),
     "timm vit, patches averaged": Case(
         lambda: _timm_vit(global_pool="avg", fc_norm=False), (32, 32), "norm", "head", _tokens(8, 8)
     ),
@@ -121,13 +123,14 @@ CASES = {
     ),
     "user's head over a flattened map": Case(Unpooled, (16, 16), "norm"),
 }  # fmt: skip
+
 CLOSED = [name for name, case in CASES.items() if case.head is not None]
 
 
 def network_of(name: str, precision: str = "float32", outputs: list[int] | None = None) -> Network:
     """The network of a case, with weights drawn from one seed."""
     torch.manual_seed(0)
-    return prepare(CASES[name].build(), name, NEUTRAL, CPU, precision, label=name, outputs=outputs)
+    return prepare_network(CASES[name].build(), name, NEUTRAL, CPU, precision, label=name, outputs=outputs)
 
 
 def images_of(name: str, count: int = 4) -> np.ndarray:
@@ -143,7 +146,12 @@ def two_targets(logits: torch.Tensor) -> torch.Tensor:
 
 
 def package_maps(
-    cam_class: type[BaseCAM], module: nn.Module, layer: str, layout: Layout, inputs: torch.Tensor, classes: torch.Tensor
+    cam_class: type[BaseCAM],
+    module: nn.Module,
+    layer: str,
+    layout: ReshapeTransform,
+    inputs: torch.Tensor,
+    classes: torch.Tensor,
 ) -> np.ndarray:
     """Rectified raw maps (N, h, w) of the package, which runs the network forward and backward itself."""
 
@@ -159,7 +167,7 @@ def package_maps(
 
     module.requires_grad_(True)
     place = module.get_submodule(layer)
-    transform = None if layout == FIRST else layout.maps
+    transform = None if layout == CHANNELS_FIRST else layout.maps
     try:
         with Raw(model=module, target_layers=[place], reshape_transform=transform) as cam:
             return cam(inputs.clone(), [ClassifierOutputTarget(int(c)) for c in classes])

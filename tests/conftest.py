@@ -4,7 +4,8 @@ import os
 from pathlib import Path
 
 import pytest
-from synthetic_record import Synthetic, write_synthetic
+
+from tests.synthetic_record import Synthetic, write_synthetic
 
 
 @pytest.fixture(scope="session")
@@ -28,10 +29,10 @@ def real_warehouse(real_data: Path, tmp_path_factory: pytest.TempPathFactory) ->
     named = os.environ.get("FAILMODES_WAREHOUSE")
     if named:
         return Path(named).resolve()
-    from evaluate.engine.run import evaluate_study
-    from evaluate.study import read_study
-    from ingest.datasets import open_dataset
-    from warehouse.load import load
+    from failmodes.evaluate.engine.run import evaluate_study
+    from failmodes.evaluate.study.reading import read_study
+    from failmodes.ingest.datasets.opening import open_dataset
+    from failmodes.warehouse.database.load import load
 
     folder = tmp_path_factory.mktemp("real")
     models = "".join(

@@ -12,12 +12,15 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from ingest.corruptions.draws import Stream, draw
-from ingest.corruptions.operations import OPERATIONS
-from ingest.corruptions.recipes import RECIPES, Parameters
+from failmodes.ingest.corruptions.catalogue import KERNELS
+from failmodes.ingest.corruptions.kernels.pixels import Parameters
+from failmodes.ingest.corruptions.recipes import RECIPES
+from failmodes.ingest.corruptions.sampling import Stream, sample
 
 Pixels = NDArray[np.uint8]
+
 Floats = NDArray[np.floating]
+
 Reference = Callable[..., Pixels]
 
 
@@ -32,6 +35,7 @@ class Setting(NamedTuple):
 
 
 SETTINGS = (Setting("cifar-c", (32, 32)), Setting("cifar-c", (37, 50)), Setting("imagenet-c", (64, 64)))
+
 FULL_SIZE = Setting("imagenet-c", (224, 224))
 
 
@@ -67,7 +71,7 @@ def every_tie() -> Pixels:
 
 def drawn_for(name: str, images: Pixels, seed: int = 0) -> dict[str, NDArray[Any]]:
     """What the corruption draws for a batch."""
-    return draw(Stream(seed, name, None), np.arange(len(images)), images.shape[1:3], OPERATIONS[name].draws)
+    return sample(Stream(seed, name, None), np.arange(len(images)), images.shape[1:3], KERNELS[name].draws)
 
 
 def both(
@@ -76,7 +80,7 @@ def both(
     """The batch as the corruption makes it, which may not change what it is given, and as the reference does."""
     given = {"images": images, **drawn}
     before = {key: value.copy() for key, value in given.items()}
-    found = OPERATIONS[name].apply(images, parameters, **drawn)
+    found = KERNELS[name].apply(images, parameters, **drawn)
     for key, value in given.items():
         np.testing.assert_array_equal(value, before[key], f"{name} changed its {key}")
     assert found.dtype == np.uint8

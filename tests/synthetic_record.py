@@ -13,12 +13,13 @@ import numpy as np
 import pyarrow as pa
 from PIL import Image
 
-from ingest.corruptions import CORRUPTIONS
-from warehouse import schema
-from warehouse.identity import identity_of
-from warehouse.record import Cell, clean_cell, write_dimension, write_shard
+from failmodes.ingest.corruptions.catalogue import CORRUPTIONS
+from failmodes.warehouse import schema
+from failmodes.warehouse.hashing import identity_of
+from failmodes.warehouse.shards.format import ShardKey, clean_shard_key, write_dimension, write_shard
 
 CLASSES = ("zero", "one", "two", "three")
+
 # accuracy at severities 0-5: one curve a shape
 CURVES = {
     "fog": (0.95, 0.94, 0.93, 0.91, 0.85, 0.45),  # late collapse
@@ -27,6 +28,7 @@ CURVES = {
     "brightness": (0.95, 0.95, 0.95, 0.95, 0.95, 0.945),  # flat
     "gaussian_noise": (0.95, 0.70, 0.55, 0.75, 0.60, 0.40),  # non-monotone
 }
+
 MAP = 4  # rows and columns of a map
 
 
@@ -76,9 +78,9 @@ def write_synthetic(
             right = difficulty + noise < levels[:, None]
             correct[label, corruption] = right
             for row, severity in enumerate(grid[1:], start=1):
-                cell = Cell(evaluation_id, corruption, Decimal(str(severity)).quantize(Decimal("0.001")))
+                cell = ShardKey(evaluation_id, corruption, Decimal(str(severity)).quantize(Decimal("0.001")))
                 _write_cell(output, cell, labels, right[row], rng, severity, paired)
-        _write_cell(output, clean_cell(evaluation_id), labels, right[0], rng, 0, paired)
+        _write_cell(output, clean_shard_key(evaluation_id), labels, right[0], rng, 0, paired)
         _write_exemplars(output, evaluation_id, rng, corruptions, grid)
     return Synthetic(output, evaluations, correct)
 
@@ -136,7 +138,7 @@ def _write_evaluation(
 
 def _write_cell(
     output: Path,
-    cell: Cell,
+    cell: ShardKey,
     labels: np.ndarray,
     right: np.ndarray,
     rng: np.random.Generator,

@@ -13,19 +13,20 @@ from scipy.ndimage import zoom
 from scipy.stats import entropy, wasserstein_distance
 from torch import nn
 
-from evaluate.attention.closed_form import IDENTITY_TOLERANCE, ClosedForm, prove_identity
-from evaluate.attention.finding import find_way
-from evaluate.attention.partners import choose_partners
-from evaluate.attention.statistics import drift_between, map_statistics, mask_share, mask_weights
-from evaluate.models.architectures import ARCHITECTURES
-from evaluate.models.checkpoints import load_checkpoint
-from evaluate.models.network import prepare
-from evaluate.specification import ModelSpec, Normalisation
-from ingest.datasets import open_dataset
-from ingest.specification import DatasetSpec
-from warehouse.errors import ModelError
+from failmodes.evaluate.cam.closed_form import IDENTITY_TOLERANCE, ClosedFormCam, check_logit_identity
+from failmodes.evaluate.cam.map_statistics import drift_between, map_statistics, mask_share, mask_weights
+from failmodes.evaluate.cam.method_selection import select_cam_method
+from failmodes.evaluate.engine.clean_baseline import sample_null_pairs
+from failmodes.evaluate.models.architectures import ARCHITECTURES
+from failmodes.evaluate.models.checkpoints import load_checkpoint
+from failmodes.evaluate.models.network import prepare_network
+from failmodes.evaluate.study.study_schema import ModelSpec, Normalisation
+from failmodes.ingest.datasets.opening import open_dataset
+from failmodes.ingest.specification import DatasetSpec
+from failmodes.warehouse.errors import ModelError
 
 CPU = torch.device("cpu")
+
 NEUTRAL = Normalisation(mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25))
 
 
@@ -64,11 +65,11 @@ def package_maps(module: nn.Module, architecture: str, inputs: torch.Tensor, cla
 
 def compare_with_package(module: nn.Module, architecture: str, normalisation, images, precision: str) -> float:
     """Largest difference of raw maps, relative to the largest value, over two targets an image."""
-    network = prepare(module, architecture, normalisation, CPU, precision)
+    network = prepare_network(module, architecture, normalisation, CPU, precision)
     inputs = network.inputs(images)
-    way = find_way(network, (32, 32))
+    way = select_cam_method(network, (32, 32))
     _, targets, maps, error = way(inputs, lambda logits: logits.argsort(1, descending=True)[:, :2])
-    prove_identity(float(error), precision, architecture)
+    check_logit_identity(float(error), precision, architecture)
     worst = 0.0
     for position in range(2):
         expected = package_maps(module, architecture, inputs, targets[:, position])
@@ -111,12 +112,12 @@ def test_identity_refuses_a_network_that_does_not_end_in_pooling_and_one_layer()
     images = np.random.default_rng(0).integers(0, 256, (3, 8, 8, 3), dtype=np.uint8)
     errors = []
     for maximum in (False, True):
-        network = prepare(Odd(maximum), "odd", NEUTRAL, CPU, "float32")
-        way = ClosedForm(network, "conv", "head")
+        network = prepare_network(Odd(maximum), "odd", NEUTRAL, CPU, "float32")
+        way = ClosedFormCam(network, "conv", "head")
         errors.append(float(way(network.inputs(images), lambda logits: logits.argsort(1)[:, :2]).identity_error))
     assert errors[0] < IDENTITY_TOLERANCE["float32"]
     with pytest.raises(ModelError, match="do not sum to the logits.*attention = 'backward'"):
-        prove_identity(errors[1], "float32", "Odd network")
+        check_logit_identity(errors[1], "float32", "Odd network")
 
 
 def test_statistics_of_a_map_worked_by_hand() -> None:
@@ -184,7 +185,7 @@ def test_share_inside_a_mask_is_that_of_the_enlarged_map() -> None:
 @given(st.lists(st.integers(0, 4), min_size=1, max_size=60))
 def test_partners_are_derangements_within_their_bounds(labels: list[int]) -> None:
     labels_array = np.array(labels)
-    partners = choose_partners(labels_array)
+    partners = sample_null_pairs(labels_array)
     positions = np.arange(len(labels))
     if len(labels) > 1:
         assert sorted(partners.any_image) == list(positions)

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from analysis import bootstrap
-from analysis.bootstrap import percentile_interval, resampled_accuracy, resampled_alone
+from failmodes.analysis.statistics import bootstrap
+from failmodes.analysis.statistics.bootstrap import percentile_interval, resampled_accuracy, resampled_alone
 
 
 def correctness(images: int, shares: tuple[float, ...], seed: int = 1) -> np.ndarray:

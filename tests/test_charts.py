@@ -8,18 +8,19 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from synthetic_record import Synthetic, write_synthetic
 
-from analysis.charts import CHARTS, save_chart
-from analysis.charts.frames import centroid, overlay
-from analysis.charts.placing import Plane, place_labels, spread_apart
-from analysis.degradation import ensure_shapes
-from analysis.selection import Selection, select_one
-from analysis.shapes import ShapeSettings
-from analysis.theme import BLUE, DARK_TWINS, LAYOUTS, PAGE
-from warehouse.connect import open_warehouse
-from warehouse.errors import StudyError, WarehouseError
-from warehouse.load import load
+from failmodes.analysis.charts.drawing import CHARTS
+from failmodes.analysis.charts.exemplar_images import centroid, overlay
+from failmodes.analysis.charts.style.labels import PlotArea, place_labels, spread_apart
+from failmodes.analysis.charts.style.saving import save_chart
+from failmodes.analysis.charts.style.theme import BLUE, CHART_SIZES, DARK_COLOURS, PAGE
+from failmodes.analysis.selection import Selection, select_one
+from failmodes.analysis.statistics.curve_shape import ShapeSettings
+from failmodes.analysis.statistics.shape_tables import ensure_shapes
+from failmodes.warehouse.database.connection import open_warehouse
+from failmodes.warehouse.database.load import load
+from failmodes.warehouse.errors import StudyError, WarehouseError
+from tests.synthetic_record import Synthetic, write_synthetic
 
 MOST_ROWS = 5000
 
@@ -37,12 +38,12 @@ def selection(con: duckdb.DuckDBPyConnection) -> Selection:
     return select_one(con, models=["Alpha"])
 
 
-@pytest.mark.parametrize("layout", list(LAYOUTS))
+@pytest.mark.parametrize("layout", list(CHART_SIZES))
 @pytest.mark.parametrize("name", list(CHARTS))
 def test_every_chart_states_finding_data_and_source(
     con: duckdb.DuckDBPyConnection, selection: Selection, name: str, layout: str
 ) -> None:
-    spec = CHARTS[name](con, selection, layout=LAYOUTS[layout]).to_dict()
+    spec = CHARTS[name](con, selection, layout=CHART_SIZES[layout]).to_dict()
     assert spec["usermeta"]["finding"].startswith(" ".join(spec["title"]["text"])[:20])
     assert "400\u00a0images of Synthetic digits" in spec["usermeta"]["subtitle"] or name == "exemplars"
     for fact in ("synthetic: no real images", "seed 0", "all 400 images"):
@@ -98,7 +99,7 @@ def test_dark_theme_changes_ground_and_colours(
     assert json.loads(dark)["config"]["background"] == "#16181d"
     assert BLUE in json.dumps(json.loads(light)["datasets"])
     assert BLUE not in json.dumps(json.loads(dark)["datasets"])
-    assert DARK_TWINS[BLUE] in json.dumps(json.loads(dark)["datasets"])
+    assert DARK_COLOURS[BLUE] in json.dumps(json.loads(dark)["datasets"])
 
 
 def test_unknown_suffix_and_theme_are_refused(
@@ -145,7 +146,7 @@ def test_labels_of_close_points_do_not_overlap() -> None:
 
 
 def test_plane_turns_data_into_pixels_and_back() -> None:
-    plane = Plane(0, 10, -1, 1, 200, 100)
+    plane = PlotArea(0, 10, -1, 1, 200, 100)
     assert plane.pixel(0, 1) == (0, 0)
     assert plane.pixel(10, -1) == (200, 100)
     assert plane.data(*plane.pixel(3, 0.25)) == pytest.approx((3, 0.25))
@@ -174,4 +175,4 @@ def test_overlay_is_strongest_where_the_map_is(tmp_path: Path) -> None:
 
 def test_page_is_wider_than_paper() -> None:
     assert PAGE.width_px == 680
-    assert LAYOUTS["paper"].width_px == pytest.approx(85 / 25.4 * 96, abs=1)
+    assert CHART_SIZES["paper"].width_px == pytest.approx(85 / 25.4 * 96, abs=1)

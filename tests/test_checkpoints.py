@@ -6,12 +6,13 @@ import pickle
 import pytest
 import torch
 
-from evaluate.models.architectures import ARCHITECTURES
-from evaluate.models.checkpoints import load_checkpoint, save_checkpoint
-from evaluate.specification import ModelSpec, Normalisation
-from warehouse.errors import ModelError
+from failmodes.evaluate.models.architectures import ARCHITECTURES
+from failmodes.evaluate.models.checkpoints import load_checkpoint, save_checkpoint
+from failmodes.evaluate.study.study_schema import ModelSpec, Normalisation
+from failmodes.warehouse.errors import ModelError
 
 CLASSES = ("a", "b", "c")
+
 NEUTRAL = {"mean": [0.5, 0.5, 0.5], "std": [0.25, 0.25, 0.25]}
 
 

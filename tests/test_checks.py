@@ -6,16 +6,17 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 import pytest
-from synthetic_record import Synthetic, write_synthetic
 
-from warehouse import schema
-from warehouse.checks import SHOWN_ROWS, run_checks
-from warehouse.connect import open_warehouse
-from warehouse.derived import input_fingerprint, stale_tables, store_derived
-from warehouse.errors import WarehouseError
-from warehouse.load import load
-from warehouse.sqlfiles import CHECKS, read_sql
-from warehouse.status import warehouse_status
+from failmodes.sql import CHECKS, read_sql
+from failmodes.warehouse import schema
+from failmodes.warehouse.database.checks import SHOWN_ROWS, run_checks
+from failmodes.warehouse.database.connection import open_warehouse
+from failmodes.warehouse.database.load import load
+from failmodes.warehouse.database.status import warehouse_status
+from failmodes.warehouse.database.tables import STEPS
+from failmodes.warehouse.database.updates import input_fingerprint, replace_derived_tables, stale_tables
+from failmodes.warehouse.errors import WarehouseError
+from tests.synthetic_record import Synthetic, write_synthetic
 
 
 @pytest.fixture(scope="module")
@@ -36,6 +37,7 @@ ONE = """
     corruption = 'fog' and severity = 3 and image_id = 7
     and evaluation_id = (select min(evaluation_id) from evaluations)
 """
+
 # What breaks an invariant: the check that must find it, how many rows it names, and the damage in SQL.
 DAMAGE = {
     "predictions_one_row_per_key": (1, f"insert into predictions select * from predictions where {ONE}"),
@@ -53,6 +55,7 @@ DAMAGE = {
     "clean_cell_present": (2, "update shards set severity = 0.5 where corruption = 'none'"),
     "pairing_decides_drift": (1, f"update attention set w1_x = null where {ONE} and target = 'clean'"),
 }
+
 MORE_DAMAGE = {
     "probabilities_in_range": [
         f"update predictions set {change} where {ONE}"
@@ -117,11 +120,11 @@ def _check_after(path: Path, name: str, damage: str):
 
 
 def _steps(fingerprint: str) -> pa.Table:
-    row = {c.name: 0.0 for c in schema.STEPS.columns} | {
+    row = {c.name: 0.0 for c in STEPS.columns} | {
         "evaluation_id": "e", "corruption": "fog", "severity_from": 0, "severity_to": 1,
         "input_fingerprint": fingerprint,
     }  # fmt: skip
-    return pa.Table.from_pylist([row], schema=pa.schema([(c.name, c.type) for c in schema.STEPS.columns]))
+    return pa.Table.from_pylist([row], schema=pa.schema([(c.name, c.type) for c in STEPS.columns]))
 
 
 def test_derived_rows_are_replaced_and_survive_loads(path: Path, synthetic: Synthetic, tmp_path: Path) -> None:
@@ -129,8 +132,8 @@ def test_derived_rows_are_replaced_and_survive_loads(path: Path, synthetic: Synt
         fingerprint = input_fingerprint(con, {"resamples": 1000})
         assert input_fingerprint(con, {"resamples": 1001}) != fingerprint
         assert stale_tables(con) == []
-    store_derived(path, {"steps": _steps("former")})
-    store_derived(path, {"steps": _steps(fingerprint)})
+    replace_derived_tables(path, {"steps": _steps("former")})
+    replace_derived_tables(path, {"steps": _steps(fingerprint)})
     assert load([synthetic.output], path).swapped is False
     more = write_synthetic(tmp_path / "more", images=40, models=("Gamma",)).output
     with open_warehouse(path) as con:
@@ -145,14 +148,14 @@ def test_derived_rows_are_replaced_and_survive_loads(path: Path, synthetic: Synt
 
 def test_only_derived_tables_of_an_existing_warehouse_are_stored(path: Path, tmp_path: Path) -> None:
     with pytest.raises(WarehouseError, match="predictions: no derived table; these are shapes, steps, shape_sweep"):
-        store_derived(path, {"predictions": _steps("x")})
+        replace_derived_tables(path, {"predictions": _steps("x")})
     with pytest.raises(WarehouseError, match="there is no warehouse"):
-        store_derived(tmp_path / "none.duckdb", {"steps": _steps("x")})
+        replace_derived_tables(tmp_path / "none.duckdb", {"steps": _steps("x")})
     assert not (tmp_path / "none.duckdb").exists()
 
 
 def test_status_says_what_is_there(path: Path) -> None:
-    store_derived(path, {"steps": _steps("of another time")})
+    replace_derived_tables(path, {"steps": _steps("of another time")})
     status = warehouse_status(path)
     assert status.schema_version == schema.SCHEMA_VERSION
     assert status.size_bytes == path.stat().st_size

@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
-from synthetic_record import write_synthetic
-from tiny_study import write_tiny_study
 
-from warehouse.load import load
+from failmodes.warehouse.database.load import load
+from tests.synthetic_record import write_synthetic
+from tests.tiny_study import write_tiny_study
 
 SCRIPT = Path(sys.executable).parent / "failmodes"
+
 COMMANDS = (
     "init", "run", "status", "download", "corrupt", "ingest", "train", "evaluate", "load", "query", "shapes", "chart",
     "report",
@@ -42,9 +43,9 @@ def test_help_says_what_a_command_does(tmp_path, command: str) -> None:
 
 def test_help_and_questions_load_no_network_library(handed) -> None:
     code = (
-        "import sys, failmodes\n"
+        "import sys, failmodes.cli\n"
         "sys.argv = ['failmodes', 'query', 'select count(*) from predictions']\n"
-        "try: failmodes.main()\n"
+        "try: failmodes.cli.main()\n"
         "except SystemExit: pass\n"
         "heavy = {'torch', 'torchvision', 'pytorch_grad_cam', 'sklearn', 'altair', 'matplotlib'} & set(sys.modules)\n"
         "assert not heavy, heavy"

@@ -17,21 +17,28 @@ import pytest
 from PIL import Image
 from sklearn.datasets import load_sample_images
 
-import failmodes
-from ingest import sources
-from ingest.corrupted_sets import material, request, writing
-from ingest.corrupted_sets.command import write
-from ingest.corrupted_sets.request import make_request
-from ingest.corrupted_sets.workplace import one_writer
-from ingest.corruptions import CORRUPTIONS, corrupt
-from ingest.datasets import Dataset, open_dataset
-from ingest.sources import GeneratedSource, PublishedSource, open_source
-from ingest.specification import CorruptionSpec, DatasetSpec
-from ingest.subset import choose_images
-from warehouse.errors import Interrupted, StorageError, StudyError
+import failmodes.cli
+from failmodes.ingest import sources
+from failmodes.ingest.corrupted_sets import generation as writing
+from failmodes.ingest.corrupted_sets import options as request
+from failmodes.ingest.corrupted_sets import set_writer as material
+from failmodes.ingest.corrupted_sets.command import write_corrupted_set
+from failmodes.ingest.corrupted_sets.opening import PublishedSource, open_pixel_source
+from failmodes.ingest.corrupted_sets.options import parse_options
+from failmodes.ingest.corrupted_sets.work_folder import locked_work_folder
+from failmodes.ingest.corruptions.apply import corrupt
+from failmodes.ingest.corruptions.catalogue import CORRUPTIONS
+from failmodes.ingest.datasets.dataset import Dataset
+from failmodes.ingest.datasets.opening import open_dataset
+from failmodes.ingest.sources import GeneratedSource
+from failmodes.ingest.specification import CorruptionSpec, DatasetSpec
+from failmodes.ingest.subset import balanced_subset
+from failmodes.warehouse.errors import Interrupted, StorageError, StudyError
 
 SCRIPT = Path(sys.executable).parent / "failmodes"
+
 DIGITS = DatasetSpec(kind="digits", images=40)
+
 KILLS = 8
 
 
@@ -40,20 +47,20 @@ def digits(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
     return open_dataset(DIGITS, tmp_path_factory.mktemp("cache"))
 
 
-def asked(kind: str = "digits", **options: object) -> request.Request:
+def asked(kind: str = "digits", **options: object) -> request.SetOptions:
     """A request with the command line's defaults."""
     defaults: dict[str, object] = {
         "layout": None, "encoding": None, "corruptions": (), "severities": (), "recipe": None, "seed": 0,
         "draws": "paired", "across_switches": False,
     }  # fmt: skip
-    return make_request(kind, **{**defaults, **options})
+    return parse_options(kind, **{**defaults, **options})
 
 
 def command(monkeypatch: pytest.MonkeyPatch, *arguments: str | Path) -> int:
     """Run the command line in this process; its exit code."""
     monkeypatch.setattr(sys, "argv", ["failmodes", "corrupt", *map(str, arguments)])
     with pytest.raises(SystemExit) as left:
-        failmodes.main()
+        failmodes.cli.main()
     return int(left.value.code or 0)
 
 
@@ -78,7 +85,7 @@ def test_the_script_writes_arrays_as_published(tmp_path: Path, digits: Dataset) 
     assert sorted(path.name for path in folder.iterdir()) == [
         "fog.npy", "gaussian_noise.npy", "labels.npy", "manifest.json"
     ]  # fmt: skip
-    ids, words = choose_images(digits.labels, 40)
+    ids, words = balanced_subset(digits.labels, 40)
     for name in ("fog", "gaussian_noise"):
         rows = [corrupt(digits.images[ids], name, s, seed=3, image_ids=ids) for s in range(1, 6)]
         expected = folder / f"expected-{name}.npy"
@@ -100,10 +107,12 @@ def test_the_script_writes_arrays_as_published(tmp_path: Path, digits: Dataset) 
 
 def test_a_tree_has_a_folder_a_severity_and_jpegs_of_the_published_quality(tmp_path: Path, digits: Dataset) -> None:
     spec = asked(layout="imagenet-c", corruptions=["fog"], severities=["2.5", "1"])
-    write(DIGITS, spec, tmp_path / "jpeg")
-    write(DIGITS, asked(layout="imagenet-c", encoding="png", corruptions=["fog"], severities=["2.5"]), tmp_path / "png")
+    write_corrupted_set(DIGITS, spec, tmp_path / "jpeg")
+    write_corrupted_set(
+        DIGITS, asked(layout="imagenet-c", encoding="png", corruptions=["fog"], severities=["2.5"]), tmp_path / "png"
+    )
     assert sorted(path.name for path in (tmp_path / "jpeg" / "fog").iterdir()) == ["1", "2.5"]
-    ids, _ = choose_images(digits.labels, 40)
+    ids, _ = balanced_subset(digits.labels, 40)
     made = corrupt(digits.images[ids], "fog", Decimal("2.5"), image_ids=ids)
     for image, image_id in zip(made, ids, strict=True):
         name = f"fog/2.5/{digits.class_names[digits.labels[image_id]]}/{image_id:03d}"
@@ -118,12 +127,14 @@ def test_a_tree_has_a_folder_a_severity_and_jpegs_of_the_published_quality(tmp_p
 def test_what_is_written_is_read_again_and_pairs(
     tmp_path: Path, digits: Dataset, layout: str, encoding: str | None
 ) -> None:
-    write(DIGITS, asked(layout=layout, encoding=encoding, corruptions=["brightness", "fog"]), tmp_path / "set")
-    source = open_source(CorruptionSpec(names=["fog"], published=tmp_path / "set"), 0, digits)
+    write_corrupted_set(
+        DIGITS, asked(layout=layout, encoding=encoding, corruptions=["brightness", "fog"]), tmp_path / "set"
+    )
+    source = open_pixel_source(CorruptionSpec(names=["fog"], published=tmp_path / "set"), 0, digits)
     assert isinstance(source, PublishedSource)
     assert source.pairing.paired, source.pairing
     assert source.row()["source_label"] == "set (by failmodes corrupt, cifar-c recipe, seed 0)"
-    ids, _ = choose_images(digits.labels, 40)
+    ids, _ = balanced_subset(digits.labels, 40)
     found = source.corrupted(None, "fog", 3, ids).astype(int)
     expected = corrupt(digits.images[ids], "fog", 3, image_ids=ids)
     assert np.abs(found - expected).mean() <= (4 if encoding == "jpeg" else 0)
@@ -139,10 +150,10 @@ def test_photographs_are_resized_cropped_corrupted_and_pair(tmp_path: Path) -> N
     spec = DatasetSpec(kind="folder", path=clean, resize=110, image_size=96)
     chosen = asked("folder", corruptions=["gaussian_noise", "fog"], severities=["1"])
     assert (chosen.layout, chosen.corruptions.recipe) == ("imagenet-c", "imagenet-c")
-    write(spec, chosen, tmp_path / "C")
+    write_corrupted_set(spec, chosen, tmp_path / "C")
     dataset = open_dataset(spec, tmp_path / "cache")
     published = CorruptionSpec(names=["fog", "gaussian_noise"], severities=[1], published=tmp_path / "C")
-    source = open_source(published, 0, dataset)
+    source = open_pixel_source(published, 0, dataset)
     assert source.pairing == (True, None, None)
     found = source.corrupted(None, "fog", 1, np.arange(12)).astype(int)
     expected = corrupt(dataset.images[:], "fog", 1, recipe="imagenet-c")
@@ -160,21 +171,23 @@ def test_fog_by_itself_pairs_by_the_manifest_but_not_other_images_under_it(tmp_p
             Image.fromarray(tile).save(clean / name / f"{number:02d}.png")
     spec = DatasetSpec(kind="folder", path=clean)
     dataset = open_dataset(spec, tmp_path / "cache")
-    write(spec, asked("folder", corruptions=["fog"], severities=["1"]), tmp_path / "C")
+    write_corrupted_set(spec, asked("folder", corruptions=["fog"], severities=["1"]), tmp_path / "C")
     published = CorruptionSpec(names=["fog"], severities=[1], published=tmp_path / "C")
-    assert open_source(published, 0, dataset).pairing.paired
+    assert open_pixel_source(published, 0, dataset).pairing.paired
     for folder in ("china", "flower"):
         files = sorted((tmp_path / "C" / "fog" / "1" / folder).iterdir())
         contents = [file.read_bytes() for file in files]
         for file, content in zip(files, contents[7:] + contents[:7], strict=True):
             file.write_bytes(content)
-    assert "pixels do not match" in str(open_source(published, 0, dataset).pairing.note)
+    assert "pixels do not match" in str(open_pixel_source(published, 0, dataset).pairing.note)
 
 
 def test_more_can_be_added_and_nothing_is_made_twice(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
-    write(DIGITS, asked(layout="imagenet-c", corruptions=["fog"], severities=["1"]), tmp_path / "set")
+    write_corrupted_set(DIGITS, asked(layout="imagenet-c", corruptions=["fog"], severities=["1"]), tmp_path / "set")
     before = (tmp_path / "set" / "fog" / "1").stat().st_mtime_ns
-    write(DIGITS, asked(layout="imagenet-c", corruptions=["fog", "contrast"], severities=["1", "3"]), tmp_path / "set")
+    write_corrupted_set(
+        DIGITS, asked(layout="imagenet-c", corruptions=["fog", "contrast"], severities=["1", "3"]), tmp_path / "set"
+    )
     assert "3 corruptions × severities made, 1 were there" in capsys.readouterr().err
     assert (tmp_path / "set" / "fog" / "1").stat().st_mtime_ns == before
     manifest = json.loads((tmp_path / "set" / "manifest.json").read_text())
@@ -182,7 +195,9 @@ def test_more_can_be_added_and_nothing_is_made_twice(tmp_path: Path, capsys: pyt
         "fog": ["1", "3"], "contrast": ["1", "3"]
     }  # fmt: skip
     shutil.rmtree(tmp_path / "set" / "fog" / "3")
-    write(DIGITS, asked(layout="imagenet-c", corruptions=["fog"], severities=["1", "3"]), tmp_path / "set")
+    write_corrupted_set(
+        DIGITS, asked(layout="imagenet-c", corruptions=["fog"], severities=["1", "3"]), tmp_path / "set"
+    )
     assert "1 corruptions × severities made, 1 were there" in capsys.readouterr().err
 
 
@@ -211,9 +226,9 @@ def test_a_corruption_of_ones_own_is_written_and_read(tmp_path: Path, monkeypatc
     assert "corruption vignette" in manifest["versions"]
     digits = open_dataset(DIGITS, tmp_path / "cache")
     spec = CorruptionSpec(names=["contrast", "my_corruptions:vignette"], published=tmp_path / "set")
-    source = open_source(spec, 0, digits)
+    source = open_pixel_source(spec, 0, digits)
     assert source.pairing.paired
-    ids, _ = choose_images(digits.labels, 40)
+    ids, _ = balanced_subset(digits.labels, 40)
     np.testing.assert_array_equal(source.corrupted(None, "vignette", 2, ids), digits.images[ids] // 3)
 
 
@@ -225,8 +240,8 @@ def test_an_interrupted_run_goes_on_to_the_same_bytes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, layout: str
 ) -> None:
     chosen = asked(corruptions=["contrast", "gaussian_noise"], **LAYOUTS[layout])
-    write(DIGITS, chosen, tmp_path / "whole")
-    monkeypatch.setattr(material, "BLOCK_BYTES", 15 * 32 * 32 * 3)  # three blocks a severity
+    write_corrupted_set(DIGITS, chosen, tmp_path / "whole")
+    monkeypatch.setattr(material, "CHUNK_BYTES", 15 * 32 * 32 * 3)  # three blocks a severity
     original, made = sources.corrupt, []
 
     def corrupt_some(*arguments: object, **settings: object) -> np.ndarray:
@@ -239,7 +254,7 @@ def test_an_interrupted_run_goes_on_to_the_same_bytes(
     monkeypatch.setattr(sources, "corrupt", corrupt_some)
     for _ in range(30):
         with suppress(Interrupted):
-            write(DIGITS, chosen, tmp_path / "interrupted")
+            write_corrupted_set(DIGITS, chosen, tmp_path / "interrupted")
             break
         assert not list((tmp_path / "interrupted").rglob(".tmp-*"))
     assert len(made) > 12
@@ -252,7 +267,7 @@ def test_a_kill_between_a_set_and_its_record_loses_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, layout: str, instant: str
 ) -> None:
     chosen = asked(corruptions=["contrast"], **LAYOUTS[layout])
-    write(DIGITS, chosen, tmp_path / "whole")
+    write_corrupted_set(DIGITS, chosen, tmp_path / "whole")
     calls = []
 
     def killed(*_: object) -> None:
@@ -269,11 +284,11 @@ def test_a_kill_between_a_set_and_its_record_loses_nothing(
             patched.setattr(writing.ArrayWriter, "tidy", killed)
             patched.setattr(writing.TreeWriter, "tidy", killed)
         with pytest.raises(Interrupted):
-            write(DIGITS, chosen, tmp_path / "killed")
+            write_corrupted_set(DIGITS, chosen, tmp_path / "killed")
     made = []
-    original = material.Material.blocks
-    monkeypatch.setattr(material.Material, "blocks", lambda self, *a: made.append(a[:2]) or original(self, *a))
-    write(DIGITS, chosen, tmp_path / "killed")
+    original = material.SetInputs.blocks
+    monkeypatch.setattr(material.SetInputs, "blocks", lambda self, *a: made.append(a[:2]) or original(self, *a))
+    write_corrupted_set(DIGITS, chosen, tmp_path / "killed")
     assert made == ([] if layout == "cifar-c" else [("contrast", Decimal("2.500"))])
     assert contents(tmp_path / "killed") == contents(tmp_path / "whole")
 
@@ -345,14 +360,14 @@ def test_a_full_disk_is_one_clear_line_and_no_loss(tmp_path: Path, layout: str) 
     assert not (tmp_path / "set" / "fog.npy").exists()
     assert not (tmp_path / "set" / "fog").exists()
     assert run(None).returncode == 0
-    write(DIGITS, asked(layout=layout, corruptions=["fog"]), tmp_path / "whole")
+    write_corrupted_set(DIGITS, asked(layout=layout, corruptions=["fog"]), tmp_path / "whole")
     assert contents(tmp_path / "set") == contents(tmp_path / "whole")
 
 
 def test_two_writers_at_once_are_refused(tmp_path: Path) -> None:
-    with one_writer(tmp_path / "set") as work:
+    with locked_work_folder(tmp_path / "set") as work:
         with pytest.raises(StorageError, match="is being written by another process: wait for it"):
-            write(DIGITS, asked(corruptions=["fog"]), tmp_path / "set")
+            write_corrupted_set(DIGITS, asked(corruptions=["fog"]), tmp_path / "set")
         assert (work / "lock").exists()
         with (work / "lock").open() as other, pytest.raises(BlockingIOError):
             fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -372,28 +387,28 @@ OTHERS = {
 @pytest.mark.parametrize("name", OTHERS)
 def test_another_set_in_the_folder_is_refused_and_named(tmp_path: Path, name: str) -> None:
     options, spec, message = OTHERS[name]
-    write(DIGITS, asked(corruptions=["contrast"]), tmp_path / "set")
+    write_corrupted_set(DIGITS, asked(corruptions=["contrast"]), tmp_path / "set")
     before = contents(tmp_path / "set")
     with pytest.raises(StudyError, match=message):
-        write(spec, asked(corruptions=["contrast", "fog"], **options), tmp_path / "set")
+        write_corrupted_set(spec, asked(corruptions=["contrast", "fog"], **options), tmp_path / "set")
     assert contents(tmp_path / "set") == before
 
 
 def test_another_engine_is_refused_and_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    write(DIGITS, asked(corruptions=["contrast"]), tmp_path / "set")
-    monkeypatch.setattr("ingest.sources.ENGINE_REVISION", 99)
+    write_corrupted_set(DIGITS, asked(corruptions=["contrast"]), tmp_path / "set")
+    monkeypatch.setattr("failmodes.ingest.sources.ENGINE_REVISION", 99)
     with pytest.raises(StudyError, match=r"of engine version \d+, not 99"):
-        write(DIGITS, asked(corruptions=["fog"]), tmp_path / "set")
+        write_corrupted_set(DIGITS, asked(corruptions=["fog"]), tmp_path / "set")
 
 
 def test_foreign_files_are_never_overwritten(tmp_path: Path) -> None:
     fog = asked(corruptions=["fog"])
     tree = asked(layout="imagenet-c", corruptions=["fog"])
 
-    def refused(folder: Path, chosen: request.Request, message: str) -> None:
+    def refused(folder: Path, chosen: request.SetOptions, message: str) -> None:
         before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
         with pytest.raises(StudyError, match=message):
-            write(DIGITS, chosen, folder)
+            write_corrupted_set(DIGITS, chosen, folder)
         assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
 
     for name in ("fog.npy", "labels.npy", "manifest.json"):
@@ -404,7 +419,7 @@ def test_foreign_files_are_never_overwritten(tmp_path: Path) -> None:
         refused(folder, fog, "did not write it|holds other labels|was not written by")
     (tmp_path / "tree" / "fog" / "1").mkdir(parents=True)
     refused(tmp_path / "tree", tree, "fog is there and `failmodes corrupt` did not write it")
-    write(DIGITS, asked(corruptions=["contrast"]), tmp_path / "begun")
+    write_corrupted_set(DIGITS, asked(corruptions=["contrast"]), tmp_path / "begun")
     (tmp_path / "begun" / "fog.npy").write_bytes(b"mine")
     refused(tmp_path / "begun", fog, "did not write it")
     (tmp_path / "begun" / "contrast.npy").write_bytes(b"cut")
@@ -413,9 +428,11 @@ def test_foreign_files_are_never_overwritten(tmp_path: Path) -> None:
 
 def test_class_names_that_cannot_be_folders_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     hostile = Dataset("x", "X", "test", np.zeros((2, 32, 32, 3), np.uint8), np.array([0, 1]), ("../../a", "b"))
-    monkeypatch.setattr("ingest.corrupted_sets.command.open_dataset", lambda *_: hostile)
+    monkeypatch.setattr("failmodes.ingest.corrupted_sets.command.open_dataset", lambda *_: hostile)
     with pytest.raises(Exception, match="cannot be the name of a folder"):
-        write(DatasetSpec(kind="digits"), asked(layout="imagenet-c", corruptions=["fog"]), tmp_path / "set")
+        write_corrupted_set(
+            DatasetSpec(kind="digits"), asked(layout="imagenet-c", corruptions=["fog"]), tmp_path / "set"
+        )
     assert not (tmp_path / "set").exists()
 
 

@@ -3,7 +3,14 @@
 import cv2
 import numpy as np
 import pytest
-from corruption_references import (
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from skimage import filters
+
+from failmodes.ingest.corruptions.kernels.blur import gaussian_blur, glass_blur, motion_blur, motion_kernel, zoom_blur
+from failmodes.ingest.corruptions.recipes import RECIPES, SEVERITIES
+from tests.corruption_references import (
     FULL_SIZE,
     SETTINGS,
     Floats,
@@ -19,16 +26,6 @@ from corruption_references import (
     stored,
     streaked,
 )
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from numpy.typing import NDArray
-from skimage import filters
-
-from ingest.corruptions.blur import gaussian_blur
-from ingest.corruptions.glass import glass_blur
-from ingest.corruptions.motion import motion_blur, streak
-from ingest.corruptions.recipes import RECIPES, SEVERITIES
-from ingest.corruptions.zoom import zoom_blur
 
 
 def reference_gaussian(image: Pixels, sigma: float) -> Pixels:
@@ -140,7 +137,7 @@ def test_motion_blur_at_no_angle_moves_nothing_from_row_to_row() -> None:
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_streak_sums_to_one(recipe: str) -> None:
     for radius, sigma in RECIPES[recipe].levels["motion_blur"].published:
-        assert streak(radius, sigma).sum() == pytest.approx(1, abs=1e-6)
+        assert motion_kernel(radius, sigma).sum() == pytest.approx(1, abs=1e-6)
 
 
 @settings(max_examples=30, deadline=None)

@@ -7,20 +7,24 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from ingest.corruptions import CustomCorruption, corrupt, custom, register
-from ingest.corruptions.draws import uniform
-from ingest.datasets import open_dataset
-from ingest.dimensions import record_corruptions
-from ingest.sources import GeneratedSource, open_source
-from ingest.specification import CorruptionSpec, DatasetSpec
-from warehouse.errors import DataError, StudyError
-from warehouse.record import dimension_path, read_stored
-from warehouse.schema import CORRUPTIONS as CORRUPTIONS_TABLE
+from failmodes.ingest.corrupted_sets.opening import open_pixel_source
+from failmodes.ingest.corruptions import registry as custom
+from failmodes.ingest.corruptions.apply import corrupt
+from failmodes.ingest.corruptions.registry import CustomCorruption, register
+from failmodes.ingest.corruptions.sampling import uniform
+from failmodes.ingest.datasets.opening import open_dataset
+from failmodes.ingest.dimensions import record_corruptions
+from failmodes.ingest.sources import GeneratedSource
+from failmodes.ingest.specification import CorruptionSpec, DatasetSpec
+from failmodes.warehouse.errors import DataError, StudyError
+from failmodes.warehouse.schema import CORRUPTIONS as CORRUPTIONS_TABLE
+from failmodes.warehouse.shards.format import dimension_path, read_verified
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (5, 16, 16, 3), dtype=np.uint8)
+
 MODULE = """
 import numpy as np
-from ingest.corruptions import CustomCorruption
+from failmodes.ingest.corruptions.registry import CustomCorruption
 
 def darken(images, parameters):
     (severity,) = parameters
@@ -73,19 +77,19 @@ def test_a_study_names_it_by_an_import_path(module: str, tmp_path: Path) -> None
     for name in ("dim", "darken"):
         np.testing.assert_array_equal(corrupt(IMAGES, name, 2), expected)
     record_corruptions(tmp_path / "out")
-    row = read_stored(dimension_path(tmp_path / "out", CORRUPTIONS_TABLE, "dim")).rows.to_pylist()[0]
+    row = read_verified(dimension_path(tmp_path / "out", CORRUPTIONS_TABLE, "dim")).rows.to_pylist()[0]
     assert (row["corruption_label"], row["corruption_group"], row["headline"]) == ("Dim light", "weather", False)
     assert row["corruption_order"] > 19
 
 
 def test_its_code_and_levels_are_part_of_the_source(module: str, tmp_path: Path) -> None:
     digits = open_dataset(DatasetSpec(kind="digits"), tmp_path)
-    plain, own = (open_source(CorruptionSpec(names=n), 0, digits) for n in (["fog"], ["fog", f"{module}:DIM"]))
+    plain, own = (open_pixel_source(CorruptionSpec(names=n), 0, digits) for n in (["fog"], ["fog", f"{module}:DIM"]))
     assert plain.source_id == GeneratedSource().source_id != own.source_id
     assert "corruption dim" in own.row()["versions"]
     held = custom.registered()["dim"]
     register(CustomCorruption("dim", held.apply, levels=((2,), (3,), (4,), (5,), (6,))))
-    assert open_source(CorruptionSpec(names=["fog", "dim"]), 0, digits).source_id != own.source_id
+    assert open_pixel_source(CorruptionSpec(names=["fog", "dim"]), 0, digits).source_id != own.source_id
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,15 @@ import io
 import cv2
 import numpy as np
 import pytest
-from corruption_references import (
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+from scipy import ndimage
+from skimage import color
+
+from failmodes.ingest.corruptions.kernels.digital import contrast, elastic_transform, pixelate
+from failmodes.ingest.corruptions.recipes import SEVERITIES
+from tests.corruption_references import (
     FULL_SIZE,
     SETTINGS,
     Floats,
@@ -20,15 +28,6 @@ from corruption_references import (
     made_images,
     stored,
 )
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from PIL import Image
-from scipy import ndimage
-from skimage import color
-
-from ingest.corruptions.digital import contrast, pixelate
-from ingest.corruptions.elastic import elastic_transform
-from ingest.corruptions.recipes import SEVERITIES
 
 
 def reference_contrast(image: Pixels, factor: float) -> Pixels:

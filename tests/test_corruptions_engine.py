@@ -13,14 +13,18 @@ from PIL import Image
 from scipy.stats import spearmanr
 from sklearn.datasets import load_sample_images
 
-from ingest.corruptions import CORRUPTIONS, corrupt, engine
-from ingest.corruptions.operations import OPERATIONS
-from ingest.distortion import rmse
-from warehouse.errors import DataError, FailmodesError, StudyError
+from failmodes.ingest.corruptions import apply as engine
+from failmodes.ingest.corruptions.apply import corrupt
+from failmodes.ingest.corruptions.catalogue import CORRUPTIONS, KERNELS
+from failmodes.ingest.distortion import rmse
+from failmodes.warehouse.errors import DataError, FailmodesError, StudyError
 
 ALL = tuple(CORRUPTIONS)
-RANDOM = tuple(name for name in ALL if OPERATIONS[name].draws)
+
+RANDOM = tuple(name for name in ALL if KERNELS[name].draws)
+
 IMAGES = np.random.default_rng(3).integers(0, 256, (12, 16, 16, 3), dtype=np.uint8)
+
 RECIPES = ("cifar-c", "imagenet-c")
 
 
@@ -66,7 +70,7 @@ def test_result_does_not_depend_on_blocks_layout_or_threads(name: str, monkeypat
 
 def test_another_process_makes_the_same_of_half_the_batch() -> None:
     code = (
-        "import numpy as np, sys; from ingest.corruptions import CORRUPTIONS, corrupt;"
+        "import numpy as np, sys; from failmodes.ingest.corruptions.catalogue import CORRUPTIONS; from failmodes.ingest.corruptions.apply import corrupt;"
         "x = np.random.default_rng(3).integers(0, 256, (12, 16, 16, 3), dtype=np.uint8)[6:];"
         "made = [corrupt(x, name, 3, image_ids=range(6, 12)) for name in CORRUPTIONS];"
         "sys.stdout.buffer.write(np.stack(made).tobytes())"
@@ -168,6 +172,7 @@ def test_an_empty_batch_and_odd_sizes_are_fine(name: str) -> None:
 
 
 GREY, ONE, RGBA = IMAGES[..., 0], IMAGES[0], np.concatenate([IMAGES, IMAGES[..., :1]], axis=3)
+
 BAD: dict[str, tuple[type[FailmodesError], str, dict[str, Any]]] = {
     "misspelt": (StudyError, "did you mean 'motion_blur'", {"name": "motion_blurr"}),
     "between switches": (StudyError, r"at severity 3\.5: .* turns to mud", {"name": "spatter", "severity": 3.5}),

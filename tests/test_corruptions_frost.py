@@ -6,13 +6,19 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from corruption_references import SETTINGS, Floats, Pixels, Setting, both_at, drawn_for, made_images
 from PIL import Image
 
-from ingest.corruptions import frost as frost_module
-from ingest.corruptions.frost import FILES, FOLDER_VARIABLE, frost, other_photographs, scaled_photographs
-from ingest.corruptions.recipes import SEVERITIES
-from warehouse.errors import DataError
+from failmodes.ingest.corruptions.kernels import frost as frost_module
+from failmodes.ingest.corruptions.kernels.frost import (
+    FOLDER_VARIABLE,
+    FROST_FILES,
+    custom_frost_hash,
+    frost,
+    scaled_photographs,
+)
+from failmodes.ingest.corruptions.recipes import SEVERITIES
+from failmodes.warehouse.errors import DataError
+from tests.corruption_references import SETTINGS, Floats, Pixels, Setting, both_at, drawn_for, made_images
 
 
 @pytest.fixture(scope="module")
@@ -20,14 +26,14 @@ def frosted_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Five photographs of different sizes, PNG and JPEG."""
     folder = tmp_path_factory.mktemp("frost")
     rng = np.random.default_rng(8)
-    for number, name in enumerate(FILES):
+    for number, name in enumerate(FROST_FILES):
         height, width = 300 - 10 * number, 290 + 20 * number
         Image.fromarray(rng.integers(0, 256, (height, width, 3), np.uint8)).save(folder / name)
     return folder
 
 
 def reference_frost_from(folder: Path) -> Callable[..., Pixels]:
-    photographs = [np.asarray(Image.open(folder / name)) for name in FILES]
+    photographs = [np.asarray(Image.open(folder / name)) for name in FROST_FILES]
 
     def reference(image: Pixels, weight: float, frost_weight: float, scale: float, *, places: Floats) -> Pixels:
         which, down, across = (float(place) for place in places)
@@ -53,7 +59,7 @@ def test_frost_draws_all_five_photographs_and_crops_inside_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Each photograph is of one grey, with a lighter last row and column that no crop reaches, as published
-    for number, name in enumerate(FILES):
+    for number, name in enumerate(FROST_FILES):
         grey = np.full((40, 50, 3), 40 * number, np.uint8)
         grey[-1], grey[:, -1] = 255, 255
         cv2.imwrite(str(tmp_path / name), grey, [cv2.IMWRITE_JPEG_QUALITY, 100])
@@ -68,7 +74,7 @@ def test_frost_draws_all_five_photographs_and_crops_inside_them(
 def test_frost_enlarges_a_photograph_that_does_not_cover_the_image(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name in FILES:
+    for name in FROST_FILES:
         Image.new("RGB", (30, 20), (200, 200, 200)).save(tmp_path / name)
     monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path))
     images = made_images(37, 50)
@@ -87,7 +93,7 @@ def test_frost_without_photographs_says_what_to_install(tmp_path: Path, monkeypa
     with pytest.raises(DataError, match=f"{FOLDER_VARIABLE}=.* does not hold all.*pip install") as named:
         frost(images, (1, 0.2, 0.2), **drawn)
     monkeypatch.delenv(FOLDER_VARIABLE)
-    monkeypatch.setattr(frost_module, "PACKAGES", (("no_package_of_this_name", "frost"),))
+    monkeypatch.setattr(frost_module, "FROST_PACKAGES", (("no_package_of_this_name", "frost"),))
     with pytest.raises(DataError, match=f"there are none here.*pip install.*{FOLDER_VARIABLE}") as unnamed:
         frost(images, (1, 0.2, 0.2), **drawn)
     assert "\n" not in str(named.value) + str(unnamed.value)
@@ -96,7 +102,7 @@ def test_frost_without_photographs_says_what_to_install(tmp_path: Path, monkeypa
 def test_frost_names_a_photograph_that_cannot_be_decoded(
     frosted_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name in FILES:
+    for name in FROST_FILES:
         (tmp_path / name).write_bytes((frosted_folder / name).read_bytes())
     (tmp_path / "frost3.png").write_text("not a photograph")
     monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path))
@@ -108,10 +114,10 @@ def test_frost_names_a_photograph_that_cannot_be_decoded(
 def test_other_photographs_than_the_published_are_told_apart(
     frosted_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name in FILES:
+    for name in FROST_FILES:
         (tmp_path / name).write_bytes((frosted_folder / name).read_bytes())
     monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path))
-    before = other_photographs()
+    before = custom_frost_hash()
     Image.new("RGB", (300, 300)).save(tmp_path / "frost1.png")
     assert before is not None
-    assert other_photographs() not in (None, before)
+    assert custom_frost_hash() not in (None, before)

@@ -2,25 +2,23 @@
 
 import numpy as np
 import pytest
-from corruption_references import (
-    SETTINGS,
-    Floats,
-    Pixels,
-    Reference,
-    Setting,
-    assert_close,
-    both_at,
-    stored,
-)
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy import stats
 
-from ingest.corruptions.noise import NORMAL_ABOVE_PHOTONS, gaussian_noise, impulse_noise, shot_noise, speckle_noise
-from ingest.corruptions.recipes import SEVERITIES
+from failmodes.ingest.corruptions.kernels.noise import (
+    NORMAL_ABOVE_PHOTONS,
+    gaussian_noise,
+    impulse_noise,
+    shot_noise,
+    speckle_noise,
+)
+from failmodes.ingest.corruptions.recipes import SEVERITIES
+from tests.corruption_references import SETTINGS, Floats, Pixels, Reference, Setting, assert_close, both_at, stored
 
 Words = NDArray[np.uint32]
+
 LAST_WORD = 2**32 - 1
 
 

@@ -7,23 +7,31 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.corruptions import CORRUPTIONS, corrupt
-from ingest.corruptions.recipes import RECIPES, SEVERITIES, TABLE
-from ingest.corruptions.severity import MIXED, Part, as_severity, parts_at, whole_severity
-from warehouse.errors import StudyError
+from failmodes.ingest.corruptions.apply import corrupt
+from failmodes.ingest.corruptions.catalogue import CORRUPTIONS
+from failmodes.ingest.corruptions.recipes import RECIPE_TABLE, RECIPES, SEVERITIES
+from failmodes.ingest.corruptions.severity import (
+    MIXTURE_CORRUPTIONS,
+    MixtureComponent,
+    as_severity,
+    mixture_at,
+    whole_severity,
+)
+from failmodes.warehouse.errors import StudyError
 
 IMAGES = np.random.default_rng(1).integers(0, 256, (4, 32, 32, 3), dtype=np.uint8)
+
 CELLS = [(recipe, name) for recipe in RECIPES for name in CORRUPTIONS]
 
 
-def parts(recipe: str, name: str, severity: float, *, across_switches: bool = False) -> tuple[Part, ...]:
+def parts(recipe: str, name: str, severity: float, *, across_switches: bool = False) -> tuple[MixtureComponent, ...]:
     levels = RECIPES[recipe].levels[name]
-    return parts_at(CORRUPTIONS[name], levels, as_severity(severity), across_switches=across_switches)
+    return mixture_at(CORRUPTIONS[name], levels, as_severity(severity), across_switches=across_switches)
 
 
 def test_both_tables_name_every_corruption_and_every_parameter() -> None:
-    assert list(TABLE) == list(CORRUPTIONS)
-    for entry in TABLE.values():
+    assert list(RECIPE_TABLE) == list(CORRUPTIONS)
+    for entry in RECIPE_TABLE.values():
         for levels in (entry.cifar_c, entry.imagenet_c):
             lengths = {len(level) for level in (*levels.published, levels.clean or levels.published[0])}
             assert lengths == {len(entry.names)}
@@ -32,11 +40,15 @@ def test_both_tables_name_every_corruption_and_every_parameter() -> None:
 @pytest.mark.parametrize(("recipe", "name"), CELLS)
 def test_whole_severities_have_the_published_parameters(recipe: str, name: str) -> None:
     for severity in SEVERITIES:
-        assert parts(recipe, name, severity) == (Part(1.0, RECIPES[recipe].levels[name].published[severity - 1]),)
-    assert parts(recipe, name, 0) == (Part(1.0, None),)
+        assert parts(recipe, name, severity) == (
+            MixtureComponent(1.0, RECIPES[recipe].levels[name].published[severity - 1]),
+        )
+    assert parts(recipe, name, 0) == (MixtureComponent(1.0, None),)
 
 
-@pytest.mark.parametrize(("recipe", "name"), [c for c in CELLS if CORRUPTIONS[c[1]].interpolable and c[1] not in MIXED])
+@pytest.mark.parametrize(
+    ("recipe", "name"), [c for c in CELLS if CORRUPTIONS[c[1]].interpolable and c[1] not in MIXTURE_CORRUPTIONS]
+)
 def test_between_levels_every_parameter_lies_between(recipe: str, name: str) -> None:
     levels = RECIPES[recipe].levels[name]
     ends = (levels.clean, *levels.published)
@@ -54,7 +66,7 @@ def test_shot_noise_interpolates_the_deviation_of_its_noise() -> None:
     assert photons**-0.5 == pytest.approx(500**-0.5 / 2), "no noise at severity 0"
 
 
-@pytest.mark.parametrize("name", sorted(MIXED))
+@pytest.mark.parametrize("name", sorted(MIXTURE_CORRUPTIONS))
 def test_mixtures_are_the_weighted_images_of_the_two_levels(name: str) -> None:
     for below in (0, 2):
         low, high = corrupt(IMAGES, name, below).astype(float), corrupt(IMAGES, name, below + 1).astype(float)

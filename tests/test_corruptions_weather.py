@@ -3,7 +3,11 @@
 import cv2
 import numpy as np
 import pytest
-from corruption_references import (
+from skimage import color, filters
+
+from failmodes.ingest.corruptions.kernels.weather import fog, plasma_fractal, plasma_side, spatter
+from failmodes.ingest.corruptions.recipes import SEVERITIES
+from tests.corruption_references import (
     FULL_SIZE,
     SETTINGS,
     Floats,
@@ -20,11 +24,6 @@ from corruption_references import (
     stored,
     streaked,
 )
-from skimage import color, filters
-
-from ingest.corruptions.fog import fog, plasma, plasma_side
-from ingest.corruptions.recipes import SEVERITIES
-from ingest.corruptions.spatter import spatter
 
 TURQUOISE, BROWN = np.array([175, 238, 238]) / 255, np.array([63, 42, 20]) / 255
 
@@ -123,7 +122,7 @@ def test_brightness_equals_scikit_image_on_every_tie(added: float) -> None:
 def test_plasma_is_diamond_square(side: int, decay: float) -> None:
     field = np.random.default_rng(1).uniform(-1, 1, (2, side, side)).astype(np.float32)
     expected = [reference_plasma(one.astype(float), decay) for one in field]
-    np.testing.assert_allclose(plasma(field, decay), expected, atol=2e-6)
+    np.testing.assert_allclose(plasma_fractal(field, decay), expected, atol=2e-6)
 
 
 @pytest.mark.parametrize(

@@ -8,18 +8,19 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
-from ingest.corruptions import CORRUPTIONS, corrupt
-from ingest.corruptions.draws import Draws
-from ingest.corruptions.motion import streaked
-from ingest.corruptions.operations import OPERATIONS
-from ingest.corruptions.recipes import RECIPES
-from ingest.datasets import open_dataset
-from ingest.specification import DatasetSpec
+from failmodes.ingest.corruptions.apply import corrupt
+from failmodes.ingest.corruptions.catalogue import CORRUPTIONS, KERNELS
+from failmodes.ingest.corruptions.kernels.blur import apply_motion_kernel
+from failmodes.ingest.corruptions.recipes import RECIPES
+from failmodes.ingest.corruptions.sampling import SamplingMode
+from failmodes.ingest.datasets.opening import open_dataset
+from failmodes.ingest.specification import DatasetSpec
 
 pytestmark = pytest.mark.data
 
-DETERMINISTIC = [name for name in CORRUPTIONS if not OPERATIONS[name].draws]
-RANDOM = [name for name in CORRUPTIONS if OPERATIONS[name].draws]
+DETERMINISTIC = [name for name in CORRUPTIONS if not KERNELS[name].draws]
+
+RANDOM = [name for name in CORRUPTIONS if KERNELS[name].draws]
 
 
 class Witness(NamedTuple):
@@ -62,7 +63,7 @@ def test_motion_blur_equals_imagemagick_at_the_recorded_angles(witness: Witness)
     angles = witness.exact["motion_blur_angles_deg"]
     for severity, clean, published in witness.outputs("motion_blur"):
         parameters = RECIPES[witness.recipe].levels["motion_blur"].published[severity - 1]
-        difference = np.abs(streaked(clean, parameters, angles).astype(int) - published)
+        difference = np.abs(apply_motion_kernel(clean, parameters, angles).astype(int) - published)
         assert difference.mean() < 0.01  # the issue asks for 1.5
         assert (difference == 0).mean() >= 0.999
 
@@ -89,7 +90,7 @@ def moments(clean: np.ndarray, corrupted: np.ndarray) -> dict[str, float]:
 
 @pytest.mark.parametrize("name", list(CORRUPTIONS))
 @pytest.mark.parametrize("draws", ["paired", "independent"])
-def test_moments_are_the_published_ones(witness: Witness, name: str, draws: Draws) -> None:
+def test_moments_are_the_published_ones(witness: Witness, name: str, draws: SamplingMode) -> None:
     if draws == "independent" and name in DETERMINISTIC:
         pytest.skip("nothing is drawn")
     for severity in witness.severities:

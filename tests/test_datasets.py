@@ -10,11 +10,12 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from sklearn.datasets import load_digits
 
-from ingest.datasets import Dataset, open_dataset
-from ingest.datasets.digits import enlarge
-from ingest.specification import CorruptionSpec, DatasetSpec
-from ingest.subset import choose_images
-from warehouse.errors import DataError, StudyError
+from failmodes.ingest.datasets.dataset import Dataset
+from failmodes.ingest.datasets.digits import upsample
+from failmodes.ingest.datasets.opening import open_dataset
+from failmodes.ingest.specification import CorruptionSpec, DatasetSpec
+from failmodes.ingest.subset import balanced_subset
+from failmodes.warehouse.errors import DataError, StudyError
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +30,7 @@ def test_digits_are_split_by_class_without_overlap(digits: dict[str, Dataset]) -
     small = load_digits().images
     both = np.concatenate([digits["train"].images[:], digits["test"].images[:]])
     # every image of the whole set is in one split: compare as multisets of pixels
-    whole = np.repeat(enlarge(small.astype(np.int64))[..., None], 3, axis=3)
+    whole = np.repeat(upsample(small.astype(np.int64))[..., None], 3, axis=3)
     assert sorted(map(bytes, both.reshape(1797, -1))) == sorted(map(bytes, whole.reshape(1797, -1)))
 
 
@@ -46,7 +47,7 @@ def test_enlarging_is_linear_interpolation() -> None:
     part = position - low
     rows = small[:, low] * (1 - part)[:, None] + small[:, low + 1] * part[:, None]
     exact = rows[:, :, low] * (1 - part) + rows[:, :, low + 1] * part
-    assert np.abs(enlarge(small) - exact * 255 / 16).max() <= 0.5 + 1e-9
+    assert np.abs(upsample(small) - exact * 255 / 16).max() <= 0.5 + 1e-9
 
 
 def test_the_mask_is_the_ink(digits: dict[str, Dataset]) -> None:
@@ -69,30 +70,30 @@ def test_labels_must_name_classes() -> None:
 
 
 def test_a_prefix_where_classes_interleave() -> None:
-    ids, words = choose_images(np.arange(10_000) % 10, 2_000)
+    ids, words = balanced_subset(np.arange(10_000) % 10, 2_000)
     np.testing.assert_array_equal(ids, np.arange(2_000))
     assert words == "first 2,000 of 10,000, balanced over classes"
-    ids, words = choose_images(np.arange(30) % 10, None)
+    ids, words = balanced_subset(np.arange(30) % 10, None)
     assert (len(ids), words) == (30, "all 30 images")
-    assert choose_images(np.arange(30) % 10, 30)[1] == "all 30 images"
+    assert balanced_subset(np.arange(30) % 10, 30)[1] == "all 30 images"
 
 
 def test_a_class_that_runs_out_is_said() -> None:
-    ids, words = choose_images(np.array([0, 0, 0, 0, 1]), 4)
+    ids, words = balanced_subset(np.array([0, 0, 0, 0, 1]), 4)
     assert (ids.tolist(), words) == ([0, 1, 2, 4], "first 4 of 5, 1 to 3 a class")
 
 
 @pytest.mark.parametrize("count", [0, 31])
 def test_impossible_counts(count: int) -> None:
     with pytest.raises(StudyError, match="ask for 1 to 30"):
-        choose_images(np.arange(30) % 10, count)
+        balanced_subset(np.arange(30) % 10, count)
 
 
 @settings(max_examples=40, deadline=None)
 @given(labels=st.lists(st.integers(0, 4), min_size=1, max_size=60), data=st.data())
 def test_choices_are_balanced_firsts(labels: list[int], data: st.DataObject) -> None:
     count = data.draw(st.integers(1, len(labels)))
-    ids, _ = choose_images(np.array(labels), count)
+    ids, _ = balanced_subset(np.array(labels), count)
     assert ids.dtype == np.int64
     assert ids.tolist() == sorted(set(ids.tolist()))
     assert len(ids) == count

@@ -14,17 +14,18 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from ingest.datasets import open_dataset
-from ingest.datasets.cifar import VARIANTS
-from ingest.datasets.class_names import CIFAR10_CLASSES, CIFAR100_CLASSES
-from ingest.datasets.dataset import Stack
-from ingest.datasets.pickles import read_pickle
-from ingest.specification import DatasetSpec
-from warehouse.errors import DataError, StudyError
+from failmodes.ingest.datasets.cifar import CIFAR10_CLASSES, CIFAR100_CLASSES, VARIANTS, read_pickle
+from failmodes.ingest.datasets.dataset import ConcatenatedImages
+from failmodes.ingest.datasets.opening import open_dataset
+from failmodes.ingest.specification import DatasetSpec
+from failmodes.warehouse.errors import DataError, StudyError
 
 RNG = np.random.default_rng(0)
+
 COUNT = 20
+
 IMAGES = RNG.integers(0, 256, (COUNT, 32, 32, 3), dtype=np.uint8)
+
 LABELS = {"cifar10": np.arange(COUNT) % 10, "cifar100": RNG.permutation(100)[:COUNT]}
 
 
@@ -127,7 +128,7 @@ def test_binary_images_are_mapped_and_parquet_is_decoded_once(tmp_path: Path, mo
     first = open_dataset(spec, tmp_path / "cache")
     assert isinstance(first.images, np.memmap)
     (cached,) = (tmp_path / "cache").rglob("*.npy")
-    monkeypatch.setattr("ingest.datasets.parquet.decode", lambda *_: pytest.fail("decoded twice"))
+    monkeypatch.setattr("failmodes.ingest.datasets.cifar_parquet.decode", lambda *_: pytest.fail("decoded twice"))
     assert open_dataset(spec, tmp_path / "cache").dataset_id == first.dataset_id
     monkeypatch.undo()
     cached.write_bytes(cached.read_bytes()[:5000])  # a damaged cache is made anew
@@ -300,7 +301,7 @@ def test_a_missing_batch_or_folder_says_what_to_do(tmp_path: Path) -> None:
 
 
 def test_a_stack_is_one_array() -> None:
-    stack = Stack([IMAGES[:7], IMAGES[7:8], IMAGES[8:]])
+    stack = ConcatenatedImages([IMAGES[:7], IMAGES[7:8], IMAGES[8:]])
     assert (stack.shape, stack.dtype, len(stack)) == (IMAGES.shape, IMAGES.dtype, COUNT)
     for rows in (slice(None), slice(5, 9), slice(0, 0), slice(None, None, -3), np.array([19, 7, 6, 7]), np.arange(0)):
         np.testing.assert_array_equal(stack[rows], IMAGES[rows])

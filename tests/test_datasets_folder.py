@@ -10,10 +10,11 @@ from PIL import Image
 from sklearn.datasets import load_sample_images
 from torchvision.transforms import v2
 
-from ingest.datasets import Dataset, open_dataset
-from ingest.datasets.folder import fit
-from ingest.specification import DatasetSpec
-from warehouse.errors import DataError
+from failmodes.ingest.datasets.dataset import Dataset
+from failmodes.ingest.datasets.folder import resize_and_crop
+from failmodes.ingest.datasets.opening import open_dataset
+from failmodes.ingest.specification import DatasetSpec
+from failmodes.warehouse.errors import DataError
 
 RNG = np.random.default_rng(0)
 
@@ -64,10 +65,10 @@ def test_images_of_many_sizes_and_modes_become_one(tmp_path: Path) -> None:
 def test_the_centre_is_cropped() -> None:
     stripes = np.zeros((10, 30, 3), np.uint8)
     stripes[:, 10:20] = 255
-    assert (np.asarray(fit(Image.fromarray(stripes), 10)) == 255).all()
-    assert (np.asarray(fit(Image.fromarray(stripes.transpose(1, 0, 2)), 10)) == 255).all()
+    assert (np.asarray(resize_and_crop(Image.fromarray(stripes), 10)) == 255).all()
+    assert (np.asarray(resize_and_crop(Image.fromarray(stripes.transpose(1, 0, 2)), 10)) == 255).all()
     for width, height in ((7, 100), (33, 32), (64, 63)):
-        assert fit(Image.new("RGB", (width, height)), 32).size == (32, 32)
+        assert resize_and_crop(Image.new("RGB", (width, height)), 32).size == (32, 32)
 
 
 SIDES = st.integers(20, 90)
@@ -78,7 +79,7 @@ SIDES = st.integers(20, 90)
 def test_photographs_are_prepared_as_torchvision_does(width: int, height: int, side: int, more: int) -> None:
     image = Image.fromarray(RNG.integers(0, 256, (height, width, 3), dtype=np.uint8))
     expected = v2.Compose([v2.Resize(side + more), v2.CenterCrop(side)])(image)
-    np.testing.assert_array_equal(np.asarray(fit(image, side, side + more)), np.asarray(expected))
+    np.testing.assert_array_equal(np.asarray(resize_and_crop(image, side, side + more)), np.asarray(expected))
 
 
 def test_resize_then_crop_as_published_for_imagenet(tmp_path: Path) -> None:

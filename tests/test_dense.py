@@ -7,24 +7,26 @@ from typing import NamedTuple
 
 import duckdb
 import pytest
-from synthetic_record import Synthetic, write_synthetic
-from tiny_study import write_tiny_study
 
-from analysis.charts import CHARTS
-from analysis.charts.axes import severity_ticks, thinned
-from analysis.degradation import ensure_shapes
-from analysis.findings import findings
-from analysis.report_tables import tables
-from analysis.selection import Selection, select_one
-from analysis.shapes import ShapeSettings
-from analysis.theme import LAYOUTS
-from ingest.corruptions import CORRUPTIONS
-from warehouse.checks import run_checks
-from warehouse.connect import open_warehouse
-from warehouse.load import load
+from failmodes.analysis.charts.drawing import CHARTS
+from failmodes.analysis.charts.style.axes import evenly_spaced, severity_ticks
+from failmodes.analysis.charts.style.theme import CHART_SIZES
+from failmodes.analysis.findings.collection import findings
+from failmodes.analysis.report.report_tables import tables
+from failmodes.analysis.selection import Selection, select_one
+from failmodes.analysis.statistics.curve_shape import ShapeSettings
+from failmodes.analysis.statistics.shape_tables import ensure_shapes
+from failmodes.ingest.corruptions.catalogue import CORRUPTIONS
+from failmodes.warehouse.database.checks import run_checks
+from failmodes.warehouse.database.connection import open_warehouse
+from failmodes.warehouse.database.load import load
+from tests.synthetic_record import Synthetic, write_synthetic
+from tests.tiny_study import write_tiny_study
 
 DENSE = [step / 4 for step in range(1, 21)]
+
 UNEVEN = [0.5, 1, 1.5, 2.5, 5]
+
 MILD = [0.25, 0.5, 0.75]
 
 
@@ -63,10 +65,10 @@ def test_every_check_holds(dense: Opened, every: Opened) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("layout", list(LAYOUTS))
+@pytest.mark.parametrize("layout", list(CHART_SIZES))
 @pytest.mark.parametrize("name", list(CHARTS))
 def test_charts_draw_a_dense_grid(dense: Opened, name: str, layout: str) -> None:
-    spec = CHARTS[name](dense.con, dense.selection, layout=LAYOUTS[layout]).to_dict()
+    spec = CHARTS[name](dense.con, dense.selection, layout=CHART_SIZES[layout]).to_dict()
     assert spec["usermeta"]["finding"]
 
 
@@ -157,13 +159,13 @@ def test_ticks_and_thinning() -> None:
     assert severity_ticks(5) == [0, 1, 2, 3, 4, 5]
     assert severity_ticks(2.5) == [0, 1, 2]
     assert severity_ticks(0.75) == [0, 0.75]
-    assert thinned([0, *DENSE], 6) == [0, 1, 2, 3, 4, 5]
-    assert thinned([0, 1, 2], 6) == [0, 1, 2]
+    assert evenly_spaced([0, *DENSE], 6) == [0, 1, 2, 3, 4, 5]
+    assert evenly_spaced([0, 1, 2], 6) == [0, 1, 2]
 
 
 def test_heat_map_leaves_numbers_out_where_cells_have_no_room(dense: Opened) -> None:
     texts = {}
-    for layout, size in LAYOUTS.items():
+    for layout, size in CHART_SIZES.items():
         spec = CHARTS["drops"](dense.con, dense.selection, layout=size).to_dict()
         texts[layout] = {row["text"] for rows in spec["datasets"].values() for row in rows if "is_high" in row}
     assert texts["paper"] == {""}
@@ -172,17 +174,17 @@ def test_heat_map_leaves_numbers_out_where_cells_have_no_room(dense: Opened) -> 
 
 @pytest.mark.slow
 def test_a_study_with_fractions_is_evaluated_and_loaded(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    from evaluate.engine.plan import severities_of
-    from evaluate.engine.run import evaluate_study
-    from evaluate.progress import evaluation_bar
-    from evaluate.study import read_study
-    from evaluate.zoo import train_missing
-    from ingest.datasets import open_dataset
+    from failmodes.evaluate.engine.plan import study_severities
+    from failmodes.evaluate.engine.run import evaluate_study
+    from failmodes.evaluate.progress import evaluation_bar
+    from failmodes.evaluate.study.reading import read_study
+    from failmodes.evaluate.study_models import train_missing
+    from failmodes.ingest.datasets.opening import open_dataset
 
     path = write_tiny_study(tmp_path, images=20)
     path.write_text(path.read_text().replace("severities = [1, 5]", "severities = [5, 0.5, 2.25]"))
     study = read_study(path)
-    assert severities_of(study) == [Decimal("0.500"), Decimal("2.250"), Decimal("5.000")]
+    assert study_severities(study) == [Decimal("0.500"), Decimal("2.250"), Decimal("5.000")]
     dataset = open_dataset(study.dataset, study.cache)
     train_missing(study, dataset, lambda _entry, _epoch: None)
     with evaluation_bar() as progress:

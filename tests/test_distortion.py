@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from skimage.metrics import structural_similarity
 
-from ingest import distortion
-from ingest.distortion import rmse, ssim
+from failmodes.ingest import distortion
+from failmodes.ingest.distortion import rmse, ssim
 
 
 def pairs(seed: int, size: tuple[int, int], noise: float) -> tuple[np.ndarray, np.ndarray]:

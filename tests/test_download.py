@@ -12,10 +12,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ingest import archives, cli, download
-from ingest.archives import ARCHIVES, Archive
-from ingest.download import fetch
-from warehouse.errors import DownloadError, StudyError
+from failmodes.ingest import cli
+from failmodes.ingest import downloads as archives
+from failmodes.ingest import downloads as download
+from failmodes.ingest.downloads import ARCHIVES, Archive, download_dataset
+from failmodes.warehouse.errors import DownloadError, StudyError
 
 PIXELS = np.random.default_rng(0).integers(0, 256, 300_000, dtype=np.uint8).tobytes()
 
@@ -101,17 +102,17 @@ def left(folder: Path) -> list[str]:
 
 
 def test_fetch_unpacks_and_leaves_nothing_else(server: Server, tmp_path: Path) -> None:
-    found = fetch("tiny", tmp_path, progress=False)
+    found = download_dataset("tiny", tmp_path, progress=False)
     assert found == tmp_path / "tiny"
     assert (found / "pixels.bin").read_bytes() == PIXELS
     assert left(tmp_path) == ["tiny/pixels.bin"]
-    assert fetch("tiny", tmp_path, progress=False) == found
+    assert download_dataset("tiny", tmp_path, progress=False) == found
     assert len(server.asked) == 1, "what is there is not fetched again"
 
 
 def test_a_cut_connection_is_resumed_within_a_call(server: Server, tmp_path: Path) -> None:
     server.break_after = [100_000, 50_000]
-    fetch("tiny", tmp_path, progress=False)
+    download_dataset("tiny", tmp_path, progress=False)
     assert (tmp_path / "tiny" / "pixels.bin").read_bytes() == PIXELS
     assert server.asked == [None, "bytes=100000-", "bytes=150000-"]
 
@@ -119,10 +120,10 @@ def test_a_cut_connection_is_resumed_within_a_call(server: Server, tmp_path: Pat
 def test_a_broken_call_is_resumed_by_the_next(server: Server, tmp_path: Path) -> None:
     server.break_after = [100_000] + [0] * download.ATTEMPTS
     with pytest.raises(DownloadError, match="fetch it by hand"):
-        fetch("tiny", tmp_path, progress=False)
+        download_dataset("tiny", tmp_path, progress=False)
     assert (tmp_path / "tiny.tar.part").stat().st_size == 100_000
     server.asked.clear()
-    fetch("tiny", tmp_path, progress=False)
+    download_dataset("tiny", tmp_path, progress=False)
     assert server.asked == ["bytes=100000-"]
     assert left(tmp_path) == ["tiny/pixels.bin"]
 
@@ -135,21 +136,21 @@ def test_what_cannot_be_resumed_is_begun_anew(server: Server, tmp_path: Path, ca
     if case == "no tag":
         (tmp_path / "tiny.tar.part.tag").unlink()
         server.etag = None
-    fetch("tiny", tmp_path, progress=False)
+    download_dataset("tiny", tmp_path, progress=False)
     assert (tmp_path / "tiny" / "pixels.bin").read_bytes() == PIXELS
 
 
 def test_more_bytes_than_the_server_has_are_dropped(server: Server, tmp_path: Path) -> None:
     (tmp_path / "tiny.tar.part").write_bytes(server.content + b"more")
     (tmp_path / "tiny.tar.part.tag").write_text('"one"')
-    fetch("tiny", tmp_path, progress=False)
+    download_dataset("tiny", tmp_path, progress=False)
     assert len(server.asked) == 2
 
 
 def test_a_whole_file_that_was_not_yet_unpacked_is_kept(server: Server, tmp_path: Path) -> None:
     (tmp_path / "tiny.tar.part").write_bytes(server.content)
     (tmp_path / "tiny.tar.part.tag").write_text('"one"')
-    fetch("tiny", tmp_path, progress=False)
+    download_dataset("tiny", tmp_path, progress=False)
     assert server.asked == [f"bytes={len(server.content)}-"]
     assert left(tmp_path) == ["tiny/pixels.bin"]
 
@@ -157,19 +158,19 @@ def test_a_whole_file_that_was_not_yet_unpacked_is_kept(server: Server, tmp_path
 def test_a_wrong_checksum_is_removed_and_said(server: Server, tmp_path: Path) -> None:
     server.content = tarred({"tiny/pixels.bin": PIXELS[::-1]})
     with pytest.raises(DownloadError, match=r"has checksum \w+, expected \w+: it was removed"):
-        fetch("tiny", tmp_path, progress=False)
+        download_dataset("tiny", tmp_path, progress=False)
     assert left(tmp_path) == []
 
 
 def test_an_archive_put_there_by_hand_needs_no_network_and_is_kept(server: Server, tmp_path: Path) -> None:
     (tmp_path / "tiny.tar").write_bytes(server.content)
-    fetch("tiny", tmp_path, progress=False)
+    download_dataset("tiny", tmp_path, progress=False)
     assert server.asked == []
     assert left(tmp_path) == ["tiny.tar", "tiny/pixels.bin"]
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "tiny.tar").write_bytes(b"not it")
     with pytest.raises(DownloadError, match="remove it and run"):
-        fetch("tiny", tmp_path / "other", progress=False)
+        download_dataset("tiny", tmp_path / "other", progress=False)
     assert (tmp_path / "other" / "tiny.tar").exists()
 
 
@@ -178,7 +179,7 @@ def test_refusals_name_the_url_and_the_place(server: Server, tmp_path: Path) -> 
     with pytest.raises(
         DownloadError, match=rf"{server.url}/tiny\.tar \(the server answered 403\).*{tmp_path}/tiny"
     ) as e:
-        fetch("tiny", tmp_path, progress=False)
+        download_dataset("tiny", tmp_path, progress=False)
     assert "\n" not in str(e.value)
 
 
@@ -189,10 +190,10 @@ def test_offline_names_the_url_and_the_place(server: Server, tmp_path: Path) -> 
         with pytest.raises(
             DownloadError, match=rf"cannot fetch {base}/tiny\.tar .*put it at {tmp_path}/tiny\.tar"
         ) as e:
-            fetch("tiny", tmp_path, base_url=base, progress=False)
+            download_dataset("tiny", tmp_path, base_url=base, progress=False)
     assert "\n" not in str(e.value)
     with pytest.raises(DownloadError, match="fetch it by hand"):
-        fetch("tiny", tmp_path, base_url="nonsense", progress=False)
+        download_dataset("tiny", tmp_path, base_url="nonsense", progress=False)
 
 
 def test_an_archive_that_reaches_outside_is_refused(
@@ -202,7 +203,7 @@ def test_an_archive_that_reaches_outside_is_refused(
     digest = hashlib.md5(server.content).hexdigest()
     monkeypatch.setitem(archives.ARCHIVES, "tiny", ARCHIVES["tiny"]._replace(md5=digest))
     with pytest.raises(DownloadError, match="does not unpack"):
-        fetch("tiny", tmp_path / "inner", progress=False)
+        download_dataset("tiny", tmp_path / "inner", progress=False)
     assert not list(tmp_path.rglob("escaped.txt"))
     assert not (tmp_path / "inner" / "tiny").exists()
 

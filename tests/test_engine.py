@@ -10,27 +10,27 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
-from tiny_study import CELLS, hashes, rows_of, write_tiny_study
 
-from evaluate.cli import print_run
-from evaluate.engine.batch_size import REMEMBERED, fastest_batch_size
-from evaluate.engine.blocks import BlockKey, BlockStream, block_images, make_block, workers_that_fit
-from evaluate.engine.executors.executor import make_worker
-from evaluate.engine.executors.handing_out import ATTEMPTS, Ledger
-from evaluate.engine.materials import Opening, open_materials
-from evaluate.engine.plan import plan
-from evaluate.engine.publishing import BEHIND, Publisher
-from evaluate.engine.run import RunReport, evaluate_study
-from evaluate.engine.tasks import Failure, Outcome, Task
-from evaluate.engine.worker import Progress
-from evaluate.models.network import Network, prepare
-from evaluate.specification import Normalisation
-from evaluate.study import read_study
-from evaluate.zoo import train_missing
-from ingest.datasets import open_dataset
-from warehouse.errors import IncompleteRunError, ModelError, StorageError
-from warehouse.record import ZERO, Cell, read_stored, recorded_files
-from warehouse.schema import PREDICTIONS
+from failmodes.evaluate.cli import print_run
+from failmodes.evaluate.engine.autobatch import BATCH_SIZES_FILE, fastest_batch_size
+from failmodes.evaluate.engine.background_writer import MAX_PENDING, BackgroundWriter
+from failmodes.evaluate.engine.batches import BatchSlice, BatchStream, images_per_batch, limit_workers, make_batch
+from failmodes.evaluate.engine.evaluation_data import WorkerSpec, open_evaluation_data
+from failmodes.evaluate.engine.executors.executor import make_worker
+from failmodes.evaluate.engine.executors.scheduler import ATTEMPTS, TaskQueue
+from failmodes.evaluate.engine.plan import plan_evaluations
+from failmodes.evaluate.engine.run import RunReport, evaluate_study
+from failmodes.evaluate.engine.tasks import Failure, RunResult, Task
+from failmodes.evaluate.engine.worker import RunCallbacks
+from failmodes.evaluate.models.network import Network, prepare_network
+from failmodes.evaluate.study.reading import read_study
+from failmodes.evaluate.study.study_schema import Normalisation
+from failmodes.evaluate.study_models import train_missing
+from failmodes.ingest.datasets.opening import open_dataset
+from failmodes.warehouse.errors import IncompleteRunError, ModelError, StorageError
+from failmodes.warehouse.schema import PREDICTIONS
+from failmodes.warehouse.shards.format import CLEAN_SEVERITY, ShardKey, list_record_files, read_verified
+from tests.tiny_study import CELLS, hashes, rows_of, write_tiny_study
 
 
 def run(path: Path) -> RunReport:
@@ -112,10 +112,10 @@ def test_clean_cells_that_were_split_among_processes_meet_again_as_one(untouched
     study = read_study(path)
     dataset = open_dataset(study.dataset, study.cache)
     device = torch.device("cpu")
-    groups = plan(study, dataset, device)
+    groups = plan_evaluations(study, dataset, device)
     ids = tuple(evaluation.evaluation_id for evaluation in groups[0])
-    worker = make_worker(study, groups, device, Progress())
-    outcome = worker.do(list(Task(0, "none", ZERO, ids).split()))
+    worker = make_worker(study, groups, device, RunCallbacks())
+    outcome = worker.do(list(Task(0, "none", CLEAN_SEVERITY, ids).split()))
     assert outcome.made == 2
     found = hashes(output)
     assert len(found) == 6
@@ -153,8 +153,10 @@ def test_a_batch_that_memory_does_not_hold_is_halved_and_no_row_is_lost(untouche
     patch_logits(monkeypatch, end_of_memory)
     report = run(path)
     assert (report.made, report.failures) == (2 * CELLS, [])
-    assert {read_stored(p).facts["batch_size"] for p in recorded_files(output, PREDICTIONS)} == {8}
-    assert set(json.loads((output / "cache" / REMEMBERED).read_text()).values()) == {8}  # a later run begins there
+    assert {read_verified(p).facts["batch_size"] for p in list_record_files(output, PREDICTIONS)} == {8}
+    assert set(json.loads((output / "cache" / BATCH_SIZES_FILE).read_text()).values()) == {
+        8
+    }  # a later run begins there
     assert rows_of(output).num_rows == 2 * CELLS * 60
 
 
@@ -212,7 +214,7 @@ def test_a_full_disk_is_not_the_networks_fault(untouched, monkeypatch) -> None:
     def full(*_args, **_options):
         raise StorageError("cannot write rows.parquet: no space left on the disk")
 
-    monkeypatch.setattr("evaluate.engine.cells.write_shard", full)
+    monkeypatch.setattr("failmodes.evaluate.engine.cell_evaluation.write_shard", full)
     with pytest.raises(StorageError, match="no space left"):
         run(path)
     monkeypatch.undo()
@@ -226,7 +228,7 @@ def test_a_lower_precision_says_how_many_predictions_it_changes(untouched, capsy
     report = run(path)
     assert set(report.changed) == {"Net 0", "Net 1"}
     assert all(0 <= share < 0.2 for share in report.changed.values())
-    facts = [read_stored(p).facts for p in recorded_files(output, PREDICTIONS) if "corruption=none" in str(p)]
+    facts = [read_verified(p).facts for p in list_record_files(output, PREDICTIONS) if "corruption=none" in str(p)]
     assert [f["changed_predictions"] for f in facts if "changed_predictions" in f]
     print_run(report)
     assert "the lower precision changes" in capsys.readouterr().err
@@ -253,15 +255,15 @@ def test_whoever_does_the_work_the_rows_are_the_same(untouched, extra: str) -> N
 def material(finished):
     study = read_study(finished[0])
     dataset = open_dataset(study.dataset, study.cache)
-    return next(open_materials(study, dataset)), Opening.of(study)
+    return next(open_evaluation_data(study, dataset)), WorkerSpec.of(study)
 
 
 def test_a_block_depends_on_its_key_alone(material) -> None:
     material, _ = material
-    key = BlockKey(0, "gaussian_noise", Decimal("2.000"), 0, 40)
-    whole, threaded = make_block(material, key), make_block(material, key, threads=3)
+    key = BatchSlice(0, "gaussian_noise", Decimal("2.000"), 0, 40)
+    whole, threaded = make_batch(material, key), make_batch(material, key, threads=3)
     assert torch.equal(whole.images, threaded.images)
-    part = make_block(material, key._replace(start=17, stop=23))
+    part = make_batch(material, key._replace(start=17, stop=23))
     assert torch.equal(whole.images[17:23], part.images)
     np.testing.assert_array_equal(whole.ssim[17:23], part.ssim)
     np.testing.assert_array_equal(whole.image_ids[17:23], part.image_ids)
@@ -271,9 +273,11 @@ def test_a_block_depends_on_its_key_alone(material) -> None:
 @pytest.mark.slow
 def test_blocks_made_in_workers_come_in_order_and_are_the_same(material) -> None:
     material, opening = material
-    keys = [BlockKey(0, name, Decimal(1), start, start + 10) for name in ("contrast", "none") for start in (0, 10, 20)]
-    here = list(BlockStream([material]).blocks(iter(keys)))
-    there = list(BlockStream([material], opening, workers=2).blocks(iter(keys)))
+    keys = [
+        BatchSlice(0, name, Decimal(1), start, start + 10) for name in ("contrast", "none") for start in (0, 10, 20)
+    ]
+    here = list(BatchStream([material]).blocks(iter(keys)))
+    there = list(BatchStream([material], opening, workers=2).blocks(iter(keys)))
     assert [block.key for block in there] == keys
     for one, other in zip(here, there, strict=True):
         assert torch.equal(one.images, other.images)
@@ -281,35 +285,35 @@ def test_blocks_made_in_workers_come_in_order_and_are_the_same(material) -> None
 
 
 def test_blocks_hold_whole_batches_and_fit_shared_memory(monkeypatch) -> None:
-    assert block_images((32, 32, 3), 32) % 32 == 0
-    assert 32 * 32 * 3 * block_images((32, 32, 3), 32) <= 4 << 20
-    assert block_images((224, 224, 3), 64) == 64
+    assert images_per_batch((32, 32, 3), 32) % 32 == 0
+    assert 32 * 32 * 3 * images_per_batch((32, 32, 3), 32) <= 4 << 20
+    assert images_per_batch((224, 224, 3), 64) == 64
     monkeypatch.setattr("shutil.disk_usage", lambda _: shutil._ntuple_diskusage(64 << 20, 0, 64 << 20))
     monkeypatch.setattr("os.path.isdir", lambda _: True)
-    assert workers_that_fit(8, 4 << 20) == 2
-    assert workers_that_fit(8, 40 << 20) == 0
+    assert limit_workers(8, 4 << 20) == 2
+    assert limit_workers(8, 40 << 20) == 0
 
 
 def test_the_publisher_keeps_order_and_lets_only_so_many_wait() -> None:
     written, gate = [], threading.Event()
-    with Publisher() as publisher:
+    with BackgroundWriter() as publisher:
         publisher.submit(lambda: gate.wait(10) and None)
-        for number in range(BEHIND - 1):
+        for number in range(MAX_PENDING - 1):
             publisher.submit(lambda number=number: written.append(number))
         threading.Timer(0.05, gate.set).start()
         publisher.submit(lambda: written.append("last"))  # waits for the gate
         assert gate.is_set()
-    assert written == [*range(BEHIND - 1), "last"]
+    assert written == [*range(MAX_PENDING - 1), "last"]
 
 
 def fail() -> None:
     raise StorageError("full")
 
 
-@pytest.mark.parametrize("jobs_after", [0, BEHIND + 2], ids=["at the end", "at the next job"])
+@pytest.mark.parametrize("jobs_after", [0, MAX_PENDING + 2], ids=["at the end", "at the next job"])
 def test_what_goes_wrong_while_publishing_is_raised(jobs_after: int) -> None:
     def publish_all() -> None:
-        with Publisher() as publisher:
+        with BackgroundWriter() as publisher:
             publisher.submit(fail)
             for _ in range(jobs_after):
                 publisher.submit(lambda: None)
@@ -326,8 +330,8 @@ def test_the_smallest_batch_near_the_best_rate_is_taken(monkeypatch) -> None:
         tried.append(len(images))
         return seconds[len(images)]
 
-    monkeypatch.setattr("evaluate.engine.batch_size._seconds", timed)
-    network = prepare(torch.nn.Identity(), "x", NEUTRAL, torch.device("cpu"), "float32")
+    monkeypatch.setattr("failmodes.evaluate.engine.autobatch._seconds", timed)
+    network = prepare_network(torch.nn.Identity(), "x", NEUTRAL, torch.device("cpu"), "float32")
     assert fastest_batch_size(lambda _: None, (8, 16, 32, 64, 128), (4, 4), network) == 16
 
 
@@ -336,14 +340,14 @@ def test_a_trial_ends_where_memory_does() -> None:
         if len(images) > 16:
             raise torch.OutOfMemoryError("out of memory")
 
-    network = prepare(torch.nn.Identity(), "x", NEUTRAL, torch.device("cpu"), "float32")
+    network = prepare_network(torch.nn.Identity(), "x", NEUTRAL, torch.device("cpu"), "float32")
     assert fastest_batch_size(step, (8, 16, 32), (4, 4), network) in (8, 16)
 
 
 @pytest.mark.parametrize("error", [ValueError("eight is bad"), torch.OutOfMemoryError("out of memory")])
 def test_what_a_network_raises_in_a_trial_is_left_to_the_run(untouched, monkeypatch, error) -> None:
     path, _, _ = untouched
-    monkeypatch.setattr("evaluate.engine.batch_size.TRIAL_SHARE", 1e9)
+    monkeypatch.setattr("failmodes.evaluate.engine.autobatch.TUNING_SHARE", 1e9)
 
     def raise_in_small_batches(network, inputs, logits):
         if len(inputs) == 8:
@@ -357,20 +361,20 @@ def test_what_a_network_raises_in_a_trial_is_left_to_the_run(untouched, monkeypa
 
 def test_a_batch_size_once_tried_is_remembered(untouched, monkeypatch) -> None:
     path, output, _ = untouched
-    monkeypatch.setattr("evaluate.engine.batch_size.TRIAL_SHARE", 1e9)
+    monkeypatch.setattr("failmodes.evaluate.engine.autobatch.TUNING_SHARE", 1e9)
     tried = []
-    monkeypatch.setattr("evaluate.engine.batch_size.fastest_batch_size", lambda *_: tried.append(1) or 16)
+    monkeypatch.setattr("failmodes.evaluate.engine.autobatch.fastest_batch_size", lambda *_: tried.append(1) or 16)
     run(path)
     assert len(tried) == 2
-    assert set(json.loads((output / "cache" / REMEMBERED).read_text()).values()) == {16}
+    assert set(json.loads((output / "cache" / BATCH_SIZES_FILE).read_text()).values()) == {16}
     shutil.rmtree(output / "record")
     run(path)
     assert len(tried) == 2
-    (output / "cache" / REMEMBERED).write_text("damaged")
+    (output / "cache" / BATCH_SIZES_FILE).write_text("damaged")
     shutil.rmtree(output / "record")
     run(path)
     assert len(tried) == 4
-    assert {read_stored(p).facts["batch_size"] for p in recorded_files(output, PREDICTIONS)} == {16}
+    assert {read_verified(p).facts["batch_size"] for p in list_record_files(output, PREDICTIONS)} == {16}
 
 
 NEUTRAL = Normalisation(mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25))
@@ -381,7 +385,7 @@ def tasks(count: int) -> list[Task]:
 
 
 def test_chunks_shrink_and_hold_every_task_once() -> None:
-    ledger = Ledger(tasks(40), workers=2)
+    ledger = TaskQueue(tasks(40), workers=2)
     chunks = []
     while chunk := ledger.next_chunk():
         chunks.append(chunk)
@@ -392,7 +396,7 @@ def test_chunks_shrink_and_hold_every_task_once() -> None:
 
 
 def test_what_a_dead_worker_had_goes_to_another_but_not_for_ever() -> None:
-    ledger = Ledger(tasks(2), workers=1, one_by_one=True)
+    ledger = TaskQueue(tasks(2), workers=1, one_by_one=True)
     chunk = ledger.next_chunk()
     for _ in range(ATTEMPTS - 1):
         ledger.give_back(chunk, "exit code -9")
@@ -402,10 +406,14 @@ def test_what_a_dead_worker_had_goes_to_another_but_not_for_ever() -> None:
 
 
 def test_what_a_dead_worker_had_published_is_not_given_again() -> None:
-    ledger = Ledger(tasks(6), workers=1)
+    ledger = TaskQueue(tasks(6), workers=1)
     chunk = ledger.next_chunk()
     assert [task.name for task in chunk.tasks] == ["fog 0", "fog 1", "fog 2"]
-    chunk.published |= {Cell("a", "fog", Decimal(0)), Cell("b", "fog", Decimal(0)), Cell("a", "fog", Decimal(1))}
+    chunk.published |= {
+        ShardKey("a", "fog", Decimal(0)),
+        ShardKey("b", "fog", Decimal(0)),
+        ShardKey("a", "fog", Decimal(1)),
+    }
     ledger.give_back(chunk, "exit code -9")
     again = ledger.next_chunk()
     assert [(task.name, task.evaluation_ids) for task in again.tasks] == [("fog 1", ("b",)), ("fog 2", ("a", "b"))]
@@ -413,9 +421,9 @@ def test_what_a_dead_worker_had_published_is_not_given_again() -> None:
 
 
 def test_a_network_that_raised_anywhere_gets_no_more_tasks() -> None:
-    ledger = Ledger(tasks(4), workers=1, one_by_one=True)
+    ledger = TaskQueue(tasks(4), workers=1, one_by_one=True)
     ledger.next_chunk()
-    ledger.take(Outcome(failures=[Failure("a", "A", "fog 0: no")]))
+    ledger.take(RunResult(failures=[Failure("a", "A", "fog 0: no")]))
     assert ledger.next_chunk().tasks[0].evaluation_ids == ("b",)
-    ledger.take(Outcome(failures=[Failure("b", "B", "fog 1: no")]))
+    ledger.take(RunResult(failures=[Failure("b", "B", "fog 1: no")]))
     assert ledger.next_chunk() is None

@@ -7,20 +7,19 @@ import signal
 from pathlib import Path
 
 import pytest
-from test_faults import RAISING
-from tiny_study import CELLS, hashes, write_tiny_study
 
-from evaluate.engine.executors.choosing import choose_executor
-from evaluate.engine.run import RunReport, evaluate_study
-from evaluate.engine.worker import Progress
-from evaluate.study import read_study
-from evaluate.zoo import train_missing
-from ingest.datasets import open_dataset
-from warehouse.errors import StudyError
-from warehouse.record import Cell
+from failmodes.evaluate.engine.run import RunReport, choose_executor, evaluate_study
+from failmodes.evaluate.engine.worker import RunCallbacks
+from failmodes.evaluate.study.reading import read_study
+from failmodes.evaluate.study_models import train_missing
+from failmodes.ingest.datasets.opening import open_dataset
+from failmodes.warehouse.errors import StudyError
+from failmodes.warehouse.shards.format import ShardKey
+from tests.test_faults import RAISING
+from tests.tiny_study import CELLS, hashes, write_tiny_study
 
 
-def run(path: Path, progress: Progress | None = None) -> RunReport:
+def run(path: Path, progress: RunCallbacks | None = None) -> RunReport:
     study = read_study(path)
     dataset = open_dataset(study.dataset, study.cache)
     train_missing(study, dataset)
@@ -46,7 +45,7 @@ class Killer:
     def __init__(self, find) -> None:
         self.find, self.killed = find, 0
 
-    def __call__(self, cell: Cell) -> None:
+    def __call__(self, cell: ShardKey) -> None:
         if not cell.is_clean and not self.killed:
             self.killed = self.find()
             os.kill(self.killed, signal.SIGKILL)
@@ -57,7 +56,7 @@ class Killer:
 def test_two_processes_give_the_rows_of_one(finished, tmp_path, killing: bool) -> None:
     path = study_of(finished, tmp_path, 'executor = "processes"\nprocesses = 2')
     killer = Killer(lambda: multiprocessing.active_children()[0].pid)
-    report = run(path, Progress(shard=killer) if killing else None)
+    report = run(path, RunCallbacks(shard=killer) if killing else None)
     assert bool(killer.killed) == killing
     assert report.failures == []
     assert hashes(tmp_path / "out") == finished[1]
@@ -77,7 +76,7 @@ def test_a_ray_cluster_gives_the_rows_of_one_process_though_a_worker_is_killed(f
     monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
     path = study_of(finished, tmp_path, 'executor = "ray"\nprocesses = 2')
     killer = Killer(ray_worker)
-    report = run(path, Progress(shard=killer))
+    report = run(path, RunCallbacks(shard=killer))
     assert killer.killed
     assert report.failures == []
     assert hashes(tmp_path / "out") == finished[1]
@@ -104,10 +103,10 @@ def test_without_ray_the_error_says_how_to_get_it(finished, tmp_path, monkeypatc
 
 def test_ray_is_asked_for_what_fits() -> None:
     pytest.importorskip("ray")
-    from evaluate.engine.executors.ray_cluster import Share, _share
+    from failmodes.evaluate.engine.executors.ray import ActorResources, _share
 
-    assert _share({"CPU": 16, "GPU": 2}, None) == Share(2, 8, 1.0)
-    assert _share({"CPU": 16, "GPU": 2}, 3) == Share(3, 5, 0.5)
-    assert _share({"CPU": 2}, None) == Share(1, 2, 0)
+    assert _share({"CPU": 16, "GPU": 2}, None) == ActorResources(2, 8, 1.0)
+    assert _share({"CPU": 16, "GPU": 2}, 3) == ActorResources(3, 5, 0.5)
+    assert _share({"CPU": 2}, None) == ActorResources(1, 2, 0)
     with pytest.raises(StudyError, match="2 CPUs for 3 processes"):
         _share({"CPU": 2}, 3)

@@ -9,15 +9,16 @@ import time
 from pathlib import Path
 
 import pytest
-from tiny_study import hashes, write_tiny_study
 
-from evaluate.engine.run import evaluate_study
-from evaluate.study import read_study
-from evaluate.zoo import train_missing
-from ingest.datasets import open_dataset
-from warehouse.errors import DataError, StudyError
+from failmodes.evaluate.engine.run import evaluate_study
+from failmodes.evaluate.study.reading import read_study
+from failmodes.evaluate.study_models import train_missing
+from failmodes.ingest.datasets.opening import open_dataset
+from failmodes.warehouse.errors import DataError, StudyError
+from tests.tiny_study import hashes, write_tiny_study
 
 pytestmark = pytest.mark.slow
+
 SCRIPT = Path(sys.executable).parent / "failmodes"
 
 RAISING = """
@@ -36,6 +37,7 @@ class Raising(nn.Module):
             raise ValueError("three batches are enough")
         return self.fc(self.conv(x).relu().mean((2, 3)))
 """
+
 SLOW = RAISING.replace("Raising", "Slow").replace('raise ValueError("three batches are enough")', "time.sleep(60)")
 
 
@@ -139,7 +141,7 @@ def test_a_killed_run_leaves_no_process_behind(finished, tmp_path, evaluation: s
 def test_an_error_in_a_worker_is_its_own_one_line(finished, tmp_path, monkeypatch) -> None:
     path = study_with(finished, tmp_path, "Raising", RAISING, "[evaluation]\nworkers = 1\n")
     (tmp_path / "my_fault.py").write_text(
-        "import multiprocessing, os\nfrom warehouse.errors import StudyError\n\ndef fault(images, parameters):\n"
+        "import multiprocessing, os\nfrom failmodes.warehouse.errors import StudyError\n\ndef fault(images, parameters):\n"
         "    if multiprocessing.parent_process():\n"
         "        if os.path.exists('die'):\n            os.kill(os.getpid(), 9)\n"
         "        raise StudyError('no such fault')\n    return images\n"

@@ -6,19 +6,28 @@ import duckdb
 import numpy as np
 import pytest
 from scipy import stats
-from synthetic_record import Synthetic, write_synthetic
 
-from analysis.attention import changes_at_last, drift_at_last
-from analysis.confidence import confidence_of
-from analysis.degradation import ensure_shapes
-from analysis.findings import Finding, findings
-from analysis.findings.attending import concentration_verdict
-from analysis.mcnemar import compare_pairs, exact_mcnemar, holm
-from analysis.selection import Selection, select_one
-from analysis.shapes import ShapeSettings
-from analysis.words import Estimate, interval, listing, number, percent, points, within
-from warehouse.connect import open_warehouse
-from warehouse.load import load
+from failmodes.analysis.estimate import Estimate
+from failmodes.analysis.findings.attention import concentration_verdict
+from failmodes.analysis.findings.collection import findings
+from failmodes.analysis.findings.finding import Finding
+from failmodes.analysis.formatting import (
+    format_interval,
+    format_number,
+    format_percent,
+    format_points,
+    join_names,
+    lower_label,
+)
+from failmodes.analysis.selection import Selection, select_one
+from failmodes.analysis.statistics.attention import changes_at_last, drift_at_last
+from failmodes.analysis.statistics.calibration import calibration_summary
+from failmodes.analysis.statistics.curve_shape import ShapeSettings
+from failmodes.analysis.statistics.mcnemar import compare_pairs, exact_mcnemar, holm
+from failmodes.analysis.statistics.shape_tables import ensure_shapes
+from failmodes.warehouse.database.connection import open_warehouse
+from failmodes.warehouse.database.load import load
+from tests.synthetic_record import Synthetic, write_synthetic
 
 
 @pytest.fixture(scope="module")
@@ -146,7 +155,7 @@ def test_confidence_agrees_with_numpy(con: duckdb.DuckDBPyConnection, selection:
         "select confidence, correct from outcomes where evaluation_id = ? and severity = 5",
         params=[evaluation.evaluation_id],
     ).pl()
-    found = confidence_of(con, selection, evaluation)
+    found = calibration_summary(con, selection, evaluation)
     wrong = rows.filter(~rows["correct"])
     assert found.last_gap.value == pytest.approx(
         float((rows["confidence"] - rows["correct"].cast(int)).mean()), abs=1e-6
@@ -181,14 +190,14 @@ def test_holm_by_hand() -> None:
 
 
 def test_numbers_as_a_reader_sees_them() -> None:
-    assert number(-0.04, 1) == "0.0"
-    assert number(-1.25, 1, signed=True) == "\u22121.2"
-    assert percent(0.9478) == "94.8\u00a0%"
-    assert points(-0.431) == "\u221243.1\u00a0points"
-    assert interval(0.1, 0.25) == "[10.0,\u00a025.0]"
-    assert listing(["a", "b", "c"]) == "a, b and c"
-    assert within("Fog") == "fog"
-    assert within("Gaussian noise") == "Gaussian noise"
-    assert within("JPEG compression") == "JPEG compression"
+    assert format_number(-0.04, 1) == "0.0"
+    assert format_number(-1.25, 1, signed=True) == "\u22121.2"
+    assert format_percent(0.9478) == "94.8\u00a0%"
+    assert format_points(-0.431) == "\u221243.1\u00a0points"
+    assert format_interval(0.1, 0.25) == "[10.0,\u00a025.0]"
+    assert join_names(["a", "b", "c"]) == "a, b and c"
+    assert lower_label("Fog") == "fog"
+    assert lower_label("Gaussian noise") == "Gaussian noise"
+    assert lower_label("JPEG compression") == "JPEG compression"
     assert Estimate(1, 0.5, 2).above_zero
     assert not Estimate(1, -0.5, 2).above_zero

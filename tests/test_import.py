@@ -13,28 +13,28 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from scipy.special import log_softmax, softmax
-from test_run import write_published
-from tiny_study import write_tiny_study
 from typer.testing import CliRunner
 
-from analysis.findings.limits import limit_findings
-from analysis.report_making import network_facts
-from analysis.selection import select_one
-from evaluate.engine.run import evaluate_study
-from evaluate.imported.columns import find_layout
-from evaluate.imported.expected import expect
-from evaluate.imported.importing import ImportReport, import_predictions
-from evaluate.study import read_study
-from evaluate.zoo import train_missing
-from failmodes import app, main
-from ingest.corruptions.definitions import known_name
-from ingest.datasets import open_dataset
-from ingest.specification import DatasetSpec
-from ingest.subset import choose_images
-from warehouse.connect import open_warehouse
-from warehouse.errors import DataError, StorageError, StudyError, WarehouseError
-from warehouse.record import read_stored, recorded_files
-from warehouse.schema import EXEMPLARS, MODELS, PREDICTIONS
+from failmodes.analysis.findings.limits import limitation_findings
+from failmodes.analysis.report.provenance import network_provenance
+from failmodes.analysis.selection import select_one
+from failmodes.cli import app, main
+from failmodes.evaluate.engine.run import evaluate_study
+from failmodes.evaluate.import_predictions.expected import expected_cells
+from failmodes.evaluate.import_predictions.importing import ImportReport, import_predictions
+from failmodes.evaluate.import_predictions.predictions_file import find_columns
+from failmodes.evaluate.study.reading import read_study
+from failmodes.evaluate.study_models import train_missing
+from failmodes.ingest.corruptions.registry import find_corruption_name
+from failmodes.ingest.datasets.opening import open_dataset
+from failmodes.ingest.specification import DatasetSpec
+from failmodes.ingest.subset import balanced_subset
+from failmodes.warehouse.database.connection import open_warehouse
+from failmodes.warehouse.errors import DataError, StorageError, StudyError, WarehouseError
+from failmodes.warehouse.schema import EXEMPLARS, MODELS, PREDICTIONS
+from failmodes.warehouse.shards.format import list_record_files, read_verified
+from tests.test_run import write_published
+from tests.tiny_study import write_tiny_study
 
 SMALL = """
 name = "small"
@@ -48,6 +48,7 @@ severities = [1, 2.5]
 across_switches = true
 seeds = [0, 3]
 """
+
 LOGITS = [f"logit_{c}" for c in range(10)]
 
 
@@ -59,8 +60,8 @@ def import_into(study_file: Path, predictions: Path, label: str = "Elsewhere", *
 def stored_rows(output: Path, evaluation_id: str | None = None) -> pl.DataFrame:
     """Prediction rows with their cell, in order."""
     frames = []
-    for path in recorded_files(output, PREDICTIONS):
-        stored = read_stored(path)
+    for path in list_record_files(output, PREDICTIONS):
+        stored = read_verified(path)
         if evaluation_id in (None, stored.identity["evaluation_id"]):
             cell = {name: pl.lit(stored.identity[name]) for name in ("corruption", "severity")}
             frames.append(pl.DataFrame(stored.rows).with_columns(**cell))
@@ -103,7 +104,7 @@ def small(tmp_path: Path) -> Path:
 def digits() -> tuple[list[int], list[int]]:
     """Numbers and labels of the 20 images of SMALL."""
     dataset = open_dataset(DatasetSpec(kind="digits"), Path())
-    ids, _ = choose_images(dataset.labels, 20)
+    ids, _ = balanced_subset(dataset.labels, 20)
     return ids.tolist(), dataset.labels[ids].tolist()
 
 
@@ -169,7 +170,7 @@ def test_an_import_stores_what_a_direct_evaluation_stores(form, direct, fresh, e
 def test_exemplars_are_those_of_a_direct_evaluation_without_maps(direct, fresh, exported, tmp_path) -> None:
     import_into(fresh, write_as("list of logits", exported, tmp_path))
     ours, theirs = (
-        pl.concat([pl.DataFrame(read_stored(p).rows) for p in recorded_files(folder / "out", EXEMPLARS)])
+        pl.concat([pl.DataFrame(read_verified(p).rows) for p in list_record_files(folder / "out", EXEMPLARS)])
         for folder in (direct.parent, fresh.parent)
     )
     same = [c for c in ours.columns if c not in ("evaluation_id", "confidence") and not c.startswith("map_")]
@@ -191,7 +192,9 @@ def test_the_identity_is_the_content_whatever_the_format_or_order(fresh, exporte
 
 
 def files_of(output: Path) -> dict[Path, str]:
-    return {p: read_stored(p).content_hash for table in (PREDICTIONS, EXEMPLARS) for p in recorded_files(output, table)}
+    return {
+        p: read_verified(p).content_hash for table in (PREDICTIONS, EXEMPLARS) for p in list_record_files(output, table)
+    }
 
 
 def test_an_interrupted_import_goes_on_where_it_stopped(small, tmp_path) -> None:
@@ -226,7 +229,7 @@ def test_a_second_label_renames_the_same_predictions(small, tmp_path) -> None:
     second = import_into(small, tmp_path / "p.parquet", "New")
     assert second.evaluation_id == first.evaluation_id
     assert second.former_label == "Old"
-    (row,) = (r for p in recorded_files(small.parent / "out", MODELS) for r in read_stored(p).rows.to_pylist())
+    (row,) = (r for p in list_record_files(small.parent / "out", MODELS) for r in read_verified(p).rows.to_pylist())
     assert (row["model_label"], row["parameter_count"], row["input_mean"]) == ("New", None, None)
 
 
@@ -381,6 +384,7 @@ def test_a_wrong_file_is_one_line_and_nothing_is_kept(change, said, small, tmp_p
 
 
 HEADER = b"image_id,corruption,severity,"
+
 DAMAGED: dict[str, tuple[str, bytes, str]] = {
     "no Parquet": ("p.parquet", b"hello", r"cannot be read as predictions"),
     "a hollow Parquet": ("p.parquet", b"PAR1" + b"\0" * 40 + b"PAR1", r"cannot be read as predictions"),
@@ -447,7 +451,7 @@ def test_labels_that_agree_pass(change, small, tmp_path) -> None:
 
 
 def test_an_alias_is_the_corruption_it_stands_for(small, tmp_path) -> None:
-    assert known_name("frosted_glass_blur") == "glass_blur"
+    assert find_corruption_name("frosted_glass_blur") == "glass_blur"
     frame = small_frame()
     frame.write_parquet(tmp_path / "p.parquet")
     half = pl.col("corruption").replace("glass_blur", "frosted_glass_blur")
@@ -458,6 +462,7 @@ def test_an_alias_is_the_corruption_it_stands_for(small, tmp_path) -> None:
 
 
 CLASSES = ("cat", "dog", "owl")
+
 ORDERS = {
     "by index": (["logit_2", "logit_0", "logit_1"], ("logit_0", "logit_1", "logit_2"), CLASSES),
     "by name": (["logit_dog", "logit_owl", "logit_cat"], ("logit_cat", "logit_dog", "logit_owl"), CLASSES),
@@ -468,7 +473,7 @@ ORDERS = {
 
 @pytest.mark.parametrize(("names", "found", "classes"), ORDERS.values(), ids=ORDERS)
 def test_columns_are_put_in_the_order_of_the_classes(names, found, classes) -> None:
-    layout = find_layout(Path("p.parquet"), ["image_id", "corruption", "severity", *names], classes, csv=False)
+    layout = find_columns(Path("p.parquet"), ["image_id", "corruption", "severity", *names], classes, csv=False)
     assert layout.values == found
     assert layout.kind == "logits"
 
@@ -476,7 +481,7 @@ def test_columns_are_put_in_the_order_of_the_classes(names, found, classes) -> N
 def test_numbers_that_are_names_in_another_order_are_refused() -> None:
     names = ["image_id", "corruption", "severity", "logit_0", "logit_1"]
     with pytest.raises(DataError, match="number or its name"):
-        find_layout(Path("p.csv"), names, ("1", "0"), csv=True)
+        find_columns(Path("p.csv"), names, ("1", "0"), csv=True)
 
 
 def test_unpaired_corrupted_images_go_by_their_own_labels(small, tmp_path) -> None:
@@ -486,7 +491,7 @@ def test_unpaired_corrupted_images_go_by_their_own_labels(small, tmp_path) -> No
     folder = write_published(tmp_path / "C", np.asarray(dataset.images)[order], dataset.labels[order])
     text = SMALL.replace('names = ["contrast", "glass_blur"]', f'names = ["contrast"]\npublished = "{folder}"')
     small.write_text(text.replace("2.5", "5").replace("seeds = [0, 3]", "").replace("across_switches = true", ""))
-    expected = expect(read_study(small, networks=False), dataset)
+    expected = expected_cells(read_study(small, networks=False), dataset)
     frames = [
         pl.DataFrame({"image_id": expected.images(c).ids, "corruption": c.corruption, "severity": float(c.severity)})
         for c in expected.cells
@@ -541,8 +546,8 @@ def test_what_is_said_of_an_import_says_where_it_comes_from(beside) -> None:
     with open_warehouse(beside.parent / "out" / "warehouse.duckdb") as con:
         selection = select_one(con)
         (imported,) = (e for e in selection.evaluations if e.label == "Elsewhere")
-        facts = dict(network_facts(con, imported))
-        limits = {finding.topic: finding for finding in limit_findings(con, selection)}
+        facts = dict(network_provenance(con, imported))
+        limits = {finding.topic: finding for finding in limitation_findings(con, selection)}
     assert facts["Architecture"] == "imported, known by its predictions only"
     assert facts["Attention"] == "predictions were made elsewhere"
     assert (facts["Normalisation"], facts["Device"]) == ("not on record", "elsewhere")
@@ -555,7 +560,7 @@ def test_rows_that_are_not_finite_are_counted_among_the_limits(small, tmp_path) 
     import_into(small, tmp_path / "p.parquet")
     command("load", small)
     with open_warehouse(small.parent / "out" / "warehouse.duckdb") as con:
-        limits = {finding.topic: finding for finding in limit_findings(con, select_one(con))}
+        limits = {finding.topic: finding for finding in limitation_findings(con, select_one(con))}
     assert limits["Numbers"].detail.startswith("10 of Elsewhere, over all cells")
 
 

@@ -16,14 +16,22 @@ import duckdb
 import polars as pl
 import pyarrow as pa
 import pytest
-from synthetic_record import Synthetic, write_synthetic
 
-from warehouse import schema
-from warehouse.connect import open_warehouse
-from warehouse.errors import DamagedShardError, WarehouseError
-from warehouse.load import load
-from warehouse.record import Cell, content_hash, dimension_path, read_stored, shard_path, write_dimension, write_shard
-from warehouse.revision import one_writer
+from failmodes.warehouse import schema
+from failmodes.warehouse.database.connection import open_warehouse
+from failmodes.warehouse.database.load import load
+from failmodes.warehouse.database.updates import writer_lock
+from failmodes.warehouse.errors import DamagedShardError, WarehouseError
+from failmodes.warehouse.hashing import content_hash
+from failmodes.warehouse.shards.format import (
+    ShardKey,
+    dimension_path,
+    read_verified,
+    shard_path,
+    write_dimension,
+    write_shard,
+)
+from tests.synthetic_record import Synthetic, write_synthetic
 
 FOG = Decimal("3.000")
 
@@ -73,10 +81,10 @@ def hashes(path: Path) -> dict[str, str]:
 
 
 def test_every_row_is_loaded_as_it_was_written(synthetic: Synthetic, loaded: Path) -> None:
-    cell = Cell(synthetic.evaluations["Beta"], "fog", FOG)
+    cell = ShardKey(synthetic.evaluations["Beta"], "fog", FOG)
     with open_warehouse(loaded) as con:
         for table in schema.FACTS:
-            written = pl.from_arrow(read_stored(shard_path(synthetic.output, table, cell)).rows)
+            written = pl.from_arrow(read_verified(shard_path(synthetic.output, table, cell)).rows)
             query = f"select * from {table.name} where evaluation_id = ? and corruption = 'fog' and severity = 3"
             rows = con.sql(query, params=[cell.evaluation_id]).pl()
             assert rows.select(written.columns).equals(written)
@@ -88,7 +96,7 @@ def test_shards_carry_the_facts_of_their_footers(synthetic: Synthetic, loaded: P
     with open_warehouse(loaded) as con:
         shards = con.sql("from shards").pl()
     row = shards.filter(table_name="predictions", corruption="fog", severity=FOG).row(0, named=True)
-    stored = read_stored(synthetic.output / row["path"])
+    stored = read_verified(synthetic.output / row["path"])
     assert len(shards) == 104
     assert row["content_hash"] == stored.content_hash
     assert (row["row_count"], row["device"], row["versions"]) == (400, "cpu", '{"python": "3"}')
@@ -108,13 +116,13 @@ def test_loading_twice_changes_nothing(record: Synthetic, tmp_path: Path) -> Non
 
 def test_only_new_shards_are_added_and_changed_ones_replaced(record: Synthetic, tmp_path: Path) -> None:
     path, evaluation_id = tmp_path / "w.duckdb", record.evaluations["Alpha"]
-    late, changed = Cell(evaluation_id, "fog", Decimal("5.000")), Cell(evaluation_id, "fog", FOG)
+    late, changed = ShardKey(evaluation_id, "fog", Decimal("5.000")), ShardKey(evaluation_id, "fog", FOG)
     for table in schema.FACTS:
         shard_path(record.output, table, late).rename(tmp_path / table.name)
     assert load([record.output], path).new_shards == 20
     for table in schema.FACTS:
         (tmp_path / table.name).rename(shard_path(record.output, table, late))
-    rows = read_stored(shard_path(record.output, schema.PREDICTIONS, changed)).rows
+    rows = read_verified(shard_path(record.output, schema.PREDICTIONS, changed)).rows
     confidence = rows.column_names.index("confidence")
     rows = rows.set_column(confidence, rows.schema.field("confidence"), pa.array([0.125] * 40, pa.float32()))
     write_shard(record.output, schema.PREDICTIONS, changed, rows)
@@ -127,7 +135,7 @@ def test_only_new_shards_are_added_and_changed_ones_replaced(record: Synthetic, 
 
 
 def test_attention_without_its_predictions_is_not_loaded(record: Synthetic, tmp_path: Path) -> None:
-    cell = Cell(record.evaluations["Alpha"], "fog", FOG)
+    cell = ShardKey(record.evaluations["Alpha"], "fog", FOG)
     shard_path(record.output, schema.PREDICTIONS, cell).unlink()  # killed between the two: the cell is not committed
     assert load([record.output], tmp_path / "w.duckdb").new_shards == 20
 
@@ -136,7 +144,7 @@ def test_vanished_shards_stay_until_a_rebuild(record: Synthetic, tmp_path: Path)
     path = tmp_path / "w.duckdb"
     load([record.output], path)
     for table in schema.FACTS:
-        shutil.rmtree(shard_path(record.output, table, Cell(record.evaluations["Alpha"], "fog", FOG)).parents[1])
+        shutil.rmtree(shard_path(record.output, table, ShardKey(record.evaluations["Alpha"], "fog", FOG)).parents[1])
     assert load([record.output], path).swapped is False
     assert value(path, "select count(*) from predictions where corruption = 'fog'") == 5 * 40
     assert load([record.output], path, rebuild=True).dropped_shards == 10
@@ -162,7 +170,7 @@ def test_later_folder_and_later_content_win(record: Synthetic, tmp_path: Path) -
     path, other = tmp_path / "w.duckdb", tmp_path / "other"
     shutil.copytree(record.output, other)
     model = next((other / "record" / "models").iterdir())
-    row = {**read_stored(model).rows.to_pylist()[0], "model_label": "Renamed"}
+    row = {**read_verified(model).rows.to_pylist()[0], "model_label": "Renamed"}
     write_dimension(other, schema.MODELS, model.stem, [row])
     load([record.output, other], path)
     assert value(path, "select model_label from models") == "Renamed"
@@ -175,7 +183,7 @@ def test_exemplars_chosen_anew_replace_their_set(record: Synthetic, tmp_path: Pa
     path, key = tmp_path / "w.duckdb", f"{record.evaluations['Alpha']}-fog"
     load([record.output], path)
     assert value(path, "select count(*) from exemplars where corruption = 'fog'") == 24
-    rows = read_stored(dimension_path(record.output, schema.EXEMPLARS, key)).rows
+    rows = read_verified(dimension_path(record.output, schema.EXEMPLARS, key)).rows
     write_dimension(record.output, schema.EXEMPLARS, key, rows.slice(0, 6))
     load([record.output], path)
     assert value(path, "select count(*) from exemplars where corruption = 'fog'") == 6
@@ -185,7 +193,7 @@ def test_exemplars_chosen_anew_replace_their_set(record: Synthetic, tmp_path: Pa
 def test_every_damaged_file_is_named_and_nothing_is_loaded(record: Synthetic, tmp_path: Path) -> None:
     path, evaluation_id = tmp_path / "w.duckdb", record.evaluations["Alpha"]
     page, footer = (
-        shard_path(record.output, schema.PREDICTIONS, Cell(evaluation_id, c, FOG)) for c in ("fog", "contrast")
+        shard_path(record.output, schema.PREDICTIONS, ShardKey(evaluation_id, c, FOG)) for c in ("fog", "contrast")
     )
     model = next((record.output / "record" / "models").iterdir())
     for damaged in (page, footer, model):
@@ -203,7 +211,7 @@ def test_every_damaged_file_is_named_and_nothing_is_loaded(record: Synthetic, tm
 
 def test_damage_leaves_the_old_warehouse_as_it_was(record: Synthetic, tmp_path: Path) -> None:
     path = tmp_path / "w.duckdb"
-    late = Cell(record.evaluations["Alpha"], "fog", FOG)
+    late = ShardKey(record.evaluations["Alpha"], "fog", FOG)
     shard = shard_path(record.output, schema.PREDICTIONS, late)
     content = shard.read_bytes()
     shard.unlink()
@@ -218,8 +226,8 @@ def test_damage_leaves_the_old_warehouse_as_it_was(record: Synthetic, tmp_path: 
 
 
 def test_null_in_a_column_that_may_not_be_null_is_damage(record: Synthetic, tmp_path: Path) -> None:
-    cell = Cell(record.evaluations["Alpha"], "fog", FOG)
-    rows = read_stored(shard_path(record.output, schema.PREDICTIONS, cell)).rows
+    cell = ShardKey(record.evaluations["Alpha"], "fog", FOG)
+    rows = read_verified(shard_path(record.output, schema.PREDICTIONS, cell)).rows
     rows = rows.set_column(rows.column_names.index("label"), "label", pa.nulls(40, pa.int16()))
     loose = schema.PREDICTIONS._replace(columns=tuple(c._replace(nullable=True) for c in schema.PREDICTIONS.columns))
     write_shard(record.output, loose, cell, rows)
@@ -240,7 +248,7 @@ def test_open_reader_keeps_its_file_during_a_load(alpha: Synthetic, beta: Path, 
 
 def test_a_second_load_at_the_same_time_is_refused(record: Synthetic, tmp_path: Path) -> None:
     path = tmp_path / "w.duckdb"
-    with one_writer(path), pytest.raises(WarehouseError, match=f"being loaded by process {os.getpid()}"):
+    with writer_lock(path), pytest.raises(WarehouseError, match=f"being loaded by process {os.getpid()}"):
         load([record.output], path)
     assert load([record.output], path).swapped
 
@@ -293,7 +301,7 @@ def test_another_schema_version_asks_for_a_rebuild(record: Synthetic, tmp_path: 
 
 
 def test_a_record_of_another_schema_version_is_refused(record: Synthetic, tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setattr("warehouse.tables.SCHEMA_VERSION", "2.0")
+    monkeypatch.setattr("failmodes.warehouse.shards.format.SCHEMA_VERSION", "2.0")
     with pytest.raises(WarehouseError, match=r"rows\.parquet has schema version 1\.1, this failmodes reads 2\.x"):
         load([record.output], tmp_path / "w.duckdb")
 
@@ -327,7 +335,7 @@ def test_a_folder_without_record_is_refused(tmp_path: Path) -> None:
 
 
 _LOAD = (
-    "from pathlib import Path; from warehouse.load import load; print('go', flush=True); "
+    "from pathlib import Path; from failmodes.warehouse.database.load import load; print('go', flush=True); "
     "load([Path({0!r})], Path({1!r}))"
 )
 
@@ -341,7 +349,7 @@ def test_full_disk_is_one_clear_error_and_the_old_warehouse_stays(
     program = f"""
 import resource
 resource.setrlimit(resource.RLIMIT_FSIZE, ({len(before) + 300_000},) * 2)
-from warehouse.errors import StorageError
+from failmodes.warehouse.errors import StorageError
 try:
     {_LOAD.format(str(more), str(path)).replace("; ", chr(10) + "    ")}
 except StorageError as error:

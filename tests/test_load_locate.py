@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from warehouse.errors import StudyError
-from warehouse.locate import find_output, find_warehouse
+from failmodes.warehouse.errors import StudyError
+from failmodes.warehouse.storage.locations import find_output, find_warehouse
 
 
 @pytest.fixture

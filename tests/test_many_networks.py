@@ -8,31 +8,32 @@ import duckdb
 import numpy as np
 import pytest
 from scipy import stats
-from synthetic_record import Synthetic, write_synthetic
 
-from analysis.attention import ShiftCell, shift_sentence
-from analysis.charts import CHARTS
-from analysis.charts.chance import word_place
-from analysis.charts.emphasis import BEHIND
-from analysis.charts.onset import _finding as onset_sentence
-from analysis.charts.placing import Plane
-from analysis.confidence import gap_tally
-from analysis.degradation import ensure_shapes
-from analysis.findings import Finding, findings
-from analysis.findings.comparing_many import many_pairs
-from analysis.mcnemar import CellTest, PairTest, compare_pairs, correct_jointly
-from analysis.report import _chapter as chapter
-from analysis.report_pairs import pair_tables
-from analysis.selection import Evaluation, Selection, select_one
-from analysis.shapes import ShapeSettings
-from analysis.standings import leading_words, standings
-from analysis.statements import average_sentence, dearest_sentence
-from analysis.words import Estimate
-from warehouse.connect import open_warehouse
-from warehouse.load import load
+from failmodes.analysis.charts.curve_panel import BACKGROUND_GREY
+from failmodes.analysis.charts.drawing import CHARTS
+from failmodes.analysis.charts.onset import _finding as onset_sentence
+from failmodes.analysis.charts.style.labels import PlotArea, chance_label_position
+from failmodes.analysis.estimate import Estimate
+from failmodes.analysis.findings.attention import drift_sentence
+from failmodes.analysis.findings.calibration import overconfidence_tally
+from failmodes.analysis.findings.collection import findings
+from failmodes.analysis.findings.corruption_cost import costliest_on_average_sentence, costliest_sentence
+from failmodes.analysis.findings.finding import Finding
+from failmodes.analysis.findings.model_comparison import leader_sentence, many_pairs
+from failmodes.analysis.report.comparison_tables import pair_tables
+from failmodes.analysis.report.rendering import _chapter as chapter
+from failmodes.analysis.selection import EvaluationInfo, Selection, select_one
+from failmodes.analysis.statistics.attention import CellDrift
+from failmodes.analysis.statistics.curve_shape import ShapeSettings
+from failmodes.analysis.statistics.mcnemar import CellTest, PairTest, compare_pairs, correct_jointly, rank_by_wins
+from failmodes.analysis.statistics.shape_tables import ensure_shapes
+from failmodes.warehouse.database.connection import open_warehouse
+from failmodes.warehouse.database.load import load
+from tests.synthetic_record import Synthetic, write_synthetic
 
 # two stand firm, one falls most; by alphabet neither the firmest nor the weakest comes first
 FALLS = {"Aspen": 1.0, "Birch": 0.0, "Cedar": 1.8, "Douglas": 1.0, "Elm": 1.0, "Fir": 0.0}
+
 CORRUPTIONS = ("contrast", "motion_blur")
 
 
@@ -112,8 +113,8 @@ def test_up_to_four_networks_keep_a_finding_and_a_table_a_pair(con: duckdb.DuckD
     assert comparisons(con, four)[0].headline.startswith("Whether Aspen or Birch has the more robust ")
 
 
-def evaluation(label: str) -> Evaluation:
-    return Evaluation(label, label, {"training_recipe": None, "architecture": label})
+def evaluation(label: str) -> EvaluationInfo:
+    return EvaluationInfo(label, label, {"training_recipe": None, "architecture": label})
 
 
 def pair(a: str, b: str, *counts: tuple[int, int]) -> PairTest:
@@ -151,7 +152,7 @@ def test_a_pair_with_cells_won_both_ways_is_not_decided() -> None:
 )
 def test_leading_words(won: tuple[str, ...], words: str) -> None:
     pairs = [pair(a, b, (30, 0) if a + b in won else (1, 1)) for a, b in combinations("ABCD", 2)]
-    assert leading_words(standings(correct_jointly(pairs))) == words
+    assert leader_sentence(rank_by_wins(correct_jointly(pairs))) == words
 
 
 def test_pairs_of_the_record_are_corrected_pair_by_pair_before(
@@ -167,18 +168,18 @@ def test_pairs_of_the_record_are_corrected_pair_by_pair_before(
 def test_the_title_of_a_chapter_counts_networks(
     con: duckdb.DuckDBPyConnection, selection: Selection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("analysis.report.CHARTS", {})  # drawn elsewhere
+    monkeypatch.setattr("failmodes.analysis.report.rendering.CHARTS", {})  # drawn elsewhere
     four = select_one(con, models=["Aspen", "Birch", "Cedar", "Elm"])
     assert chapter(con, selection).title == "How 6\u00a0networks fail on Synthetic digits"
     assert chapter(con, four).title == "How Aspen, Birch, Cedar and Elm fail on Synthetic digits"
 
 
 def test_noise_is_no_dearest_corruption(con: duckdb.DuckDBPyConnection, selection: Selection) -> None:
-    told = dearest_sentence(con, selection)
+    told = costliest_sentence(con, selection)
     assert told.startswith("Dearest corruption at the last severity, among 4 of 6 networks: ")
     assert told.endswith("; the other 2 lose no accuracy beyond sampling noise")
     assert sum(int(word) for word in told.split(": ")[1].split(";")[0].split() if word.isdigit()) == 4
-    average = average_sentence(con, selection)
+    average = costliest_on_average_sentence(con, selection)
     assert average.startswith("Dearest corruption on average over severities, among 4 of 6 networks: ")
 
 
@@ -196,8 +197,8 @@ def test_few_networks_say_so_where_nothing_costs(
     con: duckdb.DuckDBPyConnection, models: list[str], dearest: str, average: str
 ) -> None:
     few = select_one(con, models=models)
-    assert dearest_sentence(con, few).endswith(dearest)
-    assert average_sentence(con, few).endswith(average)
+    assert costliest_sentence(con, few).endswith(dearest)
+    assert costliest_on_average_sentence(con, few).endswith(average)
     costs = [finding for finding in findings(con, few) if finding.topic == "Cost"]
     assert costs[-1].verdict == "undecided"
     assert costs[-1].headline == "No corruption costs Birch accuracy at severity 5 beyond sampling noise."
@@ -218,7 +219,7 @@ def test_titles_where_all_networks_agree(tmp_path: Path, models: str, fall: floa
     load([record.output], path)
     ensure_shapes(path, ShapeSettings(resamples=50))
     with open_warehouse(path) as con:
-        told = dearest_sentence(con, select_one(con))
+        told = costliest_sentence(con, select_one(con))
     assert told.startswith(start)
     if fall:
         right = [record.correct[label, "fog"] for label in models]
@@ -245,7 +246,7 @@ def test_curves_colour_the_most_and_the_least_accurate(
     assert f"{least}, lowest mean accuracy ({100 * means[least]:.1f}\u00a0%)" in text
     assert "of 6 networks those with the highest and the lowest mean accuracy" in spec["usermeta"]["subtitle"]
     layers = spec["vconcat"][1]["concat"][0]["layer"]
-    behind = [layer for layer in layers if layer["mark"].get("color") == BEHIND]
+    behind = [layer for layer in layers if layer["mark"].get("color") == BACKGROUND_GREY]
     assert len(behind) == 1
     assert set(behind[0]["transform"][0]["filter"]["oneOf"]) == set(FALLS) - {most, least}
 
@@ -260,24 +261,24 @@ def test_titles_stay_short(con: duckdb.DuckDBPyConnection, selection: Selection,
 def test_confidence_is_tallied() -> None:
     over, under, neither = Estimate(0.2, 0.1, 0.3), Estimate(-0.05, -0.08, -0.02), Estimate(0.01, -0.01, 0.03)
     last = {"A": over, "B": neither, "C": Estimate(0.3, 0.2, 0.4), "D": under, "E": neither}
-    assert gap_tally(last, [over, neither, neither, under, under]) == (
+    assert overconfidence_tally(last, [over, neither, neither, under, under]) == (
         "Of 5 networks at the last severity, 2 are overconfident, most of all C by 30.0\u00a0points "
         "[20.0,\u00a040.0]; 1 is underconfident, most of all D by 5.0\u00a0points [2.0,\u00a08.0] "
         "(when clean 1 over-, 2 underconfident; all beyond noise)"
     )
-    assert "none is underconfident" in gap_tally({"A": over}, [over])
+    assert "none is underconfident" in overconfidence_tally({"A": over}, [over])
 
 
 def test_attention_is_tallied() -> None:
     rows = [("A", "fog", 0.1), ("B", "fog", 0.3), ("C", "snow", 0.2), ("D", "fog", 0.25), ("E", "fog", 0.15)]
-    cells = [ShiftCell(label, corruption, 5, 0.5, shift, 2 * shift, 0, 1) for label, corruption, shift in rows]
-    cells += [ShiftCell(label, "frost", 5, 0.5, 0.05, 0.1, 0, 1) for label, _, _ in rows]
+    cells = [CellDrift(label, corruption, 5, 0.5, shift, 2 * shift, 0, 1) for label, corruption, shift in rows]
+    cells += [CellDrift(label, "frost", 5, 0.5, 0.05, 0.1, 0, 1) for label, _, _ in rows]
     names = {"fog": "Fog", "snow": "Snow", "frost": "Frost"}
-    assert shift_sentence(cells, names) == (
+    assert drift_sentence(cells, names) == (
         "Of 5 networks, attention moves most under fog in 4 and under snow in 1: from 0.10 in A (null 0.20) to 0.30 "
         "in B (null 0.60), in image\u00a0widths"
     )
-    assert shift_sentence(cells[:2], names).startswith("Attention moves most under fog at severity 5: 0.10")
+    assert drift_sentence(cells[:2], names).startswith("Attention moves most under fog at severity 5: 0.10")
 
 
 def test_onset_is_tallied(con: duckdb.DuckDBPyConnection, selection: Selection) -> None:
@@ -311,8 +312,8 @@ HIGH = [(0.0, 0.9), (5.0, 0.8)]
 def test_the_word_chance_stands_where_no_line_runs(
     lines: list[list[tuple[float, float]]], side: tuple[str, str] | None
 ) -> None:
-    plane = Plane(0, 5, 0, 1, 160, 130)
-    place = word_place(0.15, lines, plane)
+    plane = PlotArea(0, 5, 0, 1, 160, 130)
+    place = chance_label_position(0.15, lines, plane)
     if side is None:
         assert place is None
         return
@@ -323,4 +324,4 @@ def test_the_word_chance_stands_where_no_line_runs(
 
 def test_no_word_beneath_the_floor() -> None:
     crowded = [[(0.0, 0.05), (5.0, 0.05)]]
-    assert word_place(0.01, crowded, Plane(0, 5, 0, 1, 160, 130)) is None
+    assert chance_label_position(0.01, crowded, PlotArea(0, 5, 0, 1, 160, 130)) is None

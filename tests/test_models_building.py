@@ -7,11 +7,11 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from evaluate.models import naming
-from evaluate.models.building import build_module
-from evaluate.models.naming import definition_of, family_of, resolve
-from evaluate.specification import ModelSpec
-from warehouse.errors import ModelError
+from failmodes.evaluate.models import registry as naming
+from failmodes.evaluate.models.build import build_module
+from failmodes.evaluate.models.registry import family_of, resolve_architecture, source_hash
+from failmodes.evaluate.study.study_schema import ModelSpec
+from failmodes.warehouse.errors import ModelError
 
 USER_MODULE = """
 from torch import nn
@@ -28,6 +28,7 @@ def nothing(): return 3
 def broken(num_classes): raise RuntimeError("no such luck\\nat all")
 instance = Flat()
 """
+
 VIT = {"img_size": 16, "patch_size": 4, "depth": 1, "embed_dim": 24, "num_heads": 3}
 
 
@@ -53,6 +54,7 @@ NAMES = {
     "vit_tiny_patch16_224": ("timm:vit_tiny_patch16_224", "vit"),
     "timm:levit_128s": ("timm:levit_128s", "levit"),
 }
+
 BUILT = {
     "torchvision by its bare name": ("mobilenet_v3_small", {}, 32),
     "torchvision with options": ("torchvision:mobilenet_v2", {"options": {"width_mult": 0.25}}, 32),
@@ -62,6 +64,7 @@ BUILT = {
     "a class of the user's": ("MODULE:Flat", {"options": {"hidden": 2}}, 8),
     "a function that hands on": ("MODULE:any_argument", {}, 8),
 }
+
 NOT_BUILT = {
     "no such name": ("resnet19", {}, "unknown architecture 'resnet19': did you mean .*resnet18"),
     "no such name of torchvision": ("torchvision:resnet19", {}, "torchvision:resnet19': did you mean .*resnet18"),
@@ -77,6 +80,7 @@ NOT_BUILT = {
     "no such function": ("MODULE:gone", {}, "cannot be imported.*AttributeError.*gone"),
     "no such module": ("no_such_module_:f", {}, "cannot be imported.*ModuleNotFoundError"),
 }  # fmt: skip
+
 REFUSED = {
     "not a name": ("resnet 18", {}, "unknown architecture 'resnet 18'"),
     "no weights at all": ("mobilenet_v2", {"training": None}, r"needs one of .*given: none"),
@@ -102,8 +106,8 @@ def test_a_name_is_looked_up_and_written_one_way(name: str) -> None:
     class LeViT(torch.nn.Module):
         pass
 
-    assert resolve(name).canonical == canonical
-    assert family_of(resolve(name), LeViT()) == family
+    assert resolve_architecture(name).canonical == canonical
+    assert family_of(resolve_architecture(name), LeViT()) == family
 
 
 @pytest.mark.parametrize("case", BUILT)
@@ -155,18 +159,18 @@ def test_the_cifar_stem_keeps_resolution_and_is_ours_otherwise(source: str) -> N
 def test_timm_is_asked_for_where_it_is_needed_and_missing(name: str, monkeypatch) -> None:
     monkeypatch.setitem(sys.modules, "timm", None)
     with pytest.raises(ModelError, match=r'pip install "failmodes\[timm\]"'):
-        naming.resolve(name)
+        naming.resolve_architecture(name)
 
 
 def test_a_users_network_is_defined_by_its_source_text(user_module: str, tmp_path) -> None:
     spec = spec_of(f"{user_module}:Flat")
-    first = definition_of(spec)
-    assert first == definition_of(spec_of(f"{user_module}:fixed"))
-    assert definition_of(spec_of("resnet18")) is None
+    first = source_hash(spec)
+    assert first == source_hash(spec_of(f"{user_module}:fixed"))
+    assert source_hash(spec_of("resnet18")) is None
     (tmp_path / f"{user_module}.py").write_text(USER_MODULE + "changed = True\n")
     sys.modules.pop(user_module)
     importlib.invalidate_caches()
     import linecache
 
     linecache.clearcache()
-    assert definition_of(spec) != first
+    assert source_hash(spec) != first

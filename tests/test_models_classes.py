@@ -3,12 +3,19 @@
 import pytest
 from torchvision.models._meta import _IMAGENET_CATEGORIES
 
-from evaluate.models.classes import Outputs, map_classes
-from evaluate.models.imagenet import SHARED_NAMES, imagenet_classes, imagenet_names
-from warehouse.errors import ModelError
+from failmodes.evaluate.models.class_mapping import (
+    SHARED_NAMES,
+    OutputClasses,
+    imagenet_classes,
+    imagenet_names,
+    map_classes,
+)
+from failmodes.warehouse.errors import ModelError
 
 CIFAR = ("cat", "dog", "ship")
+
 IMAGENET = imagenet_names()
+
 # places by hand from the published list: tench 0, goldfish 1, golden retriever 207, tabby 281
 GOOD = {
     "same names in the same order": (CIFAR, CIFAR, {}, None),
@@ -30,6 +37,7 @@ GOOD = {
     "outputs that are called by ids": (("n02123045", "n02099601"), ("golden retriever", "tabby"), {}, [1, 0]),
     "two that differ by case alone": (IMAGENET, ("Cardigan", "cardigan"), {}, [264, 474]),
 }  # fmt: skip
+
 BAD = {
     "names unknown, other count": (4, CIFAR, {}, "m.pt has 4 outputs, but the data set has 3 classes"),
     "names unknown, ImageNet's count": (1000, CIFAR, {}, '1000 outputs, .*`class_names = "imagenet-1k"`'),
@@ -53,9 +61,9 @@ BAD = {
 }
 
 
-def outputs_of(known) -> Outputs:
+def outputs_of(known) -> OutputClasses:
     count, names = known if isinstance(known, tuple) and isinstance(known[0], int) else (known, known)
-    return Outputs("m.pt", count if isinstance(count, int) else None, names if isinstance(names, tuple) else None)
+    return OutputClasses("m.pt", count if isinstance(count, int) else None, names if isinstance(names, tuple) else None)
 
 
 @pytest.mark.parametrize("case", GOOD)

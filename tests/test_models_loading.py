@@ -15,19 +15,22 @@ import torch
 from torch import nn
 from torchvision.models import SqueezeNet1_1_Weights, squeezenet1_1
 
-from evaluate.models.architectures import ARCHITECTURES
-from evaluate.models.building import build_module
-from evaluate.models.checkpoints import load_checkpoint, save_checkpoint
-from evaluate.models.imagenet import imagenet_names
-from evaluate.models.loading import check_fits, load_model
-from evaluate.models.state_dicts import read_tensors, rename
-from evaluate.specification import ModelSpec, Normalisation
-from warehouse.errors import ModelError
-from warehouse.schema import MODELS
+from failmodes.evaluate.models.architectures import ARCHITECTURES
+from failmodes.evaluate.models.build import build_module
+from failmodes.evaluate.models.checkpoints import load_checkpoint, save_checkpoint
+from failmodes.evaluate.models.class_mapping import imagenet_names
+from failmodes.evaluate.models.loading import check_model_outputs, load_model
+from failmodes.evaluate.models.state_dicts import read_tensors, strip_prefix
+from failmodes.evaluate.study.study_schema import ModelSpec, Normalisation
+from failmodes.warehouse.errors import ModelError
+from failmodes.warehouse.schema import MODELS
 
 NEUTRAL = {"mean": [0.5, 0.5, 0.5], "std": [0.25, 0.25, 0.25]}
+
 OTHER = {"mean": [0.1, 0.2, 0.3], "std": [1.0, 1.0, 1.0]}
+
 CLASSES = ("a", "b", "c")
+
 VIT = {"img_size": 16, "patch_size": 4, "depth": 1, "embed_dim": 24, "num_heads": 3}
 
 USER_MODULE = """
@@ -99,6 +102,7 @@ CONTAINERS = {
     "averaged alone": lambda t: {"state_dict_ema": t},
     "averaged beside": lambda t: {"state_dict": t, "state_dict_ema": {n: v + 1 for n, v in t.items()}},
 }
+
 PREFIXES = {
     "none": ("", "-", ""),
     "data parallel": ("module.", "-", "module."),
@@ -127,7 +131,7 @@ def test_two_containers_are_not_chosen_between(tmp_path) -> None:
 @pytest.mark.parametrize("case", PREFIXES)
 def test_a_prefix_is_stripped_where_names_then_fit(case: str) -> None:
     prefix, keep, expected = PREFIXES[case]
-    renamed = rename(prefixed(prefix, keep), small())
+    renamed = strip_prefix(prefixed(prefix, keep), small())
     assert renamed.prefix == expected
     assert renamed.tensors.keys() == small().state_dict().keys()
 
@@ -135,7 +139,7 @@ def test_a_prefix_is_stripped_where_names_then_fit(case: str) -> None:
 def test_a_shared_first_part_that_belongs_to_the_names_stays() -> None:
     module = nn.Module()
     module.model = small()
-    assert rename(module.state_dict(), module).prefix == ""
+    assert strip_prefix(module.state_dict(), module).prefix == ""
 
 
 LOADED = {
@@ -164,7 +168,7 @@ def test_a_checkpoint_gives_the_same_logits(case: str, architecture: str, user_m
     model = load_model(spec, CLASSES, spec.checkpoint)
     assert model.prefix == prefix
     assert model.normalisation == Normalisation.model_validate(NEUTRAL)
-    check_fits(model, dataset_of(16 if model.input_side_px is None else model.input_side_px))
+    check_model_outputs(model, dataset_of(16 if model.input_side_px is None else model.input_side_px))
     images = torch.rand(2, 3, 16, 16)
     with torch.inference_mode():
         torch.testing.assert_close(model.module(images), module(images))
@@ -208,7 +212,7 @@ def test_outputs_are_chosen_by_the_names_that_travel_with_the_file(four_outputs)
     spec = spec_of("resnet18", width=8, checkpoint=path)
     model = load_checkpoint(path, spec, CLASSES)
     assert model.outputs == [1, 2, 0]
-    check_fits(model, dataset_of(16))
+    check_model_outputs(model, dataset_of(16))
     images = torch.randint(0, 256, (3, 16, 16, 3), dtype=torch.uint8)
     with torch.inference_mode():
         own = module.eval()((images.permute(0, 3, 1, 2) / 255 - 0.5) / 0.25)
@@ -282,7 +286,7 @@ def test_a_users_network_says_its_own_normalisation_side_and_classes(user_module
     model = load_model(spec_of(f"{user_module}:Named"), CLASSES)
     assert (model.outputs, model.input_side_px) == ([1, 2, 0], 8)
     assert model.normalisation == Normalisation.model_validate(OTHER)
-    check_fits(model, dataset_of(8))
+    check_model_outputs(model, dataset_of(8))
     assert model.row()["family"] == "named"
     again = load_model(spec_of(f"{user_module}:Named"), CLASSES)
     assert again.model_id() == model.model_id()  # weights drawn at random are the same every time
@@ -307,7 +311,7 @@ UNFIT = {
 def test_a_users_network_that_does_not_fit_is_refused_before_the_first_batch(case: str, user_module: str) -> None:
     function, changes, message = UNFIT[case]
     with pytest.raises(ModelError, match=message) as caught:
-        check_fits(load_model(spec_of(f"{user_module}:{function}", **changes), CLASSES), dataset_of(16))
+        check_model_outputs(load_model(spec_of(f"{user_module}:{function}", **changes), CLASSES), dataset_of(16))
     assert "\n" not in str(caught.value)
 
 
@@ -318,11 +322,11 @@ def test_a_side_that_a_transformer_cannot_take_is_named(tmp_path) -> None:
     )
     torch.save(build_module(spec, 3).state_dict(), spec.checkpoint)
     model = load_model(spec, CLASSES, spec.checkpoint)
-    check_fits(model, dataset_of(16))
+    check_model_outputs(model, dataset_of(16))
     with pytest.raises(ModelError, match=r"'ViT' .*cannot take images of 20×20 px: .*input_side_px"):
-        check_fits(model, dataset_of(20))
+        check_model_outputs(model, dataset_of(20))
     resized = spec.model_copy(update={"input_side_px": 16})
-    check_fits(load_model(resized, CLASSES, spec.checkpoint), dataset_of(20))
+    check_model_outputs(load_model(resized, CLASSES, spec.checkpoint), dataset_of(20))
     assert model.row()["variant"].startswith("img_size 16, patch_size 4, depth 1")
 
 
@@ -360,7 +364,7 @@ def test_published_weights_bring_their_side_normalisation_and_classes(published,
         model.module.state_dict()["features.0.weight"], torch.load(published, weights_only=True)["features.0.weight"]
     )
     with pytest.raises(ModelError, match="expects images of 224×224 px"):
-        check_fits(model, dataset_of(32, folders))
+        check_model_outputs(model, dataset_of(32, folders))
     row = model.row()
     assert (row["family"], row["variant"]) == ("squeezenet", "3 of 1,000 outputs")
     assert (row["checkpoint"], row["training_data"]) == (published.name, "ImageNet-1k")
@@ -368,7 +372,7 @@ def test_published_weights_bring_their_side_normalisation_and_classes(published,
     assert "\n" not in model.words()
     assert capsys.readouterr().out == ""
     resized = load_model(spec_of("squeezenet1_1", weights="DEFAULT", input_side_px=32), folders)
-    check_fits(resized, dataset_of(16, folders))
+    check_model_outputs(resized, dataset_of(16, folders))
     assert resized.model_id() != model.model_id()
 
 
@@ -419,4 +423,4 @@ def test_timms_weights_bring_their_side_normalisation_and_classes(monkeypatch) -
     assert (model.outputs, model.input_side_px) == ([0, 281], 16)
     assert model.normalisation.mean == (0.5, 0.5, 0.5)
     assert model.checkpoint == "timm/vit_tiny_patch16_224.augreg_in21k_ft_in1k"
-    check_fits(model, dataset_of(16, ("n01440764", "tabby")))
+    check_model_outputs(model, dataset_of(16, ("n01440764", "tabby")))

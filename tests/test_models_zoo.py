@@ -5,15 +5,15 @@ import sys
 
 import pytest
 import torch
-from tiny_study import rows_of, write_tiny_study
 
-from evaluate.engine.run import evaluate_study
-from evaluate.models.architectures import ARCHITECTURES
-from evaluate.models.checkpoints import save_checkpoint
-from evaluate.study import read_study
-from evaluate.zoo import entries, load_zoo, train_missing
-from ingest.datasets import open_dataset
-from warehouse.errors import ModelError
+from failmodes.evaluate.engine.run import evaluate_study
+from failmodes.evaluate.models.architectures import ARCHITECTURES
+from failmodes.evaluate.models.checkpoints import save_checkpoint
+from failmodes.evaluate.study.reading import read_study
+from failmodes.evaluate.study_models import load_study_models, study_models, train_missing
+from failmodes.ingest.datasets.opening import open_dataset
+from failmodes.warehouse.errors import ModelError
+from tests.tiny_study import rows_of, write_tiny_study
 
 NET = """
 from torch import nn
@@ -25,6 +25,7 @@ class Net(nn.Module):
     def forward(self, x):
         return self.fc(self.conv(x).relu().mean((2, 3)))
 """
+
 MODELS = """
 [[models]]
 label = "Mine"
@@ -63,7 +64,7 @@ def test_networks_of_every_kind_run_in_one_study(study_of) -> None:
     study = study_of(MODELS)
     dataset = open_dataset(study.dataset, study.cache)
     assert train_missing(study, dataset) == []
-    mine, mobile = load_zoo(study, dataset)
+    mine, mobile = load_study_models(study, dataset)
     assert mobile.prefix == "module."
     assert mobile.outputs == list(range(10, 0, -1))
     evaluate_study(study, dataset)
@@ -76,7 +77,7 @@ def test_networks_of_every_kind_run_in_one_study(study_of) -> None:
 def test_a_trained_network_is_found_again_by_what_its_weights_depend_on(study_of) -> None:
     def file(extra: str) -> str:
         study = study_of(extra)
-        return next(entries(study, open_dataset(study.dataset, study.cache))).path.name
+        return next(study_models(study, open_dataset(study.dataset, study.cache))).path.name
 
     model = '[[models]]\nlabel = "A"\narchitecture = "{architecture}"\ntraining = {{ epochs = 1{more} }}\n'
     ours = model.format(architecture="resnet18", more="")

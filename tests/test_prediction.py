@@ -9,18 +9,22 @@ from sklearn.metrics import log_loss
 from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2.functional import resize
 
-from evaluate.engine.prediction import outcome_of
-from evaluate.engine.rows import prediction_columns, prediction_rows
-from evaluate.models.network import prepare
-from evaluate.specification import Normalisation
-from warehouse.record import content_hash
+from failmodes.evaluate.engine.fact_rows import prediction_buffer, prediction_columns
+from failmodes.evaluate.engine.prediction_statistics import compute_prediction_statistics
+from failmodes.evaluate.models.network import prepare_network
+from failmodes.evaluate.study.study_schema import Normalisation
+from failmodes.warehouse.hashing import content_hash
 
 
 def test_outcome_agrees_with_independent_libraries() -> None:
     rng = np.random.default_rng(0)
     logits = rng.normal(0, 4, (200, 10)).astype(np.float32)
     labels = rng.integers(0, 10, 200)
-    found = {k: v.numpy() for k, v in outcome_of(torch.from_numpy(logits), labels)._asdict().items() if v is not None}
+    found = {
+        k: v.numpy()
+        for k, v in compute_prediction_statistics(torch.from_numpy(logits), labels)._asdict().items()
+        if v is not None
+    }
     p = softmax(logits.astype(np.float64), axis=1)
     ranks = np.argsort(-logits, axis=1)
     ordered = np.sort(p, axis=1)
@@ -44,12 +48,12 @@ def test_outcome_agrees_with_independent_libraries() -> None:
 
 
 def test_equal_logits_rank_by_class_index() -> None:
-    found = outcome_of(torch.tensor([[1.0, 1.0, 1.0]]), np.array([2]))
+    found = compute_prediction_statistics(torch.tensor([[1.0, 1.0, 1.0]]), np.array([2]))
     assert (found.predicted.item(), found.runner_up.item(), found.label_rank.item()) == (0, 1, 3)
 
 
 def test_extreme_logits_stay_finite() -> None:
-    found = outcome_of(torch.tensor([[1e4, -1e4, 0.0]]), np.array([1]))
+    found = compute_prediction_statistics(torch.tensor([[1e4, -1e4, 0.0]]), np.array([1]))
     assert found.entropy_nats.item() == 0
     assert found.loss_nats.item() == pytest.approx(2e4)
     assert found.finite.item()
@@ -57,15 +61,17 @@ def test_extreme_logits_stay_finite() -> None:
 
 def test_many_classes_keep_the_five_largest_logits() -> None:
     logits = torch.randn(3, 50)
-    found = outcome_of(logits, np.array([1, 2, 3]))
+    found = compute_prediction_statistics(logits, np.array([1, 2, 3]))
     np.testing.assert_array_equal(found.logits, logits.topk(5).values)
     np.testing.assert_array_equal(found.logit_classes, logits.topk(5).indices)
 
 
 def test_broken_logits_are_recorded_and_not_averaged(tmp_path) -> None:
     logits = torch.tensor([[1.0, 2.0], [torch.nan, 1.0], [torch.inf, 1.0]])
-    rows = prediction_rows(tmp_path)
-    rows.add(prediction_columns(np.array([4, 5, 6]), outcome_of(logits, np.array([0, 1, 0])), None, None))
+    rows = prediction_buffer(tmp_path)
+    rows.add(
+        prediction_columns(np.array([4, 5, 6]), compute_prediction_statistics(logits, np.array([0, 1, 0])), None, None)
+    )
     table = rows.table().to_pydict()
     assert table["finite"] == [True, False, False]
     assert table["predicted"] == [1, None, None]
@@ -78,7 +84,7 @@ def test_a_network_resizes_images_to_its_own_side() -> None:
     module = torch.nn.Sequential(torch.nn.Identity())
     images = np.random.default_rng(0).integers(0, 256, (2, 20, 28, 3), dtype=np.uint8)
     normalisation = Normalisation(mean=(0.5, 0.4, 0.3), std=(0.2, 0.2, 0.2))
-    network = prepare(module, "resnet18", normalisation, torch.device("cpu"), "float32", input_side_px=12)
+    network = prepare_network(module, "resnet18", normalisation, torch.device("cpu"), "float32", input_side_px=12)
     found = network.inputs(images)
     pixels = torch.from_numpy(images).permute(0, 3, 1, 2).float()
     resized = resize(pixels, [12, 12], interpolation=InterpolationMode.BILINEAR, antialias=True)
@@ -92,11 +98,15 @@ def test_rows_that_wait_on_disk_are_the_same_rows(monkeypatch, tmp_path) -> None
     labels = np.arange(300) % 10
     tables = []
     for limit in (1 << 30, 1 << 10):
-        monkeypatch.setattr("evaluate.engine.rows.IN_MEMORY_BYTES", limit)
-        rows = prediction_rows(tmp_path)
+        monkeypatch.setattr("failmodes.evaluate.engine.fact_rows.IN_MEMORY_BYTES", limit)
+        rows = prediction_buffer(tmp_path)
         for start in range(0, 300, 50):
             part = slice(start, start + 50)
-            rows.add(prediction_columns(np.arange(300)[part], outcome_of(logits[part], labels[part]), None, None))
+            rows.add(
+                prediction_columns(
+                    np.arange(300)[part], compute_prediction_statistics(logits[part], labels[part]), None, None
+                )
+            )
         tables.append(rows.table())
         assert (rows.spool is None) == (limit == 1 << 30)
     assert tables[0]["logits"].slice(8) == tables[1]["logits"].slice(8)

@@ -9,25 +9,25 @@ import numpy as np
 import pytest
 from PIL import Image
 from sklearn.datasets import load_sample_images
-from tiny_study import write_tiny_study
 
-from evaluate.engine.run import evaluate_study
-from evaluate.evaluation import choose_subset
-from evaluate.study import read_study
-from evaluate.zoo import train_missing
-from ingest.corrupted_sets.command import write
-from ingest.corrupted_sets.request import make_request
-from ingest.corruptions import corrupt
-from ingest.datasets import Dataset, open_dataset
-from ingest.layouts import image_names
-from ingest.published import open_published
-from ingest.published import tree as published_tree
-from ingest.published.tree import PublishedTree
-from ingest.sources import PublishedSource, open_source
-from ingest.specification import CorruptionSpec, DatasetSpec
-from warehouse.errors import DataError, FailmodesError, StudyError
-from warehouse.record import read_stored, recorded_files
-from warehouse.schema import ATTENTION, EVALUATIONS, PREDICTIONS
+from failmodes.evaluate.engine.run import evaluate_study
+from failmodes.evaluate.evaluation import choose_subset
+from failmodes.evaluate.study.reading import read_study
+from failmodes.evaluate.study_models import train_missing
+from failmodes.ingest.corrupted_sets import imagenet_c as published_tree
+from failmodes.ingest.corrupted_sets.command import write_corrupted_set
+from failmodes.ingest.corrupted_sets.imagenet_c import ImageNetCSet
+from failmodes.ingest.corrupted_sets.layouts import image_names
+from failmodes.ingest.corrupted_sets.opening import PublishedSource, open_corrupted_set, open_pixel_source
+from failmodes.ingest.corrupted_sets.options import parse_options
+from failmodes.ingest.corruptions.apply import corrupt
+from failmodes.ingest.datasets.dataset import Dataset
+from failmodes.ingest.datasets.opening import open_dataset
+from failmodes.ingest.specification import CorruptionSpec, DatasetSpec
+from failmodes.warehouse.errors import DataError, FailmodesError, StudyError
+from failmodes.warehouse.schema import ATTENTION, EVALUATIONS, PREDICTIONS
+from failmodes.warehouse.shards.format import list_record_files, read_verified
+from tests.tiny_study import write_tiny_study
 
 SIDE = 64
 
@@ -61,7 +61,7 @@ def write_tree(
 
 def opened(folder: Path, dataset: Dataset, *names: str, cache: Path | None = None) -> PublishedSource:
     spec = CorruptionSpec(names=list(names or ("brightness",)), severities=[1, 2], published=folder)
-    source = open_source(spec, 0, dataset, cache)
+    source = open_pixel_source(spec, 0, dataset, cache)
     assert isinstance(source, PublishedSource)
     return source
 
@@ -174,7 +174,7 @@ def test_images_without_files_go_by_their_numbers(tmp_path: Path) -> None:
     folder = write_tree(tmp_path / "set", few, severities=(1,))
     assert (folder / "brightness" / "1" / digits.class_names[few.labels[7]] / "07.JPEG").is_file()
     spec = CorruptionSpec(names=["brightness"], severities=[1], published=folder)
-    source = open_source(spec, 0, few)
+    source = open_pixel_source(spec, 0, few)
     assert source.pairing.paired, source.pairing
     found = source.corrupted(None, "brightness", 1, np.arange(60))
     expected = corrupt(few.images[:], "brightness", 1)
@@ -190,11 +190,11 @@ def test_a_study_of_a_tree_has_the_rows_of_its_images_and_no_drift_where_they_do
     evaluate_study(study, dataset)
     generated = predictions_of(tmp_path / "out")
     names = [str(name) for name in study.corruptions.names]
-    request = make_request(
+    request = parse_options(
         "digits", layout="imagenet-c", encoding="png", corruptions=names, severities=["1", "5"], recipe=None, seed=0,
         draws="paired", across_switches=False,
     )  # fmt: skip
-    write(study.dataset, request, tmp_path / "C")
+    write_corrupted_set(study.dataset, request, tmp_path / "C")
     path.write_text(path.read_text().replace("seeds = [0]\n\n", f'published = "{tmp_path}/C"\n\n', 1))
     shutil.rmtree(tmp_path / "out" / "record")
     evaluate_study(read_study(path), dataset)
@@ -203,20 +203,20 @@ def test_a_study_of_a_tree_has_the_rows_of_its_images_and_no_drift_where_they_do
         file.rename(file.with_name(f"test_{file.name}"))
     shutil.rmtree(tmp_path / "out" / "record")
     evaluate_study(read_study(path), dataset)
-    row = read_stored(next(iter(recorded_files(tmp_path / "out", EVALUATIONS)))).rows.to_pylist()[0]
+    row = read_verified(next(iter(list_record_files(tmp_path / "out", EVALUATIONS)))).rows.to_pylist()[0]
     assert not row["paired"]
     assert "no image of the set is called as a clean one" in row["pairing_note"]
-    corrupted = [p for p in recorded_files(tmp_path / "out", ATTENTION) if "corruption=none" not in str(p)]
+    corrupted = [p for p in list_record_files(tmp_path / "out", ATTENTION) if "corruption=none" not in str(p)]
     assert len(corrupted) == 4
     for file in corrupted:
-        rows = read_stored(file).rows
+        rows = read_verified(file).rows
         assert rows["centroid_shift"].null_count == rows["null_cosine"].null_count == len(rows)
 
 
 def predictions_of(output: Path) -> dict[str, str]:
     """Content hashes by corruption and severity."""
-    files = recorded_files(output, PREDICTIONS)
-    return {str(path).split("corruption=")[1]: read_stored(path).content_hash for path in files}
+    files = list_record_files(output, PREDICTIONS)
+    return {str(path).split("corruption=")[1]: read_verified(path).content_hash for path in files}
 
 
 def spoil_class(folder: Path) -> None:
@@ -297,8 +297,8 @@ def test_nothing_is_decoded_before_it_is_asked_for(tree: Path, monkeypatch: pyte
     decoded: list[object] = []
     original = published_tree.decode
     monkeypatch.setattr(published_tree, "decode", lambda path, where: decoded.append(path) or original(path, where))
-    published = open_published(tree, ("contrast",))
-    assert isinstance(published, PublishedTree)
+    published = open_corrupted_set(tree, ("contrast",))
+    assert isinstance(published, ImageNetCSet)
     assert len(decoded) == 1, "the first, for its size"
     published.images("contrast", 1, np.array([3, 4]))
     assert len(decoded) == 3

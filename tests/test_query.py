@@ -12,14 +12,14 @@ import numpy as np
 import polars as pl
 import pytest
 import typer
-from synthetic_record import Synthetic
 from typer.testing import CliRunner
 
-from warehouse.adhoc import run_query, saved_queries, saved_query
-from warehouse.cli import load, query
-from warehouse.connect import open_locked
-from warehouse.errors import QueryError, StudyError, WarehouseError
-from warehouse.load import load as load_records
+from failmodes.warehouse.cli import load, query
+from failmodes.warehouse.database.connection import open_locked
+from failmodes.warehouse.database.load import load as load_records
+from failmodes.warehouse.database.query import run_query, saved_queries, saved_query
+from failmodes.warehouse.errors import QueryError, StudyError, WarehouseError
+from tests.synthetic_record import Synthetic
 
 SECRET = "a secret that no query may read"
 
@@ -97,6 +97,7 @@ WRITES = [
     "pragma profiling_output = 'out.json'",
     "pragma enable_checkpoint_on_shutdown",
 ]
+
 READS = [
     "select * from read_csv('secret.csv')",
     "select * from read_csv('{here}/secret.csv')",
@@ -119,7 +120,9 @@ READS = [
     "select getenv('FAILMODES_TEST_SECRET')",
     "select * from duckdb_secrets()",
 ]
+
 NO_EFFECT = ["checkpoint", "force checkpoint"]  # accepted: there is nothing to write in a database opened read-only
+
 SETTINGS = [
     "set enable_external_access = true",
     "set lock_configuration = false",
@@ -344,7 +347,7 @@ def test_loading_and_asking_import_no_torch(folder: Path, synthetic: Synthetic, 
     program = f"""
 import sys
 from pathlib import Path
-from warehouse.cli import load, query
+from failmodes.warehouse.cli import load; from failmodes.warehouse.cli import query
 assert not {{"duckdb", "polars", "pyarrow"}} & sys.modules.keys(), "help would be slow"
 load(Path({str(synthetic.output)!r}), None, Path({str(tmp_path / "w.duckdb")!r}), False)
 query("@worst_cells", Path({str(folder)!r}), output=Path({str(tmp_path / "rows.csv")!r}))

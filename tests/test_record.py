@@ -7,18 +7,19 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from synthetic_record import Synthetic, write_synthetic
 
-from warehouse import schema
-from warehouse.errors import DamagedShardError, StorageError
-from warehouse.publish import publish, sweep_temporaries
-from warehouse.record import content_hash, read_stored, recorded_files, write_dimension
+from failmodes.warehouse import schema
+from failmodes.warehouse.errors import DamagedShardError, StorageError
+from failmodes.warehouse.hashing import content_hash
+from failmodes.warehouse.shards.format import list_record_files, read_verified, write_dimension
+from failmodes.warehouse.storage.atomic import atomic_write, remove_stale_temporaries
+from tests.synthetic_record import Synthetic, write_synthetic
 
 
 def test_every_written_file_reads_back_with_its_hash(synthetic: Synthetic) -> None:
-    files = list(recorded_files(synthetic.output, schema.PREDICTIONS))
+    files = list(list_record_files(synthetic.output, schema.PREDICTIONS))
     assert len(files) == 2 * (5 * 5 + 1)
-    stored = read_stored(files[0])
+    stored = read_verified(files[0])
     assert stored.rows.num_rows == 400
     assert stored.content_hash == content_hash(stored.rows)
     assert stored.facts["device"] == "cpu"
@@ -26,8 +27,8 @@ def test_every_written_file_reads_back_with_its_hash(synthetic: Synthetic) -> No
 
 def test_flipped_bytes_never_change_rows_unseen(tmp_path) -> None:
     output = write_synthetic(tmp_path, images=40, models=("A",)).output
-    path = next(recorded_files(output, schema.PREDICTIONS))
-    intact, expected = path.read_bytes(), read_stored(path)
+    path = next(list_record_files(output, schema.PREDICTIONS))
+    intact, expected = path.read_bytes(), read_verified(path)
     found = 0
     positions = range(5, len(intact), len(intact) // 60)
     for position in positions:
@@ -35,7 +36,7 @@ def test_flipped_bytes_never_change_rows_unseen(tmp_path) -> None:
         content[position] ^= 0x10
         path.write_bytes(bytes(content))
         try:
-            assert read_stored(path) == expected  # a byte that no row depends on, such as a page's statistics
+            assert read_verified(path) == expected  # a byte that no row depends on, such as a page's statistics
         except DamagedShardError:
             found += 1
     assert found > len(positions) / 2
@@ -43,23 +44,23 @@ def test_flipped_bytes_never_change_rows_unseen(tmp_path) -> None:
 
 def test_changed_facts_in_the_footer_are_found(tmp_path) -> None:
     output = write_synthetic(tmp_path, images=40, models=("A",)).output
-    path = next(recorded_files(output, schema.PREDICTIONS))
+    path = next(list_record_files(output, schema.PREDICTIONS))
     content = path.read_bytes()
     assert b'"device": "cpu"' in content
     path.write_bytes(content.replace(b'"device": "cpu"', b'"device": "gpu"'))
     with pytest.raises(DamagedShardError, match="seal"):
-        read_stored(path)
+        read_verified(path)
 
 
 def test_truncated_file_and_misplaced_file_are_found(tmp_path) -> None:
     output = write_synthetic(tmp_path, images=40, models=("A",)).output
-    first, second, *_ = recorded_files(output, schema.PREDICTIONS)
+    first, second, *_ = list_record_files(output, schema.PREDICTIONS)
     second.write_bytes(first.read_bytes())
     with pytest.raises(DamagedShardError, match="does not belong here"):
-        read_stored(second)
+        read_verified(second)
     first.write_bytes(first.read_bytes()[:-20])
     with pytest.raises(DamagedShardError, match="cannot be read"):
-        read_stored(first)
+        read_verified(first)
 
 
 def test_hash_ignores_chunks_and_minds_values_nulls_and_names() -> None:
@@ -101,7 +102,7 @@ def every_type(rows: int) -> pa.Table:
 
 @pytest.mark.parametrize("hashed_rows", [1, 3, 64, 16384])
 def test_hashes_are_those_of_records_written_before(monkeypatch, hashed_rows: int) -> None:
-    monkeypatch.setattr("warehouse.hashing.HASHED_ROWS", hashed_rows)
+    monkeypatch.setattr("failmodes.warehouse.hashing.HASHED_ROWS", hashed_rows)
     rows = every_type(100)
     pieces = pa.concat_tables([rows.slice(0, 0), rows.slice(0, 40), rows.slice(40, 1), rows.slice(41)])
     # the values that failmodes 0.1.0 stored: another would make every record "damaged"
@@ -114,14 +115,14 @@ def test_hashes_are_those_of_records_written_before(monkeypatch, hashed_rows: in
 
 def test_many_row_groups_read_back_as_one(tmp_path, monkeypatch) -> None:
     rows = pa.table({"dataset_id": ["d"] * 100, "class_index": range(100), "class_name": [f"{i}" for i in range(100)]})
-    whole = read_stored(write_dimension(tmp_path / "whole", schema.CLASSES, "d", rows))
-    monkeypatch.setattr("warehouse.record.ROW_GROUP_ROWS", 7)
-    pieces = read_stored(write_dimension(tmp_path / "pieces", schema.CLASSES, "d", rows))
+    whole = read_verified(write_dimension(tmp_path / "whole", schema.CLASSES, "d", rows))
+    monkeypatch.setattr("failmodes.warehouse.shards.format.ROW_GROUP_ROWS", 7)
+    pieces = read_verified(write_dimension(tmp_path / "pieces", schema.CLASSES, "d", rows))
     assert (pieces.content_hash, pieces.rows) == (whole.content_hash, whole.rows)
 
 
 def _write_half(path) -> None:
-    with publish(path) as temporary:
+    with atomic_write(path) as temporary:
         temporary.write_text("half")
         raise KeyboardInterrupt
 
@@ -137,12 +138,12 @@ def test_failed_write_leaves_the_old_file_and_no_temporary(tmp_path) -> None:
 
 def test_unwritable_folder_says_so(tmp_path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(StorageError, match="cannot write .*folder"), publish(tmp_path / "file" / "x") as temporary:
+    with pytest.raises(StorageError, match="cannot write .*folder"), atomic_write(tmp_path / "file" / "x") as temporary:
         temporary.write_text("never")
 
 
 def test_sweep_removes_only_leftovers_of_dead_processes(tmp_path) -> None:
     (tmp_path / ".tmp-1-a").write_text("init is alive")
     (tmp_path / ".tmp-999999999-b").write_text("dead")
-    assert sweep_temporaries(tmp_path) == 1
+    assert remove_stale_temporaries(tmp_path) == 1
     assert [p.name for p in tmp_path.iterdir()] == [".tmp-1-a"]

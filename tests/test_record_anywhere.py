@@ -8,35 +8,36 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
-from synthetic_record import Synthetic, write_synthetic
 from typer.testing import CliRunner
 from upath import UPath
 
-import warehouse.place
-from evaluate.study import read_study
-from failmodes import app
-from warehouse import schema
-from warehouse.connect import open_warehouse
-from warehouse.errors import DamagedShardError, FailmodesError, StorageError, StudyError, WarehouseError
-from warehouse.inventory import take_inventory
-from warehouse.load import load
-from warehouse.locate import find_record, find_warehouse
-from warehouse.place import Place, as_place, files_under, is_there, remove
-from warehouse.publish import publish, publish_bytes, sweep_temporaries
-from warehouse.record import (
-    Cell,
-    clean_cell,
-    content_hash,
+from failmodes.cli import app
+from failmodes.evaluate.study.reading import read_study
+from failmodes.warehouse import schema
+from failmodes.warehouse.database.connection import open_warehouse
+from failmodes.warehouse.database.load import load
+from failmodes.warehouse.errors import DamagedShardError, FailmodesError, StorageError, StudyError, WarehouseError
+from failmodes.warehouse.hashing import content_hash
+from failmodes.warehouse.shards.format import (
+    ShardKey,
+    clean_shard_key,
     dimension_path,
-    done_cells,
-    footer_facts,
-    read_stored,
-    recorded_files,
+    list_record_files,
+    published_cells,
+    read_footer,
+    read_verified,
     shard_path,
     write_dimension,
 )
+from failmodes.warehouse.shards.inventory import scan_record
+from failmodes.warehouse.storage import paths as store_paths
+from failmodes.warehouse.storage.atomic import atomic_write, atomic_write_bytes, remove_stale_temporaries
+from failmodes.warehouse.storage.locations import find_record, find_warehouse
+from failmodes.warehouse.storage.paths import StorePath, as_store_path, delete, exists, list_published
+from tests.synthetic_record import Synthetic, write_synthetic
 
 SMALL = {"images": 40, "models": ("Alpha",), "corruptions": ("fog", "contrast")}
+
 FILES = 11 * 2 + 5 + 3 + 1 + 2  # cells, shared dimensions, corruptions, evaluation, exemplars
 
 
@@ -57,13 +58,13 @@ def url(tmp_path: Path) -> Iterator[str]:
 @pytest.fixture
 def there(url: str) -> Synthetic:
     """The same record, written to memory."""
-    return write_synthetic(as_place(url), **SMALL)
+    return write_synthetic(as_store_path(url), **SMALL)
 
 
-def contents(output: Place) -> dict[str, tuple[str, dict[str, str], int]]:
+def contents(output: StorePath) -> dict[str, tuple[str, dict[str, str], int]]:
     """Content hash, identity and row count of every recorded file by its path within the record, read in full."""
-    paths = [path for table in schema.RECORDED.values() for path in recorded_files(output, table)]
-    stored = {"/".join(path.parts[len(output.parts) :]): read_stored(path) for path in paths}
+    paths = [path for table in schema.RECORDED.values() for path in list_record_files(output, table)]
+    stored = {"/".join(path.parts[len(output.parts) :]): read_verified(path) for path in paths}
     return {name: (s.content_hash, s.identity, s.rows.num_rows) for name, s in stored.items()}
 
 
@@ -75,8 +76,8 @@ def rows_of(path: Path) -> dict[str, str]:
                 for t in tables}  # fmt: skip
 
 
-def write_half(path: Place, error: BaseException) -> None:
-    with publish(path) as temporary:
+def write_half(path: StorePath, error: BaseException) -> None:
+    with atomic_write(path) as temporary:
         temporary.write_text("half")
         raise error
 
@@ -88,7 +89,7 @@ def failing(*_: object, **__: object) -> None:
 @pytest.mark.parametrize("options", [{}, {"paired": False, "seed": 3}], ids=["paired", "unpaired"])
 def test_a_remote_record_holds_what_the_local_one_holds(tmp_path: Path, url: str, options: dict) -> None:
     local = write_synthetic(tmp_path, **SMALL, **options).output
-    remote = write_synthetic(as_place(url), **SMALL, **options).output
+    remote = write_synthetic(as_store_path(url), **SMALL, **options).output
     expected = contents(local)
     assert len(expected) == FILES
     assert contents(remote) == expected
@@ -96,10 +97,10 @@ def test_a_remote_record_holds_what_the_local_one_holds(tmp_path: Path, url: str
 
 
 def test_footers_are_read_without_rows_however_long_they_are(there: Synthetic, monkeypatch) -> None:
-    paths = list(recorded_files(there.output, schema.PREDICTIONS))
-    short = [footer_facts(path) for path in paths]
-    monkeypatch.setattr(warehouse.place, "FOOTER_BYTES", 64)  # no footer fits
-    assert [footer_facts(path) for path in paths] == short
+    paths = list(list_record_files(there.output, schema.PREDICTIONS))
+    short = [read_footer(path) for path in paths]
+    monkeypatch.setattr(store_paths, "FOOTER_BYTES", 64)  # no footer fits
+    assert [read_footer(path) for path in paths] == short
     assert {footer["row_count"] for footer in short} == {40}
 
 
@@ -127,7 +128,7 @@ def test_an_inventory_asks_once_a_file(there: Synthetic, monkeypatch) -> None:
             return _original(self, path, *rest, **options)
 
         monkeypatch.setattr(MemoryFileSystem, name, counted)
-    inventory = take_inventory([there.output])
+    inventory = scan_record([there.output])
     assert (len(inventory.shards), inventory.damaged) == (22, [])
     assert len(asked["cat_file"]) == len(set(asked["cat_file"])) == FILES
     assert len(asked["find"]) == len(schema.FACTS) + len(schema.DIMENSIONS)
@@ -136,15 +137,15 @@ def test_an_inventory_asks_once_a_file(there: Synthetic, monkeypatch) -> None:
 
 def test_done_cells_are_those_whose_shards_are_there(here: Synthetic, there: Synthetic, tmp_path: Path) -> None:
     evaluation_id = there.evaluations["Alpha"]
-    fog = Cell(evaluation_id, "fog", Decimal("2.000"))
-    remove(shard_path(there.output, schema.ATTENTION, fog))
+    fog = ShardKey(evaluation_id, "fog", Decimal("2.000"))
+    delete(shard_path(there.output, schema.ATTENTION, fog))
     for output, missing in ((here.output, set()), (there.output, {fog})):
-        everything = done_cells(output, evaluation_id, attention=False)
+        everything = published_cells(output, evaluation_id, attention=False)
         assert len(everything) == 11
-        assert clean_cell(evaluation_id) in everything
-        assert done_cells(output, evaluation_id, attention=True) == everything - missing
-        assert {c for c in everything if not is_there(shard_path(output, schema.ATTENTION, c))} == missing
-    assert done_cells(there.output, "nobody", attention=True) == set()
+        assert clean_shard_key(evaluation_id) in everything
+        assert published_cells(output, evaluation_id, attention=True) == everything - missing
+        assert {c for c in everything if not exists(shard_path(output, schema.ATTENTION, c))} == missing
+    assert published_cells(there.output, "nobody", attention=True) == set()
 
 
 @pytest.mark.parametrize("whole_puts", [False, True], ids=["put and rename", "one put"])
@@ -159,8 +160,8 @@ def test_done_cells_are_those_whose_shards_are_there(here: Synthetic, there: Syn
     ids=["rights", "bucket", "driver", "silent"],
 )
 def test_a_failing_put_is_one_line_and_leaves_the_old_file(url, monkeypatch, error, message, whole_puts) -> None:
-    path = as_place(url) / "a=1" / "x.bin"
-    publish_bytes(path, b"old")
+    path = as_store_path(url) / "a=1" / "x.bin"
+    atomic_write_bytes(path, b"old")
     put_file = MemoryFileSystem.put_file
 
     def half(self: MemoryFileSystem, source: str, target: str, **options: object) -> None:
@@ -169,39 +170,39 @@ def test_a_failing_put_is_one_line_and_leaves_the_old_file(url, monkeypatch, err
         raise error
 
     monkeypatch.setattr(MemoryFileSystem, "put_file", half)
-    monkeypatch.setattr(warehouse.place, "_WHOLE_PUTS", ("memory",) if whole_puts else ())
+    monkeypatch.setattr(store_paths, "_WHOLE_PUTS", ("memory",) if whole_puts else ())
     with pytest.raises(StorageError, match=f"^cannot write {url}/a=1/x.bin: {message}") as caught:
-        publish_bytes(path, b"new")
+        atomic_write_bytes(path, b"new")
     assert "\n" not in str(caught.value)
-    assert MemoryFileSystem().find(as_place(url).path) == [path.path]
+    assert MemoryFileSystem().find(as_store_path(url).path) == [path.path]
     assert path.read_bytes() == b"old"
 
 
 def test_an_object_store_is_given_the_file_itself_in_one_put(url: str, monkeypatch) -> None:
-    monkeypatch.setattr(warehouse.place, "_WHOLE_PUTS", ("memory",))
+    monkeypatch.setattr(store_paths, "_WHOLE_PUTS", ("memory",))
     for name in ("mv", "cp_file"):
         monkeypatch.setattr(MemoryFileSystem, name, failing)
-    path = as_place(url) / "x.bin"
-    publish_bytes(path, b"new")
+    path = as_store_path(url) / "x.bin"
+    atomic_write_bytes(path, b"new")
     assert path.read_bytes() == b"new"
 
 
 def test_a_writer_that_fails_puts_nothing_and_leaves_no_temporary(url: str, tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    path = as_place(url) / "x.bin"
+    path = as_store_path(url) / "x.bin"
     for error, raised in ((KeyboardInterrupt(), KeyboardInterrupt), (OSError(28, "full"), StorageError)):
         with pytest.raises(raised):
             write_half(path, error)
-    assert not is_there(path)
+    assert not exists(path)
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("keep", [0, 4, 0.5, -20], ids=["empty", "magic only", "half", "without its end"])
 def test_a_truncated_remote_file_is_damage_and_nothing_is_loaded(there, tmp_path: Path, keep: float) -> None:
-    path = next(recorded_files(there.output, schema.PREDICTIONS))
+    path = next(list_record_files(there.output, schema.PREDICTIONS))
     content = path.read_bytes()
     path.write_bytes(content[: int(len(content) * keep) if 0 < keep < 1 else int(keep)])
-    for read in (read_stored, footer_facts):
+    for read in (read_verified, read_footer):
         with pytest.raises(DamagedShardError, match="is damaged"):
             read(path)
     with pytest.raises(DamagedShardError, match=f"1 damaged.*{path}"):
@@ -210,22 +211,22 @@ def test_a_truncated_remote_file_is_damage_and_nothing_is_loaded(there, tmp_path
 
 
 def test_a_missing_remote_file_is_damage_and_a_changed_dimension_is_written_anew(there: Synthetic) -> None:
-    path = next(recorded_files(there.output, schema.MODELS))
-    row = read_stored(path).rows.to_pylist()[0]
+    path = next(list_record_files(there.output, schema.MODELS))
+    row = read_verified(path).rows.to_pylist()[0]
     before = path.stat().st_mtime
     write_dimension(there.output, schema.MODELS, row["model_id"], [row])
     assert path.stat().st_mtime == before  # exactly these rows were there
     write_dimension(there.output, schema.MODELS, row["model_id"], [{**row, "model_label": "Renamed"}])
-    assert read_stored(path).rows["model_label"].to_pylist() == ["Renamed"]
-    remove(path)
-    remove(path)  # gone already: no error
+    assert read_verified(path).rows["model_label"].to_pylist() == ["Renamed"]
+    delete(path)
+    delete(path)  # gone already: no error
     with pytest.raises(DamagedShardError, match="is missing"):
-        read_stored(path)
+        read_verified(path)
     assert dimension_path(there.output, schema.MODELS, row["model_id"]) == path
 
 
 def test_silence_of_a_file_system_is_never_taken_for_damage(there: Synthetic, tmp_path: Path, monkeypatch) -> None:
-    path = next(recorded_files(there.output, schema.PREDICTIONS))
+    path = next(list_record_files(there.output, schema.PREDICTIONS))
     cat_file = MemoryFileSystem.cat_file
 
     def footers_only(self: MemoryFileSystem, name: str, start: int | None = None, **options: object) -> bytes:
@@ -234,20 +235,20 @@ def test_silence_of_a_file_system_is_never_taken_for_damage(there: Synthetic, tm
         return cat_file(self, name, start=start, **options)
 
     monkeypatch.setattr(MemoryFileSystem, "cat_file", footers_only)
-    for attempt in (lambda: read_stored(path), lambda: load([there.output], tmp_path / "w.duckdb")):
+    for attempt in (lambda: read_verified(path), lambda: load([there.output], tmp_path / "w.duckdb")):
         with pytest.raises(StorageError, match="^cannot read memory://.*: reset by peer$"):
             attempt()
     assert list(tmp_path.glob("*.duckdb")) == []
     monkeypatch.setattr(MemoryFileSystem, "find", failing)
     with pytest.raises(StorageError, match="^cannot read memory://.*: access denied"):
-        done_cells(there.output, "x", attention=False)
+        published_cells(there.output, "x", attention=False)
 
 
 def test_an_empty_place_holds_no_record(url: str, tmp_path: Path) -> None:
     with pytest.raises(WarehouseError, match=f"{url} holds no record"):
-        load([as_place(url)], tmp_path / "w.duckdb")
-    assert files_under(as_place(url), ".parquet") == []
-    assert sweep_temporaries(as_place(url)) == 0
+        load([as_store_path(url)], tmp_path / "w.duckdb")
+    assert list_published(as_store_path(url), ".parquet") == []
+    assert remove_stale_temporaries(as_store_path(url)) == 0
 
 
 @pytest.mark.parametrize(
@@ -263,7 +264,7 @@ def test_what_cannot_be_reached_is_one_line(monkeypatch, where: str, message: st
     for driver in ("s3fs", "gcsfs"):
         monkeypatch.setitem(sys.modules, driver, None)  # as if it were not installed
     with pytest.raises(StorageError, match=message) as caught:
-        as_place(where)
+        as_store_path(where)
     assert "\n" not in str(caught.value)
 
 
@@ -273,7 +274,7 @@ def test_what_cannot_be_reached_is_one_line(monkeypatch, where: str, message: st
     ids=["relative", "absolute", "file URL"],
 )
 def test_local_places_are_plain_paths(where: str, expected: Path) -> None:
-    place = as_place(where, Path("/base"))
+    place = as_store_path(where, Path("/base"))
     assert place == expected
     assert not isinstance(place, UPath)
 
@@ -338,7 +339,7 @@ def test_rows_of_any_chunking_are_stored_alike(tmp_path: Path, url: str) -> None
     pieces = pa.concat_tables([whole.slice(i, 7) for i in range(0, 300, 7)])
     paths = [
         write_dimension(output, schema.CLASSES, key, table)
-        for output in (tmp_path, as_place(url))
+        for output in (tmp_path, as_store_path(url))
         for key, table in (("whole", whole), ("pieces", pieces))
     ]
-    assert len({read_stored(path).content_hash for path in paths}) == 1
+    assert len({read_verified(path).content_hash for path in paths}) == 1

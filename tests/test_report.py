@@ -4,12 +4,12 @@ import re
 from pathlib import Path
 
 import pytest
-from synthetic_record import Synthetic, write_synthetic
 from typer.testing import CliRunner
 
-from analysis.report import write_report
-from warehouse.errors import FailmodesError, WarehouseError
-from warehouse.load import load
+from failmodes.analysis.report.rendering import write_report
+from failmodes.warehouse.database.load import load
+from failmodes.warehouse.errors import FailmodesError, WarehouseError
+from tests.synthetic_record import Synthetic, write_synthetic
 
 HOSTILE = "Alpha <img src=x onerror=alert(1)>"
 
@@ -50,7 +50,7 @@ def test_it_has_every_part(page: str) -> None:
 def test_commands(synthetic: Synthetic, tmp_path: Path) -> None:
     import typer
 
-    from analysis import cli
+    from failmodes.analysis import cli
 
     app = typer.Typer()
     for command in (cli.shapes, cli.chart, cli.report):

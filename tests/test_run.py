@@ -7,17 +7,18 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
-from tiny_study import CELLS, hashes, write_tiny_study
 
-from evaluate.engine.run import evaluate_study
-from evaluate.study import Study, read_study
-from evaluate.zoo import load_zoo, train_missing
-from ingest.corruptions import corrupt
-from ingest.datasets import open_dataset
-from ingest.sources import GeneratedSource
-from warehouse.errors import DamagedShardError, StorageError
-from warehouse.record import clean_cell, read_stored, recorded_files, shard_path
-from warehouse.schema import ATTENTION, CLEAN_MAPS, EVALUATIONS, EXEMPLARS, PREDICTIONS
+from failmodes.evaluate.engine.run import evaluate_study
+from failmodes.evaluate.study.reading import read_study
+from failmodes.evaluate.study.study_schema import Study
+from failmodes.evaluate.study_models import load_study_models, train_missing
+from failmodes.ingest.corruptions.apply import corrupt
+from failmodes.ingest.datasets.opening import open_dataset
+from failmodes.ingest.sources import GeneratedSource
+from failmodes.warehouse.errors import DamagedShardError, StorageError
+from failmodes.warehouse.schema import ATTENTION, CLEAN_MAPS, EVALUATIONS, EXEMPLARS, PREDICTIONS
+from failmodes.warehouse.shards.format import clean_shard_key, list_record_files, read_verified, shard_path
+from tests.tiny_study import CELLS, hashes, write_tiny_study
 
 
 def run(path: Path, **options):
@@ -45,26 +46,26 @@ def copied(finished, tmp_path) -> tuple[Path, Path, dict[str, str]]:
 
 def test_every_cell_is_whole_and_says_what_it_was_made_with(finished) -> None:
     _, study, _ = finished
-    files = list(recorded_files(study.output, PREDICTIONS))
+    files = list(list_record_files(study.output, PREDICTIONS))
     assert len(files) == CELLS
     for path in files:
-        stored = read_stored(path)
+        stored = read_verified(path)
         assert stored.rows.num_rows == 60
         assert len(set(stored.rows["image_id"].to_pylist())) == 60
         assert stored.facts["identity_error"] < 1e-4
         assert stored.facts["images_per_s"] > 0
         assert "torch" in stored.facts["versions"]
-    assert all(read_stored(p).rows.num_rows == 120 for p in recorded_files(study.output, ATTENTION))
+    assert all(read_verified(p).rows.num_rows == 120 for p in list_record_files(study.output, ATTENTION))
 
 
 def test_rows_are_those_of_a_plain_forward_pass(finished) -> None:
     _, study, _ = finished
     dataset = open_dataset(study.dataset, study.cache)
-    checkpoint = load_zoo(study, dataset)[0]
+    checkpoint = load_study_models(study, dataset)[0]
     path = next(
-        p for p in recorded_files(study.output, PREDICTIONS) if "gaussian_noise" in str(p) and "5.000" in str(p)
+        p for p in list_record_files(study.output, PREDICTIONS) if "gaussian_noise" in str(p) and "5.000" in str(p)
     )
-    rows = read_stored(path).rows
+    rows = read_verified(path).rows
     ids = rows["image_id"].to_numpy()
     images = corrupt(np.asarray(dataset.images[ids]), "gaussian_noise", 5, image_ids=ids)
     mean, std = (
@@ -79,8 +80,8 @@ def test_rows_are_those_of_a_plain_forward_pass(finished) -> None:
 
 def test_clean_drift_is_none_and_both_targets_agree_on_clean_images(finished) -> None:
     _, study, _ = finished
-    evaluation_id = next(recorded_files(study.output, CLEAN_MAPS)).stem
-    rows = pl.from_arrow(read_stored(shard_path(study.output, ATTENTION, clean_cell(evaluation_id))).rows)
+    evaluation_id = next(list_record_files(study.output, CLEAN_MAPS)).stem
+    rows = pl.from_arrow(read_verified(shard_path(study.output, ATTENTION, clean_shard_key(evaluation_id))).rows)
     assert rows["centroid_shift"].max() < 1e-6
     assert (1 - rows["cosine"]).abs().max() < 1e-5
     assert rows["null_cosine"].mean() < 0.999
@@ -100,11 +101,11 @@ def test_the_same_command_again_does_nothing(copied) -> None:
 
 def test_what_is_missing_is_made_again_to_the_same_rows(copied) -> None:
     path, output, expected = copied
-    evaluation_id = next(recorded_files(output, CLEAN_MAPS)).stem
-    shard_path(output, PREDICTIONS, clean_cell(evaluation_id)).unlink()
-    for file in list(recorded_files(output, ATTENTION))[::2]:
+    evaluation_id = next(list_record_files(output, CLEAN_MAPS)).stem
+    shard_path(output, PREDICTIONS, clean_shard_key(evaluation_id)).unlink()
+    for file in list(list_record_files(output, ATTENTION))[::2]:
         file.unlink()
-    next(recorded_files(output, EXEMPLARS)).unlink()
+    next(list_record_files(output, EXEMPLARS)).unlink()
     report, _ = run(path)
     assert 0 < report.made < CELLS + 1
     assert hashes(output) == expected
@@ -112,7 +113,7 @@ def test_what_is_missing_is_made_again_to_the_same_rows(copied) -> None:
 
 def test_lost_clean_maps_are_made_again(copied) -> None:
     path, output, expected = copied
-    next(recorded_files(output, CLEAN_MAPS)).unlink()
+    next(list_record_files(output, CLEAN_MAPS)).unlink()
     assert run(path)[0].made == 1
     assert hashes(output) == expected
 
@@ -120,13 +121,13 @@ def test_lost_clean_maps_are_made_again(copied) -> None:
 @pytest.mark.parametrize("table", [PREDICTIONS, ATTENTION, CLEAN_MAPS, EXEMPLARS], ids=lambda t: t.name)
 def test_a_damaged_file_is_named_and_made_again_on_request(copied, table) -> None:
     path, output, expected = copied
-    file = list(recorded_files(output, table))[-1]
+    file = list(list_record_files(output, table))[-1]
     content = bytearray(file.read_bytes())
     middle = len(content) // 3
     content[middle : middle + 64] = bytes(64)  # one byte may fall into a statistic that no row needs
     file.write_bytes(bytes(content))
     with pytest.raises(DamagedShardError, match=str(file)):
-        read_stored(file)
+        read_verified(file)
     report, _ = run(path, redo_damaged=True)
     assert report.redone == [file]
     assert hashes(output) == expected
@@ -138,10 +139,10 @@ def test_batches_and_order_do_not_change_what_is_predicted(finished, tmp_path) -
     shutil.copytree(study.output / "checkpoints", tmp_path / "out" / "checkpoints")
     _, other = run(path)
     for ours, theirs in zip(
-        recorded_files(study.output, PREDICTIONS), recorded_files(other.output, PREDICTIONS), strict=True
+        list_record_files(study.output, PREDICTIONS), list_record_files(other.output, PREDICTIONS), strict=True
     ):
         assert ours.relative_to(study.output) == theirs.relative_to(other.output)  # the same evaluation
-        first, second = read_stored(ours).rows, read_stored(theirs).rows
+        first, second = read_verified(ours).rows, read_verified(theirs).rows
         assert first["image_id"] == second["image_id"]
         np.testing.assert_allclose(first["confidence"].to_numpy(), second["confidence"].to_numpy(), atol=1e-4)
 
@@ -160,7 +161,7 @@ def test_another_setting_is_another_evaluation_beside_the_first(copied, name: st
     write_tiny_study(path.parent, **OTHERS[name])
     report, _ = run(path)
     assert report.made == CELLS
-    assert len({p.parts[-4] for p in recorded_files(output, PREDICTIONS)}) == 2
+    assert len({p.parts[-4] for p in list_record_files(output, PREDICTIONS)}) == 2
     found = hashes(output)
     assert expected.items() < found.items()
 
@@ -174,7 +175,7 @@ def test_two_networks_share_each_corrupted_cell(copied, monkeypatch) -> None:
     monkeypatch.setattr(
         GeneratedSource, "corrupted", lambda self, *a: calls.append((*a[1:3], len(a[3]))) or original(self, *a)
     )
-    monkeypatch.setattr("evaluate.engine.run.record_exemplars", lambda *_: None)
+    monkeypatch.setattr("failmodes.evaluate.engine.run.record_exemplars", lambda *_: None)
     report, _ = run(path)
     assert report.made == 2 * CELLS
     assert len({cell[:2] for cell in calls}) == CELLS - 1
@@ -225,16 +226,16 @@ def test_a_published_set_in_another_order_is_unpaired_and_drift_is_null_with_the
     )
     shutil.rmtree(output / "record")
     assert run(path)[0].made == CELLS
-    row = read_stored(next(recorded_files(output, EVALUATIONS))).rows.to_pylist()[0]
+    row = read_verified(next(list_record_files(output, EVALUATIONS))).rows.to_pylist()[0]
     assert not row["paired"]
     assert "label" in row["pairing_note"]
-    corrupted = [p for p in recorded_files(output, ATTENTION) if "corruption=none" not in str(p)]
-    rows = pl.from_arrow(read_stored(corrupted[0]).rows)
+    corrupted = [p for p in list_record_files(output, ATTENTION) if "corruption=none" not in str(p)]
+    rows = pl.from_arrow(read_verified(corrupted[0]).rows)
     assert rows["centroid_shift"].null_count() == rows["null_cosine"].null_count() == rows["mask_share"].null_count()
     assert rows["centroid_shift"].null_count() == len(rows)
     assert rows.filter(pl.col("target") == "clean")["mass"].null_count() == len(rows) / 2
     assert rows.filter(pl.col("target") == "predicted")["mass"].null_count() == 0
-    predictions = pl.from_arrow(read_stored(next(iter(recorded_files(output, PREDICTIONS)))).rows)
+    predictions = pl.from_arrow(read_verified(next(iter(list_record_files(output, PREDICTIONS)))).rows)
     assert predictions["rmse"].null_count() == len(predictions)
     np.testing.assert_array_equal(predictions["label"], dataset.labels[order][predictions["image_id"]])
-    assert not list(recorded_files(output, EXEMPLARS))
+    assert not list(list_record_files(output, EXEMPLARS))

@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from analysis.bootstrap import resampled_accuracy
-from analysis.shapes import (
-    SHAPES,
+from failmodes.analysis.statistics.bootstrap import resampled_accuracy
+from failmodes.analysis.statistics.curve_shape import (
+    SHAPE_CLASSES,
     Margins,
     ShapeSettings,
     bow,
@@ -26,6 +26,7 @@ from analysis.shapes import (
 )
 
 GRID = np.arange(6)
+
 NO_MARGIN = Margins(0.0, np.zeros(5))
 
 
@@ -48,20 +49,22 @@ CASES = (
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_class_of_known_curves(case: Case) -> None:
-    assert SHAPES[int(classify(case.curve, GRID, NO_MARGIN, ShapeSettings()))] == case.shape
+    assert SHAPE_CLASSES[int(classify(case.curve, GRID, NO_MARGIN, ShapeSettings()))] == case.shape
 
 
 def test_thresholds_belong_to_late_and_early() -> None:
     step = np.array([1.0, 0.5 + 0.15, 0.0])  # one inner point, bow exactly .15
     for curve, shape in ((step, "late_collapse"), (np.array([1.0, 0.35, 0.0]), "early_drop")):
         code = classify(curve, [0, 1, 2], Margins(0.0, np.zeros(2)), ShapeSettings(bow_threshold=0.15 - 1e-12))
-        assert SHAPES[int(code)] == shape
+        assert SHAPE_CLASSES[int(code)] == shape
 
 
 def test_insignificant_drop_is_flat_and_insignificant_rise_is_none() -> None:
     falling, zigzag = (0.9, 0.88, 0.85), (0.9, 0.4, 0.5)
-    assert SHAPES[int(classify(falling, [0, 1, 2], Margins(0.06, np.zeros(2)), ShapeSettings()))] == "flat"
-    assert SHAPES[int(classify(zigzag, [0, 1, 2], Margins(0.0, np.full(2, 0.2)), ShapeSettings()))] == "early_drop"
+    assert SHAPE_CLASSES[int(classify(falling, [0, 1, 2], Margins(0.06, np.zeros(2)), ShapeSettings()))] == "flat"
+    assert (
+        SHAPE_CLASSES[int(classify(zigzag, [0, 1, 2], Margins(0.0, np.full(2, 0.2)), ShapeSettings()))] == "early_drop"
+    )
 
 
 def test_bow_by_hand_on_an_uneven_grid() -> None:
@@ -96,7 +99,7 @@ def test_strides_of_a_grid() -> None:
 def test_a_dense_grid_on_the_same_lines_gives_the_same_class_and_collapse(case: Case) -> None:
     dense = np.interp(DENSE, GRID, case.curve)
     code = int(classify(dense, DENSE, Margins(0.0, np.zeros(20)), ShapeSettings()))
-    assert SHAPES[code] == case.shape
+    assert SHAPE_CLASSES[code] == case.shape
     published, found = largest_step(case.curve, GRID), largest_step(dense, DENSE)
     if published.lost > 0:
         assert found.lost == pytest.approx(float(published.lost))
@@ -152,7 +155,7 @@ def test_mirrored_curve_has_the_opposite_bow(curve: np.ndarray) -> None:
 @given(curves)
 def test_steps_add_up_and_exactly_one_class_holds(curve: np.ndarray) -> None:
     assert changes(curve).sum() == pytest.approx(-total_drop(curve))
-    assert int(classify(curve, GRID, NO_MARGIN, ShapeSettings())) in range(len(SHAPES))
+    assert int(classify(curve, GRID, NO_MARGIN, ShapeSettings())) in range(len(SHAPE_CLASSES))
     assert largest_step(curve, GRID).lost >= total_drop(curve) / 5 - 1e-12
 
 

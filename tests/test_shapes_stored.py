@@ -5,21 +5,22 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from synthetic_record import CURVES, Synthetic, write_synthetic
 
-from analysis.comparison import rank_costs
-from analysis.correctness import read_correctness
-from analysis.degradation import ensure_shapes, stored_settings
-from analysis.selection import select, select_one
-from analysis.shapes import ShapeSettings
-from warehouse.connect import open_warehouse
-from warehouse.errors import StudyError, WarehouseError
-from warehouse.load import load
+from failmodes.analysis.selection import select, select_one
+from failmodes.analysis.statistics.correctness import read_correctness
+from failmodes.analysis.statistics.corruption_cost import rank_costs
+from failmodes.analysis.statistics.curve_shape import ShapeSettings
+from failmodes.analysis.statistics.shape_tables import ensure_shapes, stored_settings
+from failmodes.warehouse.database.connection import open_warehouse
+from failmodes.warehouse.database.load import load
+from failmodes.warehouse.errors import StudyError, WarehouseError
+from tests.synthetic_record import CURVES, Synthetic, write_synthetic
 
 EXPECTED = {
     "fog": "late_collapse", "contrast": "near_linear", "motion_blur": "early_drop", "brightness": "flat",
     "gaussian_noise": "non_monotone",
 }  # fmt: skip
+
 QUICK = ShapeSettings(resamples=200)
 
 

@@ -8,18 +8,20 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ingest.corruptions import CORRUPTIONS, corrupt
-from ingest.datasets import Dataset, open_dataset
-from ingest.dimensions import record_corruptions, record_dataset, record_source
-from ingest.pairing import correlations
-from ingest.published import arrays as published_arrays
-from ingest.published import open_published
-from ingest.published.arrays import PublishedArrays
-from ingest.sources import GeneratedSource, PublishedSource, open_source
-from ingest.specification import CorruptionSpec, DatasetSpec
-from warehouse import schema
-from warehouse.errors import DataError, FailmodesError, StudyError
-from warehouse.record import dimension_path, read_stored
+from failmodes.ingest.corrupted_sets import cifar_c as published_arrays
+from failmodes.ingest.corrupted_sets.cifar_c import CifarCSet
+from failmodes.ingest.corrupted_sets.opening import PublishedSource, open_corrupted_set, open_pixel_source
+from failmodes.ingest.corrupted_sets.pairing import correlations
+from failmodes.ingest.corruptions.apply import corrupt
+from failmodes.ingest.corruptions.catalogue import CORRUPTIONS
+from failmodes.ingest.datasets.dataset import Dataset
+from failmodes.ingest.datasets.opening import open_dataset
+from failmodes.ingest.dimensions import record_corruptions, record_dataset, record_source
+from failmodes.ingest.sources import GeneratedSource
+from failmodes.ingest.specification import CorruptionSpec, DatasetSpec
+from failmodes.warehouse import schema
+from failmodes.warehouse.errors import DataError, FailmodesError, StudyError
+from failmodes.warehouse.shards.format import dimension_path, read_verified
 
 
 @pytest.fixture(scope="module")
@@ -39,13 +41,13 @@ def write_set(folder: Path, images: np.ndarray, labels: np.ndarray, names: tuple
 
 
 def open_set(folder: Path, dataset: Dataset, *names: str, cache: Path | None = None) -> PublishedSource:
-    source = open_source(CorruptionSpec(names=list(names or ("fog",)), published=folder), 0, dataset, cache)
+    source = open_pixel_source(CorruptionSpec(names=list(names or ("fog",)), published=folder), 0, dataset, cache)
     assert isinstance(source, PublishedSource)
     return source
 
 
 def test_a_generated_source_corrupts_by_its_own_settings(digits: Dataset) -> None:
-    source = open_source(CorruptionSpec(draws="independent"), 7, digits)
+    source = open_pixel_source(CorruptionSpec(draws="independent"), 7, digits)
     ids = np.array([5, 3])
     found = source.corrupted(digits.images[ids], "fog", Decimal("2.000"), ids)
     expected = corrupt(digits.images[ids], "fog", 2, seed=7, image_ids=ids, draws="independent")
@@ -76,7 +78,7 @@ def test_published_rows_are_severity_by_severity(tmp_path: Path, digits: Dataset
     ids = np.array([59, 0, 7])
     expected = corrupt(digits.images[ids], "fog", 3, seed=9, image_ids=ids)
     np.testing.assert_array_equal(source.corrupted(None, "fog", Decimal(3), ids), expected)
-    assert isinstance(source.published, PublishedArrays)
+    assert isinstance(source.published, CifarCSet)
     assert isinstance(source.published.arrays["fog"], np.memmap)
     assert source.published.names == ("elastic_transform", "fog"), "aliases stand for the published name"
     np.testing.assert_array_equal(source.labels(digits), digits.labels)
@@ -225,7 +227,7 @@ def test_spoilt_sets_are_named_in_one_line(
     folder = write_set(tmp_path / "set", digits.images[:], digits.labels)
     spoil(folder)
     with pytest.raises(FailmodesError, match=message) as caught:
-        open_published(folder, ("fog",))
+        open_corrupted_set(folder, ("fog",))
     assert "\n" not in str(caught.value)
 
 
@@ -237,7 +239,7 @@ def test_a_label_beyond_the_data_sets_classes_never_pairs(tmp_path: Path, digits
 
 
 def rows_of(output: Path, table: schema.Table, key: str) -> list[dict[str, Any]]:
-    return read_stored(dimension_path(output, table, key)).rows.to_pylist()
+    return read_verified(dimension_path(output, table, key)).rows.to_pylist()
 
 
 def test_dimensions_are_recorded(tmp_path: Path, digits: Dataset) -> None:

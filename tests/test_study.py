@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from evaluate.study import read_study, templates
-from warehouse.errors import StudyError
+from failmodes.evaluate.study.reading import read_study, templates
+from failmodes.warehouse.errors import StudyError
 
 GOOD = """
 name = "x"

@@ -7,12 +7,13 @@ import pytest
 import torch
 from safetensors import safe_open
 
-from evaluate.models.architectures import ARCHITECTURES
-from evaluate.models.checkpoints import load_checkpoint
-from evaluate.specification import ModelSpec, TrainingSpec
-from evaluate.training import augment, measure_accuracy, measure_normalisation, train
-from ingest.datasets import open_dataset
-from ingest.specification import DatasetSpec
+from failmodes.evaluate.models.architectures import ARCHITECTURES
+from failmodes.evaluate.models.checkpoints import load_checkpoint
+from failmodes.evaluate.study.study_schema import ModelSpec, TrainingSpec
+from failmodes.evaluate.training.augmentation import random_crop_and_flip
+from failmodes.evaluate.training.loop import channel_mean_std, measure_accuracy, train_model
+from failmodes.ingest.datasets.opening import open_dataset
+from failmodes.ingest.specification import DatasetSpec
 
 CPU = torch.device("cpu")
 
@@ -26,7 +27,7 @@ def digits(tmp_path_factory):
 def test_augmentation_shifts_and_flips_each_image_and_nothing_else() -> None:
     images = torch.rand(64, 3, 8, 8) + 1
     recipe = TrainingSpec(crop_padding_px=2, flip=True)
-    found = augment(images, recipe, torch.Generator().manual_seed(0))
+    found = random_crop_and_flip(images, recipe, torch.Generator().manual_seed(0))
     flipped = shifted = 0
     for before, after in zip(images, found, strict=True):
         padded = torch.nn.functional.pad(before, (2, 2, 2, 2))
@@ -39,15 +40,17 @@ def test_augmentation_shifts_and_flips_each_image_and_nothing_else() -> None:
         shifted += matches[0][0] != 12
     assert 16 < flipped < 48
     assert shifted > 40
-    again = augment(images, recipe, torch.Generator().manual_seed(0))
+    again = random_crop_and_flip(images, recipe, torch.Generator().manual_seed(0))
     assert torch.equal(found, again)
-    assert torch.equal(augment(images, TrainingSpec(crop_padding_px=0, flip=False), torch.Generator()), images)
+    assert torch.equal(
+        random_crop_and_flip(images, TrainingSpec(crop_padding_px=0, flip=False), torch.Generator()), images
+    )
 
 
 def test_normalisation_is_that_of_the_training_pixels(digits) -> None:
     train_set, _ = digits
     ids = np.arange(1100)
-    found = measure_normalisation(train_set, ids)
+    found = channel_mean_std(train_set, ids)
     pixels = np.asarray(train_set.images[ids]).reshape(-1, 3) / 255
     np.testing.assert_allclose(found.mean, pixels.mean(0), atol=1e-4)
     np.testing.assert_allclose(found.std, pixels.std(0), atol=1e-4)
@@ -58,7 +61,7 @@ def test_a_recipe_learns_and_its_checkpoint_says_how(digits, tmp_path) -> None:
     recipe = TrainingSpec(epochs=3, batch_size=64, crop_padding_px=2, flip=False)
     spec = ModelSpec(label="Small", architecture="resnet18", width=8, training=recipe, seeds=[3])
     epochs = []
-    path = train(
+    path = train_model(
         spec, 3, train_set=train_set, test_set=test_set, path=tmp_path / "small.safetensors", device=CPU,
         on_epoch=epochs.append,
     )  # fmt: skip

@@ -11,10 +11,11 @@ from torchvision import transforms as v1
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as F
 
-from evaluate.specification import TrainingSpec
-from evaluate.training.augmentation import augment_each, draw_seed, policy_of
+from failmodes.evaluate.study.study_schema import TrainingSpec
+from failmodes.evaluate.training.augmentation import apply_policy, augmentation_policy, image_seed
 
 SIDE = 8
+
 PER_IMAGE = {"augmix": v2.AugMix, "trivialaugment": v2.TrivialAugmentWide}
 
 
@@ -30,10 +31,10 @@ def channels_first(image: np.ndarray) -> torch.Tensor:
 @pytest.mark.parametrize("name", PER_IMAGE)
 def test_each_image_is_what_torchvision_gives_for_its_seed(images, name: str) -> None:
     ids = np.arange(100, 112)
-    found = augment_each(images, ids, policy_of(name), seed=5, epoch=2)
+    found = apply_policy(images, ids, augmentation_policy(name), seed=5, epoch=2)
     assert (found.dtype, found.shape) == (np.uint8, images.shape)
     for image, image_id, result in zip(images, ids, found, strict=True):
-        torch.manual_seed(draw_seed(5, 2, int(image_id)))
+        torch.manual_seed(image_seed(5, 2, int(image_id)))
         assert torch.equal(channels_first(result), PER_IMAGE[name]()(channels_first(image)))
     assert (found != images).any(axis=(1, 2, 3)).sum() > 8
 
@@ -59,7 +60,7 @@ def wide_space(image: torch.Tensor) -> dict[str, torch.Tensor]:
 
 
 def test_trivialaugment_is_one_operation_of_the_wide_space_an_image(images) -> None:
-    found = augment_each(images, np.arange(12), policy_of("trivialaugment"), seed=0, epoch=0)
+    found = apply_policy(images, np.arange(12), augmentation_policy("trivialaugment"), seed=0, epoch=0)
     names = set()
     for image, result in zip(images, found, strict=True):
         space = wide_space(channels_first(image)).items()
@@ -78,7 +79,7 @@ def test_augmix_is_that_of_the_first_torchvision_interface_for_equal_draws(image
     for number, image in enumerate(images):
         pixels = channels_first(image)
         torch.manual_seed(number)
-        new = policy_of("augmix")(pixels).int()
+        new = augmentation_policy("augmix")(pixels).int()
         torch.manual_seed(number)
         differences.append((new - v1.AugMix()(pixels).int()).abs())
         changes.append((new - pixels.int()).abs())
@@ -88,27 +89,27 @@ def test_augmix_is_that_of_the_first_torchvision_interface_for_equal_draws(image
 
 @pytest.mark.parametrize("name", PER_IMAGE)
 def test_a_draw_follows_from_seed_epoch_and_image_alone(images, name: str) -> None:
-    policy = policy_of(name)
+    policy = augmentation_policy(name)
     same = np.repeat(images[:1], 12, axis=0)
     ids = np.arange(12)
-    found = augment_each(same, ids, policy, seed=1, epoch=3)
+    found = apply_policy(same, ids, policy, seed=1, epoch=3)
     assert len({image.tobytes() for image in found}) > 6
-    backwards = augment_each(same[:5], ids[4::-1], policy, seed=1, epoch=3)
+    backwards = apply_policy(same[:5], ids[4::-1], policy, seed=1, epoch=3)
     np.testing.assert_array_equal(backwards, found[4::-1])
     for seed, epoch in ((1, 4), (2, 3)):
-        other = augment_each(same, ids, policy, seed=seed, epoch=epoch)
+        other = apply_policy(same, ids, policy, seed=seed, epoch=epoch)
         assert (other != found).any(axis=(1, 2, 3)).sum() > 6
 
 
 def test_augmenting_leaves_images_and_random_state_as_they_were(images) -> None:
     before, state = images.copy(), torch.get_rng_state()
-    augment_each(images, np.arange(12), policy_of("augmix"), seed=0, epoch=0)
+    apply_policy(images, np.arange(12), augmentation_policy("augmix"), seed=0, epoch=0)
     np.testing.assert_array_equal(images, before)
     assert torch.equal(torch.get_rng_state(), state)
 
 
 def test_no_two_draws_of_a_small_run_share_a_seed() -> None:
-    seeds = {draw_seed(*key) for key in itertools.product(range(3), range(10), range(100))}
+    seeds = {image_seed(*key) for key in itertools.product(range(3), range(10), range(100))}
     assert len(seeds) == 3000
 
 

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 import torch
 
-from evaluate.specification import TrainingSpec
-from evaluate.training.augmentation import augment_each, policy_of
-from evaluate.training.batches import Batch, Batches, default_workers
-from ingest.datasets import Dataset
-from warehouse.errors import ModelError
+from failmodes.evaluate.study.study_schema import TrainingSpec
+from failmodes.evaluate.training.augmentation import apply_policy, augmentation_policy
+from failmodes.evaluate.training.data import BatchIndices, TrainingLoader, default_workers
+from failmodes.ingest.datasets.dataset import Dataset
+from failmodes.warehouse.errors import ModelError
 
 CLASSES = ("one", "two")
 
@@ -30,11 +30,11 @@ def noise() -> Dataset:
 
 
 def epochs_of(dataset: Dataset, augmentation: str, workers: int) -> list[np.ndarray]:
-    batches = Batches(dataset, TrainingSpec(augmentation=augmentation), 7, workers)
+    batches = TrainingLoader(dataset, TrainingSpec(augmentation=augmentation), 7, workers)
     order = np.arange(20)[::-1]
     found = []
     for epoch in (0, 1):
-        wanted = [Batch(epoch, order[start : start + 6]) for start in (0, 6, 12)]
+        wanted = [BatchIndices(epoch, order[start : start + 6]) for start in (0, 6, 12)]
         read = list(batches.epoch(wanted))
         assert [batch for batch, _ in read] == wanted
         found.append(np.concatenate([images for _, images in read]))
@@ -44,7 +44,7 @@ def epochs_of(dataset: Dataset, augmentation: str, workers: int) -> list[np.ndar
 @pytest.mark.parametrize("augmentation", ["augmix", "trivialaugment"])
 def test_batches_do_not_depend_on_workers(noise: Dataset, augmentation: str) -> None:
     ids = np.arange(20)[::-1][:18]
-    expected = [augment_each(noise.images[ids], ids, policy_of(augmentation), 7, epoch) for epoch in (0, 1)]
+    expected = [apply_policy(noise.images[ids], ids, augmentation_policy(augmentation), 7, epoch) for epoch in (0, 1)]
     assert not np.array_equal(*expected)
     for workers in (0, 1, 2):
         np.testing.assert_array_equal(epochs_of(noise, augmentation, workers), expected)

@@ -8,16 +8,21 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
-from evaluate.devices import runs_bfloat16
-from evaluate.specification import ModelSpec, Normalisation, TrainingSpec
-from evaluate.training import augment, running, train
-from evaluate.training.optimising import build_optimiser, clip_gradients
-from ingest.datasets import Dataset, open_dataset
-from ingest.specification import DatasetSpec
-from warehouse.errors import ModelError
+from failmodes.evaluate.devices import runs_bfloat16
+from failmodes.evaluate.study.study_schema import ModelSpec, Normalisation, TrainingSpec
+from failmodes.evaluate.training import loop as running
+from failmodes.evaluate.training.augmentation import random_crop_and_flip
+from failmodes.evaluate.training.loop import train_model
+from failmodes.evaluate.training.optimizers import build_optimiser, clip_gradients
+from failmodes.ingest.datasets.dataset import Dataset
+from failmodes.ingest.datasets.opening import open_dataset
+from failmodes.ingest.specification import DatasetSpec
+from failmodes.warehouse.errors import ModelError
 
 CPU = torch.device("cpu")
+
 SIDE = 8
+
 HALF = Normalisation(mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
 
 
@@ -52,7 +57,7 @@ def learn(digits, monkeypatch, tmp_path):
         train_set, test_set = digits
         path = tmp_path / f"{name}.safetensors"
         options = {"workers": 0, **options}
-        return load_file(train(spec, 3, train_set=train_set, test_set=test_set, path=path, device=CPU, **options))
+        return load_file(train_model(spec, 3, train_set=train_set, test_set=test_set, path=path, device=CPU, **options))
 
     return run
 
@@ -75,7 +80,7 @@ def test_the_standard_recipe_is_a_plain_loop_of_sgd(learn, digits) -> None:
         order = ids[torch.randperm(100, generator=generator).numpy()]
         for start in (0, 32, 64):
             chosen = order[start : start + 32]
-            inputs = augment((images[chosen].permute(0, 3, 1, 2) / 255 - 0.5) / 0.5, recipe, generator)
+            inputs = random_crop_and_flip((images[chosen].permute(0, 3, 1, 2) / 255 - 0.5) / 0.5, recipe, generator)
             with torch.autocast("cpu", torch.bfloat16, enabled=runs_bfloat16(CPU)):
                 logits = module(inputs.contiguous(memory_format=torch.channels_last))
                 loss = nn.functional.cross_entropy(logits, labels[chosen])

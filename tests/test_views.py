@@ -7,26 +7,28 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 import pytest
-from synthetic_record import Synthetic, write_synthetic
-from view_references import COMPARISONS
 
-from warehouse import schema
-from warehouse.checks import run_checks
-from warehouse.connect import open_warehouse
-from warehouse.load import load
-from warehouse.record import Cell, read_stored, shard_path, write_shard
-from warehouse.sqlfiles import CHECKS, MARTS, QUERIES, STAGING, first_comment, read_sql
-from warehouse.views import in_order, view_texts
+from failmodes.sql import CHECKS, MARTS, QUERIES, STAGING, first_comment, read_sql
+from failmodes.warehouse import schema
+from failmodes.warehouse.database.checks import run_checks
+from failmodes.warehouse.database.connection import open_warehouse
+from failmodes.warehouse.database.load import load
+from failmodes.warehouse.database.tables import DERIVED, SHARDS
+from failmodes.warehouse.database.views import topological_order, view_definitions
+from failmodes.warehouse.shards.format import ShardKey, read_verified, shard_path, write_shard
+from tests.synthetic_record import Synthetic, write_synthetic
+from tests.view_references import COMPARISONS
 
 # Building blocks of the views above them, which the comparisons of those cover.
 INNER_VIEWS = {"curve_points", "cell_measures", "cell_confidence_bins", "cell_attention"}
+
 PAIRED_ONLY = (
     "failure_onset", "onset_by_corruption", "transitions_against_clean", "hardest_images", "distortion_by_severity",
 )  # fmt: skip
 
 
 def test_every_view_has_a_comparison() -> None:
-    assert COMPARISONS.keys() == view_texts().keys() - INNER_VIEWS
+    assert COMPARISONS.keys() == view_definitions().keys() - INNER_VIEWS
 
 
 @pytest.fixture(scope="module")
@@ -45,18 +47,18 @@ def rough(tmp_path_factory: pytest.TempPathFactory) -> Iterator[duckdb.DuckDBPyC
     made = write_synthetic(paired, images=60, models=("Rough", "Smooth"))
     write_synthetic(unpaired, images=56, models=("Loner",), paired=False)
     evaluation_id = made.evaluations["Rough"]
-    foggy = Cell(evaluation_id, "fog", Decimal("2.000"))
-    _rewrite(paired, foggy, Cell(evaluation_id, "fog", Decimal("2.500")))
+    foggy = ShardKey(evaluation_id, "fog", Decimal("2.000"))
+    _rewrite(paired, foggy, ShardKey(evaluation_id, "fog", Decimal("2.500")))
     _rewrite(paired, foggy, foggy, broken=7)
     load([paired, unpaired], folder / "warehouse.duckdb")
     with open_warehouse(folder / "warehouse.duckdb") as con:
         yield con
 
 
-def _rewrite(output: Path, source: Cell, target: Cell, broken: int = 0) -> None:
+def _rewrite(output: Path, source: ShardKey, target: ShardKey, broken: int = 0) -> None:
     """Copy a cell; its first `broken` images get logits that are not finite, and empty maps."""
     for table in schema.FACTS:
-        rows = read_stored(shard_path(output, table, source)).rows.to_pylist()
+        rows = read_verified(shard_path(output, table, source)).rows.to_pylist()
         for row in rows:
             if row["image_id"] < broken and table is schema.PREDICTIONS:
                 keep = ("image_id", "label", "rmse", "ssim")
@@ -136,7 +138,7 @@ def test_extra_corruptions_stay_out_of_the_headline_mean(tmp_path) -> None:
 
 def test_counts_are_whole_numbers_and_views_are_documented(con: duckdb.DuckDBPyConnection) -> None:
     views = con.sql("select view_name, comment from duckdb_views() where not internal").pl()
-    assert set(views["view_name"]) == view_texts().keys()
+    assert set(views["view_name"]) == view_definitions().keys()
     for name, comment in views.iter_rows():
         assert comment.startswith("One row per"), name
         kinds = {row[0]: row[1] for row in con.execute(f"describe {name}").fetchall()}
@@ -145,7 +147,7 @@ def test_counts_are_whole_numbers_and_views_are_documented(con: duckdb.DuckDBPyC
 
 
 def test_tables_are_documented_by_the_contract(con: duckdb.DuckDBPyConnection) -> None:
-    for table in (*schema.FACTS, *schema.DIMENSIONS, schema.SHARDS, *schema.DERIVED):
+    for table in (*schema.FACTS, *schema.DIMENSIONS, SHARDS, *DERIVED):
         found = con.execute(
             "select column_name, comment from duckdb_columns() where table_name = ? order by column_index", [table.name]
         ).fetchall()
@@ -165,5 +167,5 @@ def test_every_file_says_what_it_returns(folder: str) -> None:
 
 def test_views_come_after_those_they_read() -> None:
     with duckdb.connect() as con:
-        order = in_order(con, {"c": "from b", "b": "select * from a join t on true", "a": "select 1"})
+        order = topological_order(con, {"c": "from b", "b": "select * from a join t on true", "a": "select 1"})
     assert order == ["a", "b", "c"]

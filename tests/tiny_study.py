@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from warehouse.record import read_stored, recorded_files
-from warehouse.schema import ATTENTION, CLEAN_MAPS, EXEMPLARS, PREDICTIONS
+from failmodes.warehouse.schema import ATTENTION, CLEAN_MAPS, EXEMPLARS, PREDICTIONS
+from failmodes.warehouse.shards.format import list_record_files, read_verified
 
 CELLS = 1 + 2 * 2
 
@@ -42,11 +42,11 @@ training = {{ epochs = 2, images = 128, batch_size = 32, flip = false }}
 def hashes(output: Path) -> dict[str, str]:
     """Content hash of every stored fact, map and exemplar, by path within the output folder."""
     tables = (PREDICTIONS, ATTENTION, CLEAN_MAPS, EXEMPLARS)
-    paths = [path for table in tables for path in recorded_files(output, table)]
-    return {str(path.relative_to(output)): read_stored(path).content_hash for path in paths}
+    paths = [path for table in tables for path in list_record_files(output, table)]
+    return {str(path.relative_to(output)): read_verified(path).content_hash for path in paths}
 
 
 def rows_of(output: Path, table_name: str = "predictions") -> pa.Table:
     """All rows of a fact table in the record."""
     table = {"predictions": PREDICTIONS, "attention": ATTENTION}[table_name]
-    return pa.concat_tables([read_stored(path).rows for path in recorded_files(output, table)])
+    return pa.concat_tables([read_verified(path).rows for path in list_record_files(output, table)])

@@ -334,6 +334,7 @@ _MEANS = {
     "null_mean_cosine": "null_cosine", "null_mean_w1_x": "null_w1_x", "null_mean_w1_y": "null_w1_y",
     "null_class_mean_centroid_shift": "null_class_centroid_shift", "null_class_mean_cosine": "null_class_cosine",
 }  # fmt: skip
+
 _QUANTILES = {
     "median_centroid_shift": ("centroid_shift", 0.5), "null_median_centroid_shift": ("null_centroid_shift", 0.5),
     "null_q025_centroid_shift": ("null_centroid_shift", 0.025),

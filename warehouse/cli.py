@@ -19,7 +19,7 @@ RecordArgument = Annotated[
 ]
 
 
-class Format(StrEnum):
+class OutputFormat(StrEnum):
     """How a query's answer is printed."""
 
     table = "table"
@@ -36,8 +36,8 @@ def load(
     rebuild: Annotated[bool, typer.Option("--rebuild", help="Start from nothing: holds just what is named.")] = False,
 ) -> None:
     """Load evaluated cells into the warehouse: only what is new, each file verified by its hash."""
-    from warehouse.load import load as load_records
-    from warehouse.locate import find_record, find_warehouse
+    from failmodes.warehouse.database.load import load as load_records
+    from failmodes.warehouse.storage.locations import find_record, find_warehouse
 
     console = Console(stderr=True, markup=False)
     target = find_warehouse(into or where)
@@ -58,16 +58,15 @@ def load(
 def query(
     sql: Annotated[str | None, typer.Argument(help="One statement, or @name of a saved query.")] = None,
     where: WhereArgument = None,
-    form: Annotated[Format, typer.Option("--format", help="How to print the answer.")] = Format.table,
+    form: Annotated[OutputFormat, typer.Option("--format", help="How to print the answer.")] = OutputFormat.table,
     output: Annotated[Path | None, typer.Option(help="Write to this .csv, .json or .parquet file instead.")] = None,
     listing: Annotated[bool, typer.Option("--list", help="List the saved queries.")] = False,
     timeout: Annotated[float, typer.Option(help="Seconds until the query is stopped.", min=0.001)] = 60,
 ) -> None:
     """Ask the warehouse a question in SQL; it can only read."""
-    from warehouse.adhoc import run_query, saved_queries
-    from warehouse.errors import StudyError
-    from warehouse.locate import find_warehouse
-    from warehouse.render import TABLE_ROWS, as_text, write_rows
+    from failmodes.warehouse.database.query import TABLE_ROWS, format_rows, run_query, saved_queries, write_rows
+    from failmodes.warehouse.errors import StudyError
+    from failmodes.warehouse.storage.locations import find_warehouse
 
     if listing:
         for name, purpose in saved_queries().items():
@@ -82,8 +81,8 @@ def query(
         console.print(f"{rows.height:,} rows in {output}", highlight=False, soft_wrap=True)
         return
     width = Console().width if sys.stdout.isatty() else 1000
-    sys.stdout.write(as_text(rows, form.value, width))
-    if form is Format.table and rows.height > TABLE_ROWS:
+    sys.stdout.write(format_rows(rows, form.value, width))
+    if form is OutputFormat.table and rows.height > TABLE_ROWS:
         console.print(
             f"first {TABLE_ROWS} of {rows.height:,} rows: --format csv or --output FILE gives all", highlight=False
         )
@@ -91,8 +90,8 @@ def query(
 
 def print_status(where: Path) -> bool:
     """Print what a warehouse holds and whether every invariant holds; whether all is well."""
-    from warehouse.locate import find_warehouse
-    from warehouse.status import warehouse_status
+    from failmodes.warehouse.database.status import warehouse_status
+    from failmodes.warehouse.storage.locations import find_warehouse
 
     status = warehouse_status(find_warehouse(where))
     console = Console(highlight=False, soft_wrap=True, markup=False)

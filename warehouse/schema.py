@@ -9,9 +9,13 @@ from typing import NamedTuple
 import pyarrow as pa
 
 SCHEMA_VERSION = "1.1"
+
 CLEAN = "none"  # the clean images, stored once per evaluation as corruption 'none' at severity 0
+
 FULL_LOGITS_CLASSES = 10  # up to so many classes every logit is kept, beyond it the TOP_LOGITS largest
+
 TOP_LOGITS = 5
+
 IMPORTED_FAMILY = "imported"  # the family of models known by predictions made elsewhere
 
 SEVERITY = pa.decimal128(4, 3)
@@ -40,6 +44,7 @@ class Table(NamedTuple):
 
 
 text, int16, int32, int64 = pa.string(), pa.int16(), pa.int32(), pa.int64()
+
 real, double, flag, moment = pa.float32(), pa.float64(), pa.bool_(), pa.timestamp("s", tz="UTC")
 
 # The keys that a shard's path carries (hive partitioning); the Parquet file itself holds the other columns.
@@ -50,6 +55,7 @@ _CELL = (
     Column("corruption", text, f"corruption name; '{CLEAN}' is the clean image"),
     Column("severity", SEVERITY, "0 (clean) to 5; published levels are whole numbers"),
 )
+
 _IMAGE = Column("image_id", int32, "index of the image in the full data set, from 0")
 
 PREDICTIONS = Table(
@@ -272,100 +278,8 @@ CLEAN_MAPS = Table(
     ),
 )
 
-SHARDS = Table(
-    "shards",
-    "one row per stored fact shard",
-    ("table_name", *PARTITIONS),
-    (
-        *_CELL,
-        Column("table_name", text, "predictions or attention"),
-        Column("row_count", int64, "rows in the shard"),
-        Column("content_hash", text, "hash of the rows, which the file's footer carries"),
-        Column("path", text, "path within the output folder"),
-        Column("created_at", moment, "when it was made, UTC"),
-        Column("elapsed_s", double, "seconds from first image to last row", True),
-        Column("images_per_s", double, "images a second, everything included", True),
-        Column("device", text, "device of the forward pass", True),
-        Column("batch_size", int32, "images per forward pass", True),
-        Column("identity_error", double, "largest |map sum + bias - logit| relative to the logits' scale", True),
-        Column("versions", text, "library versions, as JSON", True),
-        Column(
-            "changed_predictions",
-            double,
-            "share of clean predictions that float32 gives differently, 0-1; measured "
-            "on up to 512 images of the clean cell at a lower precision",
-            True,
-        ),
-    ),
-)
-
-SHAPES = Table(
-    "shapes",
-    "one row per evaluation and corruption: how accuracy falls from clean to the last severity",
-    ("evaluation_id", "corruption"),
-    (
-        Column("evaluation_id", text, "evaluation"),
-        Column("corruption", text, "corruption name"),
-        Column("shape", text, "flat, non_monotone, late_collapse, early_drop or near_linear"),
-        Column("stability", double, "share of resamples that give the same shape, 0-1"),
-        Column("total_drop", double, "clean minus last accuracy, 0-1"),
-        Column("total_drop_low", double, "lower end of its interval"),
-        Column("total_drop_high", double, "upper end of its interval"),
-        Column("bow", double, "mean of (accuracy - chord) / total drop over the inner severities, weighted by the span "
-               "each stands for; positive falls late; null where the curve is flat", True),
-        Column("bow_low", double, "lower end of its interval", True),
-        Column("bow_high", double, "upper end of its interval", True),
-        Column("largest_step", double, "accuracy lost in the largest single step (where steps are shorter, within one "
-               "severity), 0-1"),
-        Column("largest_step_share", double, "its share of the total drop", True),
-        Column("largest_step_from", SEVERITY, "severity where the largest step begins"),
-        Column("largest_step_to", SEVERITY, "severity where the largest step ends"),
-        Column("share_flat", double, "share of resamples classed flat, 0-1"),
-        Column("share_non_monotone", double, "share of resamples classed non_monotone, 0-1"),
-        Column("share_late_collapse", double, "share of resamples classed late_collapse, 0-1"),
-        Column("share_early_drop", double, "share of resamples classed early_drop, 0-1"),
-        Column("share_near_linear", double, "share of resamples classed near_linear, 0-1"),
-        Column("image_count", int32, "images resampled"),
-        Column("resamples", int32, "bootstrap resamples"),
-        Column("bootstrap_seed", int64, "seed of the resampling"),
-        Column("interval_level", double, "level of all intervals, such as 0.95"),
-        Column("flat_below", double, "setting: a total drop below this is flat, 0-1"),
-        Column("bow_threshold", double, "setting: bow at which a curve counts as late or early"),
-        Column("input_fingerprint", text, "hash of the shards and settings that these rows were made from"),
-    ),
-)  # fmt: skip
-
-STEPS = Table(
-    "steps",
-    "one row per evaluation, corruption and adjacent pair of severities",
-    ("evaluation_id", "corruption", "severity_from"),
-    (
-        Column("evaluation_id", text, "evaluation"),
-        Column("corruption", text, "corruption name"),
-        Column("severity_from", SEVERITY, "severity where the step begins"),
-        Column("severity_to", SEVERITY, "severity where the step ends"),
-        Column("accuracy_change", double, "accuracy after minus before, -1 to 1"),
-        Column("accuracy_change_low", double, "lower end of its paired interval"),
-        Column("accuracy_change_high", double, "upper end of its paired interval"),
-        Column("input_fingerprint", text, "hash of the shards and settings that these rows were made from"),
-    ),
-)
-
-SHAPE_SWEEP = Table(
-    "shape_sweep",
-    "one row per evaluation, corruption and pair of thresholds: how the shape depends on the settings",
-    ("evaluation_id", "corruption", "flat_below", "bow_threshold"),
-    (
-        Column("evaluation_id", text, "evaluation"),
-        Column("corruption", text, "corruption name"),
-        Column("flat_below", double, "a total drop below this is flat, 0-1"),
-        Column("bow_threshold", double, "bow at which a curve counts as late or early"),
-        Column("shape", text, "the shape under these thresholds"),
-        Column("input_fingerprint", text, "hash of the shards and settings that these rows were made from"),
-    ),
-)
-
 FACTS = (PREDICTIONS, ATTENTION)
+
 DIMENSIONS = (MODELS, DATASETS, CLASSES, IMAGES, CORRUPTIONS, SOURCES, EVALUATIONS, EXEMPLARS)
-DERIVED = (SHAPES, STEPS, SHAPE_SWEEP)
+
 RECORDED = {table.name: table for table in (*FACTS, *DIMENSIONS, CLEAN_MAPS)}

@@ -4,39 +4,40 @@ import altair as alt
 import duckdb
 import polars as pl
 
-from analysis.attention import ShiftCell, shift_sentence, shifts
-from analysis.charts.axes import FINE, point_size
-from analysis.charts.colours import corruption_colours, group_entries
-from analysis.charts.key import Entry, key
-from analysis.charts.labels import label_layers
-from analysis.charts.placing import Box, Plane
-from analysis.selection import Selection, corruption_labels
-from analysis.theme import GREY, PAGE, PERCENT_AXIS, Layered, Layout, Words, dress
-from analysis.words import listing
+from failmodes.analysis.charts.style.axes import FINE, point_size
+from failmodes.analysis.charts.style.labels import Box, PlotArea, label_layers
+from failmodes.analysis.charts.style.legend import LegendEntry, corruption_colours, group_legend, legend
+from failmodes.analysis.charts.style.theme import GREY, PAGE, PERCENT_AXIS, ChartSize, ChartText, Layered, add_text
+from failmodes.analysis.findings.attention import drift_sentence
+from failmodes.analysis.formatting import join_names
+from failmodes.analysis.selection import Selection, corruption_labels
+from failmodes.analysis.statistics.attention import CellDrift, cell_drifts
 
-KEY = (Entry("null of the last severity", GREY, shape="diamond"),
-       Entry("clean maps of different images", GREY, dash=(4, 3)))  # fmt: skip
+KEY = (LegendEntry("null of the last severity", GREY, shape="diamond"),
+       LegendEntry("clean maps of different images", GREY, dash=(4, 3)))  # fmt: skip
+
 MOST_NAMED = 8  # paths with a label; of more, those that move farthest and the two that move least
+
 NULL_HEIGHT_SHARE = 1.1  # the y axis reaches past the highest null by this
 
 
-def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, layout: Layout = PAGE) -> alt.VConcatChart:
+def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, layout: ChartSize = PAGE) -> alt.VConcatChart:
     """Median centroid shift from the clean map (y) against accuracy (x), a panel a network.
 
     Raises:
         WarehouseError: no evaluation of the selection has attention paired with clean images; it says why.
     """
-    cells = shifts(con, selection)
+    cells = cell_drifts(con, selection)
     labels = list(dict.fromkeys(cell.label for cell in cells))
     names = corruption_labels(con)
     columns = 1 if len(labels) == 1 or layout.columns < 3 else 2
     plane = _plane(cells, layout, columns)
     colours = corruption_colours(con, selection.corruptions)
     panels = [_panel([c for c in cells if c.label == label], names, colours, label, plane) for label in labels]
-    entries = (*KEY, *group_entries(selection.corruptions))
+    entries = (*KEY, *group_legend(selection.corruptions))
     body = alt.concat(*panels, columns=columns, spacing=20)
-    words = Words(
-        shift_sentence(cells, names),
+    words = ChartText(
+        drift_sentence(cells, names),
         "Median distance between the attention centroid and the same image's clean one, in image widths, against "
         f"accuracy; attention for the class predicted on the clean image; {selection.images}. A path runs from clean "
         f"(0) to the last severity; the diamond above its end is its null: the same maps "
@@ -45,19 +46,21 @@ def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, layout: Layou
         f"{_named(selection)}{_without(selection, labels)}",
         selection.source_line,
     )
-    return dress((key(entries, layout.width_px - 70), body), words, layout)
+    return add_text((legend(entries, layout.width_px - 70), body), words, layout)
 
 
-def _plane(cells: list[ShiftCell], layout: Layout, columns: int) -> Plane:
+def _plane(cells: list[CellDrift], layout: ChartSize, columns: int) -> PlotArea:
     accuracies = [cell.accuracy for cell in cells]
     low, high = min(accuracies), max(accuracies)
     pad = max(0.02, 0.08 * (high - low))
     top = NULL_HEIGHT_SHARE * max(max(cell.shift, cell.null_median) for cell in cells)
     width = (layout.width_px - 60 * columns) / columns
-    return Plane(low - pad, min(1.02, high + pad), -0.09 * top, top, width, 300 if layout.columns > 2 else 260)
+    return PlotArea(low - pad, min(1.02, high + pad), -0.09 * top, top, width, 300 if layout.columns > 2 else 260)
 
 
-def _panel(cells: list[ShiftCell], names: dict[str, str], colours: dict[str, str], title: str, plane: Plane) -> Layered:
+def _panel(
+    cells: list[CellDrift], names: dict[str, str], colours: dict[str, str], title: str, plane: PlotArea
+) -> Layered:
     rows = [{"corruption": c.corruption, "name": names[c.corruption], "severity": c.severity, "accuracy": c.accuracy,
              "shift": c.shift, "null": c.null_median, "colour": colours[c.corruption]} for c in cells]  # fmt: skip
     data = pl.DataFrame(rows)
@@ -88,7 +91,7 @@ def _panel(cells: list[ShiftCell], names: dict[str, str], colours: dict[str, str
     return alt.layer(*layers, width=plane.width, height=plane.height, title=alt.Title(title, frame="group", offset=6))
 
 
-def _clean_null(cells: list[ShiftCell], plane: Plane) -> list[alt.Chart]:
+def _clean_null(cells: list[CellDrift], plane: PlotArea) -> list[alt.Chart]:
     """How far clean maps of different images lie apart: median and middle 95 % of images, across the panel."""
     clean = next((cell for cell in cells if not cell.severity), None)
     if clean is None:
@@ -114,7 +117,7 @@ def _end_nulls(ends: pl.DataFrame, x: alt.X, colour: alt.Color) -> list[alt.Char
     ]
 
 
-def _paths(data: pl.DataFrame, plane: Plane) -> list[Box]:
+def _paths(data: pl.DataFrame, plane: PlotArea) -> list[Box]:
     """Boxes along every path, so that labels stay off the lines."""
     boxes = []
     for path in data.partition_by("corruption", maintain_order=True):
@@ -126,7 +129,7 @@ def _paths(data: pl.DataFrame, plane: Plane) -> list[Box]:
     return boxes
 
 
-def _null_boxes(cells: list[ShiftCell], plane: Plane) -> list[Box]:
+def _null_boxes(cells: list[CellDrift], plane: PlotArea) -> list[Box]:
     """Where the nulls of the ends and the line of the clean null stand."""
     ends = {cell.corruption: cell for cell in cells}.values()  # the last severity of each
     boxes = [plane.box(c.accuracy, c.accuracy, c.null_median, c.null_median, pad=6) for c in ends]
@@ -135,7 +138,7 @@ def _null_boxes(cells: list[ShiftCell], plane: Plane) -> list[Box]:
     return [*boxes, (0, down - 2, plane.width, down + 2)]
 
 
-def _cut(cells: list[ShiftCell], plane: Plane) -> str:
+def _cut(cells: list[CellDrift], plane: PlotArea) -> str:
     return ", cut at the top" if any(c.null_high > plane.y_high for c in cells if not c.severity) else ""
 
 
@@ -145,4 +148,4 @@ def _named(selection: Selection) -> str:
 
 def _without(selection: Selection, shown: list[str]) -> str:
     missing = [label for label in selection.labels.values() if label not in shown]
-    return f" Without attention: {listing(missing)}." if missing else ""
+    return f" Without attention: {join_names(missing)}." if missing else ""

@@ -6,22 +6,23 @@ import altair as alt
 import duckdb
 import polars as pl
 
-from analysis.charts.axes import thinned
-from analysis.charts.key import Entry, key
-from analysis.confidence import gap_sentence
-from analysis.selection import Selection, table
-from analysis.theme import PAGE, PERCENT_AXIS, Layered, Layout, Words, dress
-from analysis.words import level
+from failmodes.analysis.charts.style.axes import evenly_spaced
+from failmodes.analysis.charts.style.legend import LegendEntry, legend
+from failmodes.analysis.charts.style.theme import PAGE, PERCENT_AXIS, ChartSize, ChartText, Layered, add_text
+from failmodes.analysis.findings.calibration import overconfidence_sentence
+from failmodes.analysis.formatting import format_severity
+from failmodes.analysis.selection import Selection, read_for_selection
 
 RAMP = ("#7cc4f0", "#4aa0dc", "#3a7fc4", "#5b5fb5", "#8a4a9e", "#b03a78")  # clean to last; seen in light and dark
+
 FEWEST = 10  # bins of fewer images are left out of the lines, not of the counts
 
 
-def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, layout: Layout = PAGE) -> alt.VConcatChart:
+def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, layout: ChartSize = PAGE) -> alt.VConcatChart:
     """Accuracy against confidence in equal bins, pooled over corruptions, a line a severity, a panel a network."""
-    bins = _pooled(table(con, "reliability_bins", replace(selection, corruptions=selection.averaged)))
+    bins = _pooled(read_for_selection(con, "reliability_bins", replace(selection, corruptions=selection.averaged)))
     all_levels = sorted(bins["severity"].unique().to_list())
-    levels = thinned(all_levels, len(RAMP))
+    levels = evenly_spaced(all_levels, len(RAMP))
     colours = {s: RAMP[round(place / max(1, len(levels) - 1) * (len(RAMP) - 1))] for place, s in enumerate(levels)}
     bins = bins.filter(pl.col("severity").is_in(levels))
     bins = bins.with_columns(colour=pl.col("severity").replace_strict(colours, return_dtype=pl.String))
@@ -29,18 +30,18 @@ def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, layout: Layou
     columns = 2 if len(labels) > 1 and layout.columns > 2 else 1
     width = min(330.0, (layout.width_px - 60 * columns) / columns)
     panels = [_panel(bins.filter(label=label), label, width) for label in labels]
-    entries = [Entry(level(s), colours[s]) for s in levels]
+    entries = [LegendEntry(format_severity(s), colours[s]) for s in levels]
     few = "" if levels == all_levels else f" ({len(levels)} of {len(all_levels)} levels)"
-    parts = (key(entries, layout.width_px - 70), alt.concat(*panels, columns=columns, spacing=24))
+    parts = (legend(entries, layout.width_px - 70), alt.concat(*panels, columns=columns, spacing=24))
     bin_count = round(1 / float((bins["bin_high"] - bins["bin_low"])[0]))
-    words = Words(
-        gap_sentence(con, selection),
+    words = ChartText(
+        overconfidence_sentence(con, selection),
         f"Accuracy against mean confidence (largest softmax) in {bin_count} equal bins of at least {FEWEST} images, "
         f"pooled over {selection.averaged_words}, clean and by severity{few}; dashed: perfect calibration, above it "
         f"under-, below it overconfident; beneath: share of images by confidence. {selection.images}.",
         selection.source_line,
     )
-    return dress(parts, words, layout)
+    return add_text(parts, words, layout)
 
 
 def _pooled(bins: pl.DataFrame) -> pl.DataFrame:

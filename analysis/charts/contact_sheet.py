@@ -11,23 +11,33 @@ import polars as pl
 from numpy.typing import NDArray
 from PIL import Image
 
-from analysis.charts.axes import pixel, thinned
-from analysis.charts.saving import PNG_SCALE
-from analysis.pictures import Corrupting, one_picture
-from analysis.theme import GROUPS, PAGE, Layout, Words, dress
-from analysis.words import flagged, level, listing, number, sentence_start, within
-from ingest.corruptions import CORRUPTIONS
-from ingest.corruptions.recipes import SEVERITIES
-from ingest.distortion import rmse
-from warehouse.errors import FailmodesError, StudyError
+from failmodes.analysis.charts.style.axes import evenly_spaced, pixel
+from failmodes.analysis.charts.style.saving import PNG_SCALE
+from failmodes.analysis.charts.style.theme import GROUPS, PAGE, ChartSize, ChartText, add_text
+from failmodes.analysis.formatting import (
+    capitalize_first,
+    format_number,
+    format_severity,
+    join_names,
+    label_with_extra,
+    lower_label,
+)
+from failmodes.analysis.sample_images import CorruptionRequest, one_image
+from failmodes.ingest.corruptions.catalogue import CORRUPTIONS
+from failmodes.ingest.corruptions.recipes import SEVERITIES
+from failmodes.ingest.distortion import rmse
+from failmodes.warehouse.errors import FailmodesError, StudyError
 
 GAP_PX, CAPTION_PX, GROUP_PX, NAME_PX = 6, 17, 30, 17
+
 LABEL_PX = 126  # left of the pictures, on a page
+
 SIDE_STEP_PX, LARGEST_SIDE_PX = 16, 80  # steps so that 32 pixels are enlarged by a whole number
+
 NARROW_LEVELS = 3  # beside clean, in a column of a paper
 
 
-class Row(NamedTuple):
+class ContactSheetRow(NamedTuple):
     """One corruption: pictures by severity from clean, their distance from it, and why some cannot be made.
 
     A picture that cannot be made is None, its distance NaN.
@@ -44,7 +54,7 @@ class Row(NamedTuple):
         return all(picture is None for picture in self.pictures[1:])
 
 
-def chart(corrupting: Corrupting, *, layout: Layout = PAGE) -> alt.VConcatChart:
+def chart(corrupting: CorruptionRequest, *, layout: ChartSize = PAGE) -> alt.VConcatChart:
     """Rows of pictures, grouped as published; beneath each picture its RMSE against the clean one.
 
     Args:
@@ -54,25 +64,25 @@ def chart(corrupting: Corrupting, *, layout: Layout = PAGE) -> alt.VConcatChart:
     Raises:
         StudyError, DataError: what was asked for cannot be read, or nothing of it can be made.
     """
-    picture = one_picture(corrupting.files, corrupting.side_px)
+    picture = one_image(corrupting.files, corrupting.side_px)
     levels = [Decimal(0), *(corrupting.levels() or [Decimal(s) for s in SEVERITIES])]
     if layout.columns < 3 and not corrupting.severities:
-        levels = [levels[0], *thinned(levels[1:], NARROW_LEVELS)]
+        levels = [levels[0], *evenly_spaced(levels[1:], NARROW_LEVELS)]
     made = [_row(corrupting, name, levels, picture.images) for name in corrupting.names()]
     rows = sorted((row for row in made if not row.is_empty), key=lambda row: GROUPS.index(CORRUPTIONS[row.name].group))
     if not rows:
         raise StudyError(made[0].reason)
-    words = Words(
+    words = ChartText(
         _finding(rows, levels),
         f"One image ({picture.label}, {corrupting.side_px} \u00d7 {corrupting.side_px} pixels), clean and at each "
         "severity, with the same draws along a row; beneath: root mean square difference from clean, of values / 255."
         f"{''.join(_note(row, levels) for row in made)}",
         f"Image: {picture.credit}; {corrupting.words}.",
     )
-    return dress([_sheet(rows, levels, layout)], words, layout)
+    return add_text([_sheet(rows, levels, layout)], words, layout)
 
 
-def _row(corrupting: Corrupting, name: str, levels: list[Decimal], clean: NDArray[np.uint8]) -> Row:
+def _row(corrupting: CorruptionRequest, name: str, levels: list[Decimal], clean: NDArray[np.uint8]) -> ContactSheetRow:
     pictures: list[NDArray[np.uint8] | None] = [clean[0]]
     distances, reason = [0.0], ""
     for severity in levels[1:]:
@@ -85,35 +95,35 @@ def _row(corrupting: Corrupting, name: str, levels: list[Decimal], clean: NDArra
         else:
             pictures.append(made[0])
             distances.append(float(rmse(clean, made)[0]))
-    return Row(name, pictures, distances, reason)
+    return ContactSheetRow(name, pictures, distances, reason)
 
 
-def _note(row: Row, levels: list[Decimal]) -> str:
+def _note(row: ContactSheetRow, levels: list[Decimal]) -> str:
     """What of a row is missing, and why."""
     if not row.reason:
         return ""
-    without = [level(float(s)) for s, picture in zip(levels, row.pictures, strict=True) if picture is None]
-    place = "" if row.is_empty else f" at {listing(without)}"
-    return f" Without {within(CORRUPTIONS[row.name].label)}{place}: {row.reason.rstrip('.')}."
+    without = [format_severity(float(s)) for s, picture in zip(levels, row.pictures, strict=True) if picture is None]
+    place = "" if row.is_empty else f" at {join_names(without)}"
+    return f" Without {lower_label(CORRUPTIONS[row.name].label)}{place}: {row.reason.rstrip('.')}."
 
 
-def _finding(rows: list[Row], levels: list[Decimal]) -> str:
+def _finding(rows: list[ContactSheetRow], levels: list[Decimal]) -> str:
     last = sorted((row for row in rows if row.pictures[-1] is not None), key=lambda row: -row.rmse[-1])
-    place = f"at severity {level(float(levels[-1]))}"
+    place = f"at severity {format_severity(float(levels[-1]))}"
     if not last:
         return f"No corruption asked for can be made {place}"
     first = last[0]
     told = f"{CORRUPTIONS[first.name].label} takes this image farthest from clean {place}: RMSE {_rmse(first.rmse[-1])}"
     if len(last) == 1:
         return told
-    return f"{told}; {within(CORRUPTIONS[last[-1].name].label)} least: {_rmse(last[-1].rmse[-1])}"
+    return f"{told}; {lower_label(CORRUPTIONS[last[-1].name].label)} least: {_rmse(last[-1].rmse[-1])}"
 
 
 def _rmse(value: float) -> str:
-    return number(value, 3)
+    return format_number(value, 3)
 
 
-def _sheet(rows: list[Row], levels: list[Decimal], layout: Layout) -> alt.LayerChart | alt.FacetChart:
+def _sheet(rows: list[ContactSheetRow], levels: list[Decimal], layout: ChartSize) -> alt.LayerChart | alt.FacetChart:
     beside = layout.columns > 2
     left, above = (LABEL_PX, 0) if beside else (0, NAME_PX)
     room = (layout.width_px - 16 - left) / len(levels) - GAP_PX
@@ -128,7 +138,9 @@ def _sheet(rows: list[Row], levels: list[Decimal], layout: Layout) -> alt.LayerC
         texts.append(_name(row.name, y if beside else y - 1, beside=beside))
         for column, (picture, distance) in enumerate(zip(row.pictures, row.rmse, strict=True)):
             x = left + column * (side + GAP_PX) + side / 2
-            cells += _cell(picture, x, y + above + side / 2, side, f"{row.name} {level(float(levels[column]))}")
+            cells += _cell(
+                picture, x, y + above + side / 2, side, f"{row.name} {format_severity(float(levels[column]))}"
+            )
             texts += _caption(picture, distance, x, y + above + side, column)
         y += above + side + CAPTION_PX
     return alt.layer(*_layers(cells, texts, side), width=layout.width_px - 16, height=y)
@@ -150,14 +162,14 @@ def _caption(picture: NDArray[np.uint8] | None, distance: float, x: float, botto
 
 def _heading(group: str, levels: list[Decimal], left: float, side: int, y: float) -> list[dict[str, Any]]:
     """The group's name and the severities, above its rows; severities stand right of the name where they can."""
-    numbers = [_text(level(float(s)), left + i * (side + GAP_PX) + side / 2, y + 20, "plain")
+    numbers = [_text(format_severity(float(s)), left + i * (side + GAP_PX) + side / 2, y + 20, "plain")
                for i, s in enumerate(levels)]  # fmt: skip
-    return [_text(sentence_start(group), 0, y + (20 if left else 6), "group"), *numbers]
+    return [_text(capitalize_first(group), 0, y + (20 if left else 6), "group"), *numbers]
 
 
 def _name(name: str, y: float, *, beside: bool) -> dict[str, Any]:
     known = CORRUPTIONS[name]
-    return _text(flagged(known.label, is_extra=not known.headline), 0, y + (9 if beside else 8), "name")
+    return _text(label_with_extra(known.label, is_extra=not known.headline), 0, y + (9 if beside else 8), "name")
 
 
 def _text(text: str, x: float, y: float, kind: str) -> dict[str, Any]:

@@ -4,17 +4,24 @@ import altair as alt
 import duckdb
 import polars as pl
 
-from analysis.charts.axes import panel_columns
-from analysis.charts.curve_panel import AXIS_PX, RIGHT_PX, Frame, curve_panel
-from analysis.charts.emphasis import BEHIND, emphasis
-from analysis.charts.key import Entry, key
-from analysis.selection import Selection, corruption_labels, table
-from analysis.statements import dearest_sentence, last_level, settings_of
-from analysis.theme import MODEL_COLOURS, MODEL_DASHES, PAGE, Layout, Words, dress
-from analysis.words import flagged, percent
+from failmodes.analysis.charts.curve_panel import (
+    AXIS_PX,
+    BACKGROUND_GREY,
+    RIGHT_PX,
+    CurvePanelFrame,
+    choose_highlights,
+    curve_panel,
+)
+from failmodes.analysis.charts.style.axes import panel_columns
+from failmodes.analysis.charts.style.legend import LegendEntry, legend
+from failmodes.analysis.charts.style.theme import MODEL_COLOURS, MODEL_DASHES, PAGE, ChartSize, ChartText, add_text
+from failmodes.analysis.findings.corruption_cost import costliest_sentence
+from failmodes.analysis.formatting import format_percent, label_with_extra
+from failmodes.analysis.selection import Selection, corruption_labels, read_for_selection
+from failmodes.analysis.statistics.shape_tables import shape_settings
 
 
-def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, layout: Layout = PAGE) -> alt.VConcatChart:
+def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, layout: ChartSize = PAGE) -> alt.VConcatChart:
     """Small multiples, one panel a corruption, by total drop; up to four networks in colour, more in grey behind two.
 
     Args:
@@ -22,7 +29,10 @@ def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, layout: Layou
         selection: evaluations and corruptions.
         layout: page or paper.
     """
-    points, shapes = table(con, "accuracy_by_severity", selection), table(con, "shapes", selection)
+    points, shapes = (
+        read_for_selection(con, "accuracy_by_severity", selection),
+        read_for_selection(con, "shapes", selection),
+    )
     names = corruption_labels(con)
     order = _order(points, selection)
     columns = panel_columns(layout, len(order))
@@ -30,13 +40,13 @@ def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, layout: Layou
     panels = [
         curve_panel(
             points.filter(corruption=name), shapes.filter(corruption=name),
-            flagged(names[name], is_extra=name in selection.extras), frame, is_left=not index % columns,
+            label_with_extra(names[name], is_extra=name in selection.extras), frame, is_left=not index % columns,
         )
         for index, name in enumerate(order)
     ]  # fmt: skip
     grid = alt.concat(*panels, columns=columns, spacing={"row": 18, "column": 10})
-    keys = [key(_entries(frame), layout.width_px - AXIS_PX - 40)] if len(frame.labels) > 1 else []
-    return dress([*keys, grid], _words(con, selection, points, frame), layout)
+    keys = [legend(_entries(frame), layout.width_px - AXIS_PX - 40)] if len(frame.labels) > 1 else []
+    return add_text([*keys, grid], _words(con, selection, points, frame), layout)
 
 
 def _order(points: pl.DataFrame, selection: Selection) -> list[str]:
@@ -47,36 +57,43 @@ def _order(points: pl.DataFrame, selection: Selection) -> list[str]:
     return rows["corruption"].to_list()
 
 
-def _frame(points: pl.DataFrame, selection: Selection, layout: Layout, columns: int) -> Frame:
+def _frame(points: pl.DataFrame, selection: Selection, layout: ChartSize, columns: int) -> CurvePanelFrame:
     labels = list(selection.labels.values())
     chance = 1 / int(selection.shared["class_count"])
     lowest = float(points.select(pl.col("accuracy_low").min()).item())
     low = 0.0 if lowest < 0.4 else int(lowest * 10 - 0.25) / 10
     width = (layout.width_px - AXIS_PX - 16) / columns - RIGHT_PX - 10
     last = last_level(points)
-    return Frame(width, low, 1.0, last, chance, emphasis(labels, points, selection.averaged))
+    return CurvePanelFrame(width, low, 1.0, last, chance, choose_highlights(labels, points, selection.averaged))
 
 
-def _entries(frame: Frame) -> list[Entry]:
+def _entries(frame: CurvePanelFrame) -> list[LegendEntry]:
     networks = frame.networks
     if networks.is_partial:
-        entries = [Entry(name, colour) for name, colour in zip(networks.names, MODEL_COLOURS, strict=False)]
-        return [*entries, Entry("the others", BEHIND)]
-    return [Entry(*entry) for entry in zip(networks.names, networks.colours, MODEL_DASHES, strict=False)]
+        entries = [LegendEntry(name, colour) for name, colour in zip(networks.names, MODEL_COLOURS, strict=False)]
+        return [*entries, LegendEntry("the others", BACKGROUND_GREY)]
+    return [LegendEntry(*entry) for entry in zip(networks.names, networks.colours, MODEL_DASHES, strict=False)]
 
 
-def _words(con: duckdb.DuckDBPyConnection, selection: Selection, points: pl.DataFrame, frame: Frame) -> Words:
+def _words(
+    con: duckdb.DuckDBPyConnection, selection: Selection, points: pl.DataFrame, frame: CurvePanelFrame
+) -> ChartText:
     colour = "line colour: shape class" if len(frame.labels) == 1 else "line colour: network"
     if frame.networks.is_partial:
         colour = (
             f"in colour: of {len(frame.labels)} networks those with the highest and the lowest mean accuracy over "
             f"{selection.averaged_words}"
         )
-    chance = f"; dotted: chance ({percent(frame.chance)})" if frame.shows_chance else ""
-    return Words(
-        dearest_sentence(con, selection),
+    chance = f"; dotted: chance ({format_percent(frame.chance)})" if frame.shows_chance else ""
+    return ChartText(
+        costliest_sentence(con, selection),
         f"Accuracy from clean (0) to severity {frame.last:g} on {selection.images}; band: Wilson 95"
         f"\u00a0% interval; dashed: the chord that a steady fall would follow; {colour}{chance}; "
-        f"in brackets: share of {settings_of(con).resamples:,} resamples of the images that give the same shape.",
+        f"in brackets: share of {shape_settings(con).resamples:,} resamples of the images that give the same shape.",
         selection.source_line,
     )
+
+
+def last_level(frame: pl.DataFrame) -> float:
+    """The largest severity of a frame."""
+    return float(frame.select(pl.col("severity").max()).item())

@@ -6,17 +6,22 @@ import altair as alt
 import duckdb
 import polars as pl
 
-from analysis.charts.axes import panel_columns, severity_axis, severity_ticks
-from analysis.distortion import Measured, distortion_sentence, measured_distortion, stored_distortion
-from analysis.pictures import Corrupting, many_pictures
-from analysis.selection import Selection
-from analysis.theme import BLUE, PAGE, VERMILLION, Layered, Layout, Words, dress
-from analysis.words import flagged, number, within
-from ingest.corruptions import CORRUPTIONS
+from failmodes.analysis.charts.style.axes import panel_columns, severity_axis, severity_ticks
+from failmodes.analysis.charts.style.theme import BLUE, PAGE, VERMILLION, ChartSize, ChartText, Layered, add_text
+from failmodes.analysis.formatting import format_number, format_severity, join_names, label_with_extra, lower_label
+from failmodes.analysis.sample_images import CorruptionRequest, many_images
+from failmodes.analysis.selection import Selection
+from failmodes.analysis.statistics.distortion import (
+    MeasuredDistortion,
+    measured_distortion,
+    not_monotone,
+    stored_distortion,
+)
+from failmodes.ingest.corruptions.catalogue import CORRUPTIONS
 
 MEASURES = {"rmse": ("RMSE", BLUE), "ssim": ("1 \u2212 SSIM", VERMILLION)}  # one above the other in a panel
-LABEL_PX, AXIS_PX, HEADROOM = 30, 44, 1.12
 
+LABEL_PX, AXIS_PX, HEADROOM = 30, 44, 1.12
 
 DRAWN = (
     "Distance from the clean image by severity: root mean square difference (of values / 255) above, one minus "
@@ -24,7 +29,7 @@ DRAWN = (
 )
 
 
-class Frame(NamedTuple):
+class DistortionPanelFrame(NamedTuple):
     """What all panels share: size of one measure's plot in pixels, and the top of each measure's axis."""
 
     width_px: float
@@ -32,14 +37,14 @@ class Frame(NamedTuple):
     tops: dict[str, float]
 
 
-def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, layout: Layout = PAGE) -> alt.VConcatChart:
+def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, layout: ChartSize = PAGE) -> alt.VConcatChart:
     """Distortion on record, a panel a corruption.
 
     Raises:
         WarehouseError: corrupted images do not pair with clean ones.
     """
     rows = stored_distortion(con, selection)
-    words = Words(
+    words = ChartText(
         distortion_sentence(rows),
         DRAWN.format(images=selection.images),
         selection.source_line,
@@ -47,17 +52,17 @@ def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, layout: Layou
     return _dressed(rows, words, layout)
 
 
-def chart_of_images(corrupting: Corrupting, *, layout: Layout = PAGE) -> alt.VConcatChart:
+def chart_of_images(corrupting: CorruptionRequest, *, layout: ChartSize = PAGE) -> alt.VConcatChart:
     """Distortion measured on the spot, over severity 0 to 5 by .25 where a corruption interpolates.
 
     Raises:
         StudyError, DataError: what was asked for cannot be read, or nothing of it can be made.
     """
-    pictures = many_pictures(corrupting.files, corrupting.side_px)
+    pictures = many_images(corrupting.files, corrupting.side_px)
     measured = measured_distortion(corrupting, pictures.images)
     side = corrupting.side_px
     images = f"{pictures.label} ({side} \u00d7 {side} pixels)"
-    words = Words(
+    words = ChartText(
         distortion_sentence(measured.rows),
         DRAWN.format(images=images) + _without(measured),
         f"Images: {pictures.credit}; {corrupting.words}.",
@@ -65,17 +70,17 @@ def chart_of_images(corrupting: Corrupting, *, layout: Layout = PAGE) -> alt.VCo
     return _dressed(measured.rows, words, layout)
 
 
-def _without(measured: Measured) -> str:
+def _without(measured: MeasuredDistortion) -> str:
     return "".join(
-        f" Without {within(CORRUPTIONS[name].label)}: {reason.rstrip('.')}."
+        f" Without {lower_label(CORRUPTIONS[name].label)}: {reason.rstrip('.')}."
         for name, reason in measured.missing.items()
     )
 
 
-def _dressed(rows: pl.DataFrame, words: Words, layout: Layout) -> alt.VConcatChart:
+def _dressed(rows: pl.DataFrame, words: ChartText, layout: ChartSize) -> alt.VConcatChart:
     order = rows.sort("corruption_order")["corruption"].unique(maintain_order=True).to_list()
     columns = panel_columns(layout, len(order))
-    frame = Frame(
+    frame = DistortionPanelFrame(
         (layout.width_px - AXIS_PX - 16) / columns - LABEL_PX - 10,
         62 if layout.columns > 2 else 46,
         {name: max(0.01, HEADROOM * float(rows.select(_distances(name)["high"].max()).item())) for name in MEASURES},
@@ -87,7 +92,7 @@ def _dressed(rows: pl.DataFrame, words: Words, layout: Layout) -> alt.VConcatCha
         )
         for place, name in enumerate(order)
     ]  # fmt: skip
-    return dress([alt.concat(*panels, columns=columns, spacing={"row": 14, "column": 10})], words, layout)
+    return add_text([alt.concat(*panels, columns=columns, spacing={"row": 14, "column": 10})], words, layout)
 
 
 def _distances(measure: str) -> dict[str, pl.Expr]:
@@ -97,9 +102,9 @@ def _distances(measure: str) -> dict[str, pl.Expr]:
         {"mean": mean, "low": low, "high": high})  # fmt: skip
 
 
-def _panel(rows: pl.DataFrame, frame: Frame, *, is_left: bool, is_last: bool) -> alt.VConcatChart:
+def _panel(rows: pl.DataFrame, frame: DistortionPanelFrame, *, is_left: bool, is_last: bool) -> alt.VConcatChart:
     """One corruption: each measure on its own axis, one above the other."""
-    label = flagged(rows["corruption_label"][0], is_extra=not rows["headline"][0])
+    label = label_with_extra(rows["corruption_label"][0], is_extra=not rows["headline"][0])
     last = float(rows.select(pl.col("severity").max()).item())
     parts = []
     for measure, (title, colour) in MEASURES.items():
@@ -114,12 +119,12 @@ def _panel(rows: pl.DataFrame, frame: Frame, *, is_left: bool, is_last: bool) ->
     return alt.vconcat(*parts, spacing=13, bounds="flush", title=heading)  # flush: labels must not move a plot
 
 
-def _curve(points: pl.DataFrame, colour: str, x: alt.X, y: alt.Y, frame: Frame) -> Layered:
+def _curve(points: pl.DataFrame, colour: str, x: alt.X, y: alt.Y, frame: DistortionPanelFrame) -> Layered:
     base = alt.Chart(points).encode(x=x)
     tips = [alt.Tooltip("severity:Q"), alt.Tooltip("mean:Q", format=".3f"),
             alt.Tooltip("low:Q", format=".3f", title="5 %"),
             alt.Tooltip("high:Q", format=".3f", title="95 %")]  # fmt: skip
-    end = alt.Chart(points.tail(1).with_columns(text=pl.lit(number(points["mean"][-1], 2))))
+    end = alt.Chart(points.tail(1).with_columns(text=pl.lit(format_number(points["mean"][-1], 2))))
     return alt.layer(
         base.mark_area(opacity=0.2, color=colour).encode(y="low:Q", y2="high:Q"),
         base.mark_line(strokeWidth=1.8, color=colour).encode(y=y, tooltip=tips),
@@ -127,3 +132,17 @@ def _curve(points: pl.DataFrame, colour: str, x: alt.X, y: alt.Y, frame: Frame) 
             x=x, y="mean:Q", text="text:N"),
         width=frame.width_px, height=frame.height_px,
     )  # fmt: skip
+
+
+def distortion_sentence(rows: pl.DataFrame) -> str:
+    """Which corruption takes images farthest at its last severity, and under which the distance falls on the way."""
+    last = rows.filter(pl.col("severity") == pl.col("severity").max().over("corruption"))
+    first = last.sort("mean_rmse", descending=True).row(0, named=True)
+    told = (
+        f"{first['corruption_label']} takes images farthest from clean: RMSE {format_number(first['mean_rmse'], 2)} at "
+        f"severity {format_severity(first['severity'])}"
+    )
+    uneven = not_monotone(rows)
+    if not uneven:
+        return f"{told}; no distance falls as severity grows"
+    return f"{told}; not monotone: {join_names(lower_label(label) for label in uneven)}"

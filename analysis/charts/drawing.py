@@ -1,24 +1,72 @@
-"""A chart by its name: from a warehouse or from images that it corrupts itself, as the chart and the options say."""
+"""A chart by its name: from a warehouse or from images that it corrupts itself, as the chart and the options say.
+
+Charts by name: what each is drawn from, and a title that states the finding.
+"""
 
 from collections.abc import Sequence
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import altair as alt
+import duckdb
 
-from analysis.charts import CHARTS, IMAGE_CHARTS
-from analysis.degradation import ensure_shapes
-from analysis.pictures import Corrupting
-from analysis.selection import select_one
-from analysis.theme import LAYOUTS
-from analysis.words import listing
-from warehouse.connect import open_warehouse
-from warehouse.errors import StudyError
-from warehouse.locate import default_where, find_warehouse
+from failmodes.analysis.charts import (
+    attention,
+    calibration,
+    contact_sheet,
+    curves,
+    distortion,
+    drops,
+    exemplars,
+    onset,
+    shapes,
+)
+from failmodes.analysis.charts.style.theme import CHART_SIZES, ChartSize
+from failmodes.analysis.formatting import join_names
+from failmodes.analysis.sample_images import CorruptionRequest
+from failmodes.analysis.selection import Selection, select_one
+from failmodes.analysis.statistics.shape_tables import ensure_shapes
+from failmodes.warehouse.database.connection import open_warehouse
+from failmodes.warehouse.errors import StudyError
+from failmodes.warehouse.storage.locations import default_location, find_warehouse
 
 
-class FromWarehouse(NamedTuple):
+class ChartFunction(Protocol):
+    """A function that draws one kind of chart from a warehouse."""
+
+    def __call__(
+        self, con: duckdb.DuckDBPyConnection, selection: Selection, *, layout: ChartSize = ...
+    ) -> alt.VConcatChart:
+        """Draw the selection."""
+
+
+CHARTS: dict[str, ChartFunction] = {
+    "curves": curves.chart,
+    "drops": drops.chart,
+    "shapes": shapes.chart,
+    "attention": attention.chart,
+    "exemplars": exemplars.chart,
+    "onset": onset.chart,
+    "calibration": calibration.chart,
+    "distortion": distortion.chart,
+}
+
+
+class ImageChartFunction(Protocol):
+    """A function that draws one kind of chart from images that it corrupts itself."""
+
+    def __call__(self, corrupting: CorruptionRequest, *, layout: ChartSize = ...) -> alt.VConcatChart:
+        """Corrupt and draw."""
+
+
+IMAGE_CHARTS: dict[str, ImageChartFunction] = {
+    "contact-sheet": contact_sheet.chart,
+    "distortion": distortion.chart_of_images,
+}
+
+
+class WarehouseOptions(NamedTuple):
     """What to read of which warehouse; None and empty mean not given."""
 
     where: Path | None = None
@@ -26,7 +74,7 @@ class FromWarehouse(NamedTuple):
     evaluation: Sequence[str] | None = None
 
 
-class FromImages(NamedTuple):
+class ImageOptions(NamedTuple):
     """What to corrupt and how; None and empty mean not given."""
 
     image: Sequence[Path] | None = None
@@ -35,10 +83,10 @@ class FromImages(NamedTuple):
     severity: Sequence[float | Decimal] | None = None
 
 
-def draw(
+def draw_chart(
     name: str,
-    warehouse: FromWarehouse,
-    images: FromImages,
+    warehouse: WarehouseOptions,
+    images: ImageOptions,
     *,
     corruptions: Sequence[str] = (),
     layout: str = "page",
@@ -59,18 +107,18 @@ def draw(
     """
     if name not in CHARTS and name not in IMAGE_CHARTS:
         raise StudyError(f"no chart {name!r}: choose among {', '.join(dict.fromkeys([*CHARTS, *IMAGE_CHARTS]))}")
-    if layout not in LAYOUTS:
-        raise StudyError(f"no layout {layout!r}: choose {' or '.join(LAYOUTS)}")
+    if layout not in CHART_SIZES:
+        raise StudyError(f"no layout {layout!r}: choose {' or '.join(CHART_SIZES)}")
     if name in IMAGE_CHARTS and (name not in CHARTS or _given(images)):
         _refuse(name, "corrupts images itself and reads no warehouse", _given(warehouse))
-        return IMAGE_CHARTS[name](_corrupting(images, corruptions), layout=LAYOUTS[layout])
+        return IMAGE_CHARTS[name](_corrupting(images, corruptions), layout=CHART_SIZES[layout])
     _refuse(name, "reads a warehouse and corrupts nothing itself", _given(images))
     return _from_warehouse(name, warehouse, corruptions, layout)
 
 
-def _from_warehouse(name: str, asked: FromWarehouse, corruptions: Sequence[str], layout: str) -> alt.VConcatChart:
+def _from_warehouse(name: str, asked: WarehouseOptions, corruptions: Sequence[str], layout: str) -> alt.VConcatChart:
     try:
-        path = find_warehouse(asked.where or default_where())
+        path = find_warehouse(asked.where or default_location())
     except StudyError as error:
         if name not in IMAGE_CHARTS or asked.where:
             raise
@@ -80,12 +128,12 @@ def _from_warehouse(name: str, asked: FromWarehouse, corruptions: Sequence[str],
         selection = select_one(
             con, models=asked.model or (), evaluations=asked.evaluation or (), corruptions=corruptions
         )
-        return CHARTS[name](con, selection, layout=LAYOUTS[layout])
+        return CHARTS[name](con, selection, layout=CHART_SIZES[layout])
 
 
-def _corrupting(images: FromImages, corruptions: Sequence[str]) -> Corrupting:
-    defaults = Corrupting()
-    return Corrupting(
+def _corrupting(images: ImageOptions, corruptions: Sequence[str]) -> CorruptionRequest:
+    defaults = CorruptionRequest()
+    return CorruptionRequest(
         recipe=images.recipe or defaults.recipe,
         seed=defaults.seed if images.seed is None else images.seed,
         severities=images.severity or (),
@@ -102,4 +150,4 @@ def _given(options: Any) -> list[str]:
 
 def _refuse(name: str, because: str, given: list[str]) -> None:
     if given:
-        raise StudyError(f"chart {name!r} {because}: leave out {listing(given)}")
+        raise StudyError(f"chart {name!r} {because}: leave out {join_names(given)}")

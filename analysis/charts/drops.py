@@ -6,21 +6,23 @@ import altair as alt
 import duckdb
 import polars as pl
 
-from analysis.charts.placing import text_width
-from analysis.selection import Selection, table
-from analysis.statements import average_sentence
-from analysis.theme import GROUPS, PAGE, Layered, Layout, Words, dress
-from analysis.words import flagged, number
+from failmodes.analysis.charts.style.labels import text_width
+from failmodes.analysis.charts.style.theme import GROUPS, PAGE, ChartSize, ChartText, Layered, add_text
+from failmodes.analysis.findings.corruption_cost import costliest_on_average_sentence
+from failmodes.analysis.formatting import format_number, label_with_extra
+from failmodes.analysis.selection import Selection, read_for_selection
 
 CELL_HEIGHT_PX = 26
+
 DECIMAL_PX, WHOLE_PX = 26, 14  # widths of a cell that a number with and without a decimal needs
+
 DARK_FROM = 0.6  # share of the colour scale from which numbers are printed in the other ink
 
 
-def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, layout: Layout = PAGE) -> alt.VConcatChart:
+def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, layout: ChartSize = PAGE) -> alt.VConcatChart:
     """Corruption (by group, then mean drop, extras last) against severity, a panel a network."""
-    cells = table(con, "accuracy_by_severity", selection).filter(pl.col("severity") > 0)
-    names = [flagged(r[0], is_extra=not r[1]) for r in cells.select("corruption_label", "headline").rows()]
+    cells = read_for_selection(con, "accuracy_by_severity", selection).filter(pl.col("severity") > 0)
+    names = [label_with_extra(r[0], is_extra=not r[1]) for r in cells.select("corruption_label", "headline").rows()]
     cells = cells.with_columns(name=pl.Series(names, dtype=pl.String))
     order = _order(cells)
     top = max(0.01, float(cells.select(pl.col("accuracy_drop").max()).item()))
@@ -37,18 +39,18 @@ def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, layout: Layou
         for place, label in enumerate(selection.labels.values())
     ]
     body = alt.concat(*panels, columns=columns, spacing=16)
-    words = Words(
-        average_sentence(con, selection),
+    words = ChartText(
+        costliest_on_average_sentence(con, selection),
         f"Clean accuracy minus accuracy at each severity, in percentage points, on {selection.images}; rows by group "
         f"(noise, blur, weather, digital), then by mean drop{', extras last' if selection.extras else ''}.",
         selection.source_line,
     )
-    return dress([body], words, layout)
+    return add_text([body], words, layout)
 
 
 def _text(drop: float, cell_px: float) -> str:
     """The drop in points, as precisely as the cell has room for; nothing where it has none."""
-    return number(100 * drop, int(cell_px >= DECIMAL_PX)) if cell_px >= WHOLE_PX else ""
+    return format_number(100 * drop, int(cell_px >= DECIMAL_PX)) if cell_px >= WHOLE_PX else ""
 
 
 def _order(cells: pl.DataFrame) -> list[str]:

@@ -7,21 +7,30 @@ import altair as alt
 import duckdb
 import polars as pl
 
-from analysis.charts.axes import pixel, thinned
-from analysis.charts.frames import REASONS, Frame, centroid, overlay, read_strip
-from analysis.charts.placing import text_width
-from analysis.selection import Evaluation, Selection, corruption_labels
-from analysis.theme import GREEN, PAGE, VERMILLION, Layout, Words, dress
-from analysis.words import NO_BREAK, REASON_WORDS, counted, level, percent, within
-from warehouse.errors import StudyError, WarehouseError
+from failmodes.analysis.charts.exemplar_images import REASONS, ExemplarImage, centroid, overlay, read_exemplar_images
+from failmodes.analysis.charts.style.axes import evenly_spaced, pixel
+from failmodes.analysis.charts.style.labels import text_width
+from failmodes.analysis.charts.style.theme import GREEN, PAGE, VERMILLION, ChartSize, ChartText, add_text
+from failmodes.analysis.formatting import (
+    NO_BREAK,
+    REASON_WORDS,
+    format_count,
+    format_percent,
+    format_severity,
+    lower_label,
+)
+from failmodes.analysis.selection import EvaluationInfo, Selection, corruption_labels
+from failmodes.warehouse.errors import StudyError, WarehouseError
 
 GAP_PX, CAPTION_PX, LEVEL_PX = 6, 32, 18
+
 NARROW_HEAD_PX = 48  # two lines of heading and the severities, above a row
+
 TICK, CROSS = "M-1,0.1L-0.3,0.8L1,-0.8", "M-0.8,-0.8L0.8,0.8M0.8,-0.8L-0.8,0.8"  # drawn, as fonts may lack them
 
 
 def chart(
-    con: duckdb.DuckDBPyConnection, selection: Selection, *, layout: Layout = PAGE, reason: str | None = None
+    con: duckdb.DuckDBPyConnection, selection: Selection, *, layout: ChartSize = PAGE, reason: str | None = None
 ) -> alt.VConcatChart:
     """One row of pictures for each corruption of one network.
 
@@ -38,21 +47,23 @@ def chart(
     if reason and reason not in REASONS:
         raise StudyError(f"no reason {reason!r} for exemplars: choose among {', '.join(REASONS)}")
     evaluation = selection.evaluations[0]
-    strips = [read_strip(con, evaluation, corruption, reason) for corruption in selection.corruptions]
+    strips = [read_exemplar_images(con, evaluation, corruption, reason) for corruption in selection.corruptions]
     strips = [_thinned(strip, layout) for strip in strips if strip]
     if not strips:
         raise WarehouseError(f"no exemplars of {evaluation.label} are on record: run `failmodes evaluate` again")
     names = corruption_labels(con)
-    return dress([_picture(strips, names, layout)], _words(strips, selection, evaluation, layout), layout)
+    return add_text([_picture(strips, names, layout)], _words(strips, selection, evaluation, layout), layout)
 
 
-def _thinned(strip: list[Frame], layout: Layout) -> list[Frame]:
+def _thinned(strip: list[ExemplarImage], layout: ChartSize) -> list[ExemplarImage]:
     """As many severities as the width has room for: clean, the last, and an even choice between."""
     room = 6 if layout.columns > 2 else 4
-    return thinned(strip, room)
+    return evenly_spaced(strip, room)
 
 
-def _picture(strips: list[list[Frame]], names: dict[str, str], layout: Layout) -> alt.LayerChart | alt.FacetChart:
+def _picture(
+    strips: list[list[ExemplarImage]], names: dict[str, str], layout: ChartSize
+) -> alt.LayerChart | alt.FacetChart:
     beside = layout.columns > 2  # the row's heading stands beside the pictures, else above them
     left = 126 if beside else 0
     most = max(len(strip) for strip in strips)
@@ -70,7 +81,9 @@ def _picture(strips: list[list[Frame]], names: dict[str, str], layout: Layout) -
     return alt.layer(*_layers(rows, headings, side), **size)
 
 
-def _cells(strip: list[Frame], left: float, y: float, side: float, *, with_levels: bool) -> list[dict[str, Any]]:
+def _cells(
+    strip: list[ExemplarImage], left: float, y: float, side: float, *, with_levels: bool
+) -> list[dict[str, Any]]:
     """One row of data a picture: places in pixels, the embedded image, captions, the path of the centroid so far."""
     top = max((float(f.attention.max()) for f in strip if f.attention is not None), default=0.0)
     found, path = [], []
@@ -82,18 +95,18 @@ def _cells(strip: list[Frame], left: float, y: float, side: float, *, with_level
             "x": x + side / 2, "y": y + side / 2, "top": y - 5, "caption": y + side + 12, "second": y + side + 25,
             "url": "data:image/png;base64," + base64.b64encode(
                 overlay(frame.pixels, frame.attention, top)).decode(),
-            "level": level(frame.severity) if with_levels else "",
+            "level": format_severity(frame.severity) if with_levels else "",
             "answer": frame.predicted_name, "mark": TICK if frame.is_right else CROSS,
             "mark_x": x + side / 2 - text_width(frame.predicted_name, 11.5) / 2 - 3, "answer_x": x + side / 2 + 6,
             "colour": GREEN if frame.is_right else VERMILLION,
-            "confidence": "" if frame.confidence is None else percent(frame.confidence, 0),
-            "tip": f"severity {level(frame.severity)}",
+            "confidence": "" if frame.confidence is None else format_percent(frame.confidence, 0),
+            "tip": f"severity {format_severity(frame.severity)}",
             "path": [{"px": x + side * a, "py": y + side * b} for a, b in path],
         })  # fmt: skip
     return found
 
 
-def _heading(strip: list[Frame], names: dict[str, str], y: float, *, beside: bool) -> dict[str, Any]:
+def _heading(strip: list[ExemplarImage], names: dict[str, str], y: float, *, beside: bool) -> dict[str, Any]:
     first = strip[0]
     title, true = names[first.corruption], f"true: {first.label_name}"
     reason = REASON_WORDS.get(first.reason, first.reason)
@@ -146,7 +159,9 @@ def _heading_layers(headings: list[dict[str, Any]]) -> list[alt.Chart]:
     ]  # fmt: skip
 
 
-def _words(strips: list[list[Frame]], selection: Selection, evaluation: Evaluation, layout: Layout) -> Words:
+def _words(
+    strips: list[list[ExemplarImage]], selection: Selection, evaluation: EvaluationInfo, layout: ChartSize
+) -> ChartText:
     lasts = [strip[-1] for strip in strips]
     wrong = [frame for frame in lasts if not frame.is_right]
     confident = sum(1 for frame in wrong if (frame.confidence or 0) > 0.5)
@@ -158,11 +173,11 @@ def _words(strips: list[list[Frame]], selection: Selection, evaluation: Evaluati
         " Orange: Grad-CAM for the class predicted on the clean image, scaled within a row; dot and line: its centroid "
         "and the way it came from clean." if seen else " No attention on record."
     )  # fmt: skip
-    reasons = sorted({within(REASON_WORDS.get(strip[0].reason, strip[0].reason)) for strip in strips})
-    return Words(
+    reasons = sorted({lower_label(REASON_WORDS.get(strip[0].reason, strip[0].reason)) for strip in strips})
+    return ChartText(
         finding,
         f"One image a corruption, chosen by rule ({', '.join(reasons)}), from clean to the last severity; "
         f"beneath: predicted class, right (tick) or wrong (cross), and confidence. "
-        f"Illustration, not evidence: {counted(len(strips), 'image')} of {selection.image_count:,}.{heat}",
+        f"Illustration, not evidence: {format_count(len(strips), 'image')} of {selection.image_count:,}.{heat}",
         selection.source_line,
     )  # fmt: skip

@@ -6,25 +6,24 @@ import altair as alt
 import duckdb
 import polars as pl
 
-from analysis.charts.axes import point_size, severity_axis
-from analysis.charts.colours import corruption_colours, group_entries
-from analysis.charts.key import key
-from analysis.charts.placing import spread_apart
-from analysis.selection import Selection, table
-from analysis.theme import PAGE, PERCENT_AXIS, Layered, Layout, Words, dress
-from analysis.words import MOST_LISTED, level, percent, within
-from warehouse.errors import WarehouseError
+from failmodes.analysis.charts.style.axes import point_size, severity_axis
+from failmodes.analysis.charts.style.labels import spread_apart
+from failmodes.analysis.charts.style.legend import corruption_colours, group_legend, legend
+from failmodes.analysis.charts.style.theme import PAGE, PERCENT_AXIS, ChartSize, ChartText, Layered, add_text
+from failmodes.analysis.formatting import MAX_LISTED, format_percent, format_severity, lower_label
+from failmodes.analysis.selection import Selection, read_for_selection
+from failmodes.warehouse.errors import WarehouseError
 
 HEIGHT_PX, LABEL_PX, LABEL_GAP_PX = 260, 110, 13
 
 
-def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, layout: Layout = PAGE) -> alt.VConcatChart:
+def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, layout: ChartSize = PAGE) -> alt.VConcatChart:
     """Step curves of the share still right (Kaplan-Meier on the grid), one line a corruption, a panel a network.
 
     Raises:
         WarehouseError: corrupted images do not pair with clean ones, so that no image can be followed.
     """
-    rows = table(con, "onset_by_corruption", selection).sort("corruption", "severity")
+    rows = read_for_selection(con, "onset_by_corruption", selection).sort("corruption", "severity")
     if rows.is_empty():
         raise WarehouseError("no failure onset to show: corrupted images do not pair with clean ones, image by image")
     labels = [label for label in selection.labels.values() if label in rows["label"].to_list()]
@@ -34,15 +33,15 @@ def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, layout: Layou
     colours = corruption_colours(con, selection.corruptions)
     size = width, max(HEIGHT_PX, LABEL_GAP_PX * (len(colours) + 1))
     panels = [_panel(rows.filter(label=label), colours, label, size, low) for label in labels]
-    entries = group_entries(selection.corruptions)
-    keys = [key(entries, layout.width_px - 70)] if entries else []
-    words = Words(
+    entries = group_legend(selection.corruptions)
+    keys = [legend(entries, layout.width_px - 70)] if entries else []
+    words = ChartText(
         _finding(rows, labels),
         "Share of images right when clean that have been right at every severity so far (life table on the severity "
         f"grid); {selection.images}. An image that fails may be right again further on: a failure counts once.",
         selection.source_line,
     )
-    return dress([*keys, alt.concat(*panels, columns=columns, spacing=20)], words, layout)
+    return add_text([*keys, alt.concat(*panels, columns=columns, spacing=20)], words, layout)
 
 
 def _panel(rows: pl.DataFrame, colours: dict[str, str], title: str, size: tuple[float, float], low: float) -> Layered:
@@ -61,7 +60,7 @@ def _panel(rows: pl.DataFrame, colours: dict[str, str], title: str, size: tuple[
     gap = LABEL_GAP_PX / height * (1 - low)
     ends = ends.with_columns(
         surviving_share=pl.Series(spread_apart(ends["surviving_share"].to_list(), gap), dtype=pl.Float64),
-        text=pl.Series([f"{name} {percent(value, 0)}" for name, value in
+        text=pl.Series([f"{name} {format_percent(value, 0)}" for name, value in
                         zip(ends["corruption_label"], ends["surviving_share"], strict=True)], dtype=pl.String),
     )  # fmt: skip
     names = alt.Chart(ends).mark_text(align="left", dx=7, fontSize=11)
@@ -79,15 +78,17 @@ def _finding(rows: pl.DataFrame, labels: list[str]) -> str:
     """What the corruption that is worst for it leaves of a network's right answers: of each, or of many in number."""
     ends = rows.group_by("label", "corruption", maintain_order=True).last().sort("surviving_share", maintain_order=True)
     worst = {label: ends.filter(label=label).row(0, named=True) for label in labels}
-    if len(labels) > MOST_LISTED:
+    if len(labels) > MAX_LISTED:
         return _tally(worst)
     return "; ".join(
-        f"{label} keeps {_kept(row)} up to severity {level(row['severity'])}" for label, row in worst.items()
+        f"{label} keeps {_kept(row)} up to severity {format_severity(row['severity'])}" for label, row in worst.items()
     )
 
 
 def _kept(row: dict[str, Any]) -> str:
-    return f"{percent(row['surviving_share'], 0)} of its right answers under {within(row['corruption_label'])}"
+    return (
+        f"{format_percent(row['surviving_share'], 0)} of its right answers under {lower_label(row['corruption_label'])}"
+    )
 
 
 def _tally(worst: dict[str, dict[str, Any]]) -> str:

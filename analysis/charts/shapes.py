@@ -4,58 +4,71 @@ import altair as alt
 import duckdb
 import polars as pl
 
-from analysis.charts.key import Entry, key
-from analysis.charts.labels import label_layers
-from analysis.charts.placing import Plane
-from analysis.selection import Selection, corruption_labels, table
-from analysis.statements import settings_of
-from analysis.theme import PAGE, SHAPE_COLOURS, Layered, Layout, Words, dress
-from analysis.words import MOST_LISTED, SHAPE_WORDS, counted, listing, number, percent, within
+from failmodes.analysis.charts.style.labels import PlotArea, label_layers
+from failmodes.analysis.charts.style.legend import LegendEntry, legend
+from failmodes.analysis.charts.style.theme import PAGE, SHAPE_COLOURS, ChartSize, ChartText, Layered, add_text
+from failmodes.analysis.formatting import (
+    MAX_LISTED,
+    SHAPE_WORDS,
+    format_count,
+    format_number,
+    format_percent,
+    join_names,
+    lower_label,
+)
+from failmodes.analysis.selection import Selection, corruption_labels, read_for_selection
+from failmodes.analysis.statistics.shape_tables import shape_settings
 
 SYMBOLS = ("circle", "square", "triangle-up", "diamond", "cross", "triangle-down", "triangle-left", "triangle-right")
+
 AXIS_TITLE = "\u2190 falls early\u00a0\u00a0\u00a0bow \u03ba\u00a0\u00a0\u00a0falls late \u2192"
+
 VERBS = {"late_collapse": ("collapses late", "collapse late"), "near_linear": ("falls steadily", "fall steadily"),
          "early_drop": ("drops early", "drop early"), "non_monotone": ("falls and rises", "fall and rise")}  # fmt: skip
+
 MOST_NAMED = 8  # curves in a title
+
 MARGIN = 0.08  # of each domain, kept free around the points
 
 
-def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, layout: Layout = PAGE) -> alt.VConcatChart:
+def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, layout: ChartSize = PAGE) -> alt.VConcatChart:
     """Total drop in points (x) against the bow (y) with intervals in both directions; flat curves have no bow."""
-    names, settings = corruption_labels(con), settings_of(con)
-    shapes = table(con, "shapes", selection).with_columns(
+    names, settings = corruption_labels(con), shape_settings(con)
+    shapes = read_for_selection(con, "shapes", selection).with_columns(
         name=pl.col("corruption").replace_strict(names, return_dtype=pl.String),
         drop=100 * pl.col("total_drop"), drop_low=100 * pl.col("total_drop_low"),
         drop_high=100 * pl.col("total_drop_high"),
     )  # fmt: skip
     points = shapes.filter(pl.col("bow").is_not_null()).sort("label", "corruption")
     fallen = set(points["label"])
-    labels = [label for label in selection.labels.values() if label in fallen or len(selection.labels) <= MOST_LISTED]
+    labels = [label for label in selection.labels.values() if label in fallen or len(selection.labels) <= MAX_LISTED]
     parts = (_key(points, labels, layout), _plot(points, labels, settings.bow_threshold, layout))
     omitted = _omitted(shapes.filter(shape="flat"), len(selection.labels))
-    words = Words(
+    words = ChartText(
         _finding(points, labels),
         f"Total drop in accuracy, clean to last severity, against the bow of the curve (mean height above its chord "
-        f"as a share of the drop), on {selection.images}; bars: {percent(settings.interval_level, 0)} bootstrap "
+        f"as a share of the drop), on {selection.images}; bars: {format_percent(settings.interval_level, 0)} bootstrap "
         f"intervals over images; shaded: near-linear, bow within \u00b1{settings.bow_threshold:g}{omitted}.",
         selection.source_line,
     )
-    return dress(parts, words, layout)
+    return add_text(parts, words, layout)
 
 
-def _key(points: pl.DataFrame, labels: list[str], layout: Layout) -> Layered:
+def _key(points: pl.DataFrame, labels: list[str], layout: ChartSize) -> Layered:
     present = [shape for shape in SHAPE_COLOURS if shape in points["shape"].to_list()]
-    entries = [Entry(SHAPE_WORDS[shape], SHAPE_COLOURS[shape], shape="circle") for shape in present]
+    entries = [LegendEntry(SHAPE_WORDS[shape], SHAPE_COLOURS[shape], shape="circle") for shape in present]
     if len(labels) > 1:
-        entries += [Entry(label, "#8C8C8C", shape=_symbol(labels, label)) for label in labels]
-    return key(entries or [Entry("every curve is flat", SHAPE_COLOURS["flat"], shape="circle")], layout.width_px - 70)
+        entries += [LegendEntry(label, "#8C8C8C", shape=_symbol(labels, label)) for label in labels]
+    return legend(
+        entries or [LegendEntry("every curve is flat", SHAPE_COLOURS["flat"], shape="circle")], layout.width_px - 70
+    )
 
 
 def _symbol(labels: list[str], label: str) -> str:
     return SYMBOLS[labels.index(label) % len(SYMBOLS)]
 
 
-def _plot(points: pl.DataFrame, labels: list[str], threshold: float, layout: Layout) -> Layered:
+def _plot(points: pl.DataFrame, labels: list[str], threshold: float, layout: ChartSize) -> Layered:
     plane = _plane(points, threshold, layout)
     x = alt.X("drop:Q", title="total drop, points", axis=alt.Axis(grid=False),
               scale=alt.Scale(domain=[plane.x_low, plane.x_high], nice=False))  # fmt: skip
@@ -86,7 +99,7 @@ def _plot(points: pl.DataFrame, labels: list[str], threshold: float, layout: Lay
     return alt.layer(*layers, width=plane.width, height=plane.height)
 
 
-def _labels(points: pl.DataFrame, plane: Plane, x: alt.X, y: alt.Y) -> list[alt.Chart]:
+def _labels(points: pl.DataFrame, plane: PlotArea, x: alt.X, y: alt.Y) -> list[alt.Chart]:
     """The name of each corruption beside the point of the first network, placed clear of everything else."""
     rows = points.rows(named=True)
     obstacles = [plane.box(r["drop_low"], r["drop_high"], r["bow"], r["bow"]) for r in rows]
@@ -98,11 +111,11 @@ def _labels(points: pl.DataFrame, plane: Plane, x: alt.X, y: alt.Y) -> list[alt.
     )
 
 
-def _plane(points: pl.DataFrame, threshold: float, layout: Layout) -> Plane:
+def _plane(points: pl.DataFrame, threshold: float, layout: ChartSize) -> PlotArea:
     x = [*points["drop_low"], *points["drop_high"], 0.0, 5.0]
     y = [*points["bow_low"], *points["bow_high"], -1.5 * threshold, 1.5 * threshold]
     x_pad, y_pad = MARGIN * (max(x) - min(x)), MARGIN * (max(y) - min(y))
-    return Plane(
+    return PlotArea(
         min(x) - x_pad / 4, max(x) + x_pad, min(y) - y_pad, max(y) + y_pad,
         width=layout.width_px - 70, height=380 if layout.columns > 2 else 300,
     )  # fmt: skip
@@ -115,21 +128,21 @@ def _finding(points: pl.DataFrame, labels: list[str]) -> str:
     by_class = {shape: points.filter(shape=shape).sort("bow", descending=True) for shape in VERBS}
     present = [(rows, VERBS[shape][len(rows) > 1]) for shape, rows in by_class.items() if len(rows)]
     if len(labels) > 1 or len(points) > MOST_NAMED:
-        tally = listing(f"{len(rows)} {verb}" for rows, verb in present)
+        tally = join_names(f"{len(rows)} {verb}" for rows, verb in present)
         whose = f"{labels[0]}: of" if len(labels) == 1 else "Of"
-        return f"{whose} {counted(len(points), 'curve')} that fall, {tally}"
+        return f"{whose} {format_count(len(points), 'curve')} that fall, {tally}"
     return f"{labels[0]}: " + "; ".join(f"{_named(rows)} {verb}" for rows, verb in present)
 
 
 def _named(rows: pl.DataFrame) -> str:
     bows = zip(rows["name"], rows["bow"], strict=True)
-    return listing(f"{within(name)} (\u03ba\u00a0{number(bow, 2, signed=True)})" for name, bow in bows)
+    return join_names(f"{lower_label(name)} (\u03ba\u00a0{format_number(bow, 2, signed=True)})" for name, bow in bows)
 
 
 def _omitted(flat: pl.DataFrame, networks: int) -> str:
     if flat.is_empty():
         return ""
-    if networks > MOST_LISTED:
-        return f"; not shown, because flat: {counted(len(flat), 'curve')} of {flat['label'].n_unique()} networks"
-    names = listing(within(name) for name in flat["name"].unique(maintain_order=True))
+    if networks > MAX_LISTED:
+        return f"; not shown, because flat: {format_count(len(flat), 'curve')} of {flat['label'].n_unique()} networks"
+    names = join_names(lower_label(name) for name in flat["name"].unique(maintain_order=True))
     return f"; not shown, because flat: {names}"

@@ -3,7 +3,8 @@
 from typing import Literal, NamedTuple
 
 Verdict = Literal["found", "undecided", "limit"]
-Figures = dict[str, float | int | str | None]
+
+Evidence = dict[str, float | int | str | None]
 
 
 class Finding(NamedTuple):
@@ -21,4 +22,4 @@ class Finding(NamedTuple):
     headline: str
     detail: str
     verdict: Verdict
-    figures: Figures
+    figures: Evidence

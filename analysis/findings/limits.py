@@ -2,17 +2,17 @@
 
 import duckdb
 
-from analysis.findings.finding import Finding
-from analysis.reading import first_row
-from analysis.selection import Selection
-from analysis.statements import settings_of
-from analysis.words import counted, listing, percent
-from warehouse.schema import IMPORTED_FAMILY
+from failmodes.analysis.findings.finding import Finding
+from failmodes.analysis.formatting import format_count, format_percent, join_names
+from failmodes.analysis.selection import Selection
+from failmodes.analysis.statistics.shape_tables import shape_settings
+from failmodes.warehouse.database.connection import fetch_first
+from failmodes.warehouse.schema import IMPORTED_FAMILY
 
 
-def limit_findings(con: duckdb.DuckDBPyConnection, selection: Selection) -> list[Finding]:
+def limitation_findings(con: duckdb.DuckDBPyConnection, selection: Selection) -> list[Finding]:
     """Limits, topic by topic: of what was run, of what it was run on, and of what may be said."""
-    resamples = settings_of(con).resamples
+    resamples = shape_settings(con).resamples
     return [
         _limit(
             "Training",
@@ -57,18 +57,16 @@ def _limit(topic: str, headline: str, detail: str) -> Finding:
 
 def _seeds(selection: Selection) -> str:
     stated = {e.label: e.facts["training_seed"] for e in selection.evaluations}
-    return listing(f"{label} {'not stated' if seed is None else seed}" for label, seed in stated.items())
+    return join_names(f"{label} {'not stated' if seed is None else seed}" for label, seed in stated.items())
 
 
 def _subset(con: duckdb.DuckDBPyConnection, selection: Selection) -> str:
-    row = first_row(con, "select image_count from datasets where dataset_id = ?", [selection.shared["dataset_id"]])
+    row = fetch_first(con, "select image_count from datasets where dataset_id = ?", [selection.shared["dataset_id"]])
     images, full = selection.image_count, row[0] if row else None
     if full is None or images >= full:
-        return (
-            f"All {counted(images, 'image')} of one split of one data set: on other data networks may fail elsewhere."
-        )
-    share = percent(images / full, 0)
-    return f"{counted(images, 'image')} of {full:,} ({share}): small differences need more images."
+        return f"All {format_count(images, 'image')} of one split of one data set: on other data networks may fail elsewhere."
+    share = format_percent(images / full, 0)
+    return f"{format_count(images, 'image')} of {full:,} ({share}): small differences need more images."
 
 
 def _pixels(selection: Selection) -> list[Finding]:
@@ -86,7 +84,7 @@ def _imported(selection: Selection) -> list[Finding]:
     return [
         _limit(
             "Imports",
-            f"Predictions of {listing(labels)} were made elsewhere.",
+            f"Predictions of {join_names(labels)} were made elsewhere.",
             "That they are of just these images and corrupted pixels is taken on trust; there is no attention of them.",
         )
     ]
@@ -102,7 +100,7 @@ def _not_finite(con: duckdb.DuckDBPyConnection, selection: Selection) -> list[Fi
     )
     if not counts:
         return []
-    amounts = listing(f"{counts[e.evaluation_id]:,} of {e.label}" for e in selection.evaluations
+    amounts = join_names(f"{counts[e.evaluation_id]:,} of {e.label}" for e in selection.evaluations
                       if e.evaluation_id in counts)  # fmt: skip
     return [
         _limit(
@@ -119,7 +117,7 @@ def _left_out(selection: Selection) -> list[Finding]:
     return [
         _limit(
             "Left out",
-            f"{listing(selection.left_out)} {'is' if len(selection.left_out) == 1 else 'are'} left out.",
+            f"{join_names(selection.left_out)} {'is' if len(selection.left_out) == 1 else 'are'} left out.",
             "Cells that the other networks have are missing: it raised, or was not run to the end.",
         )
     ]

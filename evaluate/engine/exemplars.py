@@ -16,28 +16,40 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image
 
-from evaluate.attention.reference import Reference
-from evaluate.attention.ways import NoWay
-from evaluate.evaluation import Evaluation
-from warehouse.place import Place, is_there
-from warehouse.record import ZERO, clean_cell, dimension_path, read_stored, shard_path, write_dimension
-from warehouse.schema import EXEMPLARS, PREDICTIONS
+from failmodes.evaluate.cam.cam_method import CamUnavailable
+from failmodes.evaluate.engine.clean_baseline import CleanBaseline
+from failmodes.evaluate.evaluation import Evaluation
+from failmodes.warehouse.schema import EXEMPLARS, PREDICTIONS
+from failmodes.warehouse.shards.format import (
+    CLEAN_SEVERITY,
+    clean_shard_key,
+    dimension_path,
+    read_verified,
+    shard_path,
+    write_dimension,
+)
+from failmodes.warehouse.storage.paths import StorePath, exists
 
 PER_REASON = 2
+
 REASONS = ("first_to_fail", "confidently_wrong", "recovered", "still_right")
 
 
-def exemplars_are_done(output: Place, evaluation: Evaluation, corruption: str, severities: list[Decimal]) -> bool:
+def exemplars_are_done(output: StorePath, evaluation: Evaluation, corruption: str, severities: list[Decimal]) -> bool:
     """Whether exemplars are published for just these severities."""
     path = dimension_path(output, EXEMPLARS, _key(evaluation, corruption))
-    if not is_there(path):
+    if not exists(path):
         return False
-    held = set(read_stored(path).rows["severity"].to_pylist())
-    return not held or held == {ZERO, *severities}
+    held = set(read_verified(path).rows["severity"].to_pylist())
+    return not held or held == {CLEAN_SEVERITY, *severities}
 
 
 def record_exemplars(
-    output: Place, evaluation: Evaluation, reference: Reference | None, corruption: str, severities: list[Decimal]
+    output: StorePath,
+    evaluation: Evaluation,
+    reference: CleanBaseline | None,
+    corruption: str,
+    severities: list[Decimal],
 ) -> None:
     """Choose exemplars from the published predictions, make their pictures and maps again, and publish them.
 
@@ -51,7 +63,7 @@ def record_exemplars(
     stored = _stored(output, evaluation, corruption, severities)
     chosen = choose_exemplars(stored.predicted == stored.labels, stored.confidence)
     rows: list[dict[str, Any]] = []
-    for number, severity in enumerate((ZERO, *severities)) if chosen else ():
+    for number, severity in enumerate((CLEAN_SEVERITY, *severities)) if chosen else ():
         rows += _pictures(evaluation, reference, corruption, severity, chosen, stored.at(number))
     write_dimension(output, EXEMPLARS, _key(evaluation, corruption), rows)
 
@@ -101,9 +113,9 @@ class _Stored(NamedTuple):
         return _Stored(self.predicted[number], self.confidence[number], self.labels)
 
 
-def _stored(output: Place, evaluation: Evaluation, corruption: str, severities: list[Decimal]) -> _Stored:
-    cells = [clean_cell(evaluation.evaluation_id), *(evaluation.cell(corruption, s) for s in severities)]
-    rows = [read_stored(shard_path(output, PREDICTIONS, cell)).rows for cell in cells]
+def _stored(output: StorePath, evaluation: Evaluation, corruption: str, severities: list[Decimal]) -> _Stored:
+    cells = [clean_shard_key(evaluation.evaluation_id), *(evaluation.cell(corruption, s) for s in severities)]
+    rows = [read_verified(shard_path(output, PREDICTIONS, cell)).rows for cell in cells]
     return _Stored(
         np.stack([r["predicted"].fill_null(-1).to_numpy() for r in rows]),
         np.stack([r["confidence"].fill_null(0).to_numpy() for r in rows]),
@@ -113,7 +125,7 @@ def _stored(output: Place, evaluation: Evaluation, corruption: str, severities: 
 
 def _pictures(
     evaluation: Evaluation,
-    reference: Reference | None,
+    reference: CleanBaseline | None,
     corruption: str,
     severity: Decimal,
     chosen: list[tuple[str, int, int]],
@@ -140,11 +152,11 @@ def _pictures(
 
 
 def _maps(
-    evaluation: Evaluation, reference: Reference | None, images: np.ndarray, places: np.ndarray
+    evaluation: Evaluation, reference: CleanBaseline | None, images: np.ndarray, places: np.ndarray
 ) -> Iterable[np.ndarray]:
     """The map (h, w) of each image for the class predicted on its clean twin; none without attention."""
     way = evaluation.way
-    if reference is None or isinstance(way, NoWay):
+    if reference is None or isinstance(way, CamUnavailable):
         return ()
     clean = reference.predicted[places][:, None]
     return way(evaluation.network.inputs(images), lambda _logits: clean).maps[:, 0].cpu().numpy()

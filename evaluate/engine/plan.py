@@ -5,34 +5,42 @@ from decimal import Decimal
 
 import torch
 
-from evaluate.attention.finding import find_way
-from evaluate.attention.reference import reference_path
-from evaluate.attention.ways import NoWay, Way
-from evaluate.engine.materials import Material, open_materials
-from evaluate.evaluation import Evaluation, make_evaluation
-from evaluate.models.model import Model
-from evaluate.models.network import Network, compile_network
-from evaluate.study import Study
-from evaluate.zoo import load_zoo
-from ingest.datasets import Dataset
-from ingest.dimensions import record_corruptions, record_dataset, record_source
-from warehouse.errors import DamagedShardError, ModelError
-from warehouse.place import Place, is_there, remove
-from warehouse.record import Cell, clean_cell, dimension_path, done_cells, read_stored, shard_path, write_dimension
-from warehouse.schema import ATTENTION, CLEAN_MAPS, EVALUATIONS, EXEMPLARS, MODELS, PREDICTIONS
+from failmodes.evaluate.cam.cam_method import CamMethod, CamUnavailable
+from failmodes.evaluate.cam.method_selection import select_cam_method
+from failmodes.evaluate.engine.clean_baseline import clean_baseline_path
+from failmodes.evaluate.engine.evaluation_data import EvaluationData, open_evaluation_data
+from failmodes.evaluate.evaluation import Evaluation, make_evaluation
+from failmodes.evaluate.models.model import Model
+from failmodes.evaluate.models.network import Network, compile_network
+from failmodes.evaluate.study.study_schema import Study
+from failmodes.evaluate.study_models import load_study_models
+from failmodes.ingest.datasets.dataset import Dataset
+from failmodes.ingest.dimensions import record_corruptions, record_dataset, record_source
+from failmodes.warehouse.errors import DamagedShardError, ModelError
+from failmodes.warehouse.schema import ATTENTION, CLEAN_MAPS, EVALUATIONS, EXEMPLARS, MODELS, PREDICTIONS
+from failmodes.warehouse.shards.format import (
+    ShardKey,
+    clean_shard_key,
+    dimension_path,
+    published_cells,
+    read_verified,
+    shard_path,
+    write_dimension,
+)
+from failmodes.warehouse.storage.paths import StorePath, delete, exists
 
 
-def plan(study: Study, dataset: Dataset, device: torch.device) -> list[list[Evaluation]]:
+def plan_evaluations(study: Study, dataset: Dataset, device: torch.device) -> list[list[Evaluation]]:
     """Evaluations of a study, a group for each of its materials; each network is on the device once.
 
     Raises:
         ModelError: a network is not trained yet, does not fit, cannot be attended to as asked, or stands there twice.
     """
-    ready = [_ready(study, dataset, model, device) for model in load_zoo(study, dataset)]
+    ready = [_ready(study, dataset, model, device) for model in load_study_models(study, dataset)]
     _refuse_twins([model for model, _, _ in ready])
     return [
         [_evaluation(study, material, model, network, way) for model, network, way in ready]
-        for material in open_materials(study, dataset)
+        for material in open_evaluation_data(study, dataset)
     ]
 
 
@@ -61,33 +69,33 @@ def record_plan(study: Study, groups: list[list[Evaluation]]) -> None:
             write_dimension(output, EVALUATIONS, evaluation.evaluation_id, [evaluation.row()])
 
 
-def study_cells(study: Study, evaluation_id: str) -> list[Cell]:
+def study_cells(study: Study, evaluation_id: str) -> list[ShardKey]:
     """All cells of one evaluation, the clean one first."""
     cells = [
-        Cell(evaluation_id, corruption, severity)
+        ShardKey(evaluation_id, corruption, severity)
         for corruption in study.corruptions.names
-        for severity in severities_of(study)
+        for severity in study_severities(study)
     ]
-    return [clean_cell(evaluation_id), *cells]
+    return [clean_shard_key(evaluation_id), *cells]
 
 
-def severities_of(study: Study) -> list[Decimal]:
+def study_severities(study: Study) -> list[Decimal]:
     """The study's severities, rising, as the record writes them."""
     return sorted(Decimal(str(severity)).quantize(Decimal("0.001")) for severity in study.corruptions.severities)
 
 
-def missing_cells(study: Study, evaluation: Evaluation) -> list[Cell]:
+def missing_cells(study: Study, evaluation: Evaluation) -> list[ShardKey]:
     """Cells of an evaluation that are not published; the clean one too where its maps are gone."""
     output, attends = study.record_output, evaluation.attends
-    done = done_cells(output, evaluation.evaluation_id, attention=attends)
+    done = published_cells(output, evaluation.evaluation_id, attention=attends)
     missing = [cell for cell in study_cells(study, evaluation.evaluation_id) if cell not in done]
-    clean = clean_cell(evaluation.evaluation_id)
-    if attends and clean not in missing and not is_there(reference_path(output, evaluation)):
+    clean = clean_shard_key(evaluation.evaluation_id)
+    if attends and clean not in missing and not exists(clean_baseline_path(output, evaluation)):
         missing.insert(0, clean)
     return missing
 
 
-def discard_damaged(study: Study, evaluation: Evaluation) -> Iterator[Place]:
+def discard_damaged(study: Study, evaluation: Evaluation) -> Iterator[StorePath]:
     """Remove the evaluation's files that no longer match their hash; gives their paths."""
     output, identity = study.record_output, evaluation.evaluation_id
     paths = [shard_path(output, t, c) for c in study_cells(study, identity) for t in (PREDICTIONS, ATTENTION)]
@@ -95,23 +103,29 @@ def discard_damaged(study: Study, evaluation: Evaluation) -> Iterator[Place]:
     paths += [dimension_path(output, EXEMPLARS, f"{identity}-{name}") for name in study.corruptions.names]
     for path in paths:
         try:
-            if is_there(path):
-                read_stored(path)
+            if exists(path):
+                read_verified(path)
         except DamagedShardError:
-            remove(path)
+            delete(path)
             yield path
 
 
-def _ready(study: Study, dataset: Dataset, model: Model, device: torch.device) -> tuple[Model, Network, Way | NoWay]:
+def _ready(
+    study: Study, dataset: Dataset, model: Model, device: torch.device
+) -> tuple[Model, Network, CamMethod | CamUnavailable]:
     settings, spec = study.evaluation, model.spec
     network = model.network(device, settings.precision)
     shape = (int(dataset.images.shape[1]), int(dataset.images.shape[2]))
-    way = find_way(network, shape, wanted=spec.attention or settings.attention_wanted, layer=spec.attention_layer)
+    way = select_cam_method(
+        network, shape, wanted=spec.attention or settings.attention_wanted, layer=spec.attention_layer
+    )
     if settings.compile:
         compile_network(network)  # after the way has put its hook in place, which is compiled with the rest
     return model, network, way
 
 
-def _evaluation(study: Study, material: Material, model: Model, network: Network, way: Way | NoWay) -> Evaluation:
+def _evaluation(
+    study: Study, material: EvaluationData, model: Model, network: Network, way: CamMethod | CamUnavailable
+) -> Evaluation:
     dataset, source, subset = material
     return make_evaluation(study.name, model, network, dataset, source, subset, source.pairing, way)

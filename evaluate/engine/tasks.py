@@ -5,11 +5,11 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import NamedTuple
 
-from evaluate.engine.plan import study_cells
-from evaluate.evaluation import Evaluation
-from evaluate.study import Study
-from warehouse.record import Cell
-from warehouse.schema import CLEAN
+from failmodes.evaluate.engine.plan import study_cells
+from failmodes.evaluate.evaluation import Evaluation
+from failmodes.evaluate.study.study_schema import Study
+from failmodes.warehouse.schema import CLEAN
+from failmodes.warehouse.shards.format import ShardKey
 
 
 class Task(NamedTuple):
@@ -61,7 +61,7 @@ class Failure(NamedTuple):
 
 
 @dataclass
-class Outcome:
+class RunResult:
     """What became of some tasks; outcomes add up.
 
     Attributes:
@@ -76,7 +76,7 @@ class Outcome:
     not_finite: dict[str, int] = field(default_factory=dict)
     changed: dict[str, float] = field(default_factory=dict)
 
-    def add(self, other: "Outcome") -> None:
+    def add(self, other: "RunResult") -> None:
         """Take in another outcome; of a network that raised in several processes the first is told."""
         known = {failure.evaluation_id for failure in self.failures}
         self.made += other.made
@@ -86,7 +86,7 @@ class Outcome:
             self.not_finite[label] = self.not_finite.get(label, 0) + count
 
 
-def tasks_of(study: Study, groups: list[list[Evaluation]], missing: dict[str, list[Cell]]) -> list[Task]:
+def make_tasks(study: Study, groups: list[list[Evaluation]], missing: dict[str, list[ShardKey]]) -> list[Task]:
     """Tasks of a study, clean cells first, then cell by cell.
 
     Args:

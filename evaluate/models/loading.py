@@ -6,17 +6,16 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from evaluate.models.assembly import assemble
-from evaluate.models.building import build_module
-from evaluate.models.checkpoints import load_checkpoint
-from evaluate.models.classes import Outputs, map_classes
-from evaluate.models.model import Model
-from evaluate.models.naming import first_line, resolve
-from evaluate.models.pretrained import load_pretrained
-from evaluate.models.stated import stated_by_module, stated_in_study
-from evaluate.specification import ModelSpec
-from ingest.datasets import Dataset
-from warehouse.errors import ModelError
+from failmodes.evaluate.models.build import build_module
+from failmodes.evaluate.models.checkpoints import load_checkpoint
+from failmodes.evaluate.models.class_mapping import OutputClasses, map_classes
+from failmodes.evaluate.models.model import Model
+from failmodes.evaluate.models.model_config import assemble_model, config_from_module, config_from_study
+from failmodes.evaluate.models.pretrained import load_pretrained
+from failmodes.evaluate.models.registry import first_line, resolve_architecture
+from failmodes.evaluate.study.study_schema import ModelSpec
+from failmodes.ingest.datasets.dataset import Dataset
+from failmodes.warehouse.errors import ModelError
 
 
 def load_model(spec: ModelSpec, class_names: tuple[str, ...], path: Path | None = None) -> Model:
@@ -35,7 +34,7 @@ def load_model(spec: ModelSpec, class_names: tuple[str, ...], path: Path | None 
     return _load_own(spec, class_names) if spec.import_path is not None else _load_published(spec, class_names)
 
 
-def check_fits(model: Model, dataset: Dataset) -> Model:
+def check_model_outputs(model: Model, dataset: Dataset) -> Model:
     """The model, its outputs counted by one image's forward pass on the CPU; refused if it does not fit the data set.
 
     Raises:
@@ -54,7 +53,7 @@ def check_fits(model: Model, dataset: Dataset) -> Model:
     count = _try(model, np.asarray(dataset.images[:1]), seen)
     if model.output_count is not None and count != model.output_count:
         raise ModelError(f"model {model.label!r} gives {count} outputs, but {model.output_count} were expected of it")
-    outputs = Outputs(f"model {model.label!r}", count, model.output_names)
+    outputs = OutputClasses(f"model {model.label!r}", count, model.output_names)
     found = map_classes(outputs, model.class_names, model.spec.class_map)
     return replace(model, outputs=found, output_count=count)
 
@@ -77,10 +76,10 @@ def _try(model: Model, image: np.ndarray, seen: str) -> int:
 
 
 def _load_published(spec: ModelSpec, class_names: tuple[str, ...]) -> Model:
-    found = load_pretrained(spec, resolve(spec.architecture))
-    stated = stated_in_study(spec).filled_from(found.stated)
+    found = load_pretrained(spec, resolve_architecture(spec.architecture))
+    stated = config_from_study(spec).filled_from(found.stated)
     names = found.stated.class_names
-    return assemble(
+    return assemble_model(
         spec, class_names, found.module, stated, f"{spec.architecture} ({found.file})",
         output_count=None if names is None else len(names), origin=found.file,
         metadata={} if found.training_data is None else {"dataset": found.training_data},
@@ -89,10 +88,10 @@ def _load_published(spec: ModelSpec, class_names: tuple[str, ...]) -> Model:
 
 def _load_own(spec: ModelSpec, class_names: tuple[str, ...]) -> Model:
     """What a user's function makes; where it draws weights at random, it draws the same ones every time."""
-    study = stated_in_study(spec)
+    study = config_from_study(spec)
     count = len(study.class_names or class_names)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         module = build_module(spec, count)
-    stated = study.filled_from(stated_by_module(module, spec.architecture))
-    return assemble(spec, class_names, module, stated, spec.architecture, output_count=None)
+    stated = study.filled_from(config_from_module(module, spec.architecture))
+    return assemble_model(spec, class_names, module, stated, spec.architecture, output_count=None)

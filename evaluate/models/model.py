@@ -1,5 +1,9 @@
-"""A network of a study with its weights: what it is, what identifies it, and how it is said in words."""
+"""A network of a study with its weights: what it is, what identifies it, and how it is said in words.
 
+What a checkpoint's metadata says of its training: the seed, and whether the recipe is part of the identity.
+"""
+
+import json
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -9,14 +13,15 @@ from typing import Any
 import torch
 from torch import nn
 
-from evaluate.models.architectures import STEM, variant_of
-from evaluate.models.naming import definition_of, family_of, resolve
-from evaluate.models.network import Network, prepare
-from evaluate.models.recipes import identifying_recipe
-from evaluate.specification import ModelSpec, Normalisation, Precision
-from warehouse.identity import fingerprint_of, identity_of
+from failmodes.evaluate.models.architectures import STEM, variant_of
+from failmodes.evaluate.models.network import Network, prepare_network
+from failmodes.evaluate.models.registry import family_of, resolve_architecture, source_hash
+from failmodes.evaluate.study.study_schema import ModelSpec, Normalisation, Precision
+from failmodes.warehouse.hashing import fingerprint_of, identity_of
 
 SHOWN = 3  # classes whose outputs are named in words
+
+STANDARD = "standard"
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,7 +66,7 @@ class Model:
     @property
     def architecture(self) -> str:
         """The architecture's name, the same for every way to write it."""
-        return resolve(self.spec.architecture).canonical
+        return resolve_architecture(self.spec.architecture).canonical
 
     @property
     def checkpoint(self) -> str | None:
@@ -90,7 +95,7 @@ class Model:
             facts |= {
                 "options": self.spec.options,
                 "stem": self.spec.stem,
-                "definition": definition_of(self.spec, self.module),
+                "definition": source_hash(self.spec, self.module),
             }
         further = {
             "input_side_px": self.input_side_px,
@@ -101,7 +106,7 @@ class Model:
 
     def network(self, device: torch.device, precision: Precision) -> Network:
         """The model ready to run."""
-        return prepare(
+        return prepare_network(
             self.module, self.spec.architecture, self.normalisation, device, precision,
             label=self.label, input_side_px=self.input_side_px, outputs=self.outputs,
         )  # fmt: skip
@@ -112,7 +117,7 @@ class Model:
             "model_id": self.model_id(),
             "model_label": self.label,
             "architecture": self.architecture,
-            "family": family_of(resolve(self.spec.architecture), self.module),
+            "family": family_of(resolve_architecture(self.spec.architecture), self.module),
             "variant": self.variant(),
             "class_count": len(self.class_names),
             "parameter_count": self.parameter_count(),
@@ -188,3 +193,17 @@ def _stated_accuracy(metadata: dict[str, str]) -> float | None:
                 stated = float(metadata[name])
                 return stated if 0 <= stated <= 1 else None
     return None
+
+
+def identifying_recipe(metadata: dict[str, str]) -> dict[str, Any] | None:
+    """The training recipe, where it names an augmentation other than the standard one.
+
+    Weights alone identify a network trained as ever; a recipe is told apart even where weights should coincide.
+    """
+    try:
+        recipe = json.loads(metadata.get("recipe", ""))
+    except ValueError:  # a recipe in words
+        return None
+    if not isinstance(recipe, dict) or recipe.get("augmentation", STANDARD) == STANDARD:
+        return None
+    return recipe

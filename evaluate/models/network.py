@@ -8,12 +8,12 @@ import torch
 from torch import nn
 from torch.nn.functional import interpolate
 
-from evaluate.specification import Normalisation, Precision
+from failmodes.evaluate.study.study_schema import Normalisation, Precision
 
 
 @dataclass(frozen=True, eq=False)
 class Network:
-    """A module with all that its forward pass needs; build it with `prepare`.
+    """A module with all that its forward pass needs; build it with `prepare_network`.
 
     Attributes:
         module: the network itself, in evaluation mode, its parameters without gradients.
@@ -76,7 +76,7 @@ class Network:
         return torch.float16 if self.precision == "float16" else torch.bfloat16
 
 
-def prepare(
+def prepare_network(
     module: nn.Module,
     architecture: str,
     normalisation: Normalisation,
@@ -88,7 +88,7 @@ def prepare(
     outputs: list[int] | None = None,
 ) -> Network:
     """Put a module on its device, channels_last, in evaluation mode; images are resized to `input_side_px` if given."""
-    module = channels_last(module, device).eval().requires_grad_(False)
+    module = to_channels_last(module, device).eval().requires_grad_(False)
     if device.type == "cuda":  # float32 is to mean float32, and the same images are to give the same rows
         torch.backends.cudnn.allow_tf32 = False
         torch.backends.cudnn.deterministic = True
@@ -107,7 +107,7 @@ def compile_network(network: Network) -> None:
     network.module.compile()
 
 
-def channels_last(module: nn.Module, device: torch.device) -> nn.Module:
+def to_channels_last(module: nn.Module, device: torch.device) -> nn.Module:
     """Move a module to its device and lay its kernels out as (N, H, W, C), which is how images arrive."""
     module.to(device)
     return module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs lack this form

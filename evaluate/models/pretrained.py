@@ -11,16 +11,16 @@ import torch
 from torch import nn
 from torchvision import models as torchvision_models
 
-from evaluate.models.imagenet import imagenet_names
-from evaluate.models.naming import Named, first_line, import_timm
-from evaluate.models.stated import Stated
-from evaluate.specification import ModelSpec, Normalisation
-from warehouse.errors import ModelError
+from failmodes.evaluate.models.class_mapping import imagenet_names
+from failmodes.evaluate.models.model_config import ModelConfig
+from failmodes.evaluate.models.registry import ArchitectureRef, first_line, import_timm
+from failmodes.evaluate.study.study_schema import ModelSpec, Normalisation
+from failmodes.warehouse.errors import ModelError
 
 IMAGENET_1K = "ImageNet-1k"
 
 
-class Pretrained(NamedTuple):
+class PretrainedModel(NamedTuple):
     """A network with published weights.
 
     Attributes:
@@ -31,12 +31,12 @@ class Pretrained(NamedTuple):
     """
 
     module: nn.Module
-    stated: Stated
+    stated: ModelConfig
     file: str
     training_data: str | None
 
 
-def load_pretrained(spec: ModelSpec, named: Named) -> Pretrained:
+def load_pretrained(spec: ModelSpec, named: ArchitectureRef) -> PretrainedModel:
     """Build a network with its published weights, fetched into the library's own cache where they are not there yet.
 
     Raises:
@@ -45,7 +45,7 @@ def load_pretrained(spec: ModelSpec, named: Named) -> Pretrained:
     return _torchvision(spec, named) if named.source == "torchvision" else _timm(spec, named)
 
 
-def _torchvision(spec: ModelSpec, named: Named) -> Pretrained:
+def _torchvision(spec: ModelSpec, named: ArchitectureRef) -> PretrainedModel:
     known: Any = torchvision_models.get_model_weights(named.name)
     whole = [name for name, weights in known.__members__.items() if weights.meta["categories"]]  # not features alone
     wanted = str(spec.weights).rpartition(".")[2]
@@ -58,11 +58,11 @@ def _torchvision(spec: ModelSpec, named: Named) -> Pretrained:
     except Exception as error:
         raise ModelError(f"model {spec.label!r}: {named.canonical} cannot be built: {first_line(error)}") from error
     transforms, names = weights.transforms(), tuple(weights.meta["categories"])
-    stated = Stated(
+    stated = ModelConfig(
         Normalisation(mean=tuple(transforms.mean), std=tuple(transforms.std)), int(transforms.crop_size[0]), names
     )
     is_imagenet = names == imagenet_names()
-    return Pretrained(module, stated, PurePosixPath(weights.url).name, IMAGENET_1K if is_imagenet else None)
+    return PretrainedModel(module, stated, PurePosixPath(weights.url).name, IMAGENET_1K if is_imagenet else None)
 
 
 def _fetch(weights: Any, what: str) -> None:
@@ -82,7 +82,7 @@ def _fetch(weights: Any, what: str) -> None:
         ) from error
 
 
-def _timm(spec: ModelSpec, named: Named) -> Pretrained:
+def _timm(spec: ModelSpec, named: ArchitectureRef) -> PretrainedModel:
     if spec.weights not in (None, "pretrained"):
         raise ModelError(
             f'{named.canonical} has no weights {spec.weights!r}: expected weights = "pretrained", with the tag in the '
@@ -100,16 +100,16 @@ def _timm(spec: ModelSpec, named: Named) -> Pretrained:
         ) from error
     config = module.pretrained_cfg
     side = spec.options.get("img_size", config["input_size"][-1])
-    stated = Stated(
+    stated = ModelConfig(
         Normalisation(mean=tuple(config["mean"]), std=tuple(config["std"])),
         int(side) if isinstance(side, int) else int(config["input_size"][-1]),
         _timm_names(named, config),
     )
     file = config.get("hf_hub_id") or PurePosixPath(config.get("url") or named.name).name
-    return Pretrained(module, stated, str(file), IMAGENET_1K if stated.class_names == imagenet_names() else None)
+    return PretrainedModel(module, stated, str(file), IMAGENET_1K if stated.class_names == imagenet_names() else None)
 
 
-def _check_tag(timm: Any, named: Named) -> None:
+def _check_tag(timm: Any, named: ArchitectureRef) -> None:
     """Refuse a tag that timm does not know, before anything is fetched."""
     base, _, tag = named.name.partition(".")
     if not tag or named.name.startswith("hf-hub:"):
@@ -120,7 +120,7 @@ def _check_tag(timm: Any, named: Named) -> None:
         raise ModelError(f"timm has no weights {named.name!r}: its tags for {base} are {', '.join(near) or 'none'}")
 
 
-def _timm_names(named: Named, config: dict[str, Any]) -> tuple[str, ...] | None:
+def _timm_names(named: ArchitectureRef, config: dict[str, Any]) -> tuple[str, ...] | None:
     """Names of the outputs: the hub's, else those of the ImageNet subset of so many classes (WordNet ids if not 1k)."""
     from timm.data import ImageNetInfo, infer_imagenet_subset
 

@@ -8,19 +8,23 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import nn
 
-from evaluate.models.naming import first_line
-from warehouse.errors import ModelError
+from failmodes.evaluate.models.registry import first_line
+from failmodes.warehouse.errors import ModelError
 
 Tensors = dict[str, torch.Tensor]
 
-MOST_CONTAINERS = 5  # one in another
+MAX_CONTAINERS = 5  # one in another
+
 CONTAINERS = ("state_dict", "model_state_dict", "model", "net", "params")
-AVERAGED = ("ema", "state_dict_ema", "model_ema")  # averaged weights: taken where there are no others
+
+EMA_CONTAINERS = ("ema", "state_dict_ema", "model_ema")  # averaged weights: taken where there are no others
+
 PREFIXES = ("module.", "_orig_mod.", "model.", "net.", "network.", "backbone.", "encoder.")
-OPTIONAL = "num_batches_tracked"  # counts batches of training; evaluation does not read it
+
+OPTIONAL_BUFFER = "num_batches_tracked"  # counts batches of training; evaluation does not read it
 
 
-class Renamed(NamedTuple):
+class UnprefixedTensors(NamedTuple):
     """Tensors under the module's own names, and the prefix that was stripped from them ("" for none)."""
 
     tensors: Tensors
@@ -50,31 +54,31 @@ def read_tensors(path: Path) -> tuple[Tensors, dict[str, str]]:
     return _unpacked(content, path.name), {}
 
 
-def rename(tensors: Tensors, module: nn.Module) -> Renamed:
+def strip_prefix(tensors: Tensors, module: nn.Module) -> UnprefixedTensors:
     """Strip the leading prefix, if any, without which the names are the module's own.
 
     A prefix is stripped only if the result fits; where none does, that with most names in common is given, so that
     the difference that is reported is the nearest one.
     """
     expected = set(module.state_dict())
-    best, most = Renamed(tensors, ""), len(expected & tensors.keys())
+    best, most = UnprefixedTensors(tensors, ""), len(expected & tensors.keys())
     parts = _leading_parts(tensors)
     for count in range(1, len(parts) + 1):
         renamed = {_without(name, parts[:count]): tensor for name, tensor in tensors.items()}
         common = len(expected & renamed.keys())
         if len(renamed) == len(tensors) and common > most:
-            best, most = Renamed(renamed, "".join(parts[:count])), common
+            best, most = UnprefixedTensors(renamed, "".join(parts[:count])), common
     return best
 
 
-def check_fit(tensors: Tensors, module: nn.Module, file: str, wanted: str) -> None:
+def check_compatible(tensors: Tensors, module: nn.Module, file: str, wanted: str) -> None:
     """Refuse tensors that are not exactly the module's.
 
     Raises:
         ModelError: naming the first tensor that has another shape, is missing or is foreign.
     """
     expected = module.state_dict()
-    missing = [n for n in expected if n not in tensors and not n.endswith(OPTIONAL)]
+    missing = [n for n in expected if n not in tensors and not n.endswith(OPTIONAL_BUFFER)]
     foreign = [n for n in tensors if n not in expected]
     misshapen = [n for n in expected if n in tensors and expected[n].shape != tensors[n].shape]
     if misshapen:
@@ -87,7 +91,7 @@ def check_fit(tensors: Tensors, module: nn.Module, file: str, wanted: str) -> No
     raise ModelError(f"{file} does not fit {wanted}: {problem}")
 
 
-def head_outputs(tensors: Tensors, module: nn.Module, class_count: int) -> int:
+def head_size(tensors: Tensors, module: nn.Module, class_count: int) -> int:
     """How many outputs the tensors' head has, seen from a module built with `class_count` of them.
 
     It is told by the tensors that differ from the module's in their first dimension alone, where the module's is
@@ -106,11 +110,11 @@ def head_outputs(tensors: Tensors, module: nn.Module, class_count: int) -> int:
 
 def _unpacked(content: Any, file: str) -> Tensors:
     """The state_dict itself, out of its usual containers."""
-    for _ in range(MOST_CONTAINERS):  # one may hold itself
+    for _ in range(MAX_CONTAINERS):  # one may hold itself
         if not isinstance(content, dict) or _is_state_dict(content):
             break
         inside = [key for key in CONTAINERS if isinstance(content.get(key), dict)]
-        inside = inside or [key for key in AVERAGED if isinstance(content.get(key), dict)]
+        inside = inside or [key for key in EMA_CONTAINERS if isinstance(content.get(key), dict)]
         if not inside:
             break
         if len(inside) > 1:

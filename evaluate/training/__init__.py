@@ -4,10 +4,3 @@ Each epoch draws its order, crops and flips from (seed, epoch), each image its a
 and the state is published after each epoch, so that a run killed at any instant goes on from its last whole epoch and
 sees the same batches as an undisturbed one, however many processes prepare them.
 """
-
-from evaluate.training.augmentation import augment
-from evaluate.training.learner import Epoch
-from evaluate.training.measuring import measure_accuracy, measure_normalisation
-from evaluate.training.running import train
-
-__all__ = ["Epoch", "augment", "measure_accuracy", "measure_normalisation", "train"]

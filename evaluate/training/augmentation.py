@@ -8,12 +8,12 @@ from numpy.typing import NDArray
 from torch.nn import functional
 from torchvision.transforms import v2
 
-from evaluate.specification import Augmentation, TrainingSpec
+from failmodes.evaluate.study.study_schema import Augmentation, TrainingSpec
 
-Policy = Callable[[torch.Tensor], torch.Tensor]
+AugmentationPolicy = Callable[[torch.Tensor], torch.Tensor]
 
 
-def policy_of(augmentation: Augmentation) -> Policy | None:
+def augmentation_policy(augmentation: Augmentation) -> AugmentationPolicy | None:
     """What augments one uint8 image (3, H, W) before crop and flip; None where these are all.
 
     Both are torchvision's, with its settings. AugMix is the augmentation chain of Hendrycks et al. 2020
@@ -25,8 +25,8 @@ def policy_of(augmentation: Augmentation) -> Policy | None:
     return v2.TrivialAugmentWide() if augmentation == "trivialaugment" else None
 
 
-def augment_each(
-    images: NDArray[np.uint8], image_ids: NDArray[np.int64], policy: Policy, seed: int, epoch: int
+def apply_policy(
+    images: NDArray[np.uint8], image_ids: NDArray[np.int64], policy: AugmentationPolicy, seed: int, epoch: int
 ) -> NDArray[np.uint8]:
     """Augment each image by its own draw, which follows from (seed, epoch, image) alone.
 
@@ -44,17 +44,17 @@ def augment_each(
     with torch.random.fork_rng(devices=[]):
         for row, image_id in enumerate(image_ids.tolist()):
             # torchvision's transforms take no generator: they draw from torch's default one
-            torch.default_generator.manual_seed(draw_seed(seed, epoch, image_id))
+            torch.default_generator.manual_seed(image_seed(seed, epoch, image_id))
             pixels[row] = policy(pixels[row])
     return pixels.permute(0, 2, 3, 1).contiguous().numpy()
 
 
-def draw_seed(seed: int, epoch: int, image_id: int) -> int:
+def image_seed(seed: int, epoch: int, image_id: int) -> int:
     """Seed of one image's draw, 32 bits, mixed so that neighbours in any of the three share nothing."""
     return int(np.random.SeedSequence((seed, epoch, image_id)).generate_state(1)[0])
 
 
-def augment(
+def random_crop_and_flip(
     images: torch.Tensor, recipe: TrainingSpec, generator: torch.Generator, fill: torch.Tensor | float = 0.0
 ) -> torch.Tensor:
     """Random crop after padding, then a horizontal flip with probability ½, each image its own draw.

@@ -1,22 +1,33 @@
-"""`failmodes corrupt`, once its options are understood."""
+"""`failmodes corrupt`, once its options are understood.
 
+Progress on stderr: a bar where it is a terminal, else a line whenever something is whole.
+"""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from rich.console import Console
+from rich.progress import BarColumn, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as Bars
+from rich.text import Text
 
-from ingest.corrupted_sets.material import Material
-from ingest.corrupted_sets.progress import writing_bar
-from ingest.corrupted_sets.request import Request
-from ingest.corrupted_sets.workplace import one_writer
-from ingest.corrupted_sets.writing import prepare_set, write_set
-from ingest.datasets import Dataset, open_dataset
-from ingest.sources import GeneratedSource, open_source
-from ingest.specification import DatasetSpec
-from ingest.subset import choose_images
-from warehouse.errors import Interrupted, StudyError
+from failmodes.ingest.corrupted_sets.generation import SetCallbacks, plan_set, write_set
+from failmodes.ingest.corrupted_sets.layouts import severity_folder
+from failmodes.ingest.corrupted_sets.opening import open_pixel_source
+from failmodes.ingest.corrupted_sets.options import SetOptions
+from failmodes.ingest.corrupted_sets.set_writer import SetInputs, SetPart
+from failmodes.ingest.corrupted_sets.work_folder import locked_work_folder
+from failmodes.ingest.datasets.dataset import Dataset
+from failmodes.ingest.datasets.opening import open_dataset
+from failmodes.ingest.sources import GeneratedSource
+from failmodes.ingest.specification import DatasetSpec
+from failmodes.ingest.subset import balanced_subset
+from failmodes.warehouse.errors import Interrupted, StudyError
 
 
-def write(spec: DatasetSpec, request: Request, folder: Path, cache: Path | None = None) -> Path:
+def write_corrupted_set(spec: DatasetSpec, request: SetOptions, folder: Path, cache: Path | None = None) -> Path:
     """Write a set, telling on stderr what is made.
 
     Args:
@@ -29,14 +40,14 @@ def write(spec: DatasetSpec, request: Request, folder: Path, cache: Path | None 
         The set's folder.
 
     Raises:
-        FailmodesError: something is not what it should be, see `prepare_set`; Interrupted: the user stopped it.
+        FailmodesError: something is not what it should be, see `plan_set`; Interrupted: the user stopped it.
     """
     _refuse_within(folder, spec)
     console = Console(stderr=True, highlight=False, soft_wrap=True, markup=False)
     try:
-        with one_writer(folder) as work:
+        with locked_work_folder(folder) as work:
             material = _material(open_dataset(spec, cache or work / "cache"), spec, request)
-            job = prepare_set(material, request, folder, work)
+            job = plan_set(material, request, folder, work)
             console.print(f"corrupt: {_words(material, request)}")
             for name, reason in request.left_out.items():
                 console.print(f"corrupt: {name} is left out: {reason}")
@@ -48,13 +59,13 @@ def write(spec: DatasetSpec, request: Request, folder: Path, cache: Path | None 
     return folder
 
 
-def _material(dataset: Dataset, spec: DatasetSpec, request: Request) -> Material:
-    source = open_source(request.corruptions, request.corruptions.seeds[0], dataset)
+def _material(dataset: Dataset, spec: DatasetSpec, request: SetOptions) -> SetInputs:
+    source = open_pixel_source(request.corruptions, request.corruptions.seeds[0], dataset)
     assert isinstance(source, GeneratedSource)
-    return Material(dataset, *choose_images(dataset.labels, spec.images), source)
+    return SetInputs(dataset, *balanced_subset(dataset.labels, spec.images), source)
 
 
-def _words(material: Material, request: Request) -> str:
+def _words(material: SetInputs, request: SetOptions) -> str:
     corruptions, severities = len(request.corruptions.names), len(request.corruptions.severities)
     note = f" [{material.dataset.note}]" if material.dataset.note else ""
     return (
@@ -70,3 +81,58 @@ def _refuse_within(folder: Path, spec: DatasetSpec) -> None:
     clean, target = spec.path.expanduser().resolve(), folder.resolve()
     if target == clean or clean in target.parents:
         raise StudyError(f"--to {folder} lies within the clean images, {spec.path}: choose a folder beside it")
+
+
+class _ImagesPerSecond(ProgressColumn):
+    """Images a second since the start."""
+
+    def render(self, task: Task) -> Text:
+        return Text(f"{task.completed / task.elapsed:,.0f} images/s" if task.completed and task.elapsed else "")
+
+
+@contextmanager
+def writing_bar() -> Iterator[SetCallbacks]:
+    """A bar that counts images."""
+    console = Console(stderr=True, markup=False)
+    if not console.is_terminal:
+        yield _lines()
+        return
+    columns = (
+        TextColumn("[bold]corrupt[/]"),
+        BarColumn(),
+        TextColumn("{task.fields[done]}/{task.fields[all]}"),
+        _ImagesPerSecond(),
+        TimeRemainingColumn(),
+        TextColumn("[dim]{task.fields[last]}[/]"),
+    )
+    with Bars(*columns, console=console) as bars:
+        task = bars.add_task("corrupt", total=None, done=0, all=0, last="")
+
+        def begin(units: int, images: int) -> None:
+            bars.update(task, total=images, all=units)
+
+        def unit(whole: SetPart) -> None:
+            bars.update(task, done=bars.tasks[0].fields["done"] + 1, last=_progress_text(whole))
+
+        yield SetCallbacks(begin, lambda images: bars.advance(task, images), unit)
+
+
+def _lines() -> SetCallbacks:
+    counts = {"done": 0, "all": 0}
+
+    def begin(units: int, images: int) -> None:
+        counts["all"] = units
+        if units:
+            print(f"corrupt: {images:,} images to make", file=sys.stderr, flush=True)
+
+    def unit(whole: SetPart) -> None:
+        counts["done"] += 1
+        print(f"corrupt: {counts['done']}/{counts['all']} {_progress_text(whole)}", file=sys.stderr, flush=True)
+
+    return SetCallbacks(begin, lambda images: None, unit)
+
+
+def _progress_text(unit: SetPart) -> str:
+    first, last = unit.severities[0], unit.severities[-1]
+    levels = severity_folder(first) if first == last else f"{severity_folder(first)}–{severity_folder(last)}"
+    return f"{unit.corruption} {levels}"

@@ -7,16 +7,18 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ingest.layouts import CIFAR_C, MANIFEST_FILE
-from warehouse.errors import DataError, StudyError
-from warehouse.publish import publish_bytes
+from failmodes.ingest.corrupted_sets.layouts import CIFAR_C, MANIFEST_FILE
+from failmodes.warehouse.errors import DataError, StudyError
+from failmodes.warehouse.storage.atomic import atomic_write_bytes
 
 MADE_BY = "failmodes corrupt"
+
 Manifest = dict[str, Any]
-MEND = "choose another folder with --to, or give the options it was made with"
+
+OTHER_SET_HINT = "choose another folder with --to, or give the options it was made with"
 
 
-class Origin(NamedTuple):
+class SetProvenance(NamedTuple):
     """What a written set was made from: the dataset_id of its clean images, and the recipe in words."""
 
     dataset_id: str
@@ -40,10 +42,10 @@ def read_manifest(folder: Path) -> Manifest | None:
 
 def publish_manifest(folder: Path, manifest: Manifest) -> None:
     """Write the manifest whole or not at all."""
-    publish_bytes(folder / MANIFEST_FILE, (json.dumps(manifest, indent=2, ensure_ascii=False) + "\n").encode())
+    atomic_write_bytes(folder / MANIFEST_FILE, (json.dumps(manifest, indent=2, ensure_ascii=False) + "\n").encode())
 
 
-def refuse_another(folder: Path, there: Manifest, wanted: Manifest) -> None:
+def check_same_set(folder: Path, there: Manifest, wanted: Manifest) -> None:
     """Refuse to mix sets.
 
     Versions that only one of the two names are fine: own corruptions and photographs of frost are named when used.
@@ -54,10 +56,10 @@ def refuse_another(folder: Path, there: Manifest, wanted: Manifest) -> None:
     before, now = _compared(there), _compared(wanted)
     for name in now:
         if before.get(name, now[name]) != now[name]:
-            raise StudyError(f"{folder} holds a set of {name} {before[name]}, not {now[name]}: {MEND}")
+            raise StudyError(f"{folder} holds a set of {name} {before[name]}, not {now[name]}: {OTHER_SET_HINT}")
 
 
-def ids_in_words(image_ids: NDArray[np.int64], total: int) -> str | None:
+def format_id_ranges(image_ids: NDArray[np.int64], total: int) -> str | None:
     """Rising image numbers as ranges, such as "0-99 120"; None if they are all of 0 … total-1."""
     if len(image_ids) == total:
         return None
@@ -81,14 +83,14 @@ def recorded_ids(folder: Path, count: int) -> NDArray[np.int64] | None:
     return np.concatenate([np.arange(first, last + 1, dtype=np.int64) for first, last in bounds])
 
 
-def recorded_origin(folder: Path) -> Origin | None:
+def recorded_origin(folder: Path) -> SetProvenance | None:
     """What a set was made from, where its own manifest says it."""
     manifest = _parsed(folder / MANIFEST_FILE)
     if manifest is None:
         return None
     independent = ", independent draws" if manifest["draws"] == "independent" else ""
     words = f"by {MADE_BY}, {manifest['recipe']} recipe, seed {manifest['seed']}{independent}"
-    return Origin(str(manifest["dataset"]["dataset_id"]), words)
+    return SetProvenance(str(manifest["dataset"]["dataset_id"]), words)
 
 
 def _parsed(path: Path) -> Manifest | None:

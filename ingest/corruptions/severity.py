@@ -3,7 +3,7 @@
 Published parameters exactly at whole numbers; between them, by corruption:
 - most interpolate their parameters on a straight line from level to level, and below 1 from the clean anchor of the
   recipe's table (shot noise the inverse root of its photons, which is the deviation of its noise);
-- those whose parameters do not lead smoothly from level to level mix the images of the two (`MIXED`): defocus and zoom
+- those whose parameters do not lead smoothly from level to level mix the images of the two (`MIXTURE_CORRUPTIONS`): defocus and zoom
   blur, linear filters whose disk gains whole pixels and whose zoom gains whole exposures (a mixture of images is then
   the image of a mixed kernel), and snow, whose flakes a layer zoomed by little more than 1 smooths away;
 - those with switches (iterations, water or mud, less or more saturation) are refused; who asks for them all the same
@@ -13,18 +13,23 @@ Published parameters exactly at whole numbers; between them, by corruption:
 from decimal import ROUND_HALF_EVEN, Decimal, InvalidOperation
 from typing import NamedTuple
 
-from ingest.corruptions.catalogue import Corruption
-from ingest.corruptions.recipes import SEVERITIES, Levels, Parameters
-from warehouse.errors import StudyError
+from failmodes.ingest.corruptions.catalogue import Corruption
+from failmodes.ingest.corruptions.kernels.pixels import Parameters
+from failmodes.ingest.corruptions.recipes import SEVERITIES, SeverityLevels
+from failmodes.warehouse.errors import StudyError
 
 Severity = int | float | Decimal
+
 LAST_SEVERITY = SEVERITIES[-1]
+
 THOUSANDTH = Decimal("0.001")
-MIXED = {"defocus_blur", "zoom_blur", "snow"}
-INVERSE_ROOT = {"shot_noise"}
+
+MIXTURE_CORRUPTIONS = {"defocus_blur", "zoom_blur", "snow"}
+
+INVERSE_ROOT_CORRUPTIONS = {"shot_noise"}
 
 
-class Part(NamedTuple):
+class MixtureComponent(NamedTuple):
     """One image of a mixture: its weight, and its parameters (None: the clean image)."""
 
     weight: float
@@ -58,7 +63,9 @@ def whole_severity(severity: Severity) -> int:
     return int(exact)
 
 
-def parts_at(corruption: Corruption, levels: Levels, severity: Decimal, *, across_switches: bool) -> tuple[Part, ...]:
+def mixture_at(
+    corruption: Corruption, levels: SeverityLevels, severity: Decimal, *, across_switches: bool
+) -> tuple[MixtureComponent, ...]:
     """What makes the image at a severity: one part, or two neighbouring levels to mix.
 
     Raises:
@@ -68,16 +75,18 @@ def parts_at(corruption: Corruption, levels: Levels, severity: Decimal, *, acros
     share = float(severity - below)
     known = (None, *levels.published)
     if not share:
-        return (Part(1.0, known[below]),)
+        return (MixtureComponent(1.0, known[below]),)
     if not corruption.interpolable and not across_switches:
         raise StudyError(
             f"{corruption.name!r} is not defined at severity {severity.normalize()}: {corruption.switch};"
             " use whole severities, or ask for a cross-fade with across_switches"
         )
     lower, upper = known[below] or levels.clean, known[below + 1]
-    if corruption.name in MIXED or not corruption.interpolable or lower is None or upper is None:
-        return Part(1 - share, known[below]), Part(share, upper)
-    return (Part(1.0, _between(lower, upper, share, inverse_root=corruption.name in INVERSE_ROOT)),)
+    if corruption.name in MIXTURE_CORRUPTIONS or not corruption.interpolable or lower is None or upper is None:
+        return MixtureComponent(1 - share, known[below]), MixtureComponent(share, upper)
+    return (
+        MixtureComponent(1.0, _between(lower, upper, share, inverse_root=corruption.name in INVERSE_ROOT_CORRUPTIONS)),
+    )
 
 
 def _between(lower: Parameters, upper: Parameters, share: float, *, inverse_root: bool) -> Parameters:

@@ -1,22 +1,41 @@
-"""CIFAR-10 and CIFAR-100 in their three published layouts, told apart by what the folder holds."""
+"""CIFAR-10 and CIFAR-100 in their three published layouts, told apart by what the folder holds.
 
+A restricted unpickler for the CIFAR python batches: a pickle is a program, and this one may only build arrays.
+
+Class names of CIFAR-10 and CIFAR-100 in the order of the class index, for layouts that do not carry them.
+"""
+
+import pickle
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ingest.datasets.class_names import CIFAR10_CLASSES, CIFAR100_CLASSES
-from ingest.datasets.dataset import Dataset, ImageArray, Stack, check_labels
-from ingest.datasets.pickles import read_pickle
-from warehouse.errors import DataError
+from failmodes.ingest.datasets.dataset import ConcatenatedImages, Dataset, ImageArray, check_labels
+from failmodes.warehouse.errors import DataError
 
 SIDE = 32
+
 PIXEL_BYTES = 3 * SIDE * SIDE
 
+_CIFAR100 = """
+apple aquarium_fish baby bear beaver bed bee beetle bicycle bottle bowl boy bridge bus butterfly camel can castle
+caterpillar cattle chair chimpanzee clock cloud cockroach couch crab crocodile cup dinosaur dolphin elephant
+flatfish forest fox girl hamster house kangaroo keyboard lamp lawn_mower leopard lion lizard lobster man maple_tree
+motorcycle mountain mouse mushroom oak_tree orange orchid otter palm_tree pear pickup_truck pine_tree plain plate
+poppy porcupine possum rabbit raccoon ray road rocket rose sea seal shark shrew skunk skyscraper snail snake spider
+squirrel streetcar sunflower sweet_pepper table tank telephone television tiger tractor train trout tulip turtle
+wardrobe whale willow_tree wolf woman worm
+"""
 
-class Variant(NamedTuple):
+CIFAR100_CLASSES = tuple(_CIFAR100.split())
+
+CIFAR10_CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+
+
+class CifarVariant(NamedTuple):
     """What differs between CIFAR-10 and CIFAR-100."""
 
     label: str
@@ -28,17 +47,27 @@ class Variant(NamedTuple):
 
 
 VARIANTS = {
-    "cifar10": Variant(
+    "cifar10": CifarVariant(
         "CIFAR-10", CIFAR10_CLASSES, b"labels", ("label", "labels"), 1,
         {"train": tuple(f"data_batch_{number}" for number in range(1, 6)), "test": ("test_batch",)},
     ),
-    "cifar100": Variant(
+    "cifar100": CifarVariant(
         "CIFAR-100", CIFAR100_CLASSES, b"fine_labels", ("fine_label", "label"), 2,
         {"train": ("train",), "test": ("test",)},
     ),
 }  # fmt: skip
+
 SUBFOLDERS = {"cifar10": ("cifar-10-batches-py", "cifar-10-batches-bin", "data", "plain_text"),
               "cifar100": ("cifar-100-python", "cifar-100-binary", "data", "cifar100")}  # fmt: skip
+
+# What NumPy's own arrays pickle to, under the module names of NumPy 1 (as the published files carry) and of NumPy 2
+_ARRAY_MODULES = ("numpy.core.multiarray", "numpy._core.multiarray")
+
+_ALLOWED: dict[tuple[str, str], Any] = {
+    ("numpy", "ndarray"): np.ndarray,
+    ("numpy", "dtype"): np.dtype,
+    **{(module, "_reconstruct"): np.empty(0).__reduce__()[0] for module in _ARRAY_MODULES},
+}
 
 
 def open_cifar(path: Path, kind: str, split: str, cache: Path) -> Dataset:
@@ -64,26 +93,26 @@ def open_cifar(path: Path, kind: str, split: str, cache: Path) -> Dataset:
     )
 
 
-def _open_here(folder: Path, kind: str, variant: Variant, split: str, cache: Path) -> Dataset | None:
+def _open_here(folder: Path, kind: str, variant: CifarVariant, split: str, cache: Path) -> Dataset | None:
     names = variant.batches[split]
-    readers: tuple[tuple[str, Callable[[Path, Variant], tuple[ImageArray, NDArray[np.int64]]]], ...] = (
+    readers: tuple[tuple[str, Callable[[Path, CifarVariant], tuple[ImageArray, NDArray[np.int64]]]], ...] = (
         ("", read_python_batch),
         (".bin", read_binary_batch),
     )
     for suffix, reader in readers:
         if any((folder / f"{name}{suffix}").is_file() for name in names):
             parts = [reader(folder / f"{name}{suffix}", variant) for name in names]
-            images = parts[0][0] if len(parts) == 1 else Stack([images for images, _ in parts])
+            images = parts[0][0] if len(parts) == 1 else ConcatenatedImages([images for images, _ in parts])
             labels = np.concatenate([labels for _, labels in parts])
             return Dataset(kind, variant.label, split, images, labels, variant.class_names)
     if any(folder.glob(f"{split}-*.parquet")):
-        from ingest.datasets.parquet import open_parquet
+        from failmodes.ingest.datasets.cifar_parquet import open_parquet
 
         return open_parquet(folder, kind, variant.label, variant.class_names, variant.label_columns, split, cache)
     return None
 
 
-def read_python_batch(path: Path, variant: Variant) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+def read_python_batch(path: Path, variant: CifarVariant) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     """Images (N, 32, 32, 3), a view of the batch's own array, and labels (N,) of one python batch."""
     batch = read_pickle(path)
     if b"data" not in batch or variant.label_key not in batch:
@@ -99,7 +128,7 @@ def read_python_batch(path: Path, variant: Variant) -> tuple[NDArray[np.uint8], 
     return _as_images(data), labels
 
 
-def read_binary_batch(path: Path, variant: Variant) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+def read_binary_batch(path: Path, variant: CifarVariant) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     """Images (N, 32, 32, 3), mapped, and labels (N,) of one binary batch."""
     if not path.is_file():
         raise DataError(f"{path} is missing: fetch the data set again")
@@ -122,3 +151,44 @@ def _whole_numbers(values: object, path: Path) -> NDArray[np.int64]:
     if labels.ndim != 1 or not np.issubdtype(labels.dtype, np.integer):
         raise DataError(f"{path} holds labels of {labels.dtype} {labels.shape}: expected one whole number an image")
     return labels.astype(np.int64)
+
+
+class _ArraysOnly(pickle.Unpickler):
+    def find_class(self, module: str, name: str) -> Any:
+        if (module, name) in _ALLOWED:
+            return _ALLOWED[module, name]
+        if (module, name) == ("_codecs", "encode"):  # how Python 3 writes bytes to old protocols
+            return _latin1_bytes
+        raise DataError(f"it asks for {module}.{name}, which no data batch needs; it may be hostile and was not opened")
+
+
+def read_pickle(path: Path) -> dict[bytes, Any]:
+    """Read a batch: a dict with bytes as keys.
+
+    Raises:
+        DataError: it is missing, truncated, no dict, or names anything but NumPy arrays; no code in it is run.
+    """
+    try:
+        with path.open("rb") as file:
+            content = _load(file)
+    except FileNotFoundError as error:
+        raise DataError(f"{path} is missing: fetch the data set again") from error
+    except DataError as error:
+        raise DataError(f"{path} is refused: {error}") from error
+    except (pickle.UnpicklingError, EOFError, OSError, ValueError, TypeError, KeyError, IndexError, AttributeError,
+            UnicodeDecodeError, MemoryError, OverflowError) as error:  # fmt: skip
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise DataError(f"{path} is truncated or no pickle ({reason}): fetch the data set again") from error
+    if not isinstance(content, dict):
+        raise DataError(f"{path} holds a {type(content).__name__}: expected a dict of data and labels")
+    return {key.encode() if isinstance(key, str) else key: value for key, value in content.items()}
+
+
+def _load(file: BinaryIO) -> Any:
+    return _ArraysOnly(file, encoding="bytes").load()
+
+
+def _latin1_bytes(text: str, encoding: str) -> bytes:
+    if encoding != "latin1":
+        raise DataError(f"it encodes text as {encoding!r}: only bytes written as latin1 are expected")
+    return text.encode("latin1")

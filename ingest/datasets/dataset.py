@@ -7,10 +7,10 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from warehouse.errors import DataError
-from warehouse.identity import fingerprint_of
+from failmodes.warehouse.errors import DataError
+from failmodes.warehouse.hashing import fingerprint_of
 
-MOST_CLASSES = 2**15 - 1  # the record keeps class indices in 16 bits
+MAX_CLASSES = 2**15 - 1  # the record keeps class indices in 16 bits
 
 
 class ImageArray(Protocol):
@@ -63,10 +63,8 @@ class Dataset:
             raise DataError(f"{self.label}: images must be uint8 (N, H, W, 3), not {self.images.dtype} {shape}")
         if self.labels.shape != (shape[0],) or not shape[0]:
             raise DataError(f"{self.label}: {shape[0]} images but labels of shape {self.labels.shape}")
-        if len(self.class_names) > MOST_CLASSES:
-            raise DataError(
-                f"{self.label} has {len(self.class_names):,} classes: at most {MOST_CLASSES:,} are recorded"
-            )
+        if len(self.class_names) > MAX_CLASSES:
+            raise DataError(f"{self.label} has {len(self.class_names):,} classes: at most {MAX_CLASSES:,} are recorded")
         check_labels(self.labels, len(self.class_names), self.label)
 
     @cached_property
@@ -75,7 +73,7 @@ class Dataset:
         return fingerprint_of([self.images, self.labels])
 
 
-class Stack:
+class ConcatenatedImages:
     """Several image arrays one after the other, as one, without copying them together."""
 
     def __init__(self, parts: list[ImageArray]) -> None:

@@ -5,12 +5,16 @@ import hashlib
 import numpy as np
 from numpy.typing import NDArray
 
-from ingest.datasets.dataset import Dataset
+from failmodes.ingest.datasets.dataset import Dataset
 
 SIDE = 32
+
 FULL_INK = 16  # largest value of the 8×8 images
+
 TEST_PER_CLASS = 50
+
 INK = 128  # at least half of full ink is the digit, not its soft edge
+
 NOTE = (
     "8×8 images, enlarged by linear interpolation to 32×32; train and test share writers, so accuracy is that of"
     " known hands"
@@ -24,7 +28,7 @@ def open_digits(split: str) -> Dataset:
     bunch = load_digits()
     labels = bunch.target.astype(np.int64)
     chosen = _chosen(labels, split)
-    images = enlarge(bunch.images[chosen].astype(np.int64))
+    images = upsample(bunch.images[chosen].astype(np.int64))
     return Dataset(
         name="digits",
         label="Handwritten digits (8×8, shown at 32×32)",
@@ -37,7 +41,7 @@ def open_digits(split: str) -> Dataset:
     )
 
 
-def enlarge(small: NDArray[np.int64]) -> NDArray[np.uint8]:
+def upsample(small: NDArray[np.int64]) -> NDArray[np.uint8]:
     """Enlarge (N, 8, 8) of 0-16 to (N, 32, 32) uint8 by linear interpolation, edges held.
 
     Smooth strokes are what convolutions trained on photographs expect, and blocks of 4×4 would fall on the grid of

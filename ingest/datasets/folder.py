@@ -12,16 +12,18 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from ingest.datasets.dataset import Dataset
-from ingest.datasets.decoded import decode, decoded_images
-from warehouse.errors import DataError
+from failmodes.ingest.datasets.dataset import Dataset
+from failmodes.ingest.datasets.decoding import decode, decode_to_cache
+from failmodes.warehouse.errors import DataError
 
-SUFFIXES = {".png", ".jpg", ".jpeg"}
+IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg"}
+
 BLOCK_IMAGES = 64
-MEND = "expected a folder a class, with .png, .jpg or .jpeg images in it, such as cat/0001.png"
+
+FOLDER_HINT = "expected a folder a class, with .png, .jpg or .jpeg images in it, such as cat/0001.png"
 
 
-class Listing(NamedTuple):
+class FolderListing(NamedTuple):
     """What a folder holds: class names, images and their class, and how many other files were passed over."""
 
     class_names: tuple[str, ...]
@@ -60,7 +62,7 @@ def open_folder(
         name="folder",
         label=path.name,
         split=split,
-        images=decoded_images(cache, listing.files, how, shape, blocks),
+        images=decode_to_cache(cache, listing.files, how, shape, blocks),
         labels=listing.labels,
         class_names=listing.class_names,
         note=_note(listing, image_size, shorter),
@@ -68,26 +70,26 @@ def open_folder(
     )
 
 
-def list_images(root: Path) -> Listing:
+def list_images(root: Path) -> FolderListing:
     """List images in the order of their image_id: by class, then by file name."""
     folders = sorted(entry for entry in root.iterdir() if entry.is_dir() and not entry.name.startswith("."))
     if not folders:
-        raise DataError(f"{root} has no class folders: {MEND}")
+        raise DataError(f"{root} has no class folders: {FOLDER_HINT}")
     files: list[Path] = []
     labels: list[int] = []
     passed_over = 0
     for label, folder in enumerate(folders):
         entries = sorted(entry for entry in folder.iterdir() if entry.is_file() and not entry.name.startswith("."))
-        images = [entry for entry in entries if entry.suffix.lower() in SUFFIXES]
+        images = [entry for entry in entries if entry.suffix.lower() in IMAGE_SUFFIXES]
         files += images
         labels += [label] * len(images)
         passed_over += len(entries) - len(images)
     if not files:
-        raise DataError(f"{root} has class folders ({folders[0].name}, …) but no images: {MEND}")
-    return Listing(tuple(folder.name for folder in folders), files, np.array(labels, dtype=np.int64), passed_over)
+        raise DataError(f"{root} has class folders ({folders[0].name}, …) but no images: {FOLDER_HINT}")
+    return FolderListing(tuple(folder.name for folder in folders), files, np.array(labels, dtype=np.int64), passed_over)
 
 
-def fit(image: Image.Image, side: int, resize: int | None = None) -> Image.Image:
+def resize_and_crop(image: Image.Image, side: int, resize: int | None = None) -> Image.Image:
     """Resize the shorter side to `resize` (bilinear, anti-aliased), cut `side`×`side` pixels from the centre.
 
     Pixel for pixel torchvision's Resize(resize) and CenterCrop(side) of a PIL image: the longer side is rounded down,
@@ -120,7 +122,7 @@ def _blocks(files: list[Path], root: Path, size: tuple[int, int], resize: int | 
         block = np.empty((len(some), *size, 3), np.uint8)
         for row, file in enumerate(some):
             image = decode(file, str(file))
-            pixels = np.asarray(fit(image, size[0], resize) if resize else image)
+            pixels = np.asarray(resize_and_crop(image, size[0], resize) if resize else image)
             if pixels.shape[:2] != size:
                 raise DataError(
                     f"{file} is {pixels.shape[1]}×{pixels.shape[0]} pixels where {files[0].relative_to(root)} is"
@@ -130,7 +132,7 @@ def _blocks(files: list[Path], root: Path, size: tuple[int, int], resize: int | 
         yield block
 
 
-def _note(listing: Listing, image_size: int | None, resize: int | None) -> str | None:
+def _note(listing: FolderListing, image_size: int | None, resize: int | None) -> str | None:
     remarks = []
     if image_size:
         to = "" if resize == image_size else f" to {image_size}"

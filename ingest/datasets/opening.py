@@ -3,9 +3,9 @@
 from dataclasses import replace
 from pathlib import Path
 
-from ingest.datasets.dataset import Dataset
-from ingest.specification import DatasetSpec
-from warehouse.errors import DataError, StudyError
+from failmodes.ingest.datasets.dataset import Dataset
+from failmodes.ingest.specification import DatasetSpec
+from failmodes.warehouse.errors import DataError, StudyError
 
 HOW_TO_GET = {
     "cifar10": ("CIFAR-10", "https://www.cs.toronto.edu/~kriz/cifar.html"),
@@ -37,19 +37,19 @@ def open_dataset(spec: DatasetSpec, cache: Path, split: str | None = None) -> Da
 
 def _read(spec: DatasetSpec, cache: Path, split: str) -> Dataset:
     if spec.path is None:
-        from ingest.datasets.digits import open_digits
+        from failmodes.ingest.datasets.digits import open_digits
 
         return open_digits(split)
     path = spec.path.expanduser()
     if not path.is_dir():
         raise DataError(_missing(spec.kind, path))
     if spec.kind == "folder":
-        from ingest.datasets.folder import open_folder
+        from failmodes.ingest.datasets.folder import open_folder
 
         return open_folder(
             path, split, cache, image_size=spec.image_size, resize=spec.resize, declared_split=spec.split
         )
-    from ingest.datasets.cifar import open_cifar
+    from failmodes.ingest.datasets.cifar import open_cifar
 
     return open_cifar(path, spec.kind, split, cache)
 

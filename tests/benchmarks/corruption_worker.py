@@ -35,8 +35,8 @@ def main() -> None:
 
 
 def _ours(recipe):
-    from ingest.corruptions import corrupt
-    from warehouse.errors import FailmodesError
+    from failmodes.ingest.corruptions.apply import corrupt
+    from failmodes.warehouse.errors import FailmodesError
 
     def run(images, name, severity, seed):
         return corrupt(images, name, severity, recipe=recipe, seed=seed)

@@ -11,17 +11,22 @@ from pytorch_grad_cam import GradCAM
 from subjects import SUBJECTS, Bench, Subject, make_bench, network_of
 from torch.utils.flop_counter import FlopCounterMode
 
-from evaluate.attention.statistics import map_statistics
-from evaluate.devices import BATCH_SIZE, choose_device, describe_device, runs_bfloat16
-from evaluate.engine.batch_size import CANDIDATES, evaluation_step, fastest_batch_size
-from evaluate.models.network import Network
-from ingest.corruptions import corrupt
+from failmodes.evaluate.cam.map_statistics import map_statistics
+from failmodes.evaluate.devices import BATCH_SIZE, choose_device, describe_device, runs_bfloat16
+from failmodes.evaluate.engine.autobatch import CANDIDATES, evaluation_step, fastest_batch_size
+from failmodes.evaluate.models.network import Network
+from failmodes.ingest.corruptions.apply import corrupt
 
 BATCHES = {"cpu": (8, 16, 32, 64, 128), "cuda": (128, 256, 512, 1024)}
+
 TRIAL_IMAGES = 128  # to find the best of the bare forward passes, before it is timed on all images
+
 ROUNDS = 3
+
 CORRUPTIONS = {32: ("contrast", "gaussian_noise", "motion_blur"), 224: ("contrast", "jpeg_compression")}
+
 ATTENTION_IMAGES = {"resnet18": 128, "densenet121": 64}
+
 PRODUCT_SIDE = 2048
 
 

@@ -7,8 +7,11 @@ import venv
 from pathlib import Path
 
 FOLDER = Path(__file__).parents[2] / ".venv-peer"
+
 PYTHON = FOLDER / "bin" / "python"
+
 PEER = "imagecorruptions==1.1.2"
+
 # It needs np.float_ (gone from NumPy 2) and pkg_resources (gone from setuptools 82); the others go with this NumPy.
 # It asks for opencv-python, which needs a display's libraries: the headless build is the same code without them.
 LIBRARIES = (
@@ -19,7 +22,9 @@ LIBRARIES = (
     "Pillow==11.1.0",
     "setuptools==75.8.0",
 )
+
 PATIENCE_S = 600
+
 PIP = (
     *("-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--only-binary", ":all:"),
     *("--retries", "1", "--timeout", "15"),

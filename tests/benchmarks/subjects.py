@@ -12,24 +12,24 @@ import torch
 import torchvision
 from torch import nn
 
-from evaluate.attention.finding import find_way
-from evaluate.devices import BATCH_SIZE
-from evaluate.engine.blocks import BlockStream
-from evaluate.engine.cells import Member
-from evaluate.engine.materials import Material
-from evaluate.engine.tasks import Task
-from evaluate.engine.worker import Progress, Worker
-from evaluate.evaluation import Evaluation, Subset, make_evaluation
-from evaluate.models.architectures import ARCHITECTURES
-from evaluate.models.network import Network, prepare
-from evaluate.specification import Normalisation, Precision
-from ingest.datasets import Dataset
-from ingest.pairing import Pairing
-from ingest.sources import GeneratedSource, Source
-from warehouse.record import ZERO
-from warehouse.schema import CLEAN
+from failmodes.evaluate.cam.method_selection import select_cam_method
+from failmodes.evaluate.devices import BATCH_SIZE
+from failmodes.evaluate.engine.batches import BatchStream
+from failmodes.evaluate.engine.cell_evaluation import ModelRun
+from failmodes.evaluate.engine.evaluation_data import EvaluationData
+from failmodes.evaluate.engine.tasks import Task
+from failmodes.evaluate.engine.worker import RunCallbacks, Worker
+from failmodes.evaluate.evaluation import Evaluation, Subset, make_evaluation
+from failmodes.evaluate.models.architectures import ARCHITECTURES
+from failmodes.evaluate.models.network import Network, prepare_network
+from failmodes.evaluate.study.study_schema import Normalisation, Precision
+from failmodes.ingest.datasets.dataset import Dataset
+from failmodes.ingest.sources import GeneratedSource, Pairing, Source
+from failmodes.warehouse.schema import CLEAN
+from failmodes.warehouse.shards.format import CLEAN_SEVERITY
 
 CLASSES = 10
+
 NORMALISATION = Normalisation(mean=(0.4914, 0.4822, 0.4465), std=(0.2470, 0.2435, 0.2616))
 
 
@@ -56,6 +56,7 @@ SUBJECTS = (
     Subject("efficientnet_b0", lambda: torchvision.models.efficientnet_b0(num_classes=CLASSES), 224, 128),
     Subject("resnet50", lambda: torchvision.models.resnet50(num_classes=CLASSES), 224, 64),
 )
+
 TINY = Subject("tiny", tiny, 32, 1000)
 
 
@@ -87,7 +88,7 @@ class Bench(NamedTuple):
     folder: Path
 
     def clean(self) -> Task:
-        return Task(0, CLEAN, ZERO, tuple(e.evaluation_id for e in self.evaluations))
+        return Task(0, CLEAN, CLEAN_SEVERITY, tuple(e.evaluation_id for e in self.evaluations))
 
     def cell(self, corruption: str = "contrast", severity: int = 3) -> Task:
         return Task(0, corruption, Decimal(severity), tuple(e.evaluation_id for e in self.evaluations))
@@ -95,7 +96,9 @@ class Bench(NamedTuple):
 
 def network_of(subject: Subject, device: torch.device, precision: Precision = "float32", seed: int = 0) -> Network:
     torch.manual_seed(seed)
-    return prepare(subject.build(), subject.name, NORMALISATION, device, precision, label=f"{subject.name} {seed}")
+    return prepare_network(
+        subject.build(), subject.name, NORMALISATION, device, precision, label=f"{subject.name} {seed}"
+    )
 
 
 def make_bench(
@@ -116,18 +119,18 @@ def make_bench(
     ids = np.arange(len(images))
     subset = Subset(ids, ids, labels, "all")
     evaluations = [_evaluation(network, dataset, source, subset) for network in networks]
-    members = [Member(e, batch_size or BATCH_SIZE[e.network.device.type]) for e in evaluations]
+    members = [ModelRun(e, batch_size or BATCH_SIZE[e.network.device.type]) for e in evaluations]
     study = SimpleNamespace(record_output=folder, output=folder)
-    stream = BlockStream([Material(dataset, source, subset)], threads=os.cpu_count() or 1)
+    stream = BatchStream([EvaluationData(dataset, source, subset)], threads=os.cpu_count() or 1)
     return Bench(
-        Worker(study, members, stream, Progress()),
+        Worker(study, members, stream, RunCallbacks()),
         evaluations, images, folder,
     )  # fmt: skip
 
 
 def _evaluation(network: Network, dataset: Dataset, source: Source, subset: Subset) -> Evaluation:
     model = SimpleNamespace(model_id=lambda: network.label, label=network.label)
-    way = find_way(network, dataset.images.shape[1:3])
+    way = select_cam_method(network, dataset.images.shape[1:3])
     return make_evaluation("bench", model, network, dataset, source, subset, Pairing(True), way)
 
 

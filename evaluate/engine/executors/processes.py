@@ -10,36 +10,36 @@ from typing import Any
 
 import torch
 
-from evaluate.devices import choose_device
-from evaluate.engine.executors.executor import in_two_waves, make_members, make_worker
-from evaluate.engine.executors.handing_out import Chunk, Ledger
-from evaluate.engine.materials import Opening
-from evaluate.engine.plan import plan
-from evaluate.engine.tasks import Outcome, Task
-from evaluate.engine.worker import Progress
-from evaluate.evaluation import Evaluation
-from evaluate.models.naming import first_line
-from evaluate.processes import leave_with_parent, process_context
-from evaluate.study import Study
-from warehouse.errors import FailmodesError, ModelError
+from failmodes.evaluate.child_processes import exit_with_parent, process_context
+from failmodes.evaluate.devices import choose_device
+from failmodes.evaluate.engine.evaluation_data import WorkerSpec
+from failmodes.evaluate.engine.executors.executor import clean_cells_first, make_model_runs, make_worker
+from failmodes.evaluate.engine.executors.scheduler import TaskChunk, TaskQueue
+from failmodes.evaluate.engine.plan import plan_evaluations
+from failmodes.evaluate.engine.tasks import RunResult, Task
+from failmodes.evaluate.engine.worker import RunCallbacks
+from failmodes.evaluate.evaluation import Evaluation
+from failmodes.evaluate.models.registry import first_line
+from failmodes.evaluate.study.study_schema import Study
+from failmodes.warehouse.errors import FailmodesError, ModelError
 
-PATIENCE_S = 10  # that a process has to end by itself
+SHUTDOWN_TIMEOUT_S = 10  # that a process has to end by itself
 
 
-class Processes:
+class ProcessExecutor:
     """The executor of several processes; one that dies is replaced, and its tasks go to another."""
 
     def __init__(self, study: Study, groups: list[list[Evaluation]], count: int) -> None:
         self.study, self.groups, self.count = study, groups, count
 
-    def run(self, tasks: Sequence[Task], progress: Progress) -> Outcome:
+    def run(self, tasks: Sequence[Task], progress: RunCallbacks) -> RunResult:
         """Hand out the clean cells, then all others."""
-        outcome, set_aside = Outcome(), set[str]()
-        make_members(self.study, self.groups)  # tries batch sizes out, once and undisturbed, for all to recall
-        hands = [_Hand(self.study, number, self.count) for number in range(min(self.count, len(tasks)))]
+        outcome, set_aside = RunResult(), set[str]()
+        make_model_runs(self.study, self.groups)  # tries batch sizes out, once and undisturbed, for all to recall
+        hands = [WorkerHandle(self.study, number, self.count) for number in range(min(self.count, len(tasks)))]
         try:
-            for wave in in_two_waves(tasks):
-                ledger = Ledger(wave, len(hands), set_aside=set_aside)
+            for wave in clean_cells_first(tasks):
+                ledger = TaskQueue(wave, len(hands), set_aside=set_aside)
                 self._hand_out(ledger, hands, progress)
                 outcome.add(ledger.outcome)
                 set_aside = ledger.set_aside
@@ -48,7 +48,7 @@ class Processes:
                 hand.dismiss()
         return outcome
 
-    def _hand_out(self, ledger: Ledger, hands: list["_Hand"], progress: Progress) -> None:
+    def _hand_out(self, ledger: TaskQueue, hands: list["WorkerHandle"], progress: RunCallbacks) -> None:
         while True:
             for hand in hands:
                 if hand.chunk is None and (chunk := ledger.next_chunk()):
@@ -60,7 +60,7 @@ class Processes:
                 assert isinstance(connection, Connection)
                 self._hear(busy[connection], ledger, progress)
 
-    def _hear(self, hand: "_Hand", ledger: Ledger, progress: Progress) -> None:
+    def _hear(self, hand: "WorkerHandle", ledger: TaskQueue, progress: RunCallbacks) -> None:
         try:
             kind, content = hand.connection.recv()
         except (EOFError, ConnectionResetError):
@@ -82,23 +82,23 @@ class Processes:
             hand.chunk = None
 
 
-class _Hand:
+class WorkerHandle:
     """One process and what it is busy with."""
 
     def __init__(self, study: Study, number: int, count: int) -> None:
-        self.opening, self.number, self.count = Opening.of(study), number, count
+        self.opening, self.number, self.count = WorkerSpec.of(study), number, count
         self.last_exit: int | None = None
-        self.chunk: Chunk | None = None
+        self.chunk: TaskChunk | None = None
         self._start()
 
-    def give(self, chunk: Chunk, set_aside: set[str]) -> None:
+    def give(self, chunk: TaskChunk, set_aside: set[str]) -> None:
         self.chunk = chunk
         with contextlib.suppress(ConnectionError):  # it died: the next look at its connection says so
             self.connection.send((chunk.tasks, set_aside))
 
     def replace(self) -> None:
         """Start another process in place of one that died."""
-        self.process.join(PATIENCE_S)
+        self.process.join(SHUTDOWN_TIMEOUT_S)
         self.last_exit = self.process.exitcode
         self._start()
 
@@ -106,7 +106,7 @@ class _Hand:
         with contextlib.suppress(OSError):
             self.connection.send(None)
         self.connection.close()
-        self.process.join(PATIENCE_S)
+        self.process.join(SHUTDOWN_TIMEOUT_S)
         if self.process.is_alive():
             self.process.terminate()
             self.process.join()
@@ -121,7 +121,7 @@ class _Hand:
         theirs.close()
 
 
-def _serve(connection: Connection, opening: Opening, number: int, count: int) -> None:
+def _serve(connection: Connection, opening: WorkerSpec, number: int, count: int) -> None:
     """The life of one process: open the study, do chunks until there are no more."""
     one_at_a_time = threading.Lock()  # shards are told by the thread that publishes, images by this one
 
@@ -130,12 +130,12 @@ def _serve(connection: Connection, opening: Opening, number: int, count: int) ->
             connection.send((kind, content))
 
     try:
-        leave_with_parent()
+        exit_with_parent()
         device = _device_of(choose_device(opening.study.evaluation.device), number)
         torch.set_num_threads(max(1, (os.cpu_count() or 1) // count))
         study, dataset = opening.open()
-        progress = Progress(images=lambda n: say("images", n), shard=lambda cell: say("shard", cell))
-        worker = make_worker(study, plan(study, dataset, device), device, progress, share=count)
+        progress = RunCallbacks(images=lambda n: say("images", n), shard=lambda cell: say("shard", cell))
+        worker = make_worker(study, plan_evaluations(study, dataset, device), device, progress, share=count)
         while (message := connection.recv()) is not None:
             tasks, set_aside = message
             worker.set_aside |= {worker.members[e].evaluation.model_id for e in set_aside}

@@ -1,0 +1,1 @@
+"""What every chart shares: theme, axes, legend, labels, and how a chart is saved."""

@@ -1,0 +1,92 @@
+"""Numbers and lists as a reader sees them: signs, units, intervals, human names."""
+
+from collections.abc import Iterable
+
+from failmodes.analysis.estimate import Estimate
+
+NO_BREAK = "\u00a0"
+
+MINUS = "\u2212"
+
+MAX_LISTED = 4  # networks that a sentence names one by one; of more it gives counts
+
+SHAPE_WORDS = {
+    "flat": "flat",
+    "non_monotone": "non-monotone",
+    "late_collapse": "late collapse",
+    "early_drop": "early drop",
+    "near_linear": "near-linear",
+}
+
+REASON_WORDS = {
+    "first_to_fail": "first to fail",
+    "confidently_wrong": "confidently wrong",
+    "recovered": "wrong, then right again",
+    "still_right": "still right",
+}
+
+
+def format_number(value: float, digits: int = 1, *, signed: bool = False) -> str:
+    """A number with a true minus sign; a rounded zero has no sign."""
+    text = f"{value:+.{digits}f}" if signed else f"{value:.{digits}f}"
+    if not float(text):
+        text = text.lstrip("+-")
+    return text.replace("-", MINUS)
+
+
+def format_percent(share: float, digits: int = 1) -> str:
+    """A share 0-1 as per cent: 94.8 %."""
+    return f"{format_number(100 * share, digits)}{NO_BREAK}%"
+
+
+def format_points(difference: float, digits: int = 1) -> str:
+    """A difference of shares in percentage points: 43.1 points."""
+    return f"{format_number(100 * difference, digits)}{NO_BREAK}points"
+
+
+def format_interval(low: float, high: float, digits: int = 1, scale: float = 100) -> str:
+    """The ends of an interval, scaled (shares to per cent or points by default): [40.1, 45.0]."""
+    return f"[{format_number(scale * low, digits)},{NO_BREAK}{format_number(scale * high, digits)}]"
+
+
+def format_points_interval(estimate: Estimate) -> str:
+    """A difference of shares with its interval: 43.1 points [40.1, 45.0]."""
+    return f"{format_points(estimate.value)} {format_interval(estimate.low, estimate.high)}"
+
+
+def format_percent_interval(estimate: Estimate) -> str:
+    """A share with its interval: 94.8 % [93.9, 95.6]."""
+    return f"{format_percent(estimate.value)} {format_interval(estimate.low, estimate.high)}"
+
+
+def format_severity(severity: float) -> str:
+    """A severity: 5, 2.5, and clean for 0."""
+    return f"{severity:g}" if severity else "clean"
+
+
+def label_with_extra(label: str, *, is_extra: bool) -> str:
+    """A corruption's label on charts and in tables, where it is no part of the headline metrics: Spatter (extra)."""
+    return f"{label} (extra)" if is_extra else label
+
+
+def join_names(items: Iterable[str]) -> str:
+    """Items as prose: a, b and c."""
+    *head, last = list(items) or ["none"]
+    return f"{', '.join(head)} and {last}" if head else last
+
+
+def format_count(count: int, singular: str, plural: str = "") -> str:
+    """A count with its noun: 1 image, 2,000 images."""
+    return f"{count:,}{NO_BREAK}{singular if count == 1 else plural or singular + 's'}"
+
+
+def capitalize_first(text: str) -> str:
+    """The text with its first letter raised."""
+    return text[:1].upper() + text[1:]
+
+
+def lower_label(label: str) -> str:
+    """A label inside a sentence: 'Gaussian noise' and 'JPEG compression' keep their capital, 'Fog' becomes 'fog'."""
+    first = label.split(" ", 1)[0]
+    keeps = first.isupper() or first in {"Gaussian", "Poisson"}
+    return label if keeps else label[:1].lower() + label[1:]

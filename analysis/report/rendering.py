@@ -1,0 +1,168 @@
+"""The report: findings, charts, tables and how it was made, in one HTML file that needs no network."""
+
+import json
+import re
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import altair as alt
+import duckdb
+import vl_convert
+from jinja2 import Environment, StrictUndefined
+from markupsafe import Markup, escape
+
+from failmodes.analysis.charts.drawing import CHARTS
+from failmodes.analysis.charts.style.theme import CHART_SIZES, DARK, DARK_COLOURS, LIGHT, vega_config
+from failmodes.analysis.findings.collection import findings
+from failmodes.analysis.findings.finding import Finding
+from failmodes.analysis.formatting import MAX_LISTED, format_count, join_names, lower_label
+from failmodes.analysis.report.comparison_tables import pair_tables
+from failmodes.analysis.report.provenance import NameValueRows, network_provenance, shared_provenance
+from failmodes.analysis.report.report_tables import ReportTable, tables
+from failmodes.analysis.selection import Selection, corruption_labels, select
+from failmodes.analysis.statistics.shape_tables import ensure_shapes
+from failmodes.warehouse.database.connection import open_warehouse
+from failmodes.warehouse.errors import WarehouseError
+from failmodes.warehouse.storage.atomic import atomic_write_bytes
+
+REPORT_FILE = "report.html"
+
+PER_NETWORK = ("exemplars",)  # charts that show one network each
+
+TEMPLATE = "template.html.j2"
+
+SNIPPET = "window.vegaEmbed = vegaEmbed;"
+
+
+class ReportChart(NamedTuple):
+    """A chart in the report: its words as text, and the picture for a wide and for a narrow screen as JSON."""
+
+    name: str
+    finding: str
+    subtitle: str
+    source: str
+    specs: dict[str, Markup]
+
+
+class ReportSection(NamedTuple):
+    """Everything about one selection."""
+
+    title: str
+    lead: str
+    findings: list[Finding]
+    limits: list[Finding]
+    figures: list[ReportChart]
+    missing: list[str]
+    tables: list[ReportTable]
+    making: NameValueRows
+    networks: list[tuple[str, NameValueRows]]
+
+
+def write_report(warehouse: Path, output: Path | None = None) -> Path:
+    """Write the report of a warehouse, after its shapes were brought up to date.
+
+    Args:
+        warehouse: the DuckDB file; close other connections to it first.
+        output: the HTML file; by default report.html beside the warehouse.
+
+    Returns:
+        Path of the report.
+
+    Raises:
+        WarehouseError: the warehouse is missing, in use or empty.
+        StorageError: the report could not be written.
+    """
+    ensure_shapes(warehouse)
+    with open_warehouse(warehouse) as con:
+        page = render(con)
+    path = output or warehouse.parent / REPORT_FILE
+    atomic_write_bytes(path, page.encode())
+    return path
+
+
+def render(con: duckdb.DuckDBPyConnection) -> str:
+    """The report as HTML; needs shapes."""
+    chapters = [_chapter(con, selection) for selection in select(con)]
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment.filters["unbroken"] = _unbroken
+    template = environment.from_string(
+        files("failmodes.analysis.report").joinpath(TEMPLATE).read_text(encoding="utf-8")
+    )
+    return template.render(
+        title=_title(chapters),
+        chapters=chapters,
+        themes=_embedded({"light": vega_config(LIGHT), "dark": vega_config(DARK), "twins": DARK_COLOURS}),
+        library=Markup(vl_convert.javascript_bundle(snippet=SNIPPET)),
+    )
+
+
+def _title(chapters: list[ReportSection]) -> str:
+    return (
+        chapters[0].title
+        if len(chapters) == 1
+        else f"Failure report: {format_count(len(chapters), 'set')} of evaluations"
+    )
+
+
+def _chapter(con: duckdb.DuckDBPyConnection, selection: Selection) -> ReportSection:
+    said = findings(con, selection)
+    figures, missing = _figures(con, selection)
+    names = corruption_labels(con)
+    labels = selection.labels.values()
+    networks = join_names(labels) if len(labels) <= MAX_LISTED else format_count(len(labels), "network")
+    corruptions = join_names(lower_label(names[c]) for c in selection.corruptions)
+    return ReportSection(
+        title=f"How {networks} {'fail' if len(selection.evaluations) > 1 else 'fails'} on "
+        f"{selection.shared['dataset_label']}",
+        lead=f"{format_count(selection.image_count, 'image')}, clean and under {corruptions}.",
+        findings=[finding for finding in said if finding.verdict != "limit"],
+        limits=[finding for finding in said if finding.verdict == "limit"],
+        figures=figures,
+        missing=missing,
+        tables=tables(con, selection) + pair_tables(con, selection),
+        making=shared_provenance(con, selection),
+        networks=[(evaluation.label, network_provenance(con, evaluation)) for evaluation in selection.evaluations],
+    )
+
+
+def _figures(con: duckdb.DuckDBPyConnection, selection: Selection) -> tuple[list[ReportChart], list[str]]:
+    """The charts that can be drawn, and for the others why not."""
+    figures, missing = [], []
+    for name, make in CHARTS.items():
+        parts = [selection.only(e) for e in selection.evaluations] if name in PER_NETWORK else [selection]
+        for part in parts:
+            try:
+                drawn = {layout: make(con, part, layout=size) for layout, size in CHART_SIZES.items()}
+            except WarehouseError as error:
+                missing.append(f"{name}: {error}")
+                continue
+            figures.append(_figure(name, drawn))
+    return figures, missing
+
+
+def _figure(name: str, drawn: dict[str, Any]) -> ReportChart:
+    specs = {layout: _bare(chart) for layout, chart in drawn.items()}
+    words = specs["page"].pop("usermeta")
+    specs["paper"].pop("usermeta")
+    return ReportChart(name, **words, specs={layout: _embedded(spec) for layout, spec in specs.items()})
+
+
+def _bare(chart: alt.TopLevelMixin) -> dict[str, Any]:
+    """A chart's specification without theme and without the words that the page sets in HTML."""
+    spec = chart.to_dict()
+    spec.pop("config", None)
+    spec.pop("title", None)
+    for part in spec["vconcat"]:
+        part.pop("title", None)
+    return spec
+
+
+def _unbroken(text: str) -> Markup:
+    """Escaped text whose names such as ResNet-18 no line may break."""
+    return Markup(re.sub(r"\w+-\d+", r'<span class="nb">\g<0></span>', str(escape(text))))
+
+
+def _embedded(content: Any) -> Markup:
+    """JSON that may stand inside a script element: no '<' can end it or open a comment."""
+    return Markup(json.dumps(content, separators=(",", ":")).replace("<", "\\u003c"))

@@ -1,0 +1,157 @@
+"""Images that a chart corrupts itself: the user's files, or the two photographs that come with scikit-learn."""
+
+from collections.abc import Sequence
+from decimal import Decimal
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from failmodes.analysis.formatting import format_count
+from failmodes.ingest.corruptions.catalogue import CORRUPTIONS, published_name, unknown_corruption
+from failmodes.ingest.corruptions.recipes import recipe_of
+from failmodes.ingest.corruptions.severity import as_severity
+from failmodes.ingest.datasets.decoding import decode
+from failmodes.ingest.datasets.folder import IMAGE_SUFFIXES, resize_and_crop
+from failmodes.warehouse.errors import DataError, StudyError
+
+PHOTOGRAPHS = {"china.jpg": "danielbuechele", "flower.jpg": "vultilion"}  # 640×427 pixels; file and photographer
+
+SHIPPED = "shipped with scikit-learn, CC BY 2.0"
+
+MOST_ROWS = 4  # of tiles cut from a photograph, so that tiles of 32 pixels still show something
+
+Images = NDArray[np.uint8]
+
+
+class CorruptionRequest(NamedTuple):
+    """What a chart without a warehouse is asked to corrupt, and how; empty means the chart's own choice.
+
+    Attributes:
+        recipe: "cifar-c" or "imagenet-c"; images are brought to its side.
+        seed: of the draws.
+        severities: numbers above 0 up to 5; clean is always there.
+        corruptions: names of corruptions.
+        files: image files, or folders of them.
+    """
+
+    recipe: str = "cifar-c"
+    seed: int = 0
+    severities: Sequence[float | Decimal] = ()
+    corruptions: Sequence[str] = ()
+    files: Sequence[Path] = ()
+
+    def names(self) -> list[str]:
+        """Corruptions to make, in published order; all 19 by default.
+
+        Raises:
+            StudyError: an unknown corruption.
+        """
+        for name in self.corruptions:
+            if published_name(name) is None:
+                raise StudyError(unknown_corruption(name))
+        wanted = {published_name(name) for name in self.corruptions}
+        return [name for name in CORRUPTIONS if not wanted or name in wanted]
+
+    def levels(self) -> list[Decimal]:
+        """Severities above 0, rising; none by default.
+
+        Raises:
+            StudyError: a severity out of range, or none but 0.
+        """
+        levels = sorted({as_severity(severity) for severity in self.severities} - {Decimal(0)})
+        if self.severities and not levels:
+            raise StudyError("severity 0 is the clean image, which is always shown: name others up to 5")
+        return levels
+
+    def images_at(self, name: str, severity: Decimal, clean: Images) -> Images:
+        """`clean` (N, S, S, 3) under a corruption; the same draws at every severity.
+
+        Raises:
+            FailmodesError: it cannot be made here; the message says why.
+        """
+        from failmodes.ingest.corruptions.apply import corrupt
+
+        return corrupt(clean, name, severity, recipe=self.recipe, seed=self.seed)
+
+    @property
+    def side_px(self) -> int:
+        """Side of the images that the recipe was published for."""
+        return recipe_of(self.recipe).side_px
+
+    @property
+    def words(self) -> str:
+        """Recipe and seed, for the foot of a chart."""
+        return f"corruptions: {self.recipe} recipe, seed {self.seed}"
+
+
+class SampleImages(NamedTuple):
+    """Clean images (N, S, S, 3) uint8, what they are, and who made them."""
+
+    images: Images
+    label: str
+    credit: str
+
+
+def one_image(files: Sequence[Path], side_px: int) -> SampleImages:
+    """One image, centre-cropped to a square and resized: the file given, or the first photograph.
+
+    Raises:
+        StudyError: several files, or a folder.
+        DataError: the file is missing or no image.
+    """
+    if len(files) > 1 or any(file.is_dir() for file in files):
+        raise StudyError("a contact sheet shows one image: name one file with --image")
+    if files:
+        return SampleImages(_read(files, side_px), f"image {files[0].name}", files[0].name)
+    name, photographer = next(iter(PHOTOGRAPHS.items()))
+    pixels = np.asarray(resize_and_crop(_photograph(name), side_px))[None]
+    return SampleImages(pixels, f"photograph {name}", f"{name} by {photographer} ({SHIPPED})")
+
+
+def many_images(files: Sequence[Path], side_px: int) -> SampleImages:
+    """Several images of one side: the files given and those in the folders given, or tiles of both photographs.
+
+    Raises:
+        DataError: a file is missing or no image, or a folder holds none.
+    """
+    if files:
+        found = [image for file in files for image in _images_of(file)]
+        named = f"{format_count(len(found), 'image')} from {', '.join(file.name or str(file) for file in files)}"
+        return SampleImages(_read(found, side_px), named, named)
+    tiles = np.concatenate([_tiles(_photograph(name), side_px) for name in PHOTOGRAPHS])
+    credit = " and ".join(f"{name} by {photographer}" for name, photographer in PHOTOGRAPHS.items())
+    return SampleImages(tiles, f"{format_count(len(tiles), 'tile')} of two photographs", f"{credit} ({SHIPPED})")
+
+
+def _tiles(photograph: Image.Image, side_px: int) -> Images:
+    """Squares that cover a photograph of 3:2 without overlap, after it was resized to whole squares."""
+    rows = min(MOST_ROWS, max(1, round(photograph.height / side_px)))
+    columns = rows * 3 // 2
+    resized = photograph.resize((columns * side_px, rows * side_px), Image.Resampling.BILINEAR)
+    grid = np.asarray(resized).reshape(rows, side_px, columns, side_px, 3)
+    return grid.swapaxes(1, 2).reshape(-1, side_px, side_px, 3)
+
+
+def _photograph(name: str) -> Image.Image:
+    from sklearn.datasets import load_sample_image
+
+    return Image.fromarray(load_sample_image(name))
+
+
+def _images_of(path: Path) -> list[Path]:
+    if not path.is_dir():
+        return [path]
+    found = sorted(entry for entry in path.iterdir() if entry.suffix.lower() in IMAGE_SUFFIXES)
+    if not found:
+        raise DataError(f"{path} holds no image: expected files that end in {', '.join(sorted(IMAGE_SUFFIXES))}")
+    return found
+
+
+def _read(files: Sequence[Path], side_px: int) -> Images:
+    for file in files:
+        if not file.is_file():
+            raise DataError(f"no image at {file}: name an image file with --image")
+    return np.stack([np.asarray(resize_and_crop(decode(file, str(file)), side_px)) for file in files])

@@ -1,0 +1,1 @@
+"""Numbers about failure and their uncertainty; no prose, no charts."""

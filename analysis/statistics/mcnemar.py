@@ -1,0 +1,135 @@
+"""Exact McNemar tests of two networks, cell by cell, with Holm's correction.
+
+Many networks held against each other: how many of the others each is more often right than.
+"""
+
+from collections.abc import Sequence
+from functools import lru_cache
+from itertools import combinations
+from typing import NamedTuple
+
+import duckdb
+from scipy import stats
+
+from failmodes.analysis.selection import EvaluationInfo, Selection
+from failmodes.warehouse.schema import CLEAN
+
+ALPHA = 0.05
+
+
+class CellTest(NamedTuple):
+    """Two networks in one cell: images that only one of them gets right, and the corrected p value."""
+
+    corruption: str
+    severity: float
+    only_a: int
+    only_b: int
+    image_count: int
+    adjusted_p: float
+
+    @property
+    def winner(self) -> str:
+        """'a', 'b' or '' where the cell is undecided."""
+        if self.adjusted_p >= ALPHA:
+            return ""
+        return "a" if self.only_a > self.only_b else "b"
+
+
+class PairTest(NamedTuple):
+    """All cells of two evaluations; Holm's correction is over these cells, unless `correct_jointly` widened it."""
+
+    a: EvaluationInfo
+    b: EvaluationInfo
+    cells: tuple[CellTest, ...]
+
+    def won_by(self, side: str) -> int:
+        """Number of cells that a side wins ('' counts the undecided)."""
+        return sum(cell.winner == side for cell in self.cells)
+
+    @property
+    def winner(self) -> str:
+        """'a' or 'b', whichever wins a cell while the other wins none, or '': neither wins any, or each wins some."""
+        sides = {cell.winner for cell in self.cells} - {""}
+        return sides.pop() if len(sides) == 1 else ""
+
+    @property
+    def is_split(self) -> bool:
+        """Whether each of the two wins some cells."""
+        return bool(self.won_by("a") and self.won_by("b"))
+
+
+@lru_cache(maxsize=65536)  # many pairs meet the same few counts
+def exact_mcnemar(only_a: int, only_b: int) -> float:
+    """Two-sided exact p value of McNemar's test: a binomial test on the images where just one is right."""
+    discordant = only_a + only_b
+    return float(stats.binomtest(only_a, discordant, 0.5).pvalue) if discordant else 1.0
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Holm's step-down adjusted p values (Holm 1979), in the order given."""
+    adjusted, highest = [0.0] * len(p_values), 0.0
+    for rank, index in enumerate(sorted(range(len(p_values)), key=lambda i: p_values[i])):
+        highest = max(highest, min(1.0, (len(p_values) - rank) * p_values[index]))
+        adjusted[index] = highest
+    return adjusted
+
+
+def compare_pairs(con: duckdb.DuckDBPyConnection, selection: Selection) -> list[PairTest]:
+    """Test every pair of the selection's evaluations in every cell that both have, the clean one once.
+
+    Where corrupted images do not pair with clean ones, the two networks still see the same images in a cell.
+    """
+    return [
+        PairTest(a, b, tests)
+        for a, b in combinations(selection.evaluations, 2)
+        if (tests := _tests(con, selection, a, b))
+    ]
+
+
+def correct_jointly(pairs: Sequence[PairTest]) -> list[PairTest]:
+    """The same tests with Holm's correction over the cells of all pairs: what counting the pairs needs."""
+    adjusted = iter(holm([exact_mcnemar(cell.only_a, cell.only_b) for pair in pairs for cell in pair.cells]))
+    return [
+        pair._replace(cells=tuple(cell._replace(adjusted_p=next(adjusted)) for cell in pair.cells)) for pair in pairs
+    ]
+
+
+def _tests(
+    con: duckdb.DuckDBPyConnection, selection: Selection, a: EvaluationInfo, b: EvaluationInfo
+) -> tuple[CellTest, ...]:
+    rows = con.execute(
+        "select a.corruption, a.severity::double, count_if(a.correct and not b.correct), "
+        "  count_if(b.correct and not a.correct), count(*) "
+        "from outcomes as a join outcomes as b using (corruption, severity, image_id) "
+        "where a.evaluation_id = $1 and b.evaluation_id = $2 and (corruption = any($3) or corruption = $4) "
+        "group by a.corruption, a.severity order by a.corruption, a.severity",
+        [a.evaluation_id, b.evaluation_id, list(selection.corruptions), CLEAN],
+    ).fetchall()
+    adjusted = holm([exact_mcnemar(only_a, only_b) for _, _, only_a, only_b, _ in rows])
+    return tuple(
+        CellTest(corruption, severity, only_a, only_b, images, p)
+        for (corruption, severity, only_a, only_b, images), p in zip(rows, adjusted, strict=True)
+    )
+
+
+class WinCount(NamedTuple):
+    """One network: the numbers of others it is more often right than, less often right than, and tested against."""
+
+    evaluation: EvaluationInfo
+    won: int
+    lost: int
+    others: int
+
+
+def rank_by_wins(pairs: Sequence[PairTest]) -> list[WinCount]:
+    """Networks by the pairs that they win (see `PairTest.winner`), then by the fewest that they lose."""
+    evaluations = dict.fromkeys(evaluation for pair in pairs for evaluation in (pair.a, pair.b))
+    found = []
+    for evaluation in evaluations:
+        sides = [
+            (pair.winner, "a" if pair.a == evaluation else "b") for pair in pairs if evaluation in (pair.a, pair.b)
+        ]
+        won = sum(winner == side for winner, side in sides)
+        lost = sum(winner not in ("", side) for winner, side in sides)
+        found.append(WinCount(evaluation, won, lost, len(sides)))
+    return sorted(found, key=lambda s: (-s.won, s.lost))

@@ -1,0 +1,1 @@
+"""Class activation maps (Grad-CAM and its kin): how a map is made, and its statistics."""

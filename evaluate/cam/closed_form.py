@@ -1,0 +1,116 @@
+"""Grad-CAM in closed form, for networks that end in global average pooling and one linear layer.
+
+There logit_c = Σ_k w_ck mean(A_k) + b_c, so the gradient of logit_c by A_kij is w_ck / HW and Grad-CAM (Selvaraju et
+al., 2017, eq. 1–2) at that layer is ReLU(Σ_k w_ck A_k) / HW: no backward pass. The map before the ReLU sums to
+logit_c − b_c (Zhou et al. 2016), which proves each batch.
+"""
+
+import torch
+from torch import nn
+
+from failmodes.evaluate.cam.cam_method import CLOSED_FORM, CamOutput, TargetSelector
+from failmodes.evaluate.cam.reshape_transform import CHANNELS_FIRST, ReshapeTransform
+from failmodes.evaluate.models.network import Network
+from failmodes.evaluate.study.study_schema import Precision
+from failmodes.warehouse.errors import ModelError
+
+# Largest |map sum + bias − logit| allowed, relative to the largest |logit| of the batch (at least 1). The network
+# rounds its own logits: to 2⁻²⁴ a step in float32 over sums of ~1,000 terms, to 2⁻⁹ (bfloat16) and 2⁻¹¹ (float16).
+IDENTITY_TOLERANCE: dict[Precision, float] = {"float32": 1e-4, "bfloat16": 2e-2, "float16": 5e-3}
+
+
+class ClosedFormCam:
+    """The way of networks whose logits are a linear function of the mean of one feature map.
+
+    Its hook is laid once and stays, so that a module compiled afterwards has it; it listens only during a call.
+
+    Args:
+        network: ready to run.
+        layer: the module whose output is pooled.
+        head: the linear layer that the pooled features go to.
+        layout: of the layer's output.
+        rectify: rectify the features first. torchvision's DenseNet does so after `features`, in place on some devices:
+            done here in every case (it changes nothing where it was done), the map does not depend on the device.
+    """
+
+    method = CLOSED_FORM
+
+    def __init__(
+        self,
+        network: Network,
+        layer: str,
+        head: str,
+        *,
+        layout: ReshapeTransform = CHANNELS_FIRST,
+        rectify: bool = True,
+    ) -> None:
+        self.network, self.layer, self.layout, self.rectify = network, layer, layout, rectify
+        linear = network.module.get_submodule(head)
+        assert isinstance(linear, nn.Linear)
+        chosen = slice(None) if network.outputs is None else network.outputs
+        self.weight = linear.weight.detach().float()[chosen]  # (C, K)
+        self.bias = linear.bias.detach().float()[chosen] if linear.bias is not None else None
+        self.listening = False
+        self.captured: torch.Tensor | None = None
+        self.handle = network.module.get_submodule(layer).register_forward_hook(self._capture)
+
+    @torch.inference_mode()
+    def __call__(self, inputs: torch.Tensor, choose: TargetSelector) -> CamOutput:
+        """One forward pass, then one small matrix product."""
+        logits, output = self._forward(inputs)
+        features = self.layout.maps(output).float()
+        targets = choose(logits)
+        maps, error = self.maps_of(features.relu() if self.rectify else features, logits, targets)
+        return CamOutput(logits, targets, maps, error)
+
+    def release(self) -> None:
+        """Take the hook away; the way is of no use afterwards."""
+        self.handle.remove()
+
+    def maps_of(
+        self, features: torch.Tensor, logits: torch.Tensor, targets: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Maps (N, T, h, w) of `targets`, and the largest relative error of the identity.
+
+        Args:
+            features: (N, K, h, w) float32, the map that is pooled.
+            logits: (N, C) float32, as the network gave them.
+            targets: (N, T) class indices.
+        """
+        count, channels, height, width = features.shape
+        evidence = torch.bmm(self.weight[targets], features.reshape(count, channels, height * width)) / (height * width)
+        bias = self.bias[targets] if self.bias is not None else 0.0
+        target_logits = logits.gather(1, targets)
+        known = torch.isfinite(logits).all(1, keepdim=True)  # other rows prove nothing, and must not spoil the scale
+        scale = torch.where(known, target_logits.abs(), 0).amax().clamp(min=1)
+        error = torch.where(known, (evidence.sum(2) + bias - target_logits).abs() / scale, 0)
+        return evidence.relu().reshape(count, -1, height, width), error.max()
+
+    def _forward(self, inputs: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Logits and the layer's output, of which nothing is kept here, even if the network runs out of memory."""
+        self.listening = True
+        try:
+            logits = self.network.logits(inputs)
+            assert self.captured is not None
+            return logits, self.captured
+        finally:
+            self.listening, self.captured = False, None
+
+    def _capture(self, _module: nn.Module, _inputs: object, output: torch.Tensor) -> None:
+        if self.listening:
+            self.captured = output
+
+
+def check_logit_identity(error: float, precision: Precision, model: str) -> None:
+    """Refuse maps whose sums do not give the logits.
+
+    Raises:
+        ModelError: the network does not end in global average pooling and one linear layer, as closed form needs.
+    """
+    tolerance = IDENTITY_TOLERANCE[precision]
+    if not error <= tolerance:
+        raise ModelError(
+            f"{model}: attention maps do not sum to the logits (relative error {error:.2g}, at most {tolerance:.0e} in "
+            f"{precision}): this network does not end in global average pooling and one linear layer; set attention = "
+            "'backward' or 'none' for it"
+        )

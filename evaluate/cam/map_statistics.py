@@ -1,0 +1,106 @@
+"""What a map says: its statistics, and its drift against the clean map.
+
+Maps are (N, T, h, w) float32: T targets an image. Coordinates run from 0 to 1 at pixel centres, (j + ½) / w.
+"""
+
+from typing import NamedTuple
+
+import torch
+from torch.nn import functional
+
+
+class MapStatistics(NamedTuple):
+    """Statistics of maps, each (N, T); NaN where a map is empty, but for mass (0)."""
+
+    mass: torch.Tensor
+    centroid_x: torch.Tensor
+    centroid_y: torch.Tensor
+    spread: torch.Tensor
+    attention_entropy_nats: torch.Tensor
+    empty: torch.Tensor
+
+
+class MapDrift(NamedTuple):
+    """Differences between maps and reference maps, each (N, T); NaN where either map is empty or missing."""
+
+    centroid_shift: torch.Tensor
+    cosine: torch.Tensor
+    w1_x: torch.Tensor
+    w1_y: torch.Tensor
+
+
+def map_statistics(maps: torch.Tensor) -> MapStatistics:
+    """Mass, centroid, spread (root mean square distance from the centroid), entropy in nats, and emptiness."""
+    mass = maps.sum((2, 3))
+    share = maps / torch.where(mass > 0, mass, torch.nan)[..., None, None]
+    x, y = _centres(maps.shape[3], maps), _centres(maps.shape[2], maps)
+    share_x, share_y = share.sum(2), share.sum(3)
+    centroid_x, centroid_y = (share_x * x).sum(2), (share_y * y).sum(2)
+    variance = (share_x * (x - centroid_x[..., None]) ** 2).sum(2) + (share_y * (y - centroid_y[..., None]) ** 2).sum(2)
+    entropy = -torch.special.xlogy(share, share).sum((2, 3))
+    return MapStatistics(mass, centroid_x, centroid_y, variance.sqrt(), entropy, ~(mass > 0) & ~mass.isnan())
+
+
+def drift_between(maps: torch.Tensor, reference: torch.Tensor) -> MapDrift:
+    """Centroid shift, cosine similarity, and the 1-Wasserstein distances of the x and the y marginals.
+
+    The marginals' distances bound the two-dimensional earth mover's distance (L1 ground metric) from below; they are
+    not it. W1 in one dimension is the area between the cumulative distributions.
+
+    Args:
+        maps: (N, T, h, w).
+        reference: (N, 1, h, w) or (N, T, h, w); NaN where there is none.
+    """
+    share, base = _shares(maps), _shares(reference)
+    x, y = _centres(maps.shape[3], maps), _centres(maps.shape[2], maps)
+    difference_x, difference_y = (share - base).sum(2), (share - base).sum(3)
+    shift = torch.hypot((difference_x * x).sum(2), (difference_y * y).sum(2))
+    dot = (share * base).sum((2, 3))
+    norms = share.square().sum((2, 3)).sqrt() * base.square().sum((2, 3)).sqrt()
+    return MapDrift(
+        centroid_shift=shift,
+        cosine=(dot / norms).clamp(max=1),
+        w1_x=difference_x.cumsum(2).abs().sum(2) / maps.shape[3],
+        w1_y=difference_y.cumsum(2).abs().sum(2) / maps.shape[2],
+    )
+
+
+def mask_weights(masks: torch.Tensor, height: int, width: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Weights that give a map's energy inside object masks without enlarging the map.
+
+    Energy inside a mask (Wang et al. 2020, Score-CAM, energy-based pointing game) is taken on the map enlarged
+    bilinearly to the image. Enlarging is linear, so Σ(mask · U m) = Σ(m · Uᵀ mask): the mask shrinks instead, once.
+
+    Args:
+        masks: (N, H, W) boolean.
+        height: rows of the maps.
+        width: columns of the maps.
+
+    Returns:
+        inside (N, h, w) and whole (h, w): a map's share inside is Σ(m · inside) / Σ(m · whole).
+    """
+    rows, columns = _enlarging(height, masks.shape[1]), _enlarging(width, masks.shape[2])  # (H, h), (W, w)
+    inside = torch.einsum("Hh,nHW,Ww->nhw", rows, masks.float(), columns)
+    return inside, torch.outer(rows.sum(0), columns.sum(0))
+
+
+def mask_share(maps: torch.Tensor, inside: torch.Tensor, whole: torch.Tensor) -> torch.Tensor:
+    """Share (N, T) of each map's energy inside its image's mask, 0–1; NaN for an empty map."""
+    total = (maps * whole).sum((2, 3))
+    return (maps * inside[:, None]).sum((2, 3)) / torch.where(total > 0, total, torch.nan)
+
+
+def _shares(maps: torch.Tensor) -> torch.Tensor:
+    mass = maps.sum((2, 3), keepdim=True)
+    return maps / torch.where(mass > 0, mass, torch.nan)
+
+
+def _centres(count: int, like: torch.Tensor) -> torch.Tensor:
+    return (torch.arange(count, device=like.device, dtype=like.dtype) + 0.5) / count
+
+
+def _enlarging(small: int, large: int) -> torch.Tensor:
+    """The matrix (large, small) of bilinear enlargement along one axis."""
+    return functional.interpolate(
+        torch.eye(small)[:, None], size=large, mode="linear", align_corners=False
+    )[:, 0].T.contiguous()  # fmt: skip

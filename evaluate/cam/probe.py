@@ -1,0 +1,70 @@
+"""A trial: a few random images through a network while every module is watched, to find out how it is built."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+from torch import nn
+
+from failmodes.evaluate.models.network import Network
+from failmodes.evaluate.models.registry import first_line
+from failmodes.warehouse.errors import ModelError
+
+PROBE_IMAGES = 3
+
+PROBE_SEED = 0
+
+ActivationHook = Callable[
+    [str, torch.Tensor, torch.Tensor], torch.Tensor | None
+]  # name, input, output → output to go on with
+
+
+def probe_inputs(network: Network, image_shape: tuple[int, int]) -> torch.Tensor:
+    """Inputs (3, 3, h, w) of seeded random images of this height and width, the same on every call."""
+    pixels = np.random.default_rng(PROBE_SEED).integers(0, 256, (PROBE_IMAGES, *image_shape, 3), dtype=np.uint8)
+    return network.inputs(pixels)
+
+
+def run_probe(network: Network, inputs: torch.Tensor, watch: ActivationHook) -> torch.Tensor:
+    """The module's own output (N, outputs) in float32, without autocast; `watch` sees all that modules give.
+
+    Raises:
+        ModelError: the network does not run on such images, or gives something else than logits.
+    """
+    with _watched(network.module, watch):
+        try:
+            output = network.module(inputs)
+        except Exception as error:  # whatever a network's own code raises
+            raise ModelError(
+                f"{network.label} does not run on images of {inputs.shape[2]}×{inputs.shape[3]} pixels "
+                f"({first_line(error)}): give the side that it was made for as input_side_px"
+            ) from error
+    if not isinstance(output, torch.Tensor) or output.ndim != 2:
+        found = tuple(output.shape) if isinstance(output, torch.Tensor) else type(output).__name__
+        raise ModelError(
+            f"{network.label} gives {found} for {len(inputs)} images instead of one tensor of logits (images, "
+            "classes): wrap it in a module that returns the logits alone"
+        )
+    return output
+
+
+@contextmanager
+def _watched(module: nn.Module, watch: ActivationHook) -> Iterator[None]:
+    """Hooks on every module but the root; they see such outputs as are one float tensor, and are gone afterwards."""
+
+    def hook(name: str) -> Callable[..., torch.Tensor | None]:
+        def see(_module: nn.Module, given: tuple, output: object) -> torch.Tensor | None:
+            if not isinstance(output, torch.Tensor) or not output.is_floating_point():
+                return None
+            source = given[0] if given and isinstance(given[0], torch.Tensor) else output
+            return watch(name, source, output)
+
+        return see
+
+    handles = [part.register_forward_hook(hook(name)) for name, part in module.named_modules() if name]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()

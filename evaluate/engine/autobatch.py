@@ -1,0 +1,118 @@
+"""How many images go through a network at once: tried out where a run is long, remembered, halved where memory ends.
+
+Rows depend on the batch size by rounding (about 1e-6), so that a size once tried is kept in the study's cache: a run
+that is killed and goes on uses the same.
+"""
+
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from failmodes.evaluate.cam.cam_method import CamUnavailable
+from failmodes.evaluate.devices import BATCH_SIZE, describe_device, is_out_of_memory, release_memory
+from failmodes.evaluate.evaluation import Evaluation
+from failmodes.evaluate.models.network import Network
+from failmodes.warehouse.hashing import identity_of
+from failmodes.warehouse.storage.atomic import atomic_write_bytes
+
+BATCH_SIZES_FILE = "batch_sizes.json"
+
+CANDIDATES = {"cpu": (8, 16, 32, 64, 128), "cuda": (64, 128, 256, 512, 1024, 2048), "mps": (32, 64, 128, 256)}
+
+ROUNDS = 3  # the first one warms up, the faster of the others counts
+
+TUNING_SHARE = 0.02  # of the run's images that a trial may cost
+
+SPEED_TOLERANCE = 0.97  # the smallest batch within this share of the best rate is taken
+
+
+def choose_batch_size(evaluation: Evaluation, images_to_run: int, cache: Path) -> int:
+    """The batch size of an evaluation: the one remembered, else tried out if the run is long, else the usual one.
+
+    Args:
+        evaluation: its network and way of attending are what is timed, on random images of the data set's size.
+        images_to_run: how many images the run has to put through the network.
+        cache: folder that remembers.
+    """
+    network = evaluation.network
+    path = cache / BATCH_SIZES_FILE
+    key = _key(evaluation)
+    known = _recall(path)
+    if key in known:
+        return known[key]
+    candidates = CANDIDATES[network.device.type]
+    if images_to_run * TUNING_SHARE < ROUNDS * sum(candidates):
+        return BATCH_SIZE[network.device.type]
+    height, width = evaluation.dataset.images.shape[1:3]
+    try:
+        size = fastest_batch_size(evaluation_step(evaluation), candidates, (int(height), int(width)), network)
+    except Exception:  # whatever a user's network raises: it will again in the run, which says in which cell and batch
+        return BATCH_SIZE[network.device.type]
+    save_batch_size(evaluation, size, cache)
+    return size
+
+
+def fastest_batch_size(
+    step: Callable[[np.ndarray], object], candidates: tuple[int, ...], shape: tuple[int, int], network: Network
+) -> int:
+    """The smallest of the candidates, rising, that comes within CLOSE_ENOUGH of the best images a second.
+
+    Sizes that do not fit into memory end the trial; so does the second in a row that is slower than the best.
+    """
+    rates: dict[int, float] = {}
+    rng = np.random.default_rng(0)
+    for size in candidates:
+        images = rng.integers(0, 256, (size, *shape, 3), dtype=np.uint8)
+        try:
+            seconds = min([_seconds(step, images, network.device) for _ in range(ROUNDS)][1:])
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
+            release_memory(network.device)
+            rates = rates or {size // 2: 1.0}  # not tried: the run halves it further where it must
+            break
+        rates[size] = size / seconds
+        if len(rates) > 2 and max(list(rates.values())[-2:]) < max(rates.values()):
+            break
+    best = max(rates.values())
+    return next(size for size, rate in rates.items() if rate >= SPEED_TOLERANCE * best)
+
+
+def evaluation_step(evaluation: Evaluation) -> Callable[[np.ndarray], object]:
+    """One batch of uint8 images through the network, with attention to two targets where there is any."""
+    network, way = evaluation.network, evaluation.way
+    if isinstance(way, CamUnavailable):
+        return network.predict
+    return lambda images: way(network.inputs(images), lambda logits: logits.argsort(1)[:, -2:])
+
+
+def save_batch_size(evaluation: Evaluation, size: int, cache: Path) -> None:
+    """Keep a batch size for later runs."""
+    path = cache / BATCH_SIZES_FILE
+    atomic_write_bytes(path, json.dumps(_recall(path) | {_key(evaluation): size}, indent=1).encode())
+
+
+def _key(evaluation: Evaluation) -> str:
+    network, way = evaluation.network, evaluation.way
+    attention = None if isinstance(way, CamUnavailable) else [way.method, way.layer]
+    shape = [int(length) for length in evaluation.dataset.images.shape[1:]]
+    return identity_of([evaluation.model_id, describe_device(network.device), network.precision, attention, shape])
+
+
+def _recall(path: Path) -> dict[str, int]:
+    try:
+        return {str(key): int(size) for key, size in json.loads(path.read_text()).items()}
+    except (OSError, ValueError, AttributeError, TypeError):
+        return {}  # a cache: what it does not say is tried again
+
+
+def _seconds(step: Callable[[np.ndarray], object], images: np.ndarray, device: torch.device) -> float:
+    started = time.perf_counter()
+    step(images)
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.perf_counter() - started

@@ -1,0 +1,137 @@
+"""What drift is measured against: the clean maps of an evaluation, kept in the record, with the null's partners.
+
+Whose clean map stands in for the null: for each image another one, overall and within its class.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import torch
+
+from failmodes.evaluate.cam.map_statistics import MapDrift, drift_between, mask_weights
+from failmodes.evaluate.evaluation import NULL_SEED, Evaluation
+from failmodes.warehouse.schema import CLEAN_MAPS
+from failmodes.warehouse.shards.format import dimension_path, read_verified, write_dimension
+from failmodes.warehouse.storage.paths import StorePath
+
+
+class CleanBaseline(NamedTuple):
+    """Clean maps by position in the subset, on the network's device.
+
+    Attributes:
+        predicted: (N,) class predicted on the clean image.
+        known: (N,) boolean on the host: whether one is, that is, whether its logits are finite.
+        maps: (N + 1, 1, h, w) its rectified map; the last is NaN and stands for "no other image".
+        any_image: (N,) position of another image.
+        same_class: (N,) position of another image of the same class, −1 where there is none.
+        inside: (N, h, w) weights of the object masks, or None without masks.
+        whole: (h, w) weights of the whole image, or None.
+    """
+
+    predicted: torch.Tensor
+    known: np.ndarray
+    maps: torch.Tensor
+    any_image: np.ndarray
+    same_class: np.ndarray
+    inside: torch.Tensor | None
+    whole: torch.Tensor | None
+
+    def drifts(self, maps: torch.Tensor, positions: np.ndarray) -> dict[str, MapDrift]:
+        """Drift of maps (n, T, h, w) at `positions`, against their own clean maps and against both nulls."""
+        partners = {"": positions, "null_": self.any_image[positions], "null_class_": self.same_class[positions]}
+        return {prefix: drift_between(maps, self.maps[partner]) for prefix, partner in partners.items()}
+
+
+class CleanMapBuffer:
+    """Clean predictions and maps as they come in, in the memory that they stay in.
+
+    Attributes:
+        predicted: (N,) int64.
+        maps: (N + 1, 1, h, w) float32; the last is NaN and stands for "no other image".
+    """
+
+    def __init__(self, count: int, like: torch.Tensor) -> None:
+        """Room for `count` images with maps of the size and on the device of `like` (n, 1, h, w)."""
+        self.predicted = torch.zeros(count, dtype=torch.int64, device=like.device)
+        self.maps = torch.full((count + 1, *like.shape[1:]), torch.nan, device=like.device)
+
+    def put(self, start: int, predicted: torch.Tensor, maps: torch.Tensor, known: torch.Tensor) -> None:
+        """Fill in the images from position `start` on; the map of one whose prediction is not known (N,) is NaN."""
+        self.predicted[start : start + len(predicted)] = predicted
+        self.maps[start : start + len(maps)] = torch.where(known[:, None, None, None], maps, torch.nan)
+
+
+def make_clean_baseline(evaluation: Evaluation, clean: CleanMapBuffer) -> CleanBaseline:
+    """Join clean predictions and maps with partners and masks."""
+    ids, masks = evaluation.subset.clean_ids, evaluation.dataset.masks
+    partners = sample_null_pairs(evaluation.dataset.labels[ids])
+    inside = whole = None
+    if masks is not None:
+        inside, whole = mask_weights(torch.from_numpy(masks[ids]), *clean.maps.shape[2:])
+        inside, whole = inside.to(clean.maps.device), whole.to(clean.maps.device)
+    known = ~clean.maps[:-1].isnan().flatten(1).any(1).cpu().numpy()
+    return CleanBaseline(clean.predicted, known, clean.maps, partners.any_image, partners.same_class, inside, whole)
+
+
+def save_clean_baseline(output: StorePath, evaluation: Evaluation, reference: CleanBaseline) -> None:
+    """Publish the clean maps, so that later runs need not make them again."""
+    maps = reference.maps[:-1].cpu()
+    count, _, height, width = maps.shape
+    offsets = np.arange(count + 1, dtype=np.int32) * (height * width)
+    columns = {
+        "evaluation_id": pa.array([evaluation.evaluation_id] * count),
+        "image_id": pa.array(evaluation.subset.clean_ids, pa.int32()),
+        "predicted": pa.array(reference.predicted.cpu().numpy(), pa.int16()),
+        "map": pa.ListArray.from_arrays(offsets, pa.array(maps.reshape(-1).numpy())),
+        "map_height": pa.array(np.full(count, height), pa.int16()),
+        "map_width": pa.array(np.full(count, width), pa.int16()),
+    }
+    write_dimension(output, CLEAN_MAPS, evaluation.evaluation_id, pa.table(columns))
+
+
+def clean_baseline_path(output: StorePath, evaluation: Evaluation) -> StorePath:
+    """Where an evaluation's clean maps lie."""
+    return dimension_path(output, CLEAN_MAPS, evaluation.evaluation_id)
+
+
+def load_clean_baseline(output: StorePath, evaluation: Evaluation) -> CleanBaseline:
+    """Read the clean maps of an earlier run.
+
+    Raises:
+        DamagedShardError: they are missing or damaged.
+    """
+    rows = read_verified(clean_baseline_path(output, evaluation)).rows
+    height, width = rows["map_height"][0].as_py(), rows["map_width"][0].as_py()
+    maps = rows["map"].combine_chunks().flatten().to_numpy().reshape(-1, 1, height, width)
+    predicted = torch.from_numpy(rows["predicted"].to_numpy().astype(np.int64))
+    clean = CleanMapBuffer(len(maps), torch.empty(0, 1, height, width, device=evaluation.network.device))
+    clean.put(0, predicted, torch.from_numpy(maps.copy()), torch.ones(len(maps), dtype=torch.bool))
+    return make_clean_baseline(evaluation, clean)
+
+
+class NullPairs(NamedTuple):
+    """For each position another position, (N,) int64; −1 where there is no other."""
+
+    any_image: np.ndarray
+    same_class: np.ndarray
+
+
+def sample_null_pairs(labels: np.ndarray, seed: int = NULL_SEED) -> NullPairs:
+    """Seeded derangements: nobody is their own partner, and everybody is somebody's partner exactly once."""
+    rng = np.random.default_rng(seed)
+    any_image = _derangement(np.arange(len(labels)), len(labels), rng)
+    same_class = np.full(len(labels), -1, np.int64)
+    for label in np.unique(labels):
+        members = np.flatnonzero(labels == label)
+        same_class[members] = _derangement(members, len(labels), rng)[members]
+    return NullPairs(any_image, same_class)
+
+
+def _derangement(members: np.ndarray, size: int, rng: np.random.Generator) -> np.ndarray:
+    """One random cycle through `members`."""
+    partner = np.full(size, -1, np.int64)
+    if len(members) > 1:
+        cycle = rng.permutation(members)
+        partner[cycle] = np.roll(cycle, -1)
+    return partner

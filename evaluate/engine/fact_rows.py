@@ -1,0 +1,128 @@
+"""From tensors to the rows of the fact tables: collect blocks, hand over Arrow."""
+
+import mmap
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import torch
+
+from failmodes.evaluate.engine.prediction_statistics import PredictionStatistics
+from failmodes.warehouse.schema import ATTENTION, PARTITIONS, PREDICTIONS, TARGETS, Table
+from failmodes.warehouse.storage.atomic import make_folder, storage_errors
+
+IN_MEMORY_BYTES = 4 << 20  # beyond it rows wait on disk, so that memory does not grow with the images of a cell
+
+_ALWAYS = ("label", "finite")  # known whatever the logits are
+
+
+class RowBuffer:
+    """Columns of a fact table, block by block; `table()` joins them.
+
+    Many rows wait in an anonymous file in the folder `scratch`, which goes with the process however that ends.
+    """
+
+    def __init__(self, table: Table, scratch: Path) -> None:
+        self.schema, self.scratch = table.arrow(without=PARTITIONS), scratch
+        self.blocks: list[pa.RecordBatch] = []
+        self.spool: pa.ipc.RecordBatchStreamWriter | None = None
+
+    def add(self, columns: dict[str, Any]) -> None:
+        """Add some rows: a NumPy array a column (masked entries are null), or None for a column of nulls."""
+        count = len(columns["image_id"])
+        arrays = [_to_arrow(columns.get(field.name), field.type, count) for field in self.schema]
+        self.blocks.append(pa.record_batch(arrays, schema=self.schema))
+        if sum(block.nbytes for block in self.blocks) > IN_MEMORY_BYTES:
+            self._to_disk()
+
+    def table(self) -> pa.Table:
+        """All rows; none can be added afterwards."""
+        if self.spool is None:
+            return pa.Table.from_batches(self.blocks, schema=self.schema)
+        self._to_disk()
+        with storage_errors(self.scratch):
+            self.spool.close()
+            self.file.flush()
+            mapped = mmap.mmap(self.file.fileno(), 0, access=mmap.ACCESS_READ)
+        return pa.ipc.open_stream(pa.py_buffer(mapped)).read_all()
+
+    def _to_disk(self) -> None:
+        with storage_errors(self.scratch):
+            if self.spool is None:
+                self.file = tempfile.TemporaryFile(dir=make_folder(self.scratch))  # noqa: SIM115  # closed when the rows go
+                self.spool = pa.ipc.new_stream(self.file, self.schema)
+            for block in self.blocks:
+                self.spool.write_batch(block)
+        self.blocks = []
+
+
+def prediction_buffer(scratch: Path) -> RowBuffer:
+    """An empty collection of prediction rows; many wait in a file in the folder `scratch`."""
+    return RowBuffer(PREDICTIONS, scratch)
+
+
+def attention_buffer(scratch: Path) -> RowBuffer:
+    """An empty collection of attention rows; many wait in a file in the folder `scratch`."""
+    return RowBuffer(ATTENTION, scratch)
+
+
+def prediction_columns(
+    image_ids: np.ndarray, outcome: PredictionStatistics, rmse: np.ndarray | None, ssim: np.ndarray | None
+) -> dict[str, Any]:
+    """Columns of `predictions` for some images: statistics of logits that are not finite are null."""
+    host = to_host({name: value for name, value in outcome._asdict().items() if value is not None})
+    broken = ~host["finite"]
+    columns: dict[str, Any] = {"image_id": image_ids, "rmse": rmse, "ssim": ssim}
+    for name, value in host.items():
+        columns[name] = value if name in _ALWAYS or value.ndim > 1 else np.ma.masked_array(value, broken)
+    return columns
+
+
+def attention_columns(image_ids: np.ndarray, values: dict[str, torch.Tensor], known: np.ndarray) -> dict[str, Any]:
+    """Columns of `attention` for some images, image by image and target by target.
+
+    Args:
+        image_ids: (N,).
+        values: by column, each (N, T): target_class, the statistics of the maps, drifts by their prefix.
+        known: (N, T) boolean: whether there is such a target. There is none where the logits that it would be predicted
+            by are not finite, and no clean one for an unpaired image: its row is null.
+    """
+    host = {name: value.reshape(-1) for name, value in to_host(values).items()}
+    count = len(TARGETS)
+    absent = ~known.reshape(-1)
+    columns: dict[str, Any] = {
+        "image_id": np.repeat(image_ids, count),
+        "target": np.tile(np.array(TARGETS), len(image_ids)),
+        "target_class": np.ma.masked_array(host.pop("target_class"), absent),
+        "empty": host.pop("empty") & ~absent,
+    }
+    for name, value in host.items():
+        columns[name] = np.ma.masked_array(value, absent | ~np.isfinite(value))
+    return columns
+
+
+def to_host(values: dict[str, torch.Tensor]) -> dict[str, np.ndarray]:
+    """Bring tensors to the host, those of one type and shape in one copy: each copy has the device wait."""
+    alike: dict[Any, list[str]] = {}
+    for name, value in values.items():
+        alike.setdefault((value.dtype, value.shape), []).append(name)
+    found: dict[str, np.ndarray] = {}
+    for names in alike.values():
+        if values[names[0]].device.type == "cpu":
+            found |= {name: values[name].numpy() for name in names}
+        else:
+            found |= dict(zip(names, torch.stack([values[name] for name in names]).cpu().numpy(), strict=True))
+    return {name: found[name] for name in values}
+
+
+def _to_arrow(column: Any, kind: pa.DataType, count: int) -> pa.Array:
+    if column is None:
+        return pa.nulls(count, kind)
+    if pa.types.is_list(kind):
+        offsets = np.arange(count + 1, dtype=np.int32) * column.shape[1]
+        return pa.ListArray.from_arrays(offsets, pa.array(column.reshape(-1)).cast(kind.value_type))
+    if isinstance(column, np.ma.MaskedArray):
+        return pa.array(column.data, mask=np.ma.getmaskarray(column)).cast(kind, safe=pa.types.is_integer(kind))
+    return pa.array(column).cast(kind)

@@ -1,0 +1,289 @@
+"""What a study says of its networks: models, training recipes, and how they are evaluated. No torch here."""
+
+import re
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, JsonValue, field_validator, model_validator
+
+from failmodes.ingest.specification import CorruptionSpec, DatasetSpec, StrictModel
+from failmodes.warehouse.storage.paths import StorePath, as_store_path
+
+Precision = Literal["float32", "bfloat16", "float16"]
+
+Augmentation = Literal["standard", "augmix", "trivialaugment"]
+
+Optimiser = Literal["sgd", "adamw"]
+
+Channels = tuple[float, float, float]
+
+LARGEST_MEAN = 2  # of values / 255 it is 1; more than this is of values up to 255
+
+BUILTIN_ARCHITECTURES = (
+    "resnet18",
+    "densenet121",
+)  # with the CIFAR stem; `failmodes.evaluate.models.architectures` says how they are built
+
+RESERVED_OPTIONS = (
+    "num_classes",
+    "pretrained",
+    "weights",
+    "checkpoint_path",
+    "pretrained_cfg",
+    "pretrained_cfg_overlay",
+)
+
+
+class Normalisation(StrictModel):
+    """Mean and standard deviation per channel, of pixel values / 255. It belongs to the model, not to the data."""
+
+    mean: Channels
+    std: tuple[
+        Annotated[float, Field(gt=0)],
+        Annotated[float, Field(gt=0)],
+        Annotated[float, Field(gt=0)],
+    ]
+
+    @model_validator(mode="after")
+    def _of_values_up_to_one(self) -> "Normalisation":
+        if max(self.mean) > LARGEST_MEAN:
+            tenths = ", ".join(f"{value / 255:.3f}" for value in self.mean)
+            raise ValueError(f"mean and std are of values / 255: divide them by 255, which gives a mean of [{tenths}]")
+        return self
+
+
+class TrainingSpec(StrictModel):
+    """A training recipe: a one-cycle learning rate, cross-entropy, random crop and flip, and what comes on top.
+
+    Attributes:
+        epochs: how often each image is seen.
+        batch_size: images a step.
+        optimiser: sgd with Nesterov momentum, or adamw, which vision transformers need: gradients clipped at a norm
+            of 1, no weight decay on norms, biases and positions.
+        peak_learning_rate: the highest rate of the cycle; 0.1 for sgd and 0.001 for adamw if not given.
+        momentum: of sgd; β₁ of adamw.
+        weight_decay: 5e-4 for sgd (on the gradient) and 0.05 for adamw (decoupled) if not given.
+        augmentation: standard is crop and flip alone; augmix (Hendrycks et al. 2020) and trivialaugment (the wide
+            space of Müller & Hutter 2021) come before these. augmix is torchvision's augmentation chain, without the
+            paper's Jensen–Shannon loss.
+        crop_padding_px: how far a crop may shift, pixels.
+        flip: whether half of the images are mirrored; not for images that mirroring turns into another class.
+        images: how many training images, balanced over classes; all if not given.
+    """
+
+    epochs: int = Field(default=30, ge=1)
+    batch_size: int = Field(default=128, ge=2)
+    optimiser: Optimiser = "sgd"
+    peak_learning_rate: float = Field(
+        default_factory=lambda given: 1e-3 if given.get("optimiser") == "adamw" else 0.1, gt=0
+    )
+    momentum: float = Field(default=0.9, ge=0, lt=1)
+    weight_decay: float = Field(default_factory=lambda given: 0.05 if given.get("optimiser") == "adamw" else 5e-4, ge=0)
+    augmentation: Augmentation = "standard"
+    crop_padding_px: int = Field(default=4, ge=0)
+    flip: bool = True
+    images: int | None = Field(default=None, ge=2)
+
+    @property
+    def augmentation_in_words(self) -> str:
+        """How training images are changed, in order, for the record."""
+        parts = {
+            "standard": [],
+            "augmix": ["AugMix's chain (Hendrycks et al. 2020) without its Jensen–Shannon loss"],
+            "trivialaugment": ["TrivialAugment, wide (Müller & Hutter 2021)"],
+        }[self.augmentation]
+        parts += ["crop"] * (self.crop_padding_px > 0) + ["flip"] * self.flip
+        return "; ".join(parts) or "none"
+
+
+class ModelSpec(StrictModel):
+    """One network: an architecture with weights to load or a recipe to train it by, once a seed.
+
+    Attributes:
+        label: its name on charts.
+        architecture: `resnet18` or `densenet121` (with the CIFAR stem), `torchvision:NAME`, `timm:NAME`, a bare name
+            looked up in that order, `timm:hf-hub:OWNER/NAME`, or `module:function` that makes a network.
+        width: channels of the first stage, for ours only.
+        options: keyword arguments for what builds the network.
+        stem: "cifar" lays a ResNet's or DenseNet's first convolution 3×3 with stride 1 and drops its max-pool.
+        checkpoint: `.safetensors`, or a `.pt`/`.pth` that holds nothing but tensors.
+        training: the recipe to train it by.
+        weights: published weights: a name of torchvision's such as "IMAGENET1K_V2" or "DEFAULT"; for timm "pretrained".
+        seeds: training seeds, a network each.
+        normalisation: mean and std that its inputs were normalised by, where its weights do not say.
+        input_side_px: the network's own side: images, corrupted at the data set's side, are resized to it (bilinear,
+            anti-aliased) on their way in; as they come where neither the study nor the weights say.
+        class_names: names of its outputs, in order, where its weights do not say.
+        class_map: the output, by index, name or WordNet id, of a class of the data set; names are matched elsewhere.
+        attention: overrides what the study says for all networks.
+        attention_layer: the layer to look at, by its dotted name, where the one found is not wanted.
+    """
+
+    label: str = Field(min_length=1, max_length=60)
+    architecture: str
+    width: int = Field(default=64, ge=8, multiple_of=8)
+    options: dict[str, JsonValue] = Field(default={})
+    stem: Literal["cifar"] | None = None
+    checkpoint: Path | None = None
+    training: TrainingSpec | None = None
+    weights: Annotated[str, Field(min_length=1)] | None = None
+    seeds: list[Annotated[int, Field(ge=0)]] = Field(default=[0], min_length=1)
+    normalisation: Normalisation | None = None
+    input_side_px: int | None = Field(default=None, ge=8)
+    class_names: Literal["imagenet-1k"] | Annotated[list[str], Field(min_length=2)] | None = None
+    class_map: dict[str, Annotated[int, Field(ge=0, strict=True)] | str] = Field(default={})
+    attention: str | None = None
+    attention_layer: str | None = None
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether it is one of our two networks with the CIFAR stem."""
+        return self.architecture in BUILTIN_ARCHITECTURES
+
+    @property
+    def import_path(self) -> str | None:
+        """`module:function`, where that is what the architecture names."""
+        start, colon, _ = self.architecture.partition(":")
+        return self.architecture if colon and start not in ("torchvision", "timm") else None
+
+    @property
+    def is_hub_name(self) -> bool:
+        """Whether it is a network of a hub, which brings its weights."""
+        return self.architecture.startswith("timm:hf-hub:")
+
+    @field_validator("architecture")
+    @classmethod
+    def _well_formed(cls, name: str) -> str:
+        if not re.fullmatch(r"timm:hf-hub:[\w.-]+/[\w.-]+(@[\w.-]+)?|[\w.]+:[\w.-]+|[\w.-]+", name):
+            raise ValueError(
+                f"unknown architecture {name!r}: expected resnet18, densenet121, torchvision:NAME, timm:NAME,"
+                " timm:hf-hub:OWNER/NAME or module:function"
+            )
+        return name
+
+    @field_validator("seeds")
+    @classmethod
+    def _distinct_seeds(cls, seeds: list[int]) -> list[int]:
+        if len(set(seeds)) != len(seeds):
+            raise ValueError("each seed may stand once")
+        return seeds
+
+    @model_validator(mode="after")
+    def _one_source_of_weights(self) -> "ModelSpec":
+        given = [key for key in ("checkpoint", "training", "weights") if getattr(self, key) is not None]
+        brings_its_own = self.import_path is not None or self.is_hub_name
+        if len(given) > 1 or (not given and not brings_its_own):
+            raise ValueError(
+                f"model {self.label!r} needs one of a checkpoint to load, a training table or weights"
+                f" (given: {' and '.join(given) or 'none'})"
+            )
+        if self.weights is not None and (self.is_ours or self.import_path is not None):
+            mend = (
+                f"write torchvision:{self.architecture}"
+                if self.is_ours
+                else "leave them out, the function loads its own"
+            )
+            raise ValueError(f"model {self.label!r}: no published weights go with {self.architecture}: {mend}")
+        return self
+
+    @model_validator(mode="after")
+    def _keys_of_training(self) -> "ModelSpec":
+        if self.training is None and self.seeds != [0]:
+            raise ValueError(
+                f"model {self.label!r}: seeds go with training; a checkpoint has the seed it was trained by"
+            )
+        if self.training is not None:
+            for key in ("input_side_px", "class_names", "class_map"):
+                if getattr(self, key):
+                    raise ValueError(f"model {self.label!r}: {key} goes with given weights, not with training")
+        return self
+
+    @model_validator(mode="after")
+    def _keys_of_building(self) -> "ModelSpec":
+        if self.is_ours and (self.options or self.stem):
+            key = "options" if self.options else "stem"
+            raise ValueError(
+                f"model {self.label!r}: `{key}` is not for {self.architecture}, which has the CIFAR stem and `width`:"
+                f" write torchvision:{self.architecture} for torchvision's own"
+            )
+        if not self.is_ours and self.width != type(self).model_fields["width"].default:
+            raise ValueError(
+                f"model {self.label!r}: `width` is for {' and '.join(BUILTIN_ARCHITECTURES)}: use `options`"
+            )
+        if self.stem is not None and (self.weights or self.is_hub_name or self.import_path):
+            raise ValueError(f"model {self.label!r}: `stem` goes with a checkpoint or training of a ResNet or DenseNet")
+        reserved = RESERVED_OPTIONS[:1] if self.import_path else RESERVED_OPTIONS
+        for key in reserved:
+            if key in self.options:
+                raise ValueError(
+                    f"model {self.label!r}: options must not hold {key}: outputs follow from the classes, weights from"
+                    " `checkpoint`, `training` or `weights`"
+                )
+        return self
+
+
+class EvaluationSpec(StrictModel):
+    """How networks are run. Only precision and attention are part of an evaluation's identity.
+
+    Device, batch size, compilation and the number of processes change rows by rounding only (about 1e-6).
+
+    Attributes:
+        device: where networks run; auto takes cuda, then mps, then cpu.
+        precision: of the forward pass.
+        batch_size: images at once; tried out and remembered if not given.
+        attention: whether, or the name of a method: "auto", "none", "closed-form", "backward", or one of the grad-cam
+            package such as "layercam".
+        compile: whether networks go through torch.compile first, which takes minutes for deep ones.
+        executor: who evaluates: this process (here), several on this machine (processes), a Ray cluster (ray); auto
+            takes a process for each GPU where there are several.
+        processes: how many evaluate at once, for processes and ray; one a GPU, else one.
+        workers: how many processes corrupt images ahead of each evaluating one; by default none beside a CPU.
+    """
+
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    precision: Precision = "float32"
+    batch_size: int | None = Field(default=None, ge=1)
+    attention: bool | str = True
+    compile: bool = False
+    executor: Literal["auto", "here", "processes", "ray"] = "auto"
+    processes: int | None = Field(default=None, ge=1)
+    workers: int | None = Field(default=None, ge=0)
+
+    @property
+    def attention_wanted(self) -> str:
+        """The way to attend: "auto", "none" or a method's name."""
+        if isinstance(self.attention, str):
+            return self.attention
+        return "auto" if self.attention else "none"
+
+
+class Study(StrictModel):
+    """A whole study. Relative paths in the file are relative to the file.
+
+    `record` is where shards and dimensions go instead of `output`: another folder, or a URL such as s3://bucket/study.
+    """
+
+    name: str = Field(min_length=1, max_length=80)
+    output: Path
+    record: str | None = Field(default=None, min_length=1)
+    dataset: DatasetSpec
+    corruptions: CorruptionSpec = CorruptionSpec()
+    models: list[ModelSpec] = []
+    evaluation: EvaluationSpec = EvaluationSpec()
+
+    @property
+    def cache(self) -> Path:
+        """Where decoded images and remembered fingerprints lie."""
+        return self.output / "cache"
+
+    @property
+    def record_output(self) -> StorePath:
+        """The folder that holds the record: `record`, or the output folder where that is not given."""
+        return self.output if self.record is None else as_store_path(self.record)
+
+    @model_validator(mode="after")
+    def _distinct_labels(self) -> "Study":
+        labels = [model.label for model in self.models]
+        if len(set(labels)) != len(labels):
+            raise ValueError("two models have the same label: charts could not tell them apart")
+        return self

@@ -1,0 +1,124 @@
+"""From a recipe to a published checkpoint.
+
+What training measures: the normalisation of its images before it starts, the network's accuracy at its end.
+"""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from failmodes.evaluate.models.architectures import STEM
+from failmodes.evaluate.models.build import build_module
+from failmodes.evaluate.models.checkpoints import save_checkpoint
+from failmodes.evaluate.models.network import prepare_network, to_channels_last
+from failmodes.evaluate.study.study_schema import ModelSpec, Normalisation
+from failmodes.evaluate.training.data import default_workers
+from failmodes.evaluate.training.trainer import EpochMetrics, Trainer
+from failmodes.ingest.datasets.dataset import Dataset
+from failmodes.ingest.subset import balanced_subset
+
+STATE_SUFFIX = ".resume.pt"
+
+
+def train_model(
+    spec: ModelSpec,
+    seed: int,
+    *,
+    train_set: Dataset,
+    test_set: Dataset,
+    path: Path,
+    device: torch.device,
+    on_epoch: Callable[[EpochMetrics], None] = lambda _: None,
+    workers: int | None = None,
+) -> Path:
+    """Train a network and publish it at `path` with its recipe, seed and measured accuracy inside.
+
+    Args:
+        spec: the model, with a training recipe.
+        seed: seed of initial weights, order, augmentation and dropout.
+        train_set: images to learn from.
+        test_set: images whose accuracy is measured at the end, never learnt from.
+        path: where the `.safetensors` goes; the state between epochs lies beside it until then.
+        device: where to train.
+        on_epoch: called after each epoch.
+        workers: processes that augment images for AugMix and TrivialAugment; the weights do not depend on it. As many
+            as the machine bears if None.
+
+    Returns:
+        `path`.
+
+    Raises:
+        ModelError: the network gives no logits, training diverged (the state of the last good epoch stays beside
+            `path`), or a worker died.
+    """
+    recipe = spec.training
+    assert recipe is not None
+    image_ids, _ = balanced_subset(train_set.labels, recipe.images)
+    normalisation = spec.normalisation or channel_mean_std(train_set, image_ids)
+    torch.manual_seed(seed)
+    module = to_channels_last(build_module(spec, len(train_set.class_names)), device)
+    learner = Trainer(
+        module, spec, seed, device, dataset=train_set, image_ids=image_ids, normalisation=normalisation,
+        workers=default_workers(device) if workers is None else workers,
+    )  # fmt: skip
+    state_path = path.with_name(path.name + STATE_SUFFIX)
+    for epoch in range(learner.resume(state_path), recipe.epochs):
+        on_epoch(learner.run_epoch(epoch))
+        learner.save(state_path, epoch + 1)
+    accuracy = measure_accuracy(module, spec, normalisation, test_set, device)
+    save_checkpoint(path, module, _metadata(spec, seed, train_set, test_set, len(image_ids), normalisation, accuracy))
+    state_path.unlink(missing_ok=True)
+    return path
+
+
+def _metadata(
+    spec: ModelSpec,
+    seed: int,
+    train_set: Dataset,
+    test_set: Dataset,
+    images: int,
+    normalisation: Normalisation,
+    accuracy: float,
+) -> dict[str, str]:
+    assert spec.training is not None
+    return {
+        "architecture": spec.architecture,
+        **({"width": str(spec.width), "stem": STEM} if spec.is_ours else {}),
+        "classes": str(len(train_set.class_names)),
+        "class_names": json.dumps(train_set.class_names),
+        "normalisation": normalisation.model_dump_json(),
+        "recipe": spec.training.model_dump_json(),
+        "augmentation": spec.training.augmentation_in_words,
+        "seed": str(seed),
+        "dataset": f"{train_set.label}, {train_set.split} split, {images:,} images",
+        "precision": "float32",
+        "clean_accuracy": f"{accuracy:.4f}",
+        "measured_on": f"{test_set.label}, {test_set.split} split, {len(test_set.labels):,} images",
+    }
+
+
+def channel_mean_std(dataset: Dataset, image_ids: np.ndarray) -> Normalisation:
+    """Mean and standard deviation of each channel over all pixels of the training images, of values / 255."""
+    total, squares, pixels = np.zeros(3), np.zeros(3), 0
+    for start in range(0, len(image_ids), 1024):
+        block = np.asarray(dataset.images[image_ids[start : start + 1024]], np.float64).reshape(-1, 3) / 255
+        total, squares, pixels = total + block.sum(0), squares + (block**2).sum(0), pixels + len(block)
+    mean = total / pixels
+    std = np.sqrt(np.maximum(squares / pixels - mean**2, 1e-6))
+    return Normalisation(mean=tuple(mean.round(4).tolist()), std=tuple(std.round(4).tolist()))
+
+
+def measure_accuracy(
+    module: nn.Module, spec: ModelSpec, normalisation: Normalisation, dataset: Dataset, device: torch.device
+) -> float:
+    """Share of a data set's images that the network classifies correctly, in float32."""
+    network = prepare_network(module, spec.architecture, normalisation, device, "float32")
+    correct = 0
+    for start in range(0, len(dataset.labels), 256):
+        logits = network.predict(dataset.images[start : start + 256])
+        correct += int((logits.argmax(1).cpu().numpy() == dataset.labels[start : start + 256]).sum())
+    return correct / len(dataset.labels)

@@ -1,0 +1,152 @@
+"""One training run: its optimiser, its epochs, and its state between them."""
+
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional
+
+from failmodes.evaluate.devices import runs_bfloat16
+from failmodes.evaluate.study.study_schema import ModelSpec, Normalisation
+from failmodes.evaluate.training.augmentation import random_crop_and_flip
+from failmodes.evaluate.training.data import BatchIndices, TrainingLoader
+from failmodes.evaluate.training.optimizers import build_optimiser, build_schedule, clip_gradients
+from failmodes.ingest.datasets.dataset import Dataset
+from failmodes.warehouse.errors import ModelError
+from failmodes.warehouse.storage.atomic import atomic_write
+
+
+class EpochMetrics(NamedTuple):
+    """What one epoch reports: its number from 1, of how many, its mean loss in nats and training accuracy, 0–1."""
+
+    number: int
+    of: int
+    loss_nats: float
+    accuracy: float
+
+
+class Trainer:
+    """Optimiser, schedule and epochs of one training run.
+
+    Args:
+        module: a classifier on its device, whose forward gives logits (N, C).
+        spec: the model, with a training recipe.
+        seed: seed of order, augmentation and dropout.
+        device: where to train.
+        dataset: images to learn from.
+        image_ids: (N,) which of them.
+        normalisation: of the network's inputs.
+        workers: processes that augment images.
+    """
+
+    def __init__(
+        self,
+        module: nn.Module,
+        spec: ModelSpec,
+        seed: int,
+        device: torch.device,
+        *,
+        dataset: Dataset,
+        image_ids: np.ndarray,
+        normalisation: Normalisation,
+        workers: int,
+    ) -> None:
+        assert spec.training is not None
+        self.module, self.spec, self.recipe, self.seed, self.device = module, spec, spec.training, seed, device
+        self.dataset, self.image_ids = dataset, image_ids
+        self.mean, self.std = (
+            torch.tensor(v, device=device).view(1, 3, 1, 1) for v in (normalisation.mean, normalisation.std)
+        )
+        # a last, smaller batch is left out: batch norm needs many
+        self.batch_count = max(1, len(image_ids) // self.recipe.batch_size)
+        self.batches = TrainingLoader(dataset, self.recipe, seed, workers)
+        self.optimiser = build_optimiser(module, self.recipe)
+        self.schedule = build_schedule(self.optimiser, self.recipe, self.batch_count * self.recipe.epochs)
+
+    def run_epoch(self, epoch: int) -> EpochMetrics:
+        """Learn from each batch of an epoch, numbered from 0.
+
+        Raises:
+            ModelError: the network gives no logits, or the loss or the weights are no longer finite.
+        """
+        self.module.train()
+        torch.manual_seed(self.seed * 1_000_003 + epoch)  # dropout draws from it: a resumed run as an undisturbed one
+        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + epoch)
+        order = self.image_ids[torch.randperm(len(self.image_ids), generator=generator).numpy()]
+        size = self.recipe.batch_size
+        batches = [BatchIndices(epoch, order[n * size : (n + 1) * size]) for n in range(self.batch_count)]
+        loss_sum = torch.zeros((), device=self.device)
+        correct = torch.zeros((), device=self.device)
+        for batch, images in self.batches.epoch(batches):
+            labels = torch.from_numpy(self.dataset.labels[batch.image_ids]).to(self.device)
+            logits, loss = self._step(self._inputs(images, generator), labels)
+            loss_sum += loss * len(labels)
+            correct += (logits.argmax(1) == labels).sum()
+        seen = sum(len(batch.image_ids) for batch in batches)
+        found = EpochMetrics(epoch + 1, self.recipe.epochs, float(loss_sum) / seen, float(correct) / seen)
+        self._check_finite(found)
+        return found
+
+    def _inputs(self, images: np.ndarray, generator: torch.Generator) -> torch.Tensor:
+        pixels = torch.from_numpy(images).to(self.device).permute(0, 3, 1, 2)
+        inputs = random_crop_and_flip((pixels.float() / 255 - self.mean) / self.std, self.recipe, generator)
+        return inputs.contiguous(memory_format=torch.channels_last)
+
+    def _step(self, inputs: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=runs_bfloat16(self.device)):
+            logits = self.module(inputs)
+            self._check_logits(logits, len(labels))
+            loss = functional.cross_entropy(logits, labels)
+        self.optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        clip_gradients(self.module, self.recipe)
+        self.optimiser.step()
+        self.schedule.step()
+        return logits.detach(), loss.detach()
+
+    def _check_logits(self, logits: Any, count: int) -> None:
+        expected = (count, len(self.dataset.class_names))
+        if isinstance(logits, torch.Tensor) and logits.shape == expected:
+            return
+        given = tuple(logits.shape) if isinstance(logits, torch.Tensor) else f"a {type(logits).__name__}"
+        raise ModelError(
+            f"model {self.spec.label!r}: {self.spec.architecture} gives {given} where training needs one tensor of "
+            f"logits {expected}: switch its auxiliary outputs off, or choose another architecture"
+        )
+
+    def _check_finite(self, epoch: EpochMetrics) -> None:
+        floats = [value for value in self.module.state_dict().values() if value.is_floating_point()]
+        if np.isfinite(epoch.loss_nats) and all(bool(value.isfinite().all()) for value in floats):
+            return
+        rate = self.recipe.peak_learning_rate
+        raise ModelError(
+            f"model {self.spec.label!r}, seed {self.seed}: training diverged in epoch {epoch.number} of {epoch.of} "
+            f"(loss {epoch.loss_nats:g} nats) at peak_learning_rate {rate:g}: lower it, for example to {rate / 10:g}"
+        )
+
+    def save(self, path: Path, epochs_done: int) -> None:
+        """Publish the state between two epochs."""
+        state = {
+            "recipe": self.recipe.model_dump_json(),
+            "seed": self.seed,
+            "epochs_done": epochs_done,
+            "module": self.module.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "schedule": self.schedule.state_dict(),
+        }
+        with atomic_write(path) as temporary:
+            torch.save(state, temporary)
+
+    def resume(self, path: Path) -> int:
+        """Load the state of a killed run of the same recipe and seed; gives the number of epochs done."""
+        with suppress(FileNotFoundError):
+            state: dict[str, Any] = torch.load(path, map_location=self.device, weights_only=True)
+            if (state["recipe"], state["seed"]) == (self.recipe.model_dump_json(), self.seed):
+                self.module.load_state_dict(state["module"])
+                self.optimiser.load_state_dict(state["optimiser"])
+                self.schedule.load_state_dict(state["schedule"])
+                return int(state["epochs_done"])
+        return 0

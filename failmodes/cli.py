@@ -1,0 +1,111 @@
+"""Failmodes: a warehouse of how vision models fail. This is the command line's root.
+
+It composes the stages' commands, and turns an error that is meant for the user into one line on stderr.
+"""
+
+import sys
+from importlib.metadata import version as installed_version
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from failmodes.analysis.cli import chart, print_findings, report, shapes
+from failmodes.evaluate.cli import DEFAULT_STUDY, StudyArgument, evaluate, ingest, init, train
+from failmodes.evaluate.import_predictions.cli import import_
+from failmodes.ingest.cli import corrupt, download
+from failmodes.warehouse.cli import WhereArgument, load, print_status, query
+from failmodes.warehouse.errors import FailmodesError, IncompleteRunError
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    help="A warehouse of how vision models fail: every image's prediction, confidence and attention under graded "
+    "corruption, in SQL.\n\nStart with `failmodes init digits`, then `failmodes run`.",
+)
+
+STUDY, STAGES, QUESTIONS = "A whole study", "Its stages", "Questions to a warehouse"
+
+
+def show_version(wanted: bool) -> None:
+    """Print the version and leave."""
+    if wanted:
+        print(f"failmodes {installed_version('failmodes')}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=show_version, is_eager=True, help="Print the version and leave.")
+    ] = False,
+) -> None:
+    """Options that stand before the command."""
+
+
+def run(study_file: StudyArgument = DEFAULT_STUDY) -> None:
+    """Do all that a study still needs: ingest, train, evaluate, load, analyse, report."""
+    from failmodes.evaluate.study.reading import read_study
+
+    ingest(study_file)
+    raised: IncompleteRunError | None = None
+    if read_study(study_file, networks=False).models:  # else its predictions are imported
+        train(study_file)
+        try:
+            evaluate(study_file)
+        except IncompleteRunError as error:
+            raised = error  # what the other networks gave is worth a report
+    load(str(study_file))
+    report(study_file)
+    print_findings(study_file)
+    if raised is not None:
+        raise raised
+
+
+def status(where: WhereArgument = None) -> None:
+    """Say how far a study is, what its warehouse holds, and whether every invariant of the data holds."""
+    from failmodes.warehouse.storage.locations import default_location
+
+    where = where or default_location()
+    if where.suffix == ".toml":
+        from failmodes.evaluate.cli import print_progress
+
+        print_progress(where)
+    if not print_status(where):
+        raise typer.Exit(1)
+
+
+app.command(rich_help_panel=STUDY)(init)
+
+
+app.command(rich_help_panel=STUDY)(run)
+
+
+app.command(rich_help_panel=STUDY)(status)
+
+
+for stage in (download, corrupt, ingest, train, evaluate):
+    app.command(rich_help_panel=STAGES)(stage)
+
+
+app.command("import", rich_help_panel=STAGES)(import_)
+
+
+app.command(rich_help_panel=STAGES)(load)
+
+
+for question in (query, shapes, chart, report):
+    app.command(rich_help_panel=QUESTIONS)(question)
+
+
+def main() -> None:
+    """Run a command; an error that a user can act on is one line and an exit code, never a traceback."""
+    try:
+        app()
+    except FailmodesError as error:
+        Console(stderr=True, highlight=False, soft_wrap=True, markup=False).print(f"failmodes: {error}")
+        sys.exit(error.exit_code)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,267 @@
+"""A published corrupted set in the layout of ImageNet-C: `<corruption>/<severity>/<class>/<image>`, decoded on demand.
+
+Images are numbered in the order of class folder and file name; every corruption and severity holds the same ones.
+
+Image files of one folder of class folders: their list, and hashes of their content.
+"""
+
+import hashlib
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from decimal import Decimal
+from functools import cached_property, partial
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from failmodes.ingest.corrupted_sets.corrupted_set import cached_fingerprint, check_numbers
+from failmodes.ingest.corrupted_sets.layouts import (
+    FETCH_AGAIN,
+    GROUP_FOLDERS,
+    parse_severity,
+    severity_folder,
+    without_suffix,
+)
+from failmodes.ingest.corrupted_sets.manifest import SetProvenance, recorded_origin
+from failmodes.ingest.corruptions.registry import find_corruption_name
+from failmodes.ingest.datasets.decoding import decode
+from failmodes.ingest.datasets.folder import IMAGE_SUFFIXES
+from failmodes.warehouse.errors import DataError, StudyError
+from failmodes.warehouse.hashing import DIGEST_BYTES, identity_of
+
+Cells = dict[str, dict[Decimal, Path]]
+
+WORKERS = min(32, os.cpu_count() or 1)  # reading, hashing and (de)coding leave Python's lock, so threads help
+
+
+@dataclass(frozen=True)
+class ImageNetCSet:
+    """An opened tree: its folder, where each corruption and severity lies, and the files that all of them hold."""
+
+    folder: Path
+    cells: Cells
+    files: tuple[str, ...]
+    image_shape: tuple[int, ...]
+    origin: SetProvenance | None
+    cache: Path | None
+    clean_ids: None = None
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Published names of the corruptions it holds."""
+        return tuple(self.cells)
+
+    @property
+    def image_count(self) -> int:
+        """Images at one severity."""
+        return len(self.files)
+
+    @cached_property
+    def image_names(self) -> tuple[str, ...]:
+        """`class/name` of each image, without suffix."""
+        return tuple(without_suffix(file) for file in self.files)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Hash of the names and bytes of all files of every corruption in the folder.
+
+        Every byte is read once (ImageNet-C: some 95 GB), so each corruption's hash is remembered in the cache folder.
+        """
+        hashes = {name: _hash(name, cells, self.cache) for name, cells in sorted(self.cells.items())}
+        return identity_of({"trees": hashes})
+
+    def severities_of(self, corruption: str) -> tuple[Decimal, ...]:
+        """Severities at which it holds `corruption`, rising."""
+        return tuple(sorted(self.cells[corruption]))
+
+    def labels_in(self, class_names: tuple[str, ...]) -> NDArray[np.int64]:
+        """Labels (n,): each class folder's place among `class_names`."""
+        places = {name: label for label, name in enumerate(class_names)}
+        folders = [file.partition("/")[0] for file in self.files]
+        strange = sorted(set(folders) - places.keys())
+        if strange:
+            raise DataError(
+                f"{self.folder} has a class {strange[0]!r} that the data set lacks ({len(strange):,} such classes; it"
+                f" has {', '.join(class_names[:3])}, …): class folders must be called as the data set's classes"
+            )
+        return np.array([places[name] for name in folders], dtype=np.int64)
+
+    def images(
+        self, corruption: str, severity: int | float | Decimal, numbers: NDArray[np.integer]
+    ) -> NDArray[np.uint8]:
+        """Images (N, H, W, 3) by number, under `corruption` at `severity`."""
+        cells = self.cells.get(find_corruption_name(corruption) or "")
+        if cells is None:
+            raise StudyError(f"{self.folder} has no {corruption!r}: it holds {', '.join(self.names)}")
+        check_numbers(self.folder, self.image_count, numbers)
+        folder = cells[_known_severity(self.folder, corruption, cells, severity)]
+        found = np.empty((len(numbers), *self.image_shape), np.uint8)
+        with ThreadPoolExecutor(WORKERS) as pool:
+            paths = [folder / self.files[number] for number in numbers]
+            for row, pixels in enumerate(pool.map(partial(_decode, shape=self.image_shape), paths)):
+                found[row] = pixels
+        return found
+
+
+def open_imagenet_c(
+    folder: Path,
+    needed: Sequence[str],
+    cache: Path | None = None,
+    *,
+    severities: Sequence[int | float | Decimal] = (),
+) -> ImageNetCSet:
+    """Open a tree and check that whatever is needed of it is there; images are looked at when they are asked for.
+
+    Raises:
+        DataError: it lacks a needed corruption or image, or its first image is damaged.
+        StudyError: it lacks a needed severity.
+    """
+    cells = {name: _severities(path) for name, path in corruption_folders(folder).items()}
+    missing = [name for name in needed if name not in cells]
+    if missing:
+        raise DataError(f"{folder} has no folder {missing[0]}: it holds {', '.join(cells)}; {FETCH_AGAIN}")
+    wanted = [
+        cells[name][_known_severity(folder, name, cells[name], severity)]
+        for name in needed or cells
+        for severity in severities or cells[name]
+    ]
+    files = _same_files(wanted)
+    first = decode(wanted[0] / files[0], str(wanted[0] / files[0]))
+    return ImageNetCSet(folder, cells, files, (first.height, first.width, 3), recorded_origin(folder), cache)
+
+
+def corruption_folders(folder: Path) -> dict[str, Path]:
+    """Folders of corruptions by their published names: right in `folder`, or in the tars' `noise`, `blur` and so on.
+
+    Raises:
+        DataError: one stands in two places.
+    """
+    found: dict[str, Path] = {}
+    groups = [folder / group for group in GROUP_FOLDERS if (folder / group).is_dir()]
+    for path in (entry for parent in (folder, *groups) for entry in sorted(parent.iterdir()) if entry.is_dir()):
+        name = find_corruption_name(path.name)
+        if name in found:
+            raise DataError(f"{name} stands in two places, {found[name]} and {path}: remove one")
+        if name:
+            found[name] = path
+    return found
+
+
+def _severities(folder: Path) -> dict[Decimal, Path]:
+    found: dict[Decimal, Path] = {}
+    for name in sorted_names(folder, folders=True):
+        severity = parse_severity(name)
+        if severity in found:
+            raise DataError(f"{folder} holds severity {severity_folder(severity or 0)} twice: remove one folder")
+        if severity is not None:
+            found[severity] = folder / name
+    if not found:
+        raise DataError(f"{folder} has no folders of severities, such as {folder}/1: {FETCH_AGAIN}")
+    return found
+
+
+def _known_severity(
+    folder: Path, corruption: str, cells: dict[Decimal, Path], severity: int | float | Decimal
+) -> Decimal:
+    exact = Decimal(str(severity))
+    if exact not in cells:
+        held = ", ".join(severity_folder(known) for known in sorted(cells))
+        raise StudyError(f"{folder} has no {corruption} at severity {severity_folder(exact)}: it holds {held}")
+    return exact
+
+
+def _same_files(cells: list[Path]) -> tuple[str, ...]:
+    """The files that all cells hold; which one a cell lacks is an error."""
+    first = list_image_files(cells[0])
+    for cell in cells[1:]:
+        files = list_image_files(cell)
+        if files == first:
+            continue
+        for lacking, having in ((cell, cells[0]), (cells[0], cell)):
+            missing = sorted(set(list_image_files(having)) - set(list_image_files(lacking)))
+            if missing:
+                raise DataError(
+                    f"{lacking} lacks {missing[0]}, which {having} has ({len(missing):,} missing): {FETCH_AGAIN}"
+                )
+    if not first:
+        raise DataError(f"{cells[0]} holds no images: expected <class>/<image>.JPEG, {FETCH_AGAIN}")
+    return tuple(first)
+
+
+def _decode(path: Path, shape: tuple[int, ...]) -> NDArray[np.uint8]:
+    pixels = np.asarray(decode(path, str(path)))
+    if pixels.shape != shape:
+        raise DataError(
+            f"{path} is {pixels.shape[1]}×{pixels.shape[0]} pixels where the set's first image is"
+            f" {shape[1]}×{shape[0]}: expected one size"
+        )
+    return pixels
+
+
+def _hash(name: str, cells: dict[Decimal, Path], cache: Path | None) -> str:
+    listings = [
+        (severity_folder(severity), cells[severity], list_image_files(cells[severity])) for severity in sorted(cells)
+    ]
+    stamp = [[name, folder, str(cell.resolve()), file_stats(cell, files)] for folder, cell, files in listings]
+
+    def fingerprint() -> str:
+        return identity_of({folder: fingerprint_of_files(cell, files) for folder, cell, files in listings})
+
+    return cached_fingerprint(cache, stamp, name, fingerprint)
+
+
+def list_image_files(cell: Path) -> list[str]:
+    """`class/image` of every image of one corruption and severity, by class folder, then by file name."""
+    return [
+        f"{folder}/{entry}"
+        for folder in sorted_names(cell, folders=True)
+        for entry in sorted_names(cell / folder, folders=False)
+        if Path(entry).suffix.lower() in IMAGE_SUFFIXES
+    ]
+
+
+def fingerprint_of_files(folder: Path, files: Sequence[str]) -> str:
+    """Hash of files' names and bytes, in their order.
+
+    Args:
+        folder: where they lie.
+        files: their paths within it.
+
+    Returns:
+        16 hexadecimal digits.
+    """
+    hasher = hashlib.blake2b(digest_size=DIGEST_BYTES)
+    with ThreadPoolExecutor(WORKERS) as pool:
+        for file, digest in zip(files, pool.map(_digest, [folder / file for file in files]), strict=True):
+            hasher.update(len(os.fsencode(file)).to_bytes(4, "little") + os.fsencode(file) + digest)
+    return hasher.hexdigest()
+
+
+def file_stats(cell: Path, files: list[str]) -> list[list[object]]:
+    """Name, size and time of change of every file."""
+    with _reading(cell):
+        statuses = [(cell / file).stat() for file in files]
+    return [[file, status.st_size, status.st_mtime_ns] for file, status in zip(files, statuses, strict=True)]
+
+
+def sorted_names(folder: Path, *, folders: bool) -> list[str]:
+    """Names of the folders, or else of the files, in a folder, sorted; hidden ones are passed over."""
+    with _reading(folder), os.scandir(folder) as found:
+        return sorted(entry.name for entry in found if not entry.name.startswith(".") and entry.is_dir() == folders)
+
+
+def _digest(path: Path) -> bytes:
+    with _reading(path), path.open("rb") as file:
+        return hashlib.file_digest(file, partial(hashlib.blake2b, digest_size=DIGEST_BYTES)).digest()
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise DataError(f"{error.filename or path} cannot be read ({error.strerror}): {FETCH_AGAIN}") from error

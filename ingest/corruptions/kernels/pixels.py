@@ -1,0 +1,31 @@
+"""Between stored values (uint8, 0-255) and the unit range (float, 0-1) in which recipes are written."""
+
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+Images = NDArray[np.uint8]
+
+Float32Array = NDArray[np.float32]
+
+Float = TypeVar("Float", np.float32, np.float64)
+
+Parameters = tuple[float, ...]
+
+
+def to_unit(images: Images) -> NDArray[np.float64]:
+    """Values / 255 in float64: where the last bit decides what a value is truncated to."""
+    return images / 255.0
+
+
+def to_unit32(images: Images) -> Float32Array:
+    """Values / 255 in float32: half the memory, where draws or the published code's own float32 decide."""
+    return np.divide(images, np.float32(255), dtype=np.float32)
+
+
+def from_unit(values: NDArray[Float]) -> Images:
+    """Clip to 0-1, times 255, truncated as the published generator does (not rounded). Overwrites `values`."""
+    np.clip(values, 0, 1, out=values)
+    values *= 255
+    return values.astype(np.uint8)

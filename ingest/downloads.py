@@ -1,0 +1,248 @@
+"""Fetching public data sets: resumed where it broke off, checked, unpacked whole or not at all.
+
+Which public data sets can be fetched: their homes, checksums, and the folder that each archive holds.
+"""
+
+import difflib
+import hashlib
+import os
+import shutil
+import tarfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+import httpx
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+
+from failmodes.warehouse.errors import DownloadError, StudyError
+from failmodes.warehouse.storage.atomic import make_folder, storage_errors
+from failmodes.warehouse.storage.paths import TEMPORARY_PREFIX
+
+TIMEOUT_S = 30.0
+
+ATTEMPTS = 5  # in a row that bring no new byte
+
+TORONTO = "https://www.cs.toronto.edu/~kriz"
+
+
+class Archive(NamedTuple):
+    """One archive: its name on charts, the URL of the folder it lies in, its file name, checksum and content."""
+
+    label: str
+    home: str
+    file: str
+    md5: str
+    folder: str  # what it unpacks to
+
+    def url(self, base_url: str | None = None) -> str:
+        """Where the archive lies; `base_url` stands for another home (a mirror)."""
+        return f"{(base_url or self.home).rstrip('/')}/{self.file}"
+
+
+ARCHIVES = {
+    "cifar10": Archive(
+        "CIFAR-10", TORONTO, "cifar-10-python.tar.gz", "c58f30108f718f92721af3b95e74349a", "cifar-10-batches-py"
+    ),
+    "cifar100": Archive(
+        "CIFAR-100", TORONTO, "cifar-100-python.tar.gz", "eb9058c3a382ffc7106e4002c42a8d85", "cifar-100-python"
+    ),
+    "cifar10-c": Archive(
+        "CIFAR-10-C",
+        "https://zenodo.org/records/2535967/files",
+        "CIFAR-10-C.tar",
+        "56bf5dcef84df0e2308c6dcbcbbd8499",
+        "CIFAR-10-C",
+    ),
+    "cifar100-c": Archive(
+        "CIFAR-100-C",
+        "https://zenodo.org/records/3555552/files",
+        "CIFAR-100-C.tar",
+        "11f0ed0f1191edbf9fa23466ae6021d3",
+        "CIFAR-100-C",
+    ),
+}
+
+
+def download_dataset(name: str, folder: Path, *, base_url: str | None = None, progress: bool = True) -> Path:
+    """Fetch and unpack a public data set, unless it is there.
+
+    An archive that lies in `folder` already, put there by hand, is checked and unpacked without the network. A
+    download that broke off is resumed by the next call.
+
+    Args:
+        name: cifar10, cifar100, cifar10-c or cifar100-c.
+        folder: where to put it.
+        base_url: another home of the archive, such as a mirror; the checksum stays.
+        progress: whether to show progress on stderr.
+
+    Returns:
+        The unpacked folder, within `folder`.
+
+    Raises:
+        StudyError: an unknown name.
+        DownloadError: it could not be fetched, does not match its checksum, or does not unpack.
+    """
+    archive = get_archive(name)
+    target = folder / archive.folder
+    if target.is_dir():
+        return target
+    make_folder(folder)
+    path = folder / archive.file
+    by_hand = path.exists()
+    if not by_hand:
+        _download(archive.url(base_url), path, archive, progress)
+    _verify(path, archive, by_hand)
+    _unpack(path, target)
+    if not by_hand:
+        path.unlink()
+    return target
+
+
+def _download(url: str, path: Path, archive: Archive, progress: bool) -> None:
+    partial, tag = path.with_name(f"{path.name}.part"), path.with_name(f"{path.name}.part.tag")
+    failures, most = 0, _size(partial)
+    with (
+        _progress_bar(archive.label, progress) as bar,
+        httpx.Client(timeout=TIMEOUT_S, follow_redirects=True) as client,
+    ):
+        while True:
+            try:
+                _continue(client, url, partial, tag, bar)
+                break
+            except httpx.HTTPStatusError as error:
+                raise DownloadError(_by_hand(url, path, f"the server answered {error.response.status_code}")) from error
+            except (httpx.HTTPError, httpx.InvalidURL) as error:
+                failures, most = (0, _size(partial)) if _size(partial) > most else (failures + 1, most)
+                if failures >= ATTEMPTS or isinstance(error, httpx.ConnectError | httpx.UnsupportedProtocol):
+                    raise DownloadError(_by_hand(url, path, _reason(error))) from error
+    with storage_errors(path):
+        partial.replace(path)
+        tag.unlink(missing_ok=True)
+
+
+def _continue(client: httpx.Client, url: str, partial: Path, tag: Path, bar: "_Bar") -> None:
+    """Ask for what is missing and append it; a server that knows no ranges, or another file, means starting anew."""
+    have = _size(partial)
+    known = tag.read_text() if have and tag.is_file() else ""
+    # without a tag nothing proves that the beginning is of the same file
+    headers = {"Accept-Encoding": "identity"}
+    if have and known:
+        headers |= {"Range": f"bytes={have}-", "If-Range": known}
+    with client.stream("GET", url, headers=headers) as response:
+        if response.status_code == httpx.codes.REQUESTED_RANGE_NOT_SATISFIABLE:
+            if response.headers.get("Content-Range") == f"bytes */{have}":
+                return  # killed after the last byte: nothing is missing
+            _forget(partial, tag)
+            raise httpx.RemoteProtocolError("the server has fewer bytes than were fetched before")
+        response.raise_for_status()
+        resumed = response.status_code == httpx.codes.PARTIAL_CONTENT and _starts_at(response, have)
+        if response.status_code == httpx.codes.PARTIAL_CONTENT and not resumed:
+            _forget(partial, tag)
+            raise httpx.RemoteProtocolError("the server sent another range than was asked for")
+        _append(response, partial, tag, have if resumed else 0, bar)
+
+
+def _append(response: httpx.Response, partial: Path, tag: Path, start: int, bar: "_Bar") -> None:
+    length = response.headers.get("Content-Length")
+    total = start + int(length) if length else None
+    with storage_errors(partial), partial.open("ab" if start else "wb") as file:
+        if not start:  # after the old bytes are gone: a tag never vouches for bytes of another version
+            tag.write_text(_version_of(response))
+        bar.at(start, total)
+        # as they come: whole blocks would lose a tail when the connection ends; raw: a .gz stays what it is
+        for chunk in response.iter_raw():
+            file.write(chunk)
+            file.flush()
+            bar.at(file.tell(), total)
+    if total is not None and _size(partial) != total:
+        raise httpx.RemoteProtocolError(f"the connection ended after {_size(partial):,} of {total:,} bytes")
+
+
+def _version_of(response: httpx.Response) -> str:
+    """What names this version of the file in If-Range (RFC 9110 asks for a strong ETag, or a date); else nothing."""
+    etag = response.headers.get("ETag", "")
+    return etag if etag and not etag.startswith("W/") else response.headers.get("Last-Modified", "")
+
+
+def _starts_at(response: httpx.Response, have: int) -> bool:
+    return response.headers.get("Content-Range", "").removeprefix("bytes ").split("-", 1)[0] == str(have)
+
+
+def _verify(path: Path, archive: Archive, by_hand: bool) -> None:
+    with storage_errors(path), path.open("rb") as file:
+        found = hashlib.file_digest(file, "md5").hexdigest()
+    if found == archive.md5:
+        return
+    if not by_hand:
+        path.unlink()
+    raise DownloadError(
+        f"{path} has checksum {found}, expected {archive.md5}: "
+        + ("remove it and run the same command again" if by_hand else "it was removed; run the same command again")
+    )
+
+
+def _unpack(path: Path, target: Path) -> None:
+    room = target.parent / f"{TEMPORARY_PREFIX}{os.getpid()}-{target.name}"
+    try:
+        with storage_errors(target):
+            shutil.rmtree(room, ignore_errors=True)
+            with tarfile.open(path) as archive:
+                archive.extractall(room, filter="data")
+            (room / target.name).replace(target)
+    except (tarfile.TarError, EOFError) as error:
+        raise DownloadError(f"{path} does not unpack ({error}): remove it and run the same command again") from error
+    finally:
+        shutil.rmtree(room, ignore_errors=True)
+
+
+def _by_hand(url: str, path: Path, reason: str) -> str:
+    return f"cannot fetch {url} ({reason}): fetch it by hand, put it at {path} and run the same command again"
+
+
+def _reason(error: Exception) -> str:
+    return (str(error).splitlines() or [""])[0] or type(error).__name__
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.is_file() else 0
+
+
+def _forget(*paths: Path) -> None:
+    for path in paths:
+        path.unlink(missing_ok=True)
+
+
+class _Bar:
+    """A progress bar that knows one task."""
+
+    def __init__(self, progress: Progress, label: str) -> None:
+        self._progress = progress
+        self._task = progress.add_task(label, total=None)
+
+    def at(self, done: int, total: int | None) -> None:
+        """Show `done` of `total` bytes."""
+        self._progress.update(self._task, completed=done, total=total)
+
+
+@contextmanager
+def _progress_bar(label: str, shown: bool) -> Iterator[_Bar]:
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn(),
+               TimeRemainingColumn())  # fmt: skip
+    with Progress(*columns, console=Console(stderr=True), disable=not shown) as progress:
+        yield _Bar(progress, label)
+
+
+def get_archive(name: str) -> Archive:
+    """The archive called `name`.
+
+    Raises:
+        StudyError: there is none.
+    """
+    if name in ARCHIVES:
+        return ARCHIVES[name]
+    near = difflib.get_close_matches(name.lower().replace("_", "-"), ARCHIVES, n=1)
+    hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(ARCHIVES)}"
+    raise StudyError(f"unknown download {name!r}: {hint}")

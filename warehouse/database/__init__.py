@@ -1,0 +1,1 @@
+"""The DuckDB warehouse: loading, connections, views, checks, queries."""

@@ -1,0 +1,66 @@
+"""What a warehouse holds, in figures: for `failmodes status`."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+import polars as pl
+
+from failmodes.warehouse.database.checks import CheckResult, run_checks
+from failmodes.warehouse.database.connection import open_warehouse, read_info
+from failmodes.warehouse.database.tables import ALL_TABLES
+from failmodes.warehouse.database.updates import stale_tables
+
+
+class WarehouseStatus(NamedTuple):
+    """State of a warehouse: version, size, what is loaded, what is broken, what is out of date.
+
+    `evaluations` has one row per evaluation: evaluation_id, model_label, dataset_label, subset, precision,
+    source_label, paired, cell_count (clean included), attention_cell_count, image_count (per cell), latest_at (UTC).
+    """
+
+    path: Path
+    schema_version: str
+    failmodes_version: str
+    updated_at: object
+    size_bytes: int
+    row_counts: dict[str, int]
+    evaluations: pl.DataFrame
+    checks: list[CheckResult]
+    stale_derived: list[str]
+
+
+_EVALUATIONS = """
+select
+    labels.evaluation_id, labels.model_label, labels.dataset_label, labels.subset, labels.precision,
+    labels.source_label, labels.paired,
+    count(*) filter (where shards.table_name = 'predictions') as cell_count,
+    count(*) filter (where shards.table_name = 'attention') as attention_cell_count,
+    labels.image_count,
+    max(shards.created_at) as latest_at
+from evaluation_labels as labels
+left join shards on labels.evaluation_id = shards.evaluation_id
+group by all
+order by labels.dataset_label, labels.model_label, labels.evaluation_id
+"""
+
+
+def warehouse_status(path: Path) -> WarehouseStatus:
+    """Read the state of a warehouse and run its checks.
+
+    Raises:
+        WarehouseError: it is missing, no warehouse, of another schema version, or in use by a writer.
+    """
+    info = read_info(path)
+    with open_warehouse(path) as con:
+        counts = {table.name: con.sql(f"select count(*) from {table.name}").pl().item() for table in ALL_TABLES}
+        return WarehouseStatus(
+            path=path,
+            schema_version=info["schema_version"],
+            failmodes_version=info["failmodes_version"],
+            updated_at=info["updated_at"],
+            size_bytes=path.stat().st_size,
+            row_counts=counts,
+            evaluations=con.sql(_EVALUATIONS).pl(),
+            checks=run_checks(con),
+            stale_derived=stale_tables(con),
+        )

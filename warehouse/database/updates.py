@@ -1,0 +1,126 @@
+"""One writer at a time, and the new file beside the old: how the warehouse changes.
+
+Derived tables: what the analysis made from the warehouse, stored in it with the fingerprint of its input.
+
+A fingerprint has two halves, `<shards>-<settings>`: whoever knows the settings compares both, and whether the shards
+have changed since can be seen without them.
+"""
+
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+
+from failmodes.warehouse.database.connection import open_warehouse
+from failmodes.warehouse.database.tables import DERIVED, create_tables, insert_rows, write_info
+from failmodes.warehouse.errors import StorageError, WarehouseError
+from failmodes.warehouse.hashing import identity_of
+from failmodes.warehouse.shards.verification import cast_to_table
+from failmodes.warehouse.storage.atomic import atomic_write
+from failmodes.warehouse.storage.locks import file_lock
+from failmodes.warehouse.storage.paths import TEMPORARY_PREFIX
+
+
+@contextmanager
+def writer_lock(warehouse: Path) -> Iterator[None]:
+    """Hold the lock of `warehouse`, a file beside it that the system frees when its holder dies.
+
+    Whoever holds it is the only one to write, so what former writers left behind is removed first.
+
+    Raises:
+        WarehouseError: another process holds it, or another program has the database open for writing.
+    """
+    message = f"{warehouse} is being loaded by {{process}}: wait for it, then run the same command again"
+    with file_lock(warehouse.parent / f".{warehouse.name}.lock", message):
+        _refuse_foreign_writer(warehouse)
+        for leftover in warehouse.parent.glob(f"{TEMPORARY_PREFIX}*-{warehouse.name}*"):
+            leftover.unlink(missing_ok=True)
+        yield
+
+
+@contextmanager
+def staged_database(warehouse: Path, *, anew: bool = False) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Give a connection to a copy of the warehouse (`anew`: to an empty file); on success it becomes the warehouse.
+
+    Readers that have the former file open keep it. Call it inside `writer_lock`.
+
+    Raises:
+        StorageError: the new file cannot be written.
+    """
+    with atomic_write(warehouse) as temporary:
+        try:
+            if not anew:
+                shutil.copyfile(warehouse, temporary)
+            with duckdb.connect(str(temporary)) as con:
+                con.begin()  # one commit in all: a table, a comment, a view each would cost one of its own
+                yield con
+                con.commit()
+                con.execute("checkpoint")
+        except (duckdb.IOException, duckdb.FatalException, duckdb.TransactionException) as error:
+            raise StorageError(f"cannot write {warehouse}: {_reason(error)}") from error
+        finally:
+            temporary.with_name(f"{temporary.name}.wal").unlink(missing_ok=True)
+
+
+def _refuse_foreign_writer(warehouse: Path) -> None:
+    log = warehouse.with_name(f"{warehouse.name}.wal")
+    if log.exists():
+        raise WarehouseError(
+            f"{log} stands beside the warehouse: another program has it open for writing, or left changes in it; "
+            "close that program, or open and close the file once with DuckDB"
+        )
+
+
+def _reason(error: Exception) -> str:
+    return str(error).strip().splitlines()[0]
+
+
+def input_fingerprint(con: duckdb.DuckDBPyConnection, settings: Mapping[str, Any]) -> str:
+    """Fingerprint of the loaded predictions and of `settings` (JSON-like), for `input_fingerprint` columns."""
+    return f"{shards_fingerprint(con)}-{identity_of(dict(settings))}"
+
+
+def shards_fingerprint(con: duckdb.DuckDBPyConnection) -> str:
+    """Hash of the keys and content hashes of all loaded shards of predictions."""
+    rows = con.execute(
+        "select evaluation_id, corruption, severity::varchar, content_hash from shards "
+        "where table_name = 'predictions' order by all"
+    ).fetchall()
+    return identity_of(rows)
+
+
+def stale_tables(con: duckdb.DuckDBPyConnection) -> list[str]:
+    """Names of derived tables that hold rows made from other shards than those loaded now."""
+    current = f"{shards_fingerprint(con)}-"
+    query = "select 1 from {} where not starts_with(input_fingerprint, ?) limit 1"
+    return [t.name for t in DERIVED if con.execute(query.format(t.name), [current]).fetchall()]
+
+
+def replace_derived_tables(warehouse: Path, tables: Mapping[str, pa.Table]) -> None:
+    """Replace all rows of the named derived tables; like a load, the new file is made beside the old and swapped.
+
+    Close connections of this process to the warehouse first: they keep seeing the former file.
+
+    Args:
+        warehouse: the DuckDB file.
+        tables: Arrow rows by table name, with the columns of `DERIVED`.
+
+    Raises:
+        WarehouseError: a name is no derived table; the warehouse is missing, of another version or being written.
+        StorageError: the new file cannot be written.
+    """
+    known = {table.name: table for table in DERIVED}
+    if unknown := sorted(tables.keys() - known.keys()):
+        raise WarehouseError(f"{', '.join(unknown)}: no derived table; these are {', '.join(known)}")
+    with writer_lock(warehouse):
+        open_warehouse(warehouse).close()  # it exists, and has our version
+        with staged_database(warehouse) as con:
+            create_tables(con)
+            for name, rows in tables.items():
+                con.execute(f"delete from {name}")
+                insert_rows(con, known[name], cast_to_table(rows, known[name], name))
+            write_info(con)

@@ -1,0 +1,248 @@
+"""The record: a folder of Parquet files, each published whole, with its identity and content hash inside.
+
+    <output>/record/predictions/evaluation_id=…/corruption=fog/severity=2.000/rows.parquet     (a fact shard)
+    <output>/record/models/<model_id>.parquet                                                 (a dimension)
+
+The hash is of the rows (names, types, values), not of the file, so that two runs can be compared; it is taken anew
+whenever a file is read, and page checksums find damage that a hash of decoded values would meet too late.
+`output` is a local folder or a remote one (see `failmodes.warehouse.storage.paths`): layout, content and hashes are the same.
+"""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from failmodes.warehouse.errors import DamagedShardError, WarehouseError
+from failmodes.warehouse.hashing import content_hash, identity_of
+from failmodes.warehouse.provenance import now_utc
+from failmodes.warehouse.schema import ATTENTION, CLEAN, PARTITIONS, PREDICTIONS, SCHEMA_VERSION, Table
+from failmodes.warehouse.storage.atomic import atomic_write
+from failmodes.warehouse.storage.paths import StorePath, list_published, read_bytes, read_footer_bytes
+
+FOOTER_KEY = b"failmodes"
+
+FOOTER_HASH_KEY = b"failmodes.seal"  # hash of the footer's text: facts are guarded like rows
+
+SHARD_FILE = "rows.parquet"
+
+RECORD_FOLDER = "record"
+
+CLEAN_SEVERITY = Decimal("0.000")
+
+ROW_GROUP_ROWS = 64 * 1024  # rows that are encoded at a time; any number gives the same rows and hash
+
+
+@dataclass(frozen=True)
+class ShardKey:
+    """Where a shard stands: one evaluation at one corruption and severity."""
+
+    evaluation_id: str
+    corruption: str
+    severity: Decimal
+
+    @property
+    def partition(self) -> Path:
+        """The hive path of the cell, such as evaluation_id=…/corruption=fog/severity=2.000."""
+        return Path(
+            f"evaluation_id={self.evaluation_id}", f"corruption={self.corruption}", f"severity={self.severity:.3f}"
+        )
+
+    @property
+    def is_clean(self) -> bool:
+        """Whether this is the clean cell."""
+        return self.corruption == CLEAN
+
+
+@dataclass(frozen=True)
+class StoredTable:
+    """A verified file: its rows, the table it belongs to, its identity, the facts beside it, the hash of its rows."""
+
+    rows: pa.Table
+    table_name: str
+    identity: dict[str, str]
+    facts: dict[str, Any]
+    content_hash: str
+
+
+def clean_shard_key(evaluation_id: str) -> ShardKey:
+    """The cell of the clean images."""
+    return ShardKey(evaluation_id, CLEAN, CLEAN_SEVERITY)
+
+
+def shard_path(output: StorePath, table: Table, cell: ShardKey) -> StorePath:
+    """Path of a fact shard."""
+    return output / RECORD_FOLDER / table.name / cell.partition / SHARD_FILE
+
+
+def dimension_path(output: StorePath, table: Table, key: str) -> StorePath:
+    """Path of a dimension's file; `key` is the identity that its rows share."""
+    return output / RECORD_FOLDER / table.name / f"{key}.parquet"
+
+
+def write_shard(
+    output: StorePath, table: Table, cell: ShardKey, rows: pa.Table, facts: dict[str, Any] | None = None
+) -> StorePath:
+    """Publish the rows of one cell of a fact table; `rows` has the table's columns without the partition keys."""
+    path = shard_path(output, table, cell)
+    identity = {
+        "evaluation_id": cell.evaluation_id,
+        "corruption": cell.corruption,
+        "severity": f"{cell.severity:.3f}",
+    }
+    _write(path, table, rows.select(table.arrow(without=PARTITIONS).names), identity, facts or {})
+    return path
+
+
+def write_dimension(output: StorePath, table: Table, key: str, rows: list[dict[str, Any]] | pa.Table) -> StorePath:
+    """Publish the rows of a dimension under `key`, unless exactly these rows are there already."""
+    path = dimension_path(output, table, key)
+    if not isinstance(rows, pa.Table):
+        rows = pa.Table.from_pylist(rows, schema=table.arrow())
+    rows = rows.select(table.arrow().names).cast(table.arrow())
+    try:
+        if read_verified(path).content_hash == content_hash(rows):
+            return path
+    except DamagedShardError:
+        pass  # missing or damaged: the rows are at hand
+    _write(path, table, rows, {"key": key}, {})
+    return path
+
+
+def published_cells(output: StorePath, evaluation_id: str, *, attention: bool) -> set[ShardKey]:
+    """Cells of an evaluation whose rows are published, by one listing a table.
+
+    Predictions are written last: they are the commit.
+
+    Raises:
+        StorageError: a remote file system does not answer.
+    """
+    folder = f"evaluation_id={evaluation_id}"
+    cells = []
+    for table in (PREDICTIONS, ATTENTION) if attention else (PREDICTIONS,):
+        files = list_published(output / RECORD_FOLDER / table.name / folder, SHARD_FILE)
+        cells.append({_cell_of(path) for path in files})
+    return set.intersection(*cells)
+
+
+def list_record_files(output: StorePath, table: Table) -> Iterator[StorePath]:
+    """Published files of a table, in path order, from one listing; temporary files are passed over.
+
+    Raises:
+        StorageError: a remote file system does not answer.
+    """
+    return iter(list_published(output / RECORD_FOLDER / table.name, ".parquet"))
+
+
+def read_verified(path: StorePath) -> StoredTable:
+    """Read a file and prove that its rows are those that were written.
+
+    Raises:
+        DamagedShardError: it is missing, cannot be parsed, carries no identity, or its rows do not match its hash.
+        StorageError: a remote file system does not answer.
+    """
+    try:
+        source = path if isinstance(path, Path) else pa.BufferReader(read_bytes(path))
+        with pq.ParquetFile(source, page_checksum_verification=True) as file:
+            footer = _unsealed(file.metadata.metadata)
+            rows = file.read()
+        table_name, stated = footer["table"], footer["content_hash"]
+        identity, facts = footer["identity"], footer["facts"]
+    except FileNotFoundError as error:
+        raise DamagedShardError(f"{path} is missing") from error
+    except (pa.ArrowException, OSError, KeyError, TypeError, ValueError) as error:
+        raise DamagedShardError(f"{path} is damaged and cannot be read ({_first_line(error)})") from error
+    rows = rows.replace_schema_metadata(None)
+    if content_hash(rows) != stated:
+        raise DamagedShardError(f"{path} is damaged: its rows do not match the hash in its footer")
+    if identity.get("evaluation_id") and "corruption" in identity and not _in_place(path, identity):
+        raise DamagedShardError(f"{path} does not belong here: its footer says {identity}")
+    return StoredTable(rows, table_name, identity, facts, stated)
+
+
+def read_footer(path: StorePath) -> dict[str, Any]:
+    """The footer of a file, without reading its rows: table, identity, content_hash, facts, row count.
+
+    Raises:
+        DamagedShardError: it is missing, cannot be parsed, or its footer does not match its seal.
+        StorageError: a remote file system does not answer.
+    """
+    try:
+        metadata = pq.read_metadata(path if isinstance(path, Path) else pa.BufferReader(read_footer_bytes(path)))
+        footer = _unsealed(metadata.metadata)
+    except (pa.ArrowException, OSError, KeyError, TypeError, ValueError) as error:
+        raise DamagedShardError(f"{path} is damaged and cannot be read ({_first_line(error)})") from error
+    return {**footer, "row_count": metadata.num_rows}
+
+
+def _write(path: StorePath, table: Table, rows: pa.Table, identity: dict[str, str], facts: dict[str, Any]) -> None:
+    footer = {
+        "schema_version": SCHEMA_VERSION,
+        "table": table.name,
+        "identity": identity,
+        "content_hash": content_hash(rows),
+        "facts": {"created_at": now_utc().isoformat(), **facts},
+    }
+    text = json.dumps(footer)
+    stamped = rows.replace_schema_metadata({FOOTER_KEY: text.encode(), FOOTER_HASH_KEY: identity_of(text).encode()})
+    with atomic_write(path) as temporary:
+        pq.write_table(
+            stamped,
+            temporary,
+            row_group_size=ROW_GROUP_ROWS,
+            use_dictionary=_repeating(rows.schema),
+            compression="zstd",
+            write_page_checksum=True,
+        )
+
+
+def _repeating(columns: pa.Schema) -> list[str]:
+    """Columns of few distinct values: of others, such as measured figures, a dictionary is larger than the values."""
+    return [field.name for field in columns if pa.types.is_int16(field.type) or pa.types.is_string(field.type)]
+
+
+def _unsealed(metadata: dict[bytes, bytes]) -> dict[str, Any]:
+    text = metadata[FOOTER_KEY].decode()
+    if metadata[FOOTER_HASH_KEY].decode() != identity_of(text):
+        raise ValueError("its footer does not match its seal")
+    return json.loads(text)
+
+
+def _in_place(path: StorePath, identity: dict[str, str]) -> bool:
+    cell = ShardKey(identity["evaluation_id"], identity["corruption"], Decimal(identity["severity"]))
+    return path.parts[-4:-1] == cell.partition.parts
+
+
+def _cell_of(path: StorePath) -> ShardKey:
+    evaluation_id, corruption, severity = (part.split("=", 1)[1] for part in path.parts[-4:-1])
+    return ShardKey(evaluation_id, corruption, Decimal(severity))
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
+
+
+def check_version(stated: str, what: object, mend: str) -> None:
+    """Refuse another major schema version.
+
+    Raises:
+        WarehouseError: it says what `what` is, what is expected, and `mend`.
+    """
+    if not is_readable_version(stated):
+        raise WarehouseError(
+            f"{what} has schema version {stated}, this failmodes reads {_major(SCHEMA_VERSION)}.x: {mend}"
+        )
+
+
+def is_readable_version(stated: str) -> bool:
+    """Whether the major version is ours."""
+    return _major(stated) == _major(SCHEMA_VERSION)
+
+
+def _major(version: str) -> str:
+    return version.split(".")[0]

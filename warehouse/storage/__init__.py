@@ -1,0 +1,1 @@
+"""Files, wherever they lie: paths and URLs, atomic writes, locks."""
