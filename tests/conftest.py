@@ -1,11 +1,28 @@
 """Fixtures that several rooms share."""
 
 import os
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
+import duckdb
+import polars as pl
 import pytest
+from fsspec.implementations.memory import MemoryFileSystem
+from import_files import SMALL_STUDY, stored_rows
+from synthetic_record import Synthetic, write_synthetic
+from tiny_study import CELLS, hashes, run_and_read, write_tiny_study
+from warehouse_files import SMALL_RECORD
 
-from tests.synthetic_record import Synthetic, write_synthetic
+from failmodes.evaluate.engine.run import evaluate_study
+from failmodes.evaluate.study.reading import read_study
+from failmodes.evaluate.study.study_schema import Study
+from failmodes.evaluate.study_models import train_missing
+from failmodes.ingest.datasets.opening import open_dataset
+from failmodes.warehouse.database.connection import open_warehouse
+from failmodes.warehouse.database.load import load
+from failmodes.warehouse.database.load import load as load_records
+from failmodes.warehouse.storage.paths import as_store_path
 
 
 @pytest.fixture(scope="session")
@@ -46,3 +63,130 @@ def real_warehouse(real_data: Path, tmp_path_factory: pytest.TempPathFactory) ->
     evaluate_study(study, open_dataset(study.dataset, study.cache))
     load([study.output], study.output / "warehouse.duckdb")
     return study.output / "warehouse.duckdb"
+
+
+SECRET = "a secret that no query may read"
+
+
+@pytest.fixture(scope="session")
+def sound_warehouse(synthetic: Synthetic, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A sound warehouse; copy it before you change it."""
+    path = tmp_path_factory.mktemp("sound") / "warehouse.duckdb"
+    load([synthetic.output], path)
+    return path
+
+
+@pytest.fixture
+def warehouse_copy(sound_warehouse: Path, tmp_path: Path) -> Path:
+    """A copy of the sound warehouse that a test may change."""
+    return Path(shutil.copy(sound_warehouse, tmp_path / "warehouse.duckdb"))
+
+
+@pytest.fixture(scope="session")
+def handed(tmp_path_factory) -> Path:
+    """A folder with nothing but a warehouse, as an analyst is handed it."""
+    made = write_synthetic(tmp_path_factory.mktemp("record"), images=80)
+    folder = tmp_path_factory.mktemp("analyst")
+    load([made.output], folder / "warehouse.duckdb")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def direct_evaluation(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A study file whose network was evaluated here."""
+    path = write_tiny_study(tmp_path_factory.mktemp("direct"))
+    study = read_study(path)
+    dataset = open_dataset(study.dataset, study.cache)
+    train_missing(study, dataset)
+    evaluate_study(study, dataset)
+    return path
+
+
+@pytest.fixture(scope="session")
+def exported_predictions(direct_evaluation: Path) -> pl.DataFrame:
+    """What another program would hand over: image_id, corruption, severity, logits."""
+    rows = stored_rows(direct_evaluation.parent / "out")
+    return rows.select("image_id", "corruption", pl.col("severity").cast(pl.Float64), "logits")
+
+
+@pytest.fixture
+def fresh_study(direct_evaluation: Path, tmp_path: Path) -> Path:
+    """The same study without networks, in a folder of its own."""
+    path = tmp_path / "study.toml"
+    path.write_text(direct_evaluation.read_text().split("[[models]]")[0])
+    return path
+
+
+@pytest.fixture
+def small_import(tmp_path: Path) -> Path:
+    (tmp_path / "study.toml").write_text(SMALL_STUDY)
+    return tmp_path / "study.toml"
+
+
+@pytest.fixture(scope="session")
+def query_folder(synthetic: Synthetic, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a warehouse, a file that is none of the query's business, and DuckDB's usual place to spill."""
+    folder = tmp_path_factory.mktemp("query")
+    load_records([synthetic.output], folder / "warehouse.duckdb")
+    (folder / "secret.csv").write_text(f"{SECRET}\n")
+    duckdb.sql("select 1 as a").write_parquet(str(folder / "secret.parquet"))
+    with duckdb.connect(str(folder / "other.duckdb")) as con:
+        con.execute("create table secrets as select 1 as a")
+    (folder / "warehouse.duckdb.tmp").mkdir()
+    return folder
+
+
+@pytest.fixture
+def query_here(query_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The folder as current one; afterwards every file in it must be what it was, and none be added."""
+    monkeypatch.chdir(query_folder)
+    monkeypatch.setenv("FAILMODES_TEST_SECRET", SECRET)
+    before = {path: path.read_bytes() for path in query_folder.rglob("*") if path.is_file()}
+    folders = {path for path in query_folder.rglob("*") if path.is_dir()}
+    yield query_folder
+    assert {path: path.read_bytes() for path in query_folder.rglob("*") if path.is_file()} == before
+    assert {path for path in query_folder.rglob("*") if path.is_dir()} == folders
+
+
+@pytest.fixture(scope="session")
+def local_record(tmp_path_factory: pytest.TempPathFactory) -> Synthetic:
+    """A small record in a local folder; read only."""
+    return write_synthetic(tmp_path_factory.mktemp("here"), **SMALL_RECORD)
+
+
+@pytest.fixture
+def memory_url(tmp_path: Path) -> Iterator[str]:
+    """The URL of a folder in this process's memory, emptied at the end."""
+    yield f"memory://{tmp_path.name}/study"
+    for path in MemoryFileSystem().find(f"/{tmp_path.name}"):
+        MemoryFileSystem().rm_file(path)
+
+
+@pytest.fixture
+def memory_record(memory_url: str) -> Synthetic:
+    """The same record, written to memory."""
+    return write_synthetic(as_store_path(memory_url), **SMALL_RECORD)
+
+
+@pytest.fixture(scope="session")
+def tiny_run(tmp_path_factory) -> tuple[Path, Study, dict[str, str]]:
+    folder = tmp_path_factory.mktemp("tiny")
+    path = write_tiny_study(folder)
+    report, study = run_and_read(path)
+    assert (report.made, report.found) == (CELLS, 0)
+    return path, study, hashes(study.output)
+
+
+@pytest.fixture
+def tiny_run_copy(tiny_run, tmp_path) -> tuple[Path, Path, dict[str, str]]:
+    """A finished study of one's own, to break."""
+    shutil.copytree(tiny_run[0].parent, tmp_path / "study")
+    return tmp_path / "study" / "study.toml", tmp_path / "study" / "out", tiny_run[2]
+
+
+@pytest.fixture(scope="session")
+def con(synthetic: Synthetic, tmp_path_factory: pytest.TempPathFactory) -> Iterator[duckdb.DuckDBPyConnection]:
+    path = tmp_path_factory.mktemp("views") / "warehouse.duckdb"
+    load([synthetic.output], path)
+    with open_warehouse(path) as con:
+        yield con

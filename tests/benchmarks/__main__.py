@@ -5,7 +5,7 @@ import json
 import sys
 from pathlib import Path
 
-sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
+sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1] / "references")]
 
 from corruptions import measure_corruptions  # noqa: E402
 from measure import Skipped  # noqa: E402

@@ -1,0 +1,13 @@
+"""Severities between the published ones, other numbers of them, and all 19 corruptions: charts, views, findings."""
+
+from failmodes.analysis.charts.style.axes import evenly_spaced, severity_ticks
+
+DENSE = [step / 4 for step in range(1, 21)]
+
+
+def test_ticks_and_thinning() -> None:
+    assert severity_ticks(5) == [0, 1, 2, 3, 4, 5]
+    assert severity_ticks(2.5) == [0, 1, 2]
+    assert severity_ticks(0.75) == [0, 0.75]
+    assert evenly_spaced([0, *DENSE], 6) == [0, 1, 2, 3, 4, 5]
+    assert evenly_spaced([0, 1, 2], 6) == [0, 1, 2]

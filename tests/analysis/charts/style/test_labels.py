@@ -1,0 +1,70 @@
+"""Charts: each draws, within its limits, saves in every format, and says in its title what its data say."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from failmodes.analysis.charts.style.labels import PlotArea, chance_label_position, place_labels, spread_apart
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=8), st.floats(0.01, 0.2))
+def test_spread_apart_keeps_order_and_gap(values: list[float], gap: float) -> None:
+    placed = spread_apart(values, gap)
+    order = np.argsort(values, kind="stable")
+    assert (np.diff(np.array(placed)[order]) >= gap - 1e-9).all()
+    if len(values) == 1:
+        assert placed == values
+
+
+def test_values_that_are_apart_stay_where_they_are() -> None:
+    assert spread_apart([0.1, 0.9, 0.5], 0.2) == [0.1, 0.9, 0.5]
+
+
+def test_labels_of_close_points_do_not_overlap() -> None:
+    points = [(100.0, 100.0), (103.0, 101.0), (106.0, 99.0), (110.0, 104.0)]
+    placed = place_labels(points, ["Fog", "Contrast", "Motion blur", "JPEG"], width=300, height=200, font_px=11)
+    tops = sorted((p.y, p.align, p.x) for p in placed)
+    assert len(set(tops)) == len(tops)
+    assert all(0 <= p.x <= 300 and 0 <= p.y <= 200 for p in placed)
+
+
+def test_plane_turns_data_into_pixels_and_back() -> None:
+    plane = PlotArea(0, 10, -1, 1, 200, 100)
+    assert plane.pixel(0, 1) == (0, 0)
+    assert plane.pixel(10, -1) == (200, 100)
+    assert plane.data(*plane.pixel(3, 0.25)) == pytest.approx((3, 0.25))
+
+
+HIGH = [(0.0, 0.9), (5.0, 0.8)]
+
+
+@pytest.mark.parametrize(
+    ("lines", "side"),
+    [
+        ([HIGH], ("left", "above")),
+        ([HIGH, [(0.0, 0.45), (2.5, 0.2), (5.0, 0.6)]], ("left", "above")),
+        ([[(0.0, 0.3), (0.3, 0.1), (5.0, 0.5)]], ("right", "above")),
+        ([[(0.0, 0.22), (5.0, 0.22)]], ("left", "below")),
+        ([[(0.0, 0.22), (5.0, 0.22)], [(0.0, 0.05), (3.0, 0.22), (5.0, 0.22)]], ("right", "below")),
+        ([[(0.0, 0.22), (5.0, 0.22)], [(0.0, 0.05), (5.0, 0.05)]], None),
+    ],
+    ids=["clear", "line above", "left taken", "above taken", "only right below", "crowded"],
+)
+def test_the_word_chance_stands_where_no_line_runs(
+    lines: list[list[tuple[float, float]]], side: tuple[str, str] | None
+) -> None:
+    plane = PlotArea(0, 5, 0, 1, 160, 130)
+    place = chance_label_position(0.15, lines, plane)
+    if side is None:
+        assert place is None
+        return
+    assert place is not None
+    rule = plane.pixel(0, 0.15)[1]
+    assert ("left" if place[0] < 80 else "right", "above" if place[1] < rule else "below") == side
+
+
+def test_no_word_beneath_the_floor() -> None:
+    crowded = [[(0.0, 0.05), (5.0, 0.05)]]
+    assert chance_label_position(0.01, crowded, PlotArea(0, 5, 0, 1, 160, 130)) is None

@@ -1,0 +1,53 @@
+"""Charts: each draws, within its limits, saves in every format, and says in its title what its data say."""
+
+import json
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from failmodes.analysis.charts.drawing import CHARTS
+from failmodes.analysis.charts.style.saving import save_chart
+from failmodes.analysis.charts.style.theme import BLUE, DARK_COLOURS
+from failmodes.analysis.selection import Selection
+from failmodes.warehouse.errors import StudyError
+
+
+@pytest.mark.parametrize(
+    ("suffix", "start"), [(".svg", b"<svg"), (".png", b"\x89PNG"), (".pdf", b"%PDF"), (".json", b"{")]
+)
+def test_saves_in_the_format_of_the_suffix(
+    con: duckdb.DuckDBPyConnection, selection: Selection, tmp_path: Path, suffix: str, start: bytes
+) -> None:
+    path = save_chart(CHARTS["drops"](con, selection), tmp_path / f"drops{suffix}")
+    assert path.read_bytes().startswith(start)
+    assert [p.name for p in tmp_path.iterdir()] == [path.name]
+
+
+def test_html_is_offline(con: duckdb.DuckDBPyConnection, selection: Selection, tmp_path: Path) -> None:
+    page = save_chart(CHARTS["drops"](con, selection), tmp_path / "drops.html").read_text()
+    assert "vegaEmbed" in page
+    assert '<script src="http' not in page
+
+
+def test_dark_theme_changes_ground_and_colours(
+    con: duckdb.DuckDBPyConnection, selection: Selection, tmp_path: Path
+) -> None:
+    chart = CHARTS["onset"](con, selection)
+    light = save_chart(chart, tmp_path / "light.json").read_text()
+    dark = save_chart(chart, tmp_path / "dark.json", theme="dark").read_text()
+    assert json.loads(light)["config"]["background"] == "#ffffff"
+    assert json.loads(dark)["config"]["background"] == "#16181d"
+    assert BLUE in json.dumps(json.loads(light)["datasets"])
+    assert BLUE not in json.dumps(json.loads(dark)["datasets"])
+    assert DARK_COLOURS[BLUE] in json.dumps(json.loads(dark)["datasets"])
+
+
+def test_unknown_suffix_and_theme_are_refused(
+    con: duckdb.DuckDBPyConnection, selection: Selection, tmp_path: Path
+) -> None:
+    chart = CHARTS["drops"](con, selection)
+    with pytest.raises(StudyError, match=r"'drops.gif'.*\.svg, \.png, \.pdf, \.html, \.json"):
+        save_chart(chart, tmp_path / "drops.gif")
+    with pytest.raises(StudyError, match="no theme"):
+        save_chart(chart, tmp_path / "drops.svg", theme="sepia")

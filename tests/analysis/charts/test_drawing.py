@@ -1,0 +1,84 @@
+"""Charts: each draws, within its limits, saves in every format, and says in its title what its data say."""
+
+from pathlib import Path
+
+import duckdb
+import pytest
+from model_comparisons import FALLS
+from synthetic_record import write_synthetic
+
+from failmodes.analysis.charts.drawing import CHARTS, ImageOptions, WarehouseOptions, draw_chart
+from failmodes.analysis.charts.style.saving import save_chart
+from failmodes.analysis.charts.style.theme import CHART_SIZES
+from failmodes.analysis.selection import Selection, select_one
+from failmodes.analysis.statistics.curve_shape import ShapeSettings
+from failmodes.analysis.statistics.shape_tables import ensure_shapes
+from failmodes.warehouse.database.connection import open_warehouse
+from failmodes.warehouse.database.load import load
+from failmodes.warehouse.errors import StudyError, WarehouseError
+
+MOST_ROWS = 5000
+
+
+@pytest.mark.parametrize("layout", list(CHART_SIZES))
+@pytest.mark.parametrize("name", list(CHARTS))
+def test_every_chart_states_finding_data_and_source(
+    con: duckdb.DuckDBPyConnection, selection: Selection, name: str, layout: str
+) -> None:
+    spec = CHARTS[name](con, selection, layout=CHART_SIZES[layout]).to_dict()
+    assert spec["usermeta"]["finding"].startswith(" ".join(spec["title"]["text"])[:20])
+    assert "400\u00a0images of Synthetic digits" in spec["usermeta"]["subtitle"] or name == "exemplars"
+    for fact in ("synthetic: no real images", "seed 0", "all 400 images"):
+        assert fact in spec["usermeta"]["source"]
+    assert sum(len(rows) for rows in spec["datasets"].values()) < MOST_ROWS
+
+
+def test_without_pairing_drift_and_onset_say_why(tmp_path: Path) -> None:
+    write_synthetic(tmp_path, images=40, models=("Alpha",), paired=False)
+    path = tmp_path / "warehouse.duckdb"
+    load([tmp_path], path)
+    with open_warehouse(path) as con:
+        selection = select_one(con)
+        with pytest.raises(WarehouseError, match="labels differ"):
+            CHARTS["attention"](con, selection)
+        with pytest.raises(WarehouseError, match="do not pair"):
+            CHARTS["onset"](con, selection)
+
+
+def test_labels_from_outside_stay_data(tmp_path: Path) -> None:
+    hostile = "</script>'\" + alert(1)"
+    write_synthetic(tmp_path, images=40, models=(hostile,))
+    path = tmp_path / "warehouse.duckdb"
+    load([tmp_path], path)
+    ensure_shapes(path, ShapeSettings(resamples=50))
+    with open_warehouse(path) as con:
+        save_chart(CHARTS["curves"](con, select_one(con)), tmp_path / "chart.svg")
+    assert "</script>" not in (tmp_path / "chart.svg").read_text()
+
+
+REFUSED = (
+    ("contact-sheet", WarehouseOptions(model=["x"]), ImageOptions(), "leave out --model"),
+    ("contact-sheet", WarehouseOptions(where=Path("w.duckdb")), ImageOptions(), "leave out WHERE"),
+    ("curves", WarehouseOptions(), ImageOptions(recipe="cifar-c", seed=0), "leave out --recipe and --seed"),
+    ("distortion", WarehouseOptions(evaluation=["e"]), ImageOptions(severity=[1.0]), "leave out --evaluation"),
+    ("pie", WarehouseOptions(), ImageOptions(), "no chart 'pie'.*contact-sheet"),
+    ("contact-sheet", WarehouseOptions(), ImageOptions(recipe="cifar"), "did you mean 'cifar-c'"),
+    ("contact-sheet", WarehouseOptions(), ImageOptions(severity=[0.0]), "clean image"),
+    ("contact-sheet", WarehouseOptions(), ImageOptions(severity=[7.0]), "out of range"),
+    ("contact-sheet", WarehouseOptions(), ImageOptions(image=[Path("a.png"), Path("b.png")]), "one image"),
+)
+
+
+@pytest.mark.parametrize(("name", "warehouse", "images", "message"), REFUSED)
+def test_options_that_mean_nothing_to_a_chart_are_refused(
+    name: str, warehouse: WarehouseOptions, images: ImageOptions, message: str
+) -> None:
+    with pytest.raises(StudyError, match=message):
+        draw_chart(name, warehouse, images)
+
+
+@pytest.mark.parametrize("name", ["curves", "drops", "shapes", "attention", "onset", "calibration"])
+def test_titles_stay_short(many_con: duckdb.DuckDBPyConnection, many_selection: Selection, name: str) -> None:
+    title = CHARTS[name](many_con, many_selection).to_dict()["title"]["text"]
+    assert len(title) <= 4
+    assert sum(label in " ".join(title) for label in FALLS) <= 2

@@ -1,0 +1,11 @@
+"""With more than four networks, findings, tables and titles count instead of listing; noise is no cost."""
+
+import duckdb
+
+from failmodes.analysis.charts.drawing import CHARTS
+from failmodes.analysis.selection import Selection
+
+
+def test_flat_curves_are_counted(many_con: duckdb.DuckDBPyConnection, many_selection: Selection) -> None:
+    spec = CHARTS["shapes"](many_con, many_selection).to_dict()
+    assert "not shown, because flat: 4\u00a0curves of 2 networks" in spec["usermeta"]["subtitle"]

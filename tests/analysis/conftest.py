@@ -1,0 +1,79 @@
+"""Warehouses with stored shapes."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import duckdb
+import numpy as np
+import pytest
+from model_comparisons import CORRUPTIONS, FALLS
+from PIL import Image
+from synthetic_record import Synthetic, write_synthetic
+
+from failmodes.analysis.findings.collection import findings
+from failmodes.analysis.findings.finding import Finding
+from failmodes.analysis.selection import Selection, select_one
+from failmodes.analysis.statistics.curve_shape import ShapeSettings
+from failmodes.analysis.statistics.shape_tables import ensure_shapes
+from failmodes.warehouse.database.connection import open_warehouse
+from failmodes.warehouse.database.load import load
+
+QUICK = ShapeSettings(resamples=200)
+
+
+@pytest.fixture
+def striped(tmp_path: Path) -> Path:
+    """A photograph-sized image with hard edges."""
+    pixels = np.zeros((48, 64, 3), np.uint8)
+    pixels[:, ::8] = (200, 40, 90)
+    pixels[10:20] += 50
+    Image.fromarray(pixels).save(tmp_path / "striped.png")
+    return tmp_path / "striped.png"
+
+
+@pytest.fixture(scope="session")
+def con(synthetic: Synthetic, tmp_path_factory: pytest.TempPathFactory) -> duckdb.DuckDBPyConnection:
+    path = tmp_path_factory.mktemp("findings") / "warehouse.duckdb"
+    load([synthetic.output], path)
+    ensure_shapes(path, ShapeSettings(resamples=300))
+    return open_warehouse(path)
+
+
+@pytest.fixture(scope="session")
+def selection(con: duckdb.DuckDBPyConnection) -> Selection:
+    return select_one(con)
+
+
+@pytest.fixture(scope="session")
+def said(con: duckdb.DuckDBPyConnection, selection: Selection) -> list[Finding]:
+    return findings(con, selection)
+
+
+@pytest.fixture(scope="session")
+def many_record(tmp_path_factory: pytest.TempPathFactory) -> Synthetic:
+    return write_synthetic(
+        tmp_path_factory.mktemp("many"), images=80, models=tuple(FALLS), falls=FALLS, corruptions=CORRUPTIONS,
+        severities=(2, 5),
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def many_con(many_record: Synthetic) -> Iterator[duckdb.DuckDBPyConnection]:
+    path = many_record.output / "warehouse.duckdb"
+    load([many_record.output], path)
+    ensure_shapes(path, ShapeSettings(resamples=100))
+    with open_warehouse(path) as connection:
+        yield connection
+
+
+@pytest.fixture(scope="session")
+def many_selection(many_con: duckdb.DuckDBPyConnection) -> Selection:
+    return select_one(many_con)
+
+
+@pytest.fixture(scope="session")
+def shaped_warehouse(synthetic: Synthetic, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("shapes") / "warehouse.duckdb"
+    load([synthetic.output], path)
+    ensure_shapes(path, QUICK)
+    return path

@@ -1,0 +1,13 @@
+"""Findings: verdicts follow the figures, undecided where they cannot tell; tests against scikit, scipy and by hand."""
+
+from model_comparisons import of_topic
+
+from failmodes.analysis.findings.finding import Finding
+
+
+def test_shapes_and_collapse_are_named(said: list[Finding]) -> None:
+    shape, collapse = of_topic(said, "Shape")[0], of_topic(said, "Collapse")[0]
+    assert shape.figures["shape_fog"] == "late_collapse"
+    assert "fog: late collapse" in shape.headline
+    assert "between severity 4 and 5" in collapse.headline
+    assert "39.8\u00a0points, under fog" in collapse.headline

@@ -1,0 +1,57 @@
+"""With more than four networks, findings, tables and titles count instead of listing; noise is no cost."""
+
+import re
+
+import duckdb
+import pytest
+from synthetic_record import write_synthetic
+
+from failmodes.analysis.report.rendering import _chapter as chapter
+from failmodes.analysis.report.rendering import write_report
+from failmodes.analysis.selection import Selection, select_one
+from failmodes.warehouse.database.load import load
+
+
+def test_the_title_of_a_chapter_counts_networks(
+    many_con: duckdb.DuckDBPyConnection, many_selection: Selection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("failmodes.analysis.report.rendering.CHARTS", {})  # drawn elsewhere
+    four = select_one(many_con, models=["Aspen", "Birch", "Cedar", "Elm"])
+    assert chapter(many_con, many_selection).title == "How 6\u00a0networks fail on Synthetic digits"
+    assert chapter(many_con, four).title == "How Aspen, Birch, Cedar and Elm fail on Synthetic digits"
+
+
+HOSTILE = "Alpha <img src=x onerror=alert(1)>"
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory: pytest.TempPathFactory) -> str:
+    folder = tmp_path_factory.mktemp("report")
+    write_synthetic(folder, images=80, models=(HOSTILE,))
+    load([folder], folder / "warehouse.duckdb")
+    path = write_report(folder / "warehouse.duckdb")
+    assert path == folder / "report.html"
+    assert not list(folder.glob(".tmp-*"))
+    return path.read_text()
+
+
+def test_nothing_is_loaded_from_outside(page: str) -> None:
+    assert not re.findall(r"<(?:script|img|link|iframe)[^>]+(?:src|href)=[\"']?https?:", page)
+    assert "default-src 'none'" in page
+    assert page.count("window.vegaEmbed = vegaEmbed") <= 1
+
+
+def test_text_from_outside_is_escaped(page: str) -> None:
+    assert "<img src=x" not in page
+    assert "&lt;img src=x onerror=alert(1)&gt;" in page
+    assert "\\u003cimg src=x" in page  # in the charts' JSON, which no tag can end
+
+
+def test_it_has_every_part(page: str) -> None:
+    for part in ("Findings", "More charts", "Tables", "What cannot be claimed", "How it was made"):
+        assert f">{part}</h2>" in page
+    for fact in ("Accuracy of Alpha", "Shapes of Alpha", "Steps of Alpha", "Calibration of Alpha", "float32",
+                 "synthetic: no real images", "cifar-c recipe, seed 0", "schema 1."):  # fmt: skip
+        assert fact in page
+    assert len(re.findall(r'class="plot"', page)) == 8
+    assert "prefers-color-scheme: dark" in page

@@ -1,0 +1,29 @@
+"""Charts that corrupt images themselves: contact sheet and distortion, and which options fit which chart."""
+
+import numpy as np
+import pytest
+
+from failmodes.analysis.sample_images import CorruptionRequest, many_images
+from failmodes.analysis.statistics.distortion import measured_distortion
+from failmodes.ingest.corruptions.apply import corrupt
+from failmodes.ingest.distortion import rmse, ssim
+
+
+def test_measured_distortion_is_that_of_each_image() -> None:
+    clean = many_images([], 32).images[:7]
+    rows = measured_distortion(CorruptionRequest(corruptions=("gaussian_noise",), severities=[2.5], seed=5), clean).rows
+    images = corrupt(clean, "gaussian_noise", 2.5, seed=5)
+    row = rows.row(-1, named=True)
+    assert row["severity"] == 2.5
+    assert row["mean_rmse"] == pytest.approx(rmse(clean, images).mean(), rel=1e-6)
+    assert row["ssim_q05"] == pytest.approx(np.quantile(ssim(clean, images).astype(float), 0.05), rel=1e-6)
+    assert row["rmse_change"] == pytest.approx(row["mean_rmse"])
+
+
+def test_severities_are_dense_where_a_corruption_interpolates_and_whole_where_not() -> None:
+    clean = many_images([], 32).images[:2]
+    rows = measured_distortion(CorruptionRequest(corruptions=("contrast", "glass_blur")), clean).rows
+    grids = {
+        name: part["severity"].to_list() for (name,), part in rows.partition_by("corruption", as_dict=True).items()
+    }
+    assert grids == {"contrast": [s / 4 for s in range(21)], "glass_blur": [0, 1, 2, 3, 4, 5]}

@@ -1,0 +1,72 @@
+"""Charts that corrupt images themselves: contact sheet and distortion, and which options fit which chart."""
+
+import json
+from pathlib import Path
+
+import pytest
+from synthetic_record import Synthetic
+from typer import Typer
+from typer.testing import CliRunner
+
+from failmodes.analysis import cli
+from failmodes.analysis.charts.drawing import CHARTS, IMAGE_CHARTS
+from failmodes.analysis.report.rendering import write_report
+from failmodes.warehouse.database.load import load
+from failmodes.warehouse.errors import FailmodesError, WarehouseError
+
+
+def test_command_draws_from_images_and_from_a_warehouse(
+    synthetic: Synthetic, tmp_path: Path, striped: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = Typer()
+    app.command()(cli.chart)
+    load([synthetic.output], tmp_path / "warehouse.duckdb")
+    monkeypatch.chdir(tmp_path)
+    for arguments in (
+        ["contact-sheet", "--image", str(striped), "--corruption", "fog", "--severity", "2.5", "-o", "sheet.json"],
+        ["distortion", "--recipe", "cifar-c", "--image", str(striped), "--corruption", "fog", "-o", "made.json"],
+        ["distortion", "--model", "Alpha", "--corruption", "fog", "-o", "stored.json"],
+    ):
+        result = CliRunner().invoke(app, arguments, catch_exceptions=False)
+        assert result.output == f"{arguments[-1]}\n"
+    found = {path.stem: json.loads(path.read_text())["usermeta"]["source"] for path in tmp_path.glob("*.json")}
+    assert found["sheet"].startswith("Image: striped.png; corruptions: cifar-c recipe, seed 0")
+    assert found["made"].startswith("Images: 1\u00a0image from striped.png")
+    assert found["stored"].startswith("Data: Synthetic digits")
+
+
+def test_help_lists_every_chart() -> None:
+    app = Typer()
+    app.command()(cli.chart)
+    text = " ".join(CliRunner().invoke(app, ["--help"], env={"COLUMNS": "200"}).output.split())
+    assert all(name in text for name in {*CHARTS, *IMAGE_CHARTS})
+
+
+def test_commands(synthetic: Synthetic, tmp_path: Path) -> None:
+    import typer
+
+    from failmodes.analysis import cli
+
+    app = typer.Typer()
+    for command in (cli.shapes, cli.chart, cli.report):
+        app.command()(command)
+    path = tmp_path / "warehouse.duckdb"
+    load([synthetic.output], path)
+    runner = CliRunner()
+    listed = runner.invoke(app, ["shapes", str(path), "--resamples", "50"], catch_exceptions=False)
+    assert listed.exit_code == 0
+    assert "late collapse" in listed.stdout
+    assert "50 resamples" in listed.stdout
+    drawn = runner.invoke(
+        app, ["chart", "drops", str(path), "-o", str(tmp_path / "d.svg"), "--model", "Alpha"], catch_exceptions=False
+    )
+    assert drawn.exit_code == 0
+    assert (tmp_path / "d.svg").read_text().startswith("<svg")
+    wrong = runner.invoke(app, ["chart", "pie", str(path)])
+    assert isinstance(wrong.exception, FailmodesError)
+    assert "choose among curves" in str(wrong.exception)
+
+
+def test_a_missing_warehouse_is_one_clear_line(tmp_path: Path) -> None:
+    with pytest.raises(WarehouseError, match="there is no warehouse"):
+        write_report(tmp_path / "warehouse.duckdb")

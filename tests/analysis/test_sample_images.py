@@ -1,0 +1,29 @@
+"""Charts that corrupt images themselves: contact sheet and distortion, and which options fit which chart."""
+
+from pathlib import Path
+
+import pytest
+
+from failmodes.analysis.charts.drawing import ImageOptions, WarehouseOptions, draw_chart
+from failmodes.analysis.sample_images import many_images
+from failmodes.warehouse.errors import DataError, StudyError
+
+
+def test_tiles_cover_the_photographs() -> None:
+    from sklearn.datasets import load_sample_image
+
+    small, large = many_images([], 32), many_images([], 224)
+    assert small.images.shape == (48, 32, 32, 3)
+    assert large.images.shape == (12, 224, 224, 3)
+    for name, tiles in (("china.jpg", large.images[:6]), ("flower.jpg", large.images[6:])):
+        means = load_sample_image(name).mean(axis=(0, 1))
+        assert tiles.mean(axis=(0, 1, 2)) == pytest.approx(means, abs=1)
+
+
+def test_unknown_corruption_and_missing_image_are_named(tmp_path: Path) -> None:
+    with pytest.raises(StudyError, match="did you mean 'fog'"):
+        draw_chart("contact-sheet", WarehouseOptions(), ImageOptions(), corruptions=["fogg"])
+    with pytest.raises(DataError, match=r"no image at .*nothing\.png"):
+        draw_chart("contact-sheet", WarehouseOptions(), ImageOptions(image=[tmp_path / "nothing.png"]))
+    with pytest.raises(DataError, match="holds no image"):
+        draw_chart("distortion", WarehouseOptions(), ImageOptions(image=[tmp_path]))

@@ -1,0 +1,35 @@
+"""Shapes in the warehouse: known curves come out as what they are, once, and anew only when something changed."""
+
+from pathlib import Path
+
+import pytest
+from synthetic_record import Synthetic, write_synthetic
+
+from failmodes.analysis.selection import select, select_one
+from failmodes.analysis.statistics.curve_shape import ShapeSettings
+from failmodes.warehouse.database.connection import open_warehouse
+from failmodes.warehouse.database.load import load
+from failmodes.warehouse.errors import StudyError
+
+QUICK = ShapeSettings(resamples=200)
+
+
+def test_selection_filters_and_refuses_what_is_not_there(shaped_warehouse: Path) -> None:
+    with open_warehouse(shaped_warehouse) as con:
+        (selection,) = select(con, models=["Beta"], corruptions=["fog", "contrast"])
+        assert list(selection.labels.values()) == ["Beta"]
+        assert selection.corruptions == ("fog", "contrast")
+        with pytest.raises(StudyError, match="no model 'Gamma'.*Alpha and Beta"):
+            select(con, models=["Gamma"])
+        with pytest.raises(StudyError, match="no corruption 'snow'"):
+            select(con, corruptions=["snow"])
+
+
+def test_evaluations_of_other_images_do_not_share_a_chart(synthetic: Synthetic, tmp_path: Path) -> None:
+    write_synthetic(tmp_path / "other", images=100, models=("Alpha",))
+    path = tmp_path / "warehouse.duckdb"
+    load([synthetic.output, tmp_path / "other"], path)
+    with open_warehouse(path) as con:
+        assert [selection.image_count for selection in select(con)] == [400, 100]
+        with pytest.raises(StudyError, match="name one with --evaluation"):
+            select_one(con)

@@ -1,0 +1,162 @@
+"""Severities between the published ones, other numbers of them, and all 19 corruptions: charts, views, findings."""
+
+import json
+from decimal import Decimal
+from pathlib import Path
+from typing import NamedTuple
+
+import duckdb
+import pytest
+from synthetic_record import Synthetic, write_synthetic
+
+from failmodes.analysis.charts.drawing import CHARTS
+from failmodes.analysis.charts.style.theme import CHART_SIZES
+from failmodes.analysis.findings.collection import findings
+from failmodes.analysis.report.report_tables import tables
+from failmodes.analysis.selection import Selection, select_one
+from failmodes.analysis.statistics.curve_shape import ShapeSettings
+from failmodes.analysis.statistics.shape_tables import ensure_shapes
+from failmodes.ingest.corruptions.catalogue import CORRUPTIONS
+from failmodes.warehouse.database.checks import run_checks
+from failmodes.warehouse.database.connection import open_warehouse
+from failmodes.warehouse.database.load import load
+
+DENSE = [step / 4 for step in range(1, 21)]
+
+UNEVEN = [0.5, 1, 1.5, 2.5, 5]
+
+MILD = [0.25, 0.5, 0.75]
+
+
+class Opened(NamedTuple):
+    made: Synthetic
+    con: duckdb.DuckDBPyConnection
+    selection: Selection
+
+
+def opened(folder: Path, **settings: object) -> Opened:
+    made = write_synthetic(folder, images=120, models=("Alpha",), **settings)
+    load([folder], folder / "warehouse.duckdb")
+    ensure_shapes(folder / "warehouse.duckdb", ShapeSettings(resamples=50))
+    con = open_warehouse(folder / "warehouse.duckdb")
+    return Opened(made, con, select_one(con))
+
+
+@pytest.fixture(scope="module")
+def dense(tmp_path_factory: pytest.TempPathFactory) -> Opened:
+    return opened(tmp_path_factory.mktemp("dense"), severities=DENSE)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Opened:
+    return opened(tmp_path_factory.mktemp("whole"))
+
+
+@pytest.fixture(scope="module")
+def every(tmp_path_factory: pytest.TempPathFactory) -> Opened:
+    return opened(tmp_path_factory.mktemp("every"), corruptions=tuple(CORRUPTIONS))
+
+
+def test_every_check_holds(dense: Opened, every: Opened) -> None:
+    for warehouse in (dense, every):
+        assert [check.name for check in run_checks(warehouse.con) if not check.passed] == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("layout", list(CHART_SIZES))
+@pytest.mark.parametrize("name", list(CHARTS))
+def test_charts_draw_a_dense_grid(dense: Opened, name: str, layout: str) -> None:
+    spec = CHARTS[name](dense.con, dense.selection, layout=CHART_SIZES[layout]).to_dict()
+    assert spec["usermeta"]["finding"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", list(CHARTS))
+def test_charts_draw_all_corruptions(every: Opened, name: str) -> None:
+    spec = CHARTS[name](every.con, every.selection).to_dict()
+    if name in ("curves", "drops", "distortion"):
+        text = json.dumps(spec)
+        assert all(f"{label} (extra)" in text for label in ("Speckle noise", "Gaussian blur", "Spatter", "Saturate"))
+        assert "Fog (extra)" not in text
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("severities", [UNEVEN, MILD], ids=["uneven", "mild"])
+def test_charts_and_tables_take_any_grid(tmp_path: Path, severities: list[float]) -> None:
+    warehouse = opened(tmp_path, severities=severities)
+    for make in CHARTS.values():
+        make(warehouse.con, warehouse.selection)
+    accuracy = next(t for t in tables(warehouse.con, warehouse.selection) if t.caption.startswith("Accuracy"))
+    assert accuracy.columns == ("Corruption", "clean", *(f"{s:g}" for s in severities))
+    cost = findings(warehouse.con, warehouse.selection)[0]
+    assert f"at severity {severities[-1]:g}" in cost.headline
+
+
+def test_mean_error_is_over_whole_severities_whatever_lies_between(dense: Opened, whole: Opened) -> None:
+    query = "select corruption, severity_count, mean_error from corruption_error_by_model order by corruption"
+    for corruption, count, error in dense.con.sql(query).fetchall():
+        right = dense.made.correct["Alpha", corruption][[4, 8, 12, 16, 20]]
+        assert count == 5
+        assert error == pytest.approx(1 - right.mean())
+    assert {row[1] for row in whole.con.sql(query).fetchall()} == {5}
+
+
+def test_without_whole_severities_the_mean_error_is_over_all(tmp_path: Path) -> None:
+    mild = opened(tmp_path, severities=MILD)
+    query = "select mean_error, severity_count from corruption_error_by_model where corruption = 'contrast'"
+    error, count = mild.con.sql(query).pl().row(0)
+    assert error == pytest.approx(1 - mild.made.correct["Alpha", "contrast"][1:].mean())
+    assert count == len(MILD)
+
+
+def test_onset_stands_on_the_fractions(dense: Opened) -> None:
+    rows = dense.con.sql("select distinct onset_severity from failure_onset where onset_severity is not null").pl()
+    assert any(value % 1 for value in rows["onset_severity"])
+    table = dense.con.sql("select severity from onset_by_corruption where corruption = 'fog' order by severity").pl()
+    assert table["severity"].to_list() == [Decimal(str(s)) for s in [0, *DENSE]]
+
+
+def test_a_dense_grid_tells_the_same_shapes_and_collapse(dense: Opened, whole: Opened) -> None:
+    query = "select corruption, shape, largest_step_from, largest_step_to from shapes order by corruption"
+    assert [row[:2] for row in dense.con.sql(query).fetchall()] == [row[:2] for row in whole.con.sql(query).fetchall()]
+    told = {f.topic: f.headline for f in findings(dense.con, dense.selection)}["Collapse"]
+    assert "in one severity under" in told
+    assert "in one step under" in {f.topic: f.headline for f in findings(whole.con, whole.selection)}["Collapse"]
+
+
+def test_tables_of_a_dense_grid_show_whole_severities_and_say_where_the_rest_is(dense: Opened) -> None:
+    accuracy = next(t for t in tables(dense.con, dense.selection) if t.caption.startswith("Accuracy"))
+    assert accuracy.columns == ("Corruption", "clean", "1", "2", "3", "4", "5")
+    assert "all 21 are in the view accuracy_by_severity" in accuracy.note
+
+
+def test_extras_stand_apart_from_rankings_and_averages(every: Opened) -> None:
+    found = {f.topic: f for f in findings(every.con, every.selection)}
+    assert "Apart, as no part of the headline metrics:" in found["Cost"].detail
+    assert "averaged over the 15 headline corruptions" in found["Confidence"].headline
+    gaps = every.con.sql(
+        "select avg(overconfidence) from calibration_by_severity join corruptions using (corruption) "
+        "where severity = 5 and headline"
+    ).pl().item()  # fmt: skip
+    assert found["Confidence"].figures["gap"] == pytest.approx(gaps, abs=1e-9)
+    summary = tables(every.con, every.selection)[0]
+    assert (summary.rows[0][-1].text, summary.rows[0][-1].small) == ("15", "and 4 extra")
+
+
+def test_only_extras_are_ranked_among_themselves(every: Opened) -> None:
+    extras = select_one(every.con, corruptions=["spatter", "saturate"])
+    assert findings(every.con, extras)[0].headline.startswith("Spatter costs Alpha most")
+
+
+def test_calibration_shows_six_levels_of_a_dense_grid_and_says_so(dense: Opened) -> None:
+    spec = CHARTS["calibration"](dense.con, dense.selection).to_dict()
+    assert "(6 of 21 levels)" in spec["usermeta"]["subtitle"]
+
+
+def test_heat_map_leaves_numbers_out_where_cells_have_no_room(dense: Opened) -> None:
+    texts = {}
+    for layout, size in CHART_SIZES.items():
+        spec = CHARTS["drops"](dense.con, dense.selection, layout=size).to_dict()
+        texts[layout] = {row["text"] for rows in spec["datasets"].values() for row in rows if "is_high" in row}
+    assert texts["paper"] == {""}
+    assert "" not in texts["page"]

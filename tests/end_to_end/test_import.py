@@ -1,0 +1,98 @@
+"""Predictions made elsewhere: the same evaluation as a direct one, or one clear line and nothing kept."""
+
+import re
+import shutil
+from pathlib import Path
+
+import polars as pl
+import pytest
+from import_files import import_into, invoke, small_frame, write_as
+
+from failmodes.analysis.findings.limits import limitation_findings
+from failmodes.analysis.report.provenance import network_provenance
+from failmodes.analysis.selection import select_one
+from failmodes.cli import main
+from failmodes.warehouse.database.connection import open_warehouse
+from failmodes.warehouse.errors import WarehouseError
+
+
+def test_from_import_to_warehouse_without_any_network(fresh_study, exported_predictions, tmp_path) -> None:
+    path = write_as("probabilities as CSV", exported_predictions, tmp_path)
+    assert "5 cells imported, 0 were there: My API, probabilities" in invoke(
+        "import", path, fresh_study, "--label", "My API"
+    )
+    assert "already there, nothing to do" in invoke("import", path, fresh_study, "--label", "My API")
+    invoke("load", fresh_study)
+    status = invoke("status", fresh_study)
+    assert "My API on" in status
+    assert "5 cells, 0 with attention" in status
+    assert re.search(r"(\d+) of \1 checks hold", status)
+
+
+@pytest.fixture(scope="module")
+def beside(direct_evaluation, exported_predictions, tmp_path_factory) -> Path:
+    """A study whose warehouse holds a direct and an imported evaluation of the same predictions."""
+    folder = tmp_path_factory.mktemp("beside")
+    shutil.copytree(direct_evaluation.parent, folder / "study")
+    study = folder / "study" / "study.toml"
+    invoke("import", write_as("list of probabilities", exported_predictions, folder), study, "--label", "Elsewhere")
+    invoke("load", study)
+    return study
+
+
+def test_beside_a_direct_evaluation_all_checks_hold(beside) -> None:
+    status = invoke("status", beside)
+    assert "5 cells, 0 with attention" in status
+    assert "5 cells, 5 with attention" in status
+    assert re.search(r"(\d+) of \1 checks hold", status)
+
+
+def test_what_is_said_of_an_import_says_where_it_comes_from(beside) -> None:
+    with open_warehouse(beside.parent / "out" / "warehouse.duckdb") as con:
+        selection = select_one(con)
+        (imported,) = (e for e in selection.evaluations if e.label == "Elsewhere")
+        facts = dict(network_provenance(con, imported))
+        limits = {finding.topic: finding for finding in limitation_findings(con, selection)}
+    assert facts["Architecture"] == "imported, known by its predictions only"
+    assert facts["Attention"] == "predictions were made elsewhere"
+    assert (facts["Normalisation"], facts["Device"]) == ("not on record", "elsewhere")
+    assert limits["Imports"].headline == "Predictions of Elsewhere were made elsewhere."
+
+
+def test_rows_that_are_not_finite_are_counted_among_the_limits(small_import, tmp_path) -> None:
+    nan = pl.when(pl.int_range(pl.len()) % 10 == 3).then(float("nan")).otherwise("logit_0")
+    small_frame().with_columns(logit_0=nan).write_parquet(tmp_path / "p.parquet")
+    import_into(small_import, tmp_path / "p.parquet")
+    invoke("load", small_import)
+    with open_warehouse(small_import.parent / "out" / "warehouse.duckdb") as con:
+        limits = {finding.topic: finding for finding in limitation_findings(con, select_one(con))}
+    assert limits["Numbers"].detail.startswith("10 of Elsewhere, over all cells")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("alone", [True, False])
+def test_report_and_charts_of_an_import(alone, beside, fresh_study, exported_predictions, tmp_path) -> None:
+    if alone:
+        invoke(
+            "import",
+            write_as("list of probabilities", exported_predictions, tmp_path),
+            fresh_study,
+            "--label",
+            "Elsewhere",
+        )
+        invoke("load", fresh_study)
+    study = fresh_study if alone else beside
+    invoke("report", study)
+    assert "nothing can be said of attention" in (study.parent / "out" / "report.html").read_text()
+    for name in ("curves", "drops", "shapes", "exemplars", "onset", "calibration", "distortion"):
+        invoke("chart", name, study, "--output", tmp_path / f"{name}.json")
+    if alone:
+        with pytest.raises(WarehouseError, match="no attention drift to show: predictions were made elsewhere"):
+            invoke("chart", "attention", study, "--output", tmp_path / "attention.json")
+
+
+def test_a_study_without_networks_says_how_to_go_on(small_import, monkeypatch, capsys) -> None:
+    monkeypatch.setattr("sys.argv", ["failmodes", "evaluate", str(small_import)])
+    with pytest.raises(SystemExit, match="2"):
+        main()
+    assert "add a [[models]] table, or bring predictions made elsewhere" in capsys.readouterr().err

@@ -1,0 +1,72 @@
+"""Attention against the grad-cam package, and its statistics against SciPy and cases by hand."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.ndimage import zoom
+from scipy.stats import entropy, wasserstein_distance
+
+from failmodes.evaluate.cam.map_statistics import drift_between, map_statistics, mask_share, mask_weights
+
+
+def test_statistics_of_a_map_worked_by_hand() -> None:
+    heat = torch.zeros(1, 1, 2, 4)
+    heat[0, 0, 0, 0], heat[0, 0, 1, 3] = 3.0, 1.0
+    found = map_statistics(heat)
+    assert found.mass.item() == 4
+    assert found.centroid_x.item() == pytest.approx(0.75 * 0.125 + 0.25 * 0.875)
+    assert found.centroid_y.item() == pytest.approx(0.75 * 0.25 + 0.25 * 0.75)
+    variance_x = 0.75 * 0.1875**2 + 0.25 * 0.5625**2
+    variance_y = 0.75 * 0.125**2 + 0.25 * 0.375**2
+    assert found.spread.item() == pytest.approx(np.sqrt(variance_x + variance_y))
+    assert found.attention_entropy_nats.item() == pytest.approx(entropy([0.75, 0.25]))
+    assert not found.empty.item()
+
+
+def test_an_empty_map_is_flagged_and_has_no_place() -> None:
+    found = map_statistics(torch.zeros(1, 1, 4, 4))
+    assert found.empty.item()
+    assert found.mass.item() == 0
+    assert found.centroid_x.isnan().item()
+    assert found.attention_entropy_nats.isnan().item()
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.sampled_from([(4, 4), (2, 7), (3, 1)]))
+def test_drift_agrees_with_scipy_and_numpy(seed: int, shape: tuple[int, int]) -> None:
+    rng = np.random.default_rng(seed)
+    first, second = rng.exponential(1, (2, *shape)).astype(np.float32)
+    first[0, 0] = 0
+    second[-1, -1] += 1
+    first[-1, 0] += 1
+    found = drift_between(torch.from_numpy(first)[None, None], torch.from_numpy(second)[None, None])
+    x, y = (np.arange(shape[1]) + 0.5) / shape[1], (np.arange(shape[0]) + 0.5) / shape[0]
+    assert found.w1_x.item() == pytest.approx(wasserstein_distance(x, x, first.sum(0), second.sum(0)), abs=1e-5)
+    assert found.w1_y.item() == pytest.approx(wasserstein_distance(y, y, first.sum(1), second.sum(1)), abs=1e-5)
+    cosine = (first * second).sum() / np.linalg.norm(first) / np.linalg.norm(second)
+    assert found.cosine.item() == pytest.approx(cosine, abs=1e-5)
+    centroids = [np.array([(m.sum(0) * x).sum(), (m.sum(1) * y).sum()]) / m.sum() for m in (first, second)]
+    assert found.centroid_shift.item() == pytest.approx(np.linalg.norm(centroids[0] - centroids[1]), abs=1e-5)
+
+
+def test_drift_of_a_map_from_itself_is_none_and_from_nothing_unknown() -> None:
+    heat = torch.rand(5, 2, 4, 4)
+    same = drift_between(heat, heat)
+    assert max(float(v.abs().max()) for v in (same.centroid_shift, same.w1_x, same.w1_y)) < 1e-6
+    assert float((same.cosine - 1).abs().max()) < 1e-6
+    nothing = drift_between(heat, torch.full((5, 1, 4, 4), torch.nan))
+    assert all(bool(value.isnan().all()) for value in nothing)
+
+
+def test_share_inside_a_mask_is_that_of_the_enlarged_map() -> None:
+    rng = np.random.default_rng(1)
+    maps = torch.from_numpy(rng.random((3, 2, 4, 4), dtype=np.float32))
+    masks = rng.random((3, 32, 32)) < 0.3
+    found = mask_share(maps, *mask_weights(torch.from_numpy(masks), 4, 4)).numpy()
+    for image in range(3):
+        for target in range(2):
+            enlarged = zoom(maps[image, target].numpy(), 8, order=1, grid_mode=True, mode="nearest")
+            expected = enlarged[masks[image]].sum() / enlarged.sum()
+            assert found[image, target] == pytest.approx(expected, abs=1e-5)

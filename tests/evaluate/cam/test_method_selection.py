@@ -1,0 +1,170 @@
+"""Ways to attend: what is found in networks of many endings, and their maps against the grad-cam package."""
+
+import gc
+import weakref
+
+import numpy as np
+import pytest
+import torch
+from cam_networks import (
+    CASES,
+    CLASSES,
+    CPU,
+    NEUTRAL,
+    Odd,
+    difference,
+    images_of,
+    network_of,
+    package_maps,
+    two_targets,
+)
+from pytorch_grad_cam import GradCAM
+from torch import nn
+
+from failmodes.evaluate.cam.cam_method import CamUnavailable
+from failmodes.evaluate.cam.method_selection import select_cam_method
+from failmodes.evaluate.cam.pooled_head import find_pooled_linear_head
+from failmodes.evaluate.cam.probe import probe_inputs
+from failmodes.evaluate.models.network import prepare_network
+from failmodes.warehouse.errors import ModelError
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_layer_and_method_are_found_and_no_hook_but_one_stays(name: str) -> None:
+    case, network = CASES[name], network_of(name)
+    way = select_cam_method(network, case.image)
+    assert way.layer == case.layer
+    assert way.method == ("grad-cam (closed form)" if case.head else "grad-cam (backward)")
+    if case.head:
+        pooled = find_pooled_linear_head(network, probe_inputs(network, case.image))
+        assert (pooled.layer, pooled.head, pooled.layout) == (case.layer, case.head, case.layout)
+    else:
+        assert way.tail.layout == case.layout
+    hooked = [label for label, part in network.module.named_modules() if part._forward_hooks]
+    assert hooked == [case.layer]
+
+
+@pytest.mark.parametrize(
+    ("name", "layer", "method"),
+    [
+        ("resnet18", "layer3", "grad-cam (backward)"),
+        ("resnet18", "layer4.1", "grad-cam (closed form)"),
+        ("densenet121", "features.norm5", "grad-cam (closed form)"),
+        ("torchvision swin", "features.2", "grad-cam (backward)"),
+        ("timm vit", "blocks.0", "grad-cam (backward)"),
+    ],
+)
+def test_a_layer_asked_for_is_looked_at(name: str, layer: str, method: str) -> None:
+    network = network_of(name)
+    inputs = network.inputs(images_of(name))
+    way = select_cam_method(network, CASES[name].image, layer=layer)
+    attended = way(inputs, two_targets)
+    assert (way.layer, way.method) == (layer, method)
+    if method == "grad-cam (closed form)":
+        expected = select_cam_method(network, CASES[name].image)(inputs, two_targets).maps[:, 0].numpy()
+    else:
+        classes = attended.targets[:, 0]
+        expected = package_maps(GradCAM, network.module, layer, CASES[name].layout, inputs, classes)
+    assert difference(attended.maps[:, 0], expected) < 1e-4
+
+
+@pytest.mark.parametrize(
+    ("name", "asked", "message"),
+    [
+        ("resnet18", {"wanted": "gradcamm"}, "unknown attention method 'gradcamm'.*choose from auto, none"),
+        ("resnet18", {"layer": "layer5"}, "no layer 'layer5': .*such as layer[1-4]"),
+        ("resnet18", {"layer": "avgpool"}, "'avgpool' gives .*no places.*earlier layer"),
+        ("resnet18", {"layer": "fc"}, "'fc' gives .*no places"),
+        ("resnet18", {"wanted": "closed-form", "layer": "layer3"}, "does not end in global average pooling"),
+        ("timm vit", {"wanted": "closed-form"}, "does not end in global average pooling"),
+        ("timm vit", {"layer": "norm"}, "do not depend on the places of layer 'norm'"),
+        ("torchvision convnext", {"layer": "features.9"}, "no layer 'features.9': .*such as features[.]"),
+    ],
+)
+def test_what_cannot_be_had_is_said_in_one_line(name: str, asked: dict, message: str) -> None:
+    with pytest.raises(ModelError, match=message) as caught:
+        select_cam_method(network_of(name), CASES[name].image, **asked)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_network_without_places_has_no_way_and_says_why() -> None:
+    module = nn.Sequential(nn.Flatten(), nn.Linear(3 * 8 * 8, 16), nn.ReLU(), nn.Linear(16, CLASSES))
+    network = prepare_network(module, "mlp", NEUTRAL, CPU, "float32", label="MLP")
+    assert select_cam_method(network, (8, 8)) == CamUnavailable(
+        "no layer that the logits depend on has places on the image"
+    )
+    assert select_cam_method(network, (8, 8), wanted="none") == CamUnavailable("switched off in the study")
+    for wanted in ("grad-cam", "backward", "layercam"):
+        with pytest.raises(ModelError, match="MLP: no layer .*set attention to 'auto' or 'none'"):
+            select_cam_method(network, (8, 8), wanted=wanted)
+
+
+def test_a_network_that_does_not_run_on_such_images_is_named() -> None:
+    with pytest.raises(ModelError, match="timm vit does not run on images of 24×24 pixels .*input_side_px"):
+        select_cam_method(network_of("timm vit"), (24, 24))
+    pair = prepare_network(nn.Conv2d(3, 4, 3), "conv", NEUTRAL, CPU, "float32", label="Conv")
+    with pytest.raises(ModelError, match=r"Conv gives \(3, 4, 6, 6\) for 3 images instead of .*logits"):
+        select_cam_method(pair, (8, 8))
+
+
+def test_a_single_place_is_taken_only_where_there_is_no_other() -> None:
+    pooled = nn.Sequential(nn.Conv2d(3, 8, 8), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, CLASSES))
+    only = select_cam_method(prepare_network(pooled, "one place", NEUTRAL, CPU, "float32"), (8, 8))
+    assert (only.method, only.layer) == ("grad-cam (closed form)", "1")
+    larger = select_cam_method(network_of("resnet18"), (8, 8))  # its last stage is 1×1 there
+    assert (larger.method, larger.layer) == ("grad-cam (backward)", "layer3")
+
+
+def test_nothing_of_a_batch_is_kept_after_the_call() -> None:
+    for name in ("resnet18", "torchvision convnext"):
+        network, kept = network_of(name), []
+        way = select_cam_method(network, CASES[name].image)
+
+        def remember(_module: nn.Module, _inputs: object, output: torch.Tensor, kept: list = kept) -> None:
+            kept.append(weakref.ref(output))
+
+        network.module.get_submodule(way.layer).register_forward_hook(remember)
+        way(network.inputs(images_of(name)), two_targets)
+        network.predict(images_of(name))
+        gc.collect()
+        assert [reference() for reference in kept] == [None, None]
+
+
+def test_a_failing_pass_leaves_nothing_behind() -> None:
+    network = network_of("torchvision convnext")
+    way = select_cam_method(network, (32, 32))
+    handle = network.module.classifier.register_forward_pre_hook(lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        way(network.inputs(images_of("torchvision convnext")), two_targets)
+    assert way.tail.start is None
+    assert not way.tail.listening
+    handle.remove()
+    assert way(network.inputs(images_of("torchvision convnext")), two_targets).maps.max() > 0
+
+
+def test_a_way_works_where_the_caller_is_in_inference_mode() -> None:
+    for name in ("resnet18", "timm vit"):
+        network = network_of(name)
+        way = select_cam_method(network, CASES[name].image)
+        expected = way(network.inputs(images_of(name)), two_targets).maps
+        with torch.inference_mode():
+            assert torch.allclose(way(network.inputs(images_of(name)), two_targets).maps, expected)
+
+
+@pytest.mark.parametrize("wanted", ["closed-form", "backward"])
+def test_a_network_compiled_after_the_way_was_made_still_gives_maps(wanted: str) -> None:
+    module = Odd()
+    network = prepare_network(module, "odd", NEUTRAL, CPU, "float32")
+    inputs = network.inputs(np.random.default_rng(1).integers(0, 256, (2, 16, 16, 3), dtype=np.uint8))
+    way = select_cam_method(network, (16, 16), wanted=wanted)
+    expected = way(inputs, two_targets)
+    module.compile(backend="eager")
+    assert torch.allclose(way(inputs, two_targets).maps, expected.maps)
+
+
+def test_a_network_that_diverged_has_a_way_like_any_other() -> None:
+    network = network_of("torchvision convnext")
+    network.module.features[0][0].weight.fill_(torch.nan)
+    way = select_cam_method(network, (32, 32))
+    assert way.layer == "features"
+    assert way(network.inputs(images_of("torchvision convnext")), two_targets).maps.isnan().all()

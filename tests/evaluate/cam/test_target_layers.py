@@ -1,0 +1,14 @@
+"""Ways to attend: what is found in networks of many endings, and their maps against the grad-cam package."""
+
+import torch
+from cam_networks import CPU, NEUTRAL, Branches
+
+from failmodes.evaluate.cam.method_selection import select_cam_method
+from failmodes.evaluate.models.network import prepare_network
+
+
+def test_a_branch_alone_is_not_looked_at_where_all_evidence_passes_elsewhere() -> None:
+    torch.manual_seed(0)
+    network = prepare_network(Branches(), "branches", NEUTRAL, CPU, "float32")
+    way = select_cam_method(network, (16, 16))
+    assert (way.method, way.layer) == ("grad-cam (backward)", "stem")

@@ -1,0 +1,51 @@
+"""Executors: several processes and a Ray cluster give the rows of one process, also where a worker is killed."""
+
+from pathlib import Path
+
+import pytest
+from executor_runs import Killer, study_of
+from tiny_study import hashes, run_study
+
+from failmodes.evaluate.engine.run import choose_executor
+from failmodes.evaluate.engine.worker import RunCallbacks
+from failmodes.evaluate.study.reading import read_study
+from failmodes.warehouse.errors import StudyError
+
+
+def ray_worker() -> int:
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit() and b"RemoteWorker" in (entry / "cmdline").read_bytes():
+            return int(entry.name)
+    raise AssertionError("no Ray worker is running")
+
+
+@pytest.mark.slow
+def test_a_ray_cluster_gives_the_rows_of_one_process_though_a_worker_is_killed(
+    two_networks_output, tmp_path, monkeypatch
+) -> None:
+    pytest.importorskip("ray")
+    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
+    path = study_of(two_networks_output, tmp_path, 'executor = "ray"\nprocesses = 2')
+    killer = Killer(ray_worker)
+    report = run_study(path, RunCallbacks(shard=killer))
+    assert killer.killed
+    assert report.failures == []
+    assert hashes(tmp_path / "out") == two_networks_output[1]
+
+
+def test_without_ray_the_error_says_how_to_get_it(two_networks_output, tmp_path, monkeypatch) -> None:
+    study = read_study(study_of(two_networks_output, tmp_path, 'executor = "ray"'))
+    monkeypatch.setitem(__import__("sys").modules, "ray", None)
+    with pytest.raises(StudyError, match=r'pip install "failmodes\[ray\]"'):
+        choose_executor(study, [], __import__("torch").device("cpu"))
+
+
+def test_ray_is_asked_for_what_fits() -> None:
+    pytest.importorskip("ray")
+    from failmodes.evaluate.engine.executors.ray import ActorResources, _share
+
+    assert _share({"CPU": 16, "GPU": 2}, None) == ActorResources(2, 8, 1.0)
+    assert _share({"CPU": 16, "GPU": 2}, 3) == ActorResources(3, 5, 0.5)
+    assert _share({"CPU": 2}, None) == ActorResources(1, 2, 0)
+    with pytest.raises(StudyError, match="2 CPUs for 3 processes"):
+        _share({"CPU": 2}, 3)

@@ -1,0 +1,72 @@
+"""The engine: networks that raise, memory that ends, logits that are no numbers, blocks made ahead, writing behind."""
+
+import json
+import shutil
+
+import pytest
+import torch
+from tiny_study import CELLS, patch_logits, run_study
+
+from failmodes.evaluate.engine.autobatch import BATCH_SIZES_FILE, fastest_batch_size
+from failmodes.evaluate.models.network import prepare_network
+from failmodes.evaluate.study.study_schema import Normalisation
+from failmodes.warehouse.schema import PREDICTIONS
+from failmodes.warehouse.shards.format import list_record_files, read_verified
+
+
+def test_the_smallest_batch_near_the_best_rate_is_taken(monkeypatch) -> None:
+    seconds = {8: 8 / 50, 16: 16 / 98, 32: 32 / 100, 64: 64 / 80, 128: 128 / 70}
+    tried = []
+
+    def timed(_step, images, _device) -> float:
+        tried.append(len(images))
+        return seconds[len(images)]
+
+    monkeypatch.setattr("failmodes.evaluate.engine.autobatch._seconds", timed)
+    network = prepare_network(torch.nn.Identity(), "x", NEUTRAL, torch.device("cpu"), "float32")
+    assert fastest_batch_size(lambda _: None, (8, 16, 32, 64, 128), (4, 4), network) == 16
+
+
+def test_a_trial_ends_where_memory_does() -> None:
+    def step(images) -> None:
+        if len(images) > 16:
+            raise torch.OutOfMemoryError("out of memory")
+
+    network = prepare_network(torch.nn.Identity(), "x", NEUTRAL, torch.device("cpu"), "float32")
+    assert fastest_batch_size(step, (8, 16, 32), (4, 4), network) in (8, 16)
+
+
+@pytest.mark.parametrize("error", [ValueError("eight is bad"), torch.OutOfMemoryError("out of memory")])
+def test_what_a_network_raises_in_a_trial_is_left_to_the_run(two_trained_networks, monkeypatch, error) -> None:
+    path, _, _ = two_trained_networks
+    monkeypatch.setattr("failmodes.evaluate.engine.autobatch.TUNING_SHARE", 1e9)
+
+    def raise_in_small_batches(network, inputs, logits):
+        if len(inputs) == 8:
+            raise error
+        return logits
+
+    patch_logits(monkeypatch, raise_in_small_batches)
+    report = run_study(path)
+    assert (report.made, report.failures) == (2 * CELLS, [])
+
+
+def test_a_batch_size_once_tried_is_remembered(two_trained_networks, monkeypatch) -> None:
+    path, output, _ = two_trained_networks
+    monkeypatch.setattr("failmodes.evaluate.engine.autobatch.TUNING_SHARE", 1e9)
+    tried = []
+    monkeypatch.setattr("failmodes.evaluate.engine.autobatch.fastest_batch_size", lambda *_: tried.append(1) or 16)
+    run_study(path)
+    assert len(tried) == 2
+    assert set(json.loads((output / "cache" / BATCH_SIZES_FILE).read_text()).values()) == {16}
+    shutil.rmtree(output / "record")
+    run_study(path)
+    assert len(tried) == 2
+    (output / "cache" / BATCH_SIZES_FILE).write_text("damaged")
+    shutil.rmtree(output / "record")
+    run_study(path)
+    assert len(tried) == 4
+    assert {read_verified(p).facts["batch_size"] for p in list_record_files(output, PREDICTIONS)} == {16}
+
+
+NEUTRAL = Normalisation(mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25))

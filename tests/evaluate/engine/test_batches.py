@@ -1,0 +1,56 @@
+"""The engine: networks that raise, memory that ends, logits that are no numbers, blocks made ahead, writing behind."""
+
+import shutil
+from decimal import Decimal
+
+import numpy as np
+import pytest
+import torch
+
+from failmodes.evaluate.engine.batches import BatchSlice, BatchStream, images_per_batch, limit_workers, make_batch
+from failmodes.evaluate.engine.evaluation_data import WorkerSpec, open_evaluation_data
+from failmodes.evaluate.study.reading import read_study
+from failmodes.ingest.datasets.opening import open_dataset
+
+
+@pytest.fixture(scope="module")
+def material(two_networks):
+    study = read_study(two_networks[0])
+    dataset = open_dataset(study.dataset, study.cache)
+    return next(open_evaluation_data(study, dataset)), WorkerSpec.of(study)
+
+
+def test_a_block_depends_on_its_key_alone(material) -> None:
+    material, _ = material
+    key = BatchSlice(0, "gaussian_noise", Decimal("2.000"), 0, 40)
+    whole, threaded = make_batch(material, key), make_batch(material, key, threads=3)
+    assert torch.equal(whole.images, threaded.images)
+    part = make_batch(material, key._replace(start=17, stop=23))
+    assert torch.equal(whole.images[17:23], part.images)
+    np.testing.assert_array_equal(whole.ssim[17:23], part.ssim)
+    np.testing.assert_array_equal(whole.image_ids[17:23], part.image_ids)
+    assert list(part.positions) == list(range(17, 23))
+
+
+@pytest.mark.slow
+def test_blocks_made_in_workers_come_in_order_and_are_the_same(material) -> None:
+    material, opening = material
+    keys = [
+        BatchSlice(0, name, Decimal(1), start, start + 10) for name in ("contrast", "none") for start in (0, 10, 20)
+    ]
+    here = list(BatchStream([material]).blocks(iter(keys)))
+    there = list(BatchStream([material], opening, workers=2).blocks(iter(keys)))
+    assert [block.key for block in there] == keys
+    for one, other in zip(here, there, strict=True):
+        assert torch.equal(one.images, other.images)
+        np.testing.assert_array_equal(one.rmse, other.rmse)
+
+
+def test_blocks_hold_whole_batches_and_fit_shared_memory(monkeypatch) -> None:
+    assert images_per_batch((32, 32, 3), 32) % 32 == 0
+    assert 32 * 32 * 3 * images_per_batch((32, 32, 3), 32) <= 4 << 20
+    assert images_per_batch((224, 224, 3), 64) == 64
+    monkeypatch.setattr("shutil.disk_usage", lambda _: shutil._ntuple_diskusage(64 << 20, 0, 64 << 20))
+    monkeypatch.setattr("os.path.isdir", lambda _: True)
+    assert limit_workers(8, 4 << 20) == 2
+    assert limit_workers(8, 40 << 20) == 0

@@ -1,0 +1,18 @@
+"""The engine: networks that raise, memory that ends, logits that are no numbers, blocks made ahead, writing behind."""
+
+import pytest
+from tiny_study import run_study
+
+from failmodes.warehouse.errors import ModelError
+
+
+def test_one_network_under_two_labels_is_refused(two_trained_networks) -> None:
+    path, output, _ = two_trained_networks
+    first = next(iter(sorted((output / "checkpoints").glob("*.safetensors"))))
+    models = "".join(
+        f'[[models]]\nlabel = "{label}"\narchitecture = "resnet18"\nwidth = 8\ncheckpoint = "{first}"\n'
+        for label in ("One", "Other")
+    )
+    path.write_text(path.read_text().split("[[models]]")[0] + models)
+    with pytest.raises(ModelError, match="models 'One' and 'Other' are one network"):
+        run_study(path)

@@ -1,0 +1,158 @@
+"""Predictions made elsewhere: the same evaluation as a direct one, or one clear line and nothing kept."""
+
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+from corrupted_sets import write_published
+from import_files import LOGITS, SMALL_STUDY, import_into, small_frame, stored_rows, write_as
+from scipy.special import log_softmax
+
+from failmodes.evaluate.import_predictions.expected import expected_cells
+from failmodes.evaluate.study.reading import read_study
+from failmodes.ingest.datasets.opening import open_dataset
+from failmodes.warehouse.errors import StorageError, StudyError
+from failmodes.warehouse.schema import EXEMPLARS, MODELS, PREDICTIONS
+from failmodes.warehouse.shards.format import list_record_files, read_verified
+
+FORMS = ["list of logits", "array of logits, severity a decimal", "logits as CSV", "list of probabilities",
+         "probabilities as CSV"]  # fmt: skip
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_an_import_stores_what_a_direct_evaluation_stores(
+    form, direct_evaluation, fresh_study, exported_predictions, tmp_path
+) -> None:
+    report = import_into(fresh_study, write_as(form, exported_predictions, tmp_path))
+    assert (report.made, report.found, report.not_finite, report.rows) == (5, 0, 0, 300)
+    ours, theirs = stored_rows(direct_evaluation.parent / "out"), stored_rows(fresh_study.parent / "out")
+    assert ours.columns == theirs.columns
+    nulls = {"log_sum_exp", "max_logit"} if "probabilities" in form else set()
+    for name in ours.columns:
+        if name in nulls:
+            assert theirs[name].null_count() == 300
+        elif name == "logits":
+            mine, other = (np.array(frame[name].to_list()) for frame in (ours, theirs))
+            if nulls:
+                mine = log_softmax(mine, axis=1)
+            np.testing.assert_allclose(other, mine, atol=2e-6, rtol=1e-6)
+        elif ours[name].dtype.is_float():
+            np.testing.assert_allclose(theirs[name].to_numpy(), ours[name].to_numpy(), atol=2e-6, err_msg=name)
+        else:
+            assert theirs[name].equals(ours[name]), name
+
+
+def test_exemplars_are_those_of_a_direct_evaluation_without_maps(
+    direct_evaluation, fresh_study, exported_predictions, tmp_path
+) -> None:
+    import_into(fresh_study, write_as("list of logits", exported_predictions, tmp_path))
+    ours, theirs = (
+        pl.concat([pl.DataFrame(read_verified(p).rows) for p in list_record_files(folder / "out", EXEMPLARS)])
+        for folder in (direct_evaluation.parent, fresh_study.parent)
+    )
+    same = [c for c in ours.columns if c not in ("evaluation_id", "confidence") and not c.startswith("map_")]
+    assert len(theirs) > 0
+    assert theirs.select(same).equals(ours.select(same))
+    np.testing.assert_allclose(theirs["confidence"].to_numpy(), ours["confidence"].to_numpy(), atol=1e-5)
+    assert theirs["map_f16"].null_count() == len(theirs)
+
+
+def test_the_identity_is_the_content_whatever_the_format_or_order(fresh_study, exported_predictions, tmp_path) -> None:
+    first = import_into(fresh_study, write_as("list of logits", exported_predictions, tmp_path))
+    again = import_into(fresh_study, write_as("logits as CSV", exported_predictions, tmp_path))
+    assert again.evaluation_id == first.evaluation_id
+    assert (again.made, again.found) == (0, 5)
+    changed = exported_predictions.with_columns(pl.col("logits").list.eval(pl.element() * 1.001))
+    other = import_into(fresh_study, write_as("list of logits", changed, tmp_path))
+    assert other.evaluation_id != first.evaluation_id
+    assert other.namesakes == [first.evaluation_id]
+
+
+def files_of(output: Path) -> dict[Path, str]:
+    return {
+        p: read_verified(p).content_hash for table in (PREDICTIONS, EXEMPLARS) for p in list_record_files(output, table)
+    }
+
+
+def test_an_interrupted_import_goes_on_where_it_stopped(small_import, tmp_path) -> None:
+    def stop(what: str, done: int, _of: int | None) -> None:
+        if (what, done) == ("cells", 2):
+            raise KeyboardInterrupt
+
+    small_frame().write_parquet(tmp_path / "p.parquet")
+    with pytest.raises(KeyboardInterrupt):
+        import_into(small_import, tmp_path / "p.parquet", tell=stop)
+    assert len(files_of(small_import.parent / "out")) == 2
+    report = import_into(small_import, tmp_path / "p.parquet")
+    assert (report.made, report.found) == (3, 2)
+    assert len(files_of(small_import.parent / "out")) == 5 + 2
+
+
+def test_a_damaged_import_is_mended_to_the_same_rows(small_import, tmp_path) -> None:
+    small_frame().write_parquet(tmp_path / "p.parquet")
+    import_into(small_import, tmp_path / "p.parquet")
+    hashes = files_of(small_import.parent / "out")
+    shard, *_, exemplars = hashes
+    for path in (shard, exemplars):
+        path.write_bytes(path.read_bytes()[:-20])
+    report = import_into(small_import, tmp_path / "p.parquet")
+    assert (report.made, report.found) == (1, 4)
+    assert files_of(small_import.parent / "out") == hashes
+
+
+def test_a_second_label_renames_the_same_predictions(small_import, tmp_path) -> None:
+    small_frame().write_parquet(tmp_path / "p.parquet")
+    first = import_into(small_import, tmp_path / "p.parquet", "Old", architecture="onnx")
+    second = import_into(small_import, tmp_path / "p.parquet", "New")
+    assert second.evaluation_id == first.evaluation_id
+    assert second.former_label == "Old"
+    (row,) = (
+        r for p in list_record_files(small_import.parent / "out", MODELS) for r in read_verified(p).rows.to_pylist()
+    )
+    assert (row["model_label"], row["parameter_count"], row["input_mean"]) == ("New", None, None)
+
+
+@pytest.mark.parametrize("label", ["", "x" * 61], ids=["empty", "too long"])
+def test_a_label_that_no_chart_can_show_is_refused(label, small_import, tmp_path) -> None:
+    with pytest.raises(StudyError, match="expected 1 to 60"):
+        import_into(small_import, tmp_path / "p.parquet", label)
+
+
+def test_an_output_that_cannot_be_written_is_one_line(small_import, tmp_path) -> None:
+    small_frame().write_parquet(tmp_path / "p.parquet")
+    (tmp_path / "out").write_text("a file stands here")
+    with pytest.raises(StorageError, match="cannot write .*out"):
+        import_into(small_import, tmp_path / "p.parquet")
+
+
+def test_each_seed_is_an_evaluation_of_its_own(small_import, tmp_path) -> None:
+    small_frame().write_parquet(tmp_path / "p.parquet")
+    reports = [import_into(small_import, tmp_path / "p.parquet", seed=seed) for seed in (0, 3, None)]
+    assert [r.made for r in reports] == [5, 5, 0]
+    assert reports[0].evaluation_id == reports[2].evaluation_id
+    with pytest.raises(StudyError, match=r"no corruption seed 7: it has 0, 3"):
+        import_into(small_import, tmp_path / "p.parquet", seed=7)
+
+
+def test_unpaired_corrupted_images_go_by_their_own_labels(small_import, tmp_path) -> None:
+    study = read_study(small_import, networks=False)
+    dataset = open_dataset(study.dataset, study.cache)
+    order = np.random.default_rng(1).permutation(len(dataset.labels))
+    folder = write_published(tmp_path / "C", np.asarray(dataset.images)[order], dataset.labels[order])
+    text = SMALL_STUDY.replace('names = ["contrast", "glass_blur"]', f'names = ["contrast"]\npublished = "{folder}"')
+    small_import.write_text(
+        text.replace("2.5", "5").replace("seeds = [0, 3]", "").replace("across_switches = true", "")
+    )
+    expected = expected_cells(read_study(small_import, networks=False), dataset)
+    frames = [
+        pl.DataFrame({"image_id": expected.images(c).ids, "corruption": c.corruption, "severity": float(c.severity)})
+        for c in expected.cells
+    ]
+    keys = pl.concat(frames)
+    logits = pl.DataFrame(np.random.default_rng(0).normal(0, 1, (len(keys), 10)), schema=LOGITS)
+    pl.concat([keys, logits], how="horizontal").write_parquet(tmp_path / "p.parquet")
+    import_into(small_import, tmp_path / "p.parquet")
+    rows = stored_rows(small_import.parent / "out").filter(corruption="contrast", severity="5.000")
+    assert rows["rmse"].null_count() == len(rows) == 20
+    assert rows["label"].to_list() == dataset.labels[order][rows["image_id"].to_numpy()].tolist()

@@ -1,0 +1,83 @@
+"""Predictions made elsewhere: the same evaluation as a direct one, or one clear line and nothing kept."""
+
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from import_files import LOGITS, import_into, labelled, small_frame
+
+from failmodes.evaluate.import_predictions.predictions_file import find_columns
+from failmodes.warehouse.errors import DataError
+
+HEADER = b"image_id,corruption,severity,"
+
+DAMAGED: dict[str, tuple[str, bytes, str]] = {
+    "no Parquet": ("p.parquet", b"hello", r"cannot be read as predictions"),
+    "a hollow Parquet": ("p.parquet", b"PAR1" + b"\0" * 40 + b"PAR1", r"cannot be read as predictions"),
+    "another kind": ("p.pkl", b"", r"expected \.parquet, \.pq, \.csv"),
+    "empty CSV": ("p.csv", b"", r"cannot be read as predictions: Empty CSV file"),
+    "semicolons": ("p.csv", b"image_id;corruption;severity\n", r"separated by commas"),
+    "letters": (
+        "p.csv", HEADER + ",".join(LOGITS).encode() + b"\n0,none,0,a" + b",0" * 9, r"invalid value 'a'",
+    ),
+    "a list in CSV": ("p.csv", HEADER + b'logits\n0,none,0,"[1]"', r"no lists: give one column a class, logit_0"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "content", "said"), DAMAGED.values(), ids=DAMAGED)
+def test_a_damaged_file_is_one_line(name, content, said, small_import, tmp_path) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(DataError, match=said) as caught:
+        import_into(small_import, tmp_path / name)
+    assert "\n" not in str(caught.value)
+
+
+FOREIGN: dict[str, pa.Array] = {
+    "text that is none": pa.array([b"\xff\xfe"] * 100).view(pa.string()),
+    "a list as label": pa.array([[1]] * 100),
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "column"), [*zip(("corruption", "label"), FOREIGN.values(), strict=True)], ids=FOREIGN
+)
+def test_a_column_of_a_foreign_kind_is_one_line(name, column, small_import, tmp_path) -> None:
+    table = labelled(small_frame()).to_arrow()
+    pq.write_table(table.set_column(table.column_names.index(name), name, column), tmp_path / "p.parquet")
+    with pytest.raises(DataError, match="p.parquet.*cannot be read as predictions") as caught:
+        import_into(small_import, tmp_path / "p.parquet")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_bit_turned_in_a_page_is_found(small_import, tmp_path) -> None:
+    path = tmp_path / "p.parquet"
+    pq.write_table(small_frame().to_arrow(), path, compression="none", write_page_checksum=True, use_dictionary=False)
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(DataError, match="cannot be read"):
+        import_into(small_import, path)
+
+
+CLASSES = ("cat", "dog", "owl")
+
+ORDERS = {
+    "by index": (["logit_2", "logit_0", "logit_1"], ("logit_0", "logit_1", "logit_2"), CLASSES),
+    "by name": (["logit_dog", "logit_owl", "logit_cat"], ("logit_cat", "logit_dog", "logit_owl"), CLASSES),
+    "names are the indices": (["logit_1", "logit_0"], ("logit_0", "logit_1"), ("0", "1")),
+    "logits before probabilities": (["probability_0", "probability_1", "logits"], ("logits",), ("0", "1")),
+}
+
+
+@pytest.mark.parametrize(("names", "found", "classes"), ORDERS.values(), ids=ORDERS)
+def test_columns_are_put_in_the_order_of_the_classes(names, found, classes) -> None:
+    layout = find_columns(Path("p.parquet"), ["image_id", "corruption", "severity", *names], classes, csv=False)
+    assert layout.values == found
+    assert layout.kind == "logits"
+
+
+def test_numbers_that_are_names_in_another_order_are_refused() -> None:
+    names = ["image_id", "corruption", "severity", "logit_0", "logit_1"]
+    with pytest.raises(DataError, match="number or its name"):
+        find_columns(Path("p.csv"), names, ("1", "0"), csv=True)

@@ -1,0 +1,53 @@
+"""Checkpoints and modules of a user's own networks."""
+
+import importlib
+import json
+import sys
+
+import pytest
+import torch
+from model_specs import BUILDERS_MODULE, USER_MODULE
+
+from failmodes.evaluate.models.architectures import ARCHITECTURES
+from failmodes.evaluate.models.checkpoints import save_checkpoint
+
+NEUTRAL = {"mean": [0.5, 0.5, 0.5], "std": [0.25, 0.25, 0.25]}
+
+
+@pytest.fixture
+def saved(tmp_path):
+    torch.manual_seed(0)
+    module = ARCHITECTURES["resnet18"].build(3, 8)
+    path = tmp_path / "a.safetensors"
+    metadata = {"architecture": "resnet18", "normalisation": json.dumps(NEUTRAL), "clean_accuracy": "0.5", "seed": "7"}
+    save_checkpoint(path, module, metadata)
+    return path, module
+
+
+@pytest.fixture
+def builders_module(tmp_path, monkeypatch):
+    name = f"nets_{tmp_path.name}"
+    (tmp_path / f"{name}.py").write_text(BUILDERS_MODULE)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    importlib.invalidate_caches()
+    yield name
+    sys.modules.pop(name, None)
+
+
+@pytest.fixture
+def user_module(tmp_path, monkeypatch):
+    name = f"loaded_{tmp_path.name}"
+    (tmp_path / f"{name}.py").write_text(USER_MODULE)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    importlib.invalidate_caches()
+    yield name
+    sys.modules.pop(name, None)
+
+
+@pytest.fixture
+def four_outputs(tmp_path):
+    module = ARCHITECTURES["resnet18"].build(4, 8)
+    metadata = {"architecture": "resnet18", "normalisation": json.dumps(NEUTRAL)}
+    metadata["class_names"] = json.dumps(["c", "a", "b", "d"])
+    save_checkpoint(tmp_path / "four.safetensors", module, metadata)
+    return tmp_path / "four.safetensors", module

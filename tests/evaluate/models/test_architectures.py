@@ -1,0 +1,40 @@
+"""Networks by name: whose they are, options and stems, and what is said of names and options that are none."""
+
+import pytest
+import torch
+from model_specs import untrained_spec
+
+from failmodes.evaluate.models.architectures import ARCHITECTURES
+from failmodes.evaluate.models.build import build_module
+
+
+@pytest.mark.parametrize("source", ["torchvision:resnet18", "timm:resnet18"])
+def test_the_cifar_stem_keeps_resolution_and_is_ours_otherwise(source: str) -> None:
+    if source.startswith("timm"):
+        pytest.importorskip("timm")
+    module = build_module(untrained_spec(source, stem="cifar"), 7)
+    ours = build_module(untrained_spec("resnet18"), 7)
+    assert {n: t.shape for n, t in module.state_dict().items()} == {n: t.shape for n, t in ours.state_dict().items()}
+    torch.manual_seed(0)
+    images = torch.rand(2, 3, 16, 16)
+    module.load_state_dict(ours.state_dict())
+    with torch.inference_mode():
+        torch.testing.assert_close(module.eval()(images), ours.eval()(images))
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("width", [16, 64])
+def test_networks_keep_resolution_at_the_stem_and_scale_with_width(architecture: str, width: int) -> None:
+    module = ARCHITECTURES[architecture].build(7, width).eval()
+    seen = []
+    module.get_submodule({"resnet18": "layer4", "densenet121": "features"}[architecture]).register_forward_hook(
+        lambda _m, _i, output: seen.append(tuple(output.shape[2:]))
+    )
+    with torch.inference_mode():
+        assert module(torch.zeros(1, 3, 32, 32)).shape == (1, 7)
+    assert seen == [(4, 4)]
+    if width == 64:  # torchvision's own count for 1,000 classes, less the larger stem and the larger head
+        published = {"resnet18": 11_689_512, "densenet121": 7_978_856}[architecture]
+        channels = {"resnet18": 512, "densenet121": 1024}[architecture]
+        expected = published - 3 * 64 * (7 * 7 - 3 * 3) - (channels + 1) * (1000 - 7)
+        assert sum(p.numel() for p in module.parameters()) == expected

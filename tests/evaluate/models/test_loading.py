@@ -1,0 +1,52 @@
+"""Loading: containers and prefixes, what travels with a network, and refusal before the first batch."""
+
+import pytest
+import torch
+from model_specs import dataset_of, model_spec
+
+from failmodes.evaluate.models.build import build_module
+from failmodes.evaluate.models.loading import check_model_outputs, load_model
+from failmodes.warehouse.errors import ModelError
+
+NEUTRAL = {"mean": [0.5, 0.5, 0.5], "std": [0.25, 0.25, 0.25]}
+
+CLASSES = ("a", "b", "c")
+
+VIT = {"img_size": 16, "patch_size": 4, "depth": 1, "embed_dim": 24, "num_heads": 3}
+
+UNFIT = {
+    "no normalisation": ("Silent", {}, "Silent does not say how its inputs were normalised.*mean = "),
+    "a layer called normalisation": ("Layer", {}, "Layer does not say how its inputs were normalised"),
+    "a normalisation that is none": ("Wrong", {}, "Wrong states a normalisation that is none.*mean and std of three"),
+    "another side": ("Net", {}, r"expects images of 8×8 px, .* are 16×16: set `input_side_px = 8`.*image_size = 8"),
+    "two outputs of a name": ("Net", {"input_side_px": 8, "class_names": ["a", "a"]}, "'a' matches outputs 0 "),
+    "more outputs": ("Many", {"normalisation": NEUTRAL}, '1000 outputs, .* 3 classes: say `class_names = "imag'),
+    "fewer outputs than said": (
+        "Silent", {"normalisation": NEUTRAL, "class_map": {"a": 7, "b": 1, "c": 2}}, "the output 7, but .* 0 to 2",
+    ),
+    "no logits": ("Maps", {"normalisation": NEUTRAL}, r"gives \(1, 3, 16, 16\) for one image: expected logits"),
+    "two results": ("Both", {"normalisation": NEUTRAL}, "gives tuple for one image"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", UNFIT)
+def test_a_users_network_that_does_not_fit_is_refused_before_the_first_batch(case: str, user_module: str) -> None:
+    function, changes, message = UNFIT[case]
+    with pytest.raises(ModelError, match=message) as caught:
+        check_model_outputs(load_model(model_spec(f"{user_module}:{function}", **changes), CLASSES), dataset_of(16))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_side_that_a_transformer_cannot_take_is_named(tmp_path) -> None:
+    pytest.importorskip("timm")
+    spec = model_spec(
+        "timm:vit_tiny_patch16_224", options=VIT, checkpoint=tmp_path / "a.pt", normalisation=NEUTRAL, label="ViT"
+    )
+    torch.save(build_module(spec, 3).state_dict(), spec.checkpoint)
+    model = load_model(spec, CLASSES, spec.checkpoint)
+    check_model_outputs(model, dataset_of(16))
+    with pytest.raises(ModelError, match=r"'ViT' .*cannot take images of 20×20 px: .*input_side_px"):
+        check_model_outputs(model, dataset_of(20))
+    resized = spec.model_copy(update={"input_side_px": 16})
+    check_model_outputs(load_model(resized, CLASSES, spec.checkpoint), dataset_of(20))
+    assert model.row()["variant"].startswith("img_size 16, patch_size 4, depth 1")

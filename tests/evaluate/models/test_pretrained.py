@@ -1,0 +1,118 @@
+"""Loading: containers and prefixes, what travels with a network, and refusal before the first batch."""
+
+import functools
+import hashlib
+import http.server
+import threading
+
+import pytest
+import torch
+from model_specs import dataset_of, model_spec
+from torch import nn
+from torchvision.models import SqueezeNet1_1_Weights, squeezenet1_1
+
+from failmodes.evaluate.models.class_mapping import imagenet_names
+from failmodes.evaluate.models.loading import check_model_outputs, load_model
+from failmodes.warehouse.errors import ModelError
+
+CLASSES = ("a", "b", "c")
+
+VIT = {"img_size": 16, "patch_size": 4, "depth": 1, "embed_dim": 24, "num_heads": 3}
+
+
+@pytest.fixture
+def published(tmp_path, monkeypatch):
+    """Torchvision's weights of SqueezeNet, published by a server on this machine; gives the file it publishes."""
+    served = tmp_path / "served"
+    served.mkdir()
+    torch.manual_seed(0)
+    torch.save(squeezenet1_1().state_dict(), served / "raw.pth")
+    digest = hashlib.sha256((served / "raw.pth").read_bytes()).hexdigest()[:8]
+    file = (served / "raw.pth").rename(served / f"squeezenet-{digest}.pth")
+
+    class Handler(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, *_arguments: object) -> None:
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Handler, directory=str(served)))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    weights = SqueezeNet1_1_Weights.IMAGENET1K_V1
+    monkeypatch.setattr(weights.value, "url", f"http://127.0.0.1:{server.server_port}/{file.name}")
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "home"))
+    yield file
+    server.shutdown()
+    server.server_close()
+
+
+def test_published_weights_bring_their_side_normalisation_and_classes(published, tmp_path, capsys) -> None:
+    folders = ("n01440764", "n02099601", "tabby")
+    model = load_model(model_spec("squeezenet1_1", weights="DEFAULT"), folders)
+    assert model.outputs == [0, 207, 281]
+    assert (model.input_side_px, model.output_names) == (224, imagenet_names())
+    assert model.normalisation.mean == (0.485, 0.456, 0.406)
+    assert torch.equal(
+        model.module.state_dict()["features.0.weight"], torch.load(published, weights_only=True)["features.0.weight"]
+    )
+    with pytest.raises(ModelError, match="expects images of 224×224 px"):
+        check_model_outputs(model, dataset_of(32, folders))
+    row = model.row()
+    assert (row["family"], row["variant"]) == ("squeezenet", "3 of 1,000 outputs")
+    assert (row["checkpoint"], row["training_data"]) == (published.name, "ImageNet-1k")
+    assert row["class_names"] == ["tench", "golden retriever", "tabby"]
+    assert "\n" not in model.words()
+    assert capsys.readouterr().out == ""
+    resized = load_model(model_spec("squeezenet1_1", weights="DEFAULT", input_side_px=32), folders)
+    check_model_outputs(resized, dataset_of(16, folders))
+    assert resized.model_id() != model.model_id()
+
+
+def test_published_weights_that_do_not_come_say_which_file_goes_where(published, tmp_path) -> None:
+    file = published.rename(published.with_name("elsewhere.pth"))
+    with pytest.raises(ModelError, match=f"cannot be fetched.*put {published.name} from http.* into .*checkpoints"):
+        load_model(model_spec("squeezenet1_1", weights="DEFAULT"), CLASSES)
+    (tmp_path / "home" / "hub" / "checkpoints").mkdir(parents=True, exist_ok=True)
+    file.rename(tmp_path / "home" / "hub" / "checkpoints" / published.name)
+    spec = model_spec("squeezenet1_1", weights="DEFAULT", class_map=dict(zip(CLASSES, (1, 2, 3), strict=True)))
+    assert load_model(spec, CLASSES).outputs == [1, 2, 3]
+
+
+def test_published_weights_with_another_hash_are_refused(published) -> None:
+    published.write_bytes(published.read_bytes() + b"x")
+    with pytest.raises(ModelError, match="damaged .*invalid hash value"):
+        load_model(model_spec("squeezenet1_1", weights="DEFAULT"), CLASSES)
+
+
+def test_weights_that_are_none_of_theirs_are_listed() -> None:
+    with pytest.raises(ModelError, match="no weights 'V9': choose from IMAGENET1K_V1, IMAGENET1K_V2, DEFAULT"):
+        load_model(model_spec("resnet50", weights="V9"), CLASSES)
+    with pytest.raises(ModelError, match="no weights 'IMAGENET1K_FEATURES'"):  # they have no classifier
+        load_model(model_spec("vgg16", weights="IMAGENET1K_FEATURES"), CLASSES)
+
+
+@pytest.mark.parametrize("architecture", ["timm:hf-hub:owner/name", "timm:resnet18.a1_in1k"])
+def test_a_hub_out_of_reach_is_one_line(architecture: str, monkeypatch, tmp_path) -> None:
+    pytest.importorskip("timm")
+    constants = pytest.importorskip("huggingface_hub").constants
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    with pytest.raises(ModelError, match="cannot be built with its published weights .*give the file as") as caught:
+        load_model(model_spec(architecture, weights="pretrained"), CLASSES)
+    assert "\n" not in str(caught.value)
+
+
+def test_timms_weights_bring_their_side_normalisation_and_classes(monkeypatch) -> None:
+    timm = pytest.importorskip("timm")
+    create = timm.create_model
+
+    def without_network(name: str, pretrained: bool, **options: object) -> nn.Module:
+        assert pretrained
+        return create(name, pretrained=False, **options)
+
+    monkeypatch.setattr(timm, "create_model", without_network)
+    model = load_model(
+        model_spec("timm:vit_tiny_patch16_224", weights="pretrained", options=VIT), ("n01440764", "tabby")
+    )
+    assert (model.outputs, model.input_side_px) == ([0, 281], 16)
+    assert model.normalisation.mean == (0.5, 0.5, 0.5)
+    assert model.checkpoint == "timm/vit_tiny_patch16_224.augreg_in21k_ft_in1k"
+    check_model_outputs(model, dataset_of(16, ("n01440764", "tabby")))

@@ -1,0 +1,64 @@
+"""Networks by name: whose they are, options and stems, and what is said of names and options that are none."""
+
+import json
+
+import pytest
+from model_specs import untrained_spec
+from pydantic import ValidationError
+
+from failmodes.evaluate.study.study_schema import TrainingSpec
+
+REFUSED = {
+    "not a name": ("resnet 18", {}, "unknown architecture 'resnet 18'"),
+    "no weights at all": ("mobilenet_v2", {"training": None}, r"needs one of .*given: none"),
+    "two sources": ("mobilenet_v2", {"weights": "DEFAULT"}, "given: training and weights"),
+    "weights of ours": ("resnet18", {"training": None, "weights": "DEFAULT"}, "write torchvision:resnet18"),
+    "width of others": ("mobilenet_v2", {"width": 8}, "`width` is for resnet18 and densenet121"),
+    "options of ours": ("resnet18", {"options": {"a": 1}}, "`options` is not for resnet18"),
+    "stem of ours": ("resnet18", {"stem": "cifar"}, "`stem` is not for resnet18"),
+    "stem of pretrained": ("resnet50", {"training": None, "weights": "DEFAULT", "stem": "cifar"}, "`stem` goes with"),
+    "outputs as an option": ("mobilenet_v2", {"options": {"num_classes": 3}}, "options must not hold num_classes"),
+    "weights as an option": ("timm:resnet18", {"options": {"checkpoint_path": "x"}}, "must not hold checkpoint_path"),
+    "class map in training": ("resnet18", {"class_map": {"a": 1}}, "class_map goes with given weights"),
+    "a truth for an index": ("a:b", {"training": None, "class_map": {"a": True}}, "class_map"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_keys_that_do_not_go_together_are_refused(case: str) -> None:
+    architecture, changes, message = REFUSED[case]
+    with pytest.raises(ValidationError, match=message):
+        untrained_spec(architecture, **changes)
+
+
+@pytest.mark.parametrize(
+    ("given", "rate", "decay"),
+    [
+        pytest.param({}, 0.1, 5e-4, id="sgd"),
+        pytest.param({"optimiser": "adamw"}, 1e-3, 0.05, id="adamw"),
+        pytest.param({"weight_decay": 0, "peak_learning_rate": 3, "optimiser": "adamw"}, 3, 0, id="given"),
+    ],
+)
+def test_rate_and_decay_follow_the_optimiser_unless_given(given, rate: float, decay: float) -> None:
+    recipe = TrainingSpec(**given)
+    assert (recipe.peak_learning_rate, recipe.weight_decay) == (rate, decay)
+    assert TrainingSpec.model_validate_json(recipe.model_dump_json()) == recipe
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        pytest.param({}, "crop; flip", id="standard"),
+        pytest.param({"crop_padding_px": 0, "flip": False}, "none", id="none"),
+        pytest.param({"augmentation": "trivialaugment", "flip": False}, "crop", id="trivialaugment"),
+        pytest.param({"augmentation": "augmix"}, "without its Jensen–Shannon loss; crop; flip", id="augmix"),
+    ],
+)
+def test_a_recipe_says_in_words_how_images_are_changed(given, words: str) -> None:
+    assert TrainingSpec(**given).augmentation_in_words.endswith(words)
+
+
+@pytest.mark.parametrize("given", [{"augmentation": "cutmix"}, {"optimiser": "lion"}, {"workers": 3}])
+def test_what_a_recipe_does_not_know_is_refused(given) -> None:
+    with pytest.raises(ValidationError):
+        TrainingSpec.model_validate_json(json.dumps(given))

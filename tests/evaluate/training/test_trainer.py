@@ -1,0 +1,195 @@
+"""Training runs: resumed exactly, stopped where they diverge, any classifier, the optimiser that the recipe says."""
+
+import itertools
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import nn
+
+from failmodes.evaluate.devices import runs_bfloat16
+from failmodes.evaluate.study.study_schema import ModelSpec, Normalisation, TrainingSpec
+from failmodes.evaluate.training import loop as running
+from failmodes.evaluate.training.augmentation import random_crop_and_flip
+from failmodes.evaluate.training.loop import train_model
+from failmodes.ingest.datasets.dataset import Dataset
+from failmodes.ingest.datasets.opening import open_dataset
+from failmodes.ingest.specification import DatasetSpec
+from failmodes.warehouse.errors import ModelError
+
+CPU = torch.device("cpu")
+
+SIDE = 8
+
+HALF = Normalisation(mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
+
+
+def small_digits(split: str, images: int, cache) -> Dataset:
+    """The digits at 8 px, their own size."""
+    digits = open_dataset(DatasetSpec(kind="digits"), cache, split)
+    pixels = digits.images[:images].reshape(-1, SIDE, 4, SIDE, 4, 3).mean(axis=(2, 4)).astype(np.uint8)
+    return Dataset("digits", "Small digits", split, pixels, digits.labels[:images], digits.class_names)
+
+
+@pytest.fixture(scope="module")
+def digits(tmp_path_factory):
+    cache = tmp_path_factory.mktemp("cache")
+    return small_digits("train", 1200, cache), small_digits("test", 200, cache)
+
+
+def plain(classes: int) -> nn.Module:
+    return nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU(), nn.Flatten(), nn.Linear(288, classes))
+
+
+def with_dropout(classes: int) -> nn.Module:
+    return nn.Sequential(nn.Flatten(), nn.Dropout(0.3), nn.Linear(SIDE * SIDE * 3, classes))
+
+
+@pytest.fixture
+def learn(digits, monkeypatch, tmp_path):
+    """Train a network by a recipe; gives its weights."""
+
+    def run(build, recipe: TrainingSpec, *, name: str = "net", **options) -> dict[str, torch.Tensor]:
+        monkeypatch.setattr(running, "build_module", lambda _spec, classes: build(classes))
+        spec = ModelSpec(label="Net", architecture="resnet18", training=recipe, normalisation=HALF)
+        train_set, test_set = digits
+        path = tmp_path / f"{name}.safetensors"
+        options = {"workers": 0, **options}
+        return load_file(train_model(spec, 3, train_set=train_set, test_set=test_set, path=path, device=CPU, **options))
+
+    return run
+
+
+def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
+    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_the_standard_recipe_is_a_plain_loop_of_sgd(learn, digits) -> None:
+    recipe = TrainingSpec(epochs=2, batch_size=32, images=100, crop_padding_px=1)
+    found = learn(plain, recipe)
+    images, labels = (torch.from_numpy(values) for values in (digits[0].images, digits[0].labels))
+    ids = np.sort(np.concatenate([np.flatnonzero(digits[0].labels == c)[:10] for c in range(10)]))
+    torch.manual_seed(3)
+    module = plain(10).to(memory_format=torch.channels_last)
+    sgd = torch.optim.SGD(module.parameters(), lr=0.1, momentum=0.9, nesterov=True, weight_decay=5e-4)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(sgd, max_lr=0.1, total_steps=2 * 3)
+    for epoch in range(2):
+        generator = torch.Generator().manual_seed(3 * 1_000_003 + epoch)
+        order = ids[torch.randperm(100, generator=generator).numpy()]
+        for start in (0, 32, 64):
+            chosen = order[start : start + 32]
+            inputs = random_crop_and_flip((images[chosen].permute(0, 3, 1, 2) / 255 - 0.5) / 0.5, recipe, generator)
+            with torch.autocast("cpu", torch.bfloat16, enabled=runs_bfloat16(CPU)):
+                logits = module(inputs.contiguous(memory_format=torch.channels_last))
+                loss = nn.functional.cross_entropy(logits, labels[chosen])
+            sgd.zero_grad()
+            loss.backward()
+            sgd.step()
+            schedule.step()
+    assert same(found, module.state_dict())
+
+
+@pytest.mark.parametrize(("augmentation", "optimiser"), [("augmix", "adamw"), ("trivialaugment", "sgd")])
+def test_a_resumed_run_and_another_number_of_workers_end_in_the_same_weights(learn, augmentation, optimiser) -> None:
+    recipe = TrainingSpec(epochs=3, batch_size=16, images=64, augmentation=augmentation, optimiser=optimiser)
+    undisturbed = learn(with_dropout, recipe, name="undisturbed")
+    assert same(undisturbed, learn(with_dropout, recipe, name="workers", workers=2))
+
+    def stop(epoch) -> None:
+        if epoch.number == 2:  # before the second epoch is saved
+            raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        learn(with_dropout, recipe, name="resumed", on_epoch=stop)
+    numbers: list[int] = []
+    resumed = learn(with_dropout, recipe, name="resumed", on_epoch=lambda epoch: numbers.append(epoch.number))
+    assert numbers == [2, 3]
+    assert same(undisturbed, resumed)
+
+
+def test_other_recipes_give_other_weights(learn) -> None:
+    found = [
+        learn(plain, TrainingSpec(epochs=1, batch_size=16, images=32, **given), name=f"net{number}")
+        for number, given in enumerate(
+            [
+                {},
+                {"augmentation": "augmix"},
+                {"augmentation": "trivialaugment"},
+                {"optimiser": "adamw"},
+                {"optimiser": "adamw", "momentum": 0.5},
+            ]
+        )
+    ]
+    assert not any(same(one, other) for one, other in itertools.combinations(found, 2))
+
+
+class _Poisoned(nn.Module):
+    """Gives, or learns, infinity from its fourth training batch on."""
+
+    def __init__(self, classes: int, what: str) -> None:
+        super().__init__()
+        self.layer, self.batches, self.what = with_dropout(classes), 0, what
+        if what == "weights":
+            self.layer[2].bias.register_hook(lambda gradient: gradient * (1 if self.batches < 4 else torch.inf))
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        self.batches += self.training
+        return self.layer(inputs) * (torch.inf if self.what == "loss" and self.batches >= 4 else 1)
+
+
+@pytest.mark.parametrize("what", ["loss", "weights"])
+def test_divergence_stops_with_the_mend_and_leaves_the_last_good_state(learn, tmp_path, what: str) -> None:
+    recipe = TrainingSpec(epochs=2, batch_size=16, images=32, peak_learning_rate=0.2)
+    with pytest.raises(
+        ModelError, match=r"'Net', seed 3: .* epoch 2 of 2 .* peak_learning_rate 0.2: lower it"
+    ) as error:
+        learn(lambda classes: _Poisoned(classes, what), recipe)
+    assert "\n" not in str(error.value)
+    (left,) = tmp_path.iterdir()
+    state = torch.load(left, weights_only=True)
+    assert state["epochs_done"] == 1
+    assert all(value.isfinite().all() for value in state["module"].values())
+
+
+class _Twofold(nn.Module):
+    def __init__(self, classes: int) -> None:
+        super().__init__()
+        self.layer = with_dropout(classes)
+
+    def forward(self, inputs: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        return self.layer(inputs), self.layer(inputs)
+
+
+@pytest.mark.parametrize(
+    ("build", "given"),
+    [
+        pytest.param(_Twofold, "a tuple", id="tuple"),
+        pytest.param(lambda classes: with_dropout(classes + 1), r"\(16, 11\)", id="classes"),
+        pytest.param(lambda _classes: nn.Conv2d(3, 10, 1), r"\(16, 10, 8, 8\)", id="map"),
+    ],
+)
+def test_a_network_without_logits_is_refused(learn, build, given: str) -> None:
+    with pytest.raises(ModelError, match=rf"'Net': resnet18 gives {given} where .* logits \(16, 10\)"):
+        learn(build, TrainingSpec(epochs=1, batch_size=16, images=32))
+
+
+@pytest.mark.slow
+def test_a_vision_transformer_learns_by_adamw(learn, digits) -> None:
+    timm = pytest.importorskip("timm")
+
+    def vit(classes: int) -> nn.Module:
+        return timm.create_model(
+            "vit_tiny_patch16_224", img_size=SIDE, patch_size=2, num_classes=classes, embed_dim=32, depth=2, num_heads=4
+        )
+
+    recipe = TrainingSpec(
+        epochs=12, batch_size=32, optimiser="adamw", peak_learning_rate=0.003, crop_padding_px=0, flip=False
+    )
+    weights = learn(vit, recipe)
+    module = vit(10).eval()
+    module.load_state_dict(weights)
+    images = torch.from_numpy(digits[1].images).permute(0, 3, 1, 2)
+    with torch.inference_mode():
+        predicted = module((images / 255 - 0.5) / 0.5).argmax(1).numpy()
+    assert (predicted == digits[1].labels).mean() > 0.8

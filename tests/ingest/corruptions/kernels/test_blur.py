@@ -1,0 +1,170 @@
+"""Gaussian, defocus, glass, motion and zoom blur against references made one image at a time."""
+
+import cv2
+import numpy as np
+import pytest
+from corruption_references import (
+    FULL_SIZE,
+    SETTINGS,
+    Floats,
+    Pixels,
+    Reference,
+    Setting,
+    assert_close,
+    both,
+    both_at,
+    clipped_zoom,
+    made_images,
+    one_colour_images,
+    stored,
+    streaked,
+)
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from skimage import filters
+
+from failmodes.ingest.corruptions.kernels.blur import gaussian_blur, glass_blur, motion_blur, motion_kernel, zoom_blur
+from failmodes.ingest.corruptions.recipes import RECIPES, SEVERITIES
+
+
+def reference_gaussian(image: Pixels, sigma: float) -> Pixels:
+    return stored(filters.gaussian(image / 255, sigma=sigma, channel_axis=-1))
+
+
+def reference_defocus(image: Pixels, radius: float, alias: float) -> Pixels:
+    """With the disk on its whole published grid."""
+    reach, window = (8, (3, 3)) if radius <= 8 else (radius, (5, 5))
+    grid = np.arange(-reach, reach + 1)
+    across, down = np.meshgrid(grid, grid)
+    inside = (across**2 + down**2 <= radius**2).astype(np.float32)
+    disk = cv2.GaussianBlur(inside / inside.sum(), ksize=window, sigmaX=alias)
+    channels = np.moveaxis(image / 255, -1, 0)
+    return stored(np.dstack([cv2.filter2D(np.ascontiguousarray(channel), -1, disk) for channel in channels]))
+
+
+def reference_glass(image: Pixels, sigma: float, reach: int, iterations: int, *, words: NDArray[np.uint32]) -> Pixels:
+    """Pixel after pixel, from the bottom right."""
+    x = (filters.gaussian(image / 255, sigma=sigma, channel_axis=-1) * 255).astype(np.uint8)
+    height, width = x.shape[:2]
+    for iteration in range(iterations):
+        for h in range(height - reach, reach, -1):
+            for w in range(width - reach, reach, -1):
+                word = int(words[iteration, h, w])
+                down, across = (half * 2 * reach // 65536 - reach for half in divmod(word, 65536))
+                # Both sides of the published swap are views of the image: the second assignment finds the first done
+                x[h, w], x[h + down, w + across] = x[h + down, w + across], x[h, w]
+    return stored(filters.gaussian(x / 255, sigma=sigma, channel_axis=-1))
+
+
+def reference_motion(image: Pixels, radius: float, sigma: float, *, turns: Floats) -> Pixels:
+    return streaked(image, radius, sigma, -45 + 90 * float(turns))
+
+
+def reference_zoom(image: Pixels, end: float, step: float) -> Pixels:
+    """Exposures added one by one in float32."""
+    x = (image / 255).astype(np.float32)
+    total = np.zeros_like(x)
+    factors = np.arange(1, end, step)
+    for factor in factors:
+        total += clipped_zoom(x, factor)
+    return stored((x + total) / (len(factors) + 1))
+
+
+EQUAL: dict[str, Reference] = {
+    "gaussian_blur": reference_gaussian,
+    "defocus_blur": reference_defocus,
+    "glass_blur": reference_glass,
+    "zoom_blur": reference_zoom,
+}
+
+
+@pytest.mark.parametrize("severity", SEVERITIES)
+@pytest.mark.parametrize("setting", SETTINGS, ids=str)
+@pytest.mark.parametrize("name", EQUAL)
+def test_blur_equals_its_reference(name: str, setting: Setting, severity: int) -> None:
+    np.testing.assert_array_equal(*both_at(name, setting, severity, EQUAL[name]))
+
+
+@pytest.mark.parametrize("severity", SEVERITIES)
+@pytest.mark.parametrize("setting", SETTINGS, ids=str)
+def test_motion_blur_follows_each_images_own_angle(setting: Setting, severity: int) -> None:
+    assert_close(*both_at("motion_blur", setting, severity, reference_motion))
+
+
+@pytest.mark.parametrize(
+    ("name", "severity", "reference"), [("defocus_blur", 5, reference_defocus), ("motion_blur", 4, reference_motion)]
+)
+def test_blur_at_full_size(name: str, severity: int, reference: Reference) -> None:
+    assert_close(*both_at(name, FULL_SIZE, severity, reference))
+
+
+# Truncation follows, so that a sum in another order shows as another colour
+@pytest.mark.parametrize("recipe", RECIPES)
+@pytest.mark.parametrize(("name", "reference"), [("gaussian_blur", reference_gaussian), ("zoom_blur", reference_zoom)])
+def test_images_of_one_colour_become_what_they_became_in_the_published_sets(
+    name: str, reference: Reference, recipe: str
+) -> None:
+    apply = {"gaussian_blur": gaussian_blur, "zoom_blur": zoom_blur}[name]
+    images = one_colour_images(32, 8)
+    as_channels = np.concatenate(list(images), axis=-1)
+    for parameters in RECIPES[recipe].levels[name].published:
+        expected = reference(as_channels, *parameters)
+        found = np.concatenate(list(apply(images, parameters)), axis=-1)
+        np.testing.assert_array_equal(found, expected, f"{parameters}")
+
+
+@pytest.mark.parametrize("parameters", RECIPES["cifar-c"].levels["motion_blur"].published)
+def test_motion_blur_keeps_images_of_one_colour(parameters: tuple[float, float]) -> None:
+    images = one_colour_images(8, 8)
+    turns = np.random.default_rng(2).random(len(images), np.float32)
+    np.testing.assert_array_equal(motion_blur(images, parameters, turns=turns), images)
+
+
+def test_motion_blur_at_the_ends_and_the_middle_of_its_angles() -> None:
+    images = made_images(32, 32)[[0, 1, 2, 0, 1, 2, 0]]
+    turns = np.array([0, 2**-24, 0.25, 0.5, 0.5, 0.75, 1 - 2**-24], np.float32)
+    assert_close(*both("motion_blur", images, (9.0, 2.5), {"turns": turns}, reference_motion))
+
+
+def test_motion_blur_at_no_angle_moves_nothing_from_row_to_row() -> None:
+    rows = np.repeat(made_images(32, 32)[:1, :, :1], 32, axis=2)
+    level, tilted = (motion_blur(rows, (9.0, 2.5), turns=np.array([turn], np.float32)) for turn in (0.5, 0.9))
+    np.testing.assert_array_equal(level, rows)
+    assert (tilted != rows).mean() > 0.5
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_streak_sums_to_one(recipe: str) -> None:
+    for radius, sigma in RECIPES[recipe].levels["motion_blur"].published:
+        assert motion_kernel(radius, sigma).sum() == pytest.approx(1, abs=1e-6)
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    size=st.tuples(st.integers(8, 22), st.integers(8, 22)),
+    reach=st.integers(1, 4),
+    iterations=st.integers(1, 3),
+    seed=st.integers(0, 2**32),
+)
+def test_glass_blur_moves_pixels_as_one_after_another_would(
+    size: tuple[int, int], reach: int, iterations: int, seed: int
+) -> None:
+    height, width = size
+    words = np.random.default_rng(seed).integers(0, 2**32, (2, 3, height, width), np.uint32)
+    y, x = np.indices(size, np.uint8)
+    each_pixel_unlike_others = np.stack([np.dstack([y, x, y]), np.dstack([x, y, y])]) * 10
+    # So small a sigma smooths nothing
+    parameters = (0.05, reach, iterations)
+    np.testing.assert_array_equal(
+        *both("glass_blur", each_pixel_unlike_others, parameters, {"words": words}, reference_glass)
+    )
+
+
+@pytest.mark.parametrize(("word", "offset"), [(0, -3), (2**32 - 1, 2)])
+def test_glass_blurs_offsets_reach_both_ends(word: int, offset: int) -> None:
+    y, x = np.indices((16, 16), np.uint8)
+    image = np.dstack([y, x, x])[None]
+    words = np.full((1, 3, 16, 16), word, np.uint32)
+    # Pixel (13, 13) is visited first: what it is given has not moved yet
+    np.testing.assert_array_equal(glass_blur(image, (0.05, 3, 1), words=words)[0, 13, 13], [13 + offset] * 3)

@@ -1,0 +1,123 @@
+"""Frost, on synthetic photographs, against the weighed sum of an image and its crop; and what is said without any."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from corruption_references import SETTINGS, Floats, Pixels, Setting, both_at, drawn_for, made_images
+from PIL import Image
+
+from failmodes.ingest.corruptions.kernels import frost as frost_module
+from failmodes.ingest.corruptions.kernels.frost import (
+    FOLDER_VARIABLE,
+    FROST_FILES,
+    custom_frost_hash,
+    frost,
+    scaled_photographs,
+)
+from failmodes.ingest.corruptions.recipes import SEVERITIES
+from failmodes.warehouse.errors import DataError
+
+
+@pytest.fixture(scope="module")
+def frosted_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Five photographs of different sizes, PNG and JPEG."""
+    folder = tmp_path_factory.mktemp("frost")
+    rng = np.random.default_rng(8)
+    for number, name in enumerate(FROST_FILES):
+        height, width = 300 - 10 * number, 290 + 20 * number
+        Image.fromarray(rng.integers(0, 256, (height, width, 3), np.uint8)).save(folder / name)
+    return folder
+
+
+def reference_frost_from(folder: Path) -> Callable[..., Pixels]:
+    photographs = [np.asarray(Image.open(folder / name)) for name in FROST_FILES]
+
+    def reference(image: Pixels, weight: float, frost_weight: float, scale: float, *, places: Floats) -> Pixels:
+        which, down, across = (float(place) for place in places)
+        photograph = cv2.resize(photographs[int(5 * which)], (0, 0), fx=scale, fy=scale)
+        top = int(down * (photograph.shape[0] - image.shape[0]))
+        left = int(across * (photograph.shape[1] - image.shape[1]))
+        crop = photograph[top : top + image.shape[0], left : left + image.shape[1]]
+        return np.clip(weight * image + frost_weight * crop, 0, 255).astype(np.uint8)
+
+    return reference
+
+
+@pytest.mark.parametrize("severity", SEVERITIES)
+@pytest.mark.parametrize("setting", SETTINGS, ids=str)
+def test_frost_equals_the_weighed_sum(
+    frosted_folder: Path, monkeypatch: pytest.MonkeyPatch, setting: Setting, severity: int
+) -> None:
+    monkeypatch.setenv(FOLDER_VARIABLE, str(frosted_folder))
+    np.testing.assert_array_equal(*both_at("frost", setting, severity, reference_frost_from(frosted_folder)))
+
+
+def test_frost_draws_all_five_photographs_and_crops_inside_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Each photograph is of one grey, with a lighter last row and column that no crop reaches, as published
+    for number, name in enumerate(FROST_FILES):
+        grey = np.full((40, 50, 3), 40 * number, np.uint8)
+        grey[-1], grey[:, -1] = 255, 255
+        cv2.imwrite(str(tmp_path / name), grey, [cv2.IMWRITE_JPEG_QUALITY, 100])
+    monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path))
+    images = np.zeros((500, 32, 32, 3), np.uint8)
+    frosty = frost(images, (1, 1, 1), **drawn_for("frost", images)).astype(int)
+    middles = np.rint(frosty[:, 16, 16, 0] / 40).astype(int)
+    assert np.bincount(middles, minlength=5).min() > 60, "100 of each expected, with a deviation of 9"
+    assert (np.abs(frosty - 40 * middles[:, None, None, None]) <= 20).all()
+
+
+def test_frost_enlarges_a_photograph_that_does_not_cover_the_image(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in FROST_FILES:
+        Image.new("RGB", (30, 20), (200, 200, 200)).save(tmp_path / name)
+    monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path))
+    images = made_images(37, 50)
+    frosty = frost(images, (0.5, 0.25, 0.2), **drawn_for("frost", images))
+    np.testing.assert_array_equal(frosty, (0.5 * images + 50).astype(np.uint8))
+    (height, width, _) = scaled_photographs(tmp_path, 1, 37, 50)[0].shape
+    assert height > 37
+    assert width > 50
+    assert width / height == pytest.approx(30 / 20, rel=0.03), "it keeps its proportions"
+
+
+def test_frost_without_photographs_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    images = made_images(32, 32)[:1]
+    drawn = drawn_for("frost", images)
+    monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path))
+    with pytest.raises(DataError, match=f"{FOLDER_VARIABLE}=.* does not hold all.*pip install") as named:
+        frost(images, (1, 0.2, 0.2), **drawn)
+    monkeypatch.delenv(FOLDER_VARIABLE)
+    monkeypatch.setattr(frost_module, "FROST_PACKAGES", (("no_package_of_this_name", "frost"),))
+    with pytest.raises(DataError, match=f"there are none here.*pip install.*{FOLDER_VARIABLE}") as unnamed:
+        frost(images, (1, 0.2, 0.2), **drawn)
+    assert "\n" not in str(named.value) + str(unnamed.value)
+
+
+def test_frost_names_a_photograph_that_cannot_be_decoded(
+    frosted_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in FROST_FILES:
+        (tmp_path / name).write_bytes((frosted_folder / name).read_bytes())
+    (tmp_path / "frost3.png").write_text("not a photograph")
+    monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path))
+    images = made_images(32, 32)[:1]
+    with pytest.raises(DataError, match=r"frost3\.png cannot be decoded"):
+        frost(images, (1, 0.2, 0.2), **drawn_for("frost", images))
+
+
+def test_other_photographs_than_the_published_are_told_apart(
+    frosted_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in FROST_FILES:
+        (tmp_path / name).write_bytes((frosted_folder / name).read_bytes())
+    monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path))
+    before = custom_frost_hash()
+    Image.new("RGB", (300, 300)).save(tmp_path / "frost1.png")
+    assert before is not None
+    assert custom_frost_hash() not in (None, before)

@@ -1,0 +1,71 @@
+"""What was published of the corruptions, and the draws they are made from."""
+
+import hashlib
+import itertools
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from failmodes.ingest.corruptions.sampling import STREAM_FAMILY, Stream, normal, sample, uint32, uniform
+
+SIZE = (6, 5)
+
+VARIABLES = {
+    "normals": normal(lambda size: (*size, 3)),
+    "uniforms": uniform(lambda size: size),
+    "words": uint32(lambda size: (7,)),
+    "turn": uniform(lambda size: ()),
+}
+
+
+def test_every_bit_of_a_word_is_fair_and_independent_of_the_next() -> None:
+    words = sample(Stream(1, "any", None), np.arange(500), SIZE, {"words": uint32(lambda size: (11,))})["words"].ravel()
+    bits = (words[:, None] >> np.arange(32, dtype=np.uint32)) & 1
+    assert np.abs(bits.mean(axis=0) - 0.5).max() < 4.5 * 0.5 / np.sqrt(len(words))
+    together = np.corrcoef(np.concatenate([bits[:-1], bits[1:]], axis=1).T) - np.eye(64)
+    assert np.abs(together).max() < 5 / np.sqrt(len(words))
+
+
+def test_draws_of_neighbouring_images_are_uncorrelated() -> None:
+    normals = sample(Stream(0, "any", None), np.arange(40), (16, 16), {"n": normal(lambda size: size)})["n"]
+    correlation = np.corrcoef(normals.reshape(40, -1)) - np.eye(40)
+    assert np.abs(correlation).max() < 5 / 16
+
+
+@settings(max_examples=20, deadline=None)
+@given(ids=st.lists(st.integers(0, 2**40), min_size=1, max_size=6), seed=st.integers(-(2**63), 2**70))
+def test_an_images_draws_depend_on_its_number_alone(ids: list[int], seed: int) -> None:
+    stream = Stream(seed, "fog", None)
+    together = sample(stream, np.array(ids), SIZE, VARIABLES)
+    backwards = sample(stream, np.array(ids[::-1]), SIZE, VARIABLES)
+    for row, image_id in enumerate(ids):
+        alone = sample(stream, np.array([image_id]), SIZE, VARIABLES)
+        for name in VARIABLES:
+            np.testing.assert_array_equal(together[name][row], alone[name][0])
+            np.testing.assert_array_equal(backwards[name][len(ids) - 1 - row], alone[name][0])
+
+
+def test_draws_are_philoxs_under_a_hashed_key() -> None:
+    text = f"{STREAM_FAMILY}|7|frost|2.500"
+    key = np.frombuffer(hashlib.blake2b(text.encode(), digest_size=16).digest(), "<u8")
+    for image_id in (0, 1, 123456):
+        bits = np.random.Philox(key=key, counter=[0, 0, 0, image_id])
+        expected = np.random.Generator(bits).random((2, 3), np.float32)
+        found = sample(Stream(7, "frost", "2.500"), np.array([image_id]), SIZE, {"u": uniform(lambda size: (2, 3))})
+        np.testing.assert_array_equal(found["u"][0], expected)
+
+
+def test_seed_corruption_severity_and_image_decide_the_draws() -> None:
+    named = [(Stream(seed, "snow", None), 0) for seed in (0, 1, -1, 2**64)]
+    named += [(Stream(0, "frost", None), 0), (Stream(0, "snow", "1.000"), 0), (Stream(0, "snow", "2.000"), 0)]
+    named += [(Stream(0, "snow", None), image_id) for image_id in (1, 2, 2**32)]
+    drawn = [sample(stream, np.array([image_id]), SIZE, VARIABLES) for stream, image_id in named]
+    for first, second in itertools.combinations(range(len(named)), 2):
+        for name in VARIABLES:
+            assert (drawn[first][name] != drawn[second][name]).all(), (named[first], named[second], name)
+
+
+def test_nothing_is_drawn_where_nothing_is_needed() -> None:
+    assert sample(Stream(0, "contrast", None), np.arange(3), SIZE, {}) == {}
+    assert sample(Stream(0, "fog", None), np.arange(0), SIZE, VARIABLES)["normals"].shape == (0, 6, 5, 3)

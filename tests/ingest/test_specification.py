@@ -1,0 +1,45 @@
+"""Digits, subsets and specifications."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from failmodes.ingest.specification import CorruptionSpec, DatasetSpec
+
+BAD_SPECS: dict[str, tuple[type, dict[str, Any], str]] = {
+    "unknown key": (DatasetSpec, {"kind": "digits", "colour": 1}, "Extra inputs are not permitted"),
+    "unknown kind": (DatasetSpec, {"kind": "mnist"}, "digits"),
+    "no path": (DatasetSpec, {"kind": "cifar10"}, "needs `path`"),
+    "path of digits": (DatasetSpec, {"kind": "digits", "path": "x"}, "leave out `path`"),
+    "size of cifar": (DatasetSpec, {"kind": "cifar10", "path": "x", "image_size": 64}, "`image_size` is for"),
+    "no images": (DatasetSpec, {"kind": "digits", "images": 0}, "greater than or equal to 1"),
+    "misspelt": (CorruptionSpec, {"names": ["gausian_noise"]}, "did you mean 'gaussian_noise'"),
+    "twice": (CorruptionSpec, {"names": ["fog", "fog"]}, "named twice"),
+    "clean severity": (CorruptionSpec, {"severities": [0, 1]}, "always evaluated: leave it out"),
+    "severity": (CorruptionSpec, {"severities": [1, 5.5]}, "5.5 is out of range"),
+    "no severity": (CorruptionSpec, {"severities": [float("nan")]}, "out of range"),
+    "switches": (
+        CorruptionSpec,
+        {"names": ["all"], "severities": [1, 2.5]},
+        "2.5 is not defined for glass_blur .*leave out",
+    ),
+    "recipe": (CorruptionSpec, {"recipe": "imagenet"}, "'cifar-c' or 'imagenet-c'"),
+    "severity twice": (CorruptionSpec, {"severities": [1, 1]}, "named twice"),
+    "no names": (CorruptionSpec, {"names": []}, "at least 1"),
+    "seed": (CorruptionSpec, {"seeds": [-1]}, "greater than or equal to 0"),
+    "published seeds": (CorruptionSpec, {"published": "x", "seeds": [1, 2]}, "has its own draws"),
+}
+
+
+@pytest.mark.parametrize(("spec", "values", "message"), BAD_SPECS.values(), ids=BAD_SPECS.keys())
+def test_bad_specifications(spec: Any, values: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
+        spec(**values)
+
+
+def test_specifications_have_sensible_defaults() -> None:
+    spec = CorruptionSpec()
+    assert (len(spec.names), spec.severities, spec.seeds) == (6, [1, 2, 3, 4, 5], [0])
+    assert CorruptionSpec(published=Path("x"), names=["frosted_glass_blur"]).names == ["glass_blur"]

@@ -1,0 +1,63 @@
+"""Small records and warehouses, and what a test asks of them."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pyarrow as pa
+import typer
+from synthetic_record import Synthetic, write_synthetic
+from typer.testing import CliRunner
+
+from failmodes.warehouse.database.connection import open_warehouse
+from failmodes.warehouse.database.tables import STEPS
+
+
+def steps_table(fingerprint: str) -> pa.Table:
+    row = {c.name: 0.0 for c in STEPS.columns} | {
+        "evaluation_id": "e", "corruption": "fog", "severity_from": 0, "severity_to": 1,
+        "input_fingerprint": fingerprint,
+    }  # fmt: skip
+    return pa.Table.from_pylist([row], schema=pa.schema([(c.name, c.type) for c in STEPS.columns]))
+
+
+def write_small_record(folder: Path, model: str) -> Synthetic:
+    """A record of 11 cells (2 corruptions) of 40 images."""
+    return write_synthetic(folder, images=40, models=(model,), corruptions=("fog", "contrast"))
+
+
+def value(path: Path, sql: str) -> object:
+    with open_warehouse(path) as con:
+        return con.sql(sql).pl().item()
+
+
+@contextmanager
+def python_in_background(program: str) -> Iterator[subprocess.Popen[str]]:
+    """A Python of its own that runs `program` from the root of the project; killed at the end."""
+    root = Path(__file__).parents[2]
+    process = subprocess.Popen(
+        [sys.executable, "-c", program], cwd=root, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )  # fmt: skip
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def ask(app: typer.Typer, *arguments: str) -> tuple[str, str]:
+    result = CliRunner().invoke(app, ["query", *arguments], catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return result.stdout, result.stderr
+
+
+SMALL_RECORD = {"images": 40, "models": ("Alpha",), "corruptions": ("fog", "contrast")}
+
+FILES = 11 * 2 + 5 + 3 + 1 + 2  # cells, shared dimensions, corruptions, evaluation, exemplars
+
+
+def failing(*_: object, **__: object) -> None:
+    raise PermissionError("403")

@@ -1,0 +1,97 @@
+"""The checks: a sound warehouse passes all, each finds what it is for; derived tables know when they are stale."""
+
+from pathlib import Path
+
+import duckdb
+import pytest
+from synthetic_record import write_synthetic
+
+from failmodes.sql import CHECKS, read_sql
+from failmodes.warehouse.database.checks import SHOWN_ROWS, run_checks
+from failmodes.warehouse.database.connection import open_warehouse
+from failmodes.warehouse.database.load import load
+
+ONE = """
+    corruption = 'fog' and severity = 3 and image_id = 7
+    and evaluation_id = (select min(evaluation_id) from evaluations)
+"""
+
+# What breaks an invariant: the check that must find it, how many rows it names, and the damage in SQL.
+DAMAGE = {
+    "predictions_one_row_per_key": (1, f"insert into predictions select * from predictions where {ONE}"),
+    "attention_one_row_per_key": (2, f"insert into attention select * from attention where {ONE}"),
+    "dimensions_one_row_per_key": (1, "insert into corruptions select * from corruptions where corruption = 'fog'"),
+    "probabilities_in_range": (1, f"update predictions set confidence = 1.5 where {ONE}"),
+    "labels_in_range": (1, f"update predictions set predicted = 4 where {ONE}"),
+    "labels_agree_with_images": (1, f"update predictions set label = (label + 1) % 4 where {ONE}"),
+    "ranks_agree_with_predictions": (1, f"update predictions set label_rank = if(label_rank = 1, 2, 1) where {ONE}"),
+    "finite_rows_predict": (1, f"update predictions set finite = false where {ONE}"),
+    "attention_is_a_number": (2, f"update attention set cosine = 'nan' where {ONE}"),
+    "shards_are_complete": (1, f"delete from predictions where {ONE}"),
+    "attention_beside_predictions": (10, "delete from shards where table_name = 'attention' and corruption = 'fog'"),
+    "keys_resolve": (1, "delete from models where model_label = 'Beta'"),
+    "clean_cell_present": (2, "update shards set severity = 0.5 where corruption = 'none'"),
+    "pairing_decides_drift": (1, f"update attention set w1_x = null where {ONE} and target = 'clean'"),
+}
+
+MORE_DAMAGE = {
+    "probabilities_in_range": [
+        f"update predictions set {change} where {ONE}"
+        for change in ("confidence = 'nan'", "label_probability = -0.1", "margin = 2", "sum_p2 = -1",
+                       "entropy_nats = -0.01", "loss_nats = -0.01", "label_probability = 1")
+    ],
+    "finite_rows_predict": [f"update predictions set predicted = null where {ONE}"],
+    "shards_are_complete": [
+        "update evaluations set image_count = 399",
+        "delete from shards where corruption = 'fog' and table_name = 'predictions'",
+        "delete from attention where corruption = 'fog' and target = 'clean'",
+        "update shards set row_count = 1 where corruption = 'fog'",
+    ],
+    "keys_resolve": [f"delete from {table}" for table in
+                     ("datasets", "sources", "classes", "images", "evaluations", "corruptions")],
+    "clean_cell_present": ["delete from shards where corruption = 'none'",
+                           "update shards set severity = 0 where corruption = 'fog' and severity = 1"],
+    "pairing_decides_drift": [f"update predictions set rmse = null where {ONE}",
+                              "update evaluations set paired = false, pairing_note = 'no'"],
+}  # fmt: skip
+
+
+def test_every_check_has_its_damage() -> None:
+    assert DAMAGE.keys() == read_sql(CHECKS).keys()
+
+
+def test_a_sound_warehouse_passes(sound_warehouse: Path) -> None:
+    with open_warehouse(sound_warehouse) as con:
+        results = run_checks(con)
+    assert [result.name for result in results if not result.passed] == []
+    assert all(result.invariant and result.examples.is_empty() for result in results)
+
+
+def test_an_unpaired_warehouse_passes(tmp_path: Path) -> None:
+    output = write_synthetic(tmp_path, images=40, models=("A",), paired=False).output
+    load([output], tmp_path / "w.duckdb")
+    with open_warehouse(tmp_path / "w.duckdb") as con:
+        assert [result.name for result in run_checks(con) if not result.passed] == []
+
+
+@pytest.mark.parametrize("name", DAMAGE)
+def test_check_finds_what_it_is_for(warehouse_copy: Path, name: str) -> None:
+    count, damage = DAMAGE[name]
+    found = _check_after(warehouse_copy, name, damage)
+    assert found.row_count == count
+    assert found.examples.height == min(count, SHOWN_ROWS)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "damage"),
+    [pytest.param(n, d, id=f"{n}-{i}") for n, many in MORE_DAMAGE.items() for i, d in enumerate(many)],
+)
+def test_check_finds_every_part_of_it(warehouse_copy: Path, name: str, damage: str) -> None:
+    assert _check_after(warehouse_copy, name, damage).row_count > 0
+
+
+def _check_after(warehouse_copy: Path, name: str, damage: str):
+    with duckdb.connect(str(warehouse_copy)) as con:
+        con.execute(damage)
+        return next(result for result in run_checks(con) if result.name == name)

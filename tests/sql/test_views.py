@@ -1,0 +1,146 @@
+"""The views: each against an independent computation, what unpaired and broken rows do to them, and their form."""
+
+from collections.abc import Iterator
+from decimal import Decimal
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+import pytest
+from synthetic_record import write_synthetic
+from view_references import COMPARISONS
+
+from failmodes.sql import CHECKS, MARTS, QUERIES, STAGING, first_comment, read_sql
+from failmodes.warehouse import schema
+from failmodes.warehouse.database.checks import run_checks
+from failmodes.warehouse.database.connection import open_warehouse
+from failmodes.warehouse.database.load import load
+from failmodes.warehouse.database.views import view_definitions
+from failmodes.warehouse.shards.format import ShardKey, read_verified, shard_path, write_shard
+
+# Building blocks of the views above them, which the comparisons of those cover.
+INNER_VIEWS = {"curve_points", "cell_measures", "cell_confidence_bins", "cell_attention"}
+
+PAIRED_ONLY = (
+    "failure_onset", "onset_by_corruption", "transitions_against_clean", "hardest_images", "distortion_by_severity",
+)  # fmt: skip
+
+
+def test_every_view_has_a_comparison() -> None:
+    assert COMPARISONS.keys() == view_definitions().keys() - INNER_VIEWS
+
+
+@pytest.fixture(scope="module")
+def rough(tmp_path_factory: pytest.TempPathFactory) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A record with empty maps, logits that are not finite, a dense severity, an extra corruption, and no pairs."""
+    folder = tmp_path_factory.mktemp("rough")
+    paired, unpaired = folder / "paired", folder / "unpaired"
+    made = write_synthetic(paired, images=60, models=("Rough", "Smooth"))
+    write_synthetic(unpaired, images=56, models=("Loner",), paired=False)
+    evaluation_id = made.evaluations["Rough"]
+    foggy = ShardKey(evaluation_id, "fog", Decimal("2.000"))
+    _rewrite(paired, foggy, ShardKey(evaluation_id, "fog", Decimal("2.500")))
+    _rewrite(paired, foggy, foggy, broken=7)
+    load([paired, unpaired], folder / "warehouse.duckdb")
+    with open_warehouse(folder / "warehouse.duckdb") as con:
+        yield con
+
+
+def _rewrite(output: Path, source: ShardKey, target: ShardKey, broken: int = 0) -> None:
+    """Copy a cell; its first `broken` images get logits that are not finite, and empty maps."""
+    for table in schema.FACTS:
+        rows = read_verified(shard_path(output, table, source)).rows.to_pylist()
+        for row in rows:
+            if row["image_id"] < broken and table is schema.PREDICTIONS:
+                keep = ("image_id", "label", "rmse", "ssim")
+                row.update({name: None for name in row if name not in keep}, finite=False)
+            elif row["image_id"] < broken:
+                keep = ("image_id", "target", "target_class", "mask_area")
+                row.update({name: None for name in row if name not in keep}, mass=0.0, empty=True)
+            elif broken and row["image_id"] < broken + 3 and table is schema.PREDICTIONS:
+                row["confidence"] = 1.0  # belongs in the last bin
+        columns = table.arrow(without=schema.PARTITIONS)
+        write_shard(output, table, target, pa.Table.from_pylist(rows, schema=columns))
+
+
+@pytest.mark.parametrize("view", COMPARISONS)
+def test_view_agrees_with_an_independent_computation(con: duckdb.DuckDBPyConnection, view: str) -> None:
+    COMPARISONS[view](con)
+    assert con.sql(f"from {view}").pl().height > 0
+
+
+@pytest.mark.parametrize("view", COMPARISONS)
+def test_view_agrees_on_rough_rows(rough: duckdb.DuckDBPyConnection, view: str) -> None:
+    if view in ("robustness_by_model", "accuracy_by_severity"):
+        assert rough.sql("select count(*) from accuracy_by_severity where severity = 2.5").pl().item() == 1
+    COMPARISONS[view](rough)
+
+
+@pytest.mark.data
+@pytest.mark.slow
+@pytest.mark.parametrize("view", COMPARISONS)
+def test_view_agrees_on_a_real_warehouse(real_warehouse: Path, view: str) -> None:
+    with open_warehouse(real_warehouse) as con:
+        COMPARISONS[view](con)
+
+
+@pytest.mark.data
+@pytest.mark.slow
+def test_every_check_holds_on_a_real_warehouse(real_warehouse: Path) -> None:
+    with open_warehouse(real_warehouse) as con:
+        assert [check.name for check in run_checks(con) if not check.passed] == []
+
+
+@pytest.mark.parametrize("view", PAIRED_ONLY)
+def test_unpaired_evaluations_have_no_rows_where_pairs_are_needed(rough: duckdb.DuckDBPyConnection, view: str) -> None:
+    loner = rough.sql("select dataset_id, evaluation_id from evaluation_labels where not paired").pl()
+    key = "dataset_id" if view == "hardest_images" else "evaluation_id"
+    rows = rough.sql(f"select distinct {key} from {view}").pl()[key]
+    assert len(rows) > 0
+    assert loner[key][0] not in rows.to_list()
+
+
+def test_unpaired_drift_and_distortion_are_null_with_the_reason(rough: duckdb.DuckDBPyConnection) -> None:
+    query = """
+        select pairing_note, mean_rmse, mean_centroid_shift, null_mean_cosine, mean_mass
+        from evaluation_labels
+        join accuracy_by_severity using (evaluation_id)
+        join attention_drift using (evaluation_id, corruption, severity)
+        where not paired
+    """
+    rows = rough.sql(query).pl()
+    assert rows["pairing_note"].unique().to_list() == ["labels differ"]
+    assert rows.select("mean_rmse", "mean_centroid_shift", "null_mean_cosine").null_count().row(0) == (rows.height,) * 3
+    assert rows["mean_mass"].null_count() == 0
+
+
+def test_extra_corruptions_stay_out_of_the_headline_mean(tmp_path) -> None:
+    output = write_synthetic(tmp_path, images=40, models=("A",)).output
+    load([output], tmp_path / "w.duckdb")
+    with duckdb.connect(str(tmp_path / "w.duckdb")) as con:
+        con.execute("update corruptions set headline = false where corruption = 'fog'")
+        COMPARISONS["robustness_by_model"](con)
+        extra, fog = con.sql("""
+            select mean_extra_corruption_error, mean_error
+            from robustness_by_model join corruption_error_by_model using (evaluation_id) where corruption = 'fog'
+        """).pl().row(0)  # fmt: skip
+        assert extra == pytest.approx(fog)
+
+
+def test_counts_are_whole_numbers_and_views_are_documented(con: duckdb.DuckDBPyConnection) -> None:
+    views = con.sql("select view_name, comment from duckdb_views() where not internal").pl()
+    assert set(views["view_name"]) == view_definitions().keys()
+    for name, comment in views.iter_rows():
+        assert comment.startswith("One row per"), name
+        kinds = {row[0]: row[1] for row in con.execute(f"describe {name}").fetchall()}
+        assert {kinds[column] for column in kinds if column.endswith("_count")} <= {"BIGINT", "INTEGER"}, name
+        assert "HUGEINT" not in kinds.values(), name
+
+
+@pytest.mark.parametrize("folder", [STAGING, MARTS, CHECKS, QUERIES])
+def test_every_file_says_what_it_returns(folder: str) -> None:
+    texts = read_sql(folder)
+    assert texts
+    for name, sql in texts.items():
+        assert len(first_comment(sql)) > 20, name
+        assert len(duckdb.extract_statements(sql)) == 1, name

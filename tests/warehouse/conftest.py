@@ -1,0 +1,31 @@
+"""Small records to load."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+import typer
+from synthetic_record import Synthetic
+from warehouse_files import write_small_record
+
+from failmodes.warehouse.cli import load, query
+
+
+@pytest.fixture(scope="session")
+def alpha(tmp_path_factory: pytest.TempPathFactory) -> Synthetic:
+    """A small record of one model; read only."""
+    return write_small_record(tmp_path_factory.mktemp("alpha"), "Alpha")
+
+
+@pytest.fixture
+def record(alpha: Synthetic, tmp_path: Path) -> Synthetic:
+    """A copy of `alpha` that a test may change."""
+    return alpha._replace(output=Path(shutil.copytree(alpha.output, tmp_path / "output")))
+
+
+@pytest.fixture(scope="session")
+def app() -> typer.Typer:
+    app = typer.Typer()
+    app.command()(load)
+    app.command()(query)
+    return app

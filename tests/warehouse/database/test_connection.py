@@ -1,0 +1,146 @@
+"""Ad hoc SQL: it answers, it stops in time, and it can neither write nor read outside, in whatever form it comes."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from failmodes.warehouse.database.connection import open_locked
+from failmodes.warehouse.database.query import run_query
+from failmodes.warehouse.errors import QueryError, WarehouseError
+
+SECRET = "a secret that no query may read"
+
+WRITES = [
+    "copy (select 1) to 'out.csv'",
+    "copy predictions to 'out.parquet'",
+    "copy (select 1) to '{here}/out.csv'",
+    "copy (select 1) to 'secret.parquet'",
+    "copy (select 1) to 'warehouse.duckdb.tmp/out.csv'",
+    "copy (select 1) to '{here}/warehouse.duckdb.tmp/out.csv'",
+    "copy (select 1) to '{here}/warehouse.duckdb' (format csv)",
+    "copy (select 1) to '{here}/warehouse.duckdb.wal' (format csv)",
+    "copy (select 1) to '/dev/stdout'",
+    "with x as (copy (select 1) to 'out.csv') select 1",
+    "with x as (copy (select 1) to '{here}/secret.parquet') select 1",
+    "with x as (copy (select 1) to '{here}/warehouse.duckdb.tmp/out.csv') select 1",
+    "with x as (copy (select 1) to '{here}/warehouse.duckdb.tmp/out.csv') select * from x",
+    "explain analyze copy (select 1) to 'out.csv'",
+    "explain analyze copy (select 1) to '{here}/warehouse.duckdb.tmp/out.csv'",
+    "export database 'exported'",
+    "copy from database warehouse to other",
+    "attach 'other.duckdb'",
+    "attach '{here}/other.duckdb' as other (read_write)",
+    "attach '{here}/warehouse.duckdb' as again (read_write)",
+    "attach 'new.duckdb'",
+    "attach ':memory:' as scratch",
+    "detach warehouse",
+    "create table t (a integer)",
+    "create or replace view outcomes as select 1",
+    "create temp table t (a integer)",
+    "create macro f(x) as x",
+    "create secret s (type http)",
+    "insert into predictions select * from predictions",
+    "with x as (insert into corruptions select * from corruptions returning *) select * from x",
+    "explain analyze delete from predictions",
+    "update predictions set confidence = 1",
+    "delete from predictions",
+    "truncate predictions",
+    "drop view outcomes",
+    "drop table predictions",
+    "alter table predictions add column x integer",
+    "comment on table predictions is 'mine'",
+    "merge into corruptions using corruptions as c on false when not matched then insert",
+    "vacuum",
+    "begin transaction",
+    "prepare p as select 1",
+    "call enable_logging(storage = 'file', storage_path = '{here}/logs')",
+    "pragma enable_profiling = 'json'",
+    "pragma profiling_output = 'out.json'",
+    "pragma enable_checkpoint_on_shutdown",
+]
+
+READS = [
+    "select * from read_csv('secret.csv')",
+    "select * from read_csv('{here}/secret.csv')",
+    "select * from read_csv('/etc/passwd')",
+    "select * from 'secret.csv'",
+    "select * from 'secret.parquet'",
+    "select * from read_parquet('secret.parquet')",
+    "select * from parquet_metadata('secret.parquet')",
+    "select * from sniff_csv('secret.csv')",
+    "select * from read_text('secret.csv')",
+    "select * from read_blob('{here}/secret.csv')",
+    "select * from read_json('secret.csv')",
+    "select * from read_csv('{here}/warehouse.duckdb.tmp/../secret.csv')",
+    "select * from glob('*')",
+    "select * from glob('/etc/*')",
+    "select * from query('select * from read_text(''secret.csv'')')",
+    "select * from query_table('secret.csv')",
+    "copy corruptions from 'secret.csv'",
+    "import database '{here}'",
+    "select getenv('FAILMODES_TEST_SECRET')",
+    "select * from duckdb_secrets()",
+]
+
+NO_EFFECT = ["checkpoint", "force checkpoint"]  # accepted: there is nothing to write in a database opened read-only
+
+SETTINGS = [
+    "set enable_external_access = true",
+    "set lock_configuration = false",
+    "set allowed_directories = ['{here}']",
+    "set temp_directory = '{here}'",
+    "set memory_limit = '1TB'",
+    "set variable x = 1",
+    "reset enable_external_access",
+    "pragma memory_limit = '1TB'",
+    "install httpfs",
+    "force install httpfs from 'http://localhost:1'",
+    "load httpfs",
+    "load '{here}/secret.csv'",
+    "update extensions",
+    "use memory",
+]
+
+
+@pytest.mark.parametrize("sql", [*WRITES, *READS, *SETTINGS])
+def test_query_can_neither_write_nor_read_outside(query_here: Path, sql: str) -> None:
+    with pytest.raises(QueryError) as caught:
+        run_query(Path("warehouse.duckdb"), sql.format(here=query_here))
+    assert "\n" not in str(caught.value)
+    assert SECRET not in str(caught.value)
+
+
+@pytest.fixture(scope="module")
+def locked(query_folder: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+    with open_locked(query_folder / "warehouse.duckdb") as con:
+        yield con
+
+
+@pytest.mark.parametrize("sql", [*WRITES, *READS, *SETTINGS, *NO_EFFECT])
+def test_the_lock_alone_holds(query_here: Path, locked: duckdb.DuckDBPyConnection, sql: str) -> None:
+    """Without the list of statements that `run_query` turns away: what is not refused has no effect (see `here`)."""
+    with locked.cursor() as con:
+        try:
+            answer = str(con.execute(sql.format(here=query_here)).fetchall())
+        except duckdb.Error as error:
+            answer = str(error)
+        assert SECRET not in answer
+        assert con.execute("select count(*) from warehouse.main.predictions").fetchall() == [(20_800,)]
+        settings = con.execute(
+            "select current_setting('enable_external_access'), current_setting('temp_directory'), "
+            "current_setting('allowed_directories'), current_setting('lock_configuration')"
+        ).fetchall()
+        assert settings == [(False, "", [], True)]
+
+
+def test_missing_warehouse_says_how_to_make_one(tmp_path: Path) -> None:
+    with pytest.raises(WarehouseError, match="make it with `failmodes load STUDY`"):
+        run_query(tmp_path / "warehouse.duckdb", "select 1")
+    assert not list(tmp_path.iterdir())
+
+
+def test_two_locked_connections_live_side_by_side(query_here: Path) -> None:
+    with open_locked(query_here / "warehouse.duckdb") as one, open_locked(query_here / "warehouse.duckdb") as other:
+        assert one.sql("select 1").pl().item() == other.sql("select 1").pl().item()

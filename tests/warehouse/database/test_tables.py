@@ -1,0 +1,54 @@
+"""Loading: once and no more, whole or not at all, and never from a damaged file."""
+
+from pathlib import Path
+
+import duckdb
+import pytest
+from synthetic_record import Synthetic
+from warehouse_files import value
+
+from failmodes.warehouse import schema
+from failmodes.warehouse.database.connection import open_warehouse
+from failmodes.warehouse.database.load import load
+from failmodes.warehouse.database.tables import DERIVED, SHARDS
+from failmodes.warehouse.errors import WarehouseError
+
+
+def test_another_schema_version_asks_for_a_rebuild(record: Synthetic, tmp_path: Path) -> None:
+    path = tmp_path / "w.duckdb"
+    load([record.output], path)
+    with duckdb.connect(str(path)) as con:
+        con.execute("update warehouse_info set schema_version = '7.3'")
+        con.execute("alter table shards drop column content_hash")
+    for attempt in (lambda: load([record.output], path), lambda: open_warehouse(path)):
+        with pytest.raises(WarehouseError, match=r"schema version 7\.3, this failmodes reads 1\.x.*--rebuild"):
+            attempt()
+    assert load([record.output], path, rebuild=True).new_shards == 22
+    assert value(path, "select schema_version from warehouse_info") == schema.SCHEMA_VERSION
+
+
+def test_a_record_of_another_schema_version_is_refused(record: Synthetic, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr("failmodes.warehouse.shards.format.SCHEMA_VERSION", "2.0")
+    with pytest.raises(WarehouseError, match=r"rows\.parquet has schema version 1\.1, this failmodes reads 2\.x"):
+        load([record.output], tmp_path / "w.duckdb")
+
+
+def test_a_column_that_an_older_minor_version_lacks_becomes_null(record: Synthetic, tmp_path: Path) -> None:
+    path = tmp_path / "w.duckdb"
+    load([record.output], path)
+    with duckdb.connect(str(path)) as con:
+        con.execute("drop view confident_failures; drop view outcomes")
+        con.execute("alter table predictions drop column ssim")
+        con.execute("update warehouse_info set views_fingerprint = 'older'")
+    assert load([record.output], path).swapped
+    assert value(path, "select count(*) from outcomes where ssim is null") == 11 * 40
+
+
+def test_tables_are_documented_by_the_contract(con: duckdb.DuckDBPyConnection) -> None:
+    for table in (*schema.FACTS, *schema.DIMENSIONS, SHARDS, *DERIVED):
+        found = con.execute(
+            "select column_name, comment from duckdb_columns() where table_name = ? order by column_index", [table.name]
+        ).fetchall()
+        assert found == [(column.name, column.meaning) for column in table.columns]
+    kinds = dict(con.execute("select column_name, column_type from (describe predictions)").fetchall())
+    assert (kinds["severity"], kinds["corruption"]) == ("DECIMAL(4,3)", "VARCHAR")

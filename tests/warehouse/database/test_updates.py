@@ -1,0 +1,84 @@
+"""The checks: a sound warehouse passes all, each finds what it is for; derived tables know when they are stale."""
+
+import os
+from pathlib import Path
+
+import duckdb
+import pytest
+from synthetic_record import Synthetic, write_synthetic
+from warehouse_files import python_in_background, steps_table
+
+from failmodes.warehouse.database.connection import open_warehouse
+from failmodes.warehouse.database.load import load
+from failmodes.warehouse.database.updates import input_fingerprint, replace_derived_tables, stale_tables, writer_lock
+from failmodes.warehouse.errors import WarehouseError
+
+
+def test_derived_rows_are_replaced_and_survive_loads(
+    warehouse_copy: Path, synthetic: Synthetic, tmp_path: Path
+) -> None:
+    with open_warehouse(warehouse_copy) as con:
+        fingerprint = input_fingerprint(con, {"resamples": 1000})
+        assert input_fingerprint(con, {"resamples": 1001}) != fingerprint
+        assert stale_tables(con) == []
+    replace_derived_tables(warehouse_copy, {"steps": steps_table("former")})
+    replace_derived_tables(warehouse_copy, {"steps": steps_table(fingerprint)})
+    assert load([synthetic.output], warehouse_copy).swapped is False
+    more = write_synthetic(tmp_path / "more", images=40, models=("Gamma",)).output
+    with open_warehouse(warehouse_copy) as con:
+        assert con.sql("select input_fingerprint from steps").pl().rows() == [(fingerprint,)]
+        assert stale_tables(con) == []
+    load([more], warehouse_copy)
+    with open_warehouse(warehouse_copy) as con:
+        assert con.sql("select count(*) from steps").pl().item() == 1
+        assert stale_tables(con) == ["steps"]
+        assert input_fingerprint(con, {"resamples": 1000}) != fingerprint
+
+
+def test_only_derived_tables_of_an_existing_warehouse_are_stored(warehouse_copy: Path, tmp_path: Path) -> None:
+    with pytest.raises(WarehouseError, match="predictions: no derived table; these are shapes, steps, shape_sweep"):
+        replace_derived_tables(warehouse_copy, {"predictions": steps_table("x")})
+    with pytest.raises(WarehouseError, match="there is no warehouse"):
+        replace_derived_tables(tmp_path / "none.duckdb", {"steps": steps_table("x")})
+    assert not (tmp_path / "none.duckdb").exists()
+
+
+def test_a_second_load_at_the_same_time_is_refused(record: Synthetic, tmp_path: Path) -> None:
+    path = tmp_path / "w.duckdb"
+    with writer_lock(path), pytest.raises(WarehouseError, match=f"being loaded by process {os.getpid()}"):
+        load([record.output], path)
+    assert load([record.output], path).swapped
+
+
+def test_a_database_that_others_write_to_is_refused(record: Synthetic, tmp_path: Path) -> None:
+    path = tmp_path / "w.duckdb"
+    load([record.output], path)
+    program = f"import duckdb, sys; c = duckdb.connect({str(path)!r}); print('open', flush=True); sys.stdin.read()"
+    with python_in_background(program) as writer:
+        assert writer.stdout is not None
+        writer.stdout.readline()
+        with pytest.raises(WarehouseError, match="open for writing in another program"):
+            load([record.output], path)
+        with pytest.raises(WarehouseError, match="open for writing in another program"):
+            open_warehouse(path)
+        writer.kill()
+    path.with_name("w.duckdb.wal").write_bytes(b"left behind")
+    with pytest.raises(WarehouseError, match="left changes"):
+        load([record.output], path)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda path: path.write_bytes(b"no database"), "cannot be opened"),
+        (lambda path: duckdb.connect(str(path)).close(), "no warehouse of failmodes"),
+        (lambda path: path.mkdir(), "there is no warehouse"),
+    ],
+    ids=["garbage", "another database", "folder"],
+)
+@pytest.mark.parametrize("rebuild", [False, True])
+def test_what_is_no_warehouse_is_never_overwritten(record, tmp_path, make, message: str, rebuild: bool) -> None:
+    path = tmp_path / "w.duckdb"
+    make(path)
+    with pytest.raises(WarehouseError, match=message):
+        load([record.output], path, rebuild=rebuild)

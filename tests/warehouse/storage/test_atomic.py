@@ -1,0 +1,95 @@
+"""The record: what is written is read back, damage is found, nothing appears half."""
+
+from pathlib import Path
+
+import pytest
+from fsspec.implementations.memory import MemoryFileSystem
+from warehouse_files import failing
+
+from failmodes.warehouse.errors import StorageError
+from failmodes.warehouse.storage import paths as store_paths
+from failmodes.warehouse.storage.atomic import atomic_write, atomic_write_bytes, remove_stale_temporaries
+from failmodes.warehouse.storage.paths import StorePath, as_store_path, exists
+
+
+def _write_half(path) -> None:
+    with atomic_write(path) as temporary:
+        temporary.write_text("half")
+        raise KeyboardInterrupt
+
+
+def test_failed_write_leaves_the_old_file_and_no_temporary(tmp_path) -> None:
+    path = tmp_path / "x.txt"
+    path.write_text("old")
+    with pytest.raises(KeyboardInterrupt):
+        _write_half(path)
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_unwritable_folder_says_so(tmp_path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StorageError, match="cannot write .*folder"), atomic_write(tmp_path / "file" / "x") as temporary:
+        temporary.write_text("never")
+
+
+def test_sweep_removes_only_leftovers_of_dead_processes(tmp_path) -> None:
+    (tmp_path / ".tmp-1-a").write_text("init is alive")
+    (tmp_path / ".tmp-999999999-b").write_text("dead")
+    assert remove_stale_temporaries(tmp_path) == 1
+    assert [p.name for p in tmp_path.iterdir()] == [".tmp-1-a"]
+
+
+def write_half(path: StorePath, error: BaseException) -> None:
+    with atomic_write(path) as temporary:
+        temporary.write_text("half")
+        raise error
+
+
+@pytest.mark.parametrize("whole_puts", [False, True], ids=["put and rename", "one put"])
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (PermissionError("403"), "access denied"),
+        (FileNotFoundError("bucket"), "no such bucket or folder"),
+        (RuntimeError("Unable to locate\ncredentials"), "Unable to locate$"),
+        (TimeoutError(), "TimeoutError"),
+    ],
+    ids=["rights", "bucket", "driver", "silent"],
+)
+def test_a_failing_put_is_one_line_and_leaves_the_old_file(memory_url, monkeypatch, error, message, whole_puts) -> None:
+    path = as_store_path(memory_url) / "a=1" / "x.bin"
+    atomic_write_bytes(path, b"old")
+    put_file = MemoryFileSystem.put_file
+
+    def half(self: MemoryFileSystem, source: str, target: str, **options: object) -> None:
+        if not whole_puts:
+            put_file(self, source, target, **options)
+        raise error
+
+    monkeypatch.setattr(MemoryFileSystem, "put_file", half)
+    monkeypatch.setattr(store_paths, "_WHOLE_PUTS", ("memory",) if whole_puts else ())
+    with pytest.raises(StorageError, match=f"^cannot write {memory_url}/a=1/x.bin: {message}") as caught:
+        atomic_write_bytes(path, b"new")
+    assert "\n" not in str(caught.value)
+    assert MemoryFileSystem().find(as_store_path(memory_url).path) == [path.path]
+    assert path.read_bytes() == b"old"
+
+
+def test_an_object_store_is_given_the_file_itself_in_one_put(memory_url: str, monkeypatch) -> None:
+    monkeypatch.setattr(store_paths, "_WHOLE_PUTS", ("memory",))
+    for name in ("mv", "cp_file"):
+        monkeypatch.setattr(MemoryFileSystem, name, failing)
+    path = as_store_path(memory_url) / "x.bin"
+    atomic_write_bytes(path, b"new")
+    assert path.read_bytes() == b"new"
+
+
+def test_a_writer_that_fails_puts_nothing_and_leaves_no_temporary(memory_url: str, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    path = as_store_path(memory_url) / "x.bin"
+    for error, raised in ((KeyboardInterrupt(), KeyboardInterrupt), (OSError(28, "full"), StorageError)):
+        with pytest.raises(raised):
+            write_half(path, error)
+    assert not exists(path)
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,63 @@
+"""Ad hoc SQL: it answers, it stops in time, and it can neither write nor read outside, in whatever form it comes."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import typer
+from synthetic_record import Synthetic
+from typer.testing import CliRunner
+from warehouse_files import ask
+
+from failmodes.warehouse.database.query import saved_queries, saved_query
+from failmodes.warehouse.errors import StudyError
+
+SECRET = "a secret that no query may read"
+
+
+def test_command_prints_data_to_stdout_and_remarks_to_stderr(app: typer.Typer, query_here: Path) -> None:
+    sql = "select image_id, label from images order by image_id"
+    table, remark = ask(app, sql)
+    assert "image_id" in table
+    assert table.count("\n") == 50 + 4
+    assert "first 50 of 400 rows" in remark
+    content, silence = ask(app, sql, "--format", "csv")
+    assert content.splitlines()[:2] == ["image_id,label", "0,0"]
+    assert (len(content.splitlines()), silence) == (401, "")
+
+
+def test_saved_queries_are_listed_with_their_question(app: typer.Typer) -> None:
+    lines = ask(app, "--list")[0].splitlines()
+    assert len(lines) == len(saved_queries()) >= 6
+    assert any(line.startswith("@worst_cells\tWhere does it hurt most?") for line in lines)
+    with pytest.raises(StudyError, match="--list"):
+        ask(app)
+    assert saved_query("worst_cells").startswith("-- Where does it hurt most?")
+
+
+def test_load_command_loads_several_folders_into_one(app: typer.Typer, synthetic: Synthetic, tmp_path: Path) -> None:
+    (tmp_path / "study.toml").write_text(f'output = "{synthetic.output}"')
+    into = tmp_path / "w.duckdb"
+    arguments = ["load", str(tmp_path / "study.toml"), str(synthetic.output), "--into", str(into)]
+    first, second = (CliRunner().invoke(app, arguments, catch_exceptions=False) for _ in range(2))
+    assert "shards 104 new, 0 replaced, 0 already there; 62,400 rows" in first.stderr
+    assert "104 already there; nothing to do" in second.stderr
+    assert first.stdout == second.stdout == ""
+    assert into.exists()
+
+
+def test_loading_and_asking_import_no_torch(query_folder: Path, synthetic: Synthetic, tmp_path: Path) -> None:
+    program = f"""
+import sys
+from pathlib import Path
+from failmodes.warehouse.cli import load; from failmodes.warehouse.cli import query
+assert not {{"duckdb", "polars", "pyarrow"}} & sys.modules.keys(), "help would be slow"
+load(Path({str(synthetic.output)!r}), None, Path({str(tmp_path / "w.duckdb")!r}), False)
+query("@worst_cells", Path({str(query_folder)!r}), output=Path({str(tmp_path / "rows.csv")!r}))
+assert not {{"torch", "evaluate", "ingest", "analysis"}} & {{name.split(".")[0] for name in sys.modules}}
+"""
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    subprocess.run([sys.executable, "-c", program], check=True, env=environment, cwd=tmp_path)
+    assert (tmp_path / "rows.csv").exists()
