@@ -4,6 +4,9 @@ The command line prints the message on one line and leaves with `exit_code`; a m
 given, what was expected and how to mend it.
 """
 
+import difflib
+from collections.abc import Iterable
+
 
 class FailmodesError(Exception):
     """Base of every error that is meant for the user; never raised itself."""
@@ -53,3 +56,22 @@ class Interrupted(FailmodesError):
     """The user stopped a run; what was published stays."""
 
     exit_code = 130
+
+
+def first_line(error: BaseException) -> str:
+    """First line of an error's message that is not empty; the name of its class where it has no message."""
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+
+
+def did_you_mean(name: str, known: Iterable[str], otherwise: str, *, most: int = 1, cutoff: float = 0.6) -> str:
+    """The hint for a name that is not known: `did you mean 'fog'?`, or `otherwise` where none is near.
+
+    Args:
+        name: what was given; for names without capitals, in the spelling of `known`.
+        known: the names that exist.
+        otherwise: what to say where no name is near, such as a list of all.
+        most: how many near names to give.
+        cutoff: how near they must be, 0 to 1 (see `difflib.get_close_matches`).
+    """
+    near = difflib.get_close_matches(name, list(known), n=most, cutoff=cutoff)
+    return f"did you mean {' or '.join(map(repr, near))}?" if near else otherwise
