@@ -37,7 +37,7 @@ def init(
     """Write a study file to start from; every key is explained in it."""
     from failmodes.evaluate.study.reading import templates
     from failmodes.warehouse.errors import StudyError
-    from failmodes.warehouse.storage.atomic import atomic_write_bytes
+    from failmodes.warehouse.storage.files import atomic_write_bytes
 
     if output.exists():
         raise StudyError(f"{output} is there already: give another name with --output, or remove it")

@@ -9,7 +9,7 @@ from failmodes.ingest.datasets.dataset import Dataset
 from failmodes.ingest.sources import Source
 from failmodes.warehouse import schema
 from failmodes.warehouse.shards.format import write_dimension
-from failmodes.warehouse.storage.paths import StorePath
+from failmodes.warehouse.storage.files import StorePath
 
 
 def record_dataset(output: StorePath, dataset: Dataset) -> None:

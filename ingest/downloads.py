@@ -18,8 +18,7 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
 from failmodes.warehouse.errors import DownloadError, StudyError
-from failmodes.warehouse.storage.atomic import make_folder, storage_errors
-from failmodes.warehouse.storage.paths import TEMPORARY_PREFIX
+from failmodes.warehouse.storage.files import TEMPORARY_PREFIX, make_folder, storage_errors
 
 TIMEOUT_S = 30.0
 

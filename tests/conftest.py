@@ -22,7 +22,7 @@ from failmodes.ingest.datasets.opening import open_dataset
 from failmodes.warehouse.database.connection import open_warehouse
 from failmodes.warehouse.database.load import load
 from failmodes.warehouse.database.load import load as load_records
-from failmodes.warehouse.storage.paths import as_store_path
+from failmodes.warehouse.storage.files import as_store_path
 
 
 @pytest.fixture(scope="session")

@@ -24,7 +24,7 @@ from failmodes.analysis.selection import Selection, corruption_labels, select
 from failmodes.analysis.statistics.shape_tables import ensure_shapes
 from failmodes.warehouse.database.connection import open_warehouse
 from failmodes.warehouse.errors import WarehouseError
-from failmodes.warehouse.storage.atomic import atomic_write_bytes
+from failmodes.warehouse.storage.files import atomic_write_bytes
 
 REPORT_FILE = "report.html"
 

@@ -17,7 +17,7 @@ from failmodes.evaluate.devices import BATCH_SIZE, describe_device, is_out_of_me
 from failmodes.evaluate.evaluation import Evaluation
 from failmodes.evaluate.models.network import Network
 from failmodes.warehouse.hashing import identity_of
-from failmodes.warehouse.storage.atomic import atomic_write_bytes
+from failmodes.warehouse.storage.files import atomic_write_bytes
 
 BATCH_SIZES_FILE = "batch_sizes.json"
 

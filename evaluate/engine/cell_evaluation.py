@@ -31,7 +31,7 @@ from failmodes.evaluate.evaluation import Evaluation
 from failmodes.warehouse.provenance import library_versions
 from failmodes.warehouse.schema import ATTENTION, PREDICTIONS, TARGETS
 from failmodes.warehouse.shards.format import ShardKey, write_shard
-from failmodes.warehouse.storage.paths import StorePath
+from failmodes.warehouse.storage.files import StorePath
 
 STATISTICS_IMAGES = 4096  # clean maps whose drift is taken at a time, once all of them are known
 

@@ -13,7 +13,7 @@ from failmodes.evaluate.cam.map_statistics import MapDrift, drift_between, mask_
 from failmodes.evaluate.evaluation import NULL_SEED, Evaluation
 from failmodes.warehouse.schema import CLEAN_MAPS
 from failmodes.warehouse.shards.format import dimension_path, read_verified, write_dimension
-from failmodes.warehouse.storage.paths import StorePath
+from failmodes.warehouse.storage.files import StorePath
 
 
 class CleanBaseline(NamedTuple):

@@ -28,7 +28,7 @@ from failmodes.warehouse.shards.format import (
     shard_path,
     write_dimension,
 )
-from failmodes.warehouse.storage.paths import StorePath, exists
+from failmodes.warehouse.storage.files import StorePath, exists
 
 PER_REASON = 2
 

@@ -11,7 +11,7 @@ import torch
 
 from failmodes.evaluate.engine.prediction_statistics import PredictionStatistics
 from failmodes.warehouse.schema import ATTENTION, PARTITIONS, PREDICTIONS, TARGETS, Table
-from failmodes.warehouse.storage.atomic import make_folder, storage_errors
+from failmodes.warehouse.storage.files import make_folder, storage_errors
 
 IN_MEMORY_BYTES = 4 << 20  # beyond it rows wait on disk, so that memory does not grow with the images of a cell
 

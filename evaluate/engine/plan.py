@@ -27,7 +27,7 @@ from failmodes.warehouse.shards.format import (
     shard_path,
     write_dimension,
 )
-from failmodes.warehouse.storage.paths import StorePath, delete, exists
+from failmodes.warehouse.storage.files import StorePath, delete, exists
 
 
 def plan_evaluations(study: Study, dataset: Dataset, device: torch.device) -> list[list[Evaluation]]:

@@ -24,9 +24,8 @@ from failmodes.evaluate.engine.worker import RunCallbacks
 from failmodes.evaluate.evaluation import Evaluation
 from failmodes.evaluate.study.study_schema import Study
 from failmodes.ingest.datasets.dataset import Dataset
-from failmodes.warehouse.storage.atomic import remove_stale_temporaries
+from failmodes.warehouse.storage.files import StorePath, remove_stale_temporaries
 from failmodes.warehouse.storage.locks import run_lock
-from failmodes.warehouse.storage.paths import StorePath
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from failmodes.ingest.distortion import rmse, ssim
 from failmodes.warehouse.provenance import library_versions
 from failmodes.warehouse.schema import PREDICTIONS
 from failmodes.warehouse.shards.format import ShardKey, write_shard
-from failmodes.warehouse.storage.paths import StorePath
+from failmodes.warehouse.storage.files import StorePath
 
 BLOCK_PIXEL_VALUES = 1 << 24  # corrupted at a time
 

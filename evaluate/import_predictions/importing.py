@@ -38,8 +38,7 @@ from failmodes.warehouse.shards.format import (
     shard_path,
     write_dimension,
 )
-from failmodes.warehouse.storage.atomic import remove_stale_temporaries
-from failmodes.warehouse.storage.paths import StorePath, exists
+from failmodes.warehouse.storage.files import StorePath, exists, remove_stale_temporaries
 
 PRECISION = "as imported"
 

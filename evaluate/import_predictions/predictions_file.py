@@ -21,7 +21,7 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 
 from failmodes.warehouse.errors import DataError
-from failmodes.warehouse.storage.atomic import make_folder, storage_errors
+from failmodes.warehouse.storage.files import make_folder, storage_errors
 
 OutputKind = Literal["logits", "probabilities"]
 

@@ -24,7 +24,7 @@ from failmodes.evaluate.models.state_dicts import (
 )
 from failmodes.evaluate.study.study_schema import ModelSpec
 from failmodes.warehouse.errors import ModelError
-from failmodes.warehouse.storage.atomic import atomic_write
+from failmodes.warehouse.storage.files import atomic_write
 
 
 def load_checkpoint(path: Path, spec: ModelSpec, class_names: tuple[str, ...]) -> Model:

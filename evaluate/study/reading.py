@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from failmodes.evaluate.study.study_schema import Study
 from failmodes.warehouse.errors import StudyError
-from failmodes.warehouse.storage.paths import as_store_path, is_url
+from failmodes.warehouse.storage.files import as_store_path, is_url
 
 TEMPLATES = Path(__file__).parent / "templates"
 

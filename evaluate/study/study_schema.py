@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, JsonValue, field_validator, model_validator
 
 from failmodes.ingest.specification import CorruptionSpec, DatasetSpec, StrictModel
-from failmodes.warehouse.storage.paths import StorePath, as_store_path
+from failmodes.warehouse.storage.files import StorePath, as_store_path
 
 Precision = Literal["float32", "bfloat16", "float16"]
 

@@ -16,7 +16,7 @@ from failmodes.evaluate.training.data import BatchIndices, TrainingLoader
 from failmodes.evaluate.training.optimizers import build_optimiser, build_schedule, clip_gradients
 from failmodes.ingest.datasets.dataset import Dataset
 from failmodes.warehouse.errors import ModelError
-from failmodes.warehouse.storage.atomic import atomic_write
+from failmodes.warehouse.storage.files import atomic_write
 
 
 class EpochMetrics(NamedTuple):

@@ -13,7 +13,7 @@ from failmodes.ingest.corrupted_sets.layouts import severity_folder
 from failmodes.ingest.corrupted_sets.set_writer import Fingerprints, ProgressCallback, SetInputs, SetPart
 from failmodes.ingest.corrupted_sets.work_folder import fsync, read_progress, write_progress
 from failmodes.warehouse.hashing import fingerprint_of
-from failmodes.warehouse.storage.atomic import storage_errors
+from failmodes.warehouse.storage.files import storage_errors
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from failmodes.ingest.corrupted_sets.manifest import SetProvenance
 from failmodes.warehouse.errors import DataError
 from failmodes.warehouse.hashing import identity_of
-from failmodes.warehouse.storage.atomic import atomic_write_bytes
+from failmodes.warehouse.storage.files import atomic_write_bytes
 
 
 class CorruptedSet(Protocol):

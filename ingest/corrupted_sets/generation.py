@@ -19,7 +19,7 @@ from failmodes.ingest.corruptions.recipes import SEVERITIES
 from failmodes.ingest.sources import GeneratedSource
 from failmodes.warehouse.errors import StudyError
 from failmodes.warehouse.provenance import now_utc
-from failmodes.warehouse.storage.atomic import atomic_write_bytes
+from failmodes.warehouse.storage.files import atomic_write_bytes
 
 
 class SetCallbacks(NamedTuple):

@@ -18,7 +18,7 @@ from failmodes.ingest.corrupted_sets.options import JPEG, JPEG_QUALITY
 from failmodes.ingest.corrupted_sets.set_writer import Fingerprints, ProgressCallback, SetInputs, SetPart
 from failmodes.ingest.corrupted_sets.work_folder import fsync, read_progress, write_progress
 from failmodes.warehouse.errors import StorageError
-from failmodes.warehouse.storage.atomic import make_folder, storage_errors
+from failmodes.warehouse.storage.files import make_folder, storage_errors
 
 
 @dataclass(frozen=True)

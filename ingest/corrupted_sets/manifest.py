@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from failmodes.ingest.corrupted_sets.layouts import CIFAR_C, MANIFEST_FILE
 from failmodes.warehouse.errors import DataError, StudyError
-from failmodes.warehouse.storage.atomic import atomic_write_bytes
+from failmodes.warehouse.storage.files import atomic_write_bytes
 
 MADE_BY = "failmodes corrupt"
 

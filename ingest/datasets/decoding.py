@@ -11,7 +11,7 @@ from PIL import Image, ImageOps
 
 from failmodes.warehouse.errors import DataError
 from failmodes.warehouse.hashing import identity_of
-from failmodes.warehouse.storage.atomic import atomic_write
+from failmodes.warehouse.storage.files import atomic_write
 
 DECODER = 1  # raise it when decoding changes pixels
 

@@ -85,7 +85,7 @@ def test_kill_9_within_a_parquet_write_leaves_no_half_shard(undisturbed, tmp_pat
     folder = fresh_copy(undisturbed, tmp_path)
     # the process kills itself inside its n-th write: after the temporary file, before the rename
     code = (
-        "import os, signal, failmodes.cli, failmodes.warehouse.storage.atomic as p; n=[0]; real=os.replace\n"
+        "import os, signal, failmodes.cli, failmodes.warehouse.storage.files as p; n=[0]; real=os.replace\n"
         "def replace(a, b):\n"
         f"    n[0] += 'record' in str(b) and 'evaluation_id' in str(b)\n"
         f"    (os.kill(os.getpid(), signal.SIGKILL) if n[0] == {1 + 2 * instant} else None)\n"

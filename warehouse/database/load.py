@@ -33,7 +33,7 @@ from failmodes.warehouse.schema import DIMENSIONS, EXEMPLARS, FACTS, PARTITIONS,
 from failmodes.warehouse.shards.format import check_version, is_readable_version
 from failmodes.warehouse.shards.inventory import _REBUILD, FileKey, RecordFile, scan_record
 from failmodes.warehouse.shards.verification import LoadError, read_verified_rows
-from failmodes.warehouse.storage.paths import StorePath
+from failmodes.warehouse.storage.files import StorePath
 
 # A set of exemplars is chosen anew as a whole; other dimensions are a union of rows.
 _REPLACED_BY = {EXEMPLARS.name: ("evaluation_id", "corruption")}

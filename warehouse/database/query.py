@@ -20,7 +20,7 @@ import polars as pl
 from failmodes.sql import QUERIES, first_comment, read_sql
 from failmodes.warehouse.database.connection import open_locked
 from failmodes.warehouse.errors import QueryError
-from failmodes.warehouse.storage.atomic import atomic_write
+from failmodes.warehouse.storage.files import atomic_write
 
 _Kind = duckdb.StatementType
 

@@ -20,9 +20,8 @@ from failmodes.warehouse.database.tables import DERIVED, create_tables, insert_r
 from failmodes.warehouse.errors import StorageError, WarehouseError
 from failmodes.warehouse.hashing import identity_of
 from failmodes.warehouse.shards.verification import cast_to_table
-from failmodes.warehouse.storage.atomic import atomic_write
+from failmodes.warehouse.storage.files import TEMPORARY_PREFIX, atomic_write
 from failmodes.warehouse.storage.locks import file_lock
-from failmodes.warehouse.storage.paths import TEMPORARY_PREFIX
 
 
 @contextmanager

@@ -3,27 +3,28 @@
     <output>/record/predictions/evaluation_id=…/corruption=fog/severity=2.000/rows.parquet     (a fact shard)
     <output>/record/models/<model_id>.parquet                                                 (a dimension)
 
-The hash is of the rows (names, types, values), not of the file, so that two runs can be compared; it is taken anew
-whenever a file is read, and page checksums find damage that a hash of decoded values would meet too late.
-`output` is a local folder or a remote one (see `failmodes.warehouse.storage.paths`): layout, content and hashes are the same.
+The hash is of the rows (names, types, values), not of the file, so that two runs can be compared. It is computed again
+whenever a file is read; page checksums find damage before damaged pages are decoded. `output` is a local or a remote
+folder: layout, content and hashes are the same.
 """
 
 import json
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from upath import UPath
 
-from failmodes.warehouse.errors import DamagedShardError, WarehouseError
+from failmodes.warehouse.errors import DamagedShardError, WarehouseError, first_line
 from failmodes.warehouse.hashing import content_hash, identity_of
 from failmodes.warehouse.provenance import now_utc
 from failmodes.warehouse.schema import ATTENTION, CLEAN, PARTITIONS, PREDICTIONS, SCHEMA_VERSION, Table
-from failmodes.warehouse.storage.atomic import atomic_write
-from failmodes.warehouse.storage.paths import StorePath, list_published, read_bytes, read_footer_bytes
+from failmodes.warehouse.storage.files import StorePath, atomic_write, list_published, read_bytes
 
 FOOTER_KEY = b"failmodes"
 
@@ -34,6 +35,8 @@ SHARD_FILE = "rows.parquet"
 RECORD_FOLDER = "record"
 
 CLEAN_SEVERITY = Decimal("0.000")
+
+FOOTER_BYTES = 64 * 1024  # asked for at once from a remote file: more than the footer of any shard needs
 
 ROW_GROUP_ROWS = 64 * 1024  # rows that are encoded at a time; any number gives the same rows and hash
 
@@ -59,12 +62,10 @@ class ShardKey:
         return self.corruption == CLEAN
 
 
-@dataclass(frozen=True)
-class StoredTable:
-    """A verified file: its rows, the table it belongs to, its identity, the facts beside it, the hash of its rows."""
+class StoredTable(NamedTuple):
+    """A verified file: its rows, its identity, the facts beside it, the hash of its rows."""
 
     rows: pa.Table
-    table_name: str
     identity: dict[str, str]
     facts: dict[str, Any]
     content_hash: str
@@ -90,11 +91,7 @@ def write_shard(
 ) -> StorePath:
     """Publish the rows of one cell of a fact table; `rows` has the table's columns without the partition keys."""
     path = shard_path(output, table, cell)
-    identity = {
-        "evaluation_id": cell.evaluation_id,
-        "corruption": cell.corruption,
-        "severity": f"{cell.severity:.3f}",
-    }
+    identity = dict(part.split("=", 1) for part in cell.partition.parts)
     _write(path, table, rows.select(table.arrow(without=PARTITIONS).names), identity, facts or {})
     return path
 
@@ -105,11 +102,9 @@ def write_dimension(output: StorePath, table: Table, key: str, rows: list[dict[s
     if not isinstance(rows, pa.Table):
         rows = pa.Table.from_pylist(rows, schema=table.arrow())
     rows = rows.select(table.arrow().names).cast(table.arrow())
-    try:
+    with suppress(DamagedShardError):  # missing or damaged: written again
         if read_verified(path).content_hash == content_hash(rows):
             return path
-    except DamagedShardError:
-        pass  # missing or damaged: the rows are at hand
     _write(path, table, rows, {"key": key}, {})
     return path
 
@@ -151,18 +146,19 @@ def read_verified(path: StorePath) -> StoredTable:
         with pq.ParquetFile(source, page_checksum_verification=True) as file:
             footer = _unsealed(file.metadata.metadata)
             rows = file.read()
-        table_name, stated = footer["table"], footer["content_hash"]
-        identity, facts = footer["identity"], footer["facts"]
+        stored = StoredTable(
+            rows.replace_schema_metadata(None), footer["identity"], footer["facts"], footer["content_hash"]
+        )
     except FileNotFoundError as error:
         raise DamagedShardError(f"{path} is missing") from error
     except (pa.ArrowException, OSError, KeyError, TypeError, ValueError) as error:
-        raise DamagedShardError(f"{path} is damaged and cannot be read ({_first_line(error)})") from error
-    rows = rows.replace_schema_metadata(None)
-    if content_hash(rows) != stated:
+        raise DamagedShardError(f"{path} is damaged and cannot be read ({first_line(error)})") from error
+    if content_hash(stored.rows) != stored.content_hash:
         raise DamagedShardError(f"{path} is damaged: its rows do not match the hash in its footer")
-    if identity.get("evaluation_id") and "corruption" in identity and not _in_place(path, identity):
-        raise DamagedShardError(f"{path} does not belong here: its footer says {identity}")
-    return StoredTable(rows, table_name, identity, facts, stated)
+    partition = tuple(f"{name}={stored.identity[name]}" for name in PARTITIONS if name in stored.identity)
+    if partition and path.parts[-4:-1] != partition:
+        raise DamagedShardError(f"{path} does not belong here: its footer says {stored.identity}")
+    return stored
 
 
 def read_footer(path: StorePath) -> dict[str, Any]:
@@ -173,11 +169,18 @@ def read_footer(path: StorePath) -> dict[str, Any]:
         StorageError: a remote file system does not answer.
     """
     try:
-        metadata = pq.read_metadata(path if isinstance(path, Path) else pa.BufferReader(read_footer_bytes(path)))
+        metadata = pq.read_metadata(path if isinstance(path, Path) else pa.BufferReader(_read_tail(path)))
         footer = _unsealed(metadata.metadata)
     except (pa.ArrowException, OSError, KeyError, TypeError, ValueError) as error:
-        raise DamagedShardError(f"{path} is damaged and cannot be read ({_first_line(error)})") from error
+        raise DamagedShardError(f"{path} is damaged and cannot be read ({first_line(error)})") from error
     return {**footer, "row_count": metadata.num_rows}
+
+
+def _read_tail(path: UPath) -> bytes:
+    """The end of a remote file, long enough to hold its footer, whose length stands 8 bytes before the end."""
+    tail = read_bytes(path, FOOTER_BYTES)
+    needed = int.from_bytes(tail[-8:-4], "little") + 8
+    return tail if needed <= len(tail) or len(tail) < FOOTER_BYTES else read_bytes(path, needed)
 
 
 def _write(path: StorePath, table: Table, rows: pa.Table, identity: dict[str, str], facts: dict[str, Any]) -> None:
@@ -210,12 +213,8 @@ def _unsealed(metadata: dict[bytes, bytes]) -> dict[str, Any]:
     text = metadata[FOOTER_KEY].decode()
     if metadata[FOOTER_HASH_KEY].decode() != identity_of(text):
         raise ValueError("its footer does not match its seal")
-    return json.loads(text)
-
-
-def _in_place(path: StorePath, identity: dict[str, str]) -> bool:
-    cell = ShardKey(identity["evaluation_id"], identity["corruption"], Decimal(identity["severity"]))
-    return path.parts[-4:-1] == cell.partition.parts
+    footer: dict[str, Any] = json.loads(text)
+    return footer
 
 
 def _cell_of(path: StorePath) -> ShardKey:
@@ -223,26 +222,17 @@ def _cell_of(path: StorePath) -> ShardKey:
     return ShardKey(evaluation_id, corruption, Decimal(severity))
 
 
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]
-
-
-def check_version(stated: str, what: object, mend: str) -> None:
+def check_version(version: str, subject: object, hint: str) -> None:
     """Refuse another major schema version.
 
     Raises:
-        WarehouseError: it says what `what` is, what is expected, and `mend`.
+        WarehouseError: `subject` has that version, this one was expected, and `hint`.
     """
-    if not is_readable_version(stated):
-        raise WarehouseError(
-            f"{what} has schema version {stated}, this failmodes reads {_major(SCHEMA_VERSION)}.x: {mend}"
-        )
+    if not is_readable_version(version):
+        expected = SCHEMA_VERSION.split(".")[0]
+        raise WarehouseError(f"{subject} has schema version {version}, this failmodes reads {expected}.x: {hint}")
 
 
-def is_readable_version(stated: str) -> bool:
+def is_readable_version(version: str) -> bool:
     """Whether the major version is ours."""
-    return _major(stated) == _major(SCHEMA_VERSION)
-
-
-def _major(version: str) -> str:
-    return version.split(".")[0]
+    return version.split(".")[0] == SCHEMA_VERSION.split(".")[0]

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from failmodes.warehouse.errors import DamagedShardError, WarehouseError
 from failmodes.warehouse.schema import ATTENTION, DIMENSIONS, FACTS, PARTITIONS, PREDICTIONS, Table
 from failmodes.warehouse.shards.format import RECORD_FOLDER, check_version, list_record_files, read_footer
-from failmodes.warehouse.storage.paths import StorePath, is_folder
+from failmodes.warehouse.storage.files import StorePath, is_folder
 
 # A shard's key is (table, evaluation_id, corruption, severity as text), a dimension file's is (table, file name).
 FileKey = tuple[str, ...]

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from failmodes.warehouse.errors import StudyError
-from failmodes.warehouse.storage.paths import StorePath, as_store_path, is_url
+from failmodes.warehouse.storage.files import StorePath, as_store_path, is_url
 
 WAREHOUSE_FILE = "warehouse.duckdb"
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from failmodes.warehouse.errors import FailmodesError, WarehouseError
-from failmodes.warehouse.storage.atomic import make_folder, storage_errors
+from failmodes.warehouse.storage.files import make_folder, storage_errors
 
 RUN_LOCK = ".run.lock"
 

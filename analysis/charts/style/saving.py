@@ -8,7 +8,7 @@ from PIL import Image
 
 from failmodes.analysis.charts.style.theme import THEMES, with_dark_colours
 from failmodes.warehouse.errors import StudyError
-from failmodes.warehouse.storage.atomic import atomic_write
+from failmodes.warehouse.storage.files import atomic_write
 
 Format = Literal["svg", "png", "pdf", "html", "json"]
 

@@ -23,8 +23,7 @@ from failmodes.warehouse.shards.format import (
     shard_path,
     write_dimension,
 )
-from failmodes.warehouse.storage import paths as store_paths
-from failmodes.warehouse.storage.paths import StorePath, as_store_path, delete, exists
+from failmodes.warehouse.storage.files import StorePath, as_store_path, delete, exists
 
 
 def contents(output: StorePath) -> dict[str, tuple[str, dict[str, str], int]]:
@@ -47,7 +46,7 @@ def test_a_remote_record_holds_what_the_local_one_holds(tmp_path: Path, memory_u
 def test_footers_are_read_without_rows_however_long_they_are(memory_record: Synthetic, monkeypatch) -> None:
     paths = list(list_record_files(memory_record.output, schema.PREDICTIONS))
     short = [read_footer(path) for path in paths]
-    monkeypatch.setattr(store_paths, "FOOTER_BYTES", 64)  # no footer fits
+    monkeypatch.setattr("failmodes.warehouse.shards.format.FOOTER_BYTES", 64)  # no footer fits
     assert [read_footer(path) for path in paths] == short
     assert {footer["row_count"] for footer in short} == {40}
 

@@ -11,8 +11,7 @@ from failmodes.warehouse import schema
 from failmodes.warehouse.database.load import load
 from failmodes.warehouse.errors import WarehouseError
 from failmodes.warehouse.shards.inventory import scan_record
-from failmodes.warehouse.storage.atomic import remove_stale_temporaries
-from failmodes.warehouse.storage.paths import as_store_path, list_published
+from failmodes.warehouse.storage.files import as_store_path, list_published, remove_stale_temporaries
 
 
 def test_an_inventory_asks_once_a_file(memory_record: Synthetic, monkeypatch) -> None:

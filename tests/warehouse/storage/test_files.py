@@ -1,28 +1,36 @@
-"""The record: what is written is read back, damage is found, nothing appears half."""
+"""Files appear whole or not at all, wherever they lie; whatever a driver raises is one line."""
 
+import sys
 from pathlib import Path
 
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
+from upath import UPath
 from warehouse_files import failing
 
 from failmodes.warehouse.errors import StorageError
-from failmodes.warehouse.storage import paths as store_paths
-from failmodes.warehouse.storage.atomic import atomic_write, atomic_write_bytes, remove_stale_temporaries
-from failmodes.warehouse.storage.paths import StorePath, as_store_path, exists
+from failmodes.warehouse.storage import files
+from failmodes.warehouse.storage.files import (
+    StorePath,
+    as_store_path,
+    atomic_write,
+    atomic_write_bytes,
+    exists,
+    remove_stale_temporaries,
+)
 
 
-def _write_half(path) -> None:
+def write_half(path: StorePath, error: BaseException) -> None:
     with atomic_write(path) as temporary:
         temporary.write_text("half")
-        raise KeyboardInterrupt
+        raise error
 
 
 def test_failed_write_leaves_the_old_file_and_no_temporary(tmp_path) -> None:
     path = tmp_path / "x.txt"
     path.write_text("old")
     with pytest.raises(KeyboardInterrupt):
-        _write_half(path)
+        write_half(path, KeyboardInterrupt())
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
 
@@ -38,12 +46,6 @@ def test_sweep_removes_only_leftovers_of_dead_processes(tmp_path) -> None:
     (tmp_path / ".tmp-999999999-b").write_text("dead")
     assert remove_stale_temporaries(tmp_path) == 1
     assert [p.name for p in tmp_path.iterdir()] == [".tmp-1-a"]
-
-
-def write_half(path: StorePath, error: BaseException) -> None:
-    with atomic_write(path) as temporary:
-        temporary.write_text("half")
-        raise error
 
 
 @pytest.mark.parametrize("whole_puts", [False, True], ids=["put and rename", "one put"])
@@ -68,7 +70,7 @@ def test_a_failing_put_is_one_line_and_leaves_the_old_file(memory_url, monkeypat
         raise error
 
     monkeypatch.setattr(MemoryFileSystem, "put_file", half)
-    monkeypatch.setattr(store_paths, "_WHOLE_PUTS", ("memory",) if whole_puts else ())
+    monkeypatch.setattr(files, "_WHOLE_PUTS", ("memory",) if whole_puts else ())
     with pytest.raises(StorageError, match=f"^cannot write {memory_url}/a=1/x.bin: {message}") as caught:
         atomic_write_bytes(path, b"new")
     assert "\n" not in str(caught.value)
@@ -77,7 +79,7 @@ def test_a_failing_put_is_one_line_and_leaves_the_old_file(memory_url, monkeypat
 
 
 def test_an_object_store_is_given_the_file_itself_in_one_put(memory_url: str, monkeypatch) -> None:
-    monkeypatch.setattr(store_paths, "_WHOLE_PUTS", ("memory",))
+    monkeypatch.setattr(files, "_WHOLE_PUTS", ("memory",))
     for name in ("mv", "cp_file"):
         monkeypatch.setattr(MemoryFileSystem, name, failing)
     path = as_store_path(memory_url) / "x.bin"
@@ -93,3 +95,31 @@ def test_a_writer_that_fails_puts_nothing_and_leaves_no_temporary(memory_url: st
             write_half(path, error)
     assert not exists(path)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("location", "message"),
+    [
+        ("nonsense://bucket/x", "cannot reach nonsense://bucket/x: Protocol not known: nonsense; expected a path, or"),
+        ("s3://bucket/x", "cannot reach s3://bucket/x: Install s3fs"),
+        ("gs://bucket/x", "cannot reach gs://bucket/x: .*gcsfs"),
+    ],
+    ids=["protocol", "s3 driver", "gs driver"],
+)
+def test_what_cannot_be_reached_is_one_line(monkeypatch, location: str, message: str) -> None:
+    for driver in ("s3fs", "gcsfs"):
+        monkeypatch.setitem(sys.modules, driver, None)  # as if it were not installed
+    with pytest.raises(StorageError, match=message) as caught:
+        as_store_path(location)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("location", "expected"),
+    [("runs/x", Path("/base/runs/x")), ("/runs/x", Path("/runs/x")), ("file:///runs/a=1", Path("/runs/a=1"))],
+    ids=["relative", "absolute", "file URL"],
+)
+def test_local_locations_are_plain_paths(location: str, expected: Path) -> None:
+    path = as_store_path(location, Path("/base"))
+    assert path == expected
+    assert not isinstance(path, UPath)

@@ -1,0 +1,239 @@
+"""Files, wherever they lie: a local folder, or a URL of any file system that fsspec knows (s3://, gs://, memory:// …).
+
+A local path is a `pathlib.Path`, a remote one a `UPath`; every request to a remote one goes through this file, so that
+whatever its driver raises becomes one line. Credentials and endpoints are the driver's own affair: its environment
+variables, or fsspec's configuration (FSSPEC_S3_ENDPOINT_URL and the like). A file that is written appears whole or not
+at all: locally by temporary name, fsync, rename and fsync of the folder, elsewhere by one put, or put and rename.
+"""
+
+import errno
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from upath import UPath
+
+from failmodes.warehouse.errors import StorageError, first_line
+
+StorePath = Path | UPath
+
+TEMPORARY_PREFIX = ".tmp-"
+
+# Object stores, where an object appears with its last byte; elsewhere a file grows while it is written.
+_WHOLE_PUTS = ("s3", "s3a", "gs", "gcs", "az", "abfs", "abfss")
+
+_REASONS = {
+    errno.ENOSPC: "no space left on the disk: free some and run the same command again",
+    errno.EDQUOT: "the disk quota is used up: free some and run the same command again",
+    errno.EFBIG: "the file-size limit of this process is too low (ulimit -f)",
+    errno.EACCES: "permission denied: choose a folder that you may write to",
+    errno.EPERM: "operation not permitted: choose a folder that you may write to",
+    errno.EROFS: "read-only file system: choose a folder that you may write to",
+    errno.ENOTDIR: "a part of this path is a file, not a folder",
+    errno.EEXIST: "a file stands where a folder is needed",
+}
+
+
+def is_url(text: str) -> bool:
+    """Whether `text` is meant as a URL, not as a path."""
+    return "://" in text
+
+
+def as_store_path(location: str, folder: Path | None = None) -> StorePath:
+    """The local or remote path that a URL or a path means.
+
+    Args:
+        location: a URL, or a path; file:// is a path too.
+        folder: what a relative path is relative to; the current folder if not given.
+
+    Raises:
+        StorageError: no such protocol, or its driver is not installed.
+    """
+    if not is_url(location):
+        return (folder or Path()) / location
+    from fsspec import get_filesystem_class
+
+    try:
+        get_filesystem_class(location.split("://", 1)[0])
+        path = UPath(location)
+    except (ImportError, ValueError) as error:
+        hint = "" if isinstance(error, ImportError) else "; expected a path, or a URL such as s3://bucket/study"
+        raise StorageError(f"cannot reach {location}: {first_line(error)}{hint}") from error
+    return Path(path.path) if path.protocol in ("file", "local") else path
+
+
+def exists(path: StorePath) -> bool:
+    """Whether a file is published under `path`.
+
+    Raises:
+        StorageError: its file system does not answer.
+    """
+    with _driver_errors("read", path):
+        return path.is_file()
+
+
+def is_folder(path: StorePath) -> bool:
+    """Whether `path` is a folder; of an object store, whether anything lies under it.
+
+    Raises:
+        StorageError: its file system does not answer.
+    """
+    with _driver_errors("read", path):
+        return path.is_dir()
+
+
+def delete(path: StorePath) -> None:
+    """Remove a file; one that is not there is no error.
+
+    Raises:
+        StorageError: it cannot be removed.
+    """
+    with suppress(FileNotFoundError), _driver_errors("remove", path):
+        path.unlink(missing_ok=True)
+
+
+def list_published(folder: StorePath, suffix: str) -> list[StorePath]:
+    """Published files under `folder` whose names end in `suffix`, in path order; temporary ones are passed over.
+
+    Raises:
+        StorageError: a remote file system does not answer.
+    """
+    if isinstance(folder, Path):
+        return sorted(path for path in folder.rglob(f"*{suffix}") if not path.name.startswith("."))
+    with suppress(FileNotFoundError), _driver_errors("read", folder):
+        found = folder.fs.find(folder.path)
+        names = sorted(name.removeprefix(folder.path).strip("/") for name in found if name.endswith(suffix))
+        return [folder / name for name in names if not name.rsplit("/", 1)[-1].startswith(".")]
+    return []
+
+
+def read_bytes(path: UPath, last: int | None = None) -> bytes:
+    """Content of a remote file, or only its `last` bytes, in one request.
+
+    Raises:
+        FileNotFoundError: it is not there.
+        StorageError: the file system does not answer, which says nothing about the file: it is no damage.
+    """
+    with _driver_errors("read", path):
+        return bytes(path.fs.cat_file(path.path, start=None if last is None else -last))
+
+
+@contextmanager
+def atomic_write(path: StorePath) -> Iterator[Path]:
+    """Give a temporary local path to write to; on success it becomes `path` in one step.
+
+    Whatever happens inside (an exception, `kill -9`, a full disk), `path` either keeps its former content or holds
+    the whole new one. Of a local path the temporary one lies beside it, under a name with the process number, so that
+    two writers never share one; of a remote path it lies in a folder for temporary files and is put there when whole.
+
+    Raises:
+        StorageError: the file could not be written.
+    """
+    if isinstance(path, UPath):
+        with tempfile.TemporaryDirectory(prefix="failmodes-") as folder:
+            temporary = Path(folder) / path.name
+            with storage_errors(temporary):
+                yield temporary
+            _upload(temporary, path)
+        return
+    temporary = make_folder(path.parent) / f"{TEMPORARY_PREFIX}{os.getpid()}-{path.name}"
+    with storage_errors(path):
+        try:
+            yield temporary
+            fsync(temporary)
+            os.replace(temporary, path)
+            fsync(path.parent)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+def atomic_write_bytes(path: StorePath, content: bytes) -> None:
+    """Write `content` to `path` whole or not at all."""
+    with atomic_write(path) as temporary:
+        temporary.write_bytes(content)
+
+
+def remove_stale_temporaries(folder: StorePath) -> int:
+    """Remove what killed processes left under a local `folder`; files of processes still alive stay.
+
+    Returns:
+        How many were removed; 0 of a remote folder, where nothing tells whose they are.
+    """
+    removed = 0
+    for leftover in folder.rglob(f"{TEMPORARY_PREFIX}*") if isinstance(folder, Path) else ():
+        process = leftover.name.removeprefix(TEMPORARY_PREFIX).split("-", 1)[0]
+        if process.isdigit() and not _is_alive(int(process)) and leftover.is_file():
+            leftover.unlink(missing_ok=True)
+            removed += 1
+    return removed
+
+
+@contextmanager
+def storage_errors(path: Path) -> Iterator[None]:
+    """Turn an operating system error while writing `path` into a StorageError that says how to mend it."""
+    try:
+        yield
+    except OSError as error:
+        reason = _REASONS.get(error.errno or 0, error.strerror or str(error))
+        raise StorageError(f"cannot write {path}: {reason}") from error
+
+
+def make_folder(path: Path) -> Path:
+    """Create a folder and its parents; a failure is a StorageError."""
+    with storage_errors(path):
+        path.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+def fsync(path: Path) -> None:
+    """Bring the content of a file, or the entries of a folder, to the disk."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _upload(source: Path, path: UPath) -> None:
+    """Bring the local file `source` to `path`, where it appears whole: in one put, elsewhere by put and rename."""
+    fs, target = path.fs, path.path
+    with _driver_errors("write", path, missing="no such bucket or folder: make it, or correct the URL"):
+        if path.protocol in _WHOLE_PUTS:
+            fs.put_file(str(source), target)
+            return
+        staged = (path.parent / f"{TEMPORARY_PREFIX}{os.urandom(4).hex()}-{path.name}").path
+        try:
+            fs.makedirs(path.parent.path, exist_ok=True)
+            fs.put_file(str(source), staged)
+            fs.mv(staged, target)
+        except BaseException:
+            with suppress(Exception):  # what went wrong first is what the user should hear
+                fs.rm_file(staged)
+            raise
+
+
+@contextmanager
+def _driver_errors(verb: str, path: StorePath, missing: str | None = None) -> Iterator[None]:
+    """Turn whatever a driver raises into one line; FileNotFoundError only where `missing` says what it means."""
+    try:
+        if isinstance(path, UPath):
+            path.fs.invalidate_cache()  # a listing that the driver remembers knows nothing of other writers
+        yield
+    except FileNotFoundError as error:
+        if missing is None:
+            raise
+        raise StorageError(f"cannot {verb} {path}: {missing}") from error
+    except PermissionError as error:
+        raise StorageError(f"cannot {verb} {path}: access denied, check your credentials and rights") from error
+    except Exception as error:  # every driver has errors of its own libraries, with no base in common
+        raise StorageError(f"cannot {verb} {path}: {first_line(error)}") from error
+
+
+def _is_alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except OSError as error:
+        return not isinstance(error, ProcessLookupError)
+    return True
