@@ -1,24 +1,26 @@
 """What a study file says about images and their corruption, checked as it is read."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from failmodes.ingest.corruptions.catalogue import STUDY_CORRUPTIONS
 from failmodes.ingest.corruptions.recipes import SEVERITIES
 from failmodes.ingest.corruptions.registry import corruption_info, resolve_corruptions
 from failmodes.ingest.corruptions.severity import as_severity
-from failmodes.warehouse.errors import StudyError
+from failmodes.warehouse.errors import StudyError, did_you_mean
 
 DatasetKind = Literal["digits", "cifar10", "cifar100", "folder"]
 
 Split = Literal["train", "test"]
 
 Value = TypeVar("Value", int, str, Decimal)
+
+Location = tuple[int | str, ...]  # of a key in nested tables, as pydantic gives it
 
 
 class StrictModel(BaseModel):
@@ -117,11 +119,54 @@ class CorruptionSpec(StrictModel):
         between = [severity for severity in self.severities if severity != int(severity)]
         switched = [name for name in self.names if not corruption_info(name).interpolable]
         if between and switched and not self.across_switches:
+            reason = corruption_info(switched[0]).switch
             raise ValueError(
-                f"severity {between[0].normalize()} is not defined for {switched[0]} ({corruption_info(switched[0]).switch}):"
+                f"severity {between[0].normalize()} is not defined for {switched[0]} ({reason}):"
                 f" leave out {', '.join(switched)}, use whole severities, or set `across_switches = true` to cross-fade"
             )
         return self
+
+
+def dotted_key(location: Location) -> str:
+    """A location as it is written in TOML, "models.0.label"; "study" for the whole file."""
+    return ".".join(map(str, location)) or "study"
+
+
+def first_problem(
+    error: ValidationError, model: type[BaseModel], describe_location: Callable[[Location], str] = dotted_key
+) -> str:
+    """A validation error as one line: where its first problem is, what was expected, what was given, how many more.
+
+    Args:
+        error: what pydantic raised.
+        model: the model that was validated, whose keys are suggested for an unknown one.
+        describe_location: what a user calls a location; where it gives nothing, the line begins with the problem.
+    """
+    problems = error.errors()
+    problem = problems[0]
+    location = describe_location(problem["loc"])
+    message = problem["msg"].removeprefix("Value error, ")
+    message = f"{message[:1].lower()}{message[1:]}"
+    if problem["type"] == "missing":
+        message = "this key is missing"
+    elif problem["type"] == "extra_forbidden":
+        known = _known_keys(model, problem["loc"])
+        hint = did_you_mean(str(problem["loc"][-1]), known, f"known keys: {', '.join(known)}")
+        message = f"unknown key; {hint}"
+    elif not isinstance(problem["input"], dict | list):
+        message += f" (given: {problem['input']!r})"
+    more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+    return f"{location}: {message}{more}" if location else f"{message}{more}"
+
+
+def _known_keys(model: Any, location: Location) -> list[str]:
+    """Keys of the table in which `location` lies."""
+    for part in location[:-1]:
+        if isinstance(part, str):
+            annotation = model.model_fields[part].annotation
+            tables = [a for a in getattr(annotation, "__args__", ()) if hasattr(a, "model_fields")]
+            model = annotation if hasattr(annotation, "model_fields") else tables[0]
+    return list(model.model_fields)
 
 
 @contextmanager
