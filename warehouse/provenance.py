@@ -1,6 +1,5 @@
-"""What a result was made with: library versions, machine, time."""
+"""What a result was made with: library versions and time."""
 
-import os
 import platform
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -18,11 +17,6 @@ def library_versions(names: tuple[str, ...] = PACKAGES) -> dict[str, str]:
         except PackageNotFoundError:
             continue
     return found
-
-
-def machine() -> dict[str, str | int | None]:
-    """The machine in words: operating system, architecture, number of cores. No host name, no user name."""
-    return {"system": platform.system(), "architecture": platform.machine(), "cores": os.cpu_count()}
 
 
 def now_utc() -> datetime:

@@ -1,18 +1,19 @@
-"""Reading the warehouse: a connection for our own analysis, and a locked one for other people's SQL.
+"""Reading the warehouse: a connection for our own analysis, and a locked one for other people's SQL."""
 
-Small reads from the warehouse.
-"""
-
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import duckdb
+import polars as pl
 
-from failmodes.warehouse.errors import WarehouseError
+from failmodes.warehouse.errors import WarehouseError, first_line
 from failmodes.warehouse.shards.format import check_version
 
 _MAKE = "`failmodes load STUDY`"
+
+REBUILD_HINT = "make it anew with `failmodes load STUDY --rebuild`"
 
 # Without a place to spill to, nothing at all may be written: with external access off, DuckDB still lets COPY write
 # into its temporary directory, by default a folder beside the database.
@@ -41,13 +42,13 @@ def open_locked(path: Path) -> duckdb.DuckDBPyConnection:
         WarehouseError: as `open_warehouse`.
     """
     con = _connect(path, _LOCKED)
-    if not _value(con, "select current_setting('lock_configuration')"):
+    if fetch_first(con, "select current_setting('lock_configuration')") != (True,):
         con.execute("set enable_external_access = false")
         con.execute("set lock_configuration = true")
     return _checked(path, con)
 
 
-def read_info(path: Path) -> dict[str, str]:
+def read_info(path: Path) -> dict[str, Any]:
     """The row of `warehouse_info` as it stands in the file now, past any connection this process holds.
 
     Raises:
@@ -57,14 +58,14 @@ def read_info(path: Path) -> dict[str, str]:
         return info_row(con, path)
 
 
-def info_row(con: duckdb.DuckDBPyConnection, path: Path) -> dict[str, str]:
+def info_row(con: duckdb.DuckDBPyConnection, path: Path) -> dict[str, Any]:
     """The row of `warehouse_info` that `con` sees; `path` names the file in errors.
 
     Raises:
         WarehouseError: the database has no such row.
     """
     try:
-        rows = con.sql("from warehouse_info").pl()
+        rows: pl.DataFrame = con.sql("from warehouse_info").pl()
     except duckdb.CatalogException as error:
         raise WarehouseError(f"{path} is no warehouse of failmodes: name one, or make it with {_MAKE}") from error
     if rows.is_empty():
@@ -78,56 +79,53 @@ def attach_read_only(path: Path) -> duckdb.DuckDBPyConnection:
     Raises:
         WarehouseError: it is missing, no database, or in use by a writer.
     """
-    if not path.is_file():
-        raise WarehouseError(f"there is no warehouse {path}: make it with {_MAKE}")
     con = duckdb.connect()
     try:
-        con.execute("attach ? as warehouse (read_only)", [str(path)])
-        con.execute("use warehouse")
-    except duckdb.Error as error:
-        con.close()
-        raise _unreadable(path, error) from error
-    return con
-
-
-def _connect(path: Path, config: dict[str, str]) -> duckdb.DuckDBPyConnection:
-    if not path.is_file():
-        raise WarehouseError(f"there is no warehouse {path}: make it with {_MAKE}")
-    try:
-        return duckdb.connect(str(path), read_only=True, config=dict(config))
-    except duckdb.ConnectionException as error:
-        raise WarehouseError(f"{path} is open in this process in another way: close that connection first") from error
-    except duckdb.Error as error:
-        raise _unreadable(path, error) from error
-
-
-def _unreadable(path: Path, error: duckdb.Error) -> WarehouseError:
-    reason = str(error).strip().splitlines()[0]
-    if "lock" in reason:
-        return WarehouseError(f"{path} is open for writing in another program: close it there and try again")
-    return WarehouseError(
-        f"{path} cannot be opened as a DuckDB database ({reason}): delete it, then make it with {_MAKE}"
-    )
-
-
-def _checked(path: Path, con: duckdb.DuckDBPyConnection) -> duckdb.DuckDBPyConnection:
-    try:
-        info = read_info(path)
-        check_version(info["schema_version"], path, "make it anew with `failmodes load STUDY --rebuild`")
-        if _value(con, "select build_id from warehouse_info") != info["build_id"]:
-            raise WarehouseError(f"{path} has changed, and this process has the former one open: close that first")
-    except BaseException:
+        with _opening_errors(path):
+            con.execute("attach ? as warehouse (read_only)", [str(path)])
+            con.execute("use warehouse")
+    except WarehouseError:
         con.close()
         raise
     return con
-
-
-def _value(con: duckdb.DuckDBPyConnection, sql: str) -> object:
-    rows = con.execute(sql).fetchall()  # to the end: an unfinished result would block the connection
-    return rows[0][0] if rows else None
 
 
 def fetch_first(con: duckdb.DuckDBPyConnection, sql: str, values: Sequence[Any] = ()) -> tuple[Any, ...] | None:
     """First row of a query with bound values, or None; nothing is left unread, so the connection stays free."""
     rows = con.execute(sql, list(values)).fetchall()
     return rows[0] if rows else None
+
+
+def _connect(path: Path, config: dict[str, str]) -> duckdb.DuckDBPyConnection:
+    with _opening_errors(path):
+        return duckdb.connect(str(path), read_only=True, config=dict(config))
+
+
+@contextmanager
+def _opening_errors(path: Path) -> Iterator[None]:
+    """Turn what keeps DuckDB from opening `path` into a WarehouseError."""
+    if not path.is_file():
+        raise WarehouseError(f"there is no warehouse {path}: make it with {_MAKE}")
+    try:
+        yield
+    except duckdb.ConnectionException as error:
+        raise WarehouseError(f"{path} is open in this process in another way: close that connection first") from error
+    except duckdb.Error as error:
+        reason = first_line(error)
+        if "lock" in reason:
+            message = f"{path} is open for writing in another program: close it there and try again"
+        else:
+            message = f"{path} cannot be opened as a DuckDB database ({reason}): delete it, then make it with {_MAKE}"
+        raise WarehouseError(message) from error
+
+
+def _checked(path: Path, con: duckdb.DuckDBPyConnection) -> duckdb.DuckDBPyConnection:
+    try:
+        info = read_info(path)
+        check_version(info["schema_version"], path, REBUILD_HINT)
+        if fetch_first(con, "select build_id from warehouse_info") != (info["build_id"],):
+            raise WarehouseError(f"{path} has changed, and this process has the former one open: close that first")
+    except BaseException:
+        con.close()
+        raise
+    return con

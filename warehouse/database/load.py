@@ -17,11 +17,12 @@ from typing import Any, NamedTuple
 import duckdb
 import pyarrow as pa
 
-from failmodes.warehouse.database.connection import attach_read_only, info_row, read_info
+from failmodes.warehouse.database.connection import REBUILD_HINT, attach_read_only, info_row, read_info
 from failmodes.warehouse.database.tables import (
     LOADED_DIMENSIONS,
     SHARDS,
     create_tables,
+    delete_matching,
     insert_rows,
     upsert,
     write_info,
@@ -31,12 +32,9 @@ from failmodes.warehouse.database.views import views_fingerprint
 from failmodes.warehouse.errors import DamagedShardError, StorageError
 from failmodes.warehouse.schema import DIMENSIONS, EXEMPLARS, FACTS, PARTITIONS, Table
 from failmodes.warehouse.shards.format import check_version, is_readable_version
-from failmodes.warehouse.shards.inventory import _REBUILD, FileKey, RecordFile, scan_record
+from failmodes.warehouse.shards.inventory import FileKey, RecordFile, scan_record
 from failmodes.warehouse.shards.verification import LoadError, read_verified_rows
 from failmodes.warehouse.storage.files import StorePath
-
-# A set of exemplars is chosen anew as a whole; other dimensions are a union of rows.
-_REPLACED_BY = {EXEMPLARS.name: ("evaluation_id", "corruption")}
 
 _FACTS_KEPT = ("elapsed_s", "images_per_s", "device", "batch_size", "identity_error", "changed_predictions")
 
@@ -79,127 +77,103 @@ def load(outputs: Sequence[StorePath], warehouse: Path, *, rebuild: bool = False
     """
     start = time.monotonic()
     with writer_lock(warehouse):
-        former = _former(warehouse, rebuild)
-        held = EMPTY_STATE if rebuild else former
+        former = _read_loaded_state(warehouse, rebuild)
+        loaded = EMPTY_STATE if rebuild else former
         inventory = scan_record(outputs)
-        shards, dimensions = _todo(inventory.shards, held.shards), _todo(inventory.dimensions, held.dimensions)
-        current = held.views_fingerprint == views_fingerprint()
-        swap = bool(shards or dimensions or inventory.damaged) or not current
+        shards = _changed(inventory.shards, loaded.shards)
+        dimensions = _changed(inventory.dimensions, loaded.dimensions)
+        swap = bool(shards or dimensions or inventory.damaged) or loaded.views_fingerprint != views_fingerprint()
         if swap:
-            with staged_database(warehouse, anew=rebuild or not warehouse.exists()) as con:
-                _fill(con, shards, dimensions, held, inventory.damaged)
-    replaced = sum(item.key in held.shards for item in shards)
+            with staged_database(warehouse, empty=rebuild or not warehouse.exists()) as con:
+                _fill(con, shards, dimensions, loaded, [*inventory.damaged])
+    replaced = sum(file.key in loaded.shards for file in shards)
     return LoadReport(
         new_shards=len(shards) - replaced,
         replaced_shards=replaced,
         kept_shards=len(inventory.shards) - len(shards),
         dropped_shards=len(former.shards.keys() - inventory.shards.keys()) if rebuild else 0,
-        row_count=sum(item.row_count for item in shards),
+        row_count=sum(file.row_count for file in shards),
         swapped=swap,
         elapsed_s=time.monotonic() - start,
     )
 
 
-def _former(warehouse: Path, rebuild: bool) -> LoadedState:
-    if rebuild and warehouse.exists() and not is_readable_version(read_info(warehouse)["schema_version"]):
+def _read_loaded_state(warehouse: Path, rebuild: bool) -> LoadedState:
+    """What the file holds; nothing where there is none, or where a `rebuild` replaces one of another version."""
+    if not warehouse.exists() or (rebuild and not is_readable_version(read_info(warehouse)["schema_version"])):
         return EMPTY_STATE
-    return read_loaded_state(warehouse)
+    with attach_read_only(warehouse) as con:
+        info = info_row(con, warehouse)
+        check_version(info["schema_version"], warehouse, REBUILD_HINT)
+        keys = ", ".join(f"{name}::varchar" for name in PARTITIONS)
+        shards = con.execute(f"select table_name, {keys}, content_hash from shards").fetchall()
+        files = con.execute("select table_name, file_key, content_hash from loaded_dimensions").fetchall()
+    return LoadedState(
+        {row[:-1]: row[-1] for row in shards}, {row[:-1]: row[-1] for row in files}, info["views_fingerprint"]
+    )
 
 
-def _todo(found: dict[FileKey, RecordFile], held: dict[FileKey, str]) -> list[RecordFile]:
-    return [found[key] for key in sorted(found) if held.get(key) != found[key].content_hash]
+def _changed(found: dict[FileKey, RecordFile], loaded: dict[FileKey, str]) -> list[RecordFile]:
+    return [found[key] for key in sorted(found) if loaded.get(key) != found[key].content_hash]
 
 
 def _fill(
     con: duckdb.DuckDBPyConnection,
     shards: list[RecordFile],
     dimensions: list[RecordFile],
-    held: LoadedState,
-    damaged: list[DamagedShardError],
+    loaded: LoadedState,
+    errors: list[LoadError],
 ) -> None:
     create_tables(con)
-    _remove_shards(con, [item for item in shards if item.key in held.shards])
-    troubles: list[LoadError] = [*damaged]
     for table in FACTS:
-        _insert_shards(con, table, [item for item in shards if item.table is table], troubles)
+        _insert_shards(con, table, [file for file in shards if file.table is table], loaded, errors)
     for table in DIMENSIONS:
-        _insert_dimension(con, table, [item for item in dimensions if item.table is table], troubles)
-    _raise_if_any(troubles)
+        _insert_dimension(con, table, [file for file in dimensions if file.table is table], errors)
+    for error in errors:
+        if isinstance(error, StorageError):  # a file that cannot be read is not known to be damaged
+            raise error
+    if errors:
+        files = "; ".join(map(str, errors))
+        hint = "`failmodes evaluate STUDY --redo-damaged` makes them again (`failmodes import`, what was imported)"
+        raise DamagedShardError(f"{len(errors)} damaged file(s), so nothing was loaded; {hint}: {files}")
     write_info(con)
 
 
-def _raise_if_any(troubles: list[LoadError]) -> None:
-    for trouble in troubles:
-        if isinstance(trouble, StorageError):  # a file that cannot be had is not known to be damaged
-            raise trouble
-    if troubles:
-        files = "; ".join(str(error) for error in troubles)
-        mend = "`failmodes evaluate STUDY --redo-damaged` makes them again (`failmodes import`, what was imported)"
-        raise DamagedShardError(f"{len(troubles)} damaged file(s), so nothing was loaded; {mend}: {files}")
-
-
 def _insert_shards(
-    con: duckdb.DuckDBPyConnection, table: Table, items: list[RecordFile], troubles: list[LoadError]
+    con: duckdb.DuckDBPyConnection,
+    table: Table,
+    files: list[RecordFile],
+    loaded: LoadedState,
+    errors: list[LoadError],
 ) -> None:
-    batches = (batch for rows in read_verified_rows(items, troubles) for batch in rows.to_batches())
+    if stale := [_shard_row(file) for file in files if file.key in loaded.shards]:
+        delete_matching(con, table, pa.Table.from_pylist(stale, schema=SHARDS.arrow()), PARTITIONS)
+    batches = (batch for rows in read_verified_rows(files, errors) for batch in rows.to_batches())
     insert_rows(con, table, pa.RecordBatchReader.from_batches(table.arrow(), batches))
-    insert_rows(con, SHARDS, pa.Table.from_pylist([_shard_row(item) for item in items], schema=SHARDS.arrow()))
+    upsert(con, SHARDS, pa.Table.from_pylist([_shard_row(file) for file in files], schema=SHARDS.arrow()))
 
 
 def _insert_dimension(
-    con: duckdb.DuckDBPyConnection, table: Table, items: list[RecordFile], troubles: list[LoadError]
+    con: duckdb.DuckDBPyConnection, table: Table, files: list[RecordFile], errors: list[LoadError]
 ) -> None:
-    rows = list(read_verified_rows(items, troubles))
+    rows = list(read_verified_rows(files, errors))
     if rows:
-        upsert(con, table, pa.concat_tables(rows), _REPLACED_BY.get(table.name, table.key))
-        files = [{"table_name": i.key[0], "file_key": i.key[1], "content_hash": i.content_hash} for i in items]
-        upsert(con, LOADED_DIMENSIONS, pa.Table.from_pylist(files, schema=LOADED_DIMENSIONS.arrow()))
+        # a set of exemplars is chosen as a whole; other dimensions are a union of rows
+        upsert(con, table, pa.concat_tables(rows), ("evaluation_id", "corruption") if table is EXEMPLARS else table.key)
+        names = [{"table_name": f.key[0], "file_key": f.key[1], "content_hash": f.content_hash} for f in files]
+        upsert(con, LOADED_DIMENSIONS, pa.Table.from_pylist(names, schema=LOADED_DIMENSIONS.arrow()))
 
 
-def _shard_row(item: RecordFile) -> dict[str, Any]:
-    facts = item.facts
+def _shard_row(file: RecordFile) -> dict[str, Any]:
+    facts = file.facts
     versions = facts.get("versions")
     return {
-        **dict(zip(("table_name", *PARTITIONS[:2]), item.key, strict=False)),
-        "severity": Decimal(item.key[3]),
-        "row_count": item.row_count,
-        "content_hash": item.content_hash,
-        "path": "/".join(item.path.parts[len(item.output.parts) :]),
+        **dict(zip(SHARDS.key, file.key, strict=True)),
+        "severity": Decimal(file.key[3]),
+        "row_count": file.row_count,
+        "content_hash": file.content_hash,
+        "path": "/".join(file.path.parts[len(file.output.parts) :]),
         "created_at": datetime.fromisoformat(facts["created_at"]),
         **{name: facts.get(name) for name in _FACTS_KEPT},
         "versions": None if versions is None else json.dumps(versions, sort_keys=True),
     }
-
-
-def _remove_shards(con: duckdb.DuckDBPyConnection, items: list[RecordFile]) -> None:
-    for table in FACTS:
-        keys = [_shard_row(item) for item in items if item.table is table]
-        if keys:
-            con.register("stale", pa.Table.from_pylist(keys, schema=SHARDS.arrow()))
-            same = " and ".join(f"{{0}}.{name} = stale.{name}" for name in PARTITIONS)
-            con.execute(f"delete from {table.name} using stale where {same.format(table.name)}")
-            con.execute(
-                f"delete from shards using stale where {same.format('shards')} and shards.table_name = stale.table_name"
-            )
-            con.unregister("stale")
-
-
-def read_loaded_state(warehouse: Path) -> LoadedState:
-    """What the file `warehouse` holds; a file that does not exist holds nothing.
-
-    Raises:
-        WarehouseError: it is no warehouse, or of another schema version.
-    """
-    if not warehouse.exists():
-        return EMPTY_STATE
-    with attach_read_only(warehouse) as con:
-        info = info_row(con, warehouse)
-        check_version(info["schema_version"], warehouse, _REBUILD)
-        keys = ", ".join(f"{name}::varchar" for name in PARTITIONS)
-        shards = con.execute(f"select table_name, {keys}, content_hash from shards").fetchall()
-        files = con.execute("select table_name, file_key, content_hash from loaded_dimensions").fetchall()
-    return LoadedState(_by_key(shards), _by_key(files), info["views_fingerprint"])
-
-
-def _by_key(rows: list[tuple[str, ...]]) -> dict[FileKey, str]:
-    return {row[:-1]: row[-1] for row in rows}

@@ -1,4 +1,4 @@
-"""The tables of the database: created from the contract, documented by it, and checked against its version."""
+"""The tables of the database, those of the contract and its own: creating, documenting and filling them."""
 
 import os
 from typing import Any
@@ -6,6 +6,7 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
+from failmodes.warehouse.database.connection import fetch_first
 from failmodes.warehouse.database.views import install_views, sql_literal, views_fingerprint
 from failmodes.warehouse.provenance import library_versions, now_utc
 from failmodes.warehouse.schema import (
@@ -148,13 +149,15 @@ ALL_TABLES = (*FACTS, *DIMENSIONS, SHARDS, *DERIVED, LOADED_DIMENSIONS, WAREHOUS
 
 
 def create_tables(con: duckdb.DuckDBPyConnection) -> None:
-    """Create every table that is missing, and every nullable column that an older minor version lacks."""
+    """Create every table that is missing and every nullable column that an older minor version lacks; comment all."""
     for table in ALL_TABLES:
-        create_table(con, table)
-        _document(con, table)
+        _create_table(con, table)
+        con.execute(f"comment on table {table.name} is {sql_literal(table.grain)}")
+        for column in table.columns:
+            con.execute(f"comment on column {table.name}.{column.name} is {sql_literal(column.meaning)}")
 
 
-def create_table(con: duckdb.DuckDBPyConnection, table: Table) -> None:
+def _create_table(con: duckdb.DuckDBPyConnection, table: Table) -> None:
     """Create `table` empty, or add the columns that it lacks; no primary key (it would slow down loads)."""
     con.register("empty_rows", table.arrow().empty_table())
     con.execute(f"create table if not exists {table.name} as select * from empty_rows")
@@ -172,18 +175,25 @@ def insert_rows(con: duckdb.DuckDBPyConnection, table: Table, rows: pa.Table | p
     con.unregister("incoming_rows")
 
 
+def delete_matching(con: duckdb.DuckDBPyConnection, table: Table, rows: pa.Table, columns: tuple[str, ...]) -> None:
+    """Delete the rows of `table` that agree with one of the Arrow `rows` in all of `columns`."""
+    con.register("incoming_rows", rows)
+    same = " and ".join(f"{table.name}.{name} = incoming_rows.{name}" for name in columns)
+    con.execute(f"delete from {table.name} using incoming_rows where {same}")
+    con.unregister("incoming_rows")
+
+
 def upsert(con: duckdb.DuckDBPyConnection, table: Table, rows: pa.Table, replaced_by: tuple[str, ...] = ()) -> None:
     """Put Arrow rows into `table`: of rows with the same key the last one counts, and what was there goes.
 
     Args:
         con: a connection that may write.
-        table: a dimension.
+        table: a table with a key.
         rows: rows with all columns of the table.
         replaced_by: columns by which former rows give way; by default the key of the table.
     """
+    delete_matching(con, table, rows, replaced_by or table.key)
     con.register("incoming_rows", rows.append_column("position", pa.array(range(rows.num_rows), pa.int64())))
-    same = " and ".join(f"{table.name}.{name} = incoming_rows.{name}" for name in replaced_by or table.key)
-    con.execute(f"delete from {table.name} using incoming_rows where {same}")
     con.execute(
         f"insert into {table.name} by name select * exclude (position) from incoming_rows "
         f"qualify row_number() over (partition by {', '.join(table.key)} order by position desc) = 1 order by position"
@@ -192,23 +202,17 @@ def upsert(con: duckdb.DuckDBPyConnection, table: Table, rows: pa.Table, replace
 
 
 def write_info(con: duckdb.DuckDBPyConnection) -> None:
-    """Install the views and renew the row of `warehouse_info`."""
+    """Install the views and write the row of `warehouse_info`."""
     install_views(con)
-    former = con.execute("select created_at from warehouse_info").fetchall()
+    former = fetch_first(con, "select created_at from warehouse_info")
     now = now_utc()
     row: dict[str, Any] = {
         "schema_version": SCHEMA_VERSION,
         "failmodes_version": library_versions(("failmodes",)).get("failmodes", "unknown"),
-        "created_at": former[0][0] if former else now,
+        "created_at": former[0] if former else now,
         "updated_at": now,
         "build_id": os.urandom(8).hex(),
         "views_fingerprint": views_fingerprint(),
     }
     con.execute("delete from warehouse_info")
     insert_rows(con, WAREHOUSE_INFO, pa.Table.from_pylist([row], schema=WAREHOUSE_INFO.arrow()))
-
-
-def _document(con: duckdb.DuckDBPyConnection, table: Table) -> None:
-    con.execute(f"comment on table {table.name} is {sql_literal(table.grain)}")
-    for column in table.columns:
-        con.execute(f"comment on column {table.name}.{column.name} is {sql_literal(column.meaning)}")

@@ -1,9 +1,7 @@
-"""One writer at a time, and the new file beside the old: how the warehouse changes.
+"""How the warehouse changes: one writer at a time, and the new file made beside the old.
 
-Derived tables: what the analysis made from the warehouse, stored in it with the fingerprint of its input.
-
-A fingerprint has two halves, `<shards>-<settings>`: whoever knows the settings compares both, and whether the shards
-have changed since can be seen without them.
+Derived tables hold what the analysis made from the warehouse, with the fingerprint of its input. A fingerprint has two
+halves, `<shards>-<settings>`: with the settings both are compared, and a change of shards shows without them.
 """
 
 import shutil
@@ -17,7 +15,7 @@ import pyarrow as pa
 
 from failmodes.warehouse.database.connection import open_warehouse
 from failmodes.warehouse.database.tables import DERIVED, create_tables, insert_rows, write_info
-from failmodes.warehouse.errors import StorageError, WarehouseError
+from failmodes.warehouse.errors import StorageError, WarehouseError, first_line
 from failmodes.warehouse.hashing import identity_of
 from failmodes.warehouse.shards.verification import cast_to_table
 from failmodes.warehouse.storage.files import TEMPORARY_PREFIX, atomic_write
@@ -35,15 +33,20 @@ def writer_lock(warehouse: Path) -> Iterator[None]:
     """
     message = f"{warehouse} is being loaded by {{process}}: wait for it, then run the same command again"
     with file_lock(warehouse.parent / f".{warehouse.name}.lock", message):
-        _refuse_foreign_writer(warehouse)
+        log = warehouse.with_name(f"{warehouse.name}.wal")
+        if log.exists():
+            raise WarehouseError(
+                f"{log} stands beside the warehouse: another program has it open for writing, or left changes in it; "
+                "close that program, or open and close the file once with DuckDB"
+            )
         for leftover in warehouse.parent.glob(f"{TEMPORARY_PREFIX}*-{warehouse.name}*"):
             leftover.unlink(missing_ok=True)
         yield
 
 
 @contextmanager
-def staged_database(warehouse: Path, *, anew: bool = False) -> Iterator[duckdb.DuckDBPyConnection]:
-    """Give a connection to a copy of the warehouse (`anew`: to an empty file); on success it becomes the warehouse.
+def staged_database(warehouse: Path, *, empty: bool = False) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Give a connection to a copy of the warehouse (`empty`: to an empty file); on success it becomes the warehouse.
 
     Readers that have the former file open keep it. Call it inside `writer_lock`.
 
@@ -52,7 +55,7 @@ def staged_database(warehouse: Path, *, anew: bool = False) -> Iterator[duckdb.D
     """
     with atomic_write(warehouse) as temporary:
         try:
-            if not anew:
+            if not empty:
                 shutil.copyfile(warehouse, temporary)
             with duckdb.connect(str(temporary)) as con:
                 con.begin()  # one commit in all: a table, a comment, a view each would cost one of its own
@@ -60,22 +63,9 @@ def staged_database(warehouse: Path, *, anew: bool = False) -> Iterator[duckdb.D
                 con.commit()
                 con.execute("checkpoint")
         except (duckdb.IOException, duckdb.FatalException, duckdb.TransactionException) as error:
-            raise StorageError(f"cannot write {warehouse}: {_reason(error)}") from error
+            raise StorageError(f"cannot write {warehouse}: {first_line(error)}") from error
         finally:
             temporary.with_name(f"{temporary.name}.wal").unlink(missing_ok=True)
-
-
-def _refuse_foreign_writer(warehouse: Path) -> None:
-    log = warehouse.with_name(f"{warehouse.name}.wal")
-    if log.exists():
-        raise WarehouseError(
-            f"{log} stands beside the warehouse: another program has it open for writing, or left changes in it; "
-            "close that program, or open and close the file once with DuckDB"
-        )
-
-
-def _reason(error: Exception) -> str:
-    return str(error).strip().splitlines()[0]
 
 
 def input_fingerprint(con: duckdb.DuckDBPyConnection, settings: Mapping[str, Any]) -> str:

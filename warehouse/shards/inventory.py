@@ -1,4 +1,4 @@
-"""What lies in the record and what the warehouse holds already: the difference is what a load has to do."""
+"""What lies in the record, as the footers of its files say: what a load compares with what the warehouse holds."""
 
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -17,11 +17,9 @@ FOOTERS_AT_ONCE = 4
 
 REQUESTS_AT_ONCE = 32  # of a remote record: its footers are waited for, not worked on
 
-_REBUILD = "make it anew with `failmodes load STUDY --rebuild`"
-
 
 class RecordFile(NamedTuple):
-    """One file of a record, as its footer states it."""
+    """One file of a record, as its footer describes it."""
 
     output: StorePath
     path: StorePath
@@ -56,31 +54,27 @@ def scan_record(outputs: Sequence[StorePath]) -> Inventory:
                 f"{output} holds no record: make one with `failmodes evaluate STUDY`; where a study's `record` lies "
                 "elsewhere, name the study file"
             )
-        shards = _items(output, FACTS, inventory.damaged)
-        committed = {item.key[1:] for item in shards if item.table is PREDICTIONS}
-        inventory.shards.update(
-            {item.key: item for item in shards if item.table is not ATTENTION or item.key[1:] in committed}
-        )
-        inventory.dimensions.update({item.key: item for item in _items(output, DIMENSIONS, inventory.damaged)})
+        shards = _scan(output, FACTS, inventory.damaged)
+        for key, file in shards.items():
+            if file.table is not ATTENTION or (PREDICTIONS.name, *key[1:]) in shards:
+                inventory.shards[key] = file
+        inventory.dimensions.update(_scan(output, DIMENSIONS, inventory.damaged))
     return inventory
 
 
-def _items(output: StorePath, tables: Iterable[Table], damaged: list[DamagedShardError]) -> list[RecordFile]:
+def _scan(output: StorePath, tables: Iterable[Table], damaged: list[DamagedShardError]) -> dict[FileKey, RecordFile]:
+    def describe(table: Table, path: StorePath) -> RecordFile | DamagedShardError:
+        try:
+            footer = read_footer(path)
+        except DamagedShardError as error:
+            return error
+        check_version(footer["schema_version"], path, "make it again with `failmodes evaluate STUDY`")
+        names = [footer["identity"][name] for name in PARTITIONS] if table in FACTS else [path.stem]
+        key = (table.name, *names)
+        return RecordFile(output, path, table, key, footer["content_hash"], footer["row_count"], footer["facts"])
+
     paths = [(table, path) for table in tables for path in list_record_files(output, table)]
     with ThreadPoolExecutor(FOOTERS_AT_ONCE if isinstance(output, Path) else REQUESTS_AT_ONCE) as pool:
-        found = list(pool.map(lambda pair: _item(output, *pair), paths))
-    damaged.extend(item for item in found if isinstance(item, DamagedShardError))
-    return [item for item in found if isinstance(item, RecordFile)]
-
-
-def _item(output: StorePath, table: Table, path: StorePath) -> RecordFile | DamagedShardError:
-    try:
-        footer = read_footer(path)
-    except DamagedShardError as error:
-        return error
-    check_version(footer["schema_version"], path, "make it again with `failmodes evaluate STUDY`")
-    if table in FACTS:
-        key = (table.name, *(footer["identity"][name] for name in PARTITIONS))
-    else:
-        key = (table.name, path.stem)
-    return RecordFile(output, path, table, key, footer["content_hash"], footer["row_count"], footer["facts"])
+        found = list(pool.map(describe, *zip(*paths, strict=True))) if paths else []
+    damaged.extend(file for file in found if isinstance(file, DamagedShardError))
+    return {file.key: file for file in found if isinstance(file, RecordFile)}
