@@ -173,7 +173,7 @@ def print_progress(study_file: Path) -> None:
             evaluation.model.label,
             evaluation.source.row()["source_label"],
             evaluation.evaluation_id,
-            str(len(study_cells(study, evaluation.evaluation_id))),
+            str(len(study_cells(study))),
             str(len(missing)),
         )
     console.print(table)

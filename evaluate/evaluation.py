@@ -13,7 +13,6 @@ from failmodes.ingest.sources import ImagePairs, Pairing, Source
 from failmodes.ingest.subset import balanced_subset
 from failmodes.warehouse.hashing import fingerprint_of, identity_of
 from failmodes.warehouse.schema import SCHEMA_VERSION
-from failmodes.warehouse.shards.format import ShardKey
 
 NO_CAM_METHOD = "none"
 
@@ -67,10 +66,6 @@ class Evaluation:
         way = self.way
         attention = f"no attention: {way.reason}" if isinstance(way, CamUnavailable) else f"{way.method} at {way.layer}"
         return f"{self.model.words()}; {self.network.precision}; {attention}"
-
-    def cell(self, corruption: str, severity: Any) -> ShardKey:
-        """The cell of this evaluation at a corruption and severity."""
-        return ShardKey(self.evaluation_id, corruption, severity)
 
     def row(self) -> dict[str, Any]:
         """The row of `evaluations`."""

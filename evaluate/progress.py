@@ -49,8 +49,8 @@ def evaluation_bar() -> Iterator[RunCallbacks]:
         def advance(count: int) -> None:
             bars.update(task, advance=count, images=bars.tasks[0].fields["images"] + count)
 
-        def shard(cell: ShardKey) -> None:
-            bars.update(task, shards=bars.tasks[0].fields["shards"] + 1, cell=_name(cell))
+        def shard(key: ShardKey) -> None:
+            bars.update(task, shards=bars.tasks[0].fields["shards"] + 1, cell=str(key.cell))
 
         yield RunCallbacks(begin, advance, shard, _print_lines)
 
@@ -62,9 +62,9 @@ def _lines() -> RunCallbacks:
         counts["all"] = shards
         print(f"evaluate: {shards} shards missing, {images:,} images to run", file=sys.stderr, flush=True)
 
-    def shard(cell: ShardKey) -> None:
+    def shard(key: ShardKey) -> None:
         counts["shards"] += 1
-        print(f"evaluate: {counts['shards']}/{counts['all']} {_name(cell)}", file=sys.stderr, flush=True)
+        print(f"evaluate: {counts['shards']}/{counts['all']} {key.cell}", file=sys.stderr, flush=True)
 
     return RunCallbacks(begin=begin, shard=shard, networks=_print_lines)
 
@@ -72,11 +72,6 @@ def _lines() -> RunCallbacks:
 def _print_lines(lines: list[str]) -> None:
     for line in lines:
         console.print(line, highlight=False, soft_wrap=True)
-
-
-def _name(cell: ShardKey) -> str:
-    """A cell as a reader calls it: fog 2.5."""
-    return "clean" if cell.is_clean else f"{cell.corruption} {float(cell.severity):g}"
 
 
 @contextmanager

@@ -9,7 +9,6 @@ import os
 import shutil
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from decimal import Decimal
 from typing import Any, NamedTuple
 
 import cv2
@@ -21,7 +20,7 @@ from failmodes.evaluate.child_processes import exit_with_parent, identity_collat
 from failmodes.evaluate.engine.evaluation_data import EvaluationData, WorkerSpec, open_evaluation_data
 from failmodes.ingest.distortion import rmse, ssim
 from failmodes.warehouse.errors import DataError, FailmodesError
-from failmodes.warehouse.schema import CLEAN
+from failmodes.warehouse.shards.format import Cell
 
 BATCH_BYTES = 4 << 20  # pixels of a block: enough to corrupt in whole batches, few enough to stay small
 
@@ -34,8 +33,7 @@ class BatchSlice(NamedTuple):
     """Which images of which cell: positions start … stop − 1 of the subset of a material."""
 
     material: int
-    corruption: str
-    severity: Decimal
+    cell: Cell
     start: int
     stop: int
 
@@ -73,7 +71,7 @@ def images_per_batch(image_shape: tuple[int, ...], batch_size: int) -> int:
 def make_batch(material: EvaluationData, key: BatchSlice, *, threads: int = 1) -> CorruptedBatch:
     """Corrupt the images of `key` and measure how far they are from the clean ones."""
     subset, part = material.subset, slice(key.start, key.stop)
-    if key.corruption == CLEAN:
+    if key.cell.is_clean:
         ids = subset.clean_ids[part]
         images, labels = material.dataset.images[ids], material.dataset.labels[ids]
         none = np.zeros(len(ids), np.float32)
@@ -178,7 +176,7 @@ def _corrupted(
     material: EvaluationData, key: BatchSlice, ids: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray | None, np.ndarray | None]:
     clean = material.dataset.images[ids] if material.paired else None
-    images = material.source.corrupted(clean, key.corruption, key.severity, ids)
+    images = material.source.corrupted(clean, key.cell.corruption, key.cell.severity, ids)
     return images, *((rmse(clean, images), ssim(clean, images)) if clean is not None else (None, None))
 
 

@@ -30,7 +30,7 @@ from failmodes.evaluate.engine.prediction_statistics import compute_prediction_s
 from failmodes.evaluate.evaluation import Evaluation
 from failmodes.warehouse.provenance import library_versions
 from failmodes.warehouse.schema import ATTENTION, PREDICTIONS, TARGETS
-from failmodes.warehouse.shards.format import ShardKey, write_shard
+from failmodes.warehouse.shards.format import Cell, ShardKey, write_shard
 from failmodes.warehouse.storage.files import StorePath
 
 STATISTICS_IMAGES = 4096  # clean maps whose drift is taken at a time, once all of them are known
@@ -77,9 +77,10 @@ class CellEvaluation:
         at: places in the subset where the current batch begins and ends.
     """
 
-    def __init__(self, member: ModelRun, cell: ShardKey, scratch: Path) -> None:
+    def __init__(self, member: ModelRun, cell: Cell, scratch: Path) -> None:
         """No rows yet; many of them wait in a file in the folder `scratch`."""
         self.member, self.evaluation, self.cell = member, member.evaluation, cell
+        self.key = ShardKey(self.evaluation.evaluation_id, cell)
         self.predictions, self.attention = prediction_buffer(scratch), attention_buffer(scratch)
         self.images, self.not_finite, self.elapsed_s = 0, 0, 0.0
         self.identity_error: float | None = None
@@ -142,8 +143,8 @@ class CellEvaluation:
         if self.evaluation.attends:
             if self.cell.is_clean and self.member.reference is not None:
                 save_clean_baseline(output, self.evaluation, self.member.reference)
-            write_shard(output, ATTENTION, self.cell, self.attention.table(), facts)
-        write_shard(output, PREDICTIONS, self.cell, self.predictions.table(), facts)
+            write_shard(output, ATTENTION, self.key, self.attention.table(), facts)
+        write_shard(output, PREDICTIONS, self.key, self.predictions.table(), facts)
 
     def _batches(self, block: CorruptedBatch) -> Iterator[CamOutput]:
         """The block through the network in batches; one that memory does not hold is tried again in halves."""

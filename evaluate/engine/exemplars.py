@@ -21,8 +21,9 @@ from failmodes.evaluate.engine.clean_baseline import CleanBaseline
 from failmodes.evaluate.evaluation import Evaluation
 from failmodes.warehouse.schema import EXEMPLARS, PREDICTIONS
 from failmodes.warehouse.shards.format import (
-    CLEAN_SEVERITY,
-    clean_shard_key,
+    CLEAN_CELL,
+    Cell,
+    ShardKey,
     dimension_path,
     read_verified,
     shard_path,
@@ -41,7 +42,7 @@ def exemplars_are_done(output: StorePath, evaluation: Evaluation, corruption: st
     if not exists(path):
         return False
     held = set(read_verified(path).rows["severity"].to_pylist())
-    return not held or held == {CLEAN_SEVERITY, *severities}
+    return not held or held == {CLEAN_CELL.severity, *severities}
 
 
 def record_exemplars(
@@ -63,7 +64,7 @@ def record_exemplars(
     stored = _stored(output, evaluation, corruption, severities)
     chosen = choose_exemplars(stored.predicted == stored.labels, stored.confidence)
     rows: list[dict[str, Any]] = []
-    for number, severity in enumerate((CLEAN_SEVERITY, *severities)) if chosen else ():
+    for number, severity in enumerate((CLEAN_CELL.severity, *severities)) if chosen else ():
         rows += _pictures(evaluation, reference, corruption, severity, chosen, stored.at(number))
     write_dimension(output, EXEMPLARS, _key(evaluation, corruption), rows)
 
@@ -114,8 +115,9 @@ class _Stored(NamedTuple):
 
 
 def _stored(output: StorePath, evaluation: Evaluation, corruption: str, severities: list[Decimal]) -> _Stored:
-    cells = [clean_shard_key(evaluation.evaluation_id), *(evaluation.cell(corruption, s) for s in severities)]
-    rows = [read_verified(shard_path(output, PREDICTIONS, cell)).rows for cell in cells]
+    cells = (CLEAN_CELL, *(Cell(corruption, severity) for severity in severities))
+    keys = [ShardKey(evaluation.evaluation_id, cell) for cell in cells]
+    rows = [read_verified(shard_path(output, PREDICTIONS, key)).rows for key in keys]
     return _Stored(
         np.stack([r["predicted"].fill_null(-1).to_numpy() for r in rows]),
         np.stack([r["confidence"].fill_null(0).to_numpy() for r in rows]),

@@ -19,8 +19,9 @@ from failmodes.ingest.dimensions import record_corruptions, record_dataset, reco
 from failmodes.warehouse.errors import DamagedShardError, ModelError
 from failmodes.warehouse.schema import ATTENTION, CLEAN_MAPS, EVALUATIONS, EXEMPLARS, MODELS, PREDICTIONS
 from failmodes.warehouse.shards.format import (
+    CLEAN_CELL,
+    Cell,
     ShardKey,
-    clean_shard_key,
     dimension_path,
     published_cells,
     read_verified,
@@ -69,14 +70,10 @@ def record_plan(study: Study, groups: list[list[Evaluation]]) -> None:
             write_dimension(output, EVALUATIONS, evaluation.evaluation_id, [evaluation.row()])
 
 
-def study_cells(study: Study, evaluation_id: str) -> list[ShardKey]:
-    """All cells of one evaluation, the clean one first."""
-    cells = [
-        ShardKey(evaluation_id, corruption, severity)
-        for corruption in study.corruptions.names
-        for severity in study_severities(study)
-    ]
-    return [clean_shard_key(evaluation_id), *cells]
+def study_cells(study: Study) -> list[Cell]:
+    """All cells of a study, the clean one first."""
+    severities = study_severities(study)
+    return [CLEAN_CELL, *(Cell(name, severity) for name in study.corruptions.names for severity in severities)]
 
 
 def study_severities(study: Study) -> list[Decimal]:
@@ -84,21 +81,21 @@ def study_severities(study: Study) -> list[Decimal]:
     return sorted(Decimal(str(severity)).quantize(Decimal("0.001")) for severity in study.corruptions.severities)
 
 
-def missing_cells(study: Study, evaluation: Evaluation) -> list[ShardKey]:
+def missing_cells(study: Study, evaluation: Evaluation) -> list[Cell]:
     """Cells of an evaluation that are not published; the clean one too where its maps are gone."""
     output, attends = study.record_output, evaluation.attends
     done = published_cells(output, evaluation.evaluation_id, attention=attends)
-    missing = [cell for cell in study_cells(study, evaluation.evaluation_id) if cell not in done]
-    clean = clean_shard_key(evaluation.evaluation_id)
-    if attends and clean not in missing and not exists(clean_baseline_path(output, evaluation)):
-        missing.insert(0, clean)
+    missing = [cell for cell in study_cells(study) if cell not in done]
+    if attends and CLEAN_CELL not in missing and not exists(clean_baseline_path(output, evaluation)):
+        missing.insert(0, CLEAN_CELL)
     return missing
 
 
 def discard_damaged(study: Study, evaluation: Evaluation) -> Iterator[StorePath]:
     """Remove the evaluation's files that no longer match their hash; gives their paths."""
     output, identity = study.record_output, evaluation.evaluation_id
-    paths = [shard_path(output, t, c) for c in study_cells(study, identity) for t in (PREDICTIONS, ATTENTION)]
+    keys = [ShardKey(identity, cell) for cell in study_cells(study)]
+    paths = [shard_path(output, table, key) for key in keys for table in (PREDICTIONS, ATTENTION)]
     paths.append(dimension_path(output, CLEAN_MAPS, identity))
     paths += [dimension_path(output, EXEMPLARS, f"{identity}-{name}") for name in study.corruptions.names]
     for path in paths:

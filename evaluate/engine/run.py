@@ -92,7 +92,7 @@ def _evaluate(study: Study, dataset: Dataset, redo_damaged: bool, progress: RunC
     for evaluation in evaluations:
         if not outcome.failures or not missing_cells(study, evaluation):
             _record_exemplars(study, evaluation)
-    found = len(evaluations) * len(study_cells(study, "")) - wanted
+    found = len(evaluations) * len(study_cells(study)) - wanted
     return RunReport(
         [e.evaluation_id for e in evaluations],
         outcome.made, found, redone, outcome.failures, outcome.not_finite, outcome.changed,

@@ -2,14 +2,12 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from decimal import Decimal
 from typing import NamedTuple
 
 from failmodes.evaluate.engine.plan import study_cells
 from failmodes.evaluate.evaluation import Evaluation
 from failmodes.evaluate.study.study_schema import Study
-from failmodes.warehouse.schema import CLEAN
-from failmodes.warehouse.shards.format import ShardKey
+from failmodes.warehouse.shards.format import Cell
 
 
 class Task(NamedTuple):
@@ -17,25 +15,13 @@ class Task(NamedTuple):
 
     Attributes:
         material: place of the material in the study.
-        corruption: its name; the clean cell is a task of its own, and comes first.
-        severity: its severity.
+        cell: which cell; clean cells come first.
         evaluation_ids: who misses it.
     """
 
     material: int
-    corruption: str
-    severity: Decimal
+    cell: Cell
     evaluation_ids: tuple[str, ...]
-
-    @property
-    def is_clean(self) -> bool:
-        """Whether this is the clean cell."""
-        return self.corruption == CLEAN
-
-    @property
-    def name(self) -> str:
-        """The cell as a reader calls it: fog 2.5."""
-        return "clean" if self.is_clean else f"{self.corruption} {float(self.severity):g}"
 
     def without(self, evaluation_ids: Iterable[str]) -> "Task":
         """The task for all others."""
@@ -44,7 +30,7 @@ class Task(NamedTuple):
 
     def together_with(self, other: "Task") -> "Task":
         """The task of both, which are of one cell."""
-        assert self[:3] == other[:3]
+        assert self[:2] == other[:2]
         return self._replace(evaluation_ids=self.evaluation_ids + other.evaluation_ids)
 
     def split(self) -> Iterator["Task"]:
@@ -86,7 +72,7 @@ class RunResult:
             self.not_finite[label] = self.not_finite.get(label, 0) + count
 
 
-def make_tasks(study: Study, groups: list[list[Evaluation]], missing: dict[str, list[ShardKey]]) -> list[Task]:
+def make_tasks(study: Study, groups: list[list[Evaluation]], missing: dict[str, list[Cell]]) -> list[Task]:
     """Tasks of a study, clean cells first, then cell by cell.
 
     Args:
@@ -96,10 +82,8 @@ def make_tasks(study: Study, groups: list[list[Evaluation]], missing: dict[str, 
     """
     tasks = []
     for material, group in enumerate(groups):
-        for cell in study_cells(study, ""):
-            lacking = tuple(
-                e.evaluation_id for e in group if e.cell(cell.corruption, cell.severity) in missing[e.evaluation_id]
-            )
+        for cell in study_cells(study):
+            lacking = tuple(e.evaluation_id for e in group if cell in missing[e.evaluation_id])
             if lacking:
-                tasks.append(Task(material, cell.corruption, cell.severity, lacking))
-    return sorted(tasks, key=lambda task: not task.is_clean)
+                tasks.append(Task(material, cell, lacking))
+    return sorted(tasks, key=lambda task: not task.cell.is_clean)

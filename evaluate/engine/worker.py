@@ -10,7 +10,6 @@ import dataclasses
 import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from decimal import Decimal
 from functools import partial
 from itertools import groupby
 from pathlib import Path
@@ -26,7 +25,7 @@ from failmodes.evaluate.evaluation import Evaluation
 from failmodes.evaluate.models.registry import first_line
 from failmodes.evaluate.study.study_schema import Study
 from failmodes.warehouse.errors import DamagedShardError, DataError, StorageError
-from failmodes.warehouse.shards.format import ShardKey
+from failmodes.warehouse.shards.format import Cell, ShardKey
 
 NOT_MODEL_ERRORS = (StorageError, DamagedShardError, DataError)
 
@@ -39,13 +38,13 @@ class RunCallbacks(NamedTuple):
     Attributes:
         begin: (shards missing, images missing) before the first one.
         images: so many images went through a network.
-        shard: a shard was published: its cell.
+        shard: a shard was published: its key.
         networks: what is about to run, a line each.
     """
 
     begin: Callable[[int, int], None] = lambda _shards, _images: None
     images: Callable[[int], None] = lambda _count: None
-    shard: Callable[[ShardKey], None] = lambda _cell: None
+    shard: Callable[[ShardKey], None] = lambda _key: None
     networks: Callable[[list[str]], None] = lambda _lines: None
 
 
@@ -69,7 +68,7 @@ class Worker:
         size = self._block_images()
         keys = (key for task in by_cell.values() for key in self._keys(task, size))
         with BackgroundWriter() as publisher:
-            for cell, blocks in groupby(self.stream.blocks(keys), key=lambda block: block.key[:3]):
+            for cell, blocks in groupby(self.stream.blocks(keys), key=lambda block: block.key[:2]):
                 self._do_cell(by_cell[cell], blocks, outcome, publisher)
         return outcome
 
@@ -78,9 +77,9 @@ class Worker:
         if not taking_part:
             return
         subset = taking_part[0].evaluation.subset
-        count = len(subset.clean_ids if task.is_clean else subset.corrupted_ids)
+        count = len(subset.clean_ids if task.cell.is_clean else subset.corrupted_ids)
         for start in range(0, count, size):
-            yield BatchSlice(task.material, task.corruption, task.severity, start, min(start + size, count))
+            yield BatchSlice(task.material, task.cell, start, min(start + size, count))
 
     def _block_images(self) -> int:
         """Images of a block: whole batches of the largest size; halving one later does not change the blocks."""
@@ -109,9 +108,9 @@ class Worker:
 
     def _begin(self, member: ModelRun, task: Task) -> CellEvaluation:
         evaluation = member.evaluation
-        if evaluation.attends and not task.is_clean and member.reference is None:
+        if evaluation.attends and not task.cell.is_clean and member.reference is None:
             member.reference = load_clean_baseline(self.output, evaluation)
-        return CellEvaluation(member, evaluation.cell(task.corruption, task.severity), self.scratch)
+        return CellEvaluation(member, task.cell, self.scratch)
 
     def _guarded(self, action: Callable[[], None], rows: CellEvaluation, task: Task, outcome: RunResult) -> bool:
         """Whether `action` succeeded; a network that raises is set aside."""
@@ -144,7 +143,7 @@ class Worker:
 
     def _publish(self, rows: CellEvaluation) -> None:
         rows.publish(self.output)
-        self.progress.shard(rows.cell)
+        self.progress.shard(rows.key)
 
 
 def model_runs(
@@ -168,11 +167,11 @@ def model_runs(
     return members
 
 
-def _by_cell(tasks: Sequence[Task]) -> dict[tuple[int, str, Decimal], Task]:
+def _by_cell(tasks: Sequence[Task]) -> dict[tuple[int, Cell], Task]:
     """One task a cell: clean cells that were split among processes may meet again in one of them."""
-    found: dict[tuple[int, str, Decimal], Task] = {}
+    found: dict[tuple[int, Cell], Task] = {}
     for task in tasks:
-        cell = (task.material, task.corruption, task.severity)
+        cell = (task.material, task.cell)
         known = found.get(cell)
         found[cell] = task if known is None else known.together_with(task)
     return found
@@ -185,7 +184,7 @@ def _reason(error: Exception, rows: CellEvaluation, task: Task) -> str:
         device = describe_device(rows.evaluation.network.device)
         said = f"one image alone does not fit into the memory of {device}: {said}"
     begin, end = rows.at
-    where = f"{task.name}, batch {begin // rows.batch_size + 1} (images {begin + 1} to {end} of the subset)"
+    where = f"{task.cell}, batch {begin // rows.batch_size + 1} (images {begin + 1} to {end} of the subset)"
     *_, last = traceback.extract_tb(error.__traceback__)
     return f"{where}: {type(error).__name__}: {said} ({Path(last.filename).name}:{last.lineno})"
 

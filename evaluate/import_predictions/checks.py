@@ -13,7 +13,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from failmodes.evaluate.import_predictions.expected import (
-    CLEAN_KEY,
     ExpectedCells,
     cells_of,
     raise_first,
@@ -22,7 +21,6 @@ from failmodes.evaluate.import_predictions.expected import (
 from failmodes.evaluate.import_predictions.logits import as_logits, values_of
 from failmodes.evaluate.import_predictions.predictions_file import (
     LABEL,
-    Cell,
     PredictionColumns,
     Scratch,
     batches,
@@ -30,6 +28,7 @@ from failmodes.evaluate.import_predictions.predictions_file import (
 )
 from failmodes.warehouse.errors import DataError
 from failmodes.warehouse.hashing import fingerprint_of, identity_of
+from failmodes.warehouse.shards.format import CLEAN_CELL, Cell
 
 ProgressCallback = Callable[
     [str, int, int | None], None
@@ -171,7 +170,7 @@ def check_cells(
     Raises:
         DataError: a cell is missing or not named by the study.
     """
-    if CLEAN_KEY not in scratch.cells:
+    if CLEAN_CELL not in scratch.cells:
         raise DataError(
             f"{path} has no clean predictions: add rows with corruption 'none' and severity 0, which every curve and "
             "change is measured from"
@@ -180,12 +179,12 @@ def check_cells(
     if missing:
         raise DataError(
             f"{path} lacks {len(missing)} of the study's {len(expected.cells)} cells: "
-            f"{_named(c.words for c in missing)}; predict them too, or leave them out of the study's corruptions table"
+            f"{_named(_words(c) for c in missing)}; predict them too, or leave them out of the study's corruptions table"
         )
     if sorting.foreign_cells and not only_study:
-        foreign = sorted(sorting.foreign_cells)
+        foreign = sorted(sorting.foreign_cells, key=lambda cell: (cell.corruption, cell.severity))
         raise DataError(
-            f"{path} holds {len(foreign)} cells that the study does not name: {_named(c.words for c in foreign)}; add "
+            f"{path} holds {len(foreign)} cells that the study does not name: {_named(_words(c) for c in foreign)}; add "
             "them to the study's corruptions table, or leave them out with --only-study"
         )
     if sorting.not_finite == sorting.rows - sorting.left_out:
@@ -209,12 +208,12 @@ def check_images(path: Path, expected: ExpectedCells, cell: Cell, rows: np.ndarr
     if len(twice):
         first, second = rows["row"][twice[0]], rows["row"][twice[0] + 1]
         raise DataError(
-            f"{path}: image {ids[twice[0]]} stands twice in {cell.words}, in rows {first:,} and {second:,}: keep one"
+            f"{path}: image {ids[twice[0]]} stands twice in {_words(cell)}, in rows {first:,} and {second:,}: keep one"
         )
     lacking = np.setdiff1d(expected.images(cell).ids, ids, assume_unique=True)
     if len(lacking):
         raise DataError(
-            f"{path}: {cell.words} lacks {len(lacking):,} of {len(expected.images(cell).ids):,} images: "
+            f"{path}: {_words(cell)} lacks {len(lacking):,} of {len(expected.images(cell).ids):,} images: "
             f"{_named(str(i) for i in lacking[: NAMED + 1])}; predict them too, or set fewer `images` in the study"
         )
 
@@ -233,6 +232,11 @@ def fingerprint(path: Path, expected: ExpectedCells, scratch: Scratch) -> str:
         values[np.isnan(values)] = np.nan  # one NaN
         hashes[f"{cell.corruption}/{cell.severity}"] = fingerprint_of([rows["image_id"], values])
     return identity_of(hashes)
+
+
+def _words(cell: Cell) -> str:
+    """Such as "fog at severity 2"."""
+    return f"{cell.corruption} at severity {cell.severity.normalize():f}"
 
 
 def _named(names: Iterable[str]) -> str:

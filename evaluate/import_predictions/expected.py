@@ -11,7 +11,6 @@ import numpy as np
 import pyarrow as pa
 
 from failmodes.evaluate.evaluation import Subset, choose_subset
-from failmodes.evaluate.import_predictions.predictions_file import Cell
 from failmodes.evaluate.study.study_schema import Study
 from failmodes.ingest.corrupted_sets.opening import open_pixel_source
 from failmodes.ingest.corruptions.catalogue import unknown_corruption
@@ -22,15 +21,13 @@ from failmodes.ingest.datasets.dataset import Dataset
 from failmodes.ingest.sources import Source
 from failmodes.warehouse.errors import DataError, StudyError
 from failmodes.warehouse.schema import CLEAN
-from failmodes.warehouse.shards.format import CLEAN_SEVERITY
+from failmodes.warehouse.shards.format import CLEAN_CELL, Cell
 
 CLEAN_NAMES = (CLEAN, "clean")
 
 PER_CORRUPTION = 10_000  # codes of a corruption: more than there are thousandths of a severity
 
 RowError = Callable[[int, str], DataError]  # (place in the batch, what is wrong) → the error to raise
-
-CLEAN_KEY = Cell(CLEAN, CLEAN_SEVERITY)
 
 
 def raise_first(wrong: np.ndarray, say: Callable[[int], str], refuse: RowError) -> None:
@@ -138,7 +135,7 @@ class ExpectedCells:
 
     def images(self, cell: Cell) -> ExpectedImages:
         """The images that a cell holds: corrupted ones go by the source's numbers."""
-        return self.clean if cell == CLEAN_KEY else self.corrupted
+        return self.clean if cell == CLEAN_CELL else self.corrupted
 
 
 def expected_cells(study: Study, dataset: Dataset, seed: int | None = None) -> ExpectedCells:
@@ -158,7 +155,7 @@ def expected_cells(study: Study, dataset: Dataset, seed: int | None = None) -> E
     severities = sorted(as_severity(severity) for severity in study.corruptions.severities)
     cells = [Cell(name, severity) for name in study.corruptions.names for severity in severities]
     return ExpectedCells(
-        dataset, source, subset, (CLEAN_KEY, *cells),
+        dataset, source, subset, (CLEAN_CELL, *cells),
         _images(subset.clean_ids, dataset.labels), _images(subset.corrupted_ids, labels),
     )  # fmt: skip
 

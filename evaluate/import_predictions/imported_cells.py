@@ -8,11 +8,11 @@ import torch
 from failmodes.evaluate.engine.fact_rows import prediction_buffer, prediction_columns
 from failmodes.evaluate.engine.prediction_statistics import compute_prediction_statistics
 from failmodes.evaluate.evaluation import Evaluation
-from failmodes.evaluate.import_predictions.predictions_file import Cell, OutputKind
+from failmodes.evaluate.import_predictions.predictions_file import OutputKind
 from failmodes.ingest.distortion import rmse, ssim
 from failmodes.warehouse.provenance import library_versions
 from failmodes.warehouse.schema import PREDICTIONS
-from failmodes.warehouse.shards.format import ShardKey, write_shard
+from failmodes.warehouse.shards.format import Cell, ShardKey, write_shard
 from failmodes.warehouse.storage.files import StorePath
 
 BLOCK_PIXEL_VALUES = 1 << 24  # corrupted at a time
@@ -23,7 +23,7 @@ DEVICE = "elsewhere"
 def write_cell(
     output: StorePath,
     evaluation: Evaluation,
-    key: Cell,
+    cell: Cell,
     values: np.ndarray,
     kind: OutputKind,
     origin: str,
@@ -34,13 +34,12 @@ def write_cell(
     Args:
         output: the output folder.
         evaluation: what they belong to.
-        key: the cell.
+        cell: the cell.
         values: (N, C) float32 logits, in the order of the subset; of log p, what depends on the lost constant is null.
         kind: what the file held.
         origin: name of the file.
         scratch: folder where many rows wait.
     """
-    cell = ShardKey(evaluation.evaluation_id, key.corruption, key.severity)
     subset, dataset = evaluation.subset, evaluation.dataset
     ids = subset.clean_ids if cell.is_clean else subset.corrupted_ids
     labels = dataset.labels[ids] if cell.is_clean else subset.corrupted_labels
@@ -55,11 +54,11 @@ def write_cell(
             columns |= {"log_sum_exp": None, "max_logit": None}
         rows.add(columns)
     facts = {"device": DEVICE, "imported_from": origin, "versions": library_versions()}
-    write_shard(output, PREDICTIONS, cell, rows.table(), facts)
+    write_shard(output, PREDICTIONS, ShardKey(evaluation.evaluation_id, cell), rows.table(), facts)
 
 
 def _distortion(
-    evaluation: Evaluation, cell: ShardKey, ids: np.ndarray
+    evaluation: Evaluation, cell: Cell, ids: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray] | tuple[None, None]:
     """RMSE and SSIM (N,) against the clean images; None where corrupted images do not pair with them."""
     if cell.is_clean:

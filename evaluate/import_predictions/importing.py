@@ -15,7 +15,6 @@ from failmodes.evaluate.import_predictions.checks import ProgressCallback, check
 from failmodes.evaluate.import_predictions.expected import ExpectedCells, expected_cells
 from failmodes.evaluate.import_predictions.imported_cells import write_cell
 from failmodes.evaluate.import_predictions.predictions_file import (
-    Cell,
     OutputKind,
     Scratch,
     column_names,
@@ -31,6 +30,7 @@ from failmodes.warehouse.errors import DamagedShardError, StudyError
 from failmodes.warehouse.hashing import identity_of
 from failmodes.warehouse.schema import CLEAN, EVALUATIONS, IMPORTED_FAMILY, MODELS, PREDICTIONS
 from failmodes.warehouse.shards.format import (
+    Cell,
     ShardKey,
     dimension_path,
     list_record_files,
@@ -209,9 +209,9 @@ def _record_exemplars(output: StorePath, evaluation: Evaluation, cells: Sequence
             record_exemplars(output, evaluation, None, corruption, severities)
 
 
-def _is_whole(output: StorePath, evaluation: Evaluation, key: Cell) -> bool:
+def _is_whole(output: StorePath, evaluation: Evaluation, cell: Cell) -> bool:
     """Whether the cell's shard is published and undamaged."""
-    path = shard_path(output, PREDICTIONS, ShardKey(evaluation.evaluation_id, *key))
+    path = shard_path(output, PREDICTIONS, ShardKey(evaluation.evaluation_id, cell))
     try:
         return exists(path) and bool(read_verified(path))
     except DamagedShardError:

@@ -10,7 +10,6 @@ import tempfile
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from decimal import Decimal
 from pathlib import Path
 from types import TracebackType
 from typing import Literal, NamedTuple
@@ -21,6 +20,7 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 
 from failmodes.warehouse.errors import DataError
+from failmodes.warehouse.shards.format import Cell
 from failmodes.warehouse.storage.files import make_folder, storage_errors
 
 OutputKind = Literal["logits", "probabilities"]
@@ -201,18 +201,6 @@ def readable(path: Path) -> Iterator[None]:
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         said = (str(error).splitlines() or [type(error).__name__])[0]
         raise DataError(f"{path} cannot be read as predictions: {said}") from error
-
-
-class Cell(NamedTuple):
-    """A cell of the file: published name of the corruption ('none' is clean), and the severity."""
-
-    corruption: str
-    severity: Decimal
-
-    @property
-    def words(self) -> str:
-        """Such as "fog at severity 2"."""
-        return f"{self.corruption} at severity {self.severity.normalize():f}"
 
 
 class Scratch:

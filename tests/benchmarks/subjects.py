@@ -25,8 +25,7 @@ from failmodes.evaluate.models.network import Network, prepare_network
 from failmodes.evaluate.study.study_schema import Normalisation, Precision
 from failmodes.ingest.datasets.dataset import Dataset
 from failmodes.ingest.sources import GeneratedSource, Pairing, Source
-from failmodes.warehouse.schema import CLEAN
-from failmodes.warehouse.shards.format import CLEAN_SEVERITY
+from failmodes.warehouse.shards.format import CLEAN_CELL, Cell
 
 CLASSES = 10
 
@@ -88,10 +87,10 @@ class Bench(NamedTuple):
     folder: Path
 
     def clean(self) -> Task:
-        return Task(0, CLEAN, CLEAN_SEVERITY, tuple(e.evaluation_id for e in self.evaluations))
+        return Task(0, CLEAN_CELL, tuple(e.evaluation_id for e in self.evaluations))
 
     def cell(self, corruption: str = "contrast", severity: int = 3) -> Task:
-        return Task(0, corruption, Decimal(severity), tuple(e.evaluation_id for e in self.evaluations))
+        return Task(0, Cell(corruption, Decimal(severity)), tuple(e.evaluation_id for e in self.evaluations))
 
 
 def network_of(subject: Subject, device: torch.device, precision: Precision = "float32", seed: int = 0) -> Network:

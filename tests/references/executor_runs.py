@@ -22,8 +22,8 @@ class Killer:
     def __init__(self, find) -> None:
         self.find, self.killed = find, 0
 
-    def __call__(self, cell: ShardKey) -> None:
-        if not cell.is_clean and not self.killed:
+    def __call__(self, key: ShardKey) -> None:
+        if not key.cell.is_clean and not self.killed:
             self.killed = self.find()
             os.kill(self.killed, signal.SIGKILL)
 

@@ -16,7 +16,7 @@ from PIL import Image
 from failmodes.ingest.corruptions.catalogue import CORRUPTIONS
 from failmodes.warehouse import schema
 from failmodes.warehouse.hashing import identity_of
-from failmodes.warehouse.shards.format import ShardKey, clean_shard_key, write_dimension, write_shard
+from failmodes.warehouse.shards.format import CLEAN_CELL, Cell, ShardKey, write_dimension, write_shard
 
 CLASSES = ("zero", "one", "two", "three")
 
@@ -78,9 +78,9 @@ def write_synthetic(
             right = difficulty + noise < levels[:, None]
             correct[label, corruption] = right
             for row, severity in enumerate(grid[1:], start=1):
-                cell = ShardKey(evaluation_id, corruption, Decimal(str(severity)).quantize(Decimal("0.001")))
+                cell = ShardKey(evaluation_id, Cell(corruption, Decimal(str(severity)).quantize(Decimal("0.001"))))
                 _write_cell(output, cell, labels, right[row], rng, severity, paired)
-        _write_cell(output, clean_shard_key(evaluation_id), labels, right[0], rng, 0, paired)
+        _write_cell(output, ShardKey(evaluation_id, CLEAN_CELL), labels, right[0], rng, 0, paired)
         _write_exemplars(output, evaluation_id, rng, corruptions, grid)
     return Synthetic(output, evaluations, correct)
 

@@ -16,7 +16,7 @@ from failmodes.warehouse.database.checks import run_checks
 from failmodes.warehouse.database.connection import open_warehouse
 from failmodes.warehouse.database.load import load
 from failmodes.warehouse.database.views import view_definitions
-from failmodes.warehouse.shards.format import ShardKey, read_verified, shard_path, write_shard
+from failmodes.warehouse.shards.format import Cell, ShardKey, read_verified, shard_path, write_shard
 
 # Building blocks of the views above them, which the comparisons of those cover.
 INNER_VIEWS = {"curve_points", "cell_measures", "cell_confidence_bins", "cell_attention"}
@@ -38,8 +38,8 @@ def rough(tmp_path_factory: pytest.TempPathFactory) -> Iterator[duckdb.DuckDBPyC
     made = write_synthetic(paired, images=60, models=("Rough", "Smooth"))
     write_synthetic(unpaired, images=56, models=("Loner",), paired=False)
     evaluation_id = made.evaluations["Rough"]
-    foggy = ShardKey(evaluation_id, "fog", Decimal("2.000"))
-    _rewrite(paired, foggy, ShardKey(evaluation_id, "fog", Decimal("2.500")))
+    foggy = ShardKey(evaluation_id, Cell("fog", Decimal("2.000")))
+    _rewrite(paired, foggy, ShardKey(evaluation_id, Cell("fog", Decimal("2.500"))))
     _rewrite(paired, foggy, foggy, broken=7)
     load([paired, unpaired], folder / "warehouse.duckdb")
     with open_warehouse(folder / "warehouse.duckdb") as con:

@@ -34,32 +34,43 @@ SHARD_FILE = "rows.parquet"
 
 RECORD_FOLDER = "record"
 
-CLEAN_SEVERITY = Decimal("0.000")
-
 FOOTER_BYTES = 64 * 1024  # asked for at once from a remote file: more than the footer of any shard needs
 
 ROW_GROUP_ROWS = 64 * 1024  # rows that are encoded at a time; any number gives the same rows and hash
 
 
 @dataclass(frozen=True)
-class ShardKey:
-    """Where a shard stands: one evaluation at one corruption and severity."""
+class Cell:
+    """One corruption at one severity; the clean images are a cell too."""
 
-    evaluation_id: str
     corruption: str
     severity: Decimal
-
-    @property
-    def partition(self) -> Path:
-        """The hive path of the cell, such as evaluation_id=…/corruption=fog/severity=2.000."""
-        return Path(
-            f"evaluation_id={self.evaluation_id}", f"corruption={self.corruption}", f"severity={self.severity:.3f}"
-        )
 
     @property
     def is_clean(self) -> bool:
         """Whether this is the clean cell."""
         return self.corruption == CLEAN
+
+    def __str__(self) -> str:
+        """The cell as a reader calls it: "fog 2.5", or "clean"."""
+        return "clean" if self.is_clean else f"{self.corruption} {float(self.severity):g}"
+
+
+CLEAN_CELL = Cell(CLEAN, Decimal("0.000"))
+
+
+@dataclass(frozen=True)
+class ShardKey:
+    """What a fact shard holds: one cell of one evaluation."""
+
+    evaluation_id: str
+    cell: Cell
+
+    @property
+    def partition(self) -> Path:
+        """The hive path of the shard, such as evaluation_id=…/corruption=fog/severity=2.000."""
+        corruption, severity = self.cell.corruption, self.cell.severity
+        return Path(f"evaluation_id={self.evaluation_id}", f"corruption={corruption}", f"severity={severity:.3f}")
 
 
 class StoredTable(NamedTuple):
@@ -71,14 +82,9 @@ class StoredTable(NamedTuple):
     content_hash: str
 
 
-def clean_shard_key(evaluation_id: str) -> ShardKey:
-    """The cell of the clean images."""
-    return ShardKey(evaluation_id, CLEAN, CLEAN_SEVERITY)
-
-
-def shard_path(output: StorePath, table: Table, cell: ShardKey) -> StorePath:
+def shard_path(output: StorePath, table: Table, key: ShardKey) -> StorePath:
     """Path of a fact shard."""
-    return output / RECORD_FOLDER / table.name / cell.partition / SHARD_FILE
+    return output / RECORD_FOLDER / table.name / key.partition / SHARD_FILE
 
 
 def dimension_path(output: StorePath, table: Table, key: str) -> StorePath:
@@ -87,11 +93,11 @@ def dimension_path(output: StorePath, table: Table, key: str) -> StorePath:
 
 
 def write_shard(
-    output: StorePath, table: Table, cell: ShardKey, rows: pa.Table, facts: dict[str, Any] | None = None
+    output: StorePath, table: Table, key: ShardKey, rows: pa.Table, facts: dict[str, Any] | None = None
 ) -> StorePath:
     """Publish the rows of one cell of a fact table; `rows` has the table's columns without the partition keys."""
-    path = shard_path(output, table, cell)
-    identity = dict(part.split("=", 1) for part in cell.partition.parts)
+    path = shard_path(output, table, key)
+    identity = dict(part.split("=", 1) for part in key.partition.parts)
     _write(path, table, rows.select(table.arrow(without=PARTITIONS).names), identity, facts or {})
     return path
 
@@ -109,7 +115,7 @@ def write_dimension(output: StorePath, table: Table, key: str, rows: list[dict[s
     return path
 
 
-def published_cells(output: StorePath, evaluation_id: str, *, attention: bool) -> set[ShardKey]:
+def published_cells(output: StorePath, evaluation_id: str, *, attention: bool) -> set[Cell]:
     """Cells of an evaluation whose rows are published, by one listing a table.
 
     Predictions are written last: they are the commit.
@@ -217,9 +223,9 @@ def _unsealed(metadata: dict[bytes, bytes]) -> dict[str, Any]:
     return footer
 
 
-def _cell_of(path: StorePath) -> ShardKey:
-    evaluation_id, corruption, severity = (part.split("=", 1)[1] for part in path.parts[-4:-1])
-    return ShardKey(evaluation_id, corruption, Decimal(severity))
+def _cell_of(path: StorePath) -> Cell:
+    corruption, severity = (part.split("=", 1)[1] for part in path.parts[-3:-1])
+    return Cell(corruption, Decimal(severity))
 
 
 def check_version(version: str, subject: object, hint: str) -> None:

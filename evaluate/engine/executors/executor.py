@@ -85,5 +85,5 @@ def clean_cells_first(tasks: Sequence[Task]) -> list[list[Task]]:
 
     What drift is measured against must be on record before another process can measure it.
     """
-    clean = [part for task in tasks if task.is_clean for part in task.split()]
-    return [wave for wave in (clean, [task for task in tasks if not task.is_clean]) if wave]
+    clean = [part for task in tasks if task.cell.is_clean for part in task.split()]
+    return [wave for wave in (clean, [task for task in tasks if not task.cell.is_clean]) if wave]

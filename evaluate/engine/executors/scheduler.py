@@ -24,10 +24,7 @@ class TaskChunk:
     def left(self) -> list[Task]:
         """The tasks less what is published."""
         done = self.published
-        parts = [
-            task.without(e for e in task.evaluation_ids if ShardKey(e, task.corruption, task.severity) in done)
-            for task in self.tasks
-        ]
+        parts = [task.without(e for e in task.evaluation_ids if ShardKey(e, task.cell) in done) for task in self.tasks]
         return [task for task in parts if task.evaluation_ids]
 
 
@@ -74,7 +71,7 @@ class TaskQueue:
         self.outcome.made += len(chunk.published)
         chunk.tasks, chunk.published = chunk.left(), set()
         if chunk.tasks and chunk.attempts >= ATTEMPTS:
-            names = ", ".join(task.name for task in chunk.tasks[:3])
+            names = ", ".join(str(task.cell) for task in chunk.tasks[:3])
             raise ModelError(
                 f"{chunk.attempts} processes died over {names}{' …' if len(chunk.tasks) > 3 else ''} ({why}): this is "
                 "often the system ending a process for want of memory; use fewer processes or a smaller batch_size"

@@ -11,6 +11,7 @@ from failmodes.evaluate.engine.batches import BatchSlice, BatchStream, images_pe
 from failmodes.evaluate.engine.evaluation_data import WorkerSpec, open_evaluation_data
 from failmodes.evaluate.study.reading import read_study
 from failmodes.ingest.datasets.opening import open_dataset
+from failmodes.warehouse.shards.format import Cell
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +23,7 @@ def material(two_networks):
 
 def test_a_block_depends_on_its_key_alone(material) -> None:
     material, _ = material
-    key = BatchSlice(0, "gaussian_noise", Decimal("2.000"), 0, 40)
+    key = BatchSlice(0, Cell("gaussian_noise", Decimal("2.000")), 0, 40)
     whole, threaded = make_batch(material, key), make_batch(material, key, threads=3)
     assert torch.equal(whole.images, threaded.images)
     part = make_batch(material, key._replace(start=17, stop=23))
@@ -36,7 +37,9 @@ def test_a_block_depends_on_its_key_alone(material) -> None:
 def test_blocks_made_in_workers_come_in_order_and_are_the_same(material) -> None:
     material, opening = material
     keys = [
-        BatchSlice(0, name, Decimal(1), start, start + 10) for name in ("contrast", "none") for start in (0, 10, 20)
+        BatchSlice(0, Cell(name, Decimal(1)), start, start + 10)
+        for name in ("contrast", "none")
+        for start in (0, 10, 20)
     ]
     here = list(BatchStream([material]).blocks(iter(keys)))
     there = list(BatchStream([material], opening, workers=2).blocks(iter(keys)))

@@ -8,7 +8,7 @@ from tiny_study import hashes, run_and_read
 
 from failmodes.evaluate.engine.clean_baseline import sample_null_pairs
 from failmodes.warehouse.schema import ATTENTION, CLEAN_MAPS
-from failmodes.warehouse.shards.format import clean_shard_key, list_record_files, read_verified, shard_path
+from failmodes.warehouse.shards.format import CLEAN_CELL, ShardKey, list_record_files, read_verified, shard_path
 
 
 @settings(max_examples=30, deadline=None)
@@ -29,7 +29,7 @@ def test_partners_are_derangements_within_their_bounds(labels: list[int]) -> Non
 def test_clean_drift_is_none_and_both_targets_agree_on_clean_images(tiny_run) -> None:
     _, study, _ = tiny_run
     evaluation_id = next(list_record_files(study.output, CLEAN_MAPS)).stem
-    rows = pl.from_arrow(read_verified(shard_path(study.output, ATTENTION, clean_shard_key(evaluation_id))).rows)
+    rows = pl.from_arrow(read_verified(shard_path(study.output, ATTENTION, ShardKey(evaluation_id, CLEAN_CELL))).rows)
     assert rows["centroid_shift"].max() < 1e-6
     assert (1 - rows["cosine"]).abs().max() < 1e-5
     assert rows["null_cosine"].mean() < 0.999

@@ -13,7 +13,7 @@ from failmodes.ingest.datasets.opening import open_dataset
 from failmodes.ingest.sources import GeneratedSource
 from failmodes.warehouse.errors import DamagedShardError, StorageError
 from failmodes.warehouse.schema import ATTENTION, CLEAN_MAPS, EXEMPLARS, PREDICTIONS
-from failmodes.warehouse.shards.format import clean_shard_key, list_record_files, read_verified, shard_path
+from failmodes.warehouse.shards.format import CLEAN_CELL, ShardKey, list_record_files, read_verified, shard_path
 
 
 @pytest.mark.parametrize("calls_before", [0, 3], ids=["in the clean cell", "later"])
@@ -141,7 +141,7 @@ def test_the_same_command_again_does_nothing(tiny_run_copy) -> None:
 def test_what_is_missing_is_made_again_to_the_same_rows(tiny_run_copy) -> None:
     path, output, expected = tiny_run_copy
     evaluation_id = next(list_record_files(output, CLEAN_MAPS)).stem
-    shard_path(output, PREDICTIONS, clean_shard_key(evaluation_id)).unlink()
+    shard_path(output, PREDICTIONS, ShardKey(evaluation_id, CLEAN_CELL)).unlink()
     for file in list(list_record_files(output, ATTENTION))[::2]:
         file.unlink()
     next(list_record_files(output, EXEMPLARS)).unlink()

@@ -11,7 +11,7 @@ from failmodes.evaluate.engine.worker import RunCallbacks
 from failmodes.evaluate.study.reading import read_study
 from failmodes.ingest.datasets.opening import open_dataset
 from failmodes.warehouse.schema import PREDICTIONS
-from failmodes.warehouse.shards.format import CLEAN_SEVERITY, list_record_files, read_verified
+from failmodes.warehouse.shards.format import CLEAN_CELL, list_record_files, read_verified
 
 
 def test_clean_cells_that_were_split_among_processes_meet_again_as_one(two_trained_networks) -> None:
@@ -22,7 +22,7 @@ def test_clean_cells_that_were_split_among_processes_meet_again_as_one(two_train
     groups = plan_evaluations(study, dataset, device)
     ids = tuple(evaluation.evaluation_id for evaluation in groups[0])
     worker = make_worker(study, groups, device, RunCallbacks())
-    outcome = worker.do(list(Task(0, "none", CLEAN_SEVERITY, ids).split()))
+    outcome = worker.do(list(Task(0, CLEAN_CELL, ids).split()))
     assert outcome.made == 2
     found = hashes(output)
     assert len(found) == 6

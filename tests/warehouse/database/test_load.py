@@ -20,6 +20,7 @@ from failmodes.warehouse.database.load import load
 from failmodes.warehouse.errors import DamagedShardError, WarehouseError
 from failmodes.warehouse.hashing import content_hash
 from failmodes.warehouse.shards.format import (
+    Cell,
     ShardKey,
     dimension_path,
     list_record_files,
@@ -56,7 +57,7 @@ def hashes(path: Path) -> dict[str, str]:
 
 
 def test_every_row_is_loaded_as_it_was_written(synthetic: Synthetic, loaded: Path) -> None:
-    cell = ShardKey(synthetic.evaluations["Beta"], "fog", FOG)
+    cell = ShardKey(synthetic.evaluations["Beta"], Cell("fog", FOG))
     with open_warehouse(loaded) as con:
         for table in schema.FACTS:
             written = pl.from_arrow(read_verified(shard_path(synthetic.output, table, cell)).rows)
@@ -91,7 +92,7 @@ def test_loading_twice_changes_nothing(record: Synthetic, tmp_path: Path) -> Non
 
 def test_only_new_shards_are_added_and_changed_ones_replaced(record: Synthetic, tmp_path: Path) -> None:
     path, evaluation_id = tmp_path / "w.duckdb", record.evaluations["Alpha"]
-    late, changed = ShardKey(evaluation_id, "fog", Decimal("5.000")), ShardKey(evaluation_id, "fog", FOG)
+    late, changed = ShardKey(evaluation_id, Cell("fog", Decimal("5.000"))), ShardKey(evaluation_id, Cell("fog", FOG))
     for table in schema.FACTS:
         shard_path(record.output, table, late).rename(tmp_path / table.name)
     assert load([record.output], path).new_shards == 20
@@ -110,7 +111,7 @@ def test_only_new_shards_are_added_and_changed_ones_replaced(record: Synthetic, 
 
 
 def test_attention_without_its_predictions_is_not_loaded(record: Synthetic, tmp_path: Path) -> None:
-    cell = ShardKey(record.evaluations["Alpha"], "fog", FOG)
+    cell = ShardKey(record.evaluations["Alpha"], Cell("fog", FOG))
     shard_path(record.output, schema.PREDICTIONS, cell).unlink()  # killed between the two: the cell is not committed
     assert load([record.output], tmp_path / "w.duckdb").new_shards == 20
 
@@ -119,7 +120,9 @@ def test_vanished_shards_stay_until_a_rebuild(record: Synthetic, tmp_path: Path)
     path = tmp_path / "w.duckdb"
     load([record.output], path)
     for table in schema.FACTS:
-        shutil.rmtree(shard_path(record.output, table, ShardKey(record.evaluations["Alpha"], "fog", FOG)).parents[1])
+        shutil.rmtree(
+            shard_path(record.output, table, ShardKey(record.evaluations["Alpha"], Cell("fog", FOG))).parents[1]
+        )
     assert load([record.output], path).swapped is False
     assert value(path, "select count(*) from predictions where corruption = 'fog'") == 5 * 40
     assert load([record.output], path, rebuild=True).dropped_shards == 10
@@ -167,7 +170,7 @@ def test_exemplars_chosen_anew_replace_their_set(record: Synthetic, tmp_path: Pa
 
 def test_damage_leaves_the_old_warehouse_as_it_was(record: Synthetic, tmp_path: Path) -> None:
     path = tmp_path / "w.duckdb"
-    late = ShardKey(record.evaluations["Alpha"], "fog", FOG)
+    late = ShardKey(record.evaluations["Alpha"], Cell("fog", FOG))
     shard = shard_path(record.output, schema.PREDICTIONS, late)
     content = shard.read_bytes()
     shard.unlink()

@@ -13,8 +13,9 @@ from failmodes.warehouse import schema
 from failmodes.warehouse.database.load import load
 from failmodes.warehouse.errors import DamagedShardError, StorageError
 from failmodes.warehouse.shards.format import (
+    CLEAN_CELL,
+    Cell,
     ShardKey,
-    clean_shard_key,
     dimension_path,
     list_record_files,
     published_cells,
@@ -55,12 +56,12 @@ def test_done_cells_are_those_whose_shards_are_there(
     local_record: Synthetic, memory_record: Synthetic, tmp_path: Path
 ) -> None:
     evaluation_id = memory_record.evaluations["Alpha"]
-    fog = ShardKey(evaluation_id, "fog", Decimal("2.000"))
+    fog = ShardKey(evaluation_id, Cell("fog", Decimal("2.000")))
     delete(shard_path(memory_record.output, schema.ATTENTION, fog))
     for output, missing in ((local_record.output, set()), (memory_record.output, {fog})):
         everything = published_cells(output, evaluation_id, attention=False)
         assert len(everything) == 11
-        assert clean_shard_key(evaluation_id) in everything
+        assert CLEAN_CELL in everything
         assert published_cells(output, evaluation_id, attention=True) == everything - missing
         assert {c for c in everything if not exists(shard_path(output, schema.ATTENTION, c))} == missing
     assert published_cells(memory_record.output, "nobody", attention=True) == set()

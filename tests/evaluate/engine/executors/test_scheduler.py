@@ -7,11 +7,11 @@ import pytest
 from failmodes.evaluate.engine.executors.scheduler import ATTEMPTS, TaskQueue
 from failmodes.evaluate.engine.tasks import Failure, RunResult, Task
 from failmodes.warehouse.errors import ModelError
-from failmodes.warehouse.shards.format import ShardKey
+from failmodes.warehouse.shards.format import Cell, ShardKey
 
 
 def tasks(count: int) -> list[Task]:
-    return [Task(0, "fog", Decimal(n), ("a", "b")) for n in range(count)]
+    return [Task(0, Cell("fog", Decimal(n)), ("a", "b")) for n in range(count)]
 
 
 def test_chunks_shrink_and_hold_every_task_once() -> None:
@@ -38,15 +38,15 @@ def test_what_a_dead_worker_had_goes_to_another_but_not_for_ever() -> None:
 def test_what_a_dead_worker_had_published_is_not_given_again() -> None:
     ledger = TaskQueue(tasks(6), workers=1)
     chunk = ledger.next_chunk()
-    assert [task.name for task in chunk.tasks] == ["fog 0", "fog 1", "fog 2"]
+    assert [str(task.cell) for task in chunk.tasks] == ["fog 0", "fog 1", "fog 2"]
     chunk.published |= {
-        ShardKey("a", "fog", Decimal(0)),
-        ShardKey("b", "fog", Decimal(0)),
-        ShardKey("a", "fog", Decimal(1)),
+        ShardKey("a", Cell("fog", Decimal(0))),
+        ShardKey("b", Cell("fog", Decimal(0))),
+        ShardKey("a", Cell("fog", Decimal(1))),
     }
     ledger.give_back(chunk, "exit code -9")
     again = ledger.next_chunk()
-    assert [(task.name, task.evaluation_ids) for task in again.tasks] == [("fog 1", ("b",)), ("fog 2", ("a", "b"))]
+    assert [(str(task.cell), task.evaluation_ids) for task in again.tasks] == [("fog 1", ("b",)), ("fog 2", ("a", "b"))]
     assert ledger.outcome.made == 3
 
 
