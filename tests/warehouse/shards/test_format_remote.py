@@ -56,14 +56,15 @@ def test_done_cells_are_those_whose_shards_are_there(
     local_record: Synthetic, memory_record: Synthetic, tmp_path: Path
 ) -> None:
     evaluation_id = memory_record.evaluations["Alpha"]
-    fog = ShardKey(evaluation_id, Cell("fog", Decimal("2.000")))
-    delete(shard_path(memory_record.output, schema.ATTENTION, fog))
+    fog = Cell("fog", Decimal("2.000"))
+    delete(shard_path(memory_record.output, schema.ATTENTION, ShardKey(evaluation_id, fog)))
     for output, missing in ((local_record.output, set()), (memory_record.output, {fog})):
         everything = published_cells(output, evaluation_id, attention=False)
         assert len(everything) == 11
         assert CLEAN_CELL in everything
         assert published_cells(output, evaluation_id, attention=True) == everything - missing
-        assert {c for c in everything if not exists(shard_path(output, schema.ATTENTION, c))} == missing
+        paths = {cell: shard_path(output, schema.ATTENTION, ShardKey(evaluation_id, cell)) for cell in everything}
+        assert {cell for cell, path in paths.items() if not exists(path)} == missing
     assert published_cells(memory_record.output, "nobody", attention=True) == set()
 
 
