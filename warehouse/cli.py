@@ -1,4 +1,4 @@
-"""Commands of this stage: load records into the warehouse, ask it questions."""
+"""Commands of the warehouse: load records into it, ask it questions in SQL, say what it holds."""
 
 import sys
 from enum import StrEnum
@@ -41,7 +41,7 @@ def load(
 
     console = Console(stderr=True, markup=False)
     target = find_warehouse(into or where)
-    outputs = [find_record(place) for place in (where, *(more or []))]
+    outputs = [find_record(location) for location in (where, *(more or []))]
     with console.status("loading …"):
         report = load_records(outputs, target, rebuild=rebuild)
     counts = [
@@ -58,9 +58,11 @@ def load(
 def query(
     sql: Annotated[str | None, typer.Argument(help="One statement, or @name of a saved query.")] = None,
     where: WhereArgument = None,
-    form: Annotated[OutputFormat, typer.Option("--format", help="How to print the answer.")] = OutputFormat.table,
+    output_format: Annotated[
+        OutputFormat, typer.Option("--format", help="How to print the answer.")
+    ] = OutputFormat.table,
     output: Annotated[Path | None, typer.Option(help="Write to this .csv, .json or .parquet file instead.")] = None,
-    listing: Annotated[bool, typer.Option("--list", help="List the saved queries.")] = False,
+    list_queries: Annotated[bool, typer.Option("--list", help="List the saved queries.")] = False,
     timeout: Annotated[float, typer.Option(help="Seconds until the query is stopped.", min=0.001)] = 60,
 ) -> None:
     """Ask the warehouse a question in SQL; it can only read."""
@@ -68,7 +70,7 @@ def query(
     from failmodes.warehouse.errors import StudyError
     from failmodes.warehouse.storage.locations import find_warehouse
 
-    if listing:
+    if list_queries:
         for name, purpose in saved_queries().items():
             print(f"@{name}\t{purpose}")
         return
@@ -81,8 +83,8 @@ def query(
         console.print(f"{rows.height:,} rows in {output}", highlight=False, soft_wrap=True)
         return
     width = Console().width if sys.stdout.isatty() else 1000
-    sys.stdout.write(format_rows(rows, form.value, width))
-    if form is OutputFormat.table and rows.height > TABLE_ROWS:
+    sys.stdout.write(format_rows(rows, output_format, width))
+    if output_format is OutputFormat.table and rows.height > TABLE_ROWS:
         console.print(
             f"first {TABLE_ROWS} of {rows.height:,} rows: --format csv or --output FILE gives all", highlight=False
         )
@@ -93,11 +95,12 @@ def print_status(where: Path) -> bool:
     from failmodes.warehouse.database.status import warehouse_status
     from failmodes.warehouse.storage.locations import find_warehouse
 
-    status = warehouse_status(find_warehouse(where))
+    path = find_warehouse(where)
+    status = warehouse_status(path)
     console = Console(highlight=False, soft_wrap=True, markup=False)
     facts = f"{status.row_counts['predictions']:,} predictions, {status.row_counts['attention']:,} attention rows"
     console.print(
-        f"{status.path}: schema {status.schema_version}, {status.size_bytes / 1e6:,.1f} MB, {facts}, "
+        f"{path}: schema {status.schema_version}, {status.size_bytes / 1e6:,.1f} MB, {facts}, "
         f"last changed {status.updated_at:%Y-%m-%d %H:%M} UTC"
     )
     for row in status.evaluations.iter_rows(named=True):

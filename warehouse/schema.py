@@ -38,6 +38,11 @@ class Table(NamedTuple):
     key: tuple[str, ...]
     columns: tuple[Column, ...]
 
+    @classmethod
+    def of(cls, name: str, grain: str, key: tuple[str, ...], *columns: Column) -> "Table":
+        """A table of these columns."""
+        return cls(name, grain, key, columns)
+
     def arrow(self, *, without: tuple[str, ...] = ()) -> pa.Schema:
         """The Arrow schema, less the columns in `without` (hive partitions live in the path)."""
         return pa.schema([pa.field(c.name, c.type, c.nullable) for c in self.columns if c.name not in without])
@@ -58,224 +63,196 @@ _CELL = (
 
 _IMAGE = Column("image_id", int32, "index of the image in the full data set, from 0")
 
-PREDICTIONS = Table(
+PREDICTIONS = Table.of(
     "predictions",
     "one row per evaluation, corruption, severity and image",
     (*PARTITIONS, "image_id"),
-    (
-        *_CELL,
-        _IMAGE,
-        Column("label", int16, "true class index, from 0"),
-        Column("predicted", int16, "class of the largest logit; null where logits are not finite", True),
-        Column("runner_up", int16, "class of the second largest logit", True),
-        Column("label_rank", int16, "rank of the label among the logits; 1 is correct", True),
-        Column("confidence", real, "largest softmax probability, 0-1", True),
-        Column("label_probability", real, "softmax probability of the label, 0-1", True),
-        Column("margin", real, "largest minus second largest softmax probability, 0-1", True),
-        Column("entropy_nats", real, "entropy of the softmax, nats", True),
-        Column("loss_nats", real, "cross-entropy against the label, nats", True),
-        Column("sum_p2", real, "sum of squared softmax probabilities, 0-1", True),
-        Column("log_sum_exp", real, "log of the sum of exponentiated logits (negative free energy)", True),
-        Column("max_logit", real, "largest logit", True),
-        Column("finite", flag, "whether every logit is a finite number"),
-        Column("logits", pa.list_(real), f"all logits by class up to {FULL_LOGITS_CLASSES} classes, else the "
-               f"{TOP_LOGITS} largest in falling order", True),
-        Column("logit_classes", pa.list_(int16), "classes of `logits` where these are the largest; else null", True),
-        Column("rmse", real, "root mean square difference from the clean image, 0-1 (values / 255); null if unpaired",
-               True),
-        Column("ssim", real, "structural similarity to the clean image (7x7 window), -1 to 1; null if unpaired", True),
-    ),
+    *_CELL,
+    _IMAGE,
+    Column("label", int16, "true class index, from 0"),
+    Column("predicted", int16, "class of the largest logit; null where logits are not finite", True),
+    Column("runner_up", int16, "class of the second largest logit", True),
+    Column("label_rank", int16, "rank of the label among the logits; 1 is correct", True),
+    Column("confidence", real, "largest softmax probability, 0-1", True),
+    Column("label_probability", real, "softmax probability of the label, 0-1", True),
+    Column("margin", real, "largest minus second largest softmax probability, 0-1", True),
+    Column("entropy_nats", real, "entropy of the softmax, nats", True),
+    Column("loss_nats", real, "cross-entropy against the label, nats", True),
+    Column("sum_p2", real, "sum of squared softmax probabilities, 0-1", True),
+    Column("log_sum_exp", real, "log of the sum of exponentiated logits (negative free energy)", True),
+    Column("max_logit", real, "largest logit", True),
+    Column("finite", flag, "whether every logit is a finite number"),
+    Column("logits", pa.list_(real), f"all logits by class up to {FULL_LOGITS_CLASSES} classes, else the "
+           f"{TOP_LOGITS} largest in falling order", True),
+    Column("logit_classes", pa.list_(int16), "classes of `logits` where these are the largest; else null", True),
+    Column("rmse", real, "root mean square difference from the clean image, 0-1 (values / 255); null if unpaired",
+           True),
+    Column("ssim", real, "structural similarity to the clean image (7x7 window), -1 to 1; null if unpaired", True),
 )  # fmt: skip
 
 TARGETS = ("predicted", "clean")
 
-ATTENTION = Table(
+ATTENTION = Table.of(
     "attention",
     "one row per evaluation, corruption, severity, image and target",
     (*PARTITIONS, "image_id", "target"),
-    (
-        *_CELL,
-        _IMAGE,
-        Column(
-            "target", text, "'predicted': the class predicted here; 'clean': the class predicted on the clean image"
-        ),
-        Column("target_class", int16, "class index that the map explains", True),
-        Column("mass", real, "sum of the map, in logits (rectified class evidence)", True),
-        Column("centroid_x", real, "centre of mass, 0 (left edge) to 1 (right edge), pixel centres", True),
-        Column("centroid_y", real, "centre of mass, 0 (top edge) to 1 (bottom edge), pixel centres", True),
-        Column("spread", real, "root mean square distance from the centroid, image widths", True),
-        Column("attention_entropy_nats", real, "entropy of the map as a distribution, nats", True),
-        Column("empty", flag, "whether the map is zero everywhere"),
-        Column("mask_share", real, "share of the map's mass inside the object mask, 0-1; null without a mask", True),
-        Column("centroid_shift", real, "distance from the clean map's centroid, image widths", True),
-        Column("cosine", real, "cosine similarity to the clean map, 0-1", True),
-        Column("w1_x", real, "1-Wasserstein distance of the x marginals from the clean map's, image widths", True),
-        Column("w1_y", real, "1-Wasserstein distance of the y marginals from the clean map's, image heights", True),
-        Column("null_centroid_shift", real, "centroid_shift against the clean map of another image", True),
-        Column("null_cosine", real, "cosine against the clean map of another image", True),
-        Column("null_w1_x", real, "w1_x against the clean map of another image", True),
-        Column("null_w1_y", real, "w1_y against the clean map of another image", True),
-        Column("null_class_centroid_shift", real, "centroid_shift against another clean map of the same class", True),
-        Column("null_class_cosine", real, "cosine against another clean map of the same class", True),
-        Column("null_class_w1_x", real, "w1_x against another clean map of the same class", True),
-        Column("null_class_w1_y", real, "w1_y against another clean map of the same class", True),
-    ),
+    *_CELL,
+    _IMAGE,
+    Column("target", text, "'predicted': the class predicted here; 'clean': the class predicted on the clean image"),
+    Column("target_class", int16, "class index that the map explains", True),
+    Column("mass", real, "sum of the map, in logits (rectified class evidence)", True),
+    Column("centroid_x", real, "centre of mass, 0 (left edge) to 1 (right edge), pixel centres", True),
+    Column("centroid_y", real, "centre of mass, 0 (top edge) to 1 (bottom edge), pixel centres", True),
+    Column("spread", real, "root mean square distance from the centroid, image widths", True),
+    Column("attention_entropy_nats", real, "entropy of the map as a distribution, nats", True),
+    Column("empty", flag, "whether the map is zero everywhere"),
+    Column("mask_share", real, "share of the map's mass inside the object mask, 0-1; null without a mask", True),
+    Column("centroid_shift", real, "distance from the clean map's centroid, image widths", True),
+    Column("cosine", real, "cosine similarity to the clean map, 0-1", True),
+    Column("w1_x", real, "1-Wasserstein distance of the x marginals from the clean map's, image widths", True),
+    Column("w1_y", real, "1-Wasserstein distance of the y marginals from the clean map's, image heights", True),
+    Column("null_centroid_shift", real, "centroid_shift against the clean map of another image", True),
+    Column("null_cosine", real, "cosine against the clean map of another image", True),
+    Column("null_w1_x", real, "w1_x against the clean map of another image", True),
+    Column("null_w1_y", real, "w1_y against the clean map of another image", True),
+    Column("null_class_centroid_shift", real, "centroid_shift against another clean map of the same class", True),
+    Column("null_class_cosine", real, "cosine against another clean map of the same class", True),
+    Column("null_class_w1_x", real, "w1_x against another clean map of the same class", True),
+    Column("null_class_w1_y", real, "w1_y against another clean map of the same class", True),
 )
 
-MODELS = Table(
+MODELS = Table.of(
     "models",
     "one row per model",
     ("model_id",),
-    (
-        Column(
-            "model_id", text, "hash of tensors, architecture, preprocessing and class map; or of imported predictions"
-        ),
-        Column("model_label", text, "the name on charts, as the study gives it"),
-        Column("architecture", text, "architecture name"),
-        Column("family", text, "family of the architecture, such as resnet"),
-        Column("variant", text, "how it differs from the published architecture, in words", True),
-        Column("class_count", int32, "number of outputs"),
-        Column("parameter_count", int64, "number of trainable parameters; null: predictions made elsewhere", True),
-        Column("input_mean", pa.list_(real), "normalisation mean per channel, of values / 255", True),
-        Column("input_std", pa.list_(real), "normalisation standard deviation per channel, of values / 255", True),
-        Column("input_side_px", int16, "side to which the network resizes images, pixels; null: as they come", True),
-        Column("training_recipe", text, "recipe as JSON or words, as the checkpoint states it", True),
-        Column("training_seed", int32, "seed of the training run", True),
-        Column("training_data", text, "what it was trained on, as the checkpoint states it", True),
-        Column("stated_accuracy", real, "clean accuracy that the checkpoint states, 0-1", True),
-        Column("checkpoint", text, "file name of the checkpoint", True),
-        Column(
-            "class_names", pa.list_(text), "names of the outputs used, in the data set's order; null: unnamed", True
-        ),
-        Column("class_outputs", pa.list_(int32), "outputs used, in the data set's order; null: all, in order", True),
-    ),
+    Column("model_id", text, "hash of tensors, architecture, preprocessing and class map; or of imported predictions"),
+    Column("model_label", text, "the name on charts, as the study gives it"),
+    Column("architecture", text, "architecture name"),
+    Column("family", text, "family of the architecture, such as resnet"),
+    Column("variant", text, "how it differs from the published architecture, in words", True),
+    Column("class_count", int32, "number of outputs"),
+    Column("parameter_count", int64, "number of trainable parameters; null: predictions made elsewhere", True),
+    Column("input_mean", pa.list_(real), "normalisation mean per channel, of values / 255", True),
+    Column("input_std", pa.list_(real), "normalisation standard deviation per channel, of values / 255", True),
+    Column("input_side_px", int16, "side to which the network resizes images, pixels; null: as they come", True),
+    Column("training_recipe", text, "recipe as JSON or words, as the checkpoint states it", True),
+    Column("training_seed", int32, "seed of the training run", True),
+    Column("training_data", text, "what it was trained on, as the checkpoint states it", True),
+    Column("stated_accuracy", real, "clean accuracy that the checkpoint states, 0-1", True),
+    Column("checkpoint", text, "file name of the checkpoint", True),
+    Column("class_names", pa.list_(text), "names of the outputs used, in the data set's order; null: unnamed", True),
+    Column("class_outputs", pa.list_(int32), "outputs used, in the data set's order; null: all, in order", True),
 )
 
-DATASETS = Table(
+DATASETS = Table.of(
     "datasets",
     "one row per data set",
     ("dataset_id",),
-    (
-        Column("dataset_id", text, "hash of the clean images and labels, in their full order"),
-        Column("dataset_name", text, "kind of data set, such as cifar10"),
-        Column("dataset_label", text, "the name on charts, which says what is special about this copy"),
-        Column("split", text, "train or test"),
-        Column("image_count", int32, "number of images in full"),
-        Column("class_count", int32, "number of classes"),
-        Column("height_px", int32, "image height"),
-        Column("width_px", int32, "image width"),
-        Column("note", text, "what a reader must know, such as: JPEG copy", True),
-    ),
+    Column("dataset_id", text, "hash of the clean images and labels, in their full order"),
+    Column("dataset_name", text, "kind of data set, such as cifar10"),
+    Column("dataset_label", text, "the name on charts, which says what is special about this copy"),
+    Column("split", text, "train or test"),
+    Column("image_count", int32, "number of images in full"),
+    Column("class_count", int32, "number of classes"),
+    Column("height_px", int32, "image height"),
+    Column("width_px", int32, "image width"),
+    Column("note", text, "what a reader must know, such as: JPEG copy", True),
 )
 
-CLASSES = Table(
+CLASSES = Table.of(
     "classes",
     "one row per data set and class",
     ("dataset_id", "class_index"),
-    (
-        Column("dataset_id", text, "data set"),
-        Column("class_index", int16, "class index, from 0"),
-        Column("class_name", text, "class name"),
-    ),
+    Column("dataset_id", text, "data set"),
+    Column("class_index", int16, "class index, from 0"),
+    Column("class_name", text, "class name"),
 )
 
-IMAGES = Table(
+IMAGES = Table.of(
     "images",
     "one row per data set and image",
     ("dataset_id", "image_id"),
-    (
-        Column("dataset_id", text, "data set"),
-        _IMAGE,
-        Column("label", int16, "true class index"),
-        Column("file", text, "path within the data set's folder, where images are files", True),
-        Column("mask_area", real, "share of the image that the object mask covers, 0-1; null without a mask", True),
-    ),
+    Column("dataset_id", text, "data set"),
+    _IMAGE,
+    Column("label", int16, "true class index"),
+    Column("file", text, "path within the data set's folder, where images are files", True),
+    Column("mask_area", real, "share of the image that the object mask covers, 0-1; null without a mask", True),
 )
 
-CORRUPTIONS = Table(
+CORRUPTIONS = Table.of(
     "corruptions",
     "one row per corruption",
     ("corruption",),
-    (
-        Column("corruption", text, "corruption name"),
-        Column("corruption_label", text, "the name on charts"),
-        Column("corruption_group", text, "noise, blur, weather, digital, or clean"),
-        Column("corruption_order", int16, "order of publication; 0 is clean"),
-        Column("headline", flag, "one of the 15 of the headline metrics"),
-        Column("dose_ordered", flag, "whether distortion grows with severity by construction"),
-        Column("interpolable", flag, "whether it is defined between the published severities"),
-    ),
+    Column("corruption", text, "corruption name"),
+    Column("corruption_label", text, "the name on charts"),
+    Column("corruption_group", text, "noise, blur, weather, digital, or clean"),
+    Column("corruption_order", int16, "order of publication; 0 is clean"),
+    Column("headline", flag, "one of the 15 of the headline metrics"),
+    Column("dose_ordered", flag, "whether distortion grows with severity by construction"),
+    Column("interpolable", flag, "whether it is defined between the published severities"),
 )
 
-SOURCES = Table(
+SOURCES = Table.of(
     "sources",
     "one row per source of corrupted pixels",
     ("source_id",),
-    (
-        Column("source_id", text, "hash of recipe, seed, draws and versions, or of a published set"),
-        Column("source_kind", text, "'generated' or 'published'"),
-        Column("source_label", text, "the name on charts"),
-        Column("recipe", text, "recipe name, such as cifar-c", True),
-        Column("seed", int64, "seed of the draws", True),
-        Column("draws", text, "'paired' (common random numbers along a curve) or 'independent'", True),
-        Column("versions", text, "library versions that shape the pixels, as JSON", True),
-    ),
+    Column("source_id", text, "hash of recipe, seed, draws and versions, or of a published set"),
+    Column("source_kind", text, "'generated' or 'published'"),
+    Column("source_label", text, "the name on charts"),
+    Column("recipe", text, "recipe name, such as cifar-c", True),
+    Column("seed", int64, "seed of the draws", True),
+    Column("draws", text, "'paired' (common random numbers along a curve) or 'independent'", True),
+    Column("versions", text, "library versions that shape the pixels, as JSON", True),
 )
 
-EVALUATIONS = Table(
+EVALUATIONS = Table.of(
     "evaluations",
     "one row per evaluation",
     ("evaluation_id",),
-    (
-        Column("evaluation_id", text, "hash of all that changes rows"),
-        Column("study", text, "name of the study that made it first"),
-        Column("model_id", text, "model"),
-        Column("dataset_id", text, "data set"),
-        Column("source_id", text, "where corrupted pixels come from"),
-        Column("image_count", int32, "number of images evaluated"),
-        Column("subset", text, "which images these are, in words"),
-        Column("subset_id", text, "hash of the image_ids"),
-        Column("precision", text, "precision of the network's forward pass, such as float32"),
-        Column("attention_method", text, "how attention was made, or 'none'"),
-        Column("attention_layer", text, "layer of the network that attention looks at", True),
-        Column("attention_note", text, "why attention is missing, where it is", True),
-        Column("paired", flag, "whether corrupted images pair with clean ones, image by image"),
-        Column("pairing_note", text, "why they do not pair, where they do not", True),
-    ),
+    Column("evaluation_id", text, "hash of all that changes rows"),
+    Column("study", text, "name of the study that made it first"),
+    Column("model_id", text, "model"),
+    Column("dataset_id", text, "data set"),
+    Column("source_id", text, "where corrupted pixels come from"),
+    Column("image_count", int32, "number of images evaluated"),
+    Column("subset", text, "which images these are, in words"),
+    Column("subset_id", text, "hash of the image_ids"),
+    Column("precision", text, "precision of the network's forward pass, such as float32"),
+    Column("attention_method", text, "how attention was made, or 'none'"),
+    Column("attention_layer", text, "layer of the network that attention looks at", True),
+    Column("attention_note", text, "why attention is missing, where it is", True),
+    Column("paired", flag, "whether corrupted images pair with clean ones, image by image"),
+    Column("pairing_note", text, "why they do not pair, where they do not", True),
 )
 
-EXEMPLARS = Table(
+EXEMPLARS = Table.of(
     "exemplars",
     "one row per evaluation, corruption, chosen image and severity",
     ("evaluation_id", "corruption", "image_id", "severity"),
-    (
-        *_CELL,
-        _IMAGE,
-        Column("reason", text, "first_to_fail, confidently_wrong, recovered or still_right"),
-        Column("reason_rank", int16, "order within the reason, from 1"),
-        Column("label", int16, "true class index"),
-        Column("predicted", int16, "predicted class index", True),
-        Column("confidence", real, "largest softmax probability, 0-1", True),
-        Column("png", pa.binary(), "the image as PNG"),
-        Column("map_f16", pa.binary(), "attention for the class predicted on the clean image: little-endian float16, "
-               "row by row; null without attention", True),
-        Column("map_height", int16, "rows of the map", True),
-        Column("map_width", int16, "columns of the map", True),
-    ),
+    *_CELL,
+    _IMAGE,
+    Column("reason", text, "first_to_fail, confidently_wrong, recovered or still_right"),
+    Column("reason_rank", int16, "order within the reason, from 1"),
+    Column("label", int16, "true class index"),
+    Column("predicted", int16, "predicted class index", True),
+    Column("confidence", real, "largest softmax probability, 0-1", True),
+    Column("png", pa.binary(), "the image as PNG"),
+    Column("map_f16", pa.binary(), "attention for the class predicted on the clean image: little-endian float16, "
+           "row by row; null without attention", True),
+    Column("map_height", int16, "rows of the map", True),
+    Column("map_width", int16, "columns of the map", True),
 )  # fmt: skip
 
-CLEAN_MAPS = Table(
+CLEAN_MAPS = Table.of(
     "clean_maps",
     "one row per evaluation and image: what drift is measured against; stays in the record, is not loaded",
     ("evaluation_id", "image_id"),
-    (
-        Column("evaluation_id", text, "evaluation"),
-        _IMAGE,
-        Column("predicted", int16, "class predicted on the clean image"),
-        Column("map", pa.list_(real), "rectified map of that class, row by row"),
-        Column("map_height", int16, "rows of the map"),
-        Column("map_width", int16, "columns of the map"),
-    ),
+    Column("evaluation_id", text, "evaluation"),
+    _IMAGE,
+    Column("predicted", int16, "class predicted on the clean image"),
+    Column("map", pa.list_(real), "rectified map of that class, row by row"),
+    Column("map_height", int16, "rows of the map"),
+    Column("map_width", int16, "columns of the map"),
 )
 
 FACTS = (PREDICTIONS, ATTENTION)

@@ -1,7 +1,4 @@
-"""Ad hoc SQL: one statement that reads, on a locked connection, within a time limit.
-
-A query's answer as text or file: table for people, CSV, JSON and Parquet for programs.
-"""
+"""Ad hoc SQL: one statement that reads, on a locked connection, within a time limit; its answer as text or file."""
 
 import base64
 import json
@@ -24,7 +21,7 @@ from failmodes.warehouse.storage.files import atomic_write
 
 _Kind = duckdb.StatementType
 
-# The lock on the connection is what protects; this list only turns away what returns no rows.
+# The lock on the connection is what protects; these kinds only turn away what returns no rows.
 _REFUSED = "{} is refused: a query only reads (SELECT, DESCRIBE, SUMMARIZE, …)"
 
 _READS = {_Kind.SELECT, _Kind.EXPLAIN, _Kind.PRAGMA, _Kind.CALL, _Kind.MULTI}  # MULTI: PIVOT
@@ -52,9 +49,10 @@ def run_query(path: Path, sql: str, *, timeout_s: float = 60) -> pl.DataFrame:
         timer = Timer(timeout_s, con.interrupt)
         timer.start()
         try:
-            return con.sql(text).pl()
+            rows: pl.DataFrame = con.sql(text).pl()
         finally:
             timer.cancel()
+    return rows
 
 
 def saved_query(name: str) -> str:
@@ -101,16 +99,16 @@ def _query_errors(timeout_s: float) -> Iterator[None]:
 
 
 def _one_line(error: Exception) -> str:
-    """DuckDB's message without the excerpt of the query that it draws under it."""
+    """DuckDB's message with its hints, without the excerpt of the query that it draws under it."""
     text = str(error).split("\n\nLINE ")[0].split("\nLINE ")[0]
     return " ".join(text.split())
 
 
-def format_rows(rows: pl.DataFrame, form: str, width: int) -> str:
+def format_rows(rows: pl.DataFrame, output_format: str, width: int) -> str:
     """Rows as a table (its first TABLE_ROWS rows), CSV or JSON (a list of objects), ending in a line break."""
-    if form == "csv":
+    if output_format == "csv":
         return _flat(rows).write_csv()
-    if form == "json":
+    if output_format == "json":
         return json.dumps([_plain(row) for row in rows.iter_rows(named=True)], ensure_ascii=False) + "\n"
     with pl.Config(
         tbl_rows=TABLE_ROWS,
@@ -132,30 +130,30 @@ def write_rows(rows: pl.DataFrame, path: Path) -> None:
         QueryError: another suffix.
         StorageError: the file cannot be written.
     """
-    form = path.suffix.removeprefix(".")
-    if form not in ("csv", "json", "parquet"):
+    output_format = path.suffix.removeprefix(".")
+    if output_format not in ("csv", "json", "parquet"):
         raise QueryError(f"{path}: expected a file name that ends in .csv, .json or .parquet")
     with atomic_write(path) as temporary:
-        if form == "parquet":
+        if output_format == "parquet":
             rows.write_parquet(temporary)
         else:
-            temporary.write_text(format_rows(rows, form, 0), encoding="utf-8")
+            temporary.write_text(format_rows(rows, output_format, 0), encoding="utf-8")
 
 
 def _flat(rows: pl.DataFrame) -> pl.DataFrame:
-    """CSV has no lists, structures or bytes: these become JSON text, the bytes in it base64."""
+    """Rows without lists, structures and bytes, which CSV lacks: they become JSON text, the bytes in it base64."""
     nested = [name for name, kind in rows.schema.items() if kind.is_nested() or kind in (pl.Binary, pl.Object)]
-    columns = {name: [_cell(value) for value in rows[name].to_list()] for name in nested}
+    columns = {name: [_as_text(value) for value in rows[name].to_list()] for name in nested}
     return rows.with_columns([pl.Series(name, values, pl.String) for name, values in columns.items()])
 
 
-def _cell(value: Any) -> str | None:
+def _as_text(value: Any) -> str | None:
     plain = _plain(value)
     return plain if plain is None or isinstance(plain, str) else json.dumps(plain, ensure_ascii=False)
 
 
 def _plain(value: Any) -> Any:
-    """A value that JSON can say: not-a-number and infinity become null, decimals numbers, bytes base64, time ISO."""
+    """The value in JSON's types: not-a-number and infinity become null, decimals numbers, bytes base64, times ISO."""
     match value:
         case dict():
             return {str(name): _plain(inner) for name, inner in value.items()}

@@ -1,4 +1,4 @@
-"""What a warehouse holds, in figures: for `failmodes status`."""
+"""What a warehouse holds, in figures, and what is wrong with it: for `failmodes status`."""
 
 from pathlib import Path
 from typing import NamedTuple
@@ -12,15 +12,13 @@ from failmodes.warehouse.database.updates import stale_tables
 
 
 class WarehouseStatus(NamedTuple):
-    """State of a warehouse: version, size, what is loaded, what is broken, what is out of date.
+    """State of a warehouse: version, size, what is loaded, which checks fail, what is out of date.
 
     `evaluations` has one row per evaluation: evaluation_id, model_label, dataset_label, subset, precision,
     source_label, paired, cell_count (clean included), attention_cell_count, image_count (per cell), latest_at (UTC).
     """
 
-    path: Path
     schema_version: str
-    failmodes_version: str
     updated_at: object
     size_bytes: int
     row_counts: dict[str, int]
@@ -52,14 +50,11 @@ def warehouse_status(path: Path) -> WarehouseStatus:
     """
     info = read_info(path)
     with open_warehouse(path) as con:
-        counts = {table.name: con.sql(f"select count(*) from {table.name}").pl().item() for table in ALL_TABLES}
         return WarehouseStatus(
-            path=path,
             schema_version=info["schema_version"],
-            failmodes_version=info["failmodes_version"],
             updated_at=info["updated_at"],
             size_bytes=path.stat().st_size,
-            row_counts=counts,
+            row_counts={t.name: con.sql(f"select count(*) from {t.name}").pl().item() for t in ALL_TABLES},
             evaluations=con.sql(_EVALUATIONS).pl(),
             checks=run_checks(con),
             stale_derived=stale_tables(con),
