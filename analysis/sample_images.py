@@ -10,9 +10,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from failmodes.analysis.formatting import format_count
-from failmodes.ingest.corruptions.catalogue import CORRUPTIONS, published_name, unknown_corruption
-from failmodes.ingest.corruptions.recipes import recipe_of
-from failmodes.ingest.corruptions.severity import as_severity
+from failmodes.ingest.corruptions.apply import as_severity
+from failmodes.ingest.corruptions.catalogue import CORRUPTIONS, find_corruption_name, recipe_of, unknown_corruption
 from failmodes.ingest.datasets.decoding import decode
 from failmodes.ingest.datasets.folder import IMAGE_SUFFIXES, resize_and_crop
 from failmodes.warehouse.errors import DataError, StudyError
@@ -27,11 +26,11 @@ Images = NDArray[np.uint8]
 
 
 class CorruptionRequest(NamedTuple):
-    """What a chart without a warehouse is asked to corrupt, and how; empty means the chart's own choice.
+    """What a chart without a warehouse corrupts, and how; empty means the chart's own choice.
 
     Attributes:
-        recipe: "cifar-c" or "imagenet-c"; images are brought to its side.
-        seed: of the draws.
+        recipe: "cifar-c" or "imagenet-c"; images are resized to the side that it was published for.
+        seed: of the random numbers.
         severities: numbers above 0 up to 5; clean is always there.
         corruptions: names of corruptions.
         files: image files, or folders of them.
@@ -49,11 +48,10 @@ class CorruptionRequest(NamedTuple):
         Raises:
             StudyError: an unknown corruption.
         """
-        for name in self.corruptions:
-            if published_name(name) is None:
-                raise StudyError(unknown_corruption(name))
-        wanted = {published_name(name) for name in self.corruptions}
-        return [name for name in CORRUPTIONS if not wanted or name in wanted]
+        requested = {find_corruption_name(name): name for name in self.corruptions}
+        if None in requested:
+            raise StudyError(unknown_corruption(requested[None]))
+        return [name for name in CORRUPTIONS if not requested or name in requested]
 
     def levels(self) -> list[Decimal]:
         """Severities above 0, rising; none by default.
@@ -67,7 +65,7 @@ class CorruptionRequest(NamedTuple):
         return levels
 
     def images_at(self, name: str, severity: Decimal, clean: Images) -> Images:
-        """`clean` (N, S, S, 3) under a corruption; the same draws at every severity.
+        """`clean` (N, S, S, 3) under a corruption; the same random numbers at every severity.
 
         Raises:
             FailmodesError: it cannot be made here; the message says why.
@@ -82,7 +80,7 @@ class CorruptionRequest(NamedTuple):
         return recipe_of(self.recipe).side_px
 
     @property
-    def words(self) -> str:
+    def description(self) -> str:
         """Recipe and seed, for the foot of a chart."""
         return f"corruptions: {self.recipe} recipe, seed {self.seed}"
 
@@ -119,8 +117,8 @@ def many_images(files: Sequence[Path], side_px: int) -> SampleImages:
     """
     if files:
         found = [image for file in files for image in _images_of(file)]
-        named = f"{format_count(len(found), 'image')} from {', '.join(file.name or str(file) for file in files)}"
-        return SampleImages(_read(found, side_px), named, named)
+        label = f"{format_count(len(found), 'image')} from {', '.join(file.name or str(file) for file in files)}"
+        return SampleImages(_read(found, side_px), label, label)
     tiles = np.concatenate([_tiles(_photograph(name), side_px) for name in PHOTOGRAPHS])
     credit = " and ".join(f"{name} by {photographer}" for name, photographer in PHOTOGRAPHS.items())
     return SampleImages(tiles, f"{format_count(len(tiles), 'tile')} of two photographs", f"{credit} ({SHIPPED})")

@@ -8,9 +8,8 @@ import numpy as np
 from failmodes.evaluate.cam.cam_method import CamMethod, CamUnavailable
 from failmodes.evaluate.models.model import Model
 from failmodes.evaluate.models.network import Network
-from failmodes.ingest.datasets.dataset import Dataset
+from failmodes.ingest.datasets.dataset import Dataset, balanced_subset
 from failmodes.ingest.sources import ImagePairs, Pairing, Source
-from failmodes.ingest.subset import balanced_subset
 from failmodes.warehouse.hashing import fingerprint_of, identity_of
 from failmodes.warehouse.schema import SCHEMA_VERSION
 

@@ -3,8 +3,7 @@
 import numpy as np
 import pyarrow as pa
 
-from failmodes.ingest.corruptions.catalogue import CORRUPTIONS
-from failmodes.ingest.corruptions.registry import corruption_info, registered
+from failmodes.ingest.corruptions.catalogue import CORRUPTIONS, registered
 from failmodes.ingest.datasets.dataset import Dataset
 from failmodes.ingest.sources import Source
 from failmodes.warehouse import schema
@@ -62,7 +61,7 @@ def record_corruptions(output: StorePath) -> None:
             "dose_ordered": c.dose_ordered,
             "interpolable": c.interpolable,
         }
-        for c in (*CORRUPTIONS.values(), *(corruption_info(name) for name in registered()))
+        for c in (*CORRUPTIONS.values(), *registered().values())
     ]
     for row in (clean, *published):
         write_dimension(output, schema.CORRUPTIONS, str(row["corruption"]), [row])

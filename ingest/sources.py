@@ -10,15 +10,16 @@ import PIL
 import scipy
 from numpy.typing import NDArray
 
-from failmodes.ingest.corruptions.apply import corrupt
+from failmodes.ingest.corruptions.apply import Severity, corrupt
+from failmodes.ingest.corruptions.catalogue import corruption_info
 from failmodes.ingest.corruptions.kernels.frost import custom_frost_hash
-from failmodes.ingest.corruptions.recipes import ENGINE_REVISION
-from failmodes.ingest.corruptions.registry import registered
 from failmodes.ingest.corruptions.sampling import SamplingMode
-from failmodes.ingest.corruptions.severity import Severity
 from failmodes.ingest.datasets.dataset import Dataset
 from failmodes.warehouse.errors import DataError
 from failmodes.warehouse.hashing import identity_of
+
+# Raise it when a corrected corruption gives other pixels than before: it is part of a generated source's identity
+ENGINE_REVISION = 2
 
 
 class ImagePairs(NamedTuple):
@@ -157,7 +158,7 @@ def dependency_hashes(names: Sequence[str]) -> dict[str, str]:
     Raises:
         DataError: there are no photographs of frost, and it is among the names.
     """
-    own = registered()
-    hashes = {f"corruption {name}": own[name].definition for name in names if name in own}
+    definitions = {name: corruption_info(name).definition for name in names}
+    hashes = {f"corruption {name}": definition for name, definition in definitions.items() if definition}
     frost = custom_frost_hash() if "frost" in names else None
     return {**hashes, **({"frost photographs": frost} if frost else {})}

@@ -8,10 +8,9 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from failmodes.ingest.corruptions.catalogue import STUDY_CORRUPTIONS
-from failmodes.ingest.corruptions.recipes import SEVERITIES
-from failmodes.ingest.corruptions.registry import corruption_info, resolve_corruptions
-from failmodes.ingest.corruptions.severity import as_severity
+from failmodes.ingest.corruptions.apply import as_severity
+from failmodes.ingest.corruptions.catalogue import SEVERITIES, STUDY_CORRUPTIONS, corruption_info
+from failmodes.ingest.corruptions.custom import resolve_corruptions
 from failmodes.warehouse.errors import StudyError, did_you_mean
 
 DatasetKind = Literal["digits", "cifar10", "cifar100", "folder"]

@@ -24,7 +24,7 @@ from failmodes.analysis.formatting import (
 )
 from failmodes.analysis.sample_images import CorruptionRequest, one_image
 from failmodes.ingest.corruptions.catalogue import CORRUPTIONS
-from failmodes.ingest.corruptions.recipes import SEVERITIES
+from failmodes.ingest.corruptions.catalogue import SEVERITIES
 from failmodes.ingest.distortion import rmse
 from failmodes.warehouse.errors import FailmodesError, StudyError
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from failmodes.evaluate.evaluation import Subset, choose_subset
 from failmodes.evaluate.study.study_schema import Study
 from failmodes.ingest.corrupted_sets.opening import open_pixel_source
-from failmodes.ingest.corruptions.registry import CustomCorruption, register, registered
+from failmodes.ingest.corruptions.catalogue import Corruption, add_corruption, registered
 from failmodes.ingest.datasets.dataset import Dataset
 from failmodes.ingest.datasets.opening import open_dataset
 from failmodes.ingest.sources import Source
@@ -37,7 +37,7 @@ class WorkerSpec(NamedTuple):
     """
 
     study: Study
-    own_corruptions: tuple[CustomCorruption, ...]
+    own_corruptions: tuple[Corruption, ...]
 
     @classmethod
     def of(cls, study: Study) -> "WorkerSpec":
@@ -48,7 +48,7 @@ class WorkerSpec(NamedTuple):
     def open(self) -> tuple[Study, Dataset]:
         """Open the study here; images are mapped, not copied."""
         for corruption in self.own_corruptions:
-            register(corruption)
+            add_corruption(corruption)
         return self.study, open_dataset(self.study.dataset, self.study.cache)
 
     def to_bytes(self) -> bytes:

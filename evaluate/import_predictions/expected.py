@@ -13,10 +13,8 @@ import pyarrow as pa
 from failmodes.evaluate.evaluation import Subset, choose_subset
 from failmodes.evaluate.study.study_schema import Study
 from failmodes.ingest.corrupted_sets.opening import open_pixel_source
-from failmodes.ingest.corruptions.catalogue import unknown_corruption
-from failmodes.ingest.corruptions.recipes import SEVERITIES
-from failmodes.ingest.corruptions.registry import find_corruption_name
-from failmodes.ingest.corruptions.severity import as_severity
+from failmodes.ingest.corruptions.apply import as_severity
+from failmodes.ingest.corruptions.catalogue import SEVERITIES, find_corruption_name, unknown_corruption
 from failmodes.ingest.datasets.dataset import Dataset
 from failmodes.ingest.sources import Source
 from failmodes.warehouse.errors import DataError, StudyError

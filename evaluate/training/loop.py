@@ -18,8 +18,7 @@ from failmodes.evaluate.models.network import prepare_network, to_channels_last
 from failmodes.evaluate.study.study_schema import ModelSpec, Normalisation
 from failmodes.evaluate.training.data import default_workers
 from failmodes.evaluate.training.trainer import EpochMetrics, Trainer
-from failmodes.ingest.datasets.dataset import Dataset
-from failmodes.ingest.subset import balanced_subset
+from failmodes.ingest.datasets.dataset import Dataset, balanced_subset
 
 STATE_SUFFIX = ".resume.pt"
 

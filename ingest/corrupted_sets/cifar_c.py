@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 from failmodes.ingest.corrupted_sets.corrupted_set import cached_fingerprint, check_numbers
 from failmodes.ingest.corrupted_sets.layouts import FETCH_AGAIN, LABELS_FILE
 from failmodes.ingest.corrupted_sets.manifest import SetProvenance, recorded_ids, recorded_origin
-from failmodes.ingest.corruptions.recipes import SEVERITIES
-from failmodes.ingest.corruptions.registry import find_corruption_name
+from failmodes.ingest.corruptions.catalogue import SEVERITIES, find_corruption_name
 from failmodes.warehouse.errors import DataError, StudyError
 from failmodes.warehouse.hashing import fingerprint_of, identity_of
 

@@ -19,11 +19,10 @@ from failmodes.ingest.corrupted_sets.opening import open_pixel_source
 from failmodes.ingest.corrupted_sets.options import SetOptions
 from failmodes.ingest.corrupted_sets.set_writer import SetInputs, SetPart
 from failmodes.ingest.corrupted_sets.work_folder import locked_work_folder
-from failmodes.ingest.datasets.dataset import Dataset
+from failmodes.ingest.datasets.dataset import Dataset, balanced_subset
 from failmodes.ingest.datasets.opening import open_dataset
 from failmodes.ingest.sources import GeneratedSource
 from failmodes.ingest.specification import DatasetSpec
-from failmodes.ingest.subset import balanced_subset
 from failmodes.warehouse.errors import Interrupted, StudyError
 
 

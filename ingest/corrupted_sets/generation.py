@@ -15,7 +15,7 @@ from failmodes.ingest.corrupted_sets.layouts import CIFAR_C, LABELS_FILE, severi
 from failmodes.ingest.corrupted_sets.manifest import MADE_BY, Manifest, check_same_set, publish_manifest, read_manifest
 from failmodes.ingest.corrupted_sets.options import JPEG, JPEG_QUALITY, SetOptions
 from failmodes.ingest.corrupted_sets.set_writer import ProgressCallback, SetInputs, SetPart, SetWriter
-from failmodes.ingest.corruptions.recipes import SEVERITIES
+from failmodes.ingest.corruptions.catalogue import SEVERITIES
 from failmodes.ingest.sources import GeneratedSource
 from failmodes.warehouse.errors import StudyError
 from failmodes.warehouse.provenance import now_utc

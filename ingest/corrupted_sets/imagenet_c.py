@@ -27,7 +27,7 @@ from failmodes.ingest.corrupted_sets.layouts import (
     without_suffix,
 )
 from failmodes.ingest.corrupted_sets.manifest import SetProvenance, recorded_origin
-from failmodes.ingest.corruptions.registry import find_corruption_name
+from failmodes.ingest.corruptions.catalogue import find_corruption_name
 from failmodes.ingest.datasets.decoding import decode
 from failmodes.ingest.datasets.folder import IMAGE_SUFFIXES
 from failmodes.warehouse.errors import DataError, StudyError

@@ -7,7 +7,7 @@
 
 from decimal import Decimal, InvalidOperation
 
-from failmodes.ingest.corruptions.severity import LAST_SEVERITY
+from failmodes.ingest.corruptions.catalogue import SEVERITIES
 from failmodes.ingest.datasets.dataset import Dataset
 from failmodes.warehouse.errors import DataError
 
@@ -33,7 +33,7 @@ def parse_severity(folder_name: str) -> Decimal | None:
         severity = Decimal(folder_name)
     except InvalidOperation:
         return None
-    return severity if severity.is_finite() and 0 < severity <= LAST_SEVERITY else None
+    return severity if severity.is_finite() and 0 < severity <= SEVERITIES[-1] else None
 
 
 def image_names(dataset: Dataset) -> list[str]:

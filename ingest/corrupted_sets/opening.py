@@ -13,7 +13,7 @@ from failmodes.ingest.corrupted_sets.corrupted_set import CorruptedSet
 from failmodes.ingest.corrupted_sets.imagenet_c import corruption_folders, open_imagenet_c
 from failmodes.ingest.corrupted_sets.layouts import FETCH_AGAIN, LABELS_FILE
 from failmodes.ingest.corrupted_sets.pairing import pair_with_published
-from failmodes.ingest.corruptions.severity import Severity
+from failmodes.ingest.corruptions.apply import Severity
 from failmodes.ingest.datasets.dataset import Dataset
 from failmodes.ingest.sources import GeneratedSource, ImagePairs, Source, dependency_hashes
 from failmodes.ingest.specification import CorruptionSpec

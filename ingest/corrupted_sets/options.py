@@ -10,10 +10,9 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from failmodes.ingest.corrupted_sets.layouts import CIFAR_C, IMAGENET_C, severity_folder
-from failmodes.ingest.corruptions.catalogue import CORRUPTIONS
+from failmodes.ingest.corruptions.apply import as_severity
+from failmodes.ingest.corruptions.catalogue import CORRUPTIONS, SEVERITIES
 from failmodes.ingest.corruptions.kernels.frost import frost_folder
-from failmodes.ingest.corruptions.recipes import SEVERITIES
-from failmodes.ingest.corruptions.severity import as_severity
 from failmodes.ingest.specification import CorruptionSpec
 from failmodes.warehouse.errors import DataError, StudyError
 

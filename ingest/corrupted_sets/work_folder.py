@@ -10,8 +10,13 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from failmodes.warehouse.errors import StorageError
-from failmodes.warehouse.storage.atomic import atomic_write_bytes, make_folder, remove_stale_temporaries, storage_errors
-from failmodes.warehouse.storage.paths import TEMPORARY_PREFIX
+from failmodes.warehouse.storage.files import (
+    TEMPORARY_PREFIX,
+    atomic_write_bytes,
+    make_folder,
+    remove_stale_temporaries,
+    storage_errors,
+)
 
 WORK_FOLDER = ".failmodes"
 

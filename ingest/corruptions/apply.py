@@ -1,20 +1,44 @@
-"""The engine: checks what it is given, draws, and runs a corruption over whole batches, block by block."""
+"""Corrupting batches: input is checked, random variables are sampled, and kernels run block by block.
+
+A severity is any number from 0 to 5. Whole numbers have exactly the published parameters; between them, by corruption:
+- most interpolate their parameters on a straight line from level to level, and below 1 from the clean anchor of the
+  recipe's table (shot noise the inverse root of its photons, which is the deviation of its noise);
+- those whose parameters do not lead smoothly from level to level mix the images of the two (`MIXTURE_CORRUPTIONS`):
+  defocus and zoom blur, linear filters whose disk gains whole pixels and whose zoom gains whole exposures (a mixture of
+  images is then the image of a mixed kernel), and snow, whose flakes a layer zoomed by little more than 1 smooths away;
+- those with switches (iterations, water or mud, less or more saturation) are refused, unless `across_switches` requests
+  the same mixture, a cross-fade.
+"""
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from decimal import Decimal
+from decimal import ROUND_HALF_EVEN, Decimal, InvalidOperation
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from failmodes.ingest.corruptions import sampling
-from failmodes.ingest.corruptions.kernels.pixels import Images
-from failmodes.ingest.corruptions.recipes import Recipe, recipe_of
-from failmodes.ingest.corruptions.registry import RunnableCorruption, get_corruption
-from failmodes.ingest.corruptions.severity import MixtureComponent, Severity, as_severity, mixture_at
+from failmodes.ingest.corruptions.catalogue import SEVERITIES, Corruption, Recipe, corruption_info, recipe_of
+from failmodes.ingest.corruptions.kernels.base import Images, Parameters, SeverityLevels
 from failmodes.warehouse.errors import DataError, StudyError
 
+Severity = int | float | Decimal
+
+THOUSANDTH = Decimal("0.001")
+
 BLOCK_VALUES = 1 << 18  # values corrupted at a time: scratch stays at a few megabytes, mostly in cache
+
+MIXTURE_CORRUPTIONS = {"defocus_blur", "zoom_blur", "snow"}
+
+INVERSE_ROOT_CORRUPTIONS = {"shot_noise"}
+
+
+class MixtureComponent(NamedTuple):
+    """One image of a mixture: its weight, and its parameters (None: the clean image)."""
+
+    weight: float
+    parameters: Parameters | None
 
 
 def corrupt(
@@ -31,22 +55,22 @@ def corrupt(
 ) -> Images:
     """Corrupt a batch of images.
 
-    An image's result depends on its pixels, its number in `image_ids`, `seed`, `recipe`, the corruption and severity:
-    not on the other images of the batch, their order, the number of threads, or the process. Draws are the same on
-    every machine; pixels are for the same versions of NumPy, SciPy, OpenCV, Pillow and libjpeg and the same kind of
+    An image's result depends on its pixels, its `image_ids`, `seed`, `recipe`, the corruption and severity: not on the
+    other images of the batch, their order, the number of threads, or the process. Samples are the same on every
+    machine; pixels are for the same versions of NumPy, SciPy, OpenCV, Pillow and libjpeg and the same kind of
     processor, elsewhere they may differ by 1 in rare values, where rounding meets truncation.
 
     Args:
-        images: (N, H, W, 3) uint8, RGB; never changed. Greyscale and RGBA arrays are refused: which three channels to
-            make of them is the caller's to say.
-        name: name of the corruption, such as "fog"; also one that was registered.
+        images: (N, H, W, 3) uint8, RGB; never changed. Greyscale and RGBA arrays are refused: the caller decides which
+            three channels to make of them.
+        name: name of the corruption, "fog" for example; also one that was registered.
         severity: 0 (the clean images, copied) to 5, taken to thousandths. Whole numbers have the published parameters,
-            others lie between them (`failmodes.ingest.corruptions.severity`).
+            others lie between them (see above).
         recipe: "cifar-c" (published for 32×32 pixels) or "imagenet-c" (224×224). Other sizes are fine from 8 and 32
             pixels: lengths stay pixels; fog's grid, elastic's unit, zoom and pixelate follow the image's side.
-        seed: seed of all draws.
-        image_ids: (N,) whole numbers from 0 that name the images; 0 … N-1 if not given.
-        draws: "paired": an image meets the same draws at every severity; "independent": fresh ones at each, as
+        seed: seed of all samples.
+        image_ids: (N,) whole numbers from 0 that identify the images; 0 … N-1 if not given.
+        draws: "paired": an image has the same samples at every severity; "independent": new ones at each, as
             published. Either way every severity by itself has the published distribution.
         across_switches: between severities of a corruption that does not interpolate, cross-fade.
         threads: how many blocks are corrupted at once.
@@ -55,44 +79,87 @@ def corrupt(
         (N, H, W, 3) uint8.
 
     Raises:
-        StudyError: an unknown corruption, recipe, severity or kind of draws, or a severity between switches.
+        StudyError: an unknown corruption, recipe, severity or sampling mode, or a severity between switches.
         DataError: images or image_ids of another type or shape, images too small, no photographs of frost.
     """
     exact = as_severity(severity)
     chosen = recipe_of(recipe)
-    definition = get_corruption(name, chosen)
-    ids = _checked_ids(_checked_images(images, recipe, chosen), image_ids)
-    stream = _stream(seed, definition.corruption.name, exact, draws)
-    parts = mixture_at(definition.corruption, definition.levels, exact, across_switches=across_switches)
-    if parts == (MixtureComponent(1.0, None),):
+    corruption = corruption_info(name)
+    _check_images(images, recipe, chosen)
+    ids = _checked_ids(images, image_ids)
+    if draws not in sampling.SAMPLING_MODES:
+        raise StudyError(f"unknown draws {draws!r}: expected 'paired' or 'independent'")
+    stream = sampling.Stream(int(seed), corruption.name, str(exact) if draws == "independent" else None)
+    mixture = mixture_at(corruption, corruption.levels[recipe], exact, across_switches=across_switches)
+    if mixture == (MixtureComponent(1.0, None),):
         return np.array(images)
     result = np.empty(images.shape, np.uint8)
 
     def corrupt_block(rows: slice) -> None:
-        result[rows] = _mixed(np.ascontiguousarray(images[rows]), ids[rows], definition, parts, stream)
+        result[rows] = _apply_mixture(np.ascontiguousarray(images[rows]), ids[rows], corruption, mixture, stream)
 
-    _for_each(_blocks(images.shape), corrupt_block, threads)
+    step = max(1, BLOCK_VALUES // int(np.prod(images.shape[1:])))
+    _for_each([slice(start, start + step) for start in range(0, len(images), step)], corrupt_block, threads)
     return result
 
 
-def _mixed(
+def as_severity(severity: Severity) -> Decimal:
+    """The severity to thousandths, as the record keeps it.
+
+    Raises:
+        StudyError: it is no number from 0 to 5.
+    """
+    try:
+        exact = Decimal(str(severity)).quantize(THOUSANDTH, ROUND_HALF_EVEN)
+    except InvalidOperation:
+        exact = Decimal("nan")
+    if not (exact.is_finite() and 0 <= exact <= SEVERITIES[-1]):
+        raise StudyError(f"severity {severity} is out of range: expected a number from 0 (clean) to {SEVERITIES[-1]}")
+    return exact
+
+
+def mixture_at(
+    corruption: Corruption, levels: SeverityLevels, severity: Decimal, *, across_switches: bool
+) -> tuple[MixtureComponent, ...]:
+    """What makes the image at a severity: one component, or two neighbouring levels to mix.
+
+    Raises:
+        StudyError: between two levels of a corruption that does not interpolate, unless `across_switches`.
+    """
+    below = int(severity)
+    share = float(severity - below)
+    known = (None, *levels.published)
+    if not share:
+        return (MixtureComponent(1.0, known[below]),)
+    if not corruption.interpolable and not across_switches:
+        raise StudyError(
+            f"{corruption.name!r} is not defined at severity {severity.normalize()}: {corruption.switch};"
+            " use whole severities, or ask for a cross-fade with across_switches"
+        )
+    lower, upper = known[below] or levels.clean, known[below + 1]
+    if corruption.name in MIXTURE_CORRUPTIONS or not corruption.interpolable or lower is None or upper is None:
+        return MixtureComponent(1 - share, known[below]), MixtureComponent(share, upper)
+    power = -0.5 if corruption.name in INVERSE_ROOT_CORRUPTIONS else 1.0
+    line = [(1 - share) * a**power + share * b**power for a, b in zip(lower, upper, strict=True)]
+    return (MixtureComponent(1.0, tuple(value ** (1 / power) for value in line)),)
+
+
+def _apply_mixture(
     images: Images,
     ids: NDArray[np.int64],
-    definition: RunnableCorruption,
-    parts: tuple[MixtureComponent, ...],
+    corruption: Corruption,
+    mixture: tuple[MixtureComponent, ...],
     stream: sampling.Stream,
 ) -> Images:
-    drawn = sampling.sample(stream, ids, (images.shape[1], images.shape[2]), definition.draws)
-    made = [images if p.parameters is None else definition.apply(images, p.parameters, drawn) for p in parts]
-    if len(made) == 1:
-        return made[0]
-    mixture = sum(np.float32(part.weight) * one for part, one in zip(parts, made, strict=True))
-    return np.rint(mixture).astype(np.uint8)
-
-
-def _blocks(shape: tuple[int, ...]) -> list[slice]:
-    step = max(1, BLOCK_VALUES // int(np.prod(shape[1:])))
-    return [slice(start, start + step) for start in range(0, shape[0], step)]
+    samples = sampling.sample(stream, ids, (images.shape[1], images.shape[2]), corruption.samples)
+    corrupted = [
+        images if component.parameters is None else corruption.apply(images, component.parameters, **samples)
+        for component in mixture
+    ]
+    if len(corrupted) == 1:
+        return corrupted[0]
+    mixed = sum(np.float32(component.weight) * one for component, one in zip(mixture, corrupted, strict=True))
+    return np.rint(mixed).astype(np.uint8)
 
 
 def _for_each(blocks: list[slice], action: Callable[[slice], None], threads: int) -> None:
@@ -105,13 +172,7 @@ def _for_each(blocks: list[slice], action: Callable[[slice], None], threads: int
             pass  # raises what a block raised
 
 
-def _stream(seed: int, name: str, severity: Decimal, kind: str) -> sampling.Stream:
-    if kind not in sampling.SAMPLING_MODES:
-        raise StudyError(f"unknown draws {kind!r}: expected 'paired' or 'independent'")
-    return sampling.Stream(int(seed), name, str(severity) if kind == "independent" else None)
-
-
-def _checked_images(images: Images, name: str, recipe: Recipe) -> Images:
+def _check_images(images: Images, name: str, recipe: Recipe) -> None:
     if not isinstance(images, np.ndarray) or images.dtype != np.uint8:
         raise DataError(f"images must be uint8 values 0-255, not {getattr(images, 'dtype', type(images).__name__)}")
     if images.ndim != 4 or images.shape[3] != 3 or 0 in images.shape[1:]:
@@ -121,7 +182,6 @@ def _checked_images(images: Images, name: str, recipe: Recipe) -> Images:
             f"images of {images.shape[2]}×{images.shape[1]} pixels are too small for recipe {name!r}: expected at least"
             f" {recipe.least_side_px} pixels a side (it was published for {recipe.side_px})"
         )
-    return images
 
 
 def _channels_hint(images: Images) -> str:

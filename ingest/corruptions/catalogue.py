@@ -1,42 +1,127 @@
-"""Which corruptions were published, in what order and groups, and what may be said of their severities.
+"""The corruptions, one row each: group, kernel, parameters by recipe, and what is sampled for an image.
 
 Names, order and groups: Hendrycks & Dietterich, "Benchmarking Neural Network Robustness to Common Corruptions and
-Perturbations", ICLR 2019.
-
-How each published corruption is made: a pure function of (images, parameters, draws), and what it draws.
+Perturbations", ICLR 2019. The recipes are those of its public generator: `make_cifar_c.py` (images of 32×32 pixels) and
+`make_imagenet_c.py` (224×224). At other sizes lengths stay pixels, as in the published code; what that code ties to the
+image's side follows the side.
 """
 
-import difflib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from failmodes.ingest.corruptions.kernels import blur, colour, digital, frost, noise, weather
-from failmodes.ingest.corruptions.kernels.pixels import Images
+from failmodes.ingest.corruptions.kernels.base import Images, RecipeLevels
 from failmodes.ingest.corruptions.sampling import RandomVariable, Size, normal, uint32, uniform
+from failmodes.warehouse.errors import StudyError, did_you_mean
+
+SEVERITIES = (1, 2, 3, 4, 5)
 
 HEADLINE_COUNT = 15
 
-_PUBLISHED = (
-    ("gaussian_noise", "Gaussian noise", "noise"),
-    ("shot_noise", "Shot noise", "noise"),
-    ("impulse_noise", "Impulse noise", "noise"),
-    ("defocus_blur", "Defocus blur", "blur"),
-    ("glass_blur", "Glass blur", "blur"),
-    ("motion_blur", "Motion blur", "blur"),
-    ("zoom_blur", "Zoom blur", "blur"),
-    ("snow", "Snow", "weather"),
-    ("frost", "Frost", "weather"),
-    ("fog", "Fog", "weather"),
-    ("brightness", "Brightness", "weather"),
-    ("contrast", "Contrast", "digital"),
-    ("elastic_transform", "Elastic transform", "digital"),
-    ("pixelate", "Pixelate", "digital"),
-    ("jpeg_compression", "JPEG compression", "digital"),
-    ("speckle_noise", "Speckle noise", "noise"),
-    ("gaussian_blur", "Gaussian blur", "blur"),
-    ("spatter", "Spatter", "weather"),
-    ("saturate", "Saturate", "digital"),
+FIRST_CUSTOM_ORDER = 100  # after all published ones
+
+
+class Recipe(NamedTuple):
+    """A published recipe: the side of the images it was made for, and the smallest side it works on."""
+
+    side_px: int
+    least_side_px: int
+
+
+RECIPES = {"cifar-c": Recipe(32, 8), "imagenet-c": Recipe(224, 32)}
+
+
+@dataclass(frozen=True)
+class Corruption:
+    """A corruption, published or a user's own.
+
+    Attributes:
+        name: its published name.
+        label: its name on charts.
+        group: noise, blur, weather or digital.
+        order: order of publication, from 1; the four extras follow the 15 of the headline metrics.
+        apply: the kernel, (images (N, H, W, 3) uint8, parameters, **samples) → (N, H, W, 3) uint8; it never changes its
+            input.
+        levels: parameters at each severity, by recipe.
+        samples: the random variables of an image, by the name of the kernel's argument.
+        dose_ordered: whether distortion (RMSE of images) never falls from one published severity to the next, by every
+            recipe. Between them pixelate and JPEG may distort less than before, where the image resonates with a side
+            or a quality.
+        switch: why it is not defined between the published severities; None where it is.
+        definition: hash of a user's own code and levels; None for a published corruption.
+    """
+
+    name: str
+    label: str
+    group: str
+    order: int
+    apply: Callable[..., Images]
+    levels: RecipeLevels
+    samples: Mapping[str, RandomVariable]
+    dose_ordered: bool
+    switch: str | None = None
+    definition: str | None = None
+
+    @property
+    def headline(self) -> bool:
+        """Whether it is one of the 15 of the headline metrics."""
+        return self.order <= HEADLINE_COUNT
+
+    @property
+    def interpolable(self) -> bool:
+        """Whether it is defined between the published severities."""
+        return self.switch is None
+
+
+def default_label(name: str) -> str:
+    """The name on charts that follows from a corruption's name: "Gaussian noise"."""
+    return name.replace("_", " ").capitalize()
+
+
+def _one(size: Size) -> tuple[int, ...]:
+    return ()
+
+
+def _pixels(size: Size) -> tuple[int, ...]:
+    return size
+
+
+def _values(size: Size) -> tuple[int, ...]:
+    return (*size, 3)
+
+
+def _plasma(size: Size) -> tuple[int, ...]:
+    side = weather.plasma_side(size)
+    return side, side
+
+
+_GLASS = {"uint32s": uint32(lambda size: (blur.MAX_ITERATIONS, *size))}
+
+_SNOW = {"layer": normal(_pixels), "unit_angles": uniform(_one)}
+
+_ELASTIC = {"corners": uniform(lambda size: (3, 2)), "fields": uniform(lambda size: (2, *size))}
+
+_PUBLISHED: tuple[tuple[str, str, Callable[..., Images], RecipeLevels, dict[str, RandomVariable]], ...] = (
+    ("gaussian_noise", "noise", noise.gaussian_noise, noise.GAUSSIAN_NOISE, {"normals": normal(_values)}),
+    ("shot_noise", "noise", noise.shot_noise, noise.SHOT_NOISE, {"uint32s": uint32(_values)}),
+    ("impulse_noise", "noise", noise.impulse_noise, noise.IMPULSE_NOISE, {"uint32s": uint32(_values)}),
+    ("defocus_blur", "blur", blur.defocus_blur, blur.DEFOCUS_BLUR, {}),
+    ("glass_blur", "blur", blur.glass_blur, blur.GLASS_BLUR, _GLASS),
+    ("motion_blur", "blur", blur.motion_blur, blur.MOTION_BLUR, {"unit_angles": uniform(_one)}),
+    ("zoom_blur", "blur", blur.zoom_blur, blur.ZOOM_BLUR, {}),
+    ("snow", "weather", weather.snow, weather.SNOW, _SNOW),
+    ("frost", "weather", frost.frost, frost.FROST, {"crops": uniform(lambda size: (3,))}),
+    ("fog", "weather", weather.fog, weather.FOG, {"field": uniform(_plasma)}),
+    ("brightness", "weather", colour.brightness, colour.BRIGHTNESS, {}),
+    ("contrast", "digital", digital.contrast, digital.CONTRAST, {}),
+    ("elastic_transform", "digital", digital.elastic_transform, digital.ELASTIC_TRANSFORM, _ELASTIC),
+    ("pixelate", "digital", digital.pixelate, digital.PIXELATE, {}),
+    ("jpeg_compression", "digital", digital.jpeg_compression, digital.JPEG_COMPRESSION, {}),
+    ("speckle_noise", "noise", noise.speckle_noise, noise.SPECKLE_NOISE, {"normals": normal(_values)}),
+    ("gaussian_blur", "blur", blur.gaussian_blur, blur.GAUSSIAN_BLUR, {}),
+    ("spatter", "weather", weather.spatter, weather.SPATTER, {"layer": normal(_pixels)}),
+    ("saturate", "digital", colour.saturate, colour.SATURATE, {}),
 )
 
 # A parameter falls where others rise, or the step changes what is done; frost is lighter at 5 than at 3 (by CIFAR-C)
@@ -48,115 +133,70 @@ _SWITCHES = {
     "saturate": "between severities 2 and 3 less colour turns to more",
 }
 
-
-@dataclass(frozen=True)
-class Corruption:
-    """What is known of one corruption, whatever the recipe.
-
-    Attributes:
-        name: its published name.
-        label: its name on charts.
-        group: noise, blur, weather or digital.
-        order: order of publication, from 1; the four extras follow the 15 of the headline metrics.
-        headline: whether it is one of these 15.
-        dose_ordered: whether distortion (RMSE of images) never falls from one published severity to the next, by every
-            recipe. Between them pixelate and JPEG may distort less than before, where the image resonates with a side
-            or a quality.
-        interpolable: whether it is defined between the published severities.
-        switch: why it is not, where it is not.
-    """
-
-    name: str
-    label: str
-    group: str
-    order: int
-    headline: bool
-    dose_ordered: bool
-    interpolable: bool
-    switch: str | None = None
-
-
 CORRUPTIONS: dict[str, Corruption] = {
     name: Corruption(
         name,
-        label,
+        default_label(name).replace("Jpeg", "JPEG"),
         group,
         order,
-        headline=order <= HEADLINE_COUNT,
+        kernel,
+        levels,
+        samples,
         dose_ordered=name not in _NOT_DOSE_ORDERED,
-        interpolable=name not in _SWITCHES,
         switch=_SWITCHES.get(name),
     )
-    for order, (name, label, group) in enumerate(_PUBLISHED, start=1)
+    for order, (name, group, kernel, levels, samples) in enumerate(_PUBLISHED, start=1)
 }
 
 ALIASES = {"frosted_glass_blur": "glass_blur", "elastic": "elastic_transform"}  # as seen in the wild
 
 STUDY_CORRUPTIONS = ("contrast", "fog", "motion_blur", "gaussian_noise", "jpeg_compression", "brightness")
 
-
-class Kernel(NamedTuple):
-    """A corruption as code.
-
-    Attributes:
-        apply: (images (N, H, W, 3) uint8, parameters, **draws) → (N, H, W, 3) uint8; never changes its input.
-        draws: what it draws for each image, by the name of the argument.
-    """
-
-    apply: Callable[..., Images]
-    draws: dict[str, RandomVariable] = {}
+_registered: dict[str, Corruption] = {}
 
 
-def _one(size: Size) -> tuple[int, ...]:
-    return ()
+def registered() -> dict[str, Corruption]:
+    """Users' own corruptions that were registered in this process, by name."""
+    return dict(_registered)
 
 
-def _pixels(size: Size) -> tuple[int, ...]:
-    return size
+def add_corruption(corruption: Corruption) -> None:
+    """Make a user's own corruption known by its name in this process; the same name again replaces it."""
+    _registered[corruption.name] = corruption
 
 
-def _plasma(size: Size) -> tuple[int, ...]:
-    side = weather.plasma_side(size)
-    return side, side
-
-
-def _values(size: Size) -> tuple[int, ...]:
-    return (*size, 3)
-
-
-KERNELS: dict[str, Kernel] = {
-    "gaussian_noise": Kernel(noise.gaussian_noise, {"normals": normal(_values)}),
-    "shot_noise": Kernel(noise.shot_noise, {"words": uint32(_values)}),
-    "impulse_noise": Kernel(noise.impulse_noise, {"words": uint32(_values)}),
-    "defocus_blur": Kernel(blur.defocus_blur),
-    "glass_blur": Kernel(blur.glass_blur, {"words": uint32(lambda size: (blur.MAX_ITERATIONS, *size))}),
-    "motion_blur": Kernel(blur.motion_blur, {"turns": uniform(_one)}),
-    "zoom_blur": Kernel(blur.zoom_blur),
-    "snow": Kernel(weather.snow, {"layer": normal(_pixels), "turns": uniform(_one)}),
-    "frost": Kernel(frost.frost, {"places": uniform(lambda size: (3,))}),
-    "fog": Kernel(weather.fog, {"field": uniform(_plasma)}),
-    "brightness": Kernel(colour.brightness),
-    "contrast": Kernel(digital.contrast),
-    "elastic_transform": Kernel(
-        digital.elastic_transform, {"corners": uniform(lambda size: (3, 2)), "fields": uniform(lambda size: (2, *size))}
-    ),
-    "pixelate": Kernel(digital.pixelate),
-    "jpeg_compression": Kernel(digital.jpeg_compression),
-    "speckle_noise": Kernel(noise.speckle_noise, {"normals": normal(_values)}),
-    "gaussian_blur": Kernel(blur.gaussian_blur),
-    "spatter": Kernel(weather.spatter, {"layer": normal(_pixels)}),
-    "saturate": Kernel(colour.saturate),
-}
-
-
-def published_name(name: str) -> str | None:
-    """The published name that `name` stands for (itself, or that of an alias); None if it stands for none."""
+def find_corruption_name(name: str) -> str | None:
+    """The name that `name` (a published name, an alias or a registered name) stands for; None if it is unknown."""
     name = ALIASES.get(name, name)
-    return name if name in CORRUPTIONS else None
+    return name if name in CORRUPTIONS or name in _registered else None
+
+
+def corruption_info(name: str) -> Corruption:
+    """The corruption of a name, published or registered.
+
+    Raises:
+        StudyError: there is none.
+    """
+    known = find_corruption_name(name)
+    if known is None:
+        raise StudyError(unknown_corruption(name))
+    return CORRUPTIONS.get(known) or _registered[known]
 
 
 def unknown_corruption(name: object) -> str:
     """One line that says that a corruption is unknown and which name is nearest."""
-    near = difflib.get_close_matches(str(name).lower().replace("-", "_").replace(" ", "_"), CORRUPTIONS, n=1)
-    hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(CORRUPTIONS)}"
+    spelled = str(name).lower().replace("-", "_").replace(" ", "_")
+    hint = did_you_mean(spelled, CORRUPTIONS, f"known are {', '.join(CORRUPTIONS)}")
     return f"unknown corruption {name!r}: {hint}"
+
+
+def recipe_of(name: str) -> Recipe:
+    """The recipe of a name.
+
+    Raises:
+        StudyError: there is none.
+    """
+    if name not in RECIPES:
+        hint = did_you_mean(str(name).lower().replace("_", "-"), RECIPES, "known are " + ", ".join(RECIPES))
+        raise StudyError(f"unknown recipe {name!r}: {hint}")
+    return RECIPES[name]

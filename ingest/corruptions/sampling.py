@@ -1,10 +1,11 @@
-"""Random draws, one stream an image: Philox counters keyed by seed and corruption, so that order never matters.
+"""Random samples, one stream an image: Philox counters keyed by seed and corruption, so that order never matters.
 
-The key is a hash of (seed, corruption), and of the severity too for independent draws; the image's number is the top
-word of the 256-bit counter, so streams of two images lie 2¹⁹² blocks apart. Without the severity in the key an image
-meets the same draws all along its curve (common random numbers); what a corruption draws never depends on severity.
+The key is a hash of (seed, corruption), and of the severity too for independent sampling; the image_id is the top 64
+bits of the 256-bit counter, so streams of two images lie 2¹⁹² blocks apart. Without the severity in the key an image
+has the same samples all along its curve (common random numbers); which variables a corruption samples never depends on
+severity.
 
-Philox's words are the same on every machine. So are uniforms and words, made of them by fixed arithmetic; normals are
+Philox's output is the same on every machine. So are uniforms and uint32s, made from it by fixed arithmetic; normals are
 NumPy's ziggurat, which NumPy may change from one version to another: versions are part of a source's identity.
 """
 
@@ -20,8 +21,8 @@ SamplingMode = Literal["paired", "independent"]
 SAMPLING_MODES: tuple[SamplingMode, ...] = ("paired", "independent")
 
 # Any letter is as good as another. Fog and frost on the six photographs of the published generator's moments vary so
-# much that its own tolerance, of four draws, is missed by two families in three at one seed: of a to l, h at seed 0 is
-# within it in every cell.
+# much that two families in three miss its own tolerance, of four samples, at one seed: of a to l, h at seed 0 is within
+# it for every corruption and severity.
 STREAM_FAMILY = "h"
 
 Size = tuple[int, int]  # height and width
@@ -30,7 +31,7 @@ Samples = dict[str, NDArray[Any]]
 
 
 class Stream(NamedTuple):
-    """What names a family of streams, one an image; `severity` is None where all severities share it."""
+    """What identifies a family of streams, one an image; `severity` is None where all severities share it."""
 
     seed: int
     corruption: str
@@ -38,20 +39,20 @@ class Stream(NamedTuple):
 
     @property
     def key(self) -> NDArray[np.uint64]:
-        """The Philox key, two words."""
+        """The Philox key, two uint64."""
         text = f"{STREAM_FAMILY}|{self.seed}|{self.corruption}|{self.severity or ''}"
         return np.frombuffer(hashlib.blake2b(text.encode(), digest_size=16).digest(), dtype="<u8").astype(np.uint64)
 
 
 class RandomVariable(NamedTuple):
-    """One thing that a corruption draws for an image.
+    """One random variable that a corruption samples for an image.
 
     Attributes:
         kind: how it is distributed.
         shape: its shape for an image of a size (H, W).
     """
 
-    kind: Literal["normal", "uniform", "word"]
+    kind: Literal["normal", "uniform", "uint32"]
     shape: Callable[[Size], tuple[int, ...]]
 
 
@@ -66,41 +67,41 @@ def uniform(shape: Callable[[Size], tuple[int, ...]]) -> RandomVariable:
 
 
 def uint32(shape: Callable[[Size], tuple[int, ...]]) -> RandomVariable:
-    """Random whole numbers of 32 bits, uint32: what discrete distributions are cut from."""
-    return RandomVariable("word", shape)
+    """Random whole numbers of 32 bits, uint32: what discrete distributions are made from."""
+    return RandomVariable("uint32", shape)
 
 
-DTYPES = {"normal": np.float32, "uniform": np.float32, "word": np.uint32}
+DTYPES = {"normal": np.float32, "uniform": np.float32, "uint32": np.uint32}
 
 
 def sample(
     stream: Stream, image_ids: NDArray[np.int64], size: Size, variables: Mapping[str, RandomVariable]
 ) -> Samples:
-    """Draw for every image, in the order of `variables`.
+    """Sample for every image, in the order of `variables`.
 
     Args:
         stream: the family of streams.
         image_ids: (N,) whole numbers from 0.
         size: height and width of the images.
-        variables: what is drawn, by name.
+        variables: what is sampled, by name.
 
     Returns:
-        By name (N, *shape) float32 (normal, uniform) or uint32 (word).
+        By name (N, *shape) float32 (normal, uniform) or uint32.
     """
-    drawn: Samples = {
+    samples: Samples = {
         name: np.empty((len(image_ids), *variable.shape(size)), DTYPES[variable.kind])
         for name, variable in variables.items()
     }
     if not variables:
-        return drawn
+        return samples
     bits = np.random.Philox(key=stream.key)
     generator, state = np.random.Generator(bits), bits.state
     for row, image_id in enumerate(image_ids.tolist()):
         state["state"]["counter"][:] = (0, 0, 0, image_id)
         bits.state = state  # seven times faster than a new generator an image
         for name, variable in variables.items():
-            _fill(generator, bits, variable.kind, drawn[name][row : row + 1])
-    return drawn
+            _fill(generator, bits, variable.kind, samples[name][row : row + 1])
+    return samples
 
 
 def _fill(generator: np.random.Generator, bits: np.random.Philox, kind: str, out: NDArray[Any]) -> None:
@@ -109,5 +110,5 @@ def _fill(generator: np.random.Generator, bits: np.random.Philox, kind: str, out
     elif kind == "uniform":
         generator.random(out=out, dtype=np.float32)
     else:
-        words = bits.random_raw((out.size + 1) // 2).astype("<u8", copy=False).view("<u4")
-        out[...] = words[: out.size].reshape(out.shape)
+        uint32s = bits.random_raw((out.size + 1) // 2).astype("<u8", copy=False).view("<u4")
+        out[...] = uint32s[: out.size].reshape(out.shape)

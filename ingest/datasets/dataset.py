@@ -1,4 +1,4 @@
-"""What a data set is, whatever its layout on disk."""
+"""What a data set is, whatever its layout on disk, and which of its images are evaluated."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -7,7 +7,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from failmodes.warehouse.errors import DataError
+from failmodes.warehouse.errors import DataError, StudyError
 from failmodes.warehouse.hashing import fingerprint_of
 
 MAX_CLASSES = 2**15 - 1  # the record keeps class indices in 16 bits
@@ -36,14 +36,14 @@ class Dataset:
     """Clean images with labels, in their full order.
 
     Attributes:
-        name: kind of data set, such as cifar10.
+        name: kind of data set, cifar10 for example.
         label: its name on charts, which says what is special about this copy.
         split: train or test.
         images: (N, H, W, 3) uint8, memory-mapped where possible.
         labels: (N,) int64, class indices.
-        class_names: a name a class.
+        class_names: one name per class.
         note: what a reader must know, or None.
-        files: an image's path within its folder, where images are files.
+        files: each image's path within its folder, where images are files.
         masks: (N, H, W) bool, where the object is, if that is known.
     """
 
@@ -86,18 +86,18 @@ class ConcatenatedImages:
         return self.shape[0]
 
     def __getitem__(self, rows: Any) -> NDArray[np.uint8]:
-        wanted = np.arange(len(self))[rows]
-        found = np.empty((*wanted.shape, *self.shape[1:]), self.dtype)
-        owners = np.searchsorted(self._ends, wanted, side="right")
-        for number, part in enumerate(self._parts):
-            mine = owners == number
+        requested = np.arange(len(self))[rows]
+        images = np.empty((*requested.shape, *self.shape[1:]), self.dtype)
+        owners = np.searchsorted(self._ends, requested, side="right")
+        for index, part in enumerate(self._parts):
+            mine = owners == index
             if mine.any():
-                found[mine] = part[wanted[mine] - (self._ends[number] - len(part))]
-        return found
+                images[mine] = part[requested[mine] - (self._ends[index] - len(part))]
+        return images
 
 
-def check_labels(labels: NDArray[np.integer], class_count: int, where: str) -> None:
-    """Check that labels name classes.
+def check_labels(labels: NDArray[np.integer], class_count: int, location: str) -> None:
+    """Check that labels are class indices.
 
     Raises:
         DataError: a label is outside 0 … class_count-1.
@@ -105,6 +105,44 @@ def check_labels(labels: NDArray[np.integer], class_count: int, where: str) -> N
     wrong = np.flatnonzero((labels < 0) | (labels >= class_count))
     if len(wrong):
         raise DataError(
-            f"{where}: label {labels[wrong[0]]} of image {wrong[0]} is out of range: expected 0 to {class_count - 1}"
+            f"{location}: label {labels[wrong[0]]} of image {wrong[0]} is out of range: expected 0 to {class_count - 1}"
             f" ({len(wrong):,} such labels)"
         )
+
+
+def balanced_subset(labels: NDArray[np.int64], count: int | None) -> tuple[NDArray[np.int64], str]:
+    """Choose images, balanced over classes.
+
+    Images are taken in rounds: the first of every class, the second of every class, and so on; where classes
+    interleave this is the prefix. Nothing is drawn at random.
+
+    Args:
+        labels: (N,) class indices.
+        count: how many images; all if None.
+
+    Returns:
+        The chosen image_ids, (count,) int64, rising; and a description of the choice.
+
+    Raises:
+        StudyError: `count` is less than 1 or more than there are images.
+    """
+    total = len(labels)
+    if count is None or count == total:
+        return np.arange(total, dtype=np.int64), f"all {total:,} images"
+    if not 1 <= count <= total:
+        raise StudyError(f"{count:,} images are asked for and the data set has {total:,}: ask for 1 to {total:,}")
+    rounds = _occurrences(labels)
+    chosen = np.sort(np.lexsort((np.arange(total), rounds))[:count]).astype(np.int64)
+    counts = np.bincount(labels[chosen], minlength=int(labels.max()) + 1)[np.unique(labels)]
+    balance = "balanced over classes" if np.ptp(counts) <= 1 else f"{counts.min():,} to {counts.max():,} a class"
+    return chosen, f"first {count:,} of {total:,}, {balance}"
+
+
+def _occurrences(labels: NDArray[np.int64]) -> NDArray[np.int64]:
+    """How many images of the same class come before each image, (N,)."""
+    order = np.argsort(labels, kind="stable")
+    ordered = labels[order]
+    starts = np.searchsorted(ordered, ordered)
+    before = np.empty(len(labels), dtype=np.int64)
+    before[order] = np.arange(len(labels)) - starts
+    return before

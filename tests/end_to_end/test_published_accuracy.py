@@ -6,16 +6,16 @@ import numpy as np
 import pytest
 import torch
 
-from failmodes.evaluate.models.checkpoints import load_checkpoint
+from failmodes.evaluate.models.loading import load_model
 from failmodes.evaluate.models.network import prepare_network
 from failmodes.evaluate.study.study_schema import ModelSpec
 from failmodes.ingest.corruptions.apply import corrupt
-from failmodes.ingest.corruptions.catalogue import CORRUPTIONS, KERNELS
+from failmodes.ingest.corruptions.catalogue import CORRUPTIONS
 from failmodes.ingest.datasets.opening import open_dataset
 from failmodes.ingest.specification import DatasetSpec
 
 # What draws nothing equals the published outputs pixel by pixel (test_corruptions_witness): minutes saved here
-RANDOM = [name for name in CORRUPTIONS if KERNELS[name].draws]
+RANDOM = [name for name in CORRUPTIONS if CORRUPTIONS[name].samples]
 
 TOLERANCE = 25  # of 1,000 images; one draw of the random ones differs from another by about 10
 
@@ -25,7 +25,7 @@ def witness(real_data, tmp_path_factory):
     dataset = open_dataset(DatasetSpec(kind="cifar10", path=real_data / "cifar10"), tmp_path_factory.mktemp("cache"))
     path = real_data / "checkpoints" / "resnet18-cifar10jpeg.safetensors"
     spec = ModelSpec(label="x", architecture="resnet18", checkpoint=path)
-    checkpoint = load_checkpoint(path, spec, dataset.class_names)
+    checkpoint = load_model(spec, dataset.class_names, path)
     network = prepare_network(checkpoint.module, "resnet18", checkpoint.normalisation, torch.device("cpu"), "float32")
     expected = json.loads((real_data / "corruption_witness" / "accuracy.json").read_text())["correct_of_1000"]
     return network, np.asarray(dataset.images[:1000]), dataset.labels[:1000], expected

@@ -9,18 +9,17 @@ import numpy as np
 import pytest
 
 from failmodes.ingest.corruptions.apply import corrupt
-from failmodes.ingest.corruptions.catalogue import CORRUPTIONS, KERNELS
+from failmodes.ingest.corruptions.catalogue import CORRUPTIONS
 from failmodes.ingest.corruptions.kernels.blur import apply_motion_kernel
-from failmodes.ingest.corruptions.recipes import RECIPES
 from failmodes.ingest.corruptions.sampling import SamplingMode
 from failmodes.ingest.datasets.opening import open_dataset
 from failmodes.ingest.specification import DatasetSpec
 
 pytestmark = pytest.mark.data
 
-DETERMINISTIC = [name for name in CORRUPTIONS if not KERNELS[name].draws]
+DETERMINISTIC = [name for name in CORRUPTIONS if not CORRUPTIONS[name].samples]
 
-RANDOM = [name for name in CORRUPTIONS if KERNELS[name].draws]
+RANDOM = [name for name in CORRUPTIONS if CORRUPTIONS[name].samples]
 
 
 class Witness(NamedTuple):
@@ -62,7 +61,7 @@ def test_deterministic_corruptions_equal_the_published_outputs(witness: Witness,
 def test_motion_blur_equals_imagemagick_at_the_recorded_angles(witness: Witness) -> None:
     angles = witness.exact["motion_blur_angles_deg"]
     for severity, clean, published in witness.outputs("motion_blur"):
-        parameters = RECIPES[witness.recipe].levels["motion_blur"].published[severity - 1]
+        parameters = CORRUPTIONS["motion_blur"].levels[witness.recipe].published[severity - 1]
         difference = np.abs(apply_motion_kernel(clean, parameters, angles).astype(int) - published)
         assert difference.mean() < 0.01  # the issue asks for 1.5
         assert (difference == 0).mean() >= 0.999

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from failmodes.ingest.corrupted_sets.opening import open_pixel_source
-from failmodes.ingest.corruptions import registry as custom
 from failmodes.ingest.corruptions.apply import corrupt
-from failmodes.ingest.corruptions.registry import CustomCorruption, register
+from failmodes.ingest.corruptions.catalogue import registered
+from failmodes.ingest.corruptions.custom import CustomCorruption, register
 from failmodes.ingest.datasets.dataset import Dataset
 from failmodes.ingest.datasets.opening import open_dataset
 from failmodes.ingest.sources import GeneratedSource
@@ -24,7 +24,7 @@ def test_its_code_and_levels_are_part_of_the_source(corruption_module: str, tmp_
     )
     assert plain.source_id == GeneratedSource().source_id != own.source_id
     assert "corruption dim" in own.row()["versions"]
-    held = custom.registered()["dim"]
+    held = registered()["dim"]
     register(CustomCorruption("dim", held.apply, levels=((2,), (3,), (4,), (5,), (6,))))
     assert open_pixel_source(CorruptionSpec(names=["fog", "dim"]), 0, digits).source_id != own.source_id
 

@@ -1,7 +1,7 @@
-"""What the references of the corruptions share: images that meet edge cases, draws, and steps that several take.
+"""What the references of the corruptions share: images that meet edge cases, samples, and steps that several take.
 
 References follow Hendrycks & Dietterich's published generator, one image at a time in float64: each takes an image
-(H, W, 3) uint8, the parameters of one severity, and by name what was drawn for this image.
+(H, W, 3) uint8, the parameters of one severity, and by name what was sampled for this image.
 """
 
 import math
@@ -13,9 +13,8 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from skimage import color
 
-from failmodes.ingest.corruptions.catalogue import KERNELS
-from failmodes.ingest.corruptions.kernels.pixels import Parameters
-from failmodes.ingest.corruptions.recipes import RECIPES
+from failmodes.ingest.corruptions.catalogue import CORRUPTIONS
+from failmodes.ingest.corruptions.kernels.base import Parameters
 from failmodes.ingest.corruptions.sampling import Stream, sample
 
 Pixels = NDArray[np.uint8]
@@ -70,22 +69,22 @@ def every_tie() -> Pixels:
     return np.stack(np.meshgrid(values, values, values), axis=-1).reshape(1, 64, 64, 3)
 
 
-def drawn_for(name: str, images: Pixels, seed: int = 0) -> dict[str, NDArray[Any]]:
-    """What the corruption draws for a batch."""
-    return sample(Stream(seed, name, None), np.arange(len(images)), images.shape[1:3], KERNELS[name].draws)
+def samples_for(name: str, images: Pixels, seed: int = 0) -> dict[str, NDArray[Any]]:
+    """What the corruption samples for a batch."""
+    return sample(Stream(seed, name, None), np.arange(len(images)), images.shape[1:3], CORRUPTIONS[name].samples)
 
 
 def both(
-    name: str, images: Pixels, parameters: Parameters, drawn: Mapping[str, NDArray[Any]], reference: Reference
+    name: str, images: Pixels, parameters: Parameters, samples: Mapping[str, NDArray[Any]], reference: Reference
 ) -> tuple[Pixels, Pixels]:
     """The batch as the corruption makes it, which may not change what it is given, and as the reference does."""
-    given = {"images": images, **drawn}
+    given = {"images": images, **samples}
     before = {key: value.copy() for key, value in given.items()}
-    found = KERNELS[name].apply(images, parameters, **drawn)
+    found = CORRUPTIONS[name].apply(images, parameters, **samples)
     for key, value in given.items():
         np.testing.assert_array_equal(value, before[key], f"{name} changed its {key}")
     assert found.dtype == np.uint8
-    of_image = ({key: value[row] for key, value in drawn.items()} for row in range(len(images)))
+    of_image = ({key: value[row] for key, value in samples.items()} for row in range(len(images)))
     return found, np.stack([reference(image, *parameters, **own) for image, own in zip(images, of_image, strict=True)])
 
 
@@ -93,8 +92,8 @@ def both_at(name: str, setting: Setting, severity: int, reference: Reference) ->
     """`both` on made images with the published parameters; at full size, one of noise and a smooth one."""
     images = made_images(*setting.size)
     images = images[1:3] if setting is FULL_SIZE else images
-    parameters = RECIPES[setting.recipe].levels[name].published[severity - 1]
-    return both(name, images, parameters, drawn_for(name, images), reference)
+    parameters = CORRUPTIONS[name].levels[setting.recipe].published[severity - 1]
+    return both(name, images, parameters, samples_for(name, images), reference)
 
 
 def assert_close(found: Pixels, expected: Pixels) -> None:

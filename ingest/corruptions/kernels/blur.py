@@ -1,11 +1,4 @@
-"""Motion blur as ImageMagick makes it, of images and of snow.
-
-Zoom about the centre: of whole images, many times over, and of snow.
-
-Glass blur: smooth, shuffle pixels locally, smooth.
-
-Blur by a Gaussian and by a disk.
-"""
+"""Blur: motion (as ImageMagick makes it, also of snow), zoom, glass, Gaussian and defocus."""
 
 import math
 from functools import lru_cache
@@ -16,11 +9,13 @@ from numpy.typing import NDArray
 from scipy import sparse
 from scipy.ndimage import correlate1d
 
-from failmodes.ingest.corruptions.kernels.pixels import (
+from failmodes.ingest.corruptions.kernels.base import (
     Float,
     Float32Array,
     Images,
     Parameters,
+    RecipeLevels,
+    SeverityLevels,
     from_unit,
     to_unit,
     to_unit32,
@@ -32,21 +27,30 @@ LEAST_WEIGHT = 1e-8  # a lighter tap moves no value by more than 0.000003 of 255
 
 ANGLE_RANGE_DEG = (-45.0, 45.0)
 
-MAX_ITERATIONS = 3  # of any recipe: what is drawn never depends on severity
+MAX_ITERATIONS = 3  # of any recipe: sampling never depends on severity
 
-GAUSSIAN_REACH = 4.0  # deviations at which scikit-image cuts a Gaussian off
+GAUSSIAN_REACH = 4.0  # standard deviations at which scikit-image truncates a Gaussian
 
 SMALL_DISK_PX = 8
 
 
-def motion_blur(images: Images, parameters: Parameters, *, turns: Float32Array) -> Images:
-    """Blur each image along its own angle: `turns` (N,) 0-1 stand for -45 to 45 degrees."""
-    return apply_motion_kernel(images, parameters, angles_deg(turns, *ANGLE_RANGE_DEG))
+MOTION_BLUR: RecipeLevels = {
+    "cifar-c": SeverityLevels((6, 0), ((6, 1), (6, 1.5), (6, 2), (8, 2), (9, 2.5))),
+    "imagenet-c": SeverityLevels((10, 0), ((10, 3), (15, 5), (15, 8), (15, 12), (20, 15))),
+}
 
 
-def angles_deg(turns: Float32Array, low: float, high: float) -> NDArray[np.float64]:
+def motion_blur(images: Images, parameters: Parameters, *, unit_angles: Float32Array) -> Images:
+    """Blur each image along its own angle by a streak of radius and sigma, pixels.
+
+    `unit_angles` (N,) 0-1 stand for -45 to 45 degrees.
+    """
+    return apply_motion_kernel(images, parameters, angles_deg(unit_angles, *ANGLE_RANGE_DEG))
+
+
+def angles_deg(unit_angles: Float32Array, low: float, high: float) -> NDArray[np.float64]:
     """Uniform 0-1 to angles between `low` and `high`, degrees."""
-    return low + turns.astype(np.float64) * (high - low)
+    return low + unit_angles.astype(np.float64) * (high - low)
 
 
 def apply_motion_kernel(images: Images, parameters: Parameters, angles_deg: NDArray[np.float64]) -> Images:
@@ -98,8 +102,16 @@ def _runs(across: NDArray[np.int_], down: NDArray[np.int_]) -> list[slice]:
     return [slice(a, b) for a, b in zip(starts, [*starts[1:], len(across)], strict=True) if b > a]
 
 
+ZOOM_BLUR: RecipeLevels = {
+    "cifar-c": SeverityLevels(None, ((1.06, 0.01), (1.11, 0.01), (1.16, 0.01), (1.21, 0.01), (1.26, 0.01))),
+    "imagenet-c": SeverityLevels(None, ((1.11, 0.01), (1.16, 0.01), (1.21, 0.02), (1.26, 0.02), (1.31, 0.03))),
+}
+
+
 def zoom_blur(images: Images, parameters: Parameters) -> Images:
     """Mean of the image and of its zooms about the centre.
+
+    Parameters: up to which factor from 1, exclusive, and by which step.
 
     Zooms are summed one by one in float32, as published: a sum in another order or precision differs by 1 in up to a
     third of the values of an image of one colour, since truncation follows.
@@ -133,18 +145,18 @@ def clipped_zoom(values: Float32Array, factor: float) -> Float32Array:
 
 
 def zoom_taps(side: int, factor: float) -> tuple[NDArray[np.int_], NDArray[np.int_], NDArray[np.float64]]:
-    """What each of `side` values is made of: two neighbours and the share of the second.
+    """What each of `side` values is interpolated from: two neighbours and the share of the second.
 
-    As the published code does it with SciPy's `zoom`: crop the centre, zoom it, cut the surplus.
+    As the published code does it with SciPy's `zoom`: crop the centre, zoom it, trim the surplus.
     """
     cropped = int(np.ceil(side / factor))
     first = (side - cropped) // 2
     enlarged = round(cropped * factor)
     trim = (enlarged - side) // 2
-    where = np.arange(trim, trim + side) * ((cropped - 1) / max(enlarged - 1, 1))
-    left = np.clip(np.floor(where).astype(int), 0, max(cropped - 2, 0))
+    position = np.arange(trim, trim + side) * ((cropped - 1) / max(enlarged - 1, 1))
+    left = np.clip(np.floor(position).astype(int), 0, max(cropped - 2, 0))
     right = np.minimum(left + 1, cropped - 1)
-    return first + left, first + right, where - left
+    return first + left, first + right, position - left
 
 
 def _zoom_matrix(side: int, factor: float) -> sparse.csr_array:
@@ -155,20 +167,26 @@ def _zoom_matrix(side: int, factor: float) -> sparse.csr_array:
     return sparse.csr_array((weights, (rows, np.concatenate([left, right]))), shape=(side, side))
 
 
-def glass_blur(images: Images, parameters: Parameters, *, words: NDArray[np.uint32]) -> Images:
+GLASS_BLUR: RecipeLevels = {
+    "cifar-c": SeverityLevels(None, ((0.05, 1, 1), (0.25, 1, 1), (0.4, 1, 1), (0.25, 1, 2), (0.4, 1, 2))),
+    "imagenet-c": SeverityLevels(None, ((0.7, 1, 2), (0.9, 2, 1), (1, 2, 3), (1.1, 3, 2), (1.5, 4, 2))),
+}
+
+
+def glass_blur(images: Images, parameters: Parameters, *, uint32s: NDArray[np.uint32]) -> Images:
     """Smooth by sigma (to stored values, truncated), shuffle, smooth again.
 
     Args:
         images: (N, H, W, 3) uint8.
         parameters: sigma in pixels, largest offset in pixels, iterations.
-        words: (N, iterations, H, W); the upper 16 bits decide a pixel's offset down, the lower its offset across.
+        uint32s: (N, iterations, H, W); the upper 16 bits decide a pixel's offset down, the lower its offset across.
     """
     sigma, reach, iterations = parameters[0], int(parameters[1]), int(parameters[2])
     smoothed = _stored(gaussian_filter(to_unit(images), sigma))
     count, height, width = images.shape[:3]
     source = np.broadcast_to(np.arange(height * width, dtype=np.int32), (count, height * width))
     for iteration in range(iterations):
-        moved = _shuffle(words[:, iteration], reach)
+        moved = _shuffle(uint32s[:, iteration], reach)
         source = np.take_along_axis(source, moved, axis=1)
     shuffled = np.take_along_axis(smoothed.reshape(count, -1, 3), source[..., None], axis=1)
     return from_unit(gaussian_filter(to_unit(shuffled.reshape(images.shape)), sigma))
@@ -178,17 +196,17 @@ def _stored(values: NDArray[np.float64]) -> Images:
     return (values * 255).astype(np.uint8)
 
 
-def _shuffle(words: NDArray[np.uint32], reach: int) -> NDArray[np.int32]:
+def _shuffle(uint32s: NDArray[np.uint32], reach: int) -> NDArray[np.int32]:
     """Where each pixel's value comes from after one pass, (N, H·W) flat indices.
 
     The published pass visits pixels from the bottom right and copies onto each the pixel at its offset, in -reach …
     reach-1 both ways (its "swap" overwrites the other half of the exchange). A copied pixel that was visited already
     has itself a copy, so sources form chains; doubling follows all of them at once.
     """
-    count, height, width = words.shape
+    count, height, width = uint32s.shape
     offsets = np.uint32(2 * reach)
-    down = ((words >> np.uint32(16)) * offsets >> np.uint32(16)).astype(np.int32) - reach
-    across = ((words & np.uint32(0xFFFF)) * offsets >> np.uint32(16)).astype(np.int32) - reach
+    down = ((uint32s >> np.uint32(16)) * offsets >> np.uint32(16)).astype(np.int32) - reach
+    across = ((uint32s & np.uint32(0xFFFF)) * offsets >> np.uint32(16)).astype(np.int32) - reach
     here = np.arange(height * width, dtype=np.int32).reshape(height, width)
     visited = np.zeros((height, width), bool)
     visited[reach + 1 : height - reach + 1, reach + 1 : width - reach + 1] = True
@@ -208,6 +226,12 @@ def _followed(source: NDArray[np.int32], here: NDArray[np.int32], visited: NDArr
             break
         link = further
     return np.take_along_axis(source, link, axis=1)
+
+
+GAUSSIAN_BLUR: RecipeLevels = {
+    "cifar-c": SeverityLevels((0,), ((0.4,), (0.6,), (0.7,), (0.8,), (1,))),
+    "imagenet-c": SeverityLevels((0,), ((1,), (2,), (3,), (4,), (6,))),
+}
 
 
 def gaussian_blur(images: Images, parameters: Parameters) -> Images:
@@ -230,15 +254,21 @@ def gaussian_filter(values: NDArray[Float], sigma: float) -> NDArray[Float]:
 
 
 def gaussian_weights(sigma: float, reach: float) -> NDArray[np.float64]:
-    """Weights of a Gaussian cut off at `reach` deviations, of sum 1, as SciPy makes them."""
+    """Weights of a Gaussian truncated at `reach` standard deviations, of sum 1, as SciPy makes them."""
     radius = int(reach * sigma + 0.5)
     taps = np.arange(-radius, radius + 1)
     weights = np.exp(-0.5 / sigma**2 * taps**2) if radius else np.ones(1)  # sigma may be 0
     return weights / weights.sum()
 
 
+DEFOCUS_BLUR: RecipeLevels = {
+    "cifar-c": SeverityLevels(None, ((0.3, 0.4), (0.4, 0.5), (0.5, 0.6), (1, 0.2), (1.5, 0.1))),
+    "imagenet-c": SeverityLevels(None, ((3, 0.1), (4, 0.5), (6, 0.5), (8, 0.5), (10, 0.5))),
+}
+
+
 def defocus_blur(images: Images, parameters: Parameters) -> Images:
-    """Blur by a disk; edges reflected about the border pixel."""
+    """Blur by a disk of a radius and with a blur of sigma, pixels; edges reflected about the border pixel."""
     kernel = disk(*parameters)
     unit = to_unit(images)
     blurred = np.empty_like(unit)
@@ -249,7 +279,7 @@ def defocus_blur(images: Images, parameters: Parameters) -> Images:
 
 @lru_cache(maxsize=16)
 def disk(radius: float, sigma: float) -> NDArray[np.float32]:
-    """A disk of sum 1, blurred a little against aliasing; published on a wider grid, whose empty rim is cut off."""
+    """A disk of sum 1, blurred a little against aliasing; published on a wider grid, here without its empty rim."""
     wide = SMALL_DISK_PX if radius <= SMALL_DISK_PX else int(radius)
     window = (3, 3) if radius <= SMALL_DISK_PX else (5, 5)
     taps = np.arange(-wide, wide + 1)

@@ -1,23 +1,42 @@
-"""Brightness and saturation by way of HSV, in scikit-image's order: truncation makes the last bit count."""
+"""Brightness and saturation through HSV, in scikit-image's order of operations: truncation makes the last bit count."""
 
 import numpy as np
 from numpy.typing import NDArray
 
-from failmodes.ingest.corruptions.kernels.pixels import Images, Parameters, from_unit, to_unit
+from failmodes.ingest.corruptions.kernels.base import (
+    Images,
+    Parameters,
+    RecipeLevels,
+    SeverityLevels,
+    from_unit,
+    to_unit,
+)
 
 # Which of v, t, p, q (0-3) is red, green and blue in each sixth of the hue circle
 _SECTORS = ((0, 3, 2, 2, 1, 0), (1, 0, 0, 3, 2, 2), (2, 2, 1, 0, 0, 3))
 
 
+BRIGHTNESS: RecipeLevels = {
+    "cifar-c": SeverityLevels((0,), ((0.05,), (0.1,), (0.15,), (0.2,), (0.3,))),
+    "imagenet-c": SeverityLevels((0,), ((0.1,), (0.2,), (0.3,), (0.4,), (0.5,))),
+}
+
+
 def brightness(images: Images, parameters: Parameters) -> Images:
-    """Add to V of HSV."""
+    """Add the parameter to V of HSV."""
     (added,) = parameters
     hue_sixths, saturation, value = _hue_saturation_value(to_unit(images))
     return from_unit(_rgb(hue_sixths, saturation, np.clip(value + added, 0, 1)))
 
 
+SATURATE: RecipeLevels = {
+    "cifar-c": SeverityLevels(None, ((0.3, 0), (0.1, 0), (1.5, 0), (2, 0.1), (2.5, 0.2))),
+    "imagenet-c": SeverityLevels(None, ((0.3, 0), (0.1, 0), (2, 0), (5, 0.1), (20, 0.2))),
+}
+
+
 def saturate(images: Images, parameters: Parameters) -> Images:
-    """Multiply S of HSV by a factor, and add to it."""
+    """Multiply S of HSV by the first parameter and add the second."""
     factor, added = parameters
     hue_sixths, saturation, value = _hue_saturation_value(to_unit(images))
     return from_unit(_rgb(hue_sixths, np.clip(saturation * factor + added, 0, 1), value))

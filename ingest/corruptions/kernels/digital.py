@@ -1,7 +1,4 @@
-"""Elastic transform: a random affine map, then a smooth random displacement.
-
-Digital: contrast, pixelate and JPEG compression.
-"""
+"""Digital corruptions: contrast, elastic transform, pixelate and JPEG compression."""
 
 from functools import lru_cache
 
@@ -11,10 +8,36 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy.ndimage import gaussian_filter1d
 
+from failmodes.ingest.corruptions.kernels.base import (
+    Float32Array,
+    Images,
+    Parameters,
+    RecipeLevels,
+    SeverityLevels,
+    from_unit,
+    to_unit32,
+)
 from failmodes.ingest.corruptions.kernels.blur import gaussian_weights
-from failmodes.ingest.corruptions.kernels.pixels import Float32Array, Images, Parameters, from_unit, to_unit32
 
 SMOOTHING_REACH = 3.0  # deviations at which the published smoothing is cut off
+
+
+# Relative to the image's shorter side. ImageNet-C's unit is 244 px where images have 224: the published slip
+ELASTIC_TRANSFORM: RecipeLevels = {
+    "cifar-c": SeverityLevels(
+        (0, 0, 0), ((0, 0, 0.08), (0.05, 0.2, 0.07), (0.08, 0.06, 0.06), (0.1, 0.04, 0.05), (0.1, 0.03, 0.03))
+    ),
+    "imagenet-c": SeverityLevels(
+        (0, 244 / 224 * 0.7, 0),
+        (
+            (244 / 224 * 2, 244 / 224 * 0.7, 244 / 224 * 0.1),
+            (244 / 224 * 2, 244 / 224 * 0.08, 244 / 224 * 0.2),
+            (244 / 224 * 0.05, 244 / 224 * 0.01, 244 / 224 * 0.02),
+            (244 / 224 * 0.07, 244 / 224 * 0.01, 244 / 224 * 0.02),
+            (244 / 224 * 0.12, 244 / 224 * 0.01, 244 / 224 * 0.02),
+        ),
+    ),
+}
 
 
 def elastic_transform(images: Images, parameters: Parameters, *, corners: Float32Array, fields: Float32Array) -> Images:
@@ -91,14 +114,14 @@ def _smoothing(side: int, sigma: float) -> Float32Array:
 def _sampled(
     images: Float32Array, rows: Float32Array, columns: Float32Array, *, about_border_pixel: bool
 ) -> Float32Array:
-    """Each image at the given places (N, H, W), linearly between its pixels, reflected beyond its borders."""
+    """Each image at the given positions (N, H, W), linearly between its pixels, reflected beyond its borders."""
     count, height, width = images.shape[:3]
     top, left = np.floor(rows), np.floor(columns)
     down, across = (rows - top)[..., None], (columns - left)[..., None]
     first = (np.arange(count, dtype=np.int32) * (height * width))[:, None, None]
     y, x = top.astype(np.int32), left.astype(np.int32)
-    upper, lower = (first + width * _reflected(place, height, about_border_pixel) for place in (y, y + 1))
-    before, after = (_reflected(place, width, about_border_pixel) for place in (x, x + 1))
+    upper, lower = (first + width * _reflected(row, height, about_border_pixel) for row in (y, y + 1))
+    before, after = (_reflected(column, width, about_border_pixel) for column in (x, x + 1))
     pixels = images.reshape(-1, images.shape[3])
 
     def along(row: NDArray[np.int32]) -> Float32Array:
@@ -109,18 +132,24 @@ def _sampled(
     return above + (along(lower) - above) * down
 
 
-def _reflected(places: NDArray[np.int32], side: int, about_border_pixel: bool) -> NDArray[np.int32]:
-    """Whole places brought inside 0 … side-1: `dcb|abcd|cba` about the border pixel, else `dcba|abcd|dcba`."""
+def _reflected(positions: NDArray[np.int32], side: int, about_border_pixel: bool) -> NDArray[np.int32]:
+    """Whole positions brought inside 0 … side-1: `dcb|abcd|cba` about the border pixel, else `dcba|abcd|dcba`."""
     period = 2 * side - 2 if about_border_pixel else 2 * side
     last = period if about_border_pixel else period - 1
-    if places.size and (places.min() <= -side or places.max() >= 2 * side - 1):
-        places = places % period  # slow, and rarely needed
-    places = np.where(places < 0, last - period - places, places)
-    return np.where(places >= side, last - places, places)
+    if positions.size and (positions.min() <= -side or positions.max() >= 2 * side - 1):
+        positions = positions % period  # slow, and rarely needed
+    positions = np.where(positions < 0, last - period - positions, positions)
+    return np.where(positions >= side, last - positions, positions)
+
+
+CONTRAST: RecipeLevels = {
+    "cifar-c": SeverityLevels((1,), ((0.75,), (0.5,), (0.4,), (0.3,), (0.15,))),
+    "imagenet-c": SeverityLevels((1,), ((0.4,), (0.3,), (0.2,), (0.1,), (0.05,))),
+}
 
 
 def contrast(images: Images, parameters: Parameters) -> Images:
-    """Shrink values towards their mean, image by image and channel by channel."""
+    """Multiply the distance of values from their mean, image by image and channel by channel, by the parameter."""
     (factor,) = parameters
     pixels = images.shape[1] * images.shape[2]
     # a sum of whole numbers is exact, so the mean does not depend on how the batch is laid out
@@ -135,10 +164,17 @@ def contrast(images: Images, parameters: Parameters) -> Images:
     return shrunk
 
 
+PIXELATE: RecipeLevels = {
+    "cifar-c": SeverityLevels((1,), ((0.95,), (0.9,), (0.85,), (0.75,), (0.65,))),
+    "imagenet-c": SeverityLevels((1,), ((0.6,), (0.5,), (0.4,), (0.3,), (0.25,))),
+}
+
+
 def pixelate(images: Images, parameters: Parameters) -> Images:
     """Shrink by averaging over boxes, and enlarge again the same way (where one box covers each pixel).
 
-    Pillow keeps colours in four bytes: handed over as such, they are neither unpacked nor packed on the way.
+    The parameter is the side of the small image as a share of the side of the image. Pillow keeps colours in four
+    bytes: passed as such, they are neither unpacked nor packed on the way.
     """
     (share,) = parameters
     height, width = images.shape[1:3]
@@ -161,8 +197,15 @@ def _enlarged(side: int, small: int) -> NDArray[np.int_]:
     return ((np.arange(side) + 0.5) * (small / side)).astype(int)
 
 
+# No quality is clean: a curve starts from 100, the least lossy, and jumps to clean at 0
+JPEG_COMPRESSION: RecipeLevels = {
+    "cifar-c": SeverityLevels((100,), ((80,), (65,), (58,), (50,), (40,))),
+    "imagenet-c": SeverityLevels((100,), ((25,), (18,), (15,), (10,), (7,))),
+}
+
+
 def jpeg_compression(images: Images, parameters: Parameters) -> Images:
-    """Write as JPEG of a quality, chroma subsampled 4:2:0, and read again.
+    """Write as JPEG, chroma subsampled 4:2:0, at the quality that the parameter gives, and read again.
 
     By OpenCV: the same libjpeg-turbo with the same settings as Pillow's, hence the same pixels, in less time.
     """

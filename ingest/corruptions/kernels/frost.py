@@ -1,7 +1,8 @@
 """Frost: a random crop of a photograph laid over the image.
 
 The published photographs are no part of this package. They are taken from a folder that the environment variable
-FAILMODES_FROST_PHOTOGRAPHS names, or from a package that ships them (`FROST_PACKAGES`), which is found but never imported.
+FAILMODES_FROST_PHOTOGRAPHS names, or from a package that ships them (`FROST_PACKAGES`), which is found but never
+imported.
 """
 
 import hashlib
@@ -13,7 +14,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from failmodes.ingest.corruptions.kernels.pixels import Float32Array, Images, Parameters
+from failmodes.ingest.corruptions.kernels.base import Float32Array, Images, Parameters, RecipeLevels, SeverityLevels
 from failmodes.warehouse.errors import DataError
 from failmodes.warehouse.hashing import identity_of
 
@@ -36,15 +37,25 @@ HOW_TO_GET = (
 )
 
 
-def frost(images: Images, parameters: Parameters, *, places: Float32Array) -> Images:
-    """Weigh the image and a photograph of frost, and add them.
+FROST: RecipeLevels = {
+    "cifar-c": SeverityLevels(
+        (1, 0, 0.2), ((1, 0.2, 0.2), (1, 0.3, 0.2), (0.9, 0.4, 0.2), (0.85, 0.4, 0.2), (0.75, 0.45, 0.2))
+    ),
+    "imagenet-c": SeverityLevels(
+        (1, 0, 1), ((1, 0.4, 1), (0.8, 0.6, 1), (0.7, 0.7, 1), (0.65, 0.7, 1), (0.6, 0.75, 1))
+    ),
+}
+
+
+def frost(images: Images, parameters: Parameters, *, crops: Float32Array) -> Images:
+    """Weight the image and a random crop of a photograph of frost, and add them.
 
     A photograph that does not cover the image is enlarged until it does.
 
     Args:
         images: (N, H, W, 3) uint8.
         parameters: weight of the image, weight of the frost, scale of the photograph.
-        places: (N, 3) 0-1: which photograph, and where its crop begins down and across.
+        crops: (N, 3) uniform 0-1: which photograph, and where its crop begins down and across.
 
     Raises:
         DataError: there are no photographs, or one cannot be read.
@@ -52,13 +63,13 @@ def frost(images: Images, parameters: Parameters, *, places: Float32Array) -> Im
     image_weight, frost_weight, scale = parameters
     height, width = images.shape[1:3]
     photographs = scaled_photographs(frost_folder(), scale, height, width)
-    weighed_image, weighed_frost = np.arange(256) * image_weight, np.arange(256) * frost_weight
+    weighted_image, weighted_frost = np.arange(256) * image_weight, np.arange(256) * frost_weight
     frosty = np.empty_like(images)
-    for image, result, (which, down, across) in zip(images, frosty, places.tolist(), strict=True):
+    for image, result, (which, down, across) in zip(images, frosty, crops.tolist(), strict=True):
         photograph = photographs[int(which * len(photographs))]
         top, left = int(down * (photograph.shape[0] - height)), int(across * (photograph.shape[1] - width))
-        total = weighed_frost[photograph[top : top + height, left : left + width]]
-        total += weighed_image[image]
+        total = weighted_frost[photograph[top : top + height, left : left + width]]
+        total += weighted_image[image]
         result[:] = np.minimum(total, 255)
     return frosty
 
@@ -69,15 +80,13 @@ def frost_folder() -> Path:
     Raises:
         DataError: there is none.
     """
-    named = os.environ.get(FOLDER_VARIABLE)
-    folders = (
-        [Path(named).expanduser()] if named else [f for f in map(_shipped, *zip(*FROST_PACKAGES, strict=True)) if f]
-    )
+    given = os.environ.get(FOLDER_VARIABLE)
+    folders = [Path(given).expanduser()] if given else [_shipped(*package) for package in FROST_PACKAGES]
     for folder in folders:
-        if all((folder / name).is_file() for name in FROST_FILES):
+        if folder and all((folder / name).is_file() for name in FROST_FILES):
             return folder
-    if named:
-        raise DataError(f"frost needs its photographs, and {FOLDER_VARIABLE}={named} does not hold all: {HOW_TO_GET}")
+    if given:
+        raise DataError(f"frost needs its photographs, and {FOLDER_VARIABLE}={given} does not hold all: {HOW_TO_GET}")
     raise DataError(f"frost needs its photographs, and there are none here: {HOW_TO_GET}")
 
 

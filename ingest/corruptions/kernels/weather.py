@@ -1,15 +1,18 @@
-"""Fog: plasma, the same on every channel.
-
-Spatter: drops of water, or of mud.
-
-Snow: streaked flakes over a whitened image.
-"""
+"""Weather: fog (plasma, the same on every channel), spatter (water or mud) and snow (streaked flakes)."""
 
 import cv2
 import numpy as np
 
+from failmodes.ingest.corruptions.kernels.base import (
+    Float32Array,
+    Images,
+    Parameters,
+    RecipeLevels,
+    SeverityLevels,
+    from_unit,
+    to_unit32,
+)
 from failmodes.ingest.corruptions.kernels.blur import angles_deg, apply_motion_kernel, clipped_zoom, gaussian_filter
-from failmodes.ingest.corruptions.kernels.pixels import Float32Array, Images, Parameters, from_unit, to_unit32
 
 FIRST_WIBBLE = 100.0
 
@@ -30,12 +33,18 @@ ANGLE_RANGE_DEG = (-135.0, -45.0)
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601
 
 
+FOG: RecipeLevels = {
+    "cifar-c": SeverityLevels((0, 3), ((0.2, 3), (0.5, 3), (0.75, 2.5), (1, 2), (1.5, 1.75))),
+    "imagenet-c": SeverityLevels((0, 2), ((1.5, 2), (2, 2), (2.5, 1.7), (2.5, 1.5), (3, 1.4))),
+}
+
+
 def fog(images: Images, parameters: Parameters, *, field: Float32Array) -> Images:
     """Add plasma and rescale to keep the image's largest value.
 
     Args:
         images: (N, H, W, 3) uint8.
-        parameters: amount of fog, decay of its roughness.
+        parameters: amount of fog, decay of the plasma's roughness.
         field: (N, S, S) uniform in 0 to 1, S ≥ H, W: what the plasma is made from.
     """
     amount, decay = parameters
@@ -56,12 +65,12 @@ def plasma_side(size: tuple[int, int]) -> int:
 def plasma_fractal(field: Float32Array, decay: float) -> Float32Array:
     """Diamond-square plasma scaled to 0-1, as the published generator makes it.
 
-    Each element but [0, 0] is filled once, from four neighbours (a torus) and its own draw, which counts with the
-    square of the level's wibble.
+    Each element but [0, 0] is filled once, from four neighbours (a torus) and its own random value, which counts with
+    the square of the level's wibble.
 
     Args:
         field: (N, S, S) uniform in -1 to 1; S a power of two.
-        decay: by what the wibble is divided from level to level.
+        decay: what the wibble is divided by from level to level.
 
     Returns:
         (N, S, S), each map from 0 to 1.
@@ -92,6 +101,30 @@ def _fill_level(heights: Float32Array, field: Float32Array, step: int, wibble: f
     fill(odd, even, centres + np.roll(centres, 1, axis=2) + corners + np.roll(corners, -1, axis=1))
 
 
+SPATTER: RecipeLevels = {
+    "cifar-c": SeverityLevels(
+        None,
+        (
+            (0.62, 0.1, 0.7, 0.7, 0.5, 0),
+            (0.65, 0.1, 0.8, 0.7, 0.5, 0),
+            (0.65, 0.3, 1, 0.69, 0.5, 0),
+            (0.65, 0.1, 0.7, 0.69, 0.6, 1),
+            (0.65, 0.1, 0.5, 0.68, 0.6, 1),
+        ),
+    ),
+    "imagenet-c": SeverityLevels(
+        None,
+        (
+            (0.65, 0.3, 4, 0.69, 0.6, 0),
+            (0.65, 0.3, 3, 0.68, 0.6, 0),
+            (0.65, 0.3, 2, 0.68, 0.5, 0),
+            (0.65, 0.3, 1, 0.65, 1.5, 1),
+            (0.67, 0.4, 1, 0.65, 1.5, 1),
+        ),
+    ),
+}
+
+
 def spatter(images: Images, parameters: Parameters, *, layer: Float32Array) -> Images:
     """Where a smoothed random layer exceeds a threshold, add water or cover with mud.
 
@@ -120,23 +153,49 @@ def _drops(liquid: Images) -> Float32Array:
     distance = cv2.blur(np.minimum(distance, FURTHEST_PX), (3, 3)).astype(np.uint8)
     relief = cv2.filter2D(cv2.equalizeHist(distance), cv2.CV_8U, RELIEF)
     drops = liquid * cv2.blur(relief, (3, 3)).astype(np.float32)
-    return drops / max(drops.max(), 1)  # no drops stay none
+    return drops / max(drops.max(), 1)  # without drops all stay 0
 
 
-def snow(images: Images, parameters: Parameters, *, layer: Float32Array, turns: Float32Array) -> Images:
-    """Lay flakes, and the same turned by half a turn, over the image, whitened towards its own grey.
+SNOW: RecipeLevels = {
+    "cifar-c": SeverityLevels(
+        None,
+        (
+            (0.1, 0.2, 1, 0.6, 8, 3, 0.95),
+            (0.1, 0.2, 1, 0.5, 10, 4, 0.9),
+            (0.15, 0.3, 1.75, 0.55, 10, 4, 0.9),
+            (0.25, 0.3, 2.25, 0.6, 12, 6, 0.85),
+            (0.3, 0.3, 1.25, 0.65, 14, 12, 0.8),
+        ),
+    ),
+    "imagenet-c": SeverityLevels(
+        None,
+        (
+            (0.1, 0.3, 3, 0.5, 10, 4, 0.8),
+            (0.2, 0.3, 2, 0.5, 12, 4, 0.7),
+            (0.55, 0.3, 4, 0.9, 12, 8, 0.7),
+            (0.55, 0.3, 4.5, 0.85, 12, 8, 0.65),
+            (0.55, 0.3, 2.5, 0.85, 12, 12, 0.55),
+        ),
+    ),
+}
+
+
+def snow(images: Images, parameters: Parameters, *, layer: Float32Array, unit_angles: Float32Array) -> Images:
+    """Lay flakes, and the same rotated by 180 degrees, over the image, whitened towards its own grey.
 
     Args:
         images: (N, H, W, 3) uint8.
         parameters: mean and deviation of the layer, its zoom, the threshold of a flake, radius and sigma of its streak
             in pixels, weight of the image against its whitened self.
         layer: (N, H, W) standard normal.
-        turns: (N,) 0-1, for -135 to -45 degrees.
+        unit_angles: (N,) 0-1, for -135 to -45 degrees.
     """
     mean, deviation, zoom, threshold, radius, sigma, image_weight = parameters
     flakes = clipped_zoom(layer * np.float32(deviation) + np.float32(mean), zoom)
     flakes[flakes < threshold] = 0
-    fallen = apply_motion_kernel(from_unit(flakes)[..., None], (radius, sigma), angles_deg(turns, *ANGLE_RANGE_DEG))
+    fallen = apply_motion_kernel(
+        from_unit(flakes)[..., None], (radius, sigma), angles_deg(unit_angles, *ANGLE_RANGE_DEG)
+    )
     unit = to_unit32(images)
     white = (unit @ LUMA)[..., None] * np.float32(1.5) + np.float32(0.5)
     snowy = np.maximum(unit, white)

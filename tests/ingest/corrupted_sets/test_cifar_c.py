@@ -133,3 +133,13 @@ def test_spoilt_sets_are_named_in_one_line(
     with pytest.raises(FailmodesError, match=message) as caught:
         open_corrupted_set(folder, ("fog",))
     assert "\n" not in str(caught.value)
+
+
+def test_a_set_of_arrays_has_whole_severities_only(tmp_path: Path, sixty_digits: Dataset) -> None:
+    folder = write_set(tmp_path / "set", sixty_digits.images[:], sixty_digits.labels)
+    opened = open_corrupted_set(folder, ["fog"], severities=[Decimal("3.000")])
+    np.testing.assert_array_equal(
+        opened.images("fog", Decimal("3.000"), np.arange(60)), opened.images("fog", 3, np.arange(60))
+    )
+    with pytest.raises(StudyError, match="severity 2.5 is not in .* a set of arrays holds 1 to 5"):
+        open_corrupted_set(folder, ["fog"], severities=[2.5])

@@ -8,9 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from failmodes.ingest.corruptions.apply import corrupt
-from failmodes.ingest.datasets.dataset import Dataset
+from failmodes.ingest.datasets.dataset import Dataset, balanced_subset
 from failmodes.ingest.sources import GeneratedSource
-from failmodes.ingest.subset import balanced_subset
 
 SCRIPT = Path(sys.executable).parent / "failmodes"
 

@@ -19,9 +19,9 @@ from failmodes.ingest.corrupted_sets import set_writer as material
 from failmodes.ingest.corrupted_sets.command import write_corrupted_set
 from failmodes.ingest.corrupted_sets.opening import open_pixel_source
 from failmodes.ingest.corruptions.catalogue import CORRUPTIONS
+from failmodes.ingest.datasets.dataset import balanced_subset
 from failmodes.ingest.datasets.opening import open_dataset
 from failmodes.ingest.specification import CorruptionSpec
-from failmodes.ingest.subset import balanced_subset
 from failmodes.warehouse.errors import Interrupted, StudyError
 
 SCRIPT = Path(sys.executable).parent / "failmodes"

@@ -10,9 +10,8 @@ from PIL import Image
 
 from failmodes.ingest.corrupted_sets.command import write_corrupted_set
 from failmodes.ingest.corruptions.apply import corrupt
-from failmodes.ingest.datasets.dataset import Dataset
+from failmodes.ingest.datasets.dataset import Dataset, balanced_subset
 from failmodes.ingest.specification import DatasetSpec
-from failmodes.ingest.subset import balanced_subset
 
 
 def test_a_tree_has_a_folder_a_severity_and_jpegs_of_the_published_quality(tmp_path: Path, digits: Dataset) -> None:

@@ -14,10 +14,9 @@ from failmodes.ingest.corrupted_sets.command import write_corrupted_set
 from failmodes.ingest.corrupted_sets.opening import PublishedSource, open_pixel_source
 from failmodes.ingest.corrupted_sets.pairing import correlations
 from failmodes.ingest.corruptions.apply import corrupt
-from failmodes.ingest.datasets.dataset import Dataset
+from failmodes.ingest.datasets.dataset import Dataset, balanced_subset
 from failmodes.ingest.datasets.opening import open_dataset
 from failmodes.ingest.specification import CorruptionSpec, DatasetSpec
-from failmodes.ingest.subset import balanced_subset
 from failmodes.warehouse.errors import DataError
 
 

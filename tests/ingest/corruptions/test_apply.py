@@ -15,13 +15,13 @@ from sklearn.datasets import load_sample_images
 
 from failmodes.ingest.corruptions import apply as engine
 from failmodes.ingest.corruptions.apply import corrupt
-from failmodes.ingest.corruptions.catalogue import CORRUPTIONS, KERNELS
+from failmodes.ingest.corruptions.catalogue import CORRUPTIONS
 from failmodes.ingest.distortion import rmse
 from failmodes.warehouse.errors import DataError, FailmodesError, StudyError
 
 ALL = tuple(CORRUPTIONS)
 
-RANDOM = tuple(name for name in ALL if KERNELS[name].draws)
+RANDOM = tuple(name for name in ALL if CORRUPTIONS[name].samples)
 
 IMAGES = np.random.default_rng(3).integers(0, 256, (12, 16, 16, 3), dtype=np.uint8)
 
@@ -70,7 +70,7 @@ def test_result_does_not_depend_on_blocks_layout_or_threads(name: str, monkeypat
 
 def test_another_process_makes_the_same_of_half_the_batch() -> None:
     code = (
-        "import numpy as np, sys; from failmodes.ingest.corruptions.catalogue import CORRUPTIONS; from failmodes.ingest.corruptions.apply import corrupt;"
+        "import numpy as np, sys; from failmodes.ingest.corruptions import CORRUPTIONS, corrupt;"
         "x = np.random.default_rng(3).integers(0, 256, (12, 16, 16, 3), dtype=np.uint8)[6:];"
         "made = [corrupt(x, name, 3, image_ids=range(6, 12)) for name in CORRUPTIONS];"
         "sys.stdout.buffer.write(np.stack(made).tobytes())"

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from failmodes.ingest.corruptions.catalogue import CORRUPTIONS, KERNELS, STUDY_CORRUPTIONS
-from failmodes.ingest.corruptions.recipes import RECIPES
+from failmodes.ingest.corruptions.catalogue import CORRUPTIONS, RECIPES, STUDY_CORRUPTIONS
 from failmodes.ingest.corruptions.sampling import Stream, sample
 
 SIZE = (6, 5)
@@ -21,24 +20,42 @@ def test_catalogue_has_the_published_order() -> None:
     assert sum(c.headline for c in CORRUPTIONS.values()) == 15
     assert {c.group for c in CORRUPTIONS.values()} == {"noise", "blur", "weather", "digital"}
     assert set(STUDY_CORRUPTIONS) < set(names)
-    assert set(names) == set(KERNELS)
-    assert all(set(recipe.levels) == set(names) for recipe in RECIPES.values())
+    assert all(c.name == name == c.apply.__name__ for name, c in CORRUPTIONS.items())
+    assert all(set(c.levels) == set(RECIPES) for c in CORRUPTIONS.values())
+
+
+def test_recipes_count_as_published() -> None:
+    zoom_blur, pixelate = CORRUPTIONS["zoom_blur"].levels, CORRUPTIONS["pixelate"].levels
+    # Floating point includes the end of the first two ranges, 1.06 and 1.11, and of no other
+    assert [len(np.arange(1, *zoom)) for zoom in zoom_blur["cifar-c"].published] == [7, 12, 16, 21, 26]
+    assert [int(32 * share) for (share,) in pixelate["cifar-c"].published] == [30, 28, 27, 24, 20]
+    assert [int(224 * share) for (share,) in pixelate["imagenet-c"].published] == [134, 112, 89, 67, 56]
+    elastic = np.array(CORRUPTIONS["elastic_transform"].levels["imagenet-c"].published) * 224
+    np.testing.assert_allclose(elastic[0], [244 * 2, 244 * 0.7, 244 * 0.1], err_msg="in the published units of 244")
+
+
+@pytest.mark.parametrize("name", CORRUPTIONS)
+def test_every_level_of_every_recipe_has_the_same_parameters(name: str) -> None:
+    levels = [CORRUPTIONS[name].levels[recipe] for recipe in RECIPES]
+    lengths = {len(level) for one in levels for level in (*one.published, one.clean or one.published[0])}
+    assert len(lengths) == 1
+    assert [len(one.published) for one in levels] == [5, 5]
 
 
 DISTRIBUTIONS: dict[str, Callable[[np.ndarray], float]] = {
     "normal": lambda values: stats.kstest(values, "norm").pvalue,
     "uniform": lambda values: stats.kstest(values, "uniform").pvalue,
-    "word": lambda values: stats.kstest(values / 2**32, "uniform").pvalue,
+    "uint32": lambda values: stats.kstest(values / 2**32, "uniform").pvalue,
 }
 
 
-@pytest.mark.parametrize("name", [name for name, operation in KERNELS.items() if operation.draws])
+@pytest.mark.parametrize("name", [c.name for c in CORRUPTIONS.values() if c.samples])
 def test_what_each_corruption_draws_is_distributed_as_it_says(name: str) -> None:
-    variables = KERNELS[name].draws
+    variables = CORRUPTIONS[name].samples
     drawn = sample(Stream(5, name, None), np.arange(150), SIZE, variables)
     for which, variable in variables.items():
         values = drawn[which]
         assert values.shape == (150, *variable.shape(SIZE))
-        assert values.dtype == (np.uint32 if variable.kind == "word" else np.float32)
+        assert values.dtype == (np.uint32 if variable.kind == "uint32" else np.float32)
         assert DISTRIBUTIONS[variable.kind](values.ravel().astype(float)) > 0.001, which
         assert len(np.unique(values)) > 0.9 * values.size, "no value is drawn twice but by chance"

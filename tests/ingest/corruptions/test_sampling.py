@@ -14,17 +14,19 @@ SIZE = (6, 5)
 VARIABLES = {
     "normals": normal(lambda size: (*size, 3)),
     "uniforms": uniform(lambda size: size),
-    "words": uint32(lambda size: (7,)),
+    "uint32s": uint32(lambda size: (7,)),
     "turn": uniform(lambda size: ()),
 }
 
 
-def test_every_bit_of_a_word_is_fair_and_independent_of_the_next() -> None:
-    words = sample(Stream(1, "any", None), np.arange(500), SIZE, {"words": uint32(lambda size: (11,))})["words"].ravel()
-    bits = (words[:, None] >> np.arange(32, dtype=np.uint32)) & 1
-    assert np.abs(bits.mean(axis=0) - 0.5).max() < 4.5 * 0.5 / np.sqrt(len(words))
+def test_every_bit_of_a_uint32_is_fair_and_independent_of_the_next() -> None:
+    uint32s = sample(Stream(1, "any", None), np.arange(500), SIZE, {"uint32s": uint32(lambda size: (11,))})[
+        "uint32s"
+    ].ravel()
+    bits = (uint32s[:, None] >> np.arange(32, dtype=np.uint32)) & 1
+    assert np.abs(bits.mean(axis=0) - 0.5).max() < 4.5 * 0.5 / np.sqrt(len(uint32s))
     together = np.corrcoef(np.concatenate([bits[:-1], bits[1:]], axis=1).T) - np.eye(64)
-    assert np.abs(together).max() < 5 / np.sqrt(len(words))
+    assert np.abs(together).max() < 5 / np.sqrt(len(uint32s))
 
 
 def test_draws_of_neighbouring_images_are_uncorrelated() -> None:

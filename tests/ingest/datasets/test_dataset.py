@@ -1,11 +1,13 @@
-"""Digits, subsets and specifications."""
+"""Checks of labels and images, arrays of several files as one, and balanced subsets."""
 
 import numpy as np
 import pytest
 from cifar_files import COUNT, IMAGES
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from failmodes.ingest.datasets.dataset import ConcatenatedImages, Dataset
-from failmodes.warehouse.errors import DataError
+from failmodes.ingest.datasets.dataset import ConcatenatedImages, Dataset, balanced_subset
+from failmodes.warehouse.errors import DataError, StudyError
 
 
 def test_labels_must_name_classes() -> None:
@@ -25,3 +27,39 @@ def test_a_stack_is_one_array() -> None:
         np.testing.assert_array_equal(stack[rows], IMAGES[rows])
     with pytest.raises(IndexError):
         stack[np.array([COUNT])]
+
+
+def test_a_prefix_where_classes_interleave() -> None:
+    ids, words = balanced_subset(np.arange(10_000) % 10, 2_000)
+    np.testing.assert_array_equal(ids, np.arange(2_000))
+    assert words == "first 2,000 of 10,000, balanced over classes"
+    ids, words = balanced_subset(np.arange(30) % 10, None)
+    assert (len(ids), words) == (30, "all 30 images")
+    assert balanced_subset(np.arange(30) % 10, 30)[1] == "all 30 images"
+
+
+def test_a_class_that_runs_out_is_said() -> None:
+    ids, words = balanced_subset(np.array([0, 0, 0, 0, 1]), 4)
+    assert (ids.tolist(), words) == ([0, 1, 2, 4], "first 4 of 5, 1 to 3 a class")
+
+
+@pytest.mark.parametrize("count", [0, 31])
+def test_impossible_counts(count: int) -> None:
+    with pytest.raises(StudyError, match="ask for 1 to 30"):
+        balanced_subset(np.arange(30) % 10, count)
+
+
+@settings(max_examples=40, deadline=None)
+@given(labels=st.lists(st.integers(0, 4), min_size=1, max_size=60), data=st.data())
+def test_choices_are_balanced_firsts(labels: list[int], data: st.DataObject) -> None:
+    count = data.draw(st.integers(1, len(labels)))
+    ids, _ = balanced_subset(np.array(labels), count)
+    assert ids.dtype == np.int64
+    assert ids.tolist() == sorted(set(ids.tolist()))
+    assert len(ids) == count
+    taken = {label: [i for i in ids.tolist() if labels[i] == label] for label in set(labels)}
+    for label, chosen in taken.items():
+        every = [i for i, other in enumerate(labels) if other == label]
+        assert chosen == every[: len(chosen)], "the first of its class"
+        if len(chosen) < len(every):  # not run out: nobody has more than one above it
+            assert max(map(len, taken.values())) <= len(chosen) + 1

@@ -24,8 +24,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from skimage import filters
 
+from failmodes.ingest.corruptions.catalogue import CORRUPTIONS, RECIPES, SEVERITIES
 from failmodes.ingest.corruptions.kernels.blur import gaussian_blur, glass_blur, motion_blur, motion_kernel, zoom_blur
-from failmodes.ingest.corruptions.recipes import RECIPES, SEVERITIES
 
 
 def reference_gaussian(image: Pixels, sigma: float) -> Pixels:
@@ -43,22 +43,22 @@ def reference_defocus(image: Pixels, radius: float, alias: float) -> Pixels:
     return stored(np.dstack([cv2.filter2D(np.ascontiguousarray(channel), -1, disk) for channel in channels]))
 
 
-def reference_glass(image: Pixels, sigma: float, reach: int, iterations: int, *, words: NDArray[np.uint32]) -> Pixels:
+def reference_glass(image: Pixels, sigma: float, reach: int, iterations: int, *, uint32s: NDArray[np.uint32]) -> Pixels:
     """Pixel after pixel, from the bottom right."""
     x = (filters.gaussian(image / 255, sigma=sigma, channel_axis=-1) * 255).astype(np.uint8)
     height, width = x.shape[:2]
     for iteration in range(iterations):
         for h in range(height - reach, reach, -1):
             for w in range(width - reach, reach, -1):
-                word = int(words[iteration, h, w])
-                down, across = (half * 2 * reach // 65536 - reach for half in divmod(word, 65536))
+                value = int(uint32s[iteration, h, w])
+                down, across = (half * 2 * reach // 65536 - reach for half in divmod(value, 65536))
                 # Both sides of the published swap are views of the image: the second assignment finds the first done
                 x[h, w], x[h + down, w + across] = x[h + down, w + across], x[h, w]
     return stored(filters.gaussian(x / 255, sigma=sigma, channel_axis=-1))
 
 
-def reference_motion(image: Pixels, radius: float, sigma: float, *, turns: Floats) -> Pixels:
-    return streaked(image, radius, sigma, -45 + 90 * float(turns))
+def reference_motion(image: Pixels, radius: float, sigma: float, *, unit_angles: Floats) -> Pixels:
+    return streaked(image, radius, sigma, -45 + 90 * float(unit_angles))
 
 
 def reference_zoom(image: Pixels, end: float, step: float) -> Pixels:
@@ -108,35 +108,35 @@ def test_images_of_one_colour_become_what_they_became_in_the_published_sets(
     apply = {"gaussian_blur": gaussian_blur, "zoom_blur": zoom_blur}[name]
     images = one_colour_images(32, 8)
     as_channels = np.concatenate(list(images), axis=-1)
-    for parameters in RECIPES[recipe].levels[name].published:
+    for parameters in CORRUPTIONS[name].levels[recipe].published:
         expected = reference(as_channels, *parameters)
         found = np.concatenate(list(apply(images, parameters)), axis=-1)
         np.testing.assert_array_equal(found, expected, f"{parameters}")
 
 
-@pytest.mark.parametrize("parameters", RECIPES["cifar-c"].levels["motion_blur"].published)
+@pytest.mark.parametrize("parameters", CORRUPTIONS["motion_blur"].levels["cifar-c"].published)
 def test_motion_blur_keeps_images_of_one_colour(parameters: tuple[float, float]) -> None:
     images = one_colour_images(8, 8)
-    turns = np.random.default_rng(2).random(len(images), np.float32)
-    np.testing.assert_array_equal(motion_blur(images, parameters, turns=turns), images)
+    unit_angles = np.random.default_rng(2).random(len(images), np.float32)
+    np.testing.assert_array_equal(motion_blur(images, parameters, unit_angles=unit_angles), images)
 
 
 def test_motion_blur_at_the_ends_and_the_middle_of_its_angles() -> None:
     images = made_images(32, 32)[[0, 1, 2, 0, 1, 2, 0]]
-    turns = np.array([0, 2**-24, 0.25, 0.5, 0.5, 0.75, 1 - 2**-24], np.float32)
-    assert_close(*both("motion_blur", images, (9.0, 2.5), {"turns": turns}, reference_motion))
+    unit_angles = np.array([0, 2**-24, 0.25, 0.5, 0.5, 0.75, 1 - 2**-24], np.float32)
+    assert_close(*both("motion_blur", images, (9.0, 2.5), {"unit_angles": unit_angles}, reference_motion))
 
 
 def test_motion_blur_at_no_angle_moves_nothing_from_row_to_row() -> None:
     rows = np.repeat(made_images(32, 32)[:1, :, :1], 32, axis=2)
-    level, tilted = (motion_blur(rows, (9.0, 2.5), turns=np.array([turn], np.float32)) for turn in (0.5, 0.9))
+    level, tilted = (motion_blur(rows, (9.0, 2.5), unit_angles=np.array([turn], np.float32)) for turn in (0.5, 0.9))
     np.testing.assert_array_equal(level, rows)
     assert (tilted != rows).mean() > 0.5
 
 
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_streak_sums_to_one(recipe: str) -> None:
-    for radius, sigma in RECIPES[recipe].levels["motion_blur"].published:
+    for radius, sigma in CORRUPTIONS["motion_blur"].levels[recipe].published:
         assert motion_kernel(radius, sigma).sum() == pytest.approx(1, abs=1e-6)
 
 
@@ -151,20 +151,20 @@ def test_glass_blur_moves_pixels_as_one_after_another_would(
     size: tuple[int, int], reach: int, iterations: int, seed: int
 ) -> None:
     height, width = size
-    words = np.random.default_rng(seed).integers(0, 2**32, (2, 3, height, width), np.uint32)
+    uint32s = np.random.default_rng(seed).integers(0, 2**32, (2, 3, height, width), np.uint32)
     y, x = np.indices(size, np.uint8)
     each_pixel_unlike_others = np.stack([np.dstack([y, x, y]), np.dstack([x, y, y])]) * 10
     # So small a sigma smooths nothing
     parameters = (0.05, reach, iterations)
     np.testing.assert_array_equal(
-        *both("glass_blur", each_pixel_unlike_others, parameters, {"words": words}, reference_glass)
+        *both("glass_blur", each_pixel_unlike_others, parameters, {"uint32s": uint32s}, reference_glass)
     )
 
 
-@pytest.mark.parametrize(("word", "offset"), [(0, -3), (2**32 - 1, 2)])
-def test_glass_blurs_offsets_reach_both_ends(word: int, offset: int) -> None:
+@pytest.mark.parametrize(("value", "offset"), [(0, -3), (2**32 - 1, 2)])
+def test_glass_blurs_offsets_reach_both_ends(value: int, offset: int) -> None:
     y, x = np.indices((16, 16), np.uint8)
     image = np.dstack([y, x, x])[None]
-    words = np.full((1, 3, 16, 16), word, np.uint32)
+    uint32s = np.full((1, 3, 16, 16), value, np.uint32)
     # Pixel (13, 13) is visited first: what it is given has not moved yet
-    np.testing.assert_array_equal(glass_blur(image, (0.05, 3, 1), words=words)[0, 13, 13], [13 + offset] * 3)
+    np.testing.assert_array_equal(glass_blur(image, (0.05, 3, 1), uint32s=uint32s)[0, 13, 13], [13 + offset] * 3)

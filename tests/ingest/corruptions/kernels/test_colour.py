@@ -5,7 +5,7 @@ import pytest
 from corruption_references import SETTINGS, Pixels, Setting, both, both_at, every_tie, reference_saturate, stored
 from skimage import color
 
-from failmodes.ingest.corruptions.recipes import SEVERITIES
+from failmodes.ingest.corruptions.catalogue import SEVERITIES
 
 
 @pytest.mark.parametrize("parameters", [(0.3, 0), (1.5, 0), (2, 0.1), (20, 0.2), (0, 0), (1, 0)])

@@ -15,9 +15,9 @@ from corruption_references import (
     assert_close,
     both,
     both_at,
-    drawn_for,
     made_images,
     reference_saturate,
+    samples_for,
     stored,
 )
 from hypothesis import given, settings
@@ -25,8 +25,8 @@ from hypothesis import strategies as st
 from PIL import Image
 from scipy import ndimage
 
+from failmodes.ingest.corruptions.catalogue import SEVERITIES
 from failmodes.ingest.corruptions.kernels.digital import contrast, elastic_transform, pixelate
-from failmodes.ingest.corruptions.recipes import SEVERITIES
 
 
 def reference_contrast(image: Pixels, factor: float) -> Pixels:
@@ -155,7 +155,7 @@ def test_elastic_transform_is_close_to_its_reference(setting: Setting, severity:
 )
 def test_elastic_transform_off_the_published_path(size: tuple[int, int], parameters: tuple[float, ...]) -> None:
     images = made_images(*size)
-    drawn = drawn_for("elastic_transform", images, seed=3)
+    drawn = samples_for("elastic_transform", images, seed=3)
     assert_close(*both("elastic_transform", images, parameters, drawn, reference_elastic))
 
 
@@ -174,7 +174,7 @@ def test_elastic_transform_reflects_as_often_as_it_must(amplitude: float) -> Non
 def test_elastic_transform_maps_the_corners_as_opencv_does() -> None:
     # On a smooth image, where OpenCV's steps of 1/32 of a pixel do not matter
     images = np.repeat(made_images(32, 32)[2:3], 20, axis=0)
-    drawn = drawn_for("elastic_transform", images)
+    drawn = samples_for("elastic_transform", images)
     found = elastic_transform(images, (0, 0, 0.08), **drawn)
     for image, corners, result in zip(images, drawn["corners"], found, strict=True):
         matrix = affine_matrix((32, 32), (2 * corners - 1) * 0.08 * 32)

@@ -6,9 +6,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from corruption_references import SETTINGS, Floats, Pixels, Setting, both_at, drawn_for, made_images
+from corruption_references import SETTINGS, Floats, Pixels, Setting, both_at, made_images, samples_for
 from PIL import Image
 
+from failmodes.ingest.corruptions.catalogue import SEVERITIES
 from failmodes.ingest.corruptions.kernels import frost as frost_module
 from failmodes.ingest.corruptions.kernels.frost import (
     FOLDER_VARIABLE,
@@ -17,7 +18,6 @@ from failmodes.ingest.corruptions.kernels.frost import (
     frost,
     scaled_photographs,
 )
-from failmodes.ingest.corruptions.recipes import SEVERITIES
 from failmodes.warehouse.errors import DataError
 
 
@@ -35,8 +35,8 @@ def frosted_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def reference_frost_from(folder: Path) -> Callable[..., Pixels]:
     photographs = [np.asarray(Image.open(folder / name)) for name in FROST_FILES]
 
-    def reference(image: Pixels, weight: float, frost_weight: float, scale: float, *, places: Floats) -> Pixels:
-        which, down, across = (float(place) for place in places)
+    def reference(image: Pixels, weight: float, frost_weight: float, scale: float, *, crops: Floats) -> Pixels:
+        which, down, across = (float(place) for place in crops)
         photograph = cv2.resize(photographs[int(5 * which)], (0, 0), fx=scale, fy=scale)
         top = int(down * (photograph.shape[0] - image.shape[0]))
         left = int(across * (photograph.shape[1] - image.shape[1]))
@@ -65,7 +65,7 @@ def test_frost_draws_all_five_photographs_and_crops_inside_them(
         cv2.imwrite(str(tmp_path / name), grey, [cv2.IMWRITE_JPEG_QUALITY, 100])
     monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path))
     images = np.zeros((500, 32, 32, 3), np.uint8)
-    frosty = frost(images, (1, 1, 1), **drawn_for("frost", images)).astype(int)
+    frosty = frost(images, (1, 1, 1), **samples_for("frost", images)).astype(int)
     middles = np.rint(frosty[:, 16, 16, 0] / 40).astype(int)
     assert np.bincount(middles, minlength=5).min() > 60, "100 of each expected, with a deviation of 9"
     assert (np.abs(frosty - 40 * middles[:, None, None, None]) <= 20).all()
@@ -78,7 +78,7 @@ def test_frost_enlarges_a_photograph_that_does_not_cover_the_image(
         Image.new("RGB", (30, 20), (200, 200, 200)).save(tmp_path / name)
     monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path))
     images = made_images(37, 50)
-    frosty = frost(images, (0.5, 0.25, 0.2), **drawn_for("frost", images))
+    frosty = frost(images, (0.5, 0.25, 0.2), **samples_for("frost", images))
     np.testing.assert_array_equal(frosty, (0.5 * images + 50).astype(np.uint8))
     (height, width, _) = scaled_photographs(tmp_path, 1, 37, 50)[0].shape
     assert height > 37
@@ -88,7 +88,7 @@ def test_frost_enlarges_a_photograph_that_does_not_cover_the_image(
 
 def test_frost_without_photographs_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     images = made_images(32, 32)[:1]
-    drawn = drawn_for("frost", images)
+    drawn = samples_for("frost", images)
     monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path))
     with pytest.raises(DataError, match=f"{FOLDER_VARIABLE}=.* does not hold all.*pip install") as named:
         frost(images, (1, 0.2, 0.2), **drawn)
@@ -108,7 +108,7 @@ def test_frost_names_a_photograph_that_cannot_be_decoded(
     monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path))
     images = made_images(32, 32)[:1]
     with pytest.raises(DataError, match=r"frost3\.png cannot be decoded"):
-        frost(images, (1, 0.2, 0.2), **drawn_for("frost", images))
+        frost(images, (1, 0.2, 0.2), **samples_for("frost", images))
 
 
 def test_other_photographs_than_the_published_are_told_apart(

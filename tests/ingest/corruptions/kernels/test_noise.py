@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy import stats
 
+from failmodes.ingest.corruptions.catalogue import SEVERITIES
 from failmodes.ingest.corruptions.kernels.noise import (
     NORMAL_ABOVE_PHOTONS,
     gaussian_noise,
@@ -15,11 +16,10 @@ from failmodes.ingest.corruptions.kernels.noise import (
     shot_noise,
     speckle_noise,
 )
-from failmodes.ingest.corruptions.recipes import SEVERITIES
 
-Words = NDArray[np.uint32]
+Uint32s = NDArray[np.uint32]
 
-LAST_WORD = 2**32 - 1
+LAST_UINT32 = 2**32 - 1
 
 
 def reference_gaussian(image: Pixels, sigma: float, *, normals: Floats) -> Pixels:
@@ -31,19 +31,19 @@ def reference_speckle(image: Pixels, sigma: float, *, normals: Floats) -> Pixels
     return stored(x + x * normals.astype(float) * sigma)
 
 
-def photon_counts(values: NDArray[np.integer], photons: float, words: Words) -> Floats:
-    """The Poisson quantile: a word w is the range of probability up to (w + 1) / 2³²."""
-    return stats.poisson.ppf((words + 1.0) / 2**32, values / 255 * photons)
+def photon_counts(values: NDArray[np.integer], photons: float, uint32s: Uint32s) -> Floats:
+    """The Poisson quantile: a value w is the range of probability up to (w + 1) / 2³²."""
+    return stats.poisson.ppf((uint32s + 1.0) / 2**32, values / 255 * photons)
 
 
-def reference_shot(image: Pixels, photons: float, *, words: Words) -> Pixels:
-    return stored(photon_counts(image, photons, words) / photons)
+def reference_shot(image: Pixels, photons: float, *, uint32s: Uint32s) -> Pixels:
+    return stored(photon_counts(image, photons, uint32s) / photons)
 
 
-def reference_impulse(image: Pixels, share: float, *, words: Words) -> Pixels:
+def reference_impulse(image: Pixels, share: float, *, uint32s: Uint32s) -> Pixels:
     noisy = image.copy()
-    for place in zip(*np.nonzero(words // 2 / 2**31 < share), strict=True):
-        noisy[place] = 255 if words[place] % 2 else 0
+    for place in zip(*np.nonzero(uint32s // 2 / 2**31 < share), strict=True):
+        noisy[place] = 255 if uint32s[place] % 2 else 0
     return noisy
 
 
@@ -83,19 +83,19 @@ EVERY_VALUE = np.arange(258).clip(max=255).astype(np.uint8).reshape(1, 1, 86, 3)
 @settings(max_examples=15, deadline=None)
 @given(
     photons=st.floats(0.5, NORMAL_ABOVE_PHOTONS),
-    word=st.one_of(st.integers(0, LAST_WORD - 1), st.sampled_from([0, 1, 2**20 - 1, 2**20, 2**31, LAST_WORD - 1])),
+    value=st.one_of(st.integers(0, LAST_UINT32 - 1), st.sampled_from([0, 1, 2**20 - 1, 2**20, 2**31, LAST_UINT32 - 1])),
 )
-def test_shot_noise_is_the_quantile_at_any_photons_and_word(photons: float, word: int) -> None:
-    words = np.full(EVERY_VALUE.shape, word, np.uint32)
-    found = shot_noise(EVERY_VALUE, (photons,), words=words)
-    np.testing.assert_array_equal(found[0], reference_shot(EVERY_VALUE[0], photons, words=words[0]))
+def test_shot_noise_is_the_quantile_at_any_photons_and_word(photons: float, value: int) -> None:
+    uint32s = np.full(EVERY_VALUE.shape, value, np.uint32)
+    found = shot_noise(EVERY_VALUE, (photons,), uint32s=uint32s)
+    np.testing.assert_array_equal(found[0], reference_shot(EVERY_VALUE[0], photons, uint32s=uint32s[0]))
 
 
 @pytest.mark.parametrize("photons", [500.0, 3.0, NORMAL_ABOVE_PHOTONS, NORMAL_ABOVE_PHOTONS + 1, 1e6])
 def test_shot_noise_knows_the_last_word(photons: float) -> None:
     last, before = (
-        shot_noise(EVERY_VALUE, (photons,), words=np.full(EVERY_VALUE.shape, word, np.uint32))
-        for word in (LAST_WORD, LAST_WORD - 1)
+        shot_noise(EVERY_VALUE, (photons,), uint32s=np.full(EVERY_VALUE.shape, value, np.uint32))
+        for value in (LAST_UINT32, LAST_UINT32 - 1)
     )
     assert (last >= before).all()
     assert last[0, 0, 0, 0] == 0, "no photons come from black"
@@ -104,23 +104,23 @@ def test_shot_noise_knows_the_last_word(photons: float) -> None:
 @pytest.mark.parametrize("photons", [NORMAL_ABOVE_PHOTONS + 1, 5000.0, 1e5, 1e7])
 def test_shot_noise_of_many_photons_is_the_quantile_within_one(photons: float) -> None:
     images = np.repeat(EVERY_VALUE, 12, axis=1)
-    words = np.random.default_rng(4).integers(0, 2**32, images.shape, np.uint32)
-    words[0, 0], words[0, 1], words[0, 2] = 0, LAST_WORD, 2**31
-    found = shot_noise(images, (photons,), words=words)
-    # a word is a range of probability, from w / 2³² to (w + 1) / 2³²: wide in terms of photons only at either end
-    least, most = (stats.poisson.ppf((words + end) / 2**32, images / 255 * photons) for end in (0.0, 1.0))
+    uint32s = np.random.default_rng(4).integers(0, 2**32, images.shape, np.uint32)
+    uint32s[0, 0], uint32s[0, 1], uint32s[0, 2] = 0, LAST_UINT32, 2**31
+    found = shot_noise(images, (photons,), uint32s=uint32s)
+    # a value is a range of probability, from w / 2³² to (w + 1) / 2³²: wide in terms of photons only at either end
+    least, most = (stats.poisson.ppf((uint32s + end) / 2**32, images / 255 * photons) for end in (0.0, 1.0))
     assert (found >= stored((least - 1) / photons)).all()
     assert (found <= stored((most + 1) / photons)).all()
     within = np.abs(found.astype(int) - images) <= 7 * 255 / np.sqrt(photons) + 1
-    assert within.all(), "seven deviations hold every word, the first and the last"
+    assert within.all(), "seven deviations hold every value, the first and the last"
 
 
 @pytest.mark.parametrize("share", [0.01, 0.07, 0.27, 0.5])
 def test_impulses_are_as_frequent_as_in_scikit_image(share: float) -> None:
     # 0 and 255 are equally likely, and a value is replaced with probability `share`
     grey = np.full((20, 32, 32, 3), 128, np.uint8)
-    words = np.random.default_rng(6).integers(0, 2**32, grey.shape, np.uint32)
-    noisy = impulse_noise(grey, (share,), words=words)
+    uint32s = np.random.default_rng(6).integers(0, 2**32, grey.shape, np.uint32)
+    noisy = impulse_noise(grey, (share,), uint32s=uint32s)
     assert set(np.unique(noisy)) == {0, 128, 255}
     replaced = int((noisy != 128).sum())
     assert stats.binomtest(replaced, grey.size, share).pvalue > 0.001
@@ -129,8 +129,8 @@ def test_impulses_are_as_frequent_as_in_scikit_image(share: float) -> None:
 
 def test_impulses_are_nested_from_none_to_all() -> None:
     grey = np.full((4, 16, 16, 3), 128, np.uint8)
-    words = np.random.default_rng(6).integers(0, 2**32, grey.shape, np.uint32)
-    levels = [impulse_noise(grey, (share,), words=words) for share in (0.0, 0.05, 0.3, 1.0)]
+    uint32s = np.random.default_rng(6).integers(0, 2**32, grey.shape, np.uint32)
+    levels = [impulse_noise(grey, (share,), uint32s=uint32s) for share in (0.0, 0.05, 0.3, 1.0)]
     assert (levels[0] == grey).all()
     assert not (levels[-1] == 128).any()
     for mild, harsh in zip(levels, levels[1:], strict=False):

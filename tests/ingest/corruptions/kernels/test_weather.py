@@ -13,25 +13,25 @@ from corruption_references import (
     assert_close,
     both_at,
     clipped_zoom,
-    drawn_for,
     made_images,
+    samples_for,
     stored,
     streaked,
 )
 from skimage import filters
 
+from failmodes.ingest.corruptions.catalogue import SEVERITIES
 from failmodes.ingest.corruptions.kernels.weather import fog, plasma_fractal, plasma_side, spatter
-from failmodes.ingest.corruptions.recipes import SEVERITIES
 
 TURQUOISE, BROWN = np.array([175, 238, 238]) / 255, np.array([63, 42, 20]) / 255
 
 
-def reference_snow(image: Pixels, *parameters: float, layer: Floats, turns: Floats) -> Pixels:
+def reference_snow(image: Pixels, *parameters: float, layer: Floats, unit_angles: Floats) -> Pixels:
     mean, deviation, zoom, threshold, radius, sigma, image_weight = parameters
     x = image.astype(np.float32) / 255
     flakes = clipped_zoom(mean + deviation * layer.astype(float)[..., None], zoom)
     flakes[flakes < threshold] = 0
-    flakes = streaked(stored(flakes), radius, sigma, -135 + 90 * float(turns)) / 255
+    flakes = streaked(stored(flakes), radius, sigma, -135 + 90 * float(unit_angles)) / 255
     whitened = np.maximum(x, cv2.cvtColor(x, cv2.COLOR_RGB2GRAY)[..., None] * 1.5 + 0.5)
     return stored(image_weight * x + (1 - image_weight) * whitened + flakes + np.rot90(flakes, k=2))
 
@@ -115,7 +115,7 @@ def test_plasma_covers_the_image_with_a_power_of_two(size: tuple[int, int], side
 
 def test_fog_keeps_black_and_never_exceeds_the_largest_value() -> None:
     images = made_images(32, 32)
-    foggy = fog(images, (0.5, 3), **drawn_for("fog", images))
+    foggy = fog(images, (0.5, 3), **samples_for("fog", images))
     assert (foggy.max(axis=(1, 2, 3)) <= images.max(axis=(1, 2, 3))).all()
     black = images.max(axis=(1, 2, 3)) == 0
     assert black.any()

@@ -7,16 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from failmodes.ingest.corruptions.apply import corrupt
-from failmodes.ingest.corruptions.catalogue import CORRUPTIONS
-from failmodes.ingest.corruptions.recipes import RECIPES, SEVERITIES
-from failmodes.ingest.corruptions.severity import (
-    MIXTURE_CORRUPTIONS,
-    MixtureComponent,
-    as_severity,
-    mixture_at,
-    whole_severity,
-)
+from failmodes.ingest.corruptions.apply import MIXTURE_CORRUPTIONS, MixtureComponent, as_severity, corrupt, mixture_at
+from failmodes.ingest.corruptions.catalogue import CORRUPTIONS, RECIPES, SEVERITIES
 from failmodes.warehouse.errors import StudyError
 
 IMAGES = np.random.default_rng(1).integers(0, 256, (4, 32, 32, 3), dtype=np.uint8)
@@ -25,7 +17,7 @@ CELLS = [(recipe, name) for recipe in RECIPES for name in CORRUPTIONS]
 
 
 def parts(recipe: str, name: str, severity: float, *, across_switches: bool = False) -> tuple[MixtureComponent, ...]:
-    levels = RECIPES[recipe].levels[name]
+    levels = CORRUPTIONS[name].levels[recipe]
     return mixture_at(CORRUPTIONS[name], levels, as_severity(severity), across_switches=across_switches)
 
 
@@ -33,7 +25,7 @@ def parts(recipe: str, name: str, severity: float, *, across_switches: bool = Fa
 def test_whole_severities_have_the_published_parameters(recipe: str, name: str) -> None:
     for severity in SEVERITIES:
         assert parts(recipe, name, severity) == (
-            MixtureComponent(1.0, RECIPES[recipe].levels[name].published[severity - 1]),
+            MixtureComponent(1.0, CORRUPTIONS[name].levels[recipe].published[severity - 1]),
         )
     assert parts(recipe, name, 0) == (MixtureComponent(1.0, None),)
 
@@ -42,7 +34,7 @@ def test_whole_severities_have_the_published_parameters(recipe: str, name: str) 
     ("recipe", "name"), [c for c in CELLS if CORRUPTIONS[c[1]].interpolable and c[1] not in MIXTURE_CORRUPTIONS]
 )
 def test_between_levels_every_parameter_lies_between(recipe: str, name: str) -> None:
-    levels = RECIPES[recipe].levels[name]
+    levels = CORRUPTIONS[name].levels[recipe]
     ends = (levels.clean, *levels.published)
     for below in range(5):
         ((weight, found),) = parts(recipe, name, below + 0.25)
@@ -92,9 +84,3 @@ def test_curves_have_no_jump_beside_a_published_level(recipe: str, name: str) ->
 def test_thousandths_are_kept(severity: Decimal) -> None:
     assert as_severity(severity) == as_severity(float(severity)) == severity
     assert as_severity(severity).as_tuple().exponent == -3
-
-
-def test_a_published_set_has_whole_severities_only() -> None:
-    assert whole_severity(Decimal("3.000")) == 3
-    with pytest.raises(StudyError, match="lies between the published ones"):
-        whole_severity(2.5)

@@ -8,7 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from failmodes.ingest.corruptions.apply import corrupt
-from failmodes.ingest.corruptions.registry import CustomCorruption, register
+from failmodes.ingest.corruptions.custom import CustomCorruption, register
 from failmodes.ingest.corruptions.sampling import uniform
 from failmodes.ingest.dimensions import record_corruptions
 from failmodes.ingest.specification import CorruptionSpec

@@ -1,0 +1,172 @@
+"""Users' own corruptions: made, seeded, checked and recorded like the published ones.
+
+A user writes a function and names it in a study (`names = ["fog", "my_module:vignette"]`), or registers it in code:
+
+    def vignette(images, parameters):           # (N, H, W, 3) uint8 → the same
+        (strength,) = parameters                # the severity itself, unless levels are given
+        ...
+
+    VIGNETTE = register(CustomCorruption("vignette", vignette, levels=((0.2,), (0.4,), (0.6,), (0.8,), (1,))))
+"""
+
+import importlib
+import inspect
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from failmodes.ingest.corruptions.catalogue import (
+    CORRUPTIONS,
+    FIRST_CUSTOM_ORDER,
+    RECIPES,
+    SEVERITIES,
+    Corruption,
+    add_corruption,
+    corruption_info,
+    default_label,
+    registered,
+)
+from failmodes.ingest.corruptions.kernels.base import Images, Parameters, SeverityLevels
+from failmodes.ingest.corruptions.sampling import RandomVariable
+from failmodes.warehouse.errors import DataError, FailmodesError, StudyError
+from failmodes.warehouse.hashing import identity_of
+
+NAME = re.compile(r"[a-z][a-z0-9_]{0,59}")
+
+IDENTITY_LEVELS: tuple[Parameters, ...] = tuple((s,) for s in SEVERITIES)
+
+
+@dataclass(frozen=True)
+class CustomCorruption:
+    """A user's own corruption.
+
+    Attributes:
+        name: lower-case letters, digits and underscores; it stands in the record, so another function needs another.
+        apply: (images (N, H, W, 3) uint8, parameters, **samples) → the same shape, uint8; it must not change its input,
+            and each image's result must depend on that image, its samples and the parameters alone.
+        levels: parameters at severities 1 to 5, whatever the recipe; the severity itself if not given.
+        clean: what they tend to at severity 0; None: nothing between levels is defined.
+        draws: random variables of each image, by argument name: `normal`, `uniform` or `uint32`, all in
+            `failmodes.ingest.corruptions.sampling`.
+        label: its name on charts; made from the name if not given.
+        group: noise, blur, weather or digital.
+        dose_ordered: whether distortion never falls as severity grows.
+    """
+
+    name: str
+    apply: Callable[..., Images]
+    levels: tuple[Parameters, ...] = IDENTITY_LEVELS
+    clean: Parameters | None = (0,)
+    draws: Mapping[str, RandomVariable] = field(default_factory=dict)
+    label: str | None = None
+    group: str = "digital"
+    dose_ordered: bool = False
+
+    def __post_init__(self) -> None:
+        if not NAME.fullmatch(self.name) or self.name == "none":
+            raise StudyError(f"corruption name {self.name!r}: expected lower-case letters, digits and underscores")
+        if self.name in CORRUPTIONS:
+            raise StudyError(f"corruption {self.name!r} is a published one: give yours another name")
+        if self.group not in {c.group for c in CORRUPTIONS.values()}:
+            raise StudyError(f"corruption {self.name!r}: group {self.group!r} is not noise, blur, weather or digital")
+        lengths = {len(level) for level in (*self.levels, *([self.clean] if self.clean else []))}
+        if len(self.levels) != len(SEVERITIES) or len(lengths) != 1:
+            raise StudyError(f"corruption {self.name!r}: expected 5 levels and a clean anchor, equally long")
+
+
+def register(corruption: CustomCorruption) -> CustomCorruption:
+    """Make a corruption known by its name in this process; registering the same name again replaces it."""
+    one, two, three, four, five = corruption.levels
+    levels = SeverityLevels(corruption.clean, (one, two, three, four, five))
+    names = [*registered(), corruption.name]
+    add_corruption(
+        Corruption(
+            corruption.name,
+            corruption.label or default_label(corruption.name),
+            corruption.group,
+            FIRST_CUSTOM_ORDER + names.index(corruption.name),
+            partial(_apply_checked, corruption.name, corruption.apply),
+            dict.fromkeys(RECIPES, levels),
+            corruption.draws,
+            corruption.dose_ordered,
+            switch="it has no clean anchor" if corruption.clean is None else None,
+            definition=_definition(corruption),
+        )
+    )
+    return corruption
+
+
+def register_from(path: str) -> CustomCorruption:
+    """Import and register what `module:name` names: a CustomCorruption, or a function of (images, parameters).
+
+    Raises:
+        StudyError: it cannot be imported, or is neither.
+    """
+    module_name, _, attribute = path.partition(":")
+    try:
+        found = getattr(importlib.import_module(module_name), attribute)
+    except Exception as error:  # whatever a user's module raises as it is imported
+        raise StudyError(
+            f"corruption {path!r} cannot be imported ({type(error).__name__}: {error}): expected module:name, the"
+            " module beside the study file or installed"
+        ) from error
+    if isinstance(found, CustomCorruption):
+        return register(found)
+    if callable(found):
+        return register(CustomCorruption(attribute, found))
+    raise StudyError(f"corruption {path!r} is a {type(found).__name__}: expected a CustomCorruption or a function")
+
+
+def resolve_corruptions(names: Sequence[str]) -> list[str]:
+    """The corruptions that a user's list names, in its order.
+
+    Args:
+        names: published names or aliases, registered names, "headline" (the 15), "all" (the 19), or import paths
+            (`module:name`) of users' own corruptions, which are registered.
+
+    Raises:
+        StudyError: a name is unknown, or a path cannot be imported.
+    """
+    found: list[str] = []
+    for name in names:
+        if name in ("headline", "all"):
+            found += [c.name for c in CORRUPTIONS.values() if c.headline or name == "all"]
+        elif ":" in name:
+            found.append(register_from(name).name)
+        else:
+            found.append(corruption_info(name).name)
+    return found
+
+
+def _definition(corruption: CustomCorruption) -> str:
+    """Hash of a corruption's levels and of the source text of the file it comes from."""
+    try:
+        text = inspect.getsource(inspect.getmodule(corruption.apply) or corruption.apply)
+    except (OSError, TypeError):
+        text = repr(corruption.apply)  # typed at a prompt: no source to read
+    levels, clean = [list(p) for p in corruption.levels], corruption.clean and list(corruption.clean)
+    return identity_of({"source": text, "levels": levels, "clean": clean})
+
+
+def _apply_checked(
+    name: str, apply: Callable[..., Images], images: Images, parameters: Parameters, /, **samples: NDArray[Any]
+) -> Images:
+    """Run a user's function on a read-only view, and check what it returns."""
+    view = images[:]
+    view.flags.writeable = False
+    try:
+        corrupted = apply(view, parameters, **samples)
+    except FailmodesError:
+        raise
+    except Exception as error:  # whatever a user's function raises
+        raise StudyError(f"corruption {name!r} failed: {type(error).__name__}: {error}") from error
+    if not isinstance(corrupted, np.ndarray) or corrupted.dtype != np.uint8 or corrupted.shape != images.shape:
+        is_array = isinstance(corrupted, np.ndarray)
+        got = f"{corrupted.dtype} {corrupted.shape}" if is_array else type(corrupted).__name__
+        raise DataError(f"corruption {name!r} returned {got}: expected uint8 {images.shape}, as it was given")
+    return corrupted

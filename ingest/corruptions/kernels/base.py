@@ -1,0 +1,49 @@
+"""What kernels share: the types of images and parameters, and the way between stored values and the unit range.
+
+Stored values are uint8, 0-255; the published parameters are for values in the unit range, float, 0-1.
+"""
+
+from typing import NamedTuple, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+Images = NDArray[np.uint8]
+
+Float32Array = NDArray[np.float32]
+
+Float = TypeVar("Float", np.float32, np.float64)
+
+Parameters = tuple[float, ...]
+
+
+class SeverityLevels(NamedTuple):
+    """Parameters of one corruption by one recipe.
+
+    Attributes:
+        clean: what they tend to as severity falls to 0; None where nothing between levels is interpolated.
+        published: at severities 1 to 5.
+    """
+
+    clean: Parameters | None
+    published: tuple[Parameters, Parameters, Parameters, Parameters, Parameters]
+
+
+RecipeLevels = dict[str, SeverityLevels]  # by recipe: cifar-c, imagenet-c
+
+
+def to_unit(images: Images) -> NDArray[np.float64]:
+    """Values / 255 in float64: where the last bit decides what a value is truncated to."""
+    return images / 255.0
+
+
+def to_unit32(images: Images) -> Float32Array:
+    """Values / 255 in float32: half the memory, where samples or the published code's own float32 decide."""
+    return np.divide(images, np.float32(255), dtype=np.float32)
+
+
+def from_unit(values: NDArray[Float]) -> Images:
+    """Clip to 0-1, times 255, truncated as the published generator does (not rounded). Overwrites `values`."""
+    np.clip(values, 0, 1, out=values)
+    values *= 255
+    return values.astype(np.uint8)
