@@ -37,11 +37,7 @@ class StudyModel(NamedTuple):
     @property
     def label(self) -> str:
         """What to call it while it is trained."""
-        return (
-            self.spec.label
-            if self.seed is None or len(self.spec.seeds) == 1
-            else f"{self.spec.label}, seed {self.seed}"
-        )
+        return self.spec.label_of(self.seed)
 
     @property
     def is_there(self) -> bool:

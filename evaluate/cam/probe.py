@@ -8,8 +8,7 @@ import torch
 from torch import nn
 
 from failmodes.evaluate.models.network import Network
-from failmodes.evaluate.models.registry import first_line
-from failmodes.warehouse.errors import ModelError
+from failmodes.warehouse.errors import ModelError, first_line
 
 PROBE_IMAGES = 3
 
@@ -54,7 +53,7 @@ def _watched(module: nn.Module, watch: ActivationHook) -> Iterator[None]:
     """Hooks on every module but the root; they see such outputs as are one float tensor, and are gone afterwards."""
 
     def hook(name: str) -> Callable[..., torch.Tensor | None]:
-        def see(_module: nn.Module, given: tuple, output: object) -> torch.Tensor | None:
+        def see(_module: nn.Module, given: tuple[object, ...], output: object) -> torch.Tensor | None:
             if not isinstance(output, torch.Tensor) or not output.is_floating_point():
                 return None
             source = given[0] if given and isinstance(given[0], torch.Tensor) else output

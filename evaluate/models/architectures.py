@@ -1,13 +1,10 @@
-"""Architectures of ours: torchvision's networks with the CIFAR stem.
+"""Our architectures: torchvision's networks with the CIFAR stem; and that stem for ResNets and DenseNets of others.
 
 The CIFAR stem replaces the first convolution by 3×3, stride 1, padding 1 and drops the max-pool, as the field does for
 32-pixel images. A `width` below the published 64 scales every layer; such a network is named as a variant.
-
-The CIFAR stem for other people's ResNets and DenseNets: a 3×3 first convolution with stride 1, and no max-pool.
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
 
 from torch import nn
 from torchvision.models import DenseNet, ResNet
@@ -19,20 +16,10 @@ PUBLISHED_WIDTH = 64
 
 STEM = "cifar (3x3 stride 1, no max-pool)"
 
-
-class Architecture(NamedTuple):
-    """How to build a network.
-
-    Attributes:
-        family: family name.
-        build: (classes, width) → network.
-    """
-
-    family: str
-    build: Callable[[int, int], nn.Module]
+STEM_LAYERS = (("conv1", "maxpool"), ("features.conv0", "features.pool0"))  # of ResNets and of DenseNets
 
 
-def densenet121(classes: int, width: int = PUBLISHED_WIDTH) -> nn.Module:
+def densenet121(classes: int, width: int = PUBLISHED_WIDTH) -> DenseNet:
     """DenseNet-121 (Huang et al. 2017) with the CIFAR stem; growth rate is half the width."""
     network = DenseNet(
         growth_rate=width // 2, block_config=(6, 12, 24, 16), num_init_features=width, num_classes=classes
@@ -42,10 +29,10 @@ def densenet121(classes: int, width: int = PUBLISHED_WIDTH) -> nn.Module:
     return network
 
 
-def resnet18(classes: int, width: int = PUBLISHED_WIDTH) -> nn.Module:
+def resnet18(classes: int, width: int = PUBLISHED_WIDTH) -> ResNet:
     """ResNet-18 (He et al. 2016) with the CIFAR stem; stages of width, 2, 4 and 8 × width channels."""
     network = ResNet(BasicBlock, [2, 2, 2, 2], num_classes=classes)
-    if width != PUBLISHED_WIDTH:  # torchvision fixes the stage widths, so the narrow stages are laid anew
+    if width != PUBLISHED_WIDTH:  # torchvision fixes the stage widths, so the narrow stages are built again
         network.inplanes = width
         network.bn1 = nn.BatchNorm2d(width)
         for stage, stride in enumerate((1, 2, 2, 2)):
@@ -57,21 +44,11 @@ def resnet18(classes: int, width: int = PUBLISHED_WIDTH) -> nn.Module:
     return network
 
 
-ARCHITECTURES = {
-    "resnet18": Architecture("resnet", resnet18),
-    "densenet121": Architecture("densenet", densenet121),
-}
-
-STEM_LAYERS = (("conv1", "maxpool"), ("features.conv0", "features.pool0"))  # of ResNets and of DenseNets
-
-
-def variant_of(width: int) -> str | None:
-    """How a network of this width differs from the published one, in words."""
-    return None if width == PUBLISHED_WIDTH else f"small: width {width} instead of {PUBLISHED_WIDTH}"
+ARCHITECTURES: dict[str, Callable[[int, int], nn.Module]] = {"resnet18": resnet18, "densenet121": densenet121}
 
 
 def replace_stem(module: nn.Module, architecture: str) -> nn.Module:
-    """Replace the stem of a ResNet or DenseNet, in place.
+    """Replace the stem of a ResNet or DenseNet by the CIFAR stem, in place.
 
     Raises:
         ModelError: the network does not begin with one 7×7 convolution and a max-pool in the usual places.
@@ -82,10 +59,10 @@ def replace_stem(module: nn.Module, architecture: str) -> nn.Module:
         except AttributeError:
             continue
         if isinstance(first, nn.Conv2d) and first.kernel_size == (7, 7) and isinstance(second, nn.MaxPool2d):
-            laid = nn.Conv2d(
+            smaller = nn.Conv2d(
                 first.in_channels, first.out_channels, kernel_size=3, stride=1, padding=1, bias=first.bias is not None
             )
-            module.set_submodule(convolution, laid)
+            module.set_submodule(convolution, smaller)
             module.set_submodule(pool, nn.Identity())
             return module
     raise ModelError(

@@ -1,98 +1,182 @@
-"""Checkpoints: loading weights that fit, refusing those that do not."""
+"""Checkpoint files: reading them safely, finding the tensors in them, and fitting these to the network named."""
 
+from itertools import takewhile
 from pathlib import Path
+from typing import Any
 
+import torch
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import nn
 
-from failmodes.evaluate.models.build import accepts_class_count, build_module
-from failmodes.evaluate.models.model import Model
-from failmodes.evaluate.models.model_config import (
-    assemble_model,
-    config_from_metadata,
-    config_from_module,
-    config_from_study,
-)
-from failmodes.evaluate.models.registry import resolve_architecture
-from failmodes.evaluate.models.state_dicts import (
-    Tensors,
-    UnprefixedTensors,
-    check_compatible,
-    head_size,
-    read_tensors,
-    strip_prefix,
-)
+from failmodes.evaluate.models.registry import accepts_class_count, build_module, resolve_architecture
 from failmodes.evaluate.study.study_schema import ModelSpec
-from failmodes.warehouse.errors import ModelError
+from failmodes.warehouse.errors import ModelError, first_line
 from failmodes.warehouse.storage.files import atomic_write
 
+Tensors = dict[str, torch.Tensor]
 
-def load_checkpoint(path: Path, spec: ModelSpec, class_names: tuple[str, ...]) -> Model:
-    """Load weights into the architecture that the study names.
+MAX_CONTAINERS = 5  # one in another
+
+CONTAINERS = ("state_dict", "model_state_dict", "model", "net", "params")
+
+EMA_CONTAINERS = ("ema", "state_dict_ema", "model_ema")  # averaged weights: taken where there are no others
+
+PREFIXES = ("module.", "_orig_mod.", "model.", "net.", "network.", "backbone.", "encoder.")
+
+OPTIONAL_BUFFER = "num_batches_tracked"  # counts batches of training; evaluation does not read it
+
+
+def read_tensors(path: Path) -> tuple[Tensors, dict[str, str]]:
+    """Tensors by name, and the file's metadata (safetensors only), running nothing that the file may hold.
 
     Args:
         path: `.safetensors`, or a `.pt`/`.pth` that holds nothing but tensors, in its usual containers.
-        spec: the model as the study describes it.
-        class_names: classes of the data set; each must be one of the network's outputs.
 
     Raises:
-        ModelError: not a checkpoint, another architecture, other classes, or no normalisation known.
+        ModelError: no such file, no checkpoint, or one that holds more than tensors.
     """
-    tensors, metadata = read_tensors(path)
-    _check_architecture(path, spec, metadata)
-    study = config_from_study(spec)
-    stated = study.filled_from(config_from_metadata(metadata, path.name, study))
-    module, renamed, outputs = _build_for(tensors, spec, len(stated.class_names or class_names))
-    if spec.import_path is not None:
-        stated = stated.filled_from(config_from_module(module, spec.architecture))
-    check_compatible(renamed.tensors, module, path.name, _wanted(spec))
-    module.load_state_dict(renamed.tensors, strict=False)  # all that may be missing are counts of training batches
-    return assemble_model(
-        spec, class_names, module, stated, path.name,
-        output_count=outputs, seed=seed_of(metadata), metadata=metadata, path=path, prefix=renamed.prefix,
-    )  # fmt: skip
+    try:
+        if path.suffix == ".safetensors":
+            with safe_open(path, framework="pt") as file:
+                return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError as error:
+        raise ModelError(f"no checkpoint at {path}") from error
+    except (SafetensorError, OSError, RuntimeError, ValueError, EOFError) as error:
+        raise ModelError(f"{path.name} is not a readable checkpoint: {first_line(error)}") from error
+    except Exception as error:  # torch raises pickle's own errors for anything that is not tensors
+        raise ModelError(
+            f"{path.name} holds more than tensors, which could run code when loaded: save the state_dict alone, "
+            "best as .safetensors"
+        ) from error
+    return _unpacked(content, path.name), {}
 
 
 def save_checkpoint(path: Path, module: nn.Module, metadata: dict[str, str]) -> None:
-    """Publish a module's weights as safetensors with its metadata."""
+    """Write a module's weights as safetensors with its metadata, atomically."""
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in module.state_dict().items()}
     with atomic_write(path) as temporary:
         save_file(tensors, temporary, metadata=metadata)
 
 
-def _build_for(tensors: Tensors, spec: ModelSpec, count: int) -> tuple[nn.Module, UnprefixedTensors, int | None]:
-    """A module with as many outputs as the tensors have, the tensors under its names, and how many outputs.
+def build_with_tensors(
+    spec: ModelSpec, tensors: Tensors, output_count: int, file: str
+) -> tuple[nn.Module, int | None, str]:
+    """Build the network that the study names and load tensors into it.
 
     Args:
-        tensors: as they were read.
         spec: the model as the study describes it.
-        count: how many outputs are to be expected; tensors with another number of them are told by their head.
+        tensors: as they were read.
+        output_count: how many outputs are expected; where the tensors' head has another number, that is built.
+        file: what they were read from, for errors.
+
+    Returns:
+        The network, how many outputs it has (None where only a forward pass tells), and the prefix that was stripped
+        from the tensors' names ("" for none).
+
+    Raises:
+        ModelError: naming the first tensor that has another shape, is missing or is foreign.
     """
-    module = build_module(spec, count)
-    renamed = strip_prefix(tensors, module)
-    if not accepts_class_count(spec):
-        return module, renamed, None
-    found = head_size(renamed.tensors, module, count)
-    return (module if found == count else build_module(spec, found)), renamed, found
+    module = build_module(spec, output_count)
+    tensors, prefix = strip_prefix(tensors, module)
+    found = _head_size(tensors, module, output_count) if accepts_class_count(spec) else None
+    if found not in (None, output_count):
+        module = build_module(spec, found)
+    expected = module.state_dict()
+    missing = [n for n in expected if n not in tensors and not n.endswith(OPTIONAL_BUFFER)]
+    foreign = [n for n in tensors if n not in expected]
+    misshapen = [n for n in expected if n in tensors and expected[n].shape != tensors[n].shape]
+    if misshapen:
+        name = misshapen[0]
+        problem = f"{name} is {tuple(tensors[name].shape)} instead of {tuple(expected[name].shape)}"
+        raise ModelError(f"{file} does not fit {_described(spec)}: {problem}")
+    if missing or foreign:
+        problem = f"it lacks {missing[0]}" if missing else f"it has a foreign {foreign[0]}"
+        raise ModelError(f"{file} does not fit {_described(spec)}: {problem}")
+    module.load_state_dict(tensors, strict=False)  # all that may be missing are counts of training batches
+    return module, found, prefix
 
 
-def _check_architecture(path: Path, spec: ModelSpec, metadata: dict[str, str]) -> None:
-    """Refuse a file that says it is another network; words that name none we know are no statement."""
-    stated = metadata.get("architecture", spec.architecture)
-    if stated == spec.architecture or (spec.import_path is not None and ":" not in stated):
+def strip_prefix(tensors: Tensors, module: nn.Module) -> tuple[Tensors, str]:
+    """Strip the leading prefix, if any, without which the names are the module's own.
+
+    A prefix is stripped only if the result fits; where none does, the one that leaves most names in common is, so that
+    the difference that is reported is the nearest one.
+
+    Returns:
+        Tensors under the module's own names, and the prefix that was stripped from them ("" for none).
+    """
+    expected = set(module.state_dict())
+    best, prefix, most = tensors, "", len(expected & tensors.keys())
+    parts = _leading_parts(tensors)
+    for count in range(1, len(parts) + 1):
+        renamed = {_without(name, parts[:count]): tensor for name, tensor in tensors.items()}
+        common = len(expected & renamed.keys())
+        if len(renamed) == len(tensors) and common > most:
+            best, prefix, most = renamed, "".join(parts[:count]), common
+    return best, prefix
+
+
+def check_architecture(spec: ModelSpec, metadata: dict[str, str], file: str) -> None:
+    """Refuse a file that says it is another network; a name that is none we know is ignored.
+
+    Raises:
+        ModelError: it holds another architecture than the study names.
+    """
+    named = metadata.get("architecture", spec.architecture)
+    if named == spec.architecture or (spec.import_path is not None and ":" not in named):
         return
     try:
-        differs = resolve_architecture(stated).canonical != resolve_architecture(spec.architecture).canonical
+        differs = resolve_architecture(named).canonical != resolve_architecture(spec.architecture).canonical
     except ModelError:
         differs = spec.is_ours
     if differs:
         raise ModelError(
-            f"{path.name} holds a {stated}, but the study calls {spec.label!r} a {spec.architecture}: "
+            f"{file} holds a {named}, but the study calls {spec.label!r} a {spec.architecture}: "
             "set the architecture that the checkpoint was trained as"
         )
 
 
-def _wanted(spec: ModelSpec) -> str:
+def _unpacked(content: Any, file: str) -> Tensors:
+    """The state_dict itself, out of its usual containers."""
+    for _ in range(MAX_CONTAINERS):  # one may hold itself
+        if not isinstance(content, dict) or _is_state_dict(content):
+            break
+        inside = [key for key in CONTAINERS if isinstance(content.get(key), dict)]
+        inside = inside or [key for key in EMA_CONTAINERS if isinstance(content.get(key), dict)]
+        if not inside:
+            break
+        if len(inside) > 1:
+            raise ModelError(f"{file} holds {' and '.join(inside)}: save the state_dict that is meant, alone")
+        content = content[inside[0]]
+    if not isinstance(content, dict) or not _is_state_dict(content):
+        raise ModelError(f"{file} is not a state_dict (names and tensors): save `model.state_dict()`")
+    return content
+
+
+def _is_state_dict(content: dict[Any, Any]) -> bool:
+    return bool(content) and all(isinstance(k, str) and isinstance(v, torch.Tensor) for k, v in content.items())
+
+
+def _head_size(tensors: Tensors, module: nn.Module, output_count: int) -> int:
+    """How many outputs the tensors' head has, seen from a module built with `output_count` of them.
+
+    It is told by the tensors that differ from the module's in their first dimension alone, where the module's is
+    `output_count`; `output_count` itself if none does, or if they disagree.
+    """
+    counts = {
+        tensors[name].shape[0]
+        for name, own in module.state_dict().items()
+        if name in tensors
+        and own.ndim == tensors[name].ndim > 0
+        and own.shape[0] == output_count != tensors[name].shape[0]
+        and own.shape[1:] == tensors[name].shape[1:]
+    }
+    return counts.pop() if len(counts) == 1 else output_count
+
+
+def _described(spec: ModelSpec) -> str:
     if spec.is_ours:
         return f"{spec.architecture} of width {spec.width} with the CIFAR stem"
     stem = " with the CIFAR stem" if spec.stem is not None else ""
@@ -100,12 +184,18 @@ def _wanted(spec: ModelSpec) -> str:
     return f"{spec.architecture}{stem}{options}"
 
 
-def seed_of(metadata: dict[str, str]) -> int | None:
-    """The training seed: under `seed`, or the last words of a recipe in words."""
-    seed = metadata.get("seed") or _trailing_seed(metadata.get("recipe", ""))
-    return int(seed) if seed is not None and seed.isdecimal() else None
+def _leading_parts(tensors: Tensors) -> list[str]:
+    """Parts of a prefix, outermost first: those that all names share, then usual ones that some names have."""
+    names = [name.split(".")[:-1] for name in tensors]
+    parts = [level[0] + "." for level in takewhile(lambda level: len(set(level)) == 1, zip(*names, strict=False))]
+    prefix = "".join(parts)
+    while usual := next((p for p in PREFIXES if any(name.startswith(prefix + p) for name in tensors)), None):
+        prefix += usual
+        parts.append(usual)
+    return parts
 
 
-def _trailing_seed(recipe: str) -> str | None:
-    words = recipe.replace(",", " ").split()
-    return words[-1] if len(words) > 1 and words[-2] == "seed" and words[-1].isdecimal() else None
+def _without(name: str, parts: list[str]) -> str:
+    for part in parts:
+        name = name.removeprefix(part)
+    return name

@@ -1,9 +1,8 @@
-"""Which outputs of a network are the classes of a data set: matched by name or WordNet id, or said in the study.
+"""Which outputs of a network are the classes of a data set: matched by name or WordNet id, or given in the study.
 
 Labels that are silently wrong are the worst failure: where names are known they decide, not the order, and a class that
-matches nothing or several outputs is an error.
-
-ImageNet-1k: the names and WordNet ids of its classes, in the order of a network's 1,000 outputs.
+matches nothing or several outputs is an error. The names and WordNet ids of ImageNet-1k stand here too, in the order of
+a network's 1,000 outputs.
 """
 
 import difflib
@@ -12,9 +11,11 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
-from torchvision.models._meta import _IMAGENET_CATEGORIES
+from torchvision.models import ResNet50_Weights
 
 from failmodes.warehouse.errors import ModelError
+
+ClassMap = Mapping[str, int | str]  # class of the data set → output, by index, name or WordNet id
 
 SHOWN = 3  # classes named in an error
 
@@ -24,83 +25,61 @@ IDS_FILE = Path(__file__).parent / "imagenet_wordnet_ids.txt"
 SHARED_NAMES = {134: "crane", 639: "maillot"}
 
 
-class OutputClasses(NamedTuple):
-    """What is known of a network's outputs.
+class ImageNetClass(NamedTuple):
+    """One class of ImageNet-1k: the index of its output, WordNet id and name."""
 
-    Attributes:
-        what: the network or its file, for errors.
-        total: how many there are; None where only a forward pass tells.
-        names: their names in order, or None.
-    """
-
-    what: str
-    total: int | None
-    names: tuple[str, ...] | None
+    output: int
+    wordnet_id: str
+    name: str
 
 
 def map_classes(
-    outputs: OutputClasses, class_names: tuple[str, ...], class_map: Mapping[str, int | str] | None = None
+    subject: str,
+    class_names: tuple[str, ...],
+    class_map: ClassMap,
+    *,
+    output_count: int | None,
+    output_names: tuple[str, ...] | None,
 ) -> list[int] | None:
     """The output of each class of the data set, in the data set's order; None where they are all outputs in order.
 
     Args:
-        outputs: what is known of the outputs.
+        subject: the network or its file, for errors.
         class_names: (C,) classes of the data set.
-        class_map: outputs by index, name or WordNet id, said in the study for some or all classes.
+        class_map: outputs that the study gives for some or all classes.
+        output_count: how many outputs there are; None where only a forward pass tells.
+        output_names: their names in order, where known.
 
     Raises:
         ModelError: a class matches no output or several, two share one, or nothing says which outputs to use.
     """
-    class_map = class_map or {}
-    if outputs.total is None and outputs.names is not None:
-        outputs = outputs._replace(total=len(outputs.names))
     _check_keys(class_map, class_names)
-    if outputs.names is None:
-        found = _said(outputs, class_names, class_map)
-    else:
-        found = _matched(outputs, outputs.names, class_names, class_map)
-    if found is None:
+    if output_names is None and not class_map:
+        _check_count(subject, output_count, len(class_names))
         return None
-    _check_distinct(outputs, found, class_names)
-    return None if found == list(range(outputs.total or -1)) else found
-
-
-def _said(outputs: OutputClasses, class_names: tuple[str, ...], class_map: Mapping[str, int | str]) -> list[int] | None:
-    """Outputs whose names are unknown: all in order, or the indices that the study gives."""
-    if not class_map:
-        if outputs.total in (None, len(class_names)):
-            return None
-        mend = (
-            'say `class_names = "imagenet-1k"` if these are its classes'
-            if outputs.total == 1000
-            else "use a checkpoint that was trained on these classes, or say `class_names` or `class_map`"
-        )
+    if output_names is None:
+        _check_complete(subject, class_map, class_names)
+    elif output_count not in (None, len(output_names)):
         raise ModelError(
-            f"{outputs.what} has {outputs.total} outputs, but the data set has {len(class_names)} classes: {mend}"
+            f"{subject} has {output_count} outputs, but {len(output_names)} class names are given for them"
         )
-    left = [name for name in class_names if name not in class_map]
-    if left:
-        raise ModelError(
-            f"{outputs.what}: class_map leaves out {_listed(left)}, and the names of the outputs are unknown: give an "
-            "output for each class, or `class_names`"
-        )
-    return [_place(class_map[name], name, outputs) for name in class_names]
-
-
-def _matched(
-    outputs: OutputClasses, names: tuple[str, ...], class_names: tuple[str, ...], class_map: Mapping[str, int | str]
-) -> list[int]:
-    if outputs.total is not None and outputs.total != len(names):
-        raise ModelError(f"{outputs.what} has {outputs.total} outputs, but {len(names)} class names are given for them")
-    if names == class_names and not class_map:
-        return list(range(len(names)))
-    finder = ClassIndex(names)
-    found: dict[str, list[int]] = {}
+    elif output_names == class_names and not class_map:
+        return None
+    else:
+        output_count = len(output_names)
+    index = ClassIndex(output_names or ())
+    matches: dict[str, list[int]] = {}
     for name in class_names:
-        said = class_map.get(name, name)
-        found[name] = [_place(said, name, outputs)] if isinstance(said, int) else finder(said)
-    _check_found(outputs, found, class_map, finder)
-    return [places[0] for places in found.values()]
+        given = class_map.get(name, name)
+        matches[name] = index.find(given) if isinstance(given, str) else [given]
+        if isinstance(given, int) and output_count is not None and given >= output_count:
+            raise ModelError(
+                f"{subject}: class_map gives {name!r} the output {given}, but outputs go from 0 to {output_count - 1}"
+            )
+    _check_matches(subject, matches, class_map, index)
+    outputs = [found[0] for found in matches.values()]
+    _check_distinct(subject, outputs, class_names)
+    return None if outputs == list(range(output_count or -1)) else outputs
 
 
 class ClassIndex:
@@ -110,25 +89,24 @@ class ClassIndex:
         self.names = names
         self.exact: dict[str, list[int]] = {}
         self.plain: dict[str, list[int]] = {}
-        is_imagenet = names == imagenet_names()
-        ids = list(by_wordnet_id())
-        for place, name in enumerate(names):
-            known = by_wordnet_id().get(ids[place] if is_imagenet else name)
-            _add(self.exact, name, place)
-            _add(self.plain, normalize_class_name(name), place)
+        ids = list(by_wordnet_id()) if names == imagenet_names() else names
+        for index, (name, wordnet_id) in enumerate(zip(names, ids, strict=True)):
+            _add(self.exact, name, index)
+            _add(self.plain, normalize_class_name(name), index)
+            known = by_wordnet_id().get(wordnet_id)
             if known is not None:
-                _add(self.exact, known.wordnet_id, place)
-                _add(self.plain, normalize_class_name(known.name), place)
-                _add(self.exact, SHARED_NAMES.get(known.place, name), place)
+                _add(self.exact, known.wordnet_id, index)
+                _add(self.plain, normalize_class_name(known.name), index)
+                _add(self.exact, SHARED_NAMES.get(known.output, name), index)
 
-    def __call__(self, name: str) -> list[int]:
-        """Places of the outputs of that name."""
+    def find(self, name: str) -> list[int]:
+        """Indices of the outputs of that name."""
         return self.exact.get(name) or self.plain.get(normalize_class_name(name), [])
 
     def nearest(self, name: str) -> list[str]:
-        """Names of outputs that look like it."""
+        """Names of outputs that look like it; the first ones where none does."""
         near = difflib.get_close_matches(normalize_class_name(name), list(self.plain), n=2)
-        return [self.names[self.plain[key][0]] for key in near]
+        return [self.names[self.plain[key][0]] for key in near] or list(self.names[:SHOWN])
 
 
 def normalize_class_name(name: str) -> str:
@@ -136,101 +114,94 @@ def normalize_class_name(name: str) -> str:
     return " ".join(name.split(",")[0].replace("_", " ").lower().split())
 
 
-def _add(index: dict[str, list[int]], key: str, place: int) -> None:
-    places = index.setdefault(key, [])
-    if place not in places:
-        places.append(place)
+@cache
+def by_wordnet_id() -> dict[str, ImageNetClass]:
+    """The 1,000 classes of ImageNet by WordNet id; their order is that of the sorted ids."""
+    ids = IDS_FILE.read_text(encoding="ascii").split()
+    pairs = zip(ids, imagenet_names(), strict=True)
+    return {wordnet_id: ImageNetClass(index, wordnet_id, name) for index, (wordnet_id, name) in enumerate(pairs)}
 
 
-def _place(said: int | str, class_name: str, outputs: OutputClasses) -> int:
-    if isinstance(said, str):
-        raise ModelError(
-            f"{outputs.what}: class_map gives {class_name!r} the output {said!r}, but the names of the outputs are "
-            "unknown: give its index, or `class_names`"
-        )
-    if outputs.total is not None and said >= outputs.total:
-        raise ModelError(
-            f"{outputs.what}: class_map gives {class_name!r} the output {said}, but outputs go from 0 to "
-            f"{outputs.total - 1}"
-        )
-    return said
+@cache
+def imagenet_names() -> tuple[str, ...]:
+    """The names of the 1,000 outputs, as torchvision writes them."""
+    return tuple(ResNet50_Weights.IMAGENET1K_V1.meta["categories"])
 
 
-def _check_keys(class_map: Mapping[str, int | str], class_names: tuple[str, ...]) -> None:
+def _add(index: dict[str, list[int]], key: str, output: int) -> None:
+    outputs = index.setdefault(key, [])
+    if output not in outputs:
+        outputs.append(output)
+
+
+def _check_keys(class_map: ClassMap, class_names: tuple[str, ...]) -> None:
     for name in class_map:
         if name not in class_names:
             near = difflib.get_close_matches(name, class_names, n=2) or class_names[:SHOWN]
             raise ModelError(f"class_map names {name!r}, which is no class of the data set: it has {', '.join(near)} …")
 
 
-def _check_found(
-    outputs: OutputClasses, found: dict[str, list[int]], class_map: Mapping[str, int | str], finder: ClassIndex
-) -> None:
-    def told(name: str) -> str:
-        return str(class_map.get(name, name))
+def _check_count(subject: str, output_count: int | None, class_count: int) -> None:
+    if output_count in (None, class_count):
+        return
+    hint = (
+        'say `class_names = "imagenet-1k"` if these are its classes'
+        if output_count == 1000
+        else "use a checkpoint that was trained on these classes, or say `class_names` or `class_map`"
+    )
+    raise ModelError(f"{subject} has {output_count} outputs, but the data set has {class_count} classes: {hint}")
 
-    several = [name for name, places in found.items() if len(places) > 1]
-    if several:
-        name = several[0]
-        which = " and ".join(f"{place} ({finder.names[place]})" for place in found[name][:SHOWN])
+
+def _check_complete(subject: str, class_map: ClassMap, class_names: tuple[str, ...]) -> None:
+    """Refuse a class without an index, where outputs have no names."""
+    left = [name for name in class_names if name not in class_map]
+    if left:
         raise ModelError(
-            f"{outputs.what}: class {told(name)!r} matches outputs {which}: say which with "
-            f"`class_map = {{ {_key(name)} = … }}`"
+            f"{subject}: class_map leaves out {_listed(left)}, and the names of the outputs are unknown: give an "
+            "output for each class, or `class_names`"
         )
-    missing = [name for name, places in found.items() if not places]
+    for name in class_names:
+        if isinstance(class_map[name], str):
+            raise ModelError(
+                f"{subject}: class_map gives {name!r} the output {class_map[name]!r}, but the names of the outputs are "
+                "unknown: give its index, or `class_names`"
+            )
+
+
+def _check_matches(subject: str, matches: dict[str, list[int]], class_map: ClassMap, index: ClassIndex) -> None:
+    """Refuse a class that matches several outputs or none."""
+    for name, found in matches.items():
+        if len(found) > 1:
+            which = " and ".join(f"{output} ({index.names[output]})" for output in found[:SHOWN])
+            raise ModelError(
+                f"{subject}: class {str(class_map.get(name, name))!r} matches outputs {which}: say which with "
+                f"`class_map = {{ {_toml_key(name)} = … }}`"
+            )
+    missing = [name for name, found in matches.items() if not found]
     if missing:
-        near = finder.nearest(told(missing[0])) or list(finder.names[:SHOWN])
+        names = [str(class_map.get(name, name)) for name in missing]
         raise ModelError(
-            f"{outputs.what} has no output for {_listed([told(name) for name in missing])} (of {len(found)} classes; "
-            f"the nearest to the first: {', '.join(near)}): say which with `class_map = {{ {_key(missing[0])} = … }}`, "
+            f"{subject} has no output for {_listed(names)} (of {len(matches)} classes; the nearest to the first: "
+            f"{', '.join(index.nearest(names[0]))}): say which with `class_map = {{ {_toml_key(missing[0])} = … }}`, "
             "or give `class_names`"
         )
 
 
-def _check_distinct(outputs: OutputClasses, found: list[int], class_names: tuple[str, ...]) -> None:
+def _check_distinct(subject: str, outputs: list[int], class_names: tuple[str, ...]) -> None:
     first: dict[int, str] = {}
-    for place, name in zip(found, class_names, strict=True):
-        if place in first:
+    for output, name in zip(outputs, class_names, strict=True):
+        if output in first:
             raise ModelError(
-                f"{outputs.what}: classes {first[place]!r} and {name!r} would share output {place}: each needs its "
-                "own; say which with `class_map`"
+                f"{subject}: classes {first[output]!r} and {name!r} would share output {output}: each needs its own; "
+                "say which with `class_map`"
             )
-        first[place] = name
+        first[output] = name
 
 
-def _key(name: str) -> str:
+def _toml_key(name: str) -> str:
     return name if name.replace("_", "").replace("-", "").isalnum() and name.isascii() else f'"{name}"'
 
 
 def _listed(names: list[str]) -> str:
     more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
     return ", ".join(repr(name) for name in names[:SHOWN]) + more
-
-
-class ImageNetClass(NamedTuple):
-    """One class: its place among the outputs, WordNet id and name."""
-
-    place: int
-    wordnet_id: str
-    name: str
-
-
-@cache
-def imagenet_classes() -> tuple[ImageNetClass, ...]:
-    """The 1,000 classes; the order is that of the sorted WordNet ids."""
-    ids = IDS_FILE.read_text(encoding="ascii").split()
-    return tuple(
-        ImageNetClass(place, wordnet_id, name)
-        for place, (wordnet_id, name) in enumerate(zip(ids, _IMAGENET_CATEGORIES, strict=True))
-    )
-
-
-def imagenet_names() -> tuple[str, ...]:
-    """The names of the 1,000 outputs, as torchvision writes them."""
-    return tuple(_IMAGENET_CATEGORIES)
-
-
-@cache
-def by_wordnet_id() -> dict[str, ImageNetClass]:
-    """The classes by WordNet id."""
-    return {c.wordnet_id: c for c in imagenet_classes()}

@@ -1,44 +1,90 @@
-"""Loading a model of a study, wherever its weights come from, and refusing it before the first batch if unfit."""
+"""Loading a model of a study, wherever its weights come from, and refusing it before the first batch if it is unfit."""
 
+import json
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
-from failmodes.evaluate.models.build import build_module
-from failmodes.evaluate.models.checkpoints import load_checkpoint
-from failmodes.evaluate.models.class_mapping import OutputClasses, map_classes
-from failmodes.evaluate.models.model import Model
-from failmodes.evaluate.models.model_config import assemble_model, config_from_module, config_from_study
+from failmodes.evaluate.models.checkpoints import build_with_tensors, check_architecture, read_tensors
+from failmodes.evaluate.models.class_mapping import imagenet_names, map_classes
+from failmodes.evaluate.models.model import Model, ModelConfig
 from failmodes.evaluate.models.pretrained import load_pretrained
-from failmodes.evaluate.models.registry import first_line, resolve_architecture
-from failmodes.evaluate.study.study_schema import ModelSpec
+from failmodes.evaluate.models.registry import build_module
+from failmodes.evaluate.study.study_schema import ModelSpec, Normalisation
 from failmodes.ingest.datasets.dataset import Dataset
-from failmodes.warehouse.errors import ModelError
+from failmodes.warehouse.errors import ModelError, first_line
+
+IMAGENET_1K = "ImageNet-1k"  # the name of both its classes and its images
+
+EXPECTED = {
+    "normalisation": "mean and std of three channels each",
+    "input_side_px": "a side in pixels",
+    "class_names": "a list of names",
+}
 
 
 def load_model(spec: ModelSpec, class_names: tuple[str, ...], path: Path | None = None) -> Model:
     """Load one model: a checkpoint, published weights, or a user's function that brings its own.
 
+    What the study says of its inputs and outputs goes before what comes with the weights.
+
     Args:
         spec: the model as the study describes it.
-        class_names: classes of the data set.
+        class_names: classes of the data set; each must be one of the network's outputs.
         path: its checkpoint, given or trained; None where its weights are published or its own.
 
     Raises:
-        ModelError: it cannot be built or fetched, or does not fit its weights or the classes.
+        ModelError: it cannot be built or fetched, its architecture, weights or classes do not fit, or nothing says how
+            its inputs were normalised.
     """
+    names = imagenet_names() if spec.class_names == "imagenet-1k" else spec.class_names
+    config = ModelConfig(spec.normalisation, spec.input_side_px, None if names is None else tuple(names))
+    metadata: dict[str, str] = {}
+    subject, checkpoint, prefix = spec.architecture, None, ""
+    output_count: int | None = None
     if path is not None:
-        return load_checkpoint(path, spec, class_names)
-    return _load_own(spec, class_names) if spec.import_path is not None else _load_published(spec, class_names)
+        subject = checkpoint = path.name
+        tensors, metadata = read_tensors(path)
+        check_architecture(spec, metadata, path.name)
+        config = config.filled_from(_config_of_metadata(metadata, path.name, config))
+        expected = len(config.class_names or class_names)
+        module, output_count, prefix = build_with_tensors(spec, tensors, expected, path.name)
+    elif spec.import_path is None:
+        module, published, checkpoint = load_pretrained(spec)
+        config = config.filled_from(published)
+        subject = f"{spec.architecture} ({checkpoint})"
+        output_count = None if published.class_names is None else len(published.class_names)
+        metadata = {"dataset": IMAGENET_1K} if published.class_names == imagenet_names() else {}
+    else:
+        with torch.random.fork_rng(devices=[]):  # weights that it draws at random are the same ones every time
+            torch.manual_seed(0)
+            module = build_module(spec, len(config.class_names or class_names))
+    if spec.import_path is not None:
+        config = config.filled_from(_config_of_module(module, spec.architecture))
+    outputs = map_classes(
+        subject, class_names, spec.class_map, output_count=output_count, output_names=config.class_names
+    )
+    if config.normalisation is None:
+        raise ModelError(
+            f"{subject} does not say how its inputs were normalised: give model {spec.label!r} the mean and std it "
+            "was trained with, of values / 255: `normalisation = { mean = […], std = […] }`"
+        )
+    return Model(
+        module.float().eval(), spec, class_names, config.normalisation, config.input_side_px, config.class_names,
+        output_count, outputs, metadata, checkpoint, prefix,
+    )  # fmt: skip
 
 
 def check_model_outputs(model: Model, dataset: Dataset) -> Model:
     """The model, its outputs counted by one image's forward pass on the CPU; refused if it does not fit the data set.
 
     Raises:
-        ModelError: it states another side than the images have, it cannot take them, or its outputs are not as many
+        ModelError: it expects another side than the images have, it cannot take them, or its outputs are not as many
             as were expected.
     """
     height, width = int(dataset.images.shape[1]), int(dataset.images.shape[2])
@@ -50,48 +96,78 @@ def check_model_outputs(model: Model, dataset: Dataset) -> Model:
             f"or `image_size = {side}` of a folder"
         )
     seen = f"{side}×{side} px" if side is not None else f"{height}×{width} px"
-    count = _try(model, np.asarray(dataset.images[:1]), seen)
+    count = _count_outputs(model, np.asarray(dataset.images[:1]), seen)
     if model.output_count is not None and count != model.output_count:
         raise ModelError(f"model {model.label!r} gives {count} outputs, but {model.output_count} were expected of it")
-    outputs = OutputClasses(f"model {model.label!r}", count, model.output_names)
-    found = map_classes(outputs, model.class_names, model.spec.class_map)
-    return replace(model, outputs=found, output_count=count)
+    outputs = map_classes(
+        f"model {model.label!r}", model.class_names, model.spec.class_map,
+        output_count=count, output_names=model.output_names,
+    )  # fmt: skip
+    return replace(model, outputs=outputs, output_count=count)
 
 
-def _try(model: Model, image: np.ndarray, seen: str) -> int:
-    """The number of outputs, by a forward pass of one image."""
+def _count_outputs(model: Model, image: np.ndarray, seen: str) -> int:
+    """The number of outputs, by a forward pass of one image (1, H, W, 3)."""
     try:
         network = model.network(torch.device("cpu"), "float32")
         with torch.no_grad():  # not inference mode: what a network caches at its first pass must serve gradients too
-            found = network.module(network.inputs(image))
+            logits = network.module(network.inputs(image))
     except Exception as error:  # whatever a network raises at an input that it does not take
         raise ModelError(
             f"model {model.label!r} ({model.architecture}) cannot take images of {seen}: {first_line(error)}; "
             "set `input_side_px` to the side that it was made for, or `options` for this one"
         ) from error
-    if not isinstance(found, torch.Tensor) or found.ndim != 2 or found.shape[0] != 1:
-        given = tuple(found.shape) if isinstance(found, torch.Tensor) else type(found).__name__
+    if not isinstance(logits, torch.Tensor) or logits.ndim != 2 or logits.shape[0] != 1:
+        given = tuple(logits.shape) if isinstance(logits, torch.Tensor) else type(logits).__name__
         raise ModelError(f"model {model.label!r} gives {given} for one image: expected logits of shape (1, classes)")
-    return int(found.shape[1])
+    return int(logits.shape[1])
 
 
-def _load_published(spec: ModelSpec, class_names: tuple[str, ...]) -> Model:
-    found = load_pretrained(spec, resolve_architecture(spec.architecture))
-    stated = config_from_study(spec).filled_from(found.stated)
-    names = found.stated.class_names
-    return assemble_model(
-        spec, class_names, found.module, stated, f"{spec.architecture} ({found.file})",
-        output_count=None if names is None else len(names), origin=found.file,
-        metadata={} if found.training_data is None else {"dataset": found.training_data},
-    )  # fmt: skip
+def _config_of_metadata(metadata: dict[str, str], file: str, study: ModelConfig) -> ModelConfig:
+    """What a checkpoint's metadata says, as JSON, of what the study leaves open."""
+    values: dict[str, Any] = {}
+    for key, given in zip(EXPECTED, study, strict=True):
+        if given is None and key in metadata:
+            try:
+                value = json.loads(metadata[key])
+            except ValueError:
+                value = metadata[key]
+            values[key] = _checked(key, value, file)
+    return ModelConfig(**values)
 
 
-def _load_own(spec: ModelSpec, class_names: tuple[str, ...]) -> Model:
-    """What a user's function makes; where it draws weights at random, it draws the same ones every time."""
-    study = config_from_study(spec)
-    count = len(study.class_names or class_names)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        module = build_module(spec, count)
-    stated = study.filled_from(config_from_module(module, spec.architecture))
-    return assemble_model(spec, class_names, module, stated, spec.architecture, output_count=None)
+def _config_of_module(module: nn.Module, subject: str) -> ModelConfig:
+    """What a user's network says in its attributes; a layer of such a name says nothing."""
+    attributes = {key: getattr(module, key, None) for key in EXPECTED}
+    return ModelConfig(
+        **{
+            key: _checked(key, value, subject)
+            for key, value in attributes.items()
+            if value is not None and not isinstance(value, nn.Module)
+        }
+    )
+
+
+def _checked(key: str, value: Any, subject: str) -> Any:
+    """A value of `ModelConfig`, of the right type.
+
+    Raises:
+        ModelError: it is not what its key says.
+    """
+    try:
+        if key == "normalisation":
+            return Normalisation.model_validate(value)
+        if key == "input_side_px" and isinstance(value, int) and value > 0:
+            return value
+        if key == "class_names" and value == "imagenet-1k":
+            return imagenet_names()
+        is_list = isinstance(value, Sequence) and not isinstance(value, str)
+        if key == "class_names" and is_list and all(isinstance(name, str) for name in value):
+            return tuple(value)
+    except ValueError:
+        pass
+    shown = repr(value) if len(repr(value)) < 80 else repr(value)[:77] + "…"
+    article = "a normalisation" if key == "normalisation" else key
+    raise ModelError(
+        f"{subject} states {article} that is none: {shown}; expected {EXPECTED[key]}; say `{key}` in the study instead"
+    )

@@ -1,7 +1,7 @@
 """A network ready to run: weights on a device, normalisation on the device, the outputs that are classes."""
 
 from dataclasses import dataclass
-from functools import cached_property
+from typing import cast
 
 import numpy as np
 import torch
@@ -21,8 +21,8 @@ class Network:
         label: what to call it.
         device: where it runs.
         precision: of its forward pass; statistics are float32 in every case.
-        mean: (1, 3, 1, 1), of values / 255.
-        std: (1, 3, 1, 1), of values / 255.
+        scale: (1, 3, 1, 1): what values up to 255 are multiplied with to normalise them.
+        shift: (1, 3, 1, 1): what is then added.
         input_side_px: the side that images are resized to; as they come if None.
         outputs: (C,) which of the module's outputs are the data set's classes, in their order; all if None.
     """
@@ -32,20 +32,10 @@ class Network:
     label: str
     device: torch.device
     precision: Precision
-    mean: torch.Tensor
-    std: torch.Tensor
+    scale: torch.Tensor
+    shift: torch.Tensor
     input_side_px: int | None = None
     outputs: torch.Tensor | None = None
-
-    @cached_property
-    def scale(self) -> torch.Tensor:
-        """(1, 3, 1, 1): what values up to 255 are multiplied with."""
-        return 1 / (255 * self.std)
-
-    @cached_property
-    def shift(self) -> torch.Tensor:
-        """(1, 3, 1, 1): what is then added."""
-        return -self.mean / self.std
 
     def inputs(self, images: np.ndarray | torch.Tensor) -> torch.Tensor:
         """Normalised floats (N, 3, h, w) of uint8 images (N, H, W, 3), which cross to the device as bytes."""
@@ -62,8 +52,8 @@ class Network:
     def logits(self, inputs: torch.Tensor) -> torch.Tensor:
         """Logits (N, C) float32 of `inputs`; whether gradients flow is the caller's choice."""
         with torch.autocast(self.device.type, self.autocast_type, enabled=self.precision != "float32"):
-            found = self.module(inputs)
-        return (found if self.outputs is None else found[:, self.outputs]).float()
+            logits: torch.Tensor = self.module(inputs)
+        return (logits if self.outputs is None else logits[:, self.outputs]).float()
 
     @torch.inference_mode()
     def predict(self, images: np.ndarray | torch.Tensor) -> torch.Tensor:
@@ -92,22 +82,23 @@ def prepare_network(
     if device.type == "cuda":  # float32 is to mean float32, and the same images are to give the same rows
         torch.backends.cudnn.allow_tf32 = False
         torch.backends.cudnn.deterministic = True
-
-    def channels(values: tuple[float, float, float]) -> torch.Tensor:
-        return torch.tensor(values, dtype=torch.float32, device=device).view(1, 3, 1, 1)
-
-    mean, std = channels(normalisation.mean), channels(normalisation.std)
+    mean, std = (
+        torch.tensor(values, dtype=torch.float32, device=device).view(1, 3, 1, 1)
+        for values in (normalisation.mean, normalisation.std)
+    )
     chosen = None if outputs is None else torch.tensor(outputs, device=device)
-    return Network(module, architecture, label, device, precision, mean, std, input_side_px, chosen)
+    return Network(
+        module, architecture, label, device, precision, 1 / (255 * std), -mean / std, input_side_px, chosen
+    )  # fmt: skip
 
 
 def compile_network(network: Network) -> None:
     """Compile a network in place, with the hooks that it has by now."""
-    torch._functorch.config.donated_buffer = False  # attention may run one backward pass twice
+    torch._functorch.config.donated_buffer = False  # a CAM method may run one backward pass twice
     network.module.compile()
 
 
 def to_channels_last(module: nn.Module, device: torch.device) -> nn.Module:
     """Move a module to its device and lay its kernels out as (N, H, W, C), which is how images arrive."""
     module.to(device)
-    return module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs lack this form
+    return cast(nn.Module, module.to(memory_format=torch.channels_last))  # type: ignore[call-overload]  # not in stubs

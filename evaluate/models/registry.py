@@ -1,25 +1,26 @@
-"""What an architecture's name means: ours, torchvision's, timm's, or a function of the user's own."""
+"""What an architecture's name means (ours, torchvision's, timm's or a user's function), and the network it builds."""
 
-import difflib
 import functools
 import importlib
 import inspect
 import re
 from collections.abc import Callable
 from types import ModuleType
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, cast
 
 from torch import nn
 from torchvision import models as torchvision_models
 
-from failmodes.evaluate.models.architectures import ARCHITECTURES
+from failmodes.evaluate.models.architectures import ARCHITECTURES, replace_stem
 from failmodes.evaluate.study.study_schema import ModelSpec
-from failmodes.warehouse.errors import ModelError
+from failmodes.warehouse.errors import ModelError, did_you_mean, first_line
 from failmodes.warehouse.hashing import identity_of
 
 INSTALL_TIMM = 'pip install "failmodes[timm]"'
 
 LIBRARIES = {"torch", "torchvision", "timm"}  # whose code is told by its version, not by its text
+
+WARN_WITHOUT_INIT_WEIGHTS = {"googlenet", "inception_v3"}  # unless they are told to start from fresh weights
 
 # Looked for in a name in this order; `vit` and `eva` are parts of other families' names, so they begin a word.
 FAMILIES = (
@@ -47,23 +48,66 @@ def resolve_architecture(architecture: str) -> ArchitectureRef:
     Raises:
         ModelError: nobody does (with the nearest names), or timm is needed and not installed.
     """
-    start, colon, rest = architecture.partition(":")
+    library, colon, name = architecture.partition(":")
     if architecture in ARCHITECTURES:
         return ArchitectureRef("ours", architecture)
-    if not colon and architecture in _torchvision_names():
-        return ArchitectureRef("torchvision", architecture)
+    of_torchvision: list[str] = torchvision_models.list_models(module=torchvision_models)  # its image classifiers
     if not colon:
-        return _bare_timm(architecture)
-    if start == "torchvision":
-        if rest not in _torchvision_names():
-            raise ModelError(f"unknown architecture {architecture!r}: {_nearest(rest, _torchvision_names())}")
-        return ArchitectureRef("torchvision", rest)
-    if start == "timm":
+        return _resolve_bare_name(architecture, of_torchvision)
+    if library == "torchvision":
+        if name not in of_torchvision:
+            raise _unknown(architecture, name, of_torchvision)
+        return ArchitectureRef("torchvision", name)
+    if library == "timm":
         timm = import_timm(architecture)
-        if not rest.startswith("hf-hub:") and not timm.is_model(rest):
-            raise ModelError(f"unknown architecture {architecture!r}: {_nearest(rest, timm.list_models())}")
-        return ArchitectureRef("timm", rest)
+        if not name.startswith("hf-hub:") and not timm.is_model(name):
+            raise _unknown(architecture, name, timm.list_models())
+        return ArchitectureRef("timm", name)
     return ArchitectureRef("import", architecture)
+
+
+def build_module(spec: ModelSpec, class_count: int) -> nn.Module:
+    """Build a network with fresh weights (a user's function may bring its own).
+
+    Args:
+        spec: the model as the study describes it.
+        class_count: how many outputs it should have; a user's function that takes no `num_classes` decides itself.
+
+    Raises:
+        ModelError: an unknown name, options that the builder does not take, or a stem that does not fit.
+    """
+    architecture = resolve_architecture(spec.architecture)
+    if architecture.source == "ours":
+        return ARCHITECTURES[architecture.name](class_count, spec.width)
+    try:
+        module = _builder(spec, architecture, class_count)()
+    except ModelError:
+        raise
+    except Exception as error:  # whatever a builder raises at options that are not its own
+        options = f" with options {spec.options}" if spec.options else ""
+        raise ModelError(
+            f"model {spec.label!r}: {spec.architecture} cannot be built{options}: "
+            f"{type(error).__name__}: {first_line(error)}"
+        ) from error
+    if not isinstance(module, nn.Module):
+        raise ModelError(
+            f"architecture {spec.architecture!r} made a {type(module).__name__}: expected a torch nn.Module"
+        )
+    return replace_stem(module, spec.architecture) if spec.stem is not None else module
+
+
+def accepts_class_count(spec: ModelSpec) -> bool:
+    """Whether the builder is told how many outputs to give; only a user's function may not be.
+
+    It is where `num_classes` is among its arguments, or where it passes any argument on.
+    """
+    if spec.import_path is None:
+        return True
+    try:
+        parameters = inspect.signature(_import_builder(spec.import_path)).parameters.values()
+    except ValueError:
+        return False
+    return any(p.name == "num_classes" or p.kind is p.VAR_KEYWORD for p in parameters)
 
 
 def import_timm(architecture: str) -> ModuleType:
@@ -78,7 +122,71 @@ def import_timm(architecture: str) -> ModuleType:
         raise ModelError(f"architecture {architecture!r} needs timm: {INSTALL_TIMM}") from error
 
 
-def import_builder(path: str) -> Callable[..., Any]:
+def source_hash(spec: ModelSpec, module: nn.Module | None = None) -> str | None:
+    """Hash of the source text that a user's network comes from; None for all others.
+
+    It is of the file of its builder and, where the network is at hand, of the files of the classes of its modules, but
+    for those of torch, torchvision and timm. What else these files import is not looked at.
+    """
+    if spec.import_path is None:
+        return None
+    builder = _import_builder(spec.import_path)
+    while isinstance(builder, functools.partial):
+        builder = builder.func
+    texts = {_source_of(builder)}
+    for part in () if module is None else module.modules():
+        if type(part).__module__.split(".")[0] not in LIBRARIES:
+            texts.add(_source_of(type(part)))
+    return identity_of({"source": sorted(texts)} if len(texts) > 1 else {"source": texts.pop()})
+
+
+def family_of(architecture: ArchitectureRef, module: nn.Module) -> str:
+    """Family of an architecture, from its name; the class's name in lower case where that tells nothing."""
+    words = re.split(r"[:/]", architecture.name)[-1].lower().replace("_", " ").replace(".", " ")
+    family = next((family for family in FAMILIES if re.search(family, words)), type(module).__name__.lower())
+    return family.removeprefix(r"\b")
+
+
+def _resolve_bare_name(name: str, of_torchvision: list[str]) -> ArchitectureRef:
+    if name in of_torchvision:
+        return ArchitectureRef("torchvision", name)
+    known = list(dict.fromkeys([*ARCHITECTURES, *of_torchvision]))
+    try:
+        timm = import_timm(name)
+    except ModelError as error:
+        raise ModelError(
+            f"unknown architecture {name!r}: neither ours nor torchvision's ({_nearest(name, known)}); timm's need "
+            f"{INSTALL_TIMM}"
+        ) from error
+    if not timm.is_model(name):
+        raise _unknown(name, name, list(dict.fromkeys([*known, *timm.list_models()])))
+    return ArchitectureRef("timm", name)
+
+
+def _unknown(architecture: str, name: str, known: list[str]) -> ModelError:
+    return ModelError(f"unknown architecture {architecture!r}: {_nearest(name, known)}")
+
+
+def _nearest(name: str, known: list[str]) -> str:
+    otherwise = "expected a name of ours, torchvision's or timm's, or module:function of your own"
+    return did_you_mean(name, known, otherwise, most=3)
+
+
+def _builder(spec: ModelSpec, architecture: ArchitectureRef, class_count: int) -> Callable[[], object]:
+    """What builds the network of others, with the study's options and the number of outputs."""
+    outputs = {"num_classes": class_count} if accepts_class_count(spec) else {}
+    arguments: dict[str, Any] = outputs | spec.options
+    if architecture.source == "torchvision":
+        if architecture.name in WARN_WITHOUT_INIT_WEIGHTS:
+            arguments["init_weights"] = True
+        return functools.partial(torchvision_models.get_model, architecture.name, weights=None, **arguments)
+    if architecture.source == "timm":
+        create_model = import_timm(architecture.canonical).create_model
+        return functools.partial(create_model, architecture.name, **arguments)
+    return functools.partial(_import_builder(architecture.name), **arguments)
+
+
+def _import_builder(path: str) -> Callable[..., object]:
     """The function or class that `module:function` names; the study's folder is among the places looked in.
 
     Raises:
@@ -98,25 +206,7 @@ def import_builder(path: str) -> Callable[..., Any]:
         raise ModelError(
             f"architecture {path!r} is a {type(found).__name__}: expected a function or class that makes a network"
         )
-    return found
-
-
-def source_hash(spec: ModelSpec, module: nn.Module | None = None) -> str | None:
-    """Hash of the source text that a user's network comes from; None for all others.
-
-    It is of the file of its builder and, where the network is at hand, of the files of the classes of its modules, but
-    for those of torch, torchvision and timm. What else these files import is not looked at.
-    """
-    if spec.import_path is None:
-        return None
-    builder = import_builder(spec.import_path)
-    while isinstance(builder, functools.partial):
-        builder = builder.func
-    texts = {_source_of(builder)}
-    for part in () if module is None else module.modules():
-        if type(part).__module__.split(".")[0] not in LIBRARIES:
-            texts.add(_source_of(type(part)))
-    return identity_of({"source": sorted(texts)} if len(texts) > 1 else {"source": texts.pop()})
+    return cast(Callable[..., object], found)
 
 
 def _source_of(thing: Any) -> str:
@@ -124,49 +214,3 @@ def _source_of(thing: Any) -> str:
         return inspect.getsource(inspect.getmodule(thing) or thing)
     except (OSError, TypeError):
         return repr(thing)  # typed at a prompt: no source to read
-
-
-def family_of(named: ArchitectureRef, module: nn.Module) -> str:
-    """Family of an architecture, from its name; the class's name in lower case where that tells nothing."""
-    if named.source == "ours":
-        return ARCHITECTURES[named.name].family
-    name = re.split(r"[:/]", named.name)[-1].lower()
-    words = name.replace("_", " ").replace(".", " ")
-    for family in FAMILIES:
-        if re.search(family, words):
-            return family.removeprefix(r"\b")
-    return type(module).__name__.lower()
-
-
-def first_line(error: BaseException) -> str:
-    """The first line of what an error says."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[0] if lines else type(error).__name__
-
-
-def _torchvision_names() -> list[str]:
-    """Torchvision's classifiers of single images."""
-    return torchvision_models.list_models(module=torchvision_models)
-
-
-def _bare_timm(name: str) -> ArchitectureRef:
-    known = list(dict.fromkeys([*ARCHITECTURES, *_torchvision_names()]))
-    try:
-        timm = import_timm(name)
-    except ModelError as error:
-        raise ModelError(
-            f"unknown architecture {name!r}: neither ours nor torchvision's ({_nearest(name, known)}); timm's need "
-            f"{INSTALL_TIMM}"
-        ) from error
-    if not timm.is_model(name):
-        raise ModelError(
-            f"unknown architecture {name!r}: {_nearest(name, list(dict.fromkeys([*known, *timm.list_models()])))}"
-        )
-    return ArchitectureRef("timm", name)
-
-
-def _nearest(name: str, known: list[str]) -> str:
-    near = difflib.get_close_matches(name, known, n=3)
-    if near:
-        return f"did you mean {' or '.join(near)}?"
-    return "expected a name of ours, torchvision's or timm's, or module:function of your own"

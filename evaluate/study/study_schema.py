@@ -135,6 +135,10 @@ class ModelSpec(StrictModel):
     attention: str | None = None
     attention_layer: str | None = None
 
+    def label_of(self, seed: int | None) -> str:
+        """The label, with the seed behind it where several are trained."""
+        return self.label if len(self.seeds) == 1 or seed is None else f"{self.label}, seed {seed}"
+
     @property
     def is_ours(self) -> bool:
         """Whether it is one of our two networks with the CIFAR stem."""

@@ -12,9 +12,9 @@ import torch
 from torch import nn
 
 from failmodes.evaluate.models.architectures import STEM
-from failmodes.evaluate.models.build import build_module
 from failmodes.evaluate.models.checkpoints import save_checkpoint
 from failmodes.evaluate.models.network import prepare_network, to_channels_last
+from failmodes.evaluate.models.registry import build_module
 from failmodes.evaluate.study.study_schema import ModelSpec, Normalisation
 from failmodes.evaluate.training.data import default_workers
 from failmodes.evaluate.training.trainer import EpochMetrics, Trainer

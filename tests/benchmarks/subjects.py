@@ -50,8 +50,8 @@ def tiny() -> nn.Module:
 
 
 SUBJECTS = (
-    Subject("resnet18", lambda: ARCHITECTURES["resnet18"].build(CLASSES, 64), 32, 768),
-    Subject("densenet121", lambda: ARCHITECTURES["densenet121"].build(CLASSES, 64), 32, 384),
+    Subject("resnet18", lambda: ARCHITECTURES["resnet18"](CLASSES, 64), 32, 768),
+    Subject("densenet121", lambda: ARCHITECTURES["densenet121"](CLASSES, 64), 32, 384),
     Subject("efficientnet_b0", lambda: torchvision.models.efficientnet_b0(num_classes=CLASSES), 224, 128),
     Subject("resnet50", lambda: torchvision.models.resnet50(num_classes=CLASSES), 224, 64),
 )

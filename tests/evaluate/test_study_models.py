@@ -100,7 +100,7 @@ def test_a_checkpoint_whose_names_are_not_the_data_sets_stops_before_the_first_b
     names = ["null", "eins", "zwei", "drei", "vier", "fuenf", "sechs", "sieben", "acht", "neun"]
     metadata = {"architecture": "resnet18", "class_names": json.dumps(names)}
     metadata["normalisation"] = '{"mean": [0, 0, 0], "std": [1, 1, 1]}'
-    save_checkpoint(tmp_path / "other.safetensors", ARCHITECTURES["resnet18"].build(10, 8), metadata)
+    save_checkpoint(tmp_path / "other.safetensors", ARCHITECTURES["resnet18"](10, 8), metadata)
     study = study_of(
         '[[models]]\nlabel = "A"\narchitecture = "resnet18"\nwidth = 8\ncheckpoint = "other.safetensors"\n'
     )

@@ -91,8 +91,8 @@ def _tokens(rows: int, columns: int) -> ReshapeTransform:
 
 
 CASES = {
-    "resnet18": Case(lambda: ARCHITECTURES["resnet18"].build(CLASSES, 16), (32, 32), "layer4", "fc"),
-    "densenet121": Case(lambda: ARCHITECTURES["densenet121"].build(CLASSES, 16), (32, 32), "features", "classifier"),
+    "resnet18": Case(lambda: ARCHITECTURES["resnet18"](CLASSES, 16), (32, 32), "layer4", "fc"),
+    "densenet121": Case(lambda: ARCHITECTURES["densenet121"](CLASSES, 16), (32, 32), "features", "classifier"),
     "torchvision efficientnet_b0": Case(
         lambda: models.efficientnet_b0(num_classes=CLASSES), (64, 64), "features", "classifier.1"
     ),

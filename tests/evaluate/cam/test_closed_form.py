@@ -10,7 +10,7 @@ from torch import nn
 from failmodes.evaluate.cam.closed_form import IDENTITY_TOLERANCE, ClosedFormCam, check_logit_identity
 from failmodes.evaluate.cam.method_selection import select_cam_method
 from failmodes.evaluate.models.architectures import ARCHITECTURES
-from failmodes.evaluate.models.checkpoints import load_checkpoint
+from failmodes.evaluate.models.loading import load_model
 from failmodes.evaluate.models.network import prepare_network
 from failmodes.evaluate.study.study_schema import ModelSpec, Normalisation
 from failmodes.ingest.datasets.opening import open_dataset
@@ -73,7 +73,7 @@ def compare_with_package(module: nn.Module, architecture: str, normalisation, im
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_maps_equal_the_package_for_random_weights(architecture: str) -> None:
     torch.manual_seed(0)
-    module = ARCHITECTURES[architecture].build(5, 16)
+    module = ARCHITECTURES[architecture](5, 16)
     images = np.random.default_rng(0).integers(0, 256, (4, 32, 32, 3), dtype=np.uint8)
     assert compare_with_package(module, architecture, NEUTRAL, images, "float32") < 1e-4
 
@@ -85,7 +85,7 @@ def test_maps_equal_the_package_on_real_images(real_data, tmp_path, architecture
     dataset = open_dataset(DatasetSpec(kind="cifar10", path=real_data / "cifar10"), tmp_path)
     path = real_data / "checkpoints" / f"{architecture}-cifar10jpeg.safetensors"
     spec = ModelSpec(label="x", architecture=architecture, checkpoint=path)
-    checkpoint = load_checkpoint(path, spec, dataset.class_names)
+    checkpoint = load_model(spec, dataset.class_names, path)
     images = np.asarray(dataset.images[:32])
     difference = compare_with_package(checkpoint.module, architecture, checkpoint.normalisation, images, precision)
     assert difference < tolerance

@@ -17,7 +17,7 @@ NEUTRAL = {"mean": [0.5, 0.5, 0.5], "std": [0.25, 0.25, 0.25]}
 @pytest.fixture
 def saved(tmp_path):
     torch.manual_seed(0)
-    module = ARCHITECTURES["resnet18"].build(3, 8)
+    module = ARCHITECTURES["resnet18"](3, 8)
     path = tmp_path / "a.safetensors"
     metadata = {"architecture": "resnet18", "normalisation": json.dumps(NEUTRAL), "clean_accuracy": "0.5", "seed": "7"}
     save_checkpoint(path, module, metadata)
@@ -46,7 +46,7 @@ def user_module(tmp_path, monkeypatch):
 
 @pytest.fixture
 def four_outputs(tmp_path):
-    module = ARCHITECTURES["resnet18"].build(4, 8)
+    module = ARCHITECTURES["resnet18"](4, 8)
     metadata = {"architecture": "resnet18", "normalisation": json.dumps(NEUTRAL)}
     metadata["class_names"] = json.dumps(["c", "a", "b", "d"])
     save_checkpoint(tmp_path / "four.safetensors", module, metadata)

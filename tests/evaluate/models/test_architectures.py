@@ -1,11 +1,11 @@
-"""Networks by name: whose they are, options and stems, and what is said of names and options that are none."""
+"""Our networks and the CIFAR stem."""
 
 import pytest
 import torch
 from model_specs import untrained_spec
 
 from failmodes.evaluate.models.architectures import ARCHITECTURES
-from failmodes.evaluate.models.build import build_module
+from failmodes.evaluate.models.registry import build_module
 
 
 @pytest.mark.parametrize("source", ["torchvision:resnet18", "timm:resnet18"])
@@ -25,7 +25,7 @@ def test_the_cifar_stem_keeps_resolution_and_is_ours_otherwise(source: str) -> N
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 @pytest.mark.parametrize("width", [16, 64])
 def test_networks_keep_resolution_at_the_stem_and_scale_with_width(architecture: str, width: int) -> None:
-    module = ARCHITECTURES[architecture].build(7, width).eval()
+    module = ARCHITECTURES[architecture](7, width).eval()
     seen = []
     module.get_submodule({"resnet18": "layer4", "densenet121": "features"}[architecture]).register_forward_hook(
         lambda _m, _i, output: seen.append(tuple(output.shape[2:]))

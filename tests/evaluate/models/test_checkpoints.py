@@ -1,14 +1,16 @@
 """Checkpoints: those that fit are loaded, those that do not are refused before the first batch."""
 
 import json
+import pickle
 
 import pytest
 import torch
 from model_specs import checkpoint_spec, dataset_of, model_spec
+from torch import nn
 
-from failmodes.evaluate.models.build import build_module
-from failmodes.evaluate.models.checkpoints import load_checkpoint, save_checkpoint
+from failmodes.evaluate.models.checkpoints import read_tensors, save_checkpoint, strip_prefix
 from failmodes.evaluate.models.loading import check_model_outputs, load_model
+from failmodes.evaluate.models.registry import build_module
 from failmodes.evaluate.study.study_schema import ModelSpec, Normalisation
 from failmodes.warehouse.errors import ModelError
 from failmodes.warehouse.schema import MODELS
@@ -20,7 +22,7 @@ NEUTRAL = {"mean": [0.5, 0.5, 0.5], "std": [0.25, 0.25, 0.25]}
 
 def test_a_saved_network_comes_back_with_what_its_file_says(saved) -> None:
     path, module = saved
-    checkpoint = load_checkpoint(path, checkpoint_spec(path), CLASSES)
+    checkpoint = load_model(checkpoint_spec(path), CLASSES, path)
     for name, tensor in module.state_dict().items():
         torch.testing.assert_close(checkpoint.module.state_dict()[name], tensor)
     row = checkpoint.row()
@@ -32,38 +34,34 @@ def test_a_saved_network_comes_back_with_what_its_file_says(saved) -> None:
 def test_another_class_count_is_refused(saved) -> None:
     path, _ = saved
     with pytest.raises(ModelError, match="3 outputs, but the data set has 4 classes"):
-        load_checkpoint(path, checkpoint_spec(path), (*CLASSES, "d"))
+        load_model(checkpoint_spec(path), (*CLASSES, "d"), path)
 
 
 def test_another_architecture_is_refused(saved) -> None:
     path, _ = saved
     with pytest.raises(ModelError, match="holds a resnet18.*calls 'A' a densenet121"):
-        load_checkpoint(path, checkpoint_spec(path, architecture="densenet121"), CLASSES)
+        load_model(checkpoint_spec(path, architecture="densenet121"), CLASSES, path)
 
 
 def test_another_architecture_is_found_even_where_the_file_does_not_say(saved, tmp_path) -> None:
     copy = tmp_path / "c.pt"
     torch.save(saved[1].state_dict(), copy)
     with pytest.raises(ModelError, match="does not fit densenet121.*lacks"):
-        load_checkpoint(copy, checkpoint_spec(copy, architecture="densenet121", normalisation=NEUTRAL), CLASSES)
+        load_model(checkpoint_spec(copy, architecture="densenet121", normalisation=NEUTRAL), CLASSES, copy)
 
 
 def test_another_width_is_refused(saved) -> None:
     path, _ = saved
     with pytest.raises(ModelError, match="does not fit resnet18 of width 16"):
-        load_checkpoint(path, checkpoint_spec(path, width=16), CLASSES)
+        load_model(checkpoint_spec(path, width=16), CLASSES, path)
 
 
 def test_unknown_normalisation_is_asked_for(saved, tmp_path) -> None:
     copy = tmp_path / "d.pt"
     torch.save(saved[1].state_dict(), copy)
     with pytest.raises(ModelError, match="give model 'A' the mean and std"):
-        load_checkpoint(copy, checkpoint_spec(copy), CLASSES)
+        load_model(checkpoint_spec(copy), CLASSES, copy)
 
-
-NEUTRAL = {"mean": [0.5, 0.5, 0.5], "std": [0.25, 0.25, 0.25]}
-
-CLASSES = ("a", "b", "c")
 
 VIT = {"img_size": 16, "patch_size": 4, "depth": 1, "embed_dim": 24, "num_heads": 3}
 
@@ -126,7 +124,7 @@ def test_a_checkpoint_of_other_outputs_or_another_network_is_refused(case: str, 
 def test_outputs_are_chosen_by_the_names_that_travel_with_the_file(four_outputs) -> None:
     path, module = four_outputs
     spec = model_spec("resnet18", width=8, checkpoint=path)
-    model = load_checkpoint(path, spec, CLASSES)
+    model = load_model(spec, CLASSES, path)
     assert model.outputs == [1, 2, 0]
     check_model_outputs(model, dataset_of(16))
     images = torch.randint(0, 256, (3, 16, 16, 3), dtype=torch.uint8)
@@ -137,7 +135,100 @@ def test_outputs_are_chosen_by_the_names_that_travel_with_the_file(four_outputs)
     assert row.keys() == {column.name for column in MODELS.columns}
     assert (row["class_count"], row["class_names"], row["class_outputs"]) == (3, ["a", "b", "c"], [1, 2, 0])
     assert row["variant"] == "small: width 8 instead of 64; 3 of 4 outputs"
-    assert "3 classes on 3 of 4 outputs (a = 1, b = 2, c = 0)" in model.words()
-    other = load_checkpoint(path, spec.model_copy(update={"class_map": {"a": 3}}), CLASSES)
+    assert "3 classes on 3 of 4 outputs (a = 1, b = 2, c = 0)" in model.describe()
+    other = load_model(spec.model_copy(update={"class_map": {"a": 3}}), CLASSES, path)
     assert other.outputs == [3, 2, 0]
     assert other.model_id() != model.model_id()
+
+
+class Evil:
+    def __init__(self, marker: str) -> None:
+        self.marker = marker
+
+    def __reduce__(self):
+        return open, (self.marker, "w")
+
+
+def test_a_checkpoint_that_would_run_code_is_refused_and_does_not(tmp_path) -> None:
+    marker = tmp_path / "ran"
+    for writer in (
+        lambda value, path: torch.save(value, path),
+        lambda value, path: path.write_bytes(pickle.dumps(value)),
+    ):
+        path = tmp_path / "evil.pt"
+        writer({"fc.weight": Evil(str(marker))}, path)
+        with pytest.raises(ModelError, match="more than tensors"):
+            load_model(checkpoint_spec(path, normalisation=NEUTRAL), CLASSES, path)
+        assert not marker.exists()
+
+
+def test_garbage_and_truncated_files_are_named(saved, tmp_path) -> None:
+    path, _ = saved
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(ModelError, match=r"a\.safetensors is not a readable checkpoint"):
+        load_model(checkpoint_spec(path), CLASSES, path)
+    numbers = tmp_path / "numbers.pt"
+    torch.save([1, 2], numbers)
+    with pytest.raises(ModelError, match="not a state_dict"):
+        load_model(checkpoint_spec(numbers), CLASSES, numbers)
+
+
+def small() -> nn.Sequential:
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Sequential(nn.Linear(4, 3)))
+
+
+def prefixed(prefix: str, keep: str = "-") -> dict[str, torch.Tensor]:
+    return {(n if n.startswith(keep) else prefix + n): t for n, t in small().state_dict().items()}
+
+
+CONTAINERS = {
+    "bare": lambda t: t,
+    "state_dict": lambda t: {"epoch": 3, "state_dict": t},
+    "model": lambda t: {"model": t, "optimizer": {"state": {}}},
+    "model_state_dict": lambda t: {"model_state_dict": t},
+    "net": lambda t: {"net": t, "acc": 0.5},
+    "params": lambda t: {"params": t},
+    "a container in a container": lambda t: {"state_dict": {"model": t}},
+    "averaged alone": lambda t: {"state_dict_ema": t},
+    "averaged beside": lambda t: {"state_dict": t, "state_dict_ema": {n: v + 1 for n, v in t.items()}},
+}
+
+PREFIXES = {
+    "none": ("", "-", ""),
+    "data parallel": ("module.", "-", "module."),
+    "compiled": ("_orig_mod.", "-", "_orig_mod."),
+    "nested": ("module._orig_mod.", "-", "module._orig_mod."),
+    "of somebody's own": ("classifier_v2.", "-", "classifier_v2."),
+    "on some only": ("backbone.", "2.", "backbone."),
+}
+
+
+@pytest.mark.parametrize("case", CONTAINERS)
+def test_tensors_are_found_in_their_usual_containers(case: str, tmp_path) -> None:
+    tensors = small().state_dict()
+    torch.save(CONTAINERS[case](tensors), tmp_path / "a.pt")
+    found, _ = read_tensors(tmp_path / "a.pt")
+    assert list(found) == list(tensors)
+    assert all(torch.equal(found[n], tensors[n]) for n in tensors)
+
+
+def test_two_containers_are_not_chosen_between(tmp_path) -> None:
+    torch.save({"model": small().state_dict(), "net": small().state_dict()}, tmp_path / "a.pt")
+    with pytest.raises(ModelError, match=r"a\.pt holds model and net: save the state_dict that is meant"):
+        read_tensors(tmp_path / "a.pt")
+
+
+@pytest.mark.parametrize("case", PREFIXES)
+def test_a_prefix_is_stripped_where_names_then_fit(case: str) -> None:
+    prefix, keep, expected = PREFIXES[case]
+    tensors, stripped = strip_prefix(prefixed(prefix, keep), small())
+    assert stripped == expected
+    assert tensors.keys() == small().state_dict().keys()
+
+
+def test_a_shared_first_part_that_belongs_to_the_names_stays() -> None:
+    module = nn.Module()
+    module.model = small()
+    assert strip_prefix(module.state_dict(), module)[1] == ""

@@ -1,22 +1,16 @@
-"""Outputs meet classes: by name, WordNet id or the study's word; what is ambiguous or missing is refused."""
+"""Outputs are matched to classes by name, WordNet id or the study; what is ambiguous or missing is refused."""
 
 import pytest
 from torchvision.models._meta import _IMAGENET_CATEGORIES
 
-from failmodes.evaluate.models.class_mapping import (
-    SHARED_NAMES,
-    OutputClasses,
-    imagenet_classes,
-    imagenet_names,
-    map_classes,
-)
+from failmodes.evaluate.models.class_mapping import SHARED_NAMES, by_wordnet_id, imagenet_names, map_classes
 from failmodes.warehouse.errors import ModelError
 
 CIFAR = ("cat", "dog", "ship")
 
 IMAGENET = imagenet_names()
 
-# places by hand from the published list: tench 0, goldfish 1, golden retriever 207, tabby 281
+# indices by hand from the published list: tench 0, goldfish 1, golden retriever 207, tabby 281
 GOOD = {
     "same names in the same order": (CIFAR, CIFAR, {}, None),
     "same names in another order": (("ship", "cat", "dog"), CIFAR, {}, [1, 2, 0]),
@@ -33,7 +27,7 @@ GOOD = {
     "ids, names and words together": (
         IMAGENET, ("kitten", "n01440764", "my dog"), {"kitten": 281, "my dog": "n02099601"}, [281, 0, 207],
     ),
-    "all of ImageNet by id": (IMAGENET, tuple(c.wordnet_id for c in imagenet_classes()), {}, None),
+    "all of ImageNet by id": (IMAGENET, tuple(by_wordnet_id()), {}, None),
     "outputs that are called by ids": (("n02123045", "n02099601"), ("golden retriever", "tabby"), {}, [1, 0]),
     "two that differ by case alone": (IMAGENET, ("Cardigan", "cardigan"), {}, [264, 474]),
 }  # fmt: skip
@@ -61,30 +55,31 @@ BAD = {
 }
 
 
-def outputs_of(known) -> OutputClasses:
+def outputs_of(case: tuple) -> list[int] | None:
+    """The outputs of a case; what is known of them is their names, how many there are, or both."""
+    known, class_names, class_map, _ = case
     count, names = known if isinstance(known, tuple) and isinstance(known[0], int) else (known, known)
-    return OutputClasses("m.pt", count if isinstance(count, int) else None, names if isinstance(names, tuple) else None)
+    count, names = count if isinstance(count, int) else None, names if isinstance(names, tuple) else None
+    return map_classes("m.pt", class_names, class_map, output_count=count, output_names=names)
 
 
 @pytest.mark.parametrize("case", GOOD)
 def test_each_class_finds_its_output(case: str) -> None:
-    known, class_names, class_map, expected = GOOD[case]
-    assert map_classes(outputs_of(known), class_names, class_map) == expected
+    assert outputs_of(GOOD[case]) == GOOD[case][-1]
 
 
 @pytest.mark.parametrize("case", BAD)
-def test_a_doubt_is_one_line_that_says_how_to_mend_it(case: str) -> None:
-    known, class_names, class_map, message = BAD[case]
-    with pytest.raises(ModelError, match=message) as caught:
-        map_classes(outputs_of(known), class_names, class_map)
+def test_what_is_ambiguous_or_missing_is_one_line_that_says_how_to_mend_it(case: str) -> None:
+    with pytest.raises(ModelError, match=BAD[case][-1]) as caught:
+        outputs_of(BAD[case])
     assert "\n" not in str(caught.value)
 
 
 def test_imagenet_is_the_published_list() -> None:
     info = pytest.importorskip("timm.data").ImageNetInfo()
     ids = info.label_names()
-    assert [c.wordnet_id for c in imagenet_classes()] == ids == sorted(ids)
+    assert list(by_wordnet_id()) == ids == sorted(ids)
     assert list(imagenet_names()) == list(_IMAGENET_CATEGORIES)
-    for c in imagenet_classes():  # timm has WordNet's own words
+    for c in by_wordnet_id().values():  # timm has WordNet's own words
         first = info.label_name_to_description(c.wordnet_id).split(",")[0].lower()
-        assert first == (SHARED_NAMES.get(c.place) or c.name).lower()
+        assert first == (SHARED_NAMES.get(c.output) or c.name).lower()

@@ -1,11 +1,15 @@
-"""Loading: containers and prefixes, what travels with a network, and refusal before the first batch."""
+"""Loading: what travels with a network, who goes first, and refusal before the first batch."""
+
+import json
 
 import pytest
 import torch
 from model_specs import dataset_of, model_spec
 
-from failmodes.evaluate.models.build import build_module
+from failmodes.evaluate.models.checkpoints import save_checkpoint
 from failmodes.evaluate.models.loading import check_model_outputs, load_model
+from failmodes.evaluate.models.registry import build_module
+from failmodes.evaluate.study.study_schema import Normalisation
 from failmodes.warehouse.errors import ModelError
 
 NEUTRAL = {"mean": [0.5, 0.5, 0.5], "std": [0.25, 0.25, 0.25]}
@@ -50,3 +54,50 @@ def test_a_side_that_a_transformer_cannot_take_is_named(tmp_path) -> None:
     resized = spec.model_copy(update={"input_side_px": 16})
     check_model_outputs(load_model(resized, CLASSES, spec.checkpoint), dataset_of(20))
     assert model.row()["variant"].startswith("img_size 16, patch_size 4, depth 1")
+
+
+def test_stated_normalisation_is_json_in_the_checkpoint() -> None:
+    neutral = Normalisation(mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25))
+    assert Normalisation.model_validate(json.loads(neutral.model_dump_json())) == neutral
+
+
+OTHER = {"mean": [0.1, 0.2, 0.3], "std": [1.0, 1.0, 1.0]}
+
+
+def test_the_studys_word_goes_before_the_files(four_outputs) -> None:
+    path, _ = four_outputs
+    spec = model_spec("resnet18", width=8, checkpoint=path, normalisation=OTHER, class_names=["a", "b", "c", "d"])
+    model = load_model(spec, CLASSES, path)
+    assert model.normalisation == Normalisation.model_validate(OTHER)
+    assert model.outputs == [0, 1, 2]
+
+
+METADATA = {
+    "no normalisation": ({"normalisation": "0.5"}, "four.safetensors states a normalisation that is none: 0.5"),
+    "names in words": ({"class_names": "a, b, c, d"}, "states class_names that is none: 'a, b, c, d'; expected a list"),
+    "no side": ({"input_side_px": "wide"}, "states input_side_px that is none: 'wide'; .*say `input_side_px` in the"),
+}
+
+
+@pytest.mark.parametrize("case", METADATA)
+def test_metadata_that_says_nothing_of_use_is_refused_unless_the_study_says_it(case: str, four_outputs) -> None:
+    path, module = four_outputs
+    changed, message = METADATA[case]
+    whole = {"normalisation": json.dumps(NEUTRAL), "class_names": json.dumps(["c", "a", "b", "d"])}
+    save_checkpoint(path, module, whole | changed)
+    spec = model_spec("resnet18", width=8, checkpoint=path)
+    with pytest.raises(ModelError, match=message):
+        load_model(spec, CLASSES, path)
+    said = {"normalisation": Normalisation.model_validate(NEUTRAL), "class_names": ["a", "b", "c", "d"]}
+    said["input_side_px"] = 16
+    assert load_model(spec.model_copy(update=said), CLASSES, path).outputs == [0, 1, 2]
+
+
+def test_a_users_network_says_its_own_normalisation_side_and_classes(user_module: str) -> None:
+    model = load_model(model_spec(f"{user_module}:Named"), CLASSES)
+    assert (model.outputs, model.input_side_px) == ([1, 2, 0], 8)
+    assert model.normalisation == Normalisation.model_validate(OTHER)
+    check_model_outputs(model, dataset_of(8))
+    assert model.row()["family"] == "named"
+    again = load_model(model_spec(f"{user_module}:Named"), CLASSES)
+    assert again.model_id() == model.model_id()  # weights drawn at random are the same every time

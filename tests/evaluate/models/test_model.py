@@ -1,4 +1,4 @@
-"""Checkpoints: those that fit are loaded, those that do not are refused before the first batch."""
+"""A model's identity is that of its weights and preprocessing."""
 
 import json
 
@@ -7,7 +7,8 @@ import torch
 from model_specs import checkpoint_spec, model_spec
 
 from failmodes.evaluate.models.architectures import ARCHITECTURES
-from failmodes.evaluate.models.checkpoints import load_checkpoint, save_checkpoint
+from failmodes.evaluate.models.checkpoints import save_checkpoint
+from failmodes.evaluate.models.loading import load_model
 
 CLASSES = ("a", "b", "c")
 
@@ -16,22 +17,18 @@ NEUTRAL = {"mean": [0.5, 0.5, 0.5], "std": [0.25, 0.25, 0.25]}
 
 def test_identity_is_of_the_weights_and_preprocessing_not_of_the_file(saved, tmp_path) -> None:
     path, module = saved
-    first = load_checkpoint(path, checkpoint_spec(path), CLASSES).model_id()
+    first = load_model(checkpoint_spec(path), CLASSES, path).model_id()
     copy = tmp_path / "b.pt"
     torch.save(module.state_dict(), copy)
     spec = checkpoint_spec(copy, normalisation=NEUTRAL, label="another label")
-    assert load_checkpoint(copy, spec, CLASSES).model_id() == first
-    assert load_checkpoint(path, checkpoint_spec(path), ("x", "b", "c")).model_id() != first
+    assert load_model(spec, CLASSES, copy).model_id() == first
+    assert load_model(checkpoint_spec(path), ("x", "b", "c"), path).model_id() != first
     other = checkpoint_spec(path, normalisation=NEUTRAL | {"mean": [0.4, 0.5, 0.5]})
-    assert load_checkpoint(path, other, CLASSES).model_id() != first
+    assert load_model(other, CLASSES, path).model_id() != first
     module.fc.bias.data[0] += 1
     torch.save(module.state_dict(), copy)
-    assert load_checkpoint(copy, spec, CLASSES).model_id() != first
+    assert load_model(spec, CLASSES, copy).model_id() != first
 
-
-NEUTRAL = {"mean": [0.5, 0.5, 0.5], "std": [0.25, 0.25, 0.25]}
-
-CLASSES = ("a", "b", "c")
 
 # of the project's first version, all tensors filled with ones: what is stored under them must be found again
 FIRST_IDS = {
@@ -45,7 +42,7 @@ FIRST_IDS = {
 @pytest.mark.parametrize("case", FIRST_IDS, ids=str)
 def test_identities_of_our_networks_stay_what_they_were(case: tuple[str, int | None], tmp_path) -> None:
     architecture, side = case
-    module = ARCHITECTURES[architecture].build(3, 8)
+    module = ARCHITECTURES[architecture](3, 8)
     with torch.no_grad():
         for tensor in module.state_dict().values():
             tensor.fill_(1)
@@ -53,7 +50,7 @@ def test_identities_of_our_networks_stay_what_they_were(case: tuple[str, int | N
     metadata = {"architecture": architecture, "normalisation": json.dumps(NEUTRAL)}
     save_checkpoint(path, module, metadata)
     spec = model_spec(architecture, width=8, checkpoint=path, input_side_px=side)
-    assert load_checkpoint(path, spec, CLASSES).model_id() == FIRST_IDS[case]
+    assert load_model(spec, CLASSES, path).model_id() == FIRST_IDS[case]
     for augmentation, differs in (("standard", False), ("augmix", True)):
         save_checkpoint(path, module, metadata | {"recipe": json.dumps({"augmentation": augmentation})})
-        assert (load_checkpoint(path, spec, CLASSES).model_id() != FIRST_IDS[case]) == differs
+        assert (load_model(spec, CLASSES, path).model_id() != FIRST_IDS[case]) == differs

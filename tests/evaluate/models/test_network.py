@@ -1,4 +1,4 @@
-"""Statistics of logits against scikit-learn and SciPy."""
+"""A network ready to run prepares its inputs."""
 
 import numpy as np
 import torch

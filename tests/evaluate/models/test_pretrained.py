@@ -1,4 +1,4 @@
-"""Loading: containers and prefixes, what travels with a network, and refusal before the first batch."""
+"""Published weights: what they say of inputs and outputs, and what is said where they do not come."""
 
 import functools
 import hashlib
@@ -59,7 +59,7 @@ def test_published_weights_bring_their_side_normalisation_and_classes(published,
     assert (row["family"], row["variant"]) == ("squeezenet", "3 of 1,000 outputs")
     assert (row["checkpoint"], row["training_data"]) == (published.name, "ImageNet-1k")
     assert row["class_names"] == ["tench", "golden retriever", "tabby"]
-    assert "\n" not in model.words()
+    assert "\n" not in model.describe()
     assert capsys.readouterr().out == ""
     resized = load_model(model_spec("squeezenet1_1", weights="DEFAULT", input_side_px=32), folders)
     check_model_outputs(resized, dataset_of(16, folders))

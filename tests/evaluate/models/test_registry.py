@@ -1,4 +1,4 @@
-"""Networks by name: whose they are, options and stems, and what is said of names and options that are none."""
+"""Architectures by name: who builds them, with which options, and what is said of names and options that are none."""
 
 import importlib
 import sys
@@ -7,9 +7,10 @@ import pytest
 import torch
 from model_specs import BUILDERS_MODULE, untrained_spec
 
-from failmodes.evaluate.models import registry as naming
-from failmodes.evaluate.models.registry import family_of, resolve_architecture, source_hash
+from failmodes.evaluate.models.registry import build_module, family_of, resolve_architecture, source_hash
 from failmodes.warehouse.errors import ModelError
+
+VIT = {"img_size": 16, "patch_size": 4, "depth": 1, "embed_dim": 24, "num_heads": 3}
 
 NAMES = {
     "resnet18": ("resnet18", "resnet"),
@@ -38,7 +39,7 @@ def test_a_name_is_looked_up_and_written_one_way(name: str) -> None:
 def test_timm_is_asked_for_where_it_is_needed_and_missing(name: str, monkeypatch) -> None:
     monkeypatch.setitem(sys.modules, "timm", None)
     with pytest.raises(ModelError, match=r'pip install "failmodes\[timm\]"'):
-        naming.resolve_architecture(name)
+        resolve_architecture(name)
 
 
 def test_a_users_network_is_defined_by_its_source_text(builders_module: str, tmp_path) -> None:
@@ -53,3 +54,54 @@ def test_a_users_network_is_defined_by_its_source_text(builders_module: str, tmp
 
     linecache.clearcache()
     assert source_hash(spec) != first
+
+
+BUILT = {
+    "torchvision by its bare name": ("mobilenet_v3_small", {}, 32),
+    "torchvision with options": ("torchvision:mobilenet_v2", {"options": {"width_mult": 0.25}}, 32),
+    "torchvision with the CIFAR stem": ("torchvision:resnet18", {"stem": "cifar"}, 8),
+    "timm with options": ("timm:vit_tiny_patch16_224", {"options": VIT}, 16),
+    "timm with the CIFAR stem": ("timm:resnet10t", {"options": {"stem_type": ""}, "stem": "cifar"}, 8),
+    "a class of the user's": ("MODULE:Flat", {"options": {"hidden": 2}}, 8),
+    "a function that hands on": ("MODULE:any_argument", {}, 8),
+}
+
+NOT_BUILT = {
+    "no such name": ("resnet19", {}, "unknown architecture 'resnet19': did you mean .*resnet18"),
+    "no such name of torchvision": ("torchvision:resnet19", {}, "torchvision:resnet19': did you mean .*resnet18"),
+    "no such name of timm": ("timm:resnet18x", {}, "timm:resnet18x': did you mean .*resnet18"),
+    "no classifier": ("torchvision:fcn_resnet50", {}, "unknown architecture"),
+    "no such option": ("mobilenet_v2", {"options": {"widht": 1}}, "cannot be built with options.*TypeError.*widht"),
+    "no such option of the user's": ("MODULE:Flat", {"options": {"deep": 1}}, "cannot be built.*deep"),
+    "a function that raises": ("MODULE:broken", {}, "cannot be built: RuntimeError: no such luck$"),
+    "a stem where there is none": ("mobilenet_v2", {"stem": "cifar"}, 'stem = "cifar" does not fit mobilenet_v2'),
+    "a deep stem": ("timm:resnet18d", {"stem": "cifar"}, "does not fit timm:resnet18d"),
+    "no network": ("MODULE:nothing", {}, "made a int: expected a torch nn.Module"),
+    "a network, not a function": ("MODULE:instance", {}, "is a Flat: expected a function"),
+    "no such function": ("MODULE:gone", {}, "cannot be imported.*AttributeError.*gone"),
+    "no such module": ("no_such_module_:f", {}, "cannot be imported.*ModuleNotFoundError"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", BUILT)
+def test_a_network_is_built_with_an_output_a_class(case: str, builders_module: str) -> None:
+    architecture, changes, side = BUILT[case]
+    if architecture.startswith("timm"):
+        pytest.importorskip("timm")
+    module = build_module(untrained_spec(architecture.replace("MODULE", builders_module), **changes), 7).eval()
+    with torch.inference_mode():
+        assert module(torch.zeros(2, 3, side, side)).shape == (2, 7)
+
+
+def test_a_function_that_takes_no_class_count_decides_itself(builders_module: str) -> None:
+    assert build_module(untrained_spec(f"{builders_module}:fixed"), 7).fc.out_features == 5
+
+
+@pytest.mark.parametrize("case", NOT_BUILT)
+def test_what_cannot_be_built_is_one_line(case: str, builders_module: str) -> None:
+    architecture, changes, message = NOT_BUILT[case]
+    if architecture.startswith("timm"):
+        pytest.importorskip("timm")
+    with pytest.raises(ModelError, match=message) as caught:
+        build_module(untrained_spec(architecture.replace("MODULE", builders_module), **changes), 7)
+    assert "\n" not in str(caught.value)

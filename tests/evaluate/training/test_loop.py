@@ -7,7 +7,7 @@ import pytest
 import torch
 from safetensors import safe_open
 
-from failmodes.evaluate.models.checkpoints import load_checkpoint
+from failmodes.evaluate.models.loading import load_model
 from failmodes.evaluate.study.study_schema import ModelSpec, TrainingSpec
 from failmodes.evaluate.training.loop import channel_mean_std, measure_accuracy, train_model
 from failmodes.ingest.datasets.opening import open_dataset
@@ -46,7 +46,7 @@ def test_a_recipe_learns_and_its_checkpoint_says_how(digits, tmp_path) -> None:
         metadata = file.metadata()
     assert TrainingSpec.model_validate_json(metadata["recipe"]) == recipe
     assert metadata["seed"] == "3"
-    checkpoint = load_checkpoint(path, spec, test_set.class_names)
+    checkpoint = load_model(spec, test_set.class_names, path)
     measured = measure_accuracy(checkpoint.module, spec, checkpoint.normalisation, test_set, CPU)
     assert measured > 0.6
     assert float(metadata["clean_accuracy"]) == pytest.approx(measured, abs=1e-4)
