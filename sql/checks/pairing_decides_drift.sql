@@ -1,26 +1,21 @@
 -- Drift and distortion are known exactly where corrupted images pair with clean ones: cells that break it.
-with distortion as (
+with broken as (
     select
         'predictions' as table_name,
         predictions.evaluation_id,
         predictions.corruption,
         predictions.severity,
-        evaluations.paired,
-        count(*) filter (where (predictions.rmse is not null) <> evaluations.paired) as row_count
+        evaluations.paired
     from predictions
     inner join evaluations on predictions.evaluation_id = evaluations.evaluation_id
-    where predictions.corruption <> 'none'
-    group by all
-),
-
-drift as (
+    where predictions.corruption <> 'none' and (predictions.rmse is not null) <> evaluations.paired
+    union all
     select
         'attention' as table_name,
         attention.evaluation_id,
         attention.corruption,
         attention.severity,
-        evaluations.paired,
-        count(*) filter (where (attention.w1_x is not null) <> evaluations.paired) as row_count
+        evaluations.paired
     from attention
     inner join evaluations on attention.evaluation_id = evaluations.evaluation_id
     inner join attention as clean -- an empty map has no drift, and nothing drifts from one
@@ -29,8 +24,11 @@ drift as (
             and attention.image_id = clean.image_id
             and clean.corruption = 'none'
             and clean.target = 'clean'
-    where attention.corruption <> 'none' and attention.mass > 0 and clean.mass > 0
-    group by all
+    where
+        attention.corruption <> 'none'
+        and attention.mass > 0
+        and clean.mass > 0
+        and (attention.w1_x is not null) <> evaluations.paired
 )
 
 select
@@ -39,16 +37,6 @@ select
     corruption,
     severity,
     paired,
-    row_count
-from distortion
-where row_count > 0
-union all
-select
-    table_name,
-    evaluation_id,
-    corruption,
-    severity,
-    paired,
-    row_count
-from drift
-where row_count > 0
+    count(*) as row_count
+from broken
+group by all

@@ -1,10 +1,20 @@
 -- Every shard holds its rows: as many as its footer says and as the evaluation has images, twice for attention.
-with stored as (
+with counts as (
+    select
+        table_name,
+        evaluation_id,
+        corruption,
+        severity,
+        row_count,
+        null::bigint as stored_count
+    from shards
+    union all
     select
         'predictions' as table_name,
         evaluation_id,
         corruption,
         severity,
+        null as row_count,
         count(*) as stored_count
     from predictions
     group by evaluation_id, corruption, severity
@@ -14,41 +24,22 @@ with stored as (
         evaluation_id,
         corruption,
         severity,
+        null as row_count,
         count(*) as stored_count
     from attention
     group by evaluation_id, corruption, severity
 ),
 
-counts as (
-    select
-        shards.table_name,
-        shards.evaluation_id,
-        shards.corruption,
-        shards.severity,
-        shards.row_count,
-        null::bigint as stored_count
-    from shards
-    union all
-    select
-        stored.table_name,
-        stored.evaluation_id,
-        stored.corruption,
-        stored.severity,
-        null as row_count,
-        stored.stored_count
-    from stored
-),
-
 cells as (
     select
-        counts.table_name,
-        counts.evaluation_id,
-        counts.corruption,
-        counts.severity,
-        max(counts.row_count) as row_count,
-        max(counts.stored_count) as stored_count
+        table_name,
+        evaluation_id,
+        corruption,
+        severity,
+        max(row_count) as row_count,
+        max(stored_count) as stored_count
     from counts
-    group by counts.table_name, counts.evaluation_id, counts.corruption, counts.severity
+    group by table_name, evaluation_id, corruption, severity
 )
 
 select

@@ -1,4 +1,4 @@
--- One row per evaluation, corruption and severity, clean at the foot of each: accuracy with its Wilson 95 % interval.
+-- One row per evaluation, corruption and severity from clean on: accuracy with its Wilson 95 % interval.
 -- Source: cell_measures, curve_points.
 with points as (
     select
@@ -25,21 +25,14 @@ with points as (
 
 intervals as (
     select
-        points.*,
-        (points.accuracy + points.z2_n / 2) / (1 + points.z2_n) as centre,
-        sqrt(points.z2_n * (points.accuracy * (1 - points.accuracy) + points.z2_n / 4)) / (1 + points.z2_n)
-            as half_width,
-        points.clean_accuracy - points.accuracy as accuracy_drop,
-        1 - points.accuracy as error
+        *,
+        (accuracy + z2_n / 2) / (1 + z2_n) as centre,
+        sqrt(z2_n * (accuracy * (1 - accuracy) + z2_n / 4)) / (1 + z2_n) as half_width,
+        centre - half_width as accuracy_low,
+        centre + half_width as accuracy_high,
+        clean_accuracy - accuracy as accuracy_drop,
+        1 - accuracy as error
     from points
-),
-
-bounds as (
-    select
-        intervals.*,
-        intervals.centre - intervals.half_width as accuracy_low,
-        intervals.centre + intervals.half_width as accuracy_high
-    from intervals
 )
 
 select
@@ -66,4 +59,4 @@ select
     non_finite_count,
     mean_rmse, -- 0-1
     mean_ssim -- -1 to 1
-from bounds
+from intervals

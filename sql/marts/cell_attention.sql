@@ -30,5 +30,5 @@ select
 from attention
 inner join evaluations on attention.evaluation_id = evaluations.evaluation_id
 left join images on evaluations.dataset_id = images.dataset_id and attention.image_id = images.image_id
-where attention.target_class is not null -- an unpaired image has no class predicted on its clean twin
+where attention.target_class is not null -- an unpaired image has no clean image to predict a class on
 group by attention.evaluation_id, attention.corruption, attention.severity, attention.target

@@ -1,4 +1,4 @@
--- One row per evaluation, corruption, severity, label and prediction that occurred, clean at the foot of each.
+-- One row per evaluation, corruption, severity from clean on, label and prediction that occurred.
 -- Source: outcomes, curve_points, classes.
 with counts as (
     select
@@ -14,10 +14,9 @@ with counts as (
 
 shares as (
     select
-        counts.*,
-        counts.image_count / sum(counts.image_count) over same_label as share_of_label
+        *,
+        image_count / sum(image_count) over (partition by evaluation_id, corruption, severity, label) as share_of_label
     from counts
-    window same_label as (partition by counts.evaluation_id, counts.corruption, counts.severity, counts.label)
 )
 
 select

@@ -3,12 +3,11 @@
 -- Source: accuracy_by_severity.
 with levels as (
     select
-        accuracy_by_severity.*,
-        accuracy_by_severity.severity = floor(accuracy_by_severity.severity) as is_whole,
-        bool_or(accuracy_by_severity.severity = floor(accuracy_by_severity.severity)) over curve as has_whole
+        *,
+        severity = floor(severity) as is_whole,
+        bool_or(severity = floor(severity)) over (partition by evaluation_id, corruption) as has_whole
     from accuracy_by_severity
-    where accuracy_by_severity.severity > 0
-    window curve as (partition by accuracy_by_severity.evaluation_id, accuracy_by_severity.corruption)
+    where severity > 0
 )
 
 select

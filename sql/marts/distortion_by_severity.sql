@@ -1,5 +1,5 @@
--- One row per evaluation, corruption and severity, clean at the foot of each, of paired evaluations: how far images lie
--- from their clean twins, and how that changes from the severity before.
+-- One row per evaluation, corruption and severity from clean on, of paired evaluations: how far images lie
+-- from their clean originals, and how that changes from the severity before.
 -- Source: outcomes, curve_points.
 with images as (
     select
@@ -45,7 +45,7 @@ select
     avg(ssim) as mean_ssim, -- -1 to 1
     quantile_cont(ssim, 0.05) as ssim_q05, -- -1 to 1, over images
     quantile_cont(ssim, 0.95) as ssim_q95, -- -1 to 1, over images
-    avg(rmse_change) as rmse_change, -- from the severity before, image by image; null at the foot
+    avg(rmse_change) as rmse_change, -- from the severity before, image by image; null at severity 0
     stddev_samp(rmse_change) / sqrt(count(rmse_change)) as rmse_change_error -- standard error of that mean
 from images
 group by all

@@ -1,4 +1,4 @@
--- One row per pair of evaluations of the same images, corruption and severity, clean at the foot of each.
+-- One row per pair of evaluations of the same images, corruption and severity from clean on.
 -- Source: outcomes, evaluation_labels, curve_points.
 with pairs as (
     select
@@ -41,18 +41,13 @@ counts as (
 
 shares as (
     select
-        counts.*,
-        (counts.both_right_count + counts.both_wrong_count) / counts.image_count as observed,
-        (counts.both_right_count + counts.only_a_right_count) / counts.image_count as accuracy_a,
-        (counts.both_right_count + counts.only_b_right_count) / counts.image_count as accuracy_b
+        *,
+        agree_count / image_count as agree_share,
+        (both_right_count + only_a_right_count) / image_count as accuracy_a,
+        (both_right_count + only_b_right_count) / image_count as accuracy_b,
+        (both_right_count + both_wrong_count) / image_count as observed, -- share of images that both get right or wrong
+        accuracy_a * accuracy_b + (1 - accuracy_a) * (1 - accuracy_b) as expected -- the same by chance
     from counts
-),
-
-chance as (
-    select
-        shares.*,
-        shares.accuracy_a * shares.accuracy_b + (1 - shares.accuracy_a) * (1 - shares.accuracy_b) as expected
-    from shares
 )
 
 select
@@ -64,20 +59,20 @@ select
     curve_points.corruption,
     curve_points.corruption_label,
     curve_points.severity,
-    chance.image_count,
-    chance.both_right_count,
-    chance.only_a_right_count,
-    chance.only_b_right_count,
-    chance.both_wrong_count,
-    chance.accuracy_a, -- 0-1
-    chance.accuracy_b, -- 0-1
-    chance.agree_count / chance.image_count as agree_share, -- same prediction, 0-1
-    (chance.observed - chance.expected) / nullif(1 - chance.expected, 0) as error_consistency -- kappa, Geirhos 2020
+    shares.image_count,
+    shares.both_right_count,
+    shares.only_a_right_count,
+    shares.only_b_right_count,
+    shares.both_wrong_count,
+    shares.accuracy_a, -- 0-1
+    shares.accuracy_b, -- 0-1
+    shares.agree_share, -- same prediction, 0-1
+    (shares.observed - shares.expected) / nullif(1 - shares.expected, 0) as error_consistency -- kappa, Geirhos 2020
 from pairs
 inner join curve_points on pairs.evaluation_id_a = curve_points.evaluation_id
-inner join chance
+inner join shares
     on
-        pairs.evaluation_id_a = chance.evaluation_id_a
-        and pairs.evaluation_id_b = chance.evaluation_id_b
-        and curve_points.cell_corruption = chance.corruption
-        and curve_points.severity = chance.severity
+        pairs.evaluation_id_a = shares.evaluation_id_a
+        and pairs.evaluation_id_b = shares.evaluation_id_b
+        and curve_points.cell_corruption = shares.corruption
+        and curve_points.severity = shares.severity

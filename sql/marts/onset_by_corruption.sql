@@ -34,12 +34,12 @@ points as (
 
 shares as (
     select
-        points.* replace (coalesce(points.at_risk_count, 0)::bigint as at_risk_count),
-        product(coalesce(1 - points.failed_count / nullif(points.at_risk_count, 0), 1)) over (
-            partition by points.evaluation_id, points.corruption
-            order by points.severity
+        * replace (coalesce(at_risk_count, 0)::bigint as at_risk_count),
+        product(coalesce(1 - failed_count / nullif(at_risk_count, 0), 1)) over (
+            partition by evaluation_id, corruption
+            order by severity
         ) as surviving_share,
-        points.recovered_count / nullif(points.failed_count, 0) as recovered_share
+        recovered_count / nullif(failed_count, 0) as recovered_share
     from points
 )
 

@@ -1,17 +1,10 @@
 -- What is mistaken for what? The 30 confusions that take the largest share of their class, with their share when clean.
 with shares as (
     select
-        confusion_by_severity.*,
-        max(confusion_by_severity.share_of_label) filter (where confusion_by_severity.severity = 0) over same_confusion
-            as clean_share
+        *,
+        max(share_of_label) filter (where severity = 0) over same_confusion as clean_share
     from confusion_by_severity
-    window same_confusion as (
-        partition by
-            confusion_by_severity.evaluation_id,
-            confusion_by_severity.corruption,
-            confusion_by_severity.label,
-            confusion_by_severity.predicted
-    )
+    window same_confusion as (partition by evaluation_id, corruption, label, predicted)
 )
 
 select

@@ -1,4 +1,4 @@
--- One row per evaluation, corruption and severity, clean at the foot of each, with the cell that holds the point.
+-- One row per evaluation, corruption and severity from clean on, with the cell that holds the point.
 -- Source: shards.
 with cells as (
     select
@@ -22,7 +22,7 @@ points as (
         curves.evaluation_id,
         curves.corruption,
         cells.severity,
-        cells.corruption as cell_corruption -- 'none' at the foot
+        cells.corruption as cell_corruption -- 'none' at severity 0
     from curves
     inner join cells
         on
@@ -42,8 +42,8 @@ select
     corruptions.corruption_order,
     coalesce(corruptions.corruption_label, points.corruption) as corruption_label,
     coalesce(corruptions.headline, true) as headline,
-    lag(points.severity) over curve as severity_before, -- null at the foot
-    row_number() over curve as point_number -- from 1, the foot
+    lag(points.severity) over curve as severity_before, -- null at severity 0
+    row_number() over curve as point_number -- from 1, the clean point
 from points
 left join evaluation_labels on points.evaluation_id = evaluation_labels.evaluation_id
 left join corruptions on points.corruption = corruptions.corruption

@@ -6,8 +6,7 @@ import duckdb
 import pytest
 from synthetic_record import write_synthetic
 
-from failmodes.sql import CHECKS, read_sql
-from failmodes.warehouse.database.checks import SHOWN_ROWS, run_checks
+from failmodes.warehouse.database.checks import SHOWN_ROWS, check_definitions, run_checks
 from failmodes.warehouse.database.connection import open_warehouse
 from failmodes.warehouse.database.load import load
 
@@ -57,7 +56,7 @@ MORE_DAMAGE = {
 
 
 def test_every_check_has_its_damage() -> None:
-    assert DAMAGE.keys() == read_sql(CHECKS).keys()
+    assert DAMAGE.keys() == check_definitions().keys()
 
 
 def test_a_sound_warehouse_passes(sound_warehouse: Path) -> None:
