@@ -1,21 +1,14 @@
-"""Commands of the analysis: shapes, chart, report.
-
-The stored shapes as a table on the terminal.
-"""
+"""Commands of the analysis: shapes, chart, report; and what they print on the terminal."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 if TYPE_CHECKING:
     import duckdb
 
-LOOKS, ROWS, IMAGE_OPTIONS_PANEL = (
-    "The picture",
-    "From a warehouse",
-    "From images, without a warehouse",
-)  # panels of the help
+LOOKS, ROWS, IMAGES = "The picture", "From a warehouse", "From images, without a warehouse"  # panels of the help
 
 Where = Annotated[Path | None, typer.Argument(help="A study file, an output folder or a .duckdb file.")]
 
@@ -31,7 +24,7 @@ Evaluations = Annotated[
 
 Corruptions = Annotated[list[str] | None, typer.Option("--corruption", help="Only this corruption; may be repeated.")]
 
-COLUMNS = ("Network", "Corruption", "Shape", "Stability", "Total drop, points", "Bow", "Largest step, points")
+SHAPE_COLUMNS = ("Network", "Corruption", "Shape", "Stability", "Total drop, points", "Bow", "Largest step, points")
 
 NARROWEST = 118  # where output goes to a file, lines are this wide
 
@@ -48,16 +41,23 @@ def shapes(
 
     Options left out keep the settings of the stored shapes.
     """
-    from failmodes.analysis.statistics.shape_tables import chosen_settings, ensure_shapes
+    from dataclasses import replace
 
-    pass  # MIGRATE
+    from failmodes.analysis.statistics.shape_tables import ensure_shapes, stored_settings
     from failmodes.warehouse.database.connection import open_warehouse
     from failmodes.warehouse.storage.locations import find_warehouse
 
     path = find_warehouse(where)
-    given = {"flat_below": flat_below, "bow_threshold": bow_threshold, "resamples": resamples, "seed": seed,
-             "interval_level": level}  # fmt: skip
-    ensure_shapes(path, chosen_settings(path, {name: value for name, value in given.items() if value is not None}))
+    given: dict[str, Any] = {
+        "flat_below": flat_below,
+        "bow_threshold": bow_threshold,
+        "resamples": resamples,
+        "seed": seed,
+        "interval_level": level,
+    }
+    with open_warehouse(path) as con:
+        settings = stored_settings(con)
+    ensure_shapes(path, replace(settings, **{name: value for name, value in given.items() if value is not None}))
     with open_warehouse(path) as con:
         print_shape_table(con)
 
@@ -83,24 +83,20 @@ def chart(
     model: Models = None,
     evaluation: Evaluations = None,
     recipe: Annotated[
-        str | None, typer.Option(help="cifar-c (the default) or imagenet-c.", rich_help_panel=IMAGE_OPTIONS_PANEL)
+        str | None, typer.Option(help="cifar-c (the default) or imagenet-c.", rich_help_panel=IMAGES)
     ] = None,
     image: Annotated[
         list[Path] | None,
         typer.Option(
             help="An image file; for distortion a folder of them too, and repeatable. Default: scikit-learn's "
             "photographs.",
-            rich_help_panel=IMAGE_OPTIONS_PANEL,
+            rich_help_panel=IMAGES,
         ),
     ] = None,
-    seed: Annotated[
-        int | None, typer.Option(min=0, help="Seed of the draws.", rich_help_panel=IMAGE_OPTIONS_PANEL)
-    ] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Seed of the draws.", rich_help_panel=IMAGES)] = None,
     severity: Annotated[
         list[float] | None,
-        typer.Option(
-            min=0, max=5, help="Only this severity beside clean; may be repeated.", rich_help_panel=IMAGE_OPTIONS_PANEL
-        ),
+        typer.Option(min=0, max=5, help="Only this severity beside clean; may be repeated.", rich_help_panel=IMAGES),
     ] = None,
 ) -> None:
     """Draw one chart and save it in the format that its suffix names (default NAME.svg in the current folder)."""
@@ -112,7 +108,7 @@ def chart(
         WarehouseOptions(where, model, evaluation),
         ImageOptions(image, recipe, seed, severity),
         corruptions=corruption or (),
-        layout=layout,
+        size=layout,
     )
     typer.echo(save_chart(drawn, output or Path(f"{name}.svg"), theme=theme))
 
@@ -134,7 +130,7 @@ def print_findings(where: Path) -> None:
     """Print the headlines of the report, finding by finding."""
     from rich.console import Console
 
-    from failmodes.analysis.findings.collection import findings
+    from failmodes.analysis.report.rendering import findings
     from failmodes.analysis.selection import select
     from failmodes.warehouse.database.connection import open_warehouse
     from failmodes.warehouse.storage.locations import find_warehouse
@@ -143,45 +139,52 @@ def print_findings(where: Path) -> None:
     with open_warehouse(find_warehouse(where)) as con:
         found = [finding for selection in select(con) for finding in findings(con, selection)]
     for finding in found:
-        if finding.verdict != "limit":
+        if finding.verdict != "limitation":
             undecided = " (undecided)" if finding.verdict == "undecided" else ""
             console.print(f"- {finding.headline}{undecided}")
-    limits = sum(finding.verdict == "limit" for finding in found)
-    console.print(f"The report has the figures behind each, and {limits} limits of what these data can say.")
+    limitations = sum(finding.verdict == "limitation" for finding in found)
+    console.print(f"The report has the figures behind each, and {limitations} limits of what these data can say.")
 
 
 def print_shape_table(con: "duckdb.DuckDBPyConnection") -> None:
-    """Print the shapes of every evaluation to stdout, dearest corruption first, with the settings beneath."""
+    """Print the shapes of every evaluation to stdout, costliest corruption first, with the settings beneath."""
     from rich.console import Console
     from rich.table import Table
 
     from failmodes.analysis.formatting import (
-        SHAPE_WORDS,
+        SHAPE_NAMES,
         format_interval,
         format_number,
         format_percent,
         format_severity,
     )
     from failmodes.analysis.selection import corruption_labels, read_for_selection, select
-    from failmodes.analysis.statistics.shape_tables import shape_settings
+    from failmodes.analysis.statistics.shape_tables import stored_settings
 
     console = Console(markup=False)
     if not console.is_terminal:
         console = Console(width=NARROWEST, markup=False)
-    names, settings = corruption_labels(con), shape_settings(con)
+    names, settings = corruption_labels(con), stored_settings(con)
     for selection in select(con):
-        listing = Table(*COLUMNS, title=selection.images, box=None, title_justify="left", pad_edge=False)
+        table = Table(*SHAPE_COLUMNS, title=selection.images, box=None, title_justify="left", pad_edge=False)
         rows = read_for_selection(con, "shapes", selection).sort("label", "total_drop", descending=[False, True])
         for row in rows.rows(named=True):
-            bow = "" if row["bow"] is None else (
-                f"{format_number(row['bow'], 2, signed=True)} {format_interval(row['bow_low'], row['bow_high'], 2, 1)}")  # fmt: skip
-            listing.add_row(
-                row["label"], names[row["corruption"]], SHAPE_WORDS[row["shape"]], format_percent(row["stability"], 0),
-                f"{format_number(100 * row['total_drop'])} {format_interval(row['total_drop_low'], row['total_drop_high'])}", bow,
-                f"{format_number(100 * row['largest_step'])} ({format_severity(row['largest_step_from'])} to "
-                f"{format_severity(row['largest_step_to'])})",
-            )  # fmt: skip
-        console.print(listing)
+            drop_interval = format_interval(row["total_drop_low"], row["total_drop_high"])
+            bow = ""
+            if row["bow"] is not None:
+                bow_interval = format_interval(row["bow_low"], row["bow_high"], 2, 1)
+                bow = f"{format_number(row['bow'], 2, signed=True)} {bow_interval}"
+            start, end = format_severity(row["largest_step_from"]), format_severity(row["largest_step_to"])
+            table.add_row(
+                row["label"],
+                names[row["corruption"]],
+                SHAPE_NAMES[row["shape"]],
+                format_percent(row["stability"], 0),
+                f"{format_number(100 * row['total_drop'])} {drop_interval}",
+                bow,
+                f"{format_number(100 * row['largest_step'])} ({start} to {end})",
+            )
+        console.print(table)
         console.print(
             f"flat below {settings.flat_below:g}, bow threshold {settings.bow_threshold:g}, {settings.resamples:,} "
             f"resamples with seed {settings.seed}, intervals {format_percent(settings.interval_level, 0)}",

@@ -1,8 +1,7 @@
 """Numbers and lists as a reader sees them: signs, units, intervals, human names."""
 
+from collections import Counter
 from collections.abc import Iterable
-
-from failmodes.analysis.estimate import Estimate
 
 NO_BREAK = "\u00a0"
 
@@ -10,7 +9,7 @@ MINUS = "\u2212"
 
 MAX_LISTED = 4  # networks that a sentence names one by one; of more it gives counts
 
-SHAPE_WORDS = {
+SHAPE_NAMES = {
     "flat": "flat",
     "non_monotone": "non-monotone",
     "late_collapse": "late collapse",
@@ -18,12 +17,14 @@ SHAPE_WORDS = {
     "near_linear": "near-linear",
 }
 
-REASON_WORDS = {
+REASON_NAMES = {
     "first_to_fail": "first to fail",
     "confidently_wrong": "confidently wrong",
     "recovered": "wrong, then right again",
     "still_right": "still right",
 }
+
+ValueAndInterval = tuple[float, float, float]  # value, low and high, as an Estimate
 
 
 def format_number(value: float, digits: int = 1, *, signed: bool = False) -> str:
@@ -49,14 +50,14 @@ def format_interval(low: float, high: float, digits: int = 1, scale: float = 100
     return f"[{format_number(scale * low, digits)},{NO_BREAK}{format_number(scale * high, digits)}]"
 
 
-def format_points_interval(estimate: Estimate) -> str:
+def format_points_interval(estimate: ValueAndInterval) -> str:
     """A difference of shares with its interval: 43.1 points [40.1, 45.0]."""
-    return f"{format_points(estimate.value)} {format_interval(estimate.low, estimate.high)}"
+    return f"{format_points(estimate[0])} {format_interval(*estimate[1:])}"
 
 
-def format_percent_interval(estimate: Estimate) -> str:
+def format_percent_interval(estimate: ValueAndInterval) -> str:
     """A share with its interval: 94.8 % [93.9, 95.6]."""
-    return f"{format_percent(estimate.value)} {format_interval(estimate.low, estimate.high)}"
+    return f"{format_percent(estimate[0])} {format_interval(*estimate[1:])}"
 
 
 def format_severity(severity: float) -> str:
@@ -75,13 +76,18 @@ def join_names(items: Iterable[str]) -> str:
     return f"{', '.join(head)} and {last}" if head else last
 
 
-def format_count(count: int, singular: str, plural: str = "") -> str:
+def tally_names(names: Iterable[str], template: str) -> str:
+    """How often each name occurs, most frequent first, by a template of name and count: a for 3 and b for 1."""
+    return join_names(template.format(name, count) for name, count in Counter(names).most_common())
+
+
+def format_count(count: int, singular: str) -> str:
     """A count with its noun: 1 image, 2,000 images."""
-    return f"{count:,}{NO_BREAK}{singular if count == 1 else plural or singular + 's'}"
+    return f"{count:,}{NO_BREAK}{singular if count == 1 else singular + 's'}"
 
 
 def capitalize_first(text: str) -> str:
-    """The text with its first letter raised."""
+    """The text with a capital first letter."""
     return text[:1].upper() + text[1:]
 
 

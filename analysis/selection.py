@@ -1,7 +1,7 @@
-"""What one chart or one chapter may compare: evaluations of the same images under the same corrupted pixels."""
+"""What one chart or one section of the report may compare: evaluations of the same images and corrupted pixels."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
@@ -50,13 +50,13 @@ class Selection:
         return tuple(c for c in self.corruptions if c not in self.extras) or self.corruptions
 
     @property
-    def averaged_words(self) -> str:
-        """What averages are over, in words: corruptions, or the 15 headline corruptions where there are extras too."""
+    def averaged_phrase(self) -> str:
+        """What averages are over: corruptions, or the 15 headline corruptions where there are extras too."""
         return "corruptions" if self.averaged == self.corruptions else f"the {len(self.averaged)} headline corruptions"
 
     @property
     def labels(self) -> dict[str, str]:
-        """Label by evaluation id; labels are unlike."""
+        """Label by evaluation id; no two labels are the same."""
         return {evaluation.evaluation_id: evaluation.label for evaluation in self.evaluations}
 
     @property
@@ -71,7 +71,7 @@ class Selection:
 
     @property
     def images(self) -> str:
-        """The images in words: 2,000 images of JPEG copy of CIFAR-10."""
+        """The images as text: 2,000 images of JPEG copy of CIFAR-10."""
         return f"{format_count(self.image_count, 'image')} of {self.shared['dataset_label']}"
 
     @property
@@ -94,11 +94,10 @@ class Selection:
         return replace(self, evaluations=(evaluation,))
 
     def _seeds(self) -> str:
-        stated = [e.facts["training_seed"] for e in self.evaluations]
-        if None in stated:
-            return "seed not stated" if set(stated) == {None} else "seeds stated for some networks only"
-        seeds = sorted(set(stated))
-        return f"seed {seeds[0]}" if len(seeds) == 1 else f"seeds {join_names(map(str, seeds))}"
+        seeds = {e.facts["training_seed"] for e in self.evaluations}
+        if None in seeds:
+            return "seed not stated" if seeds == {None} else "seeds stated for some networks only"
+        return f"seed {seeds.pop()}" if len(seeds) == 1 else f"seeds {join_names(map(str, sorted(seeds)))}"
 
 
 def select(
@@ -126,13 +125,21 @@ def select(
     partial = _partial(con)
     _refuse_unknown("model", models, [row["model_label"] for row in rows])
     _refuse_unknown("evaluation", evaluations, [row["evaluation_id"] for row in rows], prefix=True)
-    chosen = [row for row in rows if _fits(row, models, evaluations)]
+    known = con.execute(
+        "select distinct corruption from shards where corruption <> ? and table_name = 'predictions'", [CLEAN]
+    ).fetchall()
+    _refuse_unknown("corruption", corruptions, [corruption for (corruption,) in known])
+    chosen = [
+        row
+        for row in rows
+        if (not models or row["model_label"] in models)
+        and (not evaluations or row["evaluation_id"].startswith(tuple(evaluations)))
+    ]
     groups: dict[tuple[str, ...], list[dict[str, Any]]] = {}
     for row in chosen:
         groups.setdefault((row["dataset_id"], row["source_id"], row["subset_id"]), []).append(row)
-    present = _present(con, corruptions)
     found = [
-        _selection(con, whole, present, tuple(r["model_label"] for r in group if r["evaluation_id"] in partial))
+        _selection(con, whole, corruptions, tuple(r["model_label"] for r in group if r["evaluation_id"] in partial))
         for group in groups.values()
         if (whole := [row for row in group if row["evaluation_id"] not in partial])
     ]
@@ -160,7 +167,7 @@ def read_for_selection(con: duckdb.DuckDBPyConnection, relation: str, selection:
 
     `relation` is one of our own views, never text from outside.
     """
-    frame = con.sql(
+    frame: pl.DataFrame = con.sql(
         f"from {relation} where evaluation_id = any($1) and (corruption = any($2) or corruption = $3)",
         params=[selection.ids, list(selection.corruptions), CLEAN],
     ).pl()
@@ -168,9 +175,27 @@ def read_for_selection(con: duckdb.DuckDBPyConnection, relation: str, selection:
     return frame.with_columns(cs.decimal().cast(pl.Float64)).join(labels, on="evaluation_id", maintain_order="left")
 
 
+def rows_at_last(relation: str) -> str:
+    """SQL of one evaluation's ($1) rows at the last severity of each of some corruptions ($2): from … where ….
+
+    `relation` is one of our own tables or views, never text from outside.
+    """
+    return (
+        f"from {relation} semi join (select corruption, max(severity) as severity from {relation} "
+        "where evaluation_id = $1 and corruption = any($2) group by corruption) using (corruption, severity) "
+        "where evaluation_id = $1"
+    )
+
+
 def corruption_labels(con: duckdb.DuckDBPyConnection) -> dict[str, str]:
     """Human name by corruption name."""
     return dict(con.execute("select corruption, corruption_label from corruptions").fetchall())
+
+
+def averaged_severities(severities: Iterable[float]) -> list[float]:
+    """Severities that averages are over: the whole ones above clean, as published; all above clean if none is whole."""
+    corrupted = [severity for severity in severities if severity]
+    return [severity for severity in corrupted if not severity % 1] or corrupted
 
 
 def _partial(con: duckdb.DuckDBPyConnection) -> set[str]:
@@ -181,13 +206,11 @@ def _partial(con: duckdb.DuckDBPyConnection) -> set[str]:
             select evaluation_id, dataset_id, source_id, subset_id, corruption, severity
             from shards inner join evaluations using (evaluation_id) where table_name = 'predictions'
         ),
-        wanted as (
+        expected as (
             select distinct mine.evaluation_id, theirs.corruption, theirs.severity
-            from cells as mine inner join cells as theirs
-            on mine.dataset_id = theirs.dataset_id and mine.source_id = theirs.source_id
-                and mine.subset_id = theirs.subset_id and mine.corruption = theirs.corruption
+            from cells as mine inner join cells as theirs using (dataset_id, source_id, subset_id, corruption)
         )
-        select evaluation_id from wanted anti join cells using (evaluation_id, corruption, severity)
+        select evaluation_id from expected anti join cells using (evaluation_id, corruption, severity)
         union
         select evaluation_id from evaluations
         where evaluation_id not in (select evaluation_id from cells where corruption = $clean)
@@ -201,60 +224,38 @@ def _partial(con: duckdb.DuckDBPyConnection) -> set[str]:
 def _selection(
     con: duckdb.DuckDBPyConnection,
     rows: list[dict[str, Any]],
-    present: dict[str, set[str]],
+    corruptions: Sequence[str],
     left_out: tuple[str, ...],
 ) -> Selection:
-    labels = _unlike_labels(rows)
-    made = fetch_first(
-        con, "select max(created_at) from shards where evaluation_id = any(?)", [[r["evaluation_id"] for r in rows]]
-    )
-    here = set().union(*(present.get(row["evaluation_id"], set()) for row in rows))
-    order = [
-        (c, headline)
-        for c, headline in con.execute(
-            "select corruption, headline from corruptions order by corruption_order, corruption"
+    evaluations = tuple(EvaluationInfo(row["evaluation_id"], label, row) for label, row in _distinct_labels(rows))
+    ids = [evaluation.evaluation_id for evaluation in evaluations]
+    made = fetch_first(con, "select max(created_at) from shards where evaluation_id = any(?)", [ids])
+    headline = dict(
+        con.execute(
+            "select corruption, headline from corruptions semi join "
+            "(from shards where table_name = 'predictions' and evaluation_id = any($1)) using (corruption) "
+            "where corruption <> $2 and (corruption = any($3) or len($3) = 0) order by corruption_order, corruption",
+            [ids, CLEAN, list(corruptions)],
         ).fetchall()
-        if c in here
-    ]
-    evaluations = tuple(
-        EvaluationInfo(row["evaluation_id"], label, row) for row, label in zip(rows, labels, strict=True)
     )
-    extras = tuple(c for c, headline in order if not headline)
-    return Selection(evaluations, tuple(c for c, _ in order), made[0] if made else None, extras, left_out)
+    extras = tuple(corruption for corruption, is_headline in headline.items() if not is_headline)
+    return Selection(evaluations, tuple(headline), made[0] if made else None, extras, left_out)
 
 
-def _present(con: duckdb.DuckDBPyConnection, wanted: Sequence[str]) -> dict[str, set[str]]:
-    pairs = con.execute(
-        "select distinct evaluation_id, corruption from shards where corruption <> ? and table_name = 'predictions'",
-        [CLEAN],
-    ).fetchall()
-    _refuse_unknown("corruption", wanted, [corruption for _, corruption in pairs])
-    present: dict[str, set[str]] = {}
-    for evaluation_id, corruption in pairs:
-        if not wanted or corruption in wanted:
-            present.setdefault(evaluation_id, set()).add(corruption)
-    return present
-
-
-def _unlike_labels(rows: list[dict[str, Any]]) -> list[str]:
-    """Model labels, with what sets them apart where several are alike."""
+def _distinct_labels(rows: list[dict[str, Any]]) -> list[tuple[str, dict[str, Any]]]:
+    """Model labels with their rows; labels that several share get what tells them apart in brackets."""
     labels = [row["model_label"] for row in rows]
-    for column, words in (("precision", "{}"), ("training_seed", "seed {}"), ("evaluation_id", "{}")):
+    for column, template in (("precision", "{}"), ("training_seed", "seed {}"), ("evaluation_id", "{}")):
         twice = {label for label, count in Counter(labels).items() if count > 1}
         if any(len({r[column] for r, la in zip(rows, labels, strict=True) if la == label}) > 1 for label in twice):
             labels = [
-                f"{label} ({words.format(row[column])})" if label in twice else label
+                f"{label} ({template.format(row[column])})" if label in twice else label
                 for row, label in zip(rows, labels, strict=True)
             ]
-    return labels
+    return list(zip(labels, rows, strict=True))
 
 
-def _fits(row: dict[str, Any], models: Sequence[str], evaluations: Sequence[str]) -> bool:
-    by_id = not evaluations or any(row["evaluation_id"].startswith(prefix) for prefix in evaluations)
-    return by_id and (not models or row["model_label"] in models)
-
-
-def _refuse_unknown(kind: str, wanted: Sequence[str], known: list[str], *, prefix: bool = False) -> None:
-    for name in wanted:
+def _refuse_unknown(kind: str, requested: Sequence[str], known: list[str], *, prefix: bool = False) -> None:
+    for name in requested:
         if not any(k.startswith(name) if prefix else k == name for k in known):
             raise StudyError(f"no {kind} {name!r} in this warehouse: it holds {join_names(sorted(set(known)))}")

@@ -1,11 +1,10 @@
-"""How confidence behaves as images degrade."""
+"""Whether networks become over- or underconfident as images degrade: sentences that findings and charts share."""
 
 from collections.abc import Sequence
 
 import duckdb
 
-from failmodes.analysis.estimate import Estimate
-from failmodes.analysis.findings.finding import Finding, Verdict
+from failmodes.analysis.findings.finding import Finding
 from failmodes.analysis.formatting import (
     MAX_LISTED,
     format_count,
@@ -17,88 +16,94 @@ from failmodes.analysis.formatting import (
     lower_label,
 )
 from failmodes.analysis.selection import EvaluationInfo, Selection, corruption_labels
+from failmodes.analysis.statistics.bootstrap import Estimate
 from failmodes.analysis.statistics.calibration import HIGH_CONFIDENCE, CalibrationSummary, calibration_summary
 
 
 def confidence_findings(con: duckdb.DuckDBPyConnection, selection: Selection) -> list[Finding]:
-    """For each network, over- or under-confidence, calibration error and the share of confident failures."""
-    names = corruption_labels(con)
-    over = selection.averaged_words
-    return [_finding(e, calibration_summary(con, selection, e), names, over) for e in selection.evaluations]
+    """For each network, over- or underconfidence, calibration error and the share of confident failures."""
+    names, averaged = corruption_labels(con), selection.averaged_phrase
+    return [_finding(e, calibration_summary(con, selection, e), names, averaged) for e in selection.evaluations]
 
 
 def _finding(evaluation: EvaluationInfo, found: CalibrationSummary, names: dict[str, str], averaged: str) -> Finding:
-    gap = found.last_gap
-    verdict: Verdict = "found" if gap.above_zero or gap.below_zero else "undecided"
-    sure = (
-        f" Of {format_count(found.failure_count, 'failure')} there, {format_percent_interval(found.sure_failures)} come with "
+    last, confident = found.last_overconfidence, found.confident_failures
+    failures = (
+        f"Of {format_count(found.failure_count, 'failure')} there, {format_percent_interval(confident)} come with "
         f"confidence of at least {format_percent(HIGH_CONFIDENCE, 0)}."
-        if found.sure_failures
-        else " There are no failures there."
+        if confident
+        else "There are no failures there."
     )
     return Finding(
         "Confidence",
-        f"{evaluation.label} is {overconfidence_words(gap)} at the last severity, averaged over {averaged}.",
-        f"On clean images it is {overconfidence_words(found.clean_gap)}. Expected calibration error ({found.bin_count} equal "
-        f"bins): {format_number(found.clean_ece, 3)} clean, {format_number(found.last_ece_mean, 3)} on average at the last severity, "
-        f"{format_number(found.last_ece_worst, 3)} at worst ({lower_label(names[found.worst_corruption])})." + sure,
-        verdict,
-        {"evaluation_id": evaluation.evaluation_id, "gap": gap.value, "gap_low": gap.low, "gap_high": gap.high,
-         "clean_gap": found.clean_gap.value, "clean_ece": found.clean_ece, "last_ece_mean": found.last_ece_mean,
-         "last_ece_worst": found.last_ece_worst, "failure_count": found.failure_count,
-         "sure_share": found.sure_failures.value if found.sure_failures else None},
-    )  # fmt: skip
+        f"{evaluation.label} is {overconfidence_phrase(last)} at the last severity, averaged over {averaged}.",
+        f"On clean images it is {overconfidence_phrase(found.clean_overconfidence)}. Expected calibration error "
+        f"({found.bin_count} equal bins): {format_number(found.clean_ece, 3)} clean, "
+        f"{format_number(found.last_ece_mean, 3)} on average at the last severity, "
+        f"{format_number(found.last_ece_worst, 3)} at worst ({lower_label(names[found.worst_corruption])}). {failures}",
+        "found" if last.above_zero or last.below_zero else "undecided",
+        {
+            "evaluation_id": evaluation.evaluation_id,
+            "overconfidence": last.value,
+            "overconfidence_low": last.low,
+            "overconfidence_high": last.high,
+            "clean_overconfidence": found.clean_overconfidence.value,
+            "clean_ece": found.clean_ece,
+            "last_ece_mean": found.last_ece_mean,
+            "last_ece_worst": found.last_ece_worst,
+            "failure_count": found.failure_count,
+            "confident_share": confident.value if confident else None,
+        },
+    )
 
 
 def overconfidence_sentence(con: duckdb.DuckDBPyConnection, selection: Selection) -> str:
-    """Over- or under-confidence at the last severity, beside the clean one: of each network, or of many in number."""
+    """Over- or underconfidence at the last severity, beside the clean one: of each network, or of many in number."""
     found = {evaluation.label: calibration_summary(con, selection, evaluation) for evaluation in selection.evaluations}
+    last = {label: summary.last_overconfidence for label, summary in found.items()}
+    clean = {label: summary.clean_overconfidence for label, summary in found.items()}
     if len(found) > MAX_LISTED:
-        return overconfidence_tally(
-            {label: one.last_gap for label, one in found.items()}, [c.clean_gap for c in found.values()]
-        )
-    parts = [
-        f"{label} {overconfidence_words(c.last_gap)} (clean: {overconfidence_words(c.clean_gap)})"
-        for label, c in found.items()
-    ]
-    return f"At the last severity: {join_names(parts)}"
+        return overconfidence_tally(last, list(clean.values()))
+    phrases = (
+        f"{label} {overconfidence_phrase(last[label])} (clean: {overconfidence_phrase(clean[label])})"
+        for label in found
+    )
+    return f"At the last severity: {join_names(phrases)}"
 
 
 def overconfidence_tally(last: dict[str, Estimate], clean: Sequence[Estimate]) -> str:
     """How many of many networks are over- and how many underconfident at the last severity, and how many when clean.
 
     Args:
-        last: gap at the last severity by network.
-        clean: the gaps on clean images.
+        last: overconfidence at the last severity by network.
+        clean: overconfidence on clean images.
     """
-    told = []
-    for word, way in (("overconfident", 1), ("underconfident", -1)):
-        beyond = [label for label, gap in last.items() if _way(gap) == way]
+    over = {label: estimate for label, estimate in last.items() if estimate.above_zero}
+    under = {label: estimate for label, estimate in last.items() if estimate.below_zero}
+    parts = []
+    for term, beyond in (("overconfident", over), ("underconfident", under)):
         if not beyond:
-            told.append(f"none is {word}")
+            parts.append(f"none is {term}")
             continue
         most = max(beyond, key=lambda label: abs(last[label].value))
         verb = "is" if len(beyond) == 1 else "are"
-        told.append(f"{len(beyond)} {verb} {word}, most of all {most} by {_size(last[most])}")
-    before = [sum(_way(gap) == way for gap in clean) for way in (1, -1)]
+        parts.append(f"{len(beyond)} {verb} {term}, most of all {most} by {_size(last[most])}")
     return (
-        f"Of {len(last)} networks at the last severity, {'; '.join(told)} (when clean {before[0]} over-, {before[1]} "
-        "underconfident; all beyond noise)"
+        f"Of {len(last)} networks at the last severity, {'; '.join(parts)} (when clean "
+        f"{sum(e.above_zero for e in clean)} over-, {sum(e.below_zero for e in clean)} underconfident; all beyond "
+        "noise)"
     )
 
 
-def overconfidence_words(gap: Estimate) -> str:
-    """A gap in words: overconfident by 12.0 points [10.1, 13.9]."""
-    if not _way(gap):
-        return "neither over- nor underconfident beyond noise"
-    return f"{'over' if gap.above_zero else 'under'}confident by {_size(gap)}"
+def overconfidence_phrase(overconfidence: Estimate) -> str:
+    """Confidence minus accuracy as text: overconfident by 12.0 points [10.1, 13.9]."""
+    if overconfidence.above_zero:
+        return f"overconfident by {_size(overconfidence)}"
+    if overconfidence.below_zero:
+        return f"underconfident by {_size(overconfidence)}"
+    return "neither over- nor underconfident beyond noise"
 
 
-def _way(gap: Estimate) -> int:
-    """1 for over-, -1 for underconfident beyond noise, else 0."""
-    return int(gap.above_zero) - int(gap.below_zero)
-
-
-def _size(gap: Estimate) -> str:
-    size = Estimate(-gap.value, -gap.high, -gap.low) if gap.below_zero else gap
-    return format_points_interval(size)
+def _size(overconfidence: Estimate) -> str:
+    value, low, high = overconfidence
+    return format_points_interval((-value, -high, -low) if overconfidence.below_zero else overconfidence)

@@ -1,8 +1,8 @@
-"""What a finding is."""
+"""A finding: one sentence that the data support, with its detail, its verdict and the figures behind it."""
 
 from typing import Literal, NamedTuple
 
-Verdict = Literal["found", "undecided", "limit"]
+Verdict = Literal["found", "undecided", "limitation"]
 
 Evidence = dict[str, float | int | str | None]
 
@@ -14,7 +14,7 @@ class Finding(NamedTuple):
         topic: what it is about, in a word or two.
         headline: the sentence that a reader takes away.
         detail: what stands behind it, with intervals.
-        verdict: 'found', 'undecided' (the data cannot tell) or 'limit' (what must not be claimed).
+        verdict: 'found', 'undecided' (the data cannot tell) or 'limitation' (what must not be claimed).
         figures: the evidence, by name; shares and accuracies 0-1.
     """
 

@@ -1,9 +1,4 @@
-"""Networks side by side: what two checkpoints differ in, and why that is no verdict on their architectures.
-
-What other than the architecture could explain a difference between two checkpoints.
-
-All pairs of many networks in one finding: how many are decided, and which network leads.
-"""
+"""Networks against each other: how two checkpoints differ, and why that is no verdict on their architectures."""
 
 from collections.abc import Sequence
 
@@ -18,7 +13,7 @@ from failmodes.analysis.formatting import (
     format_points,
     join_names,
 )
-from failmodes.analysis.selection import EvaluationInfo, Selection
+from failmodes.analysis.selection import Selection
 from failmodes.analysis.statistics.mcnemar import (
     ALPHA,
     PairTest,
@@ -38,82 +33,82 @@ def comparison_findings(con: duckdb.DuckDBPyConnection, selection: Selection) ->
 
     An architecture claim is undecided wherever training could explain it.
     """
-    clean = dict(con.execute(
-        "select evaluation_id, clean_accuracy from robustness_by_model").fetchall())  # fmt: skip
+    clean = dict(con.execute("select evaluation_id, clean_accuracy from robustness_by_model").fetchall())
     pairs = compare_pairs(con, selection)
     if pairs and len(selection.evaluations) > MAX_LISTED:
-        return [many_pairs(pairs, clean)]
-    return [_pair(pair, clean) for pair in pairs]
+        return [all_pairs_finding(pairs, clean)]
+    return [_pair_finding(pair, clean) for pair in pairs]
 
 
-def _pair(pair: PairTest, clean: dict[str, float]) -> Finding:
-    a, b = pair.a.label, pair.b.label
-    wins = pair.won_by("a"), pair.won_by("b")
+def _pair_finding(pair: PairTest, clean: dict[str, float]) -> Finding:
+    a, b = pair.a, pair.b
+    won_a, won_b, undecided = (pair.won_by(side) for side in ("a", "b", ""))
     told = [
         f"{label} is right more often in {format_count(count, 'cell')}"
-        for label, count in zip((a, b), wins, strict=True)
+        for label, count in ((a.label, won_a), (b.label, won_b))
         if count
     ]
     cells = format_count(len(pair.cells), "cell")
     checkpoints = (
-        f"As checkpoints on these images, {join_names(told)} of {cells}; {pair.won_by('')} cannot be told apart"
+        f"As checkpoints on these images, {join_names(told)} of {cells}; {undecided} cannot be told apart"
         if told
         else f"As checkpoints on these images they cannot be told apart in any of {cells}"
     )
-    kind = "architecture" if pair.a.facts["architecture"] != pair.b.facts["architecture"] else "training"
+    kind = "architecture" if a.facts["architecture"] != b.facts["architecture"] else "training"
     return Finding(
         "Comparison",
-        f"Whether {a} or {b} has the more robust {kind} is undecided.",
+        f"Whether {a.label} or {b.label} has the more robust {kind} is undecided.",
         f"{checkpoints} (exact McNemar tests, Holm's correction over cells, level {format_number(ALPHA, 2)}). "
-        f"Not a verdict on the {kind}, because {join_names(why_undecided(pair.a, pair.b, clean))}.",
+        f"Not a verdict on the {kind}, because {_why_undecided(pair, clean)}.",
         "undecided",
-        {"evaluation_id_a": pair.a.evaluation_id, "evaluation_id_b": pair.b.evaluation_id, "cells": len(pair.cells),
-         "cells_a": wins[0], "cells_b": wins[1], "cells_undecided": pair.won_by("")},
-    )  # fmt: skip
+        {
+            "evaluation_id_a": a.evaluation_id,
+            "evaluation_id_b": b.evaluation_id,
+            "cells": len(pair.cells),
+            "cells_a": won_a,
+            "cells_b": won_b,
+            "cells_undecided": undecided,
+        },
+    )
 
 
-def why_undecided(a: EvaluationInfo, b: EvaluationInfo, clean: dict[str, float]) -> list[str]:
+def _why_undecided(pair: PairTest, clean: dict[str, float]) -> str:
     """What other than the architecture could explain a difference; one training run each always could."""
-    reasons = []
-    if _recipes_differ(a, b):
-        reasons.append("their training recipes differ")
-    if _recipe_is_unknown(a, b):
-        reasons.append("a training recipe is not on record")
-    if _accuracies_differ(a, b, clean):
-        first, second = clean[a.evaluation_id], clean[b.evaluation_id]
-        reasons.append(
-            f"they are not equally accurate when clean ({format_percent(first)} and {format_percent(second)})"
-        )
-    return [*reasons, f"each {ONE_RUN}"]
+    first, second = (format_percent(clean[evaluation.evaluation_id]) for evaluation in (pair.a, pair.b))
+    reasons = (
+        "their training recipes differ",
+        "a training recipe is not on record",
+        f"they are not equally accurate when clean ({first} and {second})",
+    )
+    holds = zip(reasons, _differences(pair, clean), strict=True)
+    return join_names([*(reason for reason, is_so in holds if is_so), f"each {ONE_RUN}"])
 
 
-def why_all_undecided(pairs: Sequence[PairTest], clean: dict[str, float]) -> list[str]:
+def _why_all_undecided(pairs: Sequence[PairTest], clean: dict[str, float]) -> str:
     """The same over many pairs, with the number of pairs that each reason holds for."""
-    slack = format_points(ACCURACY_SLACK)
-    counts = {
-        "training recipes differ": sum(_recipes_differ(p.a, p.b) and not _recipe_is_unknown(p.a, p.b) for p in pairs),
-        "a training recipe is not on record": sum(_recipe_is_unknown(p.a, p.b) for p in pairs),
-        f"clean accuracies lie more than {slack} apart": sum(_accuracies_differ(p.a, p.b, clean) for p in pairs),
-    }
-    return [
-        *(f"{reason} in {format_count(count, 'pair')}" for reason, count in counts.items() if count),
-        f"each network {ONE_RUN}",
-    ]
+    reasons = (
+        "training recipes differ",
+        "a training recipe is not on record",
+        f"clean accuracies lie more than {format_points(ACCURACY_SLACK)} apart",
+    )
+    found = [_differences(pair, clean) for pair in pairs]
+    counts = (
+        sum(differs and not unknown for differs, unknown, _ in found),
+        sum(unknown for _, unknown, _ in found),
+        sum(apart for *_, apart in found),
+    )
+    told = (f"{reason} in {format_count(n, 'pair')}" for reason, n in zip(reasons, counts, strict=True) if n)
+    return join_names([*told, f"each network {ONE_RUN}"])
 
 
-def _recipes_differ(a: EvaluationInfo, b: EvaluationInfo) -> bool:
-    return bool(a.facts["training_recipe"] != b.facts["training_recipe"])
+def _differences(pair: PairTest, clean: dict[str, float]) -> tuple[bool, bool, bool]:
+    """Whether the training recipes differ, one of them is not on record, and the clean accuracies lie apart."""
+    recipes = [evaluation.facts["training_recipe"] for evaluation in (pair.a, pair.b)]
+    apart = abs(clean[pair.a.evaluation_id] - clean[pair.b.evaluation_id])
+    return recipes[0] != recipes[1], None in recipes, apart > ACCURACY_SLACK
 
 
-def _recipe_is_unknown(a: EvaluationInfo, b: EvaluationInfo) -> bool:
-    return None in (a.facts["training_recipe"], b.facts["training_recipe"])
-
-
-def _accuracies_differ(a: EvaluationInfo, b: EvaluationInfo, clean: dict[str, float]) -> bool:
-    return abs(clean[a.evaluation_id] - clean[b.evaluation_id]) > ACCURACY_SLACK
-
-
-def many_pairs(pairs: Sequence[PairTest], clean: dict[str, float]) -> Finding:
+def all_pairs_finding(pairs: Sequence[PairTest], clean: dict[str, float]) -> Finding:
     """One finding for all pairs, with Holm's correction over the cells of all of them.
 
     Args:
@@ -123,33 +118,38 @@ def many_pairs(pairs: Sequence[PairTest], clean: dict[str, float]) -> Finding:
     tested = correct_jointly(pairs)
     ranked = rank_by_wins(tested)
     decided, split = sum(bool(pair.winner) for pair in tested), sum(pair.is_split for pair in tested)
-    told = len(tested) - decided - split
+    undecided = len(tested) - decided - split
     tests = sum(len(pair.cells) for pair in tested)
-    which = (
-        f"{decided} {'is' if decided == 1 else 'are'} decided; {leader_sentence(ranked)}"
-        if decided
-        else "none is decided"
-    )
-    kind = "architectures" if len({s.evaluation.facts["architecture"] for s in ranked}) > 1 else "training"
-    turned = f"in {split} each of the two is ahead in some cells, " if split else ""
+    which = "none is decided"
+    if decided:
+        which = f"{decided} {'is' if decided == 1 else 'are'} decided; {leader_sentence(ranked)}"
+    kind = "architectures" if len({count.evaluation.facts["architecture"] for count in ranked}) > 1 else "training"
+    both_ahead = f"in {split} each of the two is ahead in some cells, " if split else ""
     return Finding(
         "Comparison",
         f"As checkpoints on these images, of {format_count(len(tested), 'pair')} of networks {which}.",
         "A pair is decided where one of the two is right more often in at least one cell and less often in none; "
-        f"{turned}{told} cannot be told apart in any (exact McNemar tests, Holm's correction over all "
+        f"{both_ahead}{undecided} cannot be told apart in any (exact McNemar tests, Holm's correction over all "
         f"{tests:,} cells of all pairs, level {format_number(ALPHA, 2)}). "
-        f"Not a verdict on the {kind}, because {join_names(why_all_undecided(tested, clean))}.",
+        f"Not a verdict on the {kind}, because {_why_all_undecided(tested, clean)}.",
         "found" if decided else "undecided",
-        {"networks": len(ranked), "pairs": len(tested), "pairs_decided": decided, "pairs_split": split,
-         "pairs_undecided": told, "tests": tests, "most_won": ranked[0].won,
-         "first_evaluation_id": ranked[0].evaluation.evaluation_id if decided else None},
-    )  # fmt: skip
+        {
+            "networks": len(ranked),
+            "pairs": len(tested),
+            "pairs_decided": decided,
+            "pairs_split": split,
+            "pairs_undecided": undecided,
+            "tests": tests,
+            "most_won": ranked[0].won,
+            "first_evaluation_id": ranked[0].evaluation.evaluation_id if decided else None,
+        },
+    )
 
 
 def leader_sentence(ranked: Sequence[WinCount]) -> str:
     """Which networks are more often right than most of the others, and than how many."""
     first = ranked[0]
-    leaders = [s.evaluation.label for s in ranked if s.won == first.won]
+    leaders = [count.evaluation.label for count in ranked if count.won == first.won]
     if 2 * first.won <= first.others:
         return "no network is right more often than most of the others"
     who = join_names(leaders) if len(leaders) <= MAX_LISTED else format_count(len(leaders), "network")

@@ -14,29 +14,38 @@ from markupsafe import Markup, escape
 
 from failmodes.analysis.charts.drawing import CHARTS
 from failmodes.analysis.charts.style.theme import CHART_SIZES, DARK, DARK_COLOURS, LIGHT, vega_config
-from failmodes.analysis.findings.collection import findings
+from failmodes.analysis.findings.attention import attention_findings
+from failmodes.analysis.findings.calibration import confidence_findings
+from failmodes.analysis.findings.corruption_cost import cost_findings
+from failmodes.analysis.findings.curve_shape import shape_findings
 from failmodes.analysis.findings.finding import Finding
+from failmodes.analysis.findings.limitations import limitation_findings
+from failmodes.analysis.findings.model_comparison import comparison_findings
 from failmodes.analysis.formatting import MAX_LISTED, format_count, join_names, lower_label
-from failmodes.analysis.report.comparison_tables import pair_tables
 from failmodes.analysis.report.provenance import NameValueRows, network_provenance, shared_provenance
 from failmodes.analysis.report.report_tables import ReportTable, tables
 from failmodes.analysis.selection import Selection, corruption_labels, select
 from failmodes.analysis.statistics.shape_tables import ensure_shapes
 from failmodes.warehouse.database.connection import open_warehouse
 from failmodes.warehouse.errors import WarehouseError
-from failmodes.warehouse.storage.files import atomic_write_bytes
+from failmodes.warehouse.storage.atomic import atomic_write_bytes
 
 REPORT_FILE = "report.html"
 
+TOPICS = (
+    cost_findings,
+    shape_findings,
+    confidence_findings,
+    attention_findings,
+    comparison_findings,
+    limitation_findings,
+)
+
 PER_NETWORK = ("exemplars",)  # charts that show one network each
-
-TEMPLATE = "template.html.j2"
-
-SNIPPET = "window.vegaEmbed = vegaEmbed;"
 
 
 class ReportChart(NamedTuple):
-    """A chart in the report: its words as text, and the picture for a wide and for a narrow screen as JSON."""
+    """A chart in the report: its texts, and the picture for a wide and for a narrow screen as JSON."""
 
     name: str
     finding: str
@@ -51,7 +60,7 @@ class ReportSection(NamedTuple):
     title: str
     lead: str
     findings: list[Finding]
-    limits: list[Finding]
+    limitations: list[Finding]
     figures: list[ReportChart]
     missing: list[str]
     tables: list[ReportTable]
@@ -83,47 +92,46 @@ def write_report(warehouse: Path, output: Path | None = None) -> Path:
 
 def render(con: duckdb.DuckDBPyConnection) -> str:
     """The report as HTML; needs shapes."""
-    chapters = [_chapter(con, selection) for selection in select(con)]
+    sections = [report_section(con, selection) for selection in select(con)]
+    title = f"Failure report: {format_count(len(sections), 'set')} of evaluations"
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters["unbroken"] = _unbroken
-    template = environment.from_string(
-        files("failmodes.analysis.report").joinpath(TEMPLATE).read_text(encoding="utf-8")
-    )
-    return template.render(
-        title=_title(chapters),
-        chapters=chapters,
-        themes=_embedded({"light": vega_config(LIGHT), "dark": vega_config(DARK), "twins": DARK_COLOURS}),
-        library=Markup(vl_convert.javascript_bundle(snippet=SNIPPET)),
+    template = files("failmodes.analysis.report").joinpath("template.html.j2").read_text(encoding="utf-8")
+    return environment.from_string(template).render(
+        title=sections[0].title if len(sections) == 1 else title,
+        sections=sections,
+        themes=_embedded({"light": vega_config(LIGHT), "dark": vega_config(DARK), "dark_colours": DARK_COLOURS}),
+        library=Markup(vl_convert.javascript_bundle(snippet="window.vegaEmbed = vegaEmbed;")),
     )
 
 
-def _title(chapters: list[ReportSection]) -> str:
-    return (
-        chapters[0].title
-        if len(chapters) == 1
-        else f"Failure report: {format_count(len(chapters), 'set')} of evaluations"
-    )
-
-
-def _chapter(con: duckdb.DuckDBPyConnection, selection: Selection) -> ReportSection:
-    said = findings(con, selection)
+def report_section(con: duckdb.DuckDBPyConnection, selection: Selection) -> ReportSection:
+    """Findings, charts, tables and provenance of one selection."""
+    found = findings(con, selection)
     figures, missing = _figures(con, selection)
     names = corruption_labels(con)
     labels = selection.labels.values()
     networks = join_names(labels) if len(labels) <= MAX_LISTED else format_count(len(labels), "network")
+    verb = "fail" if len(labels) > 1 else "fails"
     corruptions = join_names(lower_label(names[c]) for c in selection.corruptions)
     return ReportSection(
-        title=f"How {networks} {'fail' if len(selection.evaluations) > 1 else 'fails'} on "
-        f"{selection.shared['dataset_label']}",
+        title=f"How {networks} {verb} on {selection.shared['dataset_label']}",
         lead=f"{format_count(selection.image_count, 'image')}, clean and under {corruptions}.",
-        findings=[finding for finding in said if finding.verdict != "limit"],
-        limits=[finding for finding in said if finding.verdict == "limit"],
+        findings=[finding for finding in found if finding.verdict != "limitation"],
+        limitations=[finding for finding in found if finding.verdict == "limitation"],
         figures=figures,
         missing=missing,
-        tables=tables(con, selection) + pair_tables(con, selection),
+        tables=tables(con, selection),
         making=shared_provenance(con, selection),
         networks=[(evaluation.label, network_provenance(con, evaluation)) for evaluation in selection.evaluations],
     )
+
+
+def findings(con: duckdb.DuckDBPyConnection, selection: Selection) -> list[Finding]:
+    """Everything that can be said of a selection, in the order of a report; needs shapes (see `ensure_shapes`)."""
+    found = [finding for topic_findings in TOPICS for finding in topic_findings(con, selection)]
+    topics = list(dict.fromkeys(finding.topic for finding in found))
+    return sorted(found, key=lambda finding: topics.index(finding.topic))
 
 
 def _figures(con: duckdb.DuckDBPyConnection, selection: Selection) -> tuple[list[ReportChart], list[str]]:
@@ -133,23 +141,19 @@ def _figures(con: duckdb.DuckDBPyConnection, selection: Selection) -> tuple[list
         parts = [selection.only(e) for e in selection.evaluations] if name in PER_NETWORK else [selection]
         for part in parts:
             try:
-                drawn = {layout: make(con, part, layout=size) for layout, size in CHART_SIZES.items()}
+                drawn = {layout: make(con, part, size=size) for layout, size in CHART_SIZES.items()}
             except WarehouseError as error:
                 missing.append(f"{name}: {error}")
                 continue
-            figures.append(_figure(name, drawn))
+            specs = {layout: _without_texts(chart) for layout, chart in drawn.items()}
+            texts = {layout: spec.pop("usermeta") for layout, spec in specs.items()}
+            embedded = {layout: _embedded(spec) for layout, spec in specs.items()}
+            figures.append(ReportChart(name, **texts["page"], specs=embedded))
     return figures, missing
 
 
-def _figure(name: str, drawn: dict[str, Any]) -> ReportChart:
-    specs = {layout: _bare(chart) for layout, chart in drawn.items()}
-    words = specs["page"].pop("usermeta")
-    specs["paper"].pop("usermeta")
-    return ReportChart(name, **words, specs={layout: _embedded(spec) for layout, spec in specs.items()})
-
-
-def _bare(chart: alt.TopLevelMixin) -> dict[str, Any]:
-    """A chart's specification without theme and without the words that the page sets in HTML."""
+def _without_texts(chart: alt.TopLevelMixin) -> dict[str, Any]:
+    """A chart's specification without theme and without the texts that the page sets in HTML."""
     spec = chart.to_dict()
     spec.pop("config", None)
     spec.pop("title", None)

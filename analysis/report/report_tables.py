@@ -1,25 +1,43 @@
 """The report's tables: figures with their intervals, as text that a template only has to lay out."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import duckdb
 import polars as pl
 
 from failmodes.analysis.formatting import (
-    SHAPE_WORDS,
+    MAX_LISTED,
+    SHAPE_NAMES,
     format_interval,
     format_number,
     format_percent,
     format_severity,
     label_with_extra,
 )
-from failmodes.analysis.selection import EvaluationInfo, Selection, corruption_labels, read_for_selection
+from failmodes.analysis.selection import Selection, corruption_labels, read_for_selection
+from failmodes.analysis.statistics.mcnemar import PairTest, compare_pairs, correct_jointly, rank_by_wins
 from failmodes.warehouse.schema import CLEAN
 
 EMPTY = "\u2013"
 
+NO_CELLS = "\u00b7"  # in the table of all pairs: zeros would hide the counts
+
 MOST_LEVELS = 11  # severities side by side in a table
+
+ATTENTION_COLUMNS = {  # heading and digits by column of the view
+    "median_centroid_shift": ("Shift", 3),
+    "null_median_centroid_shift": ("Null", 3),
+    "mean_cosine": ("Cosine", 3),
+    "null_mean_cosine": ("Null", 3),
+    "null_class_mean_cosine": ("Null, same class", 3),
+    "mean_spread": ("Spread", 3),
+    "mean_attention_entropy_nats": ("Entropy", 2),
+    "mean_mass": ("Mass", 2),
+    "mean_mask_share": ("Mask", 3),
+}
+
+Names = Mapping[str, str]  # human name by corruption
 
 
 class TableCell(NamedTuple):
@@ -39,25 +57,38 @@ class ReportTable(NamedTuple):
 
 
 def tables(con: duckdb.DuckDBPyConnection, selection: Selection) -> list[ReportTable]:
-    """Tables of a selection in the order of a report: all networks, then each; for pairs see `report_pairs`."""
-    names = corruption_names(con, selection)
+    """Tables of a selection in the order of a report: all networks, then each, then pairs of them."""
+    names = _corruption_names(con, selection)
     found = [_summary(con, selection)]
     for evaluation in selection.evaluations:
         one = selection.only(evaluation)
         found += [
-            _accuracy(con, one, evaluation, names),
-            _shapes(con, one, evaluation, names),
-            _steps(con, one, evaluation, names),
-            _calibration(con, one, evaluation, names),
-            *_attention(con, one, evaluation, names),
+            _accuracy(con, one, evaluation.label, names),
+            _shapes(con, one, evaluation.label, names),
+            _steps(con, one, evaluation.label, names),
+            _calibration(con, one, evaluation.label, names),
+            *_attention(con, one, evaluation.label, names),
         ]
-    return found
+    return found + pair_tables(con, selection)
 
 
-def corruption_names(con: duckdb.DuckDBPyConnection, selection: Selection) -> dict[str, str]:
+def pair_tables(con: duckdb.DuckDBPyConnection, selection: Selection) -> list[ReportTable]:
+    """A table for each pair of up to four networks, or one for all pairs of more."""
+    pairs = compare_pairs(con, selection)
+    if pairs and len(selection.evaluations) > MAX_LISTED:
+        return [_all_pairs(correct_jointly(pairs))]
+    names = _corruption_names(con, selection)
+    return [_pair(pair, names) for pair in pairs]
+
+
+def _corruption_names(con: duckdb.DuckDBPyConnection, selection: Selection) -> Names:
     """Human name by corruption, clean first, with extras marked as such."""
     labels = corruption_labels(con)
     return {c: label_with_extra(labels[c], is_extra=c in selection.extras) for c in (CLEAN, *selection.corruptions)}
+
+
+def _number(value: float | None, digits: int = 1, *, scale: float = 1, signed: bool = False) -> TableCell:
+    return TableCell(EMPTY if value is None else format_number(scale * value, digits, signed=signed))
 
 
 def _summary(con: duckdb.DuckDBPyConnection, selection: Selection) -> ReportTable:
@@ -65,93 +96,99 @@ def _summary(con: duckdb.DuckDBPyConnection, selection: Selection) -> ReportTabl
     by_id = {row["evaluation_id"]: row for row in rows.rows(named=True)}
     return ReportTable(
         "Networks",
-        f"Accuracy clean and averaged over {selection.averaged_words} and whole severities, and the mean corruption "
+        f"Accuracy clean and averaged over {selection.averaged_phrase} and whole severities, and the mean corruption "
         "error, not normalised. All in per cent.",
         ("Network", "Clean", "Mean corrupted", "Mean corruption error", "Corruptions"),
-        tuple((TableCell(e.label), *_summary_cells(by_id[e.evaluation_id])) for e in selection.evaluations),
+        tuple((TableCell(label), *_summary_cells(by_id[id_])) for id_, label in selection.labels.items()),
     )
 
 
 def _summary_cells(row: dict[str, Any]) -> Iterable[TableCell]:
     """Figures of one network; beneath the mean error that of the extra corruptions, which stand apart."""
     extra, extras = row["mean_extra_corruption_error"], row["extra_corruption_count"]
-    for column in ("clean_accuracy", "mean_corrupted_accuracy"):
-        yield TableCell(EMPTY if row[column] is None else format_number(100 * row[column]))
-    error = row["mean_corruption_error"]
-    yield TableCell(
-        EMPTY if error is None else format_number(100 * error), f"extras {format_number(100 * extra)}" if extras else ""
-    )
+    yield _number(row["clean_accuracy"], scale=100)
+    yield _number(row["mean_corrupted_accuracy"], scale=100)
+    small = f"extras {format_number(100 * extra)}" if extras else ""
+    yield _number(row["mean_corruption_error"], scale=100)._replace(small=small)
     yield TableCell(str(row["corruption_count"]), f"and {extras} extra" if extras else "")
 
 
-def _accuracy(
-    con: duckdb.DuckDBPyConnection, selection: Selection, evaluation: EvaluationInfo, names: dict[str, str]
-) -> ReportTable:
-    cells = read_for_selection(con, "accuracy_by_severity", selection)
-    return ReportTable(
-        f"Accuracy of {evaluation.label}",
-        f"Per cent, with Wilson's 95\u00a0% interval, on {selection.images}."
-        + _dense_words(cells, "accuracy_by_severity"),
-        *_by_severity(
-            cells,
-            names,
-            lambda r: TableCell(
-                format_number(100 * r["accuracy"]), format_interval(r["accuracy_low"], r["accuracy_high"])
-            ),
-        ),
+def _accuracy(con: duckdb.DuckDBPyConnection, selection: Selection, label: str, names: Names) -> ReportTable:
+    return _by_severity(
+        read_for_selection(con, "accuracy_by_severity", selection),
+        f"Accuracy of {label}",
+        f"Per cent, with Wilson's 95\u00a0% interval, on {selection.images}.",
+        "accuracy_by_severity",
+        names,
+        lambda r: TableCell(format_number(100 * r["accuracy"]), format_interval(r["accuracy_low"], r["accuracy_high"])),
     )
 
 
-def _calibration(
-    con: duckdb.DuckDBPyConnection, selection: Selection, evaluation: EvaluationInfo, names: dict[str, str]
-) -> ReportTable:
+def _calibration(con: duckdb.DuckDBPyConnection, selection: Selection, label: str, names: Names) -> ReportTable:
     cells = read_for_selection(con, "calibration_by_severity", selection)
     bins = cells["bin_count"][0] if len(cells) else 0
-    return ReportTable(
-        f"Calibration of {evaluation.label}",
-        f"Expected calibration error in {bins} equal bins (0\u20131); beneath, confidence minus accuracy in points."
-        + _dense_words(cells, "calibration_by_severity"),
-        *_by_severity(
-            cells,
-            names,
-            lambda r: TableCell(format_number(r["ece"], 3), format_number(100 * r["overconfidence"], 1, signed=True)),
-        ),
+    return _by_severity(
+        cells,
+        f"Calibration of {label}",
+        f"Expected calibration error in {bins} equal bins (0\u20131); beneath, confidence minus accuracy in points.",
+        "calibration_by_severity",
+        names,
+        lambda r: TableCell(format_number(r["ece"], 3), format_number(100 * r["overconfidence"], 1, signed=True)),
     )
 
 
 def _by_severity(
-    cells: pl.DataFrame, names: dict[str, str], cell: Callable[[dict[str, Any]], TableCell]
-) -> tuple[tuple[str, ...], tuple[tuple[TableCell, ...], ...]]:
-    """Columns and rows of a table of corruptions against severities."""
-    levels = _shown_levels(cells)
+    cells: pl.DataFrame,
+    caption: str,
+    note: str,
+    view: str,
+    names: Names,
+    cell: Callable[[dict[str, Any]], TableCell],
+) -> ReportTable:
+    """Corruptions against severities; of a dense grid the whole ones, and the note says which `view` has all."""
+    levels = sorted(cells["severity"].unique().to_list())
+    shown = levels if len(levels) <= MOST_LEVELS else [s for s in levels if not s % 1]
+    if len(shown) < len(levels):
+        note += f" Whole severities; all {len(levels)} are in the view {view}."
     found = {(r["corruption"], r["severity"]): cell(r) for r in cells.rows(named=True)}
-    present = set(cells["corruption"].to_list())
-    rows = tuple(
-        (TableCell(name), *(found.get((corruption, s), TableCell(EMPTY)) for s in levels))
+    return _corruption_table(caption, note, {s: format_severity(s) for s in shown}, names, found)
+
+
+def _steps(con: duckdb.DuckDBPyConnection, selection: Selection, label: str, names: Names) -> ReportTable:
+    steps = read_for_selection(con, "steps", selection).sort("severity_from").rows(named=True)
+    found = {
+        (r["corruption"], (r["severity_from"], r["severity_to"])): TableCell(
+            format_number(100 * r["accuracy_change"], 1, signed=True),
+            format_interval(r["accuracy_change_low"], r["accuracy_change_high"]),
+        )
+        for r in steps
+    }
+    return _corruption_table(
+        f"Steps of {label}",
+        "Change in accuracy from one severity to the next, in points, with its paired bootstrap interval.",
+        {span: " to ".join(map(format_severity, span)) for _, span in found},
+        names,
+        found,
+    )
+
+
+def _corruption_table(
+    caption: str, note: str, columns: Mapping[Any, str], names: Names, cells: Mapping[tuple[str, Any], TableCell]
+) -> ReportTable:
+    """A row a corruption that has cells; `cells` by corruption and key of `columns`, a dash where one is missing."""
+    present = {corruption for corruption, _ in cells}
+    rows = (
+        (TableCell(name), *(cells.get((corruption, key), TableCell(EMPTY)) for key in columns))
         for corruption, name in names.items()
         if corruption in present
     )
-    return ("Corruption", *(format_severity(s) for s in levels)), rows
+    return ReportTable(caption, note, ("Corruption", *columns.values()), tuple(rows))
 
 
-def _shown_levels(cells: pl.DataFrame) -> list[float]:
-    """All severities, or of a dense grid the whole ones."""
-    levels = sorted(cells["severity"].unique().to_list())
-    return levels if len(levels) <= MOST_LEVELS else [s for s in levels if not s % 1]
-
-
-def _dense_words(cells: pl.DataFrame, view: str) -> str:
-    """Where the severities are that a table leaves out."""
-    count, shown = cells["severity"].n_unique(), len(_shown_levels(cells))
-    return "" if count == shown else f" Whole severities; all {count} are in the view {view}."
-
-
-def _shapes(
-    con: duckdb.DuckDBPyConnection, selection: Selection, evaluation: EvaluationInfo, names: dict[str, str]
-) -> ReportTable:
+def _shapes(con: duckdb.DuckDBPyConnection, selection: Selection, label: str, names: Names) -> ReportTable:
     shapes, sweep = read_for_selection(con, "shapes", selection), read_for_selection(con, "shape_sweep", selection)
     return ReportTable(
-        f"Shapes of {evaluation.label}",
+        f"Shapes of {label}",
         "Total drop, clean to last severity, in points; bow \u03ba, positive where the curve falls late; largest "
         "single step with its share of the drop; stability: share of resamples with the same class; thresholds: pairs "
         "of settings that give the same class, and what the others give.",
@@ -165,71 +202,91 @@ def _shapes(
 
 def _shape_cells(row: dict[str, Any], sweep: pl.DataFrame) -> Iterable[TableCell]:
     same = int((sweep["shape"] == row["shape"]).sum())
-    others = [SHAPE_WORDS[s] for s in sweep["shape"].unique(maintain_order=True) if s != row["shape"]]
+    others = [SHAPE_NAMES[s] for s in sweep["shape"].unique(maintain_order=True) if s != row["shape"]]
     span = f"{format_severity(row['largest_step_from'])} to {format_severity(row['largest_step_to'])}"
     share = "" if row["largest_step_share"] is None else f", {format_percent(row['largest_step_share'], 0)}"
-    yield TableCell(SHAPE_WORDS[row["shape"]])
-    yield TableCell(
-        format_number(100 * row["total_drop"]), format_interval(row["total_drop_low"], row["total_drop_high"])
-    )
-    if row["bow"] is None:
-        yield TableCell(EMPTY)
-    else:
-        yield TableCell(
-            format_number(row["bow"], 2, signed=True), format_interval(row["bow_low"], row["bow_high"], 2, 1)
-        )
-    yield TableCell(format_number(100 * row["largest_step"]), span + share)
+    drop_interval = format_interval(row["total_drop_low"], row["total_drop_high"])
+    bow_interval = "" if row["bow"] is None else format_interval(row["bow_low"], row["bow_high"], 2, 1)
+    yield TableCell(SHAPE_NAMES[row["shape"]])
+    yield _number(row["total_drop"], scale=100)._replace(small=drop_interval)
+    yield _number(row["bow"], 2, signed=True)._replace(small=bow_interval)
+    yield _number(row["largest_step"], scale=100)._replace(small=span + share)
     yield TableCell(format_percent(row["stability"], 0))
     yield TableCell(f"{same} of {len(sweep)}", ", ".join(others))
 
 
-def _steps(
-    con: duckdb.DuckDBPyConnection, selection: Selection, evaluation: EvaluationInfo, names: dict[str, str]
-) -> ReportTable:
-    steps = read_for_selection(con, "steps", selection).sort("severity_from")
-    spans = steps.select("severity_from", "severity_to").unique(maintain_order=True).rows()
-    found = {
-        (r["corruption"], r["severity_from"], r["severity_to"]): TableCell(
-            format_number(100 * r["accuracy_change"], 1, signed=True),
-            format_interval(r["accuracy_change_low"], r["accuracy_change_high"]),
-        )
-        for r in steps.rows(named=True)
-    }
-    corruptions = [c for c in selection.corruptions if c in steps["corruption"].to_list()]
-    return ReportTable(
-        f"Steps of {evaluation.label}",
-        "Change in accuracy from one severity to the next, in points, with its paired bootstrap interval.",
-        ("Corruption", *(f"{format_severity(a)} to {format_severity(b)}" for a, b in spans)),
-        tuple((TableCell(names[c]), *(found.get((c, *span), TableCell(EMPTY)) for span in spans)) for c in corruptions),
-    )
-
-
-def _attention(
-    con: duckdb.DuckDBPyConnection, selection: Selection, evaluation: EvaluationInfo, names: dict[str, str]
-) -> list[ReportTable]:
+def _attention(con: duckdb.DuckDBPyConnection, selection: Selection, label: str, names: Names) -> list[ReportTable]:
     cells = read_for_selection(con, "attention_drift", selection).filter(target="clean")
     last = cells.filter(pl.col("severity") == pl.col("severity").max().over("corruption")).sort("corruption_order")
     if last.is_empty():
         return []
     clean = cells.filter(severity=0.0).head(1).with_columns(corruption=pl.lit(CLEAN))
-    columns = (
-        ("median_centroid_shift", 3), ("null_median_centroid_shift", 3), ("mean_cosine", 3), ("null_mean_cosine", 3),
-        ("null_class_mean_cosine", 3), ("mean_spread", 3), ("mean_attention_entropy_nats", 2), ("mean_mass", 2),
-        ("mean_mask_share", 3),
-    )  # fmt: skip
-    rows = (*clean.rows(named=True), *last.rows(named=True))
+    rows = (
+        (TableCell(names[r["corruption"]]), *(_number(r[c], digits) for c, (_, digits) in ATTENTION_COLUMNS.items()))
+        for r in (*clean.rows(named=True), *last.rows(named=True))
+    )
     return [
         ReportTable(
-            f"Attention of {evaluation.label} at the last severity",
+            f"Attention of {label} at the last severity",
             "For the class predicted on the clean image. Shift: median distance of the centroid from the clean one, in "
             "image widths; cosine: similarity to the clean map; null: the same against another image's clean map, and "
             "against another image of the same class; spread in image widths, entropy in nats, mass in logits; mask: "
             "share of the mass inside the object mask.",
-            ("Corruption", "Shift", "Null", "Cosine", "Null", "Null, same class", "Spread", "Entropy", "Mass", "Mask"),
-            tuple(
-                (TableCell(names[r["corruption"]]), *(TableCell(EMPTY if r[c] is None else format_number(r[c], digits))
-                                                for c, digits in columns))
-                for r in rows
-            ),
+            ("Corruption", *(heading for heading, _ in ATTENTION_COLUMNS.values())),
+            tuple(rows),
         )
-    ]  # fmt: skip
+    ]
+
+
+def _pair(pair: PairTest, names: Names) -> ReportTable:
+    winners = {"a": pair.a.label, "b": pair.b.label, "": "undecided"}
+    last = {c.corruption: c.severity for c in sorted(pair.cells, key=lambda c: c.severity)}
+    shown = [c for c in pair.cells if c.severity == last[c.corruption]]
+    rows = (
+        (
+            names[c.corruption],
+            format_severity(c.severity),
+            f"{c.only_a:,}",
+            f"{c.only_b:,}",
+            "< 0.001" if c.adjusted_p < 0.001 else format_number(c.adjusted_p, 3),
+            winners[c.winner],
+        )
+        for c in sorted(shown, key=lambda c: (c.severity > 0, c.corruption))
+    )
+    return ReportTable(
+        f"{pair.a.label} and {pair.b.label}, image by image",
+        f"Images that only one of the two gets right, clean and at the last severity; p value of the exact McNemar "
+        f"test with Holm's correction over all {len(pair.cells)} cells. Checkpoints, not architectures.",
+        ("Corruption", "Severity", f"Only {pair.a.label}", f"Only {pair.b.label}", "p", "More often right"),
+        tuple(tuple(map(TableCell, row)) for row in rows),
+    )
+
+
+def _all_pairs(pairs: Sequence[PairTest]) -> ReportTable:
+    """Rows and columns are the networks, those that win most pairs first; columns go by the number of the row."""
+    ranked = rank_by_wins(pairs)
+    won = {(pair.a, pair.b): pair.won_by("a") for pair in pairs} | {
+        (pair.b, pair.a): pair.won_by("b") for pair in pairs
+    }
+    texts = {pair: str(cells or NO_CELLS) for pair, cells in won.items()}
+    cells = {len(pair.cells) for pair in pairs}
+    of = f"of {cells.pop()}" if len(cells) == 1 else f"of up to {max(cells)}"
+    order = [count.evaluation for count in ranked]
+    rows = (
+        (
+            f"{rank}. {count.evaluation.label}",
+            str(count.won),
+            str(count.lost),
+            *(texts.get((count.evaluation, other), EMPTY) for other in order),
+        )
+        for rank, count in enumerate(ranked, start=1)
+    )
+    return ReportTable(
+        "Networks against each other, image by image",
+        f"Number of cells, {of}, in which the network of the row is right more often than that of the column (dot: in "
+        f"none): exact McNemar tests with Holm's correction over all {sum(len(pair.cells) for pair in pairs):,} cells "
+        "of all pairs. Ahead of and behind: networks that it is right more or less often than in at least one cell, "
+        "and not the other way round in any. Checkpoints, not architectures.",
+        ("Network", "Ahead of", "Behind", *(str(rank) for rank in range(1, len(order) + 1))),
+        tuple(tuple(map(TableCell, row)) for row in rows),
+    )

@@ -1,4 +1,4 @@
-"""Attention drift from the clean map, held against its null: the same distance to another image's clean map."""
+"""Attention drift from the clean map beside its null: the same distance to another image's clean map."""
 
 from dataclasses import replace
 from typing import NamedTuple
@@ -6,8 +6,8 @@ from typing import NamedTuple
 import duckdb
 import polars as pl
 
-from failmodes.analysis.estimate import NORMAL_975, Estimate
-from failmodes.analysis.selection import EvaluationInfo, Selection, read_for_selection
+from failmodes.analysis.selection import EvaluationInfo, Selection, read_for_selection, rows_at_last
+from failmodes.analysis.statistics.bootstrap import Estimate, normal_estimate
 from failmodes.warehouse.database.connection import fetch_first
 from failmodes.warehouse.errors import WarehouseError
 from failmodes.warehouse.schema import CLEAN
@@ -72,15 +72,18 @@ def cell_drifts(con: duckdb.DuckDBPyConnection, selection: Selection) -> list[Ce
     )
     if cells.is_empty():
         raise WarehouseError(f"no attention drift to show: {missing_drift_reason(selection)}")
-    order = {label: place for place, label in enumerate(selection.labels.values())}
-    rows = sorted(cells.rows(named=True), key=lambda r: (order[r["label"]], r["corruption_order"], r["severity"]))
-    return [
-        CellDrift(
-            r["label"], r["corruption"], r["severity"], r["accuracy"], r["median_centroid_shift"],
-            r["null_median_centroid_shift"], r["null_q025_centroid_shift"], r["null_q975_centroid_shift"],
-        )
-        for r in rows
-    ]  # fmt: skip
+    network = pl.col("evaluation_id").cast(pl.Enum(selection.ids))
+    rows = cells.sort(network, "corruption_order", "severity", maintain_order=True).select(
+        "label",
+        "corruption",
+        "severity",
+        "accuracy",
+        "median_centroid_shift",
+        "null_median_centroid_shift",
+        "null_q025_centroid_shift",
+        "null_q975_centroid_shift",
+    )
+    return [CellDrift(*row) for row in rows.rows()]
 
 
 def missing_drift_reason(selection: Selection) -> str:
@@ -93,21 +96,18 @@ def missing_drift_reason(selection: Selection) -> str:
 
 
 def drift_at_last(con: duckdb.DuckDBPyConnection, selection: Selection, evaluation: EvaluationInfo) -> list[DriftTest]:
-    """Drift against its null at the last severity of each corruption."""
+    """Drift against its null at the last severity of each corruption, the largest median shift first."""
     rows = con.execute(
-        "with last as (select corruption, max(severity) as severity from attention "
-        "  where evaluation_id = $1 and corruption = any($2) group by corruption) "
-        "select a.corruption, a.severity::double, count(*), count_if(a.empty), median(centroid_shift), "
-        "  median(null_centroid_shift), avg(null_centroid_shift - centroid_shift), "
-        "  stddev_samp(null_centroid_shift - centroid_shift), count(null_centroid_shift - centroid_shift) "
-        "from attention as a join last using (corruption, severity) "
-        "where a.evaluation_id = $1 and a.target = $3 group by a.corruption, a.severity "
-        "having count(null_centroid_shift - centroid_shift) > 1 order by median(centroid_shift) desc",
+        "select corruption, severity::double, count(*), count_if(empty), median(centroid_shift), "
+        "median(null_centroid_shift), avg(below_null), stddev_samp(below_null), count(below_null) "
+        f"from (select *, null_centroid_shift - centroid_shift as below_null {rows_at_last('attention')} "
+        "and target = $3) group by corruption, severity having count(below_null) > 1 "
+        "order by median(centroid_shift) desc",
         [evaluation.evaluation_id, list(selection.corruptions), CLEAN_TARGET],
     ).fetchall()
     return [
-        DriftTest(corruption, severity, images, empty, shift, null, _normal(mean, deviation, count))
-        for corruption, severity, images, empty, shift, null, mean, deviation, count in rows
+        DriftTest(corruption, severity, images, empty, shift, null, normal_estimate(*below_null))
+        for corruption, severity, images, empty, shift, null, *below_null in rows
     ]
 
 
@@ -120,11 +120,8 @@ def changes_at_last(
     not rows.
     """
     selection = replace(selection, corruptions=selection.averaged)
-    found = []
-    for measure in MEASURES:
-        change = change_at_last(con, selection, evaluation, measure)
-        found += [change] if change else []
-    return found
+    changes = (change_at_last(con, selection, evaluation, measure) for measure in MEASURES)
+    return [change for change in changes if change]
 
 
 def change_at_last(
@@ -134,20 +131,13 @@ def change_at_last(
     assert measure in MEASURES, measure
     row = fetch_first(
         con,
-        "with last as (select corruption, max(severity) as severity from attention "
-        "  where evaluation_id = $1 and corruption = any($2) group by corruption), "
-        f"clean as (select image_id, {measure} as value from attention "
-        "  where evaluation_id = $1 and corruption = $3 and target = $4), "
-        f"each as (select a.image_id, avg(a.{measure} - clean.value) as change, any_value(clean.value) as value "
-        "  from attention as a join last using (corruption, severity) join clean using (image_id) "
-        f"  where a.evaluation_id = $1 and a.target = $4 and a.{measure} is not null and clean.value is not null "
-        "  group by a.image_id) "
-        "select avg(value), avg(change), stddev_samp(change), count(*) from each",
-        [evaluation.evaluation_id, list(selection.corruptions), CLEAN, CLEAN_TARGET],
+        f"with clean as (select image_id, {measure} as value from attention "
+        "  where evaluation_id = $1 and corruption = $4 and target = $3), "
+        f"last as (select image_id, {measure} as value {rows_at_last('attention')} and target = $3), "
+        "each as (select avg(last.value - clean.value) as change, any_value(clean.value) as clean "
+        "  from last join clean using (image_id) where last.value is not null and clean.value is not null "
+        "  group by image_id) "
+        "select avg(clean), avg(change), stddev_samp(change), count(*) from each",
+        [evaluation.evaluation_id, list(selection.corruptions), CLEAN_TARGET, CLEAN],
     )
-    return MeanChange(measure, row[0], _normal(*row[1:])) if row and row[3] > 1 else None
-
-
-def _normal(mean: float, deviation: float, count: int) -> Estimate:
-    half = NORMAL_975 * deviation / count**0.5
-    return Estimate(mean, mean - half, mean + half)
+    return MeanChange(measure, row[0], normal_estimate(*row[1:])) if row and row[3] > 1 else None

@@ -1,20 +1,158 @@
-"""The bootstrap over images as one matrix product: resample weights times correctness.
+"""Which images an evaluation gets right, and its accuracy under resampled images: the bootstrap (Efron 1979).
 
-The resample is drawn once per (number of images, resamples, seed) and serves every column, so severities, corruptions
-and models over the same images are compared pair by pair. It speaks of the choice of test images alone, never of the
-training seed.
+A resample of the images is a row of weights, so the bootstrap is one matrix product: weights times correctness. It is
+drawn once per (number of images, resamples, seed) and serves every column, so severities, corruptions and networks over
+the same images are compared pair by pair. It speaks of the choice of test images alone, never of the training seed.
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
 
+import duckdb
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from failmodes.analysis.selection import averaged_severities
+from failmodes.warehouse.database.connection import fetch_first
+from failmodes.warehouse.errors import WarehouseError
+from failmodes.warehouse.schema import CLEAN
+
+NORMAL_975 = 1.959963984540054  # quantile of the normal distribution: the half-width of 95 % in standard errors
+
 BLOCK_WEIGHTS = 20_000_000  # weights held at a time: 80 MB of float32
 
+Float64Array = NDArray[np.float64]
 
-def resampled_accuracy(correct: ArrayLike, resamples: int = 1000, seed: int = 0) -> NDArray[np.float64]:
-    """Accuracy of every column under `resamples` draws of the images with replacement (Efron 1979).
+
+class Estimate(NamedTuple):
+    """A value with the ends of its interval, in the unit of the value."""
+
+    value: float
+    low: float
+    high: float
+
+    @property
+    def above_zero(self) -> bool:
+        """Whether the whole interval lies above 0."""
+        return self.low > 0
+
+    @property
+    def below_zero(self) -> bool:
+        """Whether the whole interval lies below 0."""
+        return self.high < 0
+
+
+@dataclass(frozen=True)
+class Resampling:
+    """How images are resampled, and the level of every interval that follows from it.
+
+    Attributes:
+        resamples: bootstrap resamples.
+        seed: seed of the resampling.
+        interval_level: level of all intervals.
+    """
+
+    resamples: int = 1000
+    seed: int = 0
+    interval_level: float = 0.95
+
+
+class CurveColumns(NamedTuple):
+    """One corruption's curve: severities from clean, and the columns of its cells."""
+
+    severities: Float64Array
+    columns: list[int]
+
+    @property
+    def averaged(self) -> list[int]:
+        """Columns that an average over severities takes (see `averaged_severities`)."""
+        averaged = averaged_severities(self.severities.tolist())
+        return [column for severity, column in zip(self.severities, self.columns, strict=True) if severity in averaged]
+
+
+class CorrectnessMatrix(NamedTuple):
+    """Of one evaluation: its cells as (corruption, severity), and whether each image is right in each, (N, C).
+
+    Rows follow `image_id`. Where corrupted images do not pair with clean ones, rows of different cells are different
+    images.
+    """
+
+    evaluation_id: str
+    paired: bool
+    cells: list[tuple[str, float]]
+    correct: NDArray[np.bool_]
+
+    @property
+    def accuracy(self) -> Float64Array:
+        """Accuracy of every cell, (C,) 0-1."""
+        shares: Float64Array = self.correct.mean(axis=0)
+        return shares
+
+    def resampled(self, resamples: int, seed: int) -> Float64Array:
+        """Accuracy of every cell under resampled images, (B, C).
+
+        Paired evaluations share one draw over all cells, and with every other evaluation of as many images. Without
+        pairing each cell is drawn on its own: intervals of differences are then wider, never too narrow.
+        """
+        if self.paired:
+            return resampled_accuracy(self.correct, resamples, seed)
+        return resampled_alone(self.accuracy, len(self.correct), resamples, seed)
+
+    def curves(self) -> dict[str, CurveColumns]:
+        """Curve by corruption; each begins with the clean cell."""
+        column = {cell: index for index, cell in enumerate(self.cells)}
+        grids: dict[str, list[float]] = {}
+        for corruption, severity in self.cells:
+            if corruption != CLEAN:
+                grids.setdefault(corruption, [0.0]).append(severity)
+        return {
+            corruption: CurveColumns(np.array(grid), [column[corruption if s else CLEAN, s] for s in grid])
+            for corruption, grid in grids.items()
+        }
+
+
+def stored_resampling(con: duckdb.DuckDBPyConnection) -> Resampling:
+    """How the stored shapes were resampled, so that all intervals of a report agree; the defaults without shapes."""
+    row = fetch_first(con, "select resamples, bootstrap_seed, interval_level from shapes limit 1")
+    return Resampling(*(row or ()))
+
+
+def read_correctness(con: duckdb.DuckDBPyConnection, evaluation_id: str) -> CorrectnessMatrix:
+    """Read the correctness of every image in every cell of an evaluation.
+
+    Raises:
+        WarehouseError: the evaluation is unknown, a cell is incomplete, or the clean cell is missing.
+    """
+    found = fetch_first(con, "select image_count, paired from evaluations where evaluation_id = ?", [evaluation_id])
+    if not found:
+        raise WarehouseError(f"no evaluation {evaluation_id} in this warehouse")
+    images, paired = found
+    cells = con.execute(
+        "select corruption, severity::double, count(*), count(distinct image_id) from predictions "
+        "where evaluation_id = ? group by corruption, severity order by corruption, severity",
+        [evaluation_id],
+    ).fetchall()
+    for corruption, severity, rows, distinct in cells:
+        if not rows == distinct == images:
+            raise WarehouseError(
+                f"evaluation {evaluation_id}, {corruption} at severity {severity:g} has {rows} rows of {distinct} "
+                f"images, expected {images}: run `failmodes status`, then `failmodes load --rebuild`"
+            )
+    if CLEAN not in {corruption for corruption, *_ in cells}:
+        raise WarehouseError(f"evaluation {evaluation_id} has no clean cell: run `failmodes evaluate` to the end")
+    seen = fetch_first(con, "select count(distinct image_id) from predictions where evaluation_id = ?", [evaluation_id])
+    if paired and seen != (images,):
+        raise WarehouseError(f"the cells of evaluation {evaluation_id} are not of the same images: load it again")
+    values = con.execute(
+        "select correct from outcomes where evaluation_id = ? order by corruption, severity, image_id", [evaluation_id]
+    ).fetchnumpy()["correct"]
+    correct = np.asarray(values, dtype=bool).reshape(len(cells), images).T
+    return CorrectnessMatrix(evaluation_id, paired, [(corruption, s) for corruption, s, *_ in cells], correct)
+
+
+def resampled_accuracy(correct: ArrayLike, resamples: int = 1000, seed: int = 0) -> Float64Array:
+    """Accuracy of every column under `resamples` draws of the images with replacement.
 
     Args:
         correct: (N, C) bool or 0/1; one row an image, one column a cell.
@@ -34,14 +172,14 @@ def resampled_accuracy(correct: ArrayLike, resamples: int = 1000, seed: int = 0)
     return np.concatenate(sums).astype(np.float64) / len(matrix)
 
 
-def resampled_alone(accuracy: ArrayLike, image_counts: ArrayLike, resamples: int = 1000, seed: int = 0) -> NDArray:
+def resampled_alone(accuracy: ArrayLike, image_counts: ArrayLike, resamples: int = 1000, seed: int = 0) -> Float64Array:
     """Like `resampled_accuracy`, for cells that share no images: every cell is drawn on its own.
 
     The mean of N right-or-wrong images drawn with replacement is a binomial share, so no image is needed.
 
     Args:
         accuracy: (C,) 0-1.
-        image_counts: (C,) images of each cell.
+        image_counts: (C,) images of each cell, or one number for all.
         resamples: B, number of draws.
         seed: seed of the draws.
 
@@ -53,11 +191,17 @@ def resampled_alone(accuracy: ArrayLike, image_counts: ArrayLike, resamples: int
     return np.random.default_rng(seed).binomial(counts, shares, (resamples, len(shares))) / counts
 
 
-def percentile_interval(values: ArrayLike, level: float = 0.95) -> tuple[NDArray, NDArray]:
+def percentile_interval(values: ArrayLike, level: float = 0.95) -> tuple[Float64Array, Float64Array]:
     """Percentile interval along the first axis: (B, …) gives lower and upper ends of shape (…)."""
     tail = (1 - level) / 2
     low, high = np.quantile(np.asarray(values), [tail, 1 - tail], axis=0)
     return low, high
+
+
+def normal_estimate(mean: float, deviation: float, count: int) -> Estimate:
+    """The mean of `count` values with its normal 95 % interval, from their sample standard deviation."""
+    half = NORMAL_975 * deviation / count**0.5
+    return Estimate(mean, mean - half, mean + half)
 
 
 def _weights(images: int, resamples: int, rng: np.random.Generator) -> Iterator[NDArray[np.float32]]:

@@ -1,8 +1,8 @@
-"""How a curve falls, without a model: total drop, bow, largest step, and the class that they make.
+"""How a curve falls, without a model: total drop, bow, largest step, and the shape class that follows from them.
 
 Everything is vectorised over leading axes, so one call describes a curve or a thousand resamples of it. The grid may
 be uneven or dense: the chord runs over severity, not over the position in the grid, an inner point weighs as much as
-the span it stands for, and rises and collapses are looked for over one severity however many points lie between.
+the span it stands for, and rises and collapses are measured over one severity however many points lie between.
 Severity is an index, not a dose; a shape holds for the grid it was measured on.
 """
 
@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from failmodes.analysis.statistics.bootstrap import percentile_interval
+from failmodes.analysis.statistics.bootstrap import Estimate, Float64Array, Resampling, percentile_interval
 
 SHAPE_CLASSES = ("flat", "non_monotone", "late_collapse", "early_drop", "near_linear")  # in the order of decision
 
@@ -22,26 +22,18 @@ STRIDE = 1  # severities that a rise or a collapse may take: what a step of the 
 
 MIN_POINTS = 3  # clean, at least one inner severity, the last: fewer have no bow
 
-Float64Array = NDArray[np.float64]
-
 
 @dataclass(frozen=True)
-class ShapeSettings:
+class ShapeSettings(Resampling):
     """Thresholds and resampling of the shape analysis; all are stored beside the shapes and printed.
 
     Attributes:
         flat_below: a total drop below this is flat, and a rise up to this is no rise; 0-1.
         bow_threshold: bow at which a curve counts as late (positive) or early (negative).
-        resamples: bootstrap resamples.
-        seed: seed of the resampling.
-        interval_level: level of all intervals.
     """
 
     flat_below: float = 0.02
     bow_threshold: float = 0.15
-    resamples: int = 1000
-    seed: int = 0
-    interval_level: float = 0.95
 
 
 class LargestStep(NamedTuple):
@@ -57,6 +49,23 @@ class Margins(NamedTuple):
 
     drop: float
     rises: Float64Array  # (S - 1,), by stride
+
+
+class CurveShape(NamedTuple):
+    """One curve described: its class, the share of resamples with that class and with each, and its figures.
+
+    `changes` are the accuracy after minus before every adjacent step and the ends of its interval, each (S - 1,). A
+    flat curve has no bow.
+    """
+
+    shape: str
+    stability: float
+    shares: dict[str, float]
+    drop: Estimate
+    bow: Estimate | None
+    largest: LargestStep
+    changes: tuple[Float64Array, Float64Array, Float64Array]
+    margins: Margins
 
 
 def bow(accuracy: ArrayLike, severities: ArrayLike) -> Float64Array:
@@ -77,27 +86,13 @@ def bow(accuracy: ArrayLike, severities: ArrayLike) -> Float64Array:
     weights = (grid[2:] - grid[:-2]) / 2
     above = ((curve - chord(curve, grid))[..., 1:-1] * weights).sum(axis=-1) / weights.sum()
     drop = total_drop(curve)
-    return np.divide(above, drop, out=np.full(np.shape(drop), np.nan), where=drop != 0)
+    kappa: Float64Array = np.divide(above, drop, out=np.full(np.shape(drop), np.nan), where=drop != 0)
+    return kappa
 
 
 def changes(accuracy: ArrayLike) -> Float64Array:
     """Accuracy after minus before of every adjacent step of curves (…, S), shape (…, S - 1)."""
     return np.diff(np.asarray(accuracy, dtype=np.float64), axis=-1)
-
-
-class CurveShape(NamedTuple):
-    """One curve described: class, stability and each figure as (value, low, high)."""
-
-    shape: str
-    stability: float
-    shares: dict[str, float]
-    drop: tuple[float, float, float]
-    bow: tuple[float, float, float] | None
-    largest: LargestStep
-    changes: tuple[
-        Float64Array, Float64Array, Float64Array
-    ]  # each (S - 1,): accuracy after minus before, and its interval
-    margins: Margins
 
 
 def total_drop(accuracy: ArrayLike) -> Float64Array:
@@ -109,7 +104,7 @@ def total_drop(accuracy: ArrayLike) -> Float64Array:
 def chord(accuracy: ArrayLike, severities: ArrayLike) -> Float64Array:
     """The straight line over severity between the end points of curves (…, S), shape (…, S)."""
     curve, grid = np.asarray(accuracy, dtype=np.float64), np.asarray(severities, dtype=np.float64)
-    position = (grid - grid[0]) / (grid[-1] - grid[0])
+    position: Float64Array = (grid - grid[0]) / (grid[-1] - grid[0])
     return curve[..., :1] - total_drop(curve)[..., None] * position
 
 
@@ -138,7 +133,7 @@ def largest_step(accuracy: ArrayLike, severities: ArrayLike) -> LargestStep:
 
 
 def classify(accuracy: ArrayLike, severities: ArrayLike, margins: Margins, settings: ShapeSettings) -> NDArray[np.intp]:
-    """Class of curves (…, S) as positions in SHAPES, the first that holds.
+    """Class of curves (…, S) as positions in SHAPE_CLASSES, the first that holds.
 
     1. flat: the total drop is below `flat_below` or not above its margin (it speaks of the end points alone);
     2. non_monotone: some stride rises by more than `flat_below` and by more than its margin;
@@ -172,9 +167,9 @@ def significance_margins(
     return Margins(float(total_drop(accuracy) - drop_low), stride_changes(accuracy, severities) - rise_low)
 
 
-def describe_curve(accuracy: ArrayLike, resampled: ArrayLike, severities: ArrayLike, settings: ShapeSettings) -> (
-    CurveShape
-):  # fmt: skip
+def describe_curve(
+    accuracy: ArrayLike, resampled: ArrayLike, severities: ArrayLike, settings: ShapeSettings
+) -> CurveShape:
     """Describe one curve by its class, its figures and their intervals over the resamples.
 
     Args:
@@ -206,6 +201,6 @@ def describe_curve(accuracy: ArrayLike, resampled: ArrayLike, severities: ArrayL
     )
 
 
-def _with_interval(value: Float64Array, draws: Float64Array, level: float) -> tuple[float, float, float]:
+def _with_interval(value: Float64Array, draws: Float64Array, level: float) -> Estimate:
     low, high = percentile_interval(draws[np.isfinite(draws)], level)
-    return float(value), float(low), float(high)
+    return Estimate(float(value), float(low), float(high))

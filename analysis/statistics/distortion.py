@@ -1,4 +1,4 @@
-"""How far corrupted images lie from their clean twins, by severity: from a warehouse, or measured on the spot."""
+"""How far corrupted images lie from their clean images, by severity: from a warehouse, or measured on request."""
 
 from decimal import Decimal
 from typing import Any, NamedTuple
@@ -8,16 +8,14 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from failmodes.analysis.estimate import NORMAL_975
 from failmodes.analysis.sample_images import CorruptionRequest
 from failmodes.analysis.selection import Selection, read_for_selection
+from failmodes.analysis.statistics.bootstrap import NORMAL_975
 from failmodes.ingest.corruptions.catalogue import CORRUPTIONS
 from failmodes.ingest.distortion import rmse, ssim
 from failmodes.warehouse.errors import FailmodesError, StudyError, WarehouseError
 
-DENSE_STEP = Decimal("0.25")
-
-LAST_SEVERITY = Decimal(5)
+DENSE_GRID = [Decimal(step) / 4 for step in range(1, 21)]  # 0.25 to 5
 
 
 class MeasuredDistortion(NamedTuple):
@@ -39,31 +37,24 @@ def stored_distortion(con: duckdb.DuckDBPyConnection, selection: Selection) -> p
     return rows.sort("corruption_order", "severity")
 
 
-def measured_distortion(corrupting: CorruptionRequest, clean: NDArray[np.uint8]) -> MeasuredDistortion:
-    """Corrupt `clean` (N, S, S, 3) uint8 and measure it, at the severities asked for or densely.
+def measured_distortion(request: CorruptionRequest, clean: NDArray[np.uint8]) -> MeasuredDistortion:
+    """Corrupt `clean` (N, S, S, 3) uint8 and measure it, at the severities requested or densely.
 
-    Between whole severities only what interpolates is made.
+    Between whole severities, only corruptions that interpolate are made.
 
     Raises:
-        StudyError: nothing of what was asked for can be made; the message says why.
+        StudyError: nothing of the request can be made; the message says why.
     """
     rows: list[dict[str, Any]] = []
     missing: dict[str, str] = {}
-    for name in corrupting.names():
+    for name in request.names():
         try:
-            rows += _curve(corrupting, name, clean)
+            rows += _curve(request, name, clean)
         except FailmodesError as error:
             missing[name] = str(error)
     if not rows:
         raise StudyError(next(iter(missing.values())))
     return MeasuredDistortion(pl.DataFrame(rows), missing)
-
-
-def measured_severities(corrupting: CorruptionRequest, name: str) -> list[Decimal]:
-    """Severities above 0 at which a corruption is measured."""
-    dense = [DENSE_STEP * step for step in range(1, int(LAST_SEVERITY / DENSE_STEP) + 1)]
-    asked = corrupting.levels() or dense
-    return asked if CORRUPTIONS[name].interpolable else [severity for severity in asked if not severity % 1]
 
 
 def not_monotone(rows: pl.DataFrame) -> list[str]:
@@ -72,31 +63,36 @@ def not_monotone(rows: pl.DataFrame) -> list[str]:
     return falls["corruption_label"].unique(maintain_order=True).to_list()
 
 
-def _curve(corrupting: CorruptionRequest, name: str, clean: NDArray[np.uint8]) -> list[dict[str, Any]]:
-    known = CORRUPTIONS[name]
-    severities = [Decimal(0), *measured_severities(corrupting, name)]
+def _curve(request: CorruptionRequest, name: str, clean: NDArray[np.uint8]) -> list[dict[str, Any]]:
+    """Rows of one corruption from clean to the last severity; the change is from the severity before."""
+    info = CORRUPTIONS[name]
+    severities = request.levels() or DENSE_GRID
     rows: list[dict[str, Any]] = []
     before = None
-    for severity in severities:
-        images = corrupting.images_at(name, severity, clean)
-        distance, likeness = rmse(clean, images).astype(np.float64), ssim(clean, images).astype(np.float64)
-        rows.append({
-            "corruption": name, "corruption_label": known.label, "corruption_order": known.order,
-            "headline": known.headline, "severity": float(severity), "image_count": len(clean),
-            **_summary("rmse", distance), **_summary("ssim", likeness), **_change(before, distance),
-        })  # fmt: skip
-        before = distance
+    for severity in [Decimal(0), *(s for s in severities if info.interpolable or not s % 1)]:
+        images = request.images_at(name, severity, clean)
+        distances = rmse(clean, images).astype(np.float64)
+        change = None if before is None else distances - before
+        rows.append(
+            {
+                "corruption": name,
+                "corruption_label": info.label,
+                "corruption_order": info.order,
+                "headline": info.headline,
+                "severity": float(severity),
+                "image_count": len(clean),
+                **_summary("rmse", distances),
+                **_summary("ssim", ssim(clean, images).astype(np.float64)),
+                "rmse_change": None if change is None else float(change.mean()),
+                "rmse_change_error": None
+                if change is None or len(change) < 2
+                else float(change.std(ddof=1) / len(change) ** 0.5),
+            }
+        )
+        before = distances
     return rows
 
 
 def _summary(name: str, values: NDArray[np.float64]) -> dict[str, float]:
     low, high = np.quantile(values, [0.05, 0.95])
     return {f"mean_{name}": float(values.mean()), f"{name}_q05": float(low), f"{name}_q95": float(high)}
-
-
-def _change(before: NDArray[np.float64] | None, now: NDArray[np.float64]) -> dict[str, float | None]:
-    if before is None:
-        return {"rmse_change": None, "rmse_change_error": None}
-    change = now - before
-    error = float(change.std(ddof=1) / len(change) ** 0.5) if len(change) > 1 else None
-    return {"rmse_change": float(change.mean()), "rmse_change_error": error}

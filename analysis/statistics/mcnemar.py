@@ -1,7 +1,4 @@
-"""Exact McNemar tests of two networks, cell by cell, with Holm's correction.
-
-Many networks held against each other: how many of the others each is more often right than.
-"""
+"""Exact McNemar tests of two networks, cell by cell, with Holm's correction, and wins of many networks over others."""
 
 from collections.abc import Sequence
 from functools import lru_cache
@@ -9,6 +6,7 @@ from itertools import combinations
 from typing import NamedTuple
 
 import duckdb
+import numpy as np
 from scipy import stats
 
 from failmodes.analysis.selection import EvaluationInfo, Selection
@@ -25,7 +23,7 @@ class CellTest(NamedTuple):
     only_a: int
     only_b: int
     image_count: int
-    adjusted_p: float
+    adjusted_p: float = 1.0
 
     @property
     def winner(self) -> str:
@@ -58,20 +56,13 @@ class PairTest(NamedTuple):
         return bool(self.won_by("a") and self.won_by("b"))
 
 
-@lru_cache(maxsize=65536)  # many pairs meet the same few counts
-def exact_mcnemar(only_a: int, only_b: int) -> float:
-    """Two-sided exact p value of McNemar's test: a binomial test on the images where just one is right."""
-    discordant = only_a + only_b
-    return float(stats.binomtest(only_a, discordant, 0.5).pvalue) if discordant else 1.0
+class WinCount(NamedTuple):
+    """One network: the numbers of others it is more often right than, less often right than, and tested against."""
 
-
-def holm(p_values: Sequence[float]) -> list[float]:
-    """Holm's step-down adjusted p values (Holm 1979), in the order given."""
-    adjusted, highest = [0.0] * len(p_values), 0.0
-    for rank, index in enumerate(sorted(range(len(p_values)), key=lambda i: p_values[i])):
-        highest = max(highest, min(1.0, (len(p_values) - rank) * p_values[index]))
-        adjusted[index] = highest
-    return adjusted
+    evaluation: EvaluationInfo
+    won: int
+    lost: int
+    others: int
 
 
 def compare_pairs(con: duckdb.DuckDBPyConnection, selection: Selection) -> list[PairTest]:
@@ -79,11 +70,19 @@ def compare_pairs(con: duckdb.DuckDBPyConnection, selection: Selection) -> list[
 
     Where corrupted images do not pair with clean ones, the two networks still see the same images in a cell.
     """
-    return [
-        PairTest(a, b, tests)
-        for a, b in combinations(selection.evaluations, 2)
-        if (tests := _tests(con, selection, a, b))
-    ]
+    found = []
+    for a, b in combinations(selection.evaluations, 2):
+        rows = con.execute(
+            "select a.corruption, a.severity::double, count_if(a.correct and not b.correct), "
+            "  count_if(b.correct and not a.correct), count(*) "
+            "from outcomes as a join outcomes as b using (corruption, severity, image_id) "
+            "where a.evaluation_id = $1 and b.evaluation_id = $2 and (corruption = any($3) or corruption = $4) "
+            "group by a.corruption, a.severity order by a.corruption, a.severity",
+            [a.evaluation_id, b.evaluation_id, list(selection.corruptions), CLEAN],
+        ).fetchall()
+        if rows:
+            found += correct_jointly([PairTest(a, b, tuple(CellTest(*row) for row in rows))])
+    return found
 
 
 def correct_jointly(pairs: Sequence[PairTest]) -> list[PairTest]:
@@ -94,42 +93,28 @@ def correct_jointly(pairs: Sequence[PairTest]) -> list[PairTest]:
     ]
 
 
-def _tests(
-    con: duckdb.DuckDBPyConnection, selection: Selection, a: EvaluationInfo, b: EvaluationInfo
-) -> tuple[CellTest, ...]:
-    rows = con.execute(
-        "select a.corruption, a.severity::double, count_if(a.correct and not b.correct), "
-        "  count_if(b.correct and not a.correct), count(*) "
-        "from outcomes as a join outcomes as b using (corruption, severity, image_id) "
-        "where a.evaluation_id = $1 and b.evaluation_id = $2 and (corruption = any($3) or corruption = $4) "
-        "group by a.corruption, a.severity order by a.corruption, a.severity",
-        [a.evaluation_id, b.evaluation_id, list(selection.corruptions), CLEAN],
-    ).fetchall()
-    adjusted = holm([exact_mcnemar(only_a, only_b) for _, _, only_a, only_b, _ in rows])
-    return tuple(
-        CellTest(corruption, severity, only_a, only_b, images, p)
-        for (corruption, severity, only_a, only_b, images), p in zip(rows, adjusted, strict=True)
-    )
-
-
-class WinCount(NamedTuple):
-    """One network: the numbers of others it is more often right than, less often right than, and tested against."""
-
-    evaluation: EvaluationInfo
-    won: int
-    lost: int
-    others: int
-
-
 def rank_by_wins(pairs: Sequence[PairTest]) -> list[WinCount]:
     """Networks by the pairs that they win (see `PairTest.winner`), then by the fewest that they lose."""
-    evaluations = dict.fromkeys(evaluation for pair in pairs for evaluation in (pair.a, pair.b))
     found = []
-    for evaluation in evaluations:
-        sides = [
-            (pair.winner, "a" if pair.a == evaluation else "b") for pair in pairs if evaluation in (pair.a, pair.b)
-        ]
-        won = sum(winner == side for winner, side in sides)
-        lost = sum(winner not in ("", side) for winner, side in sides)
-        found.append(WinCount(evaluation, won, lost, len(sides)))
-    return sorted(found, key=lambda s: (-s.won, s.lost))
+    for evaluation in dict.fromkeys(evaluation for pair in pairs for evaluation in (pair.a, pair.b)):
+        own = [pair for pair in pairs if evaluation in (pair.a, pair.b)]
+        won = sum(pair.winner == ("a" if pair.a == evaluation else "b") for pair in own)
+        decided = sum(bool(pair.winner) for pair in own)
+        found.append(WinCount(evaluation, won, decided - won, len(own)))
+    return sorted(found, key=lambda count: (-count.won, count.lost))
+
+
+@lru_cache(maxsize=65536)  # many pairs meet the same few counts
+def exact_mcnemar(only_a: int, only_b: int) -> float:
+    """Two-sided exact p value of McNemar's test: a binomial test on the images where just one is right."""
+    discordant = only_a + only_b
+    return float(stats.binomtest(only_a, discordant, 0.5).pvalue) if discordant else 1.0
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Holm's step-down adjusted p values (Holm 1979), in the order given; SciPy has none."""
+    order = np.argsort(p_values, kind="stable")
+    steps = np.arange(len(order), 0, -1) * np.asarray(p_values, dtype=np.float64)[order]
+    adjusted = np.empty(len(order))
+    adjusted[order] = np.maximum.accumulate(np.minimum(1.0, steps))
+    return [float(p) for p in adjusted]

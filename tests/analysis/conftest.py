@@ -10,8 +10,8 @@ from model_comparisons import CORRUPTIONS, FALLS
 from PIL import Image
 from synthetic_record import Synthetic, write_synthetic
 
-from failmodes.analysis.findings.collection import findings
 from failmodes.analysis.findings.finding import Finding
+from failmodes.analysis.report.rendering import findings
 from failmodes.analysis.selection import Selection, select_one
 from failmodes.analysis.statistics.curve_shape import ShapeSettings
 from failmodes.analysis.statistics.shape_tables import ensure_shapes

@@ -1,6 +1,5 @@
 """Findings: verdicts follow the figures, undecided where they cannot tell; tests against scikit, scipy and by hand."""
 
-from failmodes.analysis.estimate import Estimate
 from failmodes.analysis.formatting import (
     format_interval,
     format_number,
@@ -9,6 +8,7 @@ from failmodes.analysis.formatting import (
     join_names,
     lower_label,
 )
+from failmodes.analysis.statistics.bootstrap import Estimate
 
 
 def test_numbers_as_a_reader_sees_them() -> None:

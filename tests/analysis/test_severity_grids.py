@@ -11,7 +11,7 @@ from synthetic_record import Synthetic, write_synthetic
 
 from failmodes.analysis.charts.drawing import CHARTS
 from failmodes.analysis.charts.style.theme import CHART_SIZES
-from failmodes.analysis.findings.collection import findings
+from failmodes.analysis.report.rendering import findings
 from failmodes.analysis.report.report_tables import tables
 from failmodes.analysis.selection import Selection, select_one
 from failmodes.analysis.statistics.curve_shape import ShapeSettings
@@ -134,11 +134,11 @@ def test_extras_stand_apart_from_rankings_and_averages(every: Opened) -> None:
     found = {f.topic: f for f in findings(every.con, every.selection)}
     assert "Apart, as no part of the headline metrics:" in found["Cost"].detail
     assert "averaged over the 15 headline corruptions" in found["Confidence"].headline
-    gaps = every.con.sql(
+    expected = every.con.sql(
         "select avg(overconfidence) from calibration_by_severity join corruptions using (corruption) "
         "where severity = 5 and headline"
     ).pl().item()  # fmt: skip
-    assert found["Confidence"].figures["gap"] == pytest.approx(gaps, abs=1e-9)
+    assert found["Confidence"].figures["overconfidence"] == pytest.approx(expected, abs=1e-9)
     summary = tables(every.con, every.selection)[0]
     assert (summary.rows[0][-1].text, summary.rows[0][-1].small) == ("15", "and 4 extra")
 

@@ -6,12 +6,12 @@ import pytest
 from model_comparisons import of_topic
 from synthetic_record import write_synthetic
 
-from failmodes.analysis.estimate import Estimate
 from failmodes.analysis.findings.attention import concentration_verdict, drift_sentence
-from failmodes.analysis.findings.collection import findings
 from failmodes.analysis.findings.finding import Finding
+from failmodes.analysis.report.rendering import findings
 from failmodes.analysis.selection import select_one
 from failmodes.analysis.statistics.attention import CellDrift
+from failmodes.analysis.statistics.bootstrap import Estimate
 from failmodes.analysis.statistics.curve_shape import ShapeSettings
 from failmodes.analysis.statistics.shape_tables import ensure_shapes
 from failmodes.warehouse.database.connection import open_warehouse
@@ -57,10 +57,10 @@ def test_without_pairing_attention_is_undecided_with_the_reason(tmp_path: Path) 
     ensure_shapes(path, ShapeSettings(resamples=50))
     with open_warehouse(path) as con:
         said = findings(con, select_one(con))
-    (attention,) = [f for f in of_topic(said, "Attention") if f.verdict != "limit"]
+    (attention,) = [f for f in of_topic(said, "Attention") if f.verdict != "limitation"]
     assert attention.verdict == "undecided"
     assert "labels differ" in attention.detail
-    assert of_topic(said, "Pairing", "limit")
+    assert of_topic(said, "Pairing", "limitation")
 
 
 def test_attention_is_tallied() -> None:

@@ -1,7 +1,7 @@
 """With more than four networks, findings, tables and titles count instead of listing; noise is no cost."""
 
-from failmodes.analysis.estimate import Estimate
 from failmodes.analysis.findings.calibration import overconfidence_tally
+from failmodes.analysis.statistics.bootstrap import Estimate
 
 
 def test_confidence_is_tallied() -> None:

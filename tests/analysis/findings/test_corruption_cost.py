@@ -7,9 +7,9 @@ import pytest
 from model_comparisons import of_topic
 from synthetic_record import Synthetic, write_synthetic
 
-from failmodes.analysis.findings.collection import findings
 from failmodes.analysis.findings.corruption_cost import costliest_on_average_sentence, costliest_sentence
 from failmodes.analysis.findings.finding import Finding
+from failmodes.analysis.report.rendering import findings
 from failmodes.analysis.selection import Selection, select_one
 from failmodes.analysis.statistics.curve_shape import ShapeSettings
 from failmodes.analysis.statistics.shape_tables import ensure_shapes
@@ -23,7 +23,7 @@ def test_cost_names_first_and_lead(said: list[Finding], synthetic: Synthetic) ->
     assert first.headline.startswith("Gaussian noise costs Alpha most")
     assert first.figures["drop"] == pytest.approx(right[0] - right[-1])
     assert first.verdict == "found"
-    assert "motion blur" in first.detail  # dearest on average over severities
+    assert "motion blur" in first.detail  # costliest on average over severities
 
 
 def test_costs_that_cannot_be_told_apart_are_undecided(con: duckdb.DuckDBPyConnection) -> None:
@@ -33,17 +33,17 @@ def test_costs_that_cannot_be_told_apart_are_undecided(con: duckdb.DuckDBPyConne
     assert "cannot be told apart" in cost.headline
 
 
-def test_noise_is_no_dearest_corruption(many_con: duckdb.DuckDBPyConnection, many_selection: Selection) -> None:
+def test_noise_makes_no_corruption_costliest(many_con: duckdb.DuckDBPyConnection, many_selection: Selection) -> None:
     told = costliest_sentence(many_con, many_selection)
-    assert told.startswith("Dearest corruption at the last severity, among 4 of 6 networks: ")
+    assert told.startswith("Costliest corruption at the last severity, among 4 of 6 networks: ")
     assert told.endswith("; the other 2 lose no accuracy beyond sampling noise")
     assert sum(int(word) for word in told.split(": ")[1].split(";")[0].split() if word.isdigit()) == 4
     average = costliest_on_average_sentence(many_con, many_selection)
-    assert average.startswith("Dearest corruption on average over severities, among 4 of 6 networks: ")
+    assert average.startswith("Costliest corruption on average over severities, among 4 of 6 networks: ")
 
 
 @pytest.mark.parametrize(
-    ("models", "dearest", "average"),
+    ("models", "costliest", "average"),
     [
         (["Birch"], "No corruption costs Birch accuracy at severity 5 beyond sampling noise",
          "On average over severities, no corruption costs Birch accuracy beyond sampling noise"),
@@ -53,10 +53,10 @@ def test_noise_is_no_dearest_corruption(many_con: duckdb.DuckDBPyConnection, man
     ids=["one", "two"],
 )  # fmt: skip
 def test_few_networks_say_so_where_nothing_costs(
-    many_con: duckdb.DuckDBPyConnection, models: list[str], dearest: str, average: str
+    many_con: duckdb.DuckDBPyConnection, models: list[str], costliest: str, average: str
 ) -> None:
     few = select_one(many_con, models=models)
-    assert costliest_sentence(many_con, few).endswith(dearest)
+    assert costliest_sentence(many_con, few).endswith(costliest)
     assert costliest_on_average_sentence(many_con, few).endswith(average)
     costs = [finding for finding in findings(many_con, few) if finding.topic == "Cost"]
     assert costs[-1].verdict == "undecided"

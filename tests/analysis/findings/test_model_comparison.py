@@ -7,10 +7,10 @@ import pytest
 from model_comparisons import decided_by_hand, of_topic, pair
 from synthetic_record import Synthetic
 
-from failmodes.analysis.findings.collection import findings
 from failmodes.analysis.findings.finding import Finding
 from failmodes.analysis.findings.model_comparison import leader_sentence
-from failmodes.analysis.report.comparison_tables import pair_tables
+from failmodes.analysis.report.rendering import findings
+from failmodes.analysis.report.report_tables import pair_tables
 from failmodes.analysis.selection import Selection, select_one
 from failmodes.analysis.statistics.mcnemar import correct_jointly, rank_by_wins
 

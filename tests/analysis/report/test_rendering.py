@@ -6,19 +6,18 @@ import duckdb
 import pytest
 from synthetic_record import write_synthetic
 
-from failmodes.analysis.report.rendering import _chapter as chapter
-from failmodes.analysis.report.rendering import write_report
+from failmodes.analysis.report.rendering import report_section, write_report
 from failmodes.analysis.selection import Selection, select_one
 from failmodes.warehouse.database.load import load
 
 
-def test_the_title_of_a_chapter_counts_networks(
+def test_the_title_of_a_section_counts_networks(
     many_con: duckdb.DuckDBPyConnection, many_selection: Selection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("failmodes.analysis.report.rendering.CHARTS", {})  # drawn elsewhere
     four = select_one(many_con, models=["Aspen", "Birch", "Cedar", "Elm"])
-    assert chapter(many_con, many_selection).title == "How 6\u00a0networks fail on Synthetic digits"
-    assert chapter(many_con, four).title == "How Aspen, Birch, Cedar and Elm fail on Synthetic digits"
+    assert report_section(many_con, many_selection).title == "How 6\u00a0networks fail on Synthetic digits"
+    assert report_section(many_con, four).title == "How Aspen, Birch, Cedar and Elm fail on Synthetic digits"
 
 
 HOSTILE = "Alpha <img src=x onerror=alert(1)>"

@@ -1,11 +1,26 @@
-"""The bootstrap against scipy, against its own theory, and its speed-relevant promises (one draw for all columns)."""
+"""The bootstrap against scipy, its theory and one draw for all columns; the correctness it is drawn from."""
 
+import shutil
+from pathlib import Path
+
+import duckdb
 import numpy as np
 import pytest
 from scipy import stats
+from synthetic_record import CURVES, write_synthetic
 
 from failmodes.analysis.statistics import bootstrap
-from failmodes.analysis.statistics.bootstrap import percentile_interval, resampled_accuracy, resampled_alone
+from failmodes.analysis.statistics.bootstrap import (
+    percentile_interval,
+    read_correctness,
+    resampled_accuracy,
+    resampled_alone,
+)
+from failmodes.analysis.statistics.curve_shape import ShapeSettings
+from failmodes.analysis.statistics.shape_tables import ensure_shapes
+from failmodes.warehouse.database.connection import open_warehouse
+from failmodes.warehouse.database.load import load
+from failmodes.warehouse.errors import WarehouseError
 
 
 def correctness(images: int, shares: tuple[float, ...], seed: int = 1) -> np.ndarray:
@@ -69,3 +84,25 @@ def test_alone_draws_each_cell_by_itself() -> None:
 def test_refuses_what_is_no_matrix(bad: np.ndarray) -> None:
     with pytest.raises(ValueError, match="at least one image"):
         resampled_accuracy(bad)
+
+
+def test_unpaired_evaluations_are_resampled_cell_by_cell(tmp_path: Path) -> None:
+    written = write_synthetic(tmp_path, paired=False, models=("Alpha",), images=200)
+    path = tmp_path / "warehouse.duckdb"
+    load([tmp_path], path)
+    assert ensure_shapes(path, ShapeSettings(resamples=200))
+    with open_warehouse(path) as con:
+        matrix = read_correctness(con, written.evaluations["Alpha"])
+        assert con.execute("select count(*) from shapes").fetchall() == [(len(CURVES),)]
+    draws = matrix.resampled(400, 0)
+    assert abs(np.corrcoef(draws[:, 0], draws[:, 1])[0, 1]) < 0.2
+
+
+def test_an_incomplete_cell_is_named(shaped_warehouse: Path, tmp_path: Path) -> None:
+    path = tmp_path / "warehouse.duckdb"
+    shutil.copy(shaped_warehouse, path)
+    with duckdb.connect(str(path)) as con:
+        con.execute("delete from predictions where corruption = 'fog' and severity = 3 and image_id < 7")
+        evaluation_id = con.execute("select min(evaluation_id) from evaluations").fetchall()[0][0]
+        with pytest.raises(WarehouseError, match="fog at severity 3 has 393 rows"):
+            read_correctness(con, evaluation_id)

@@ -15,10 +15,10 @@ def test_confidence_agrees_with_numpy(con: duckdb.DuckDBPyConnection, selection:
     ).pl()
     found = calibration_summary(con, selection, evaluation)
     wrong = rows.filter(~rows["correct"])
-    assert found.last_gap.value == pytest.approx(
+    assert found.last_overconfidence.value == pytest.approx(
         float((rows["confidence"] - rows["correct"].cast(int)).mean()), abs=1e-6
     )
     assert found.failure_count == len(wrong)
-    assert found.sure_failures is not None
-    assert found.sure_failures.value == pytest.approx(float((wrong["confidence"] >= 0.9).mean()))
-    assert found.sure_failures.low < found.sure_failures.value < found.sure_failures.high
+    assert found.confident_failures is not None
+    assert found.confident_failures.value == pytest.approx(float((wrong["confidence"] >= 0.9).mean()))
+    assert found.confident_failures.low < found.confident_failures.value < found.confident_failures.high

@@ -23,4 +23,4 @@ def test_ranking_is_paired_and_by_the_last_severity(shaped_warehouse: Path, synt
     assert ranking.costs[0].corruption == "gaussian_noise"
     assert ranking.lead is not None
     assert ranking.lead.value == pytest.approx(by_hand[0] - by_hand[1])
-    assert ranking.average_order[0] == "motion_blur"
+    assert ranking.by_average[0].corruption == "motion_blur"

@@ -5,7 +5,7 @@ import pytest
 from model_comparisons import pair
 from synthetic_record import Synthetic
 
-from failmodes.analysis.findings.model_comparison import many_pairs
+from failmodes.analysis.findings.model_comparison import all_pairs_finding
 from failmodes.analysis.selection import Selection
 from failmodes.analysis.statistics.mcnemar import compare_pairs, correct_jointly, exact_mcnemar, holm
 
@@ -45,7 +45,7 @@ def test_a_pair_with_cells_won_both_ways_is_not_decided() -> None:
     (split,) = correct_jointly([pair("A", "B", (20, 0), (0, 20), (1, 1))])
     assert split.is_split
     assert not split.winner
-    found = many_pairs([split, pair("A", "C", (1, 1)), pair("B", "C", (1, 0))], {"A": 0.9, "B": 0.9, "C": 0.8})
+    found = all_pairs_finding([split, pair("A", "C", (1, 1)), pair("B", "C", (1, 0))], {"A": 0.9, "B": 0.9, "C": 0.8})
     assert found.headline == "As checkpoints on these images, of 3\u00a0pairs of networks none is decided."
     assert found.verdict == "undecided"
     assert "in 1 each of the two is ahead in some cells, 2 cannot be told apart" in found.detail

@@ -4,7 +4,7 @@ import duckdb
 from model_comparisons import decided_by_hand
 from synthetic_record import Synthetic
 
-from failmodes.analysis.report.comparison_tables import pair_tables
+from failmodes.analysis.report.report_tables import pair_tables
 from failmodes.analysis.selection import Selection
 
 

@@ -1,0 +1,106 @@
+"""What must not be claimed from a selection."""
+
+from collections.abc import Iterator
+
+import duckdb
+
+from failmodes.analysis.findings.finding import Finding
+from failmodes.analysis.formatting import format_count, format_percent, join_names
+from failmodes.analysis.selection import Selection
+from failmodes.analysis.statistics.bootstrap import stored_resampling
+from failmodes.warehouse.database.connection import fetch_first
+from failmodes.warehouse.schema import IMPORTED_FAMILY
+
+
+def limitation_findings(con: duckdb.DuckDBPyConnection, selection: Selection) -> list[Finding]:
+    """Limitations, topic by topic: of what was run, of what it was run on, and of what may be claimed."""
+    return [Finding(*texts, "limitation", {}) for texts in _limitations(con, selection)]
+
+
+def _limitations(con: duckdb.DuckDBPyConnection, selection: Selection) -> Iterator[tuple[str, str, str]]:
+    """Topic, headline and detail of each limitation that holds for the selection."""
+    shared, left_out = selection.shared, selection.left_out
+    seeds = {e.label: e.facts["training_seed"] for e in selection.evaluations}
+    stated = join_names(f"{label} {'not stated' if seed is None else seed}" for label, seed in seeds.items())
+    yield (
+        "Training",
+        "These are single training runs.",
+        "Intervals speak of the choice of test images, not of training: another seed may give other figures. "
+        f"Training seeds: {stated}.",
+    )
+    yield "Images", "One set of images was seen.", _subset(con, selection)
+    if left_out:
+        yield (
+            "Left out",
+            f"{join_names(left_out)} {'is' if len(left_out) == 1 else 'are'} left out.",
+            "Cells that the other networks have are missing: it raised, or was not run to the end.",
+        )
+    if shared["note"]:
+        yield (
+            "Pixels",
+            "The data set comes with a remark.",
+            f"On {shared['dataset_label']}: {shared['note'].rstrip('.')}. Do not set these figures beside published "
+            "ones without that remark.",
+        )
+    imported = [e.label for e in selection.evaluations if e.facts["family"] == IMPORTED_FAMILY]
+    if imported:
+        yield (
+            "Imports",
+            f"Predictions of {join_names(imported)} were made elsewhere.",
+            "That they are of just these images and corrupted pixels is taken on trust; there is no attention of them.",
+        )
+    counts = _non_finite_counts(con, selection)
+    if counts:
+        yield (
+            "Numbers",
+            "Some predictions are not finite numbers.",
+            f"{join_names(f'{counts[id_]:,} of {label}' for id_, label in selection.labels.items() if id_ in counts)}, "
+            "over all cells: they count as wrong, and are left out of confidence and calibration.",
+        )
+    if not shared["paired"]:
+        yield (
+            "Pairing",
+            "Corrupted and clean images do not pair.",
+            f"{shared['pairing_note']}: drift, onset and distortion are not measured, and intervals of drops are "
+            "wider.",
+        )
+    yield (
+        "Severity",
+        "Severity is an index, not a dose.",
+        "A shape belongs to the recipe's spacing of its levels.",
+    )
+    yield (
+        "Errors",
+        "Corruption errors are not normalised.",
+        "Dividing by AlexNet's errors is defined for ImageNet-C only.",
+    )
+    yield (
+        "Shapes",
+        "Shape classes rest on conventions.",
+        f"Stability is the share of {stored_resampling(con).resamples:,} resamples of the images with the same class; "
+        "the table of shapes shows how often other thresholds give the same class.",
+    )
+    yield (
+        "Attention",
+        "Attention is no explanation.",
+        "Grad-CAM is an account of one layer, not a cause. Without object masks it says that attention moves, not "
+        "where it moves to.",
+    )
+
+
+def _subset(con: duckdb.DuckDBPyConnection, selection: Selection) -> str:
+    row = fetch_first(con, "select image_count from datasets where dataset_id = ?", [selection.shared["dataset_id"]])
+    images, full = selection.image_count, row[0] if row else None
+    seen = format_count(images, "image")
+    if full is None or images >= full:
+        return f"All {seen} of one split of one data set: on other data networks may fail elsewhere."
+    return f"{seen} of {full:,} ({format_percent(images / full, 0)}): small differences need more images."
+
+
+def _non_finite_counts(con: duckdb.DuckDBPyConnection, selection: Selection) -> dict[str, int]:
+    rows = con.execute(
+        "select evaluation_id, sum(non_finite_count)::bigint as count from cell_measures "
+        "where evaluation_id = any(?) group by evaluation_id having count > 0",
+        [selection.ids],
+    )
+    return dict(rows.fetchall())

@@ -1,9 +1,0 @@
-"""Findings: verdicts follow the figures, undecided where they cannot tell; tests against scikit, scipy and by hand."""
-
-from failmodes.analysis.findings.finding import Finding
-
-
-def test_limits_name_seed_data_and_severity(said: list[Finding]) -> None:
-    limits = " ".join(f.headline + f.detail for f in said if f.verdict == "limit")
-    for words in ("single training runs", "synthetic: no real images", "not a dose", "ImageNet-C only"):
-        assert words in limits
