@@ -32,8 +32,7 @@ from failmodes.warehouse.database.views import views_fingerprint
 from failmodes.warehouse.errors import DamagedShardError, StorageError
 from failmodes.warehouse.schema import DIMENSIONS, EXEMPLARS, FACTS, PARTITIONS, Table
 from failmodes.warehouse.shards.format import check_version, is_readable_version
-from failmodes.warehouse.shards.inventory import FileKey, RecordFile, scan_record
-from failmodes.warehouse.shards.verification import LoadError, read_verified_rows
+from failmodes.warehouse.shards.inventory import FileKey, LoadError, RecordFile, read_verified_rows, scan_record
 from failmodes.warehouse.storage.files import StorePath
 
 _FACTS_KEPT = ("elapsed_s", "images_per_s", "device", "batch_size", "identity_error", "changed_predictions")

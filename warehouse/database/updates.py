@@ -17,7 +17,7 @@ from failmodes.warehouse.database.connection import open_warehouse
 from failmodes.warehouse.database.tables import DERIVED, create_tables, insert_rows, write_info
 from failmodes.warehouse.errors import StorageError, WarehouseError, first_line
 from failmodes.warehouse.hashing import identity_of
-from failmodes.warehouse.shards.verification import cast_to_table
+from failmodes.warehouse.shards.inventory import cast_to_table
 from failmodes.warehouse.storage.files import TEMPORARY_PREFIX, atomic_write
 from failmodes.warehouse.storage.locks import file_lock
 

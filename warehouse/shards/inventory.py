@@ -1,21 +1,36 @@
-"""What lies in the record, as the footers of its files say: what a load compares with what the warehouse holds."""
+"""What a load asks of the record: its files, as their footers describe them, and their rows, proven by their hash."""
 
-from collections.abc import Iterable, Sequence
+import os
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from decimal import Decimal
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from failmodes.warehouse.errors import DamagedShardError, WarehouseError
-from failmodes.warehouse.schema import ATTENTION, DIMENSIONS, FACTS, PARTITIONS, PREDICTIONS, Table
-from failmodes.warehouse.shards.format import RECORD_FOLDER, check_version, list_record_files, read_footer
+import pyarrow as pa
+
+from failmodes.warehouse.errors import DamagedShardError, StorageError, WarehouseError
+from failmodes.warehouse.schema import ATTENTION, DIMENSIONS, FACTS, PARTITIONS, PREDICTIONS, SEVERITY, Table
+from failmodes.warehouse.shards.format import (
+    RECORD_FOLDER,
+    check_version,
+    list_record_files,
+    read_footer,
+    read_verified,
+)
 from failmodes.warehouse.storage.files import StorePath, is_folder
 
 # A shard's key is (table, evaluation_id, corruption, severity as text), a dimension file's is (table, file name).
 FileKey = tuple[str, ...]
 
-FOOTERS_AT_ONCE = 4
+LoadError = DamagedShardError | StorageError
 
-REQUESTS_AT_ONCE = 32  # of a remote record: its footers are waited for, not worked on
+# Threads for a local record, and for a remote one, whose files are mostly waited for.
+FOOTER_THREADS, REMOTE_FOOTER_THREADS = 4, 32
+
+ROW_THREADS, REMOTE_ROW_THREADS = min(8, os.cpu_count() or 1), 16
 
 
 class RecordFile(NamedTuple):
@@ -74,7 +89,56 @@ def _scan(output: StorePath, tables: Iterable[Table], damaged: list[DamagedShard
         return RecordFile(output, path, table, key, footer["content_hash"], footer["row_count"], footer["facts"])
 
     paths = [(table, path) for table in tables for path in list_record_files(output, table)]
-    with ThreadPoolExecutor(FOOTERS_AT_ONCE if isinstance(output, Path) else REQUESTS_AT_ONCE) as pool:
+    with ThreadPoolExecutor(FOOTER_THREADS if isinstance(output, Path) else REMOTE_FOOTER_THREADS) as pool:
         found = list(pool.map(describe, *zip(*paths, strict=True))) if paths else []
     damaged.extend(file for file in found if isinstance(file, DamagedShardError))
     return {file.key: file for file in found if isinstance(file, RecordFile)}
+
+
+def read_verified_rows(files: Sequence[RecordFile], errors: list[LoadError]) -> Iterator[pa.Table]:
+    """Rows of each file, in order, with all columns of its table; read in threads, ahead of what drains them.
+
+    What is wrong with a file (damaged, or a remote one that cannot be read) is added to `errors` and not raised, for
+    DuckDB may be the one that drains this; from then on the other files are still verified, so that all damage is
+    known, but no rows are given. Two files a thread are in memory at a time.
+    """
+    local = all(isinstance(file.path, Path) for file in files)
+    threads = ROW_THREADS if local else REMOTE_ROW_THREADS
+    with ThreadPoolExecutor(threads) as pool:
+        started = (pool.submit(_read, file) for file in files)
+        ahead = deque(islice(started, 2 * threads))
+        while ahead:
+            rows = ahead.popleft().result()
+            ahead.extend(islice(started, 1))
+            if isinstance(rows, LoadError):
+                errors.append(rows)
+            elif not errors:
+                yield rows
+
+
+def _read(file: RecordFile) -> pa.Table | LoadError:
+    try:
+        rows = read_verified(file.path).rows
+        if file.table in FACTS:
+            for name, value in zip(PARTITIONS, file.key[1:], strict=True):
+                scalar = pa.scalar(Decimal(value), SEVERITY) if name == "severity" else pa.scalar(value)
+                rows = rows.append_column(name, pa.repeat(scalar, rows.num_rows))
+        return cast_to_table(rows, file.table, file.path)
+    except (DamagedShardError, StorageError) as error:
+        return error
+
+
+def cast_to_table(rows: pa.Table, table: Table, subject: object) -> pa.Table:
+    """Bring rows to the columns of `table`: nullable columns that are missing become null, unknown ones go.
+
+    Raises:
+        DamagedShardError: a column that may not be null is missing or holds nulls; `subject` names the file.
+    """
+    columns = []
+    for column in table.columns:
+        known = column.name in rows.column_names
+        values = rows[column.name].cast(column.type) if known else pa.nulls(rows.num_rows, column.type)
+        if values.null_count and not column.nullable:
+            raise DamagedShardError(f"{subject} breaks the contract: {table.name}.{column.name} may not be null")
+        columns.append(values)
+    return pa.table(columns, schema=table.arrow())

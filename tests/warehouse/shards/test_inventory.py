@@ -1,7 +1,9 @@
-"""A record at a URL is the record of a local folder: same files, same hashes, same rows, and no half file."""
+"""What a load asks of a record: each file once, and no row of a damaged one."""
 
+from decimal import Decimal
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 from synthetic_record import Synthetic
@@ -9,7 +11,8 @@ from warehouse_files import FILES
 
 from failmodes.warehouse import schema
 from failmodes.warehouse.database.load import load
-from failmodes.warehouse.errors import WarehouseError
+from failmodes.warehouse.errors import DamagedShardError, WarehouseError
+from failmodes.warehouse.shards.format import Cell, ShardKey, read_verified, shard_path, write_shard
 from failmodes.warehouse.shards.inventory import scan_record
 from failmodes.warehouse.storage.files import as_store_path, list_published, remove_stale_temporaries
 
@@ -36,3 +39,31 @@ def test_an_empty_place_holds_no_record(memory_url: str, tmp_path: Path) -> None
         load([as_store_path(memory_url)], tmp_path / "w.duckdb")
     assert list_published(as_store_path(memory_url), ".parquet") == []
     assert remove_stale_temporaries(as_store_path(memory_url)) == 0
+
+
+def test_every_damaged_file_is_named_and_nothing_is_loaded(record: Synthetic, tmp_path: Path) -> None:
+    path, evaluation_id = tmp_path / "w.duckdb", record.evaluations["Alpha"]
+    cells = [Cell(corruption, Decimal("3.000")) for corruption in ("fog", "contrast")]
+    page, footer = (shard_path(record.output, schema.PREDICTIONS, ShardKey(evaluation_id, cell)) for cell in cells)
+    model = next((record.output / "record" / "models").iterdir())
+    for damaged in (page, footer, model):
+        content = bytearray(damaged.read_bytes())
+        content[len(content) // 3 if damaged is page else -6] ^= 0x55
+        damaged.write_bytes(bytes(content))
+    with pytest.raises(DamagedShardError, match="--redo-damaged") as caught:
+        load([record.output], path)
+    for damaged in (page, footer, model):
+        assert str(damaged) in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert not path.exists()
+    assert not list(tmp_path.glob(".tmp-*"))
+
+
+def test_null_in_a_column_that_may_not_be_null_is_damage(record: Synthetic, tmp_path: Path) -> None:
+    cell = ShardKey(record.evaluations["Alpha"], Cell("fog", Decimal("3.000")))
+    rows = read_verified(shard_path(record.output, schema.PREDICTIONS, cell)).rows
+    rows = rows.set_column(rows.column_names.index("label"), "label", pa.nulls(40, pa.int16()))
+    loose = schema.PREDICTIONS._replace(columns=tuple(c._replace(nullable=True) for c in schema.PREDICTIONS.columns))
+    write_shard(record.output, loose, cell, rows)
+    with pytest.raises(DamagedShardError, match=r"predictions\.label may not be null"):
+        load([record.output], tmp_path / "w.duckdb")

@@ -11,14 +11,20 @@ import pytest
 from failmodes.warehouse.errors import StorageError, WarehouseError
 from failmodes.warehouse.storage.locks import RUN_LOCK, file_lock, run_lock
 
-HOLD = "import sys; from pathlib import Path; from failmodes.warehouse.storage.locks import run_lock as one_run\nwith one_run(Path(sys.argv[1])):\n"
+HOLD = """
+import sys
+from pathlib import Path
+from failmodes.warehouse.storage.locks import run_lock
+with run_lock(Path(sys.argv[1])):
+    print('held', flush=True)
+    sys.stdin.read()
+"""
 
 
 def hold(output: Path) -> subprocess.Popen[str]:
     """Another process that holds the lock of `output` until its input ends."""
-    program = f"{HOLD}    print('held', flush=True); sys.stdin.read()"
     process = subprocess.Popen(
-        [sys.executable, "-c", program, str(output)], cwd=Path(__file__).parents[3], text=True,
+        [sys.executable, "-c", HOLD, str(output)], cwd=Path(__file__).parents[3], text=True,
         stdin=subprocess.PIPE, stdout=subprocess.PIPE,
     )  # fmt: skip
     assert process.stdout is not None
