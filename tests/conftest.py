@@ -12,7 +12,7 @@ from fsspec.implementations.memory import MemoryFileSystem
 from import_files import SMALL_STUDY, stored_rows
 from synthetic_record import Synthetic, write_synthetic
 from tiny_study import CELLS, hashes, run_and_read, write_tiny_study
-from warehouse_files import SMALL_RECORD
+from warehouse_files import SECRET, SMALL_RECORD
 
 from failmodes.evaluate.engine.run import evaluate_study
 from failmodes.evaluate.study.reading import read_study
@@ -21,7 +21,6 @@ from failmodes.evaluate.study_models import train_missing
 from failmodes.ingest.datasets.opening import open_dataset
 from failmodes.warehouse.database.connection import open_warehouse
 from failmodes.warehouse.database.load import load
-from failmodes.warehouse.database.load import load as load_records
 from failmodes.warehouse.storage.files import as_store_path
 
 
@@ -63,9 +62,6 @@ def real_warehouse(real_data: Path, tmp_path_factory: pytest.TempPathFactory) ->
     evaluate_study(study, open_dataset(study.dataset, study.cache))
     load([study.output], study.output / "warehouse.duckdb")
     return study.output / "warehouse.duckdb"
-
-
-SECRET = "a secret that no query may read"
 
 
 @pytest.fixture(scope="session")
@@ -124,10 +120,10 @@ def small_import(tmp_path: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def query_folder(synthetic: Synthetic, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a warehouse, a file that is none of the query's business, and DuckDB's usual place to spill."""
+def query_folder(sound_warehouse: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a warehouse, files that no query may read, and the folder that DuckDB usually spills to."""
     folder = tmp_path_factory.mktemp("query")
-    load_records([synthetic.output], folder / "warehouse.duckdb")
+    shutil.copy(sound_warehouse, folder)
     (folder / "secret.csv").write_text(f"{SECRET}\n")
     duckdb.sql("select 1 as a").write_parquet(str(folder / "secret.parquet"))
     with duckdb.connect(str(folder / "other.duckdb")) as con:
@@ -185,8 +181,7 @@ def tiny_run_copy(tiny_run, tmp_path) -> tuple[Path, Path, dict[str, str]]:
 
 
 @pytest.fixture(scope="session")
-def con(synthetic: Synthetic, tmp_path_factory: pytest.TempPathFactory) -> Iterator[duckdb.DuckDBPyConnection]:
-    path = tmp_path_factory.mktemp("views") / "warehouse.duckdb"
-    load([synthetic.output], path)
-    with open_warehouse(path) as con:
+def con(sound_warehouse: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+    """The sound warehouse, open for reading."""
+    with open_warehouse(sound_warehouse) as con:
         yield con

@@ -54,6 +54,8 @@ def ask(app: typer.Typer, *arguments: str) -> tuple[str, str]:
     return result.stdout, result.stderr
 
 
+SECRET = "a secret that no query may read"
+
 SMALL_RECORD = {"images": 40, "models": ("Alpha",), "corruptions": ("fog", "contrast")}
 
 FILES = 11 * 2 + 5 + 3 + 1 + 2  # cells, shared dimensions, corruptions, evaluation, exemplars

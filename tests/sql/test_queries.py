@@ -8,8 +8,6 @@ from synthetic_record import Synthetic
 
 from failmodes.warehouse.database.query import run_query, saved_queries
 
-SECRET = "a secret that no query may read"
-
 
 @pytest.mark.parametrize("name", saved_queries())
 def test_saved_query_answers_its_question(query_here: Path, name: str) -> None:

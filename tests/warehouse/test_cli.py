@@ -14,8 +14,6 @@ from warehouse_files import ask
 from failmodes.warehouse.database.query import saved_queries, saved_query
 from failmodes.warehouse.errors import StudyError
 
-SECRET = "a secret that no query may read"
-
 
 def test_command_prints_data_to_stdout_and_remarks_to_stderr(app: typer.Typer, query_here: Path) -> None:
     sql = "select image_id, label from images order by image_id"

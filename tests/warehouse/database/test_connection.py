@@ -5,12 +5,11 @@ from pathlib import Path
 
 import duckdb
 import pytest
+from warehouse_files import SECRET
 
 from failmodes.warehouse.database.connection import open_locked
 from failmodes.warehouse.database.query import run_query
 from failmodes.warehouse.errors import QueryError, WarehouseError
-
-SECRET = "a secret that no query may read"
 
 WRITES = [
     "copy (select 1) to 'out.csv'",

@@ -40,14 +40,6 @@ def beta(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_small_record(tmp_path_factory.mktemp("beta"), "Beta").output
 
 
-@pytest.fixture(scope="module")
-def loaded(synthetic: Synthetic, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A loaded warehouse; read only."""
-    path = tmp_path_factory.mktemp("loaded") / "warehouse.duckdb"
-    load([synthetic.output], path)
-    return path
-
-
 def hashes(path: Path) -> dict[str, str]:
     """Content hash of every table by key, whatever the order of rows in the file."""
     with open_warehouse(path) as con:
@@ -56,9 +48,9 @@ def hashes(path: Path) -> dict[str, str]:
                 for t in tables}  # fmt: skip
 
 
-def test_every_row_is_loaded_as_it_was_written(synthetic: Synthetic, loaded: Path) -> None:
+def test_every_row_is_loaded_as_it_was_written(synthetic: Synthetic, sound_warehouse: Path) -> None:
     cell = ShardKey(synthetic.evaluations["Beta"], Cell("fog", FOG))
-    with open_warehouse(loaded) as con:
+    with open_warehouse(sound_warehouse) as con:
         for table in schema.FACTS:
             written = pl.from_arrow(read_verified(shard_path(synthetic.output, table, cell)).rows)
             query = f"select * from {table.name} where evaluation_id = ? and corruption = 'fog' and severity = 3"
@@ -68,8 +60,8 @@ def test_every_row_is_loaded_as_it_was_written(synthetic: Synthetic, loaded: Pat
         assert con.sql("select count(*) from attention").pl().item() == 52 * 800
 
 
-def test_shards_carry_the_facts_of_their_footers(synthetic: Synthetic, loaded: Path) -> None:
-    with open_warehouse(loaded) as con:
+def test_shards_carry_the_facts_of_their_footers(synthetic: Synthetic, sound_warehouse: Path) -> None:
+    with open_warehouse(sound_warehouse) as con:
         shards = con.sql("from shards").pl()
     row = shards.filter(table_name="predictions", corruption="fog", severity=FOG).row(0, named=True)
     stored = read_verified(synthetic.output / row["path"])

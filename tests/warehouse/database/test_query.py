@@ -11,8 +11,6 @@ from warehouse_files import ask
 from failmodes.warehouse.database.query import run_query
 from failmodes.warehouse.errors import QueryError
 
-SECRET = "a secret that no query may read"
-
 
 @pytest.mark.parametrize(
     "sql",
