@@ -1,18 +1,15 @@
-"""Ways to attend: what every one of them takes and gives, whatever it does inside.
+"""CAM methods: what every one of them takes and gives, and their names, as a study and the record write them.
 
-A way runs the network once, lets the caller choose targets from the logits, and gives the rectified map of each
-target. Maps are (N, T, h, w) float32 on the network's device; coordinates and statistics are `statistics`' matter.
-
-Methods of attention by name, as a study asks for them; no network is needed to check one.
+A method runs the network once, lets the caller select targets from the logits, and gives the rectified map of each
+target. Maps are (N, T, h, w) float32 on the network's device; coordinates and statistics are `map_statistics`' matter.
 """
 
 from collections.abc import Callable
-from difflib import get_close_matches
 from typing import NamedTuple, Protocol
 
 import torch
 
-from failmodes.warehouse.errors import ModelError
+from failmodes.warehouse.errors import ModelError, did_you_mean
 
 TargetSelector = Callable[[torch.Tensor], torch.Tensor]  # logits (N, C) float32 → class indices (N, T)
 
@@ -41,11 +38,11 @@ METHODS = (AUTO, NONE, GRAD_CAM, CLOSED_FORM, BACKWARD, *METHOD_ALIASES, *LIBRAR
 
 
 class CamOutput(NamedTuple):
-    """One batch through a network with attention.
+    """One batch through a network with its CAMs.
 
     Attributes:
         logits: (N, C) float32, as `Network.logits` gives them.
-        targets: (N, T) class indices that the caller chose.
+        targets: (N, T) class indices that the caller selected.
         maps: (N, T, h, w) float32, rectified, of `targets`.
         identity_error: largest relative error of sum + bias = logit, a scalar tensor; None where nothing proves it.
     """
@@ -57,7 +54,7 @@ class CamOutput(NamedTuple):
 
 
 class CamMethod(Protocol):
-    """A way to attend, made for one network."""
+    """A CAM method, made for one network."""
 
     @property
     def method(self) -> str:
@@ -67,25 +64,26 @@ class CamMethod(Protocol):
     def layer(self) -> str | None:
         """The layer that is looked at, by its dotted name in the module; part of an evaluation's identity."""
 
-    def __call__(self, inputs: torch.Tensor, choose: TargetSelector) -> CamOutput:
-        """Run `inputs` (N, 3, H, W), as `Network.inputs` gives them, and make the maps of the targets chosen."""
+    def __call__(self, inputs: torch.Tensor, select_targets: TargetSelector) -> CamOutput:
+        """Run `inputs` (N, 3, H, W), as `Network.inputs` gives them, and make the maps of the targets selected."""
 
 
 class CamUnavailable(NamedTuple):
-    """That there is no attention, and why."""
+    """Why no CAM is available."""
 
     reason: str
 
 
-def parse_method(wanted: str) -> str:
-    """The method that a study's word stands for; case does not matter, and names from the record are understood.
+def parse_method(name: str) -> str:
+    """The method of that name in a study or in the record; case does not matter.
 
     Raises:
         ModelError: there is no such method.
     """
-    name = wanted.strip().lower().removesuffix(LIBRARY_SUFFIX)
-    if name not in METHODS:
-        near = get_close_matches(name, METHODS, n=1)
-        meant = f" (did you mean {near[0]!r}?)" if near else ""
-        raise ModelError(f"unknown attention method {wanted!r}{meant}: choose from {', '.join(METHODS)}")
-    return METHOD_ALIASES.get(name, name)
+    method = name.strip().lower().removesuffix(LIBRARY_SUFFIX)
+    if method not in METHODS:
+        hint = did_you_mean(method, METHODS, "")
+        raise ModelError(
+            f"unknown attention method {name!r}{f' ({hint})' if hint else ''}: choose from {', '.join(METHODS)}"
+        )
+    return METHOD_ALIASES.get(method, method)

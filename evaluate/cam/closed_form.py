@@ -20,16 +20,16 @@ IDENTITY_TOLERANCE: dict[Precision, float] = {"float32": 1e-4, "bfloat16": 2e-2,
 
 
 class ClosedFormCam:
-    """The way of networks whose logits are a linear function of the mean of one feature map.
+    """The CAM of networks whose logits are a linear function of the mean of one feature map.
 
-    Its hook is laid once and stays, so that a module compiled afterwards has it; it listens only during a call.
+    Its hook is registered once and stays, so that a module compiled afterwards has it; it listens only during a call.
 
     Args:
         network: ready to run.
         layer: the module whose output is pooled.
         head: the linear layer that the pooled features go to.
-        layout: of the layer's output.
-        rectify: rectify the features first. torchvision's DenseNet does so after `features`, in place on some devices:
+        reshape_transform: of the layer's output.
+        relu: rectify the features first. torchvision's DenseNet does so after `features`, in place on some devices;
             done here in every case (it changes nothing where it was done), the map does not depend on the device.
     """
 
@@ -41,10 +41,10 @@ class ClosedFormCam:
         layer: str,
         head: str,
         *,
-        layout: ReshapeTransform = CHANNELS_FIRST,
-        rectify: bool = True,
+        reshape_transform: ReshapeTransform = CHANNELS_FIRST,
+        relu: bool = True,
     ) -> None:
-        self.network, self.layer, self.layout, self.rectify = network, layer, layout, rectify
+        self.network, self.layer, self.reshape_transform, self.relu = network, layer, reshape_transform, relu
         linear = network.module.get_submodule(head)
         assert isinstance(linear, nn.Linear)
         chosen = slice(None) if network.outputs is None else network.outputs
@@ -55,19 +55,19 @@ class ClosedFormCam:
         self.handle = network.module.get_submodule(layer).register_forward_hook(self._capture)
 
     @torch.inference_mode()
-    def __call__(self, inputs: torch.Tensor, choose: TargetSelector) -> CamOutput:
+    def __call__(self, inputs: torch.Tensor, select_targets: TargetSelector) -> CamOutput:
         """One forward pass, then one small matrix product."""
         logits, output = self._forward(inputs)
-        features = self.layout.maps(output).float()
-        targets = choose(logits)
-        maps, error = self.maps_of(features.relu() if self.rectify else features, logits, targets)
+        features = self.reshape_transform(output).float()
+        targets = select_targets(logits)
+        maps, error = self._maps(features.relu() if self.relu else features, logits, targets)
         return CamOutput(logits, targets, maps, error)
 
     def release(self) -> None:
-        """Take the hook away; the way is of no use afterwards."""
+        """Remove the hook; the method is of no use afterwards."""
         self.handle.remove()
 
-    def maps_of(
+    def _maps(
         self, features: torch.Tensor, logits: torch.Tensor, targets: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Maps (N, T, h, w) of `targets`, and the largest relative error of the identity.

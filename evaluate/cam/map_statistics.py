@@ -1,4 +1,4 @@
-"""What a map says: its statistics, and its drift against the clean map.
+"""Statistics of a map, and its drift from the clean map of the same image.
 
 Maps are (N, T, h, w) float32: T targets an image. Coordinates run from 0 to 1 at pixel centres, (j + ½) / w.
 """
@@ -21,7 +21,7 @@ class MapStatistics(NamedTuple):
 
 
 class MapDrift(NamedTuple):
-    """Differences between maps and reference maps, each (N, T); NaN where either map is empty or missing."""
+    """Differences between maps and baseline maps, each (N, T); NaN where either map is empty or missing."""
 
     centroid_shift: torch.Tensor
     cosine: torch.Tensor
@@ -41,7 +41,7 @@ def map_statistics(maps: torch.Tensor) -> MapStatistics:
     return MapStatistics(mass, centroid_x, centroid_y, variance.sqrt(), entropy, ~(mass > 0) & ~mass.isnan())
 
 
-def drift_between(maps: torch.Tensor, reference: torch.Tensor) -> MapDrift:
+def drift_between(maps: torch.Tensor, baseline: torch.Tensor) -> MapDrift:
     """Centroid shift, cosine similarity, and the 1-Wasserstein distances of the x and the y marginals.
 
     The marginals' distances bound the two-dimensional earth mover's distance (L1 ground metric) from below; they are
@@ -49,9 +49,9 @@ def drift_between(maps: torch.Tensor, reference: torch.Tensor) -> MapDrift:
 
     Args:
         maps: (N, T, h, w).
-        reference: (N, 1, h, w) or (N, T, h, w); NaN where there is none.
+        baseline: (N, 1, h, w) or (N, T, h, w); NaN where there is none.
     """
-    share, base = _shares(maps), _shares(reference)
+    share, base = _shares(maps), _shares(baseline)
     x, y = _centres(maps.shape[3], maps), _centres(maps.shape[2], maps)
     difference_x, difference_y = (share - base).sum(2), (share - base).sum(3)
     shift = torch.hypot((difference_x * x).sum(2), (difference_y * y).sum(2))

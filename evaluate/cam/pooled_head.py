@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from failmodes.evaluate.cam.closed_form import IDENTITY_TOLERANCE, ClosedFormCam
-from failmodes.evaluate.cam.probe import run_probe
+from failmodes.evaluate.cam.probe import are_equal, run_probe
 from failmodes.evaluate.cam.reshape_transform import (
     CHANNELS_FIRST,
     CHANNELS_LAST,
@@ -25,71 +25,76 @@ CHECKED_TARGETS = 16  # classes an image that the identity is proven for
 
 
 class PooledLinearHead(NamedTuple):
-    """The ending of a network in closed form.
+    """A pooled linear head, the ending that allows the closed form.
 
     Attributes:
         layer: the module whose output is pooled.
         head: the linear layer that the pooled features go to.
-        layout: of the layer's output.
-        rectify: whether features are rectified first; so are those that are never negative, where it changes nothing.
-        itself: whether the output itself is pooled, not what a ReLU without a name makes of it.
-        places: h·w.
+        reshape_transform: of the layer's output.
+        relu: whether features are rectified first; so are those that are never negative, where it changes nothing.
+        pools_output: whether the output itself is pooled, not what a ReLU without a name makes of it.
+        spatial_positions: h·w.
     """
 
     layer: str
     head: str
-    layout: ReshapeTransform
-    rectify: bool
-    itself: bool
-    places: int
+    reshape_transform: ReshapeTransform
+    relu: bool
+    pools_output: bool
+    spatial_positions: int
 
-    def way(self, network: Network) -> ClosedFormCam:
-        """The way that this ending allows."""
-        return ClosedFormCam(network, self.layer, self.head, layout=self.layout, rectify=self.rectify)
+    def closed_form(self, network: Network) -> ClosedFormCam:
+        """The CAM method that this head allows."""
+        return ClosedFormCam(
+            network, self.layer, self.head, reshape_transform=self.reshape_transform, relu=self.relu
+        )  # fmt: skip
 
 
 def find_pooled_linear_head(
-    network: Network, inputs: torch.Tensor, asked: str | None = None
+    network: Network, inputs: torch.Tensor, layer: str | None = None
 ) -> PooledLinearHead | None:
-    """The ending of a network in closed form, proven on `inputs`; None if it has none.
+    """The pooled linear head of a network, proven on `inputs`; None if it has none.
 
     Several modules may give the tensor that is pooled (a block, the stage it ends, a dropout behind it): the one with
-    the fewest dots in its name is taken, of these the first that runs. One place alone (1×1) is taken only where no
+    the fewest dots in its name is taken, of these the first that runs. A single position (1×1) is taken only where no
     larger map is pooled, a map before its ReLU only where no module gives it rectified.
 
     Args:
         network: ready to run.
-        inputs: (N, 3, h, w) of a trial.
-        asked: the only layer that will do, if given.
+        inputs: (N, 3, h, w) of a probe.
+        layer: the only layer that will do, if given.
 
     Raises:
-        ModelError: the network does not run on the trial.
+        ModelError: the network does not run on the probe.
     """
-    found = _find_head(network, inputs)
+    found = _find_linear_layer(network, inputs)
     if found is None:
         return None
-    head, pooled = found
+    linear, pooled = found
     image: Grid = (inputs.shape[2], inputs.shape[3])
     patches = patch_grid(network.module, image)
-    endings: dict[str, PooledLinearHead] = {}
+    heads: dict[str, PooledLinearHead] = {}
 
     def watch(name: str, _source: torch.Tensor, output: torch.Tensor) -> None:
-        endings.pop(name, None)  # a module that runs again is known by its last output, as in `ClosedFormCam`
-        for layout in _possible_layouts(output, pooled, image, patches):
-            maps = layout.maps(output)
-            itself = _are_same(maps.mean((2, 3)), pooled)
-            if itself or _are_same(maps.relu().mean((2, 3)), pooled):
-                rectify = not itself or bool((maps >= 0).all())
-                endings.setdefault(name, PooledLinearHead(name, head, layout, rectify, itself, maps[0, 0].numel()))
+        heads.pop(name, None)  # a module that runs again is known by its last output, as in `ClosedFormCam`
+        for transform in _possible_transforms(output, pooled, image, patches):
+            maps = transform(output)
+            pools_output = _are_close(maps.mean((2, 3)), pooled)
+            if pools_output or _are_close(maps.relu().mean((2, 3)), pooled):
+                relu = not pools_output or bool((maps >= 0).all())
+                head = PooledLinearHead(name, linear, transform, relu, pools_output, maps[0, 0].numel())
+                heads.setdefault(name, head)
 
     with torch.no_grad():
         run_probe(network, inputs, watch)
-    fitting = [ending for ending in endings.values() if asked in (None, ending.layer)]
-    best = min(fitting, key=lambda e: (e.places == 1, not e.itself, e.layer.count(".")), default=None)
+    fitting = [head for head in heads.values() if layer in (None, head.layer)]
+    best = min(
+        fitting, key=lambda h: (h.spatial_positions == 1, not h.pools_output, h.layer.count(".")), default=None
+    )  # fmt: skip
     return best if best is not None and _is_proven(network, inputs, best) else None
 
 
-def _find_head(network: Network, inputs: torch.Tensor) -> tuple[str, torch.Tensor] | None:
+def _find_linear_layer(network: Network, inputs: torch.Tensor) -> tuple[str, torch.Tensor] | None:
     """The linear layer whose output is the module's, and its input (N, K); None if there is none."""
     linears = {name for name, part in network.module.named_modules() if isinstance(part, nn.Linear)}
     seen: dict[str, tuple[torch.Tensor, torch.Tensor]] = {}
@@ -100,40 +105,41 @@ def _find_head(network: Network, inputs: torch.Tensor) -> tuple[str, torch.Tenso
 
     with torch.no_grad():
         logits = run_probe(network, inputs, watch)
-    for name, (source, output) in reversed(seen.items()):
-        if output.shape == logits.shape and torch.equal(output.nan_to_num(), logits.nan_to_num()):
-            return name, source
-    return None
+    return next(
+        ((name, source) for name, (source, output) in reversed(seen.items()) if are_equal(output, logits)), None
+    )
 
 
-def _possible_layouts(
+def _possible_transforms(
     output: torch.Tensor, pooled: torch.Tensor, image: Grid, patches: Grid | None
 ) -> list[ReshapeTransform]:
-    """Layouts in which `output` has as many channels as the pooled features (N, K)."""
+    """Transforms by which `output` has as many channels as the pooled features (N, K)."""
     count, channels = pooled.shape
     if output.shape[0] != count or output.ndim not in (3, 4):
         return []
     if output.ndim == 4:
-        return [layout for layout, axis in ((CHANNELS_FIRST, 1), (CHANNELS_LAST, 3)) if output.shape[axis] == channels]
+        return [
+            transform for transform, axis in ((CHANNELS_FIRST, 1), (CHANNELS_LAST, 3)) if output.shape[axis] == channels
+        ]
     if output.shape[2] != channels:
         return []
     length = output.shape[1]
-    stated = token_reshape_transform(length, image, patches)
+    own = token_reshape_transform(length, image, patches)
     others = (token_reshape_transform(length - prefix, image, None) for prefix in range(MAX_PREFIX_TOKENS + 1))
     # the same grid behind more prefix tokens: which of them are pooled is told by the mean
-    grids = [ReshapeTransform("tokens", length - g.grid[0] * g.grid[1], g.grid) for g in others if g and g.grid]
-    return [layout for layout in dict.fromkeys([stated, *grids]) if layout and layout.prefix <= MAX_PREFIX_TOKENS]
+    grids = [ReshapeTransform("tokens", length - t.grid[0] * t.grid[1], t.grid) for t in others if t and t.grid]
+    return [t for t in dict.fromkeys([own, *grids]) if t and t.num_prefix_tokens <= MAX_PREFIX_TOKENS]
 
 
-def _are_same(first: torch.Tensor, second: torch.Tensor) -> bool:
+def _are_close(first: torch.Tensor, second: torch.Tensor) -> bool:
     scale = float(second.abs().max())
     return scale > 0 and float((first - second).abs().max()) <= SAME * scale
 
 
-def _is_proven(network: Network, inputs: torch.Tensor, ending: PooledLinearHead) -> bool:
+def _is_proven(network: Network, inputs: torch.Tensor, head: PooledLinearHead) -> bool:
     """Whether maps made in closed form sum to the logits, in float32."""
-    way = ending.way(replace(network, precision="float32"))
-    attended = way(inputs, lambda logits: logits.argsort(1, descending=True)[:, :CHECKED_TARGETS])
-    way.release()
-    assert attended.identity_error is not None
-    return float(attended.identity_error) <= IDENTITY_TOLERANCE["float32"]
+    cam_method = head.closed_form(replace(network, precision="float32"))
+    output = cam_method(inputs, lambda logits: logits.argsort(1, descending=True)[:, :CHECKED_TARGETS])
+    cam_method.release()
+    assert output.identity_error is not None
+    return float(output.identity_error) <= IDENTITY_TOLERANCE["float32"]

@@ -1,4 +1,4 @@
-"""A trial: a few random images through a network while every module is watched, to find out how it is built."""
+"""A probe: a few random images through a network while every module is watched, to find out how it is built."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,9 +14,8 @@ PROBE_IMAGES = 3
 
 PROBE_SEED = 0
 
-ActivationHook = Callable[
-    [str, torch.Tensor, torch.Tensor], torch.Tensor | None
-]  # name, input, output → output to go on with
+# name, input, output → output to go on with
+ActivationHook = Callable[[str, torch.Tensor, torch.Tensor], torch.Tensor | None]
 
 
 def probe_inputs(network: Network, image_shape: tuple[int, int]) -> torch.Tensor:
@@ -48,9 +47,14 @@ def run_probe(network: Network, inputs: torch.Tensor, watch: ActivationHook) -> 
     return output
 
 
+def are_equal(first: torch.Tensor, second: torch.Tensor) -> bool:
+    """Whether two tensors are one; NaN, as a network that diverged gives, equals NaN."""
+    return first.shape == second.shape and torch.equal(first.nan_to_num(), second.nan_to_num())
+
+
 @contextmanager
 def _watched(module: nn.Module, watch: ActivationHook) -> Iterator[None]:
-    """Hooks on every module but the root; they see such outputs as are one float tensor, and are gone afterwards."""
+    """Hooks on every module but the root; they see outputs that are one float tensor, and are removed afterwards."""
 
     def hook(name: str) -> Callable[..., torch.Tensor | None]:
         def see(_module: nn.Module, given: tuple[object, ...], output: object) -> torch.Tensor | None:

@@ -17,34 +17,34 @@ class ReshapeTransform(NamedTuple):
 
     Attributes:
         kind: (N, K, h, w), (N, h, w, K), or tokens (N, prefix + h·w, K).
-        prefix: tokens before those of the grid (class, registers), which have no place on the image.
+        num_prefix_tokens: tokens before those of the grid (class, registers), which have no position on the image.
         grid: rows and columns of the tokens; None where the output itself has them.
     """
 
     kind: Literal["channels first", "channels last", "tokens"]
-    prefix: int = 0
+    num_prefix_tokens: int = 0
     grid: Grid | None = None
 
-    def maps(self, output: torch.Tensor) -> torch.Tensor:
+    def __call__(self, output: torch.Tensor) -> torch.Tensor:
         """The output as (N, K, h, w): a view wherever strides allow, prefix tokens dropped."""
         if self.kind == "channels first":
             return output
         if self.kind == "channels last":
             return output.permute(0, 3, 1, 2)
         assert self.grid is not None
-        return output[:, self.prefix :].transpose(1, 2).unflatten(2, self.grid)
+        return torch.unflatten(output[:, self.num_prefix_tokens :].transpose(1, 2), 2, self.grid)
 
 
 CHANNELS_FIRST, CHANNELS_LAST = ReshapeTransform("channels first"), ReshapeTransform("channels last")
 
 
 def infer_reshape_transform(output: torch.Tensor, image: Grid, patches: Grid | None) -> ReshapeTransform | None:
-    """The layout of a module's output, told by its shape; None if it has none, or but one place.
+    """The transform of a module's output, told by its shape; None if it has none, or one position only.
 
     Args:
         output: (N, …).
         image: rows and columns of the network's input.
-        patches: the network's own grid of tokens, where it states one.
+        patches: the network's own grid of tokens, where it names one.
     """
     if output.ndim == 3:
         return token_reshape_transform(output.shape[1], image, patches)
@@ -55,22 +55,19 @@ def infer_reshape_transform(output: torch.Tensor, image: Grid, patches: Grid | N
         return CHANNELS_FIRST if second * third > 1 else None
     if _divides((first, second), image):
         return CHANNELS_LAST if first * second > 1 else None
-    return CHANNELS_FIRST if _alike((second, third), image) else None
+    return CHANNELS_FIRST if _is_proportional((second, third), image) else None
 
 
 def token_reshape_transform(length: int, image: Grid, patches: Grid | None) -> ReshapeTransform | None:
-    """The layout of (N, length, K) tokens: the network's own grid, else the fewest prefix tokens that leave one."""
+    """The transform of (N, length, K) tokens: the network's own grid, else the fewest prefix tokens that leave one."""
     if patches is not None and 0 <= length - math.prod(patches) <= MAX_PREFIX_TOKENS:
         return ReshapeTransform("tokens", length - math.prod(patches), patches)
-    for prefix in range(MAX_PREFIX_TOKENS + 1):
-        grid = _grid_of(length - prefix, image)
-        if grid is not None:
-            return ReshapeTransform("tokens", prefix, grid)
-    return None
+    grids = ((count, _grid_of(length - count, image)) for count in range(MAX_PREFIX_TOKENS + 1))
+    return next((ReshapeTransform("tokens", count, grid) for count, grid in grids if grid is not None), None)
 
 
 def patch_grid(module: nn.Module, image: Grid) -> Grid | None:
-    """The grid that a patch embedding (timm) states for inputs of this size; None where none does."""
+    """The grid that a patch embedding (timm) names for inputs of this size; None where none does."""
     for part in module.modules():
         grid, size = getattr(part, "grid_size", None), getattr(part, "img_size", None)
         if isinstance(grid, tuple) and isinstance(size, tuple) and size == image and len(grid) == 2:
@@ -90,12 +87,10 @@ def _grid_of(count: int, image: Grid) -> Grid | None:
 
 def _divides(grid: Grid, image: Grid) -> bool:
     """Whether the image, cut into square patches, has this grid."""
-    if grid == (1, 1):
-        return True
-    return _grid_of(math.prod(grid), image) == grid
+    return grid == (1, 1) or _grid_of(math.prod(grid), image) == grid
 
 
-def _alike(grid: Grid, image: Grid) -> bool:
+def _is_proportional(grid: Grid, image: Grid) -> bool:
     """Whether the grid has nearly the image's proportions (convolutions without padding lose a little at the edge)."""
     if grid[0] > image[0] or grid[1] > image[1]:
         return False

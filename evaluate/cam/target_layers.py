@@ -1,4 +1,4 @@
-"""Where to look in a network that has no closed form: its last layer that has places and that the logits depend on."""
+"""Where to look in a network without a closed form: its last layer with positions that the logits depend on."""
 
 from difflib import get_close_matches
 from typing import NamedTuple
@@ -6,7 +6,7 @@ from typing import NamedTuple
 import torch
 from torch import nn
 
-from failmodes.evaluate.cam.probe import run_probe
+from failmodes.evaluate.cam.probe import are_equal, run_probe
 from failmodes.evaluate.cam.reshape_transform import Grid, ReshapeTransform, infer_reshape_transform, patch_grid
 from failmodes.evaluate.models.network import Network
 from failmodes.warehouse.errors import ModelError
@@ -16,19 +16,19 @@ class TargetLayer(NamedTuple):
     """A layer to look at and how its output lies on the image."""
 
     layer: str
-    layout: ReshapeTransform
+    reshape_transform: ReshapeTransform
 
 
 class LayerActivation(NamedTuple):
-    """What a module gave in the trial, and the gradient of the largest logits by it."""
+    """What a module gave in the probe, and the gradient of the largest logits by it."""
 
-    name: str
+    layer: str
     output: torch.Tensor
     gradient: torch.Tensor
 
 
 def find_target_layer(network: Network, inputs: torch.Tensor) -> TargetLayer | None:
-    """The latest module whose output has places (h·w > 1) with a gradient; None if there is none.
+    """The latest module whose output has positions (h·w > 1) with a gradient; None if there is none.
 
     Where that one lies on one of several parallel branches, the latest of the same h×w through which all evidence
     passes is taken instead, if there is one: a map of one branch would leave the others out. Where a class token alone
@@ -37,49 +37,53 @@ def find_target_layer(network: Network, inputs: torch.Tensor) -> TargetLayer | N
 
     Args:
         network: ready to run.
-        inputs: (N, 3, h, w) of a trial.
+        inputs: (N, 3, h, w) of a probe.
 
     Raises:
-        ModelError: the network does not run on the trial.
+        ModelError: the network does not run on the probe.
     """
-    seen = [one for one in _see(network, inputs) if not _are_equal(one.output, inputs)]
-    layouts = _layouts(network, inputs, seen)
-    reaching = [one for one in reversed(seen) if one.name in layouts and _reaches(one, layouts[one.name])]
+    seen = [one for one in _activations(network, inputs) if not are_equal(one.output, inputs)]
+    transforms = _feature_transforms(network, inputs, seen)
+    reaching = [
+        one for one in reversed(seen) if one.layer in transforms and _reaches_logits(one, transforms[one.layer])
+    ]  # fmt: skip
     if not reaching:
         return None
-    chosen = reaching[0]
-    if chosen.output.ndim == 4:
-        grid = _grid(chosen, layouts)
-        alike = (one for one in reaching if one.output.ndim == 4 and _grid(one, layouts) == grid)
-        chosen = next((one for one in alike if _cuts(network, inputs, one.name)), chosen)
-    same = (one for one in seen if _are_equal(one.output, chosen.output) and _are_equal(one.gradient, chosen.gradient))
-    name = min(same, key=lambda one: one.name.count(".")).name
-    return TargetLayer(name, layouts[name])
+    latest = reaching[0]
+    if latest.output.ndim == 4:
+        grid = transforms[latest.layer](latest.output).shape[2:]
+        alike = (
+            one for one in reaching if one.output.ndim == 4 and transforms[one.layer](one.output).shape[2:] == grid
+        )
+        latest = next((one for one in alike if _passes_all_evidence(network, inputs, one.layer)), latest)
+    same = (one for one in seen if are_equal(one.output, latest.output) and are_equal(one.gradient, latest.gradient))
+    layer = min(same, key=lambda one: one.layer.count(".")).layer
+    return TargetLayer(layer, transforms[layer])
 
 
 def requested_target_layer(
     network: Network, inputs: torch.Tensor, layer: str, *, needs_gradient: bool = True
 ) -> TargetLayer:
-    """The layer asked for.
+    """The requested layer.
 
     Raises:
-        ModelError: it does not run, has no places, or its places do not reach the logits.
+        ModelError: it does not run, has no positions, or its positions do not reach the logits.
     """
-    seen = _see(network, inputs, layer)
+    seen = _activations(network, inputs, layer)
     image: Grid = (inputs.shape[2], inputs.shape[3])
-    layout = infer_reshape_transform(seen[0].output, image, patch_grid(network.module, image)) if seen else None
-    if layout is None:
+    transform = infer_reshape_transform(seen[0].output, image, patch_grid(network.module, image)) if seen else None
+    if transform is None:
         gives = f"gives {tuple(seen[0].output.shape)}" if seen else "gives no tensor that the logits depend on"
         raise ModelError(
             f"{network.label}: layer {layer!r} {gives} on images of {image[0]}×{image[1]} pixels, which has no places "
             "to look at: ask for an earlier layer as attention_layer, or leave it out"
         )
-    if needs_gradient and not _reaches(seen[0], layout):
+    if needs_gradient and not _reaches_logits(seen[0], transform):
         raise ModelError(
             f"{network.label}: the logits do not depend on the places of layer {layer!r} (a class token alone is read "
             "behind it): ask for an earlier layer as attention_layer, or leave it out"
         )
-    return TargetLayer(layer, layout)
+    return TargetLayer(layer, transform)
 
 
 def check_layer(network: Network, layer: str) -> None:
@@ -99,22 +103,21 @@ def check_layer(network: Network, layer: str) -> None:
 
 @torch.inference_mode(False)
 @torch.enable_grad()
-def _see(network: Network, inputs: torch.Tensor, only: str | None = None) -> list[LayerActivation]:
-    """What the modules give for the trial, in the order of their last runs, where the logits depend on it.
+def _activations(network: Network, inputs: torch.Tensor, layer: str | None = None) -> list[LayerActivation]:
+    """What all modules, or one, give for the probe, in the order of their last runs, where the logits depend on it.
 
     Modules go on with a copy of what they gave, so that nothing writes into what was seen.
     """
     outputs: dict[str, torch.Tensor] = {}
 
     def watch(name: str, _source: torch.Tensor, output: torch.Tensor) -> torch.Tensor | None:
-        if only not in (None, name) or not output.requires_grad:
+        if layer not in (None, name) or not output.requires_grad:
             return None
         outputs.pop(name, None)
         outputs[name] = output
         return output.clone()
 
-    start = inputs.detach().clone().requires_grad_()
-    logits = run_probe(network, start.clone(), watch)
+    logits = run_probe(network, inputs.detach().clone().requires_grad_().clone(), watch)
     if not outputs or not logits.requires_grad:
         return []
     chosen = logits if network.outputs is None else logits[:, network.outputs]
@@ -127,35 +130,32 @@ def _see(network: Network, inputs: torch.Tensor, only: str | None = None) -> lis
 
 @torch.inference_mode(False)
 @torch.enable_grad()
-def _cuts(network: Network, inputs: torch.Tensor, name: str) -> bool:
+def _passes_all_evidence(network: Network, inputs: torch.Tensor, layer: str) -> bool:
     """Whether all that the logits know of the images passes through a module."""
 
-    def cut(module: str, _source: torch.Tensor, output: torch.Tensor) -> torch.Tensor | None:
-        return output.detach() if module == name else None
+    def detach(name: str, _source: torch.Tensor, output: torch.Tensor) -> torch.Tensor | None:
+        return output.detach() if name == layer else None
 
     start = inputs.detach().clone().requires_grad_()
-    logits = run_probe(network, start.clone(), cut)
+    logits = run_probe(network, start.clone(), detach)
     if not logits.requires_grad:
         return True
     (gradient,) = torch.autograd.grad(logits.sum(), start, allow_unused=True)
     return gradient is None or not bool(gradient.any())
 
 
-def _grid(seen: LayerActivation, layouts: dict[str, ReshapeTransform]) -> tuple[int, ...]:
-    return tuple(layouts[seen.name].maps(seen.output).shape[2:])
-
-
-def _layouts(network: Network, inputs: torch.Tensor, seen: list[LayerActivation]) -> dict[str, ReshapeTransform]:
-    """Layouts of such outputs as are features: no matrices of attention, no queries, keys or wider hidden layers."""
+def _feature_transforms(
+    network: Network, inputs: torch.Tensor, seen: list[LayerActivation]
+) -> dict[str, ReshapeTransform]:
+    """Transforms of outputs that are features: no matrices of attention, no queries, keys or wider hidden layers."""
     image: Grid = (inputs.shape[2], inputs.shape[3])
     patches = patch_grid(network.module, image)
-    found = {
-        one.name: infer_reshape_transform(one.output, image, patches) for one in seen if len(one.output) == len(inputs)
-    }
-    tokens = [one for one in seen if one.output.ndim == 3 and found.get(one.name) is not None]
+    whole = [one for one in seen if len(one.output) == len(inputs)]
+    found = {one.layer: infer_reshape_transform(one.output, image, patches) for one in whole}
+    tokens = [one for one in seen if one.output.ndim == 3 and found.get(one.layer) is not None]
     lengths = {one.output.shape[1] for one in tokens}
-    # a projection may end the tokens' way (keys and values of an attention pool): it does not tell the final width
-    plain = [one for one in tokens if not isinstance(network.module.get_submodule(one.name), nn.Linear)]
+    # a projection may come last of the tokens (keys and values of an attention pool): it does not tell the final width
+    plain = [one for one in tokens if not isinstance(network.module.get_submodule(one.layer), nn.Linear)]
     width = (plain or tokens)[-1].output.shape[2] if tokens else 0
 
     def is_feature(output: torch.Tensor) -> bool:
@@ -163,13 +163,9 @@ def _layouts(network: Network, inputs: torch.Tensor, seen: list[LayerActivation]
             return output.shape[2] == width
         return not (output.shape[2] == output.shape[3] and output.shape[2] in lengths)
 
-    return {one.name: layout for one in seen if (layout := found.get(one.name)) is not None and is_feature(one.output)}
+    transforms = ((one, found.get(one.layer)) for one in seen)
+    return {one.layer: transform for one, transform in transforms if transform is not None and is_feature(one.output)}
 
 
-def _reaches(seen: LayerActivation, layout: ReshapeTransform) -> bool:
-    return bool((layout.maps(seen.gradient) != 0).any())
-
-
-def _are_equal(first: torch.Tensor, second: torch.Tensor) -> bool:
-    """Whether two tensors are one; NaN, as a network that diverged gives, equals NaN."""
-    return first.shape == second.shape and torch.equal(first.nan_to_num(), second.nan_to_num())
+def _reaches_logits(seen: LayerActivation, transform: ReshapeTransform) -> bool:
+    return bool((transform(seen.gradient) != 0).any())

@@ -114,7 +114,7 @@ def _ready(
     network = model.network(device, settings.precision)
     shape = (int(dataset.images.shape[1]), int(dataset.images.shape[2]))
     way = select_cam_method(
-        network, shape, wanted=spec.attention or settings.attention_wanted, layer=spec.attention_layer
+        network, shape, method=spec.attention or settings.attention_method, layer=spec.attention_layer
     )
     if settings.compile:
         compile_network(network)  # after the way has put its hook in place, which is compiled with the rest

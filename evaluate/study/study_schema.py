@@ -116,7 +116,7 @@ class ModelSpec(StrictModel):
         class_names: names of its outputs, in order, where its weights do not say.
         class_map: the output, by index, name or WordNet id, of a class of the data set; names are matched elsewhere.
         attention: overrides what the study says for all networks.
-        attention_layer: the layer to look at, by its dotted name, where the one found is not wanted.
+        attention_layer: the layer to look at, by its dotted name, instead of the one that is found.
     """
 
     label: str = Field(min_length=1, max_length=60)
@@ -254,8 +254,8 @@ class EvaluationSpec(StrictModel):
     workers: int | None = Field(default=None, ge=0)
 
     @property
-    def attention_wanted(self) -> str:
-        """The way to attend: "auto", "none" or a method's name."""
+    def attention_method(self) -> str:
+        """The CAM method of all networks: "auto", "none" or a method's name."""
         if isinstance(self.attention, str):
             return self.attention
         return "auto" if self.attention else "none"

@@ -25,13 +25,13 @@ CLASSES = 7
 
 
 class Case(NamedTuple):
-    """A network, the images it meets, and what must be found: layer and its layout, and the head of a closed form."""
+    """A network, the images it meets, and what must be found: layer, its reshape transform, head of a closed form."""
 
     build: Callable[[], nn.Module]
     image: tuple[int, int]
     layer: str
     head: str | None = None
-    layout: ReshapeTransform = CHANNELS_FIRST
+    reshape_transform: ReshapeTransform = CHANNELS_FIRST
 
 
 class Odd(nn.Module):
@@ -149,7 +149,7 @@ def package_maps(
     cam_class: type[BaseCAM],
     module: nn.Module,
     layer: str,
-    layout: ReshapeTransform,
+    reshape_transform: ReshapeTransform,
     inputs: torch.Tensor,
     classes: torch.Tensor,
 ) -> np.ndarray:
@@ -167,7 +167,7 @@ def package_maps(
 
     module.requires_grad_(True)
     place = module.get_submodule(layer)
-    transform = None if layout == CHANNELS_FIRST else layout.maps
+    transform = None if reshape_transform == CHANNELS_FIRST else reshape_transform
     try:
         with Raw(model=module, target_layers=[place], reshape_transform=transform) as cam:
             return cam(inputs.clone(), [ClassifierOutputTarget(int(c)) for c in classes])

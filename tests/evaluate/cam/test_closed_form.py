@@ -1,4 +1,4 @@
-"""Attention against the grad-cam package, and its statistics against SciPy and cases by hand."""
+"""Grad-CAM in closed form against the grad-cam package, and the proof by the logits."""
 
 import numpy as np
 import pytest
@@ -59,8 +59,8 @@ def compare_with_package(module: nn.Module, architecture: str, normalisation, im
     """Largest difference of raw maps, relative to the largest value, over two targets an image."""
     network = prepare_network(module, architecture, normalisation, CPU, precision)
     inputs = network.inputs(images)
-    way = select_cam_method(network, (32, 32))
-    _, targets, maps, error = way(inputs, lambda logits: logits.argsort(1, descending=True)[:, :2])
+    cam_method = select_cam_method(network, (32, 32))
+    _, targets, maps, error = cam_method(inputs, lambda logits: logits.argsort(1, descending=True)[:, :2])
     check_logit_identity(float(error), precision, architecture)
     worst = 0.0
     for position in range(2):
@@ -105,8 +105,8 @@ def test_identity_refuses_a_network_that_does_not_end_in_pooling_and_one_layer()
     errors = []
     for maximum in (False, True):
         network = prepare_network(Odd(maximum), "odd", NEUTRAL, CPU, "float32")
-        way = ClosedFormCam(network, "conv", "head")
-        errors.append(float(way(network.inputs(images), lambda logits: logits.argsort(1)[:, :2]).identity_error))
+        cam_method = ClosedFormCam(network, "conv", "head")
+        errors.append(float(cam_method(network.inputs(images), lambda logits: logits.argsort(1)[:, :2]).identity_error))
     assert errors[0] < IDENTITY_TOLERANCE["float32"]
     with pytest.raises(ModelError, match="do not sum to the logits.*attention = 'backward'"):
         check_logit_identity(errors[1], "float32", "Odd network")

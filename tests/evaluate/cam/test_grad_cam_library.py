@@ -1,4 +1,4 @@
-"""Ways to attend: what is found in networks of many endings, and their maps against the grad-cam package."""
+"""Methods of the grad-cam package by name against a direct call of the package."""
 
 import pytest
 import pytorch_grad_cam
@@ -15,13 +15,13 @@ from failmodes.evaluate.cam.reshape_transform import CHANNELS_FIRST
 def test_each_method_of_the_package_equals_a_direct_call(name: str, method: str, capsys) -> None:
     network = network_of(name)
     inputs = network.inputs(images_of(name, 2))
-    way = select_cam_method(network, CASES[name].image, wanted=method)
-    attended = way(inputs, two_targets)
-    assert (way.method, way.layer) == (f"{method} (grad-cam package)", CASES[name].layer)
+    cam_method = select_cam_method(network, CASES[name].image, method=method)
+    output = cam_method(inputs, two_targets)
+    assert (cam_method.method, cam_method.layer) == (f"{method} (grad-cam package)", CASES[name].layer)
     cam_class = getattr(pytorch_grad_cam, LIBRARY_CLASSES[method])
     for column in range(2):
-        arguments = (network.module, way.layer, CASES[name].layout, inputs, attended.targets[:, column])
-        assert difference(attended.maps[:, column], package_maps(cam_class, *arguments)) < 1e-4
+        arguments = (network.module, cam_method.layer, CASES[name].reshape_transform, inputs, output.targets[:, column])
+        assert difference(output.maps[:, column], package_maps(cam_class, *arguments)) < 1e-4
     assert capsys.readouterr().err == ""  # Score-CAM's progress bars
 
 
@@ -29,7 +29,7 @@ def test_a_method_of_the_package_meets_the_outputs_that_are_classes() -> None:
     network = network_of("torchvision convnext", outputs=[5, 2])
     inputs = network.inputs(images_of("torchvision convnext", 2))
     for method in ("layercam", "scorecam"):
-        found = select_cam_method(network, (32, 32), wanted=method)(inputs, lambda logits: torch.tensor([[1], [1]]))
+        found = select_cam_method(network, (32, 32), method=method)(inputs, lambda logits: torch.tensor([[1], [1]]))
         cam_class = getattr(pytorch_grad_cam, LIBRARY_CLASSES[method])
         expected = package_maps(cam_class, network.module, "features", CHANNELS_FIRST, inputs, torch.tensor([2, 2]))
         assert difference(found.maps[:, 0], expected) < 1e-4

@@ -1,4 +1,4 @@
-"""Ways to attend: what is found in networks of many endings, and their maps against the grad-cam package."""
+"""Grad-CAM by a backward pass, in networks of many endings, against the grad-cam package."""
 
 from collections import OrderedDict
 
@@ -46,16 +46,18 @@ def witness_of(name: str, module: nn.Module) -> tuple[nn.Module, str]:
     return nn.Sequential(OrderedDict(layers)), "last"
 
 
-def compare(name: str, wanted: str, precision: str = "float32") -> float:
+def compare(name: str, method: str, precision: str = "float32") -> float:
     """The largest relative difference of both targets' maps from the package's Grad-CAM in float32."""
     network = network_of(name, precision)
     inputs = network.inputs(images_of(name))
-    attended = select_cam_method(network, CASES[name].image, wanted=wanted)(inputs, two_targets)
+    output = select_cam_method(network, CASES[name].image, method=method)(inputs, two_targets)
     module, layer = witness_of(name, network.module)
     worst = 0.0
     for column in range(2):
-        expected = package_maps(GradCAM, module, layer, CASES[name].layout, inputs, attended.targets[:, column])
-        worst = max(worst, difference(attended.maps[:, column], expected))
+        expected = package_maps(
+            GradCAM, module, layer, CASES[name].reshape_transform, inputs, output.targets[:, column]
+        )
+        worst = max(worst, difference(output.maps[:, column], expected))
     return worst
 
 
@@ -68,7 +70,7 @@ def test_maps_of_two_targets_equal_the_packages(name: str) -> None:
 def test_backward_at_the_pooled_layer_equals_the_closed_form(name: str) -> None:
     network = network_of(name)
     inputs = network.inputs(images_of(name))
-    closed, backward = (select_cam_method(network, CASES[name].image, wanted=w) for w in ("closed-form", "backward"))
+    closed, backward = (select_cam_method(network, CASES[name].image, method=w) for w in ("closed-form", "backward"))
     expected, found = closed(inputs, two_targets), backward(inputs, two_targets)
     assert float(expected.identity_error) < IDENTITY_TOLERANCE["float32"]
     assert backward.layer == closed.layer
@@ -105,14 +107,16 @@ def test_a_subset_of_the_outputs_has_the_maps_of_its_classes(name: str) -> None:
 @pytest.mark.parametrize("name", ["torchvision convnext", "timm vit"])
 def test_three_targets_need_a_backward_pass_each_only_where_they_differ(name: str, monkeypatch) -> None:
     network = network_of(name)
-    way, inputs = select_cam_method(network, CASES[name].image), network.inputs(images_of(name))
+    cam_method, inputs = select_cam_method(network, CASES[name].image), network.inputs(images_of(name))
     passes = []
     real = torch.autograd.grad
     monkeypatch.setattr(torch.autograd, "grad", lambda *a, **k: passes.append(1) or real(*a, **k))
-    alike = way(inputs, lambda logits: logits.argmax(1, keepdim=True).expand(-1, 3))
+    alike = cam_method(inputs, lambda logits: logits.argmax(1, keepdim=True).expand(-1, 3))
     assert len(passes) == 1
     assert torch.equal(alike.maps[:, 0], alike.maps[:, 2])
-    apart = way(inputs, lambda logits: torch.cat([logits.argsort(1, descending=True)[:, :2], alike.targets[:, :1]], 1))
+    apart = cam_method(
+        inputs, lambda logits: torch.cat([logits.argsort(1, descending=True)[:, :2], alike.targets[:, :1]], 1)
+    )
     assert len(passes) == 3
     assert torch.equal(apart.maps[:, 0], apart.maps[:, 2])
     assert not torch.equal(apart.maps[:, 0], apart.maps[:, 1])
@@ -123,11 +127,11 @@ def test_a_backward_pass_through_a_compiled_network_gives_the_same_maps() -> Non
     """Compiled for real, in batches of two sizes, with targets that differ."""
     torch.manual_seed(0)
     network = prepare_network(Branches(), "branches", NEUTRAL, CPU, "float32")
-    way = select_cam_method(network, (16, 16))
+    cam_method = select_cam_method(network, (16, 16))
     images = np.random.default_rng(0).integers(0, 256, (8, 16, 16, 3), dtype=np.uint8)
 
     def maps(count: int) -> torch.Tensor:
-        return way(network.inputs(images[:count]), lambda logits: logits.argsort(1)[:, -2:]).maps
+        return cam_method(network.inputs(images[:count]), lambda logits: logits.argsort(1)[:, -2:]).maps
 
     plain = [maps(count) for count in (5, 8, 3)]
     compile_network(network)

@@ -1,4 +1,4 @@
-"""Attention against the grad-cam package, and its statistics against SciPy and cases by hand."""
+"""Statistics of maps against SciPy, and cases worked by hand."""
 
 import numpy as np
 import pytest

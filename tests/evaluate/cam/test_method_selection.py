@@ -1,4 +1,4 @@
-"""Ways to attend: what is found in networks of many endings, and their maps against the grad-cam package."""
+"""CAM methods: what is found in networks of many endings, and their maps against the grad-cam package."""
 
 import gc
 import weakref
@@ -32,14 +32,14 @@ from failmodes.warehouse.errors import ModelError
 @pytest.mark.parametrize("name", CASES)
 def test_layer_and_method_are_found_and_no_hook_but_one_stays(name: str) -> None:
     case, network = CASES[name], network_of(name)
-    way = select_cam_method(network, case.image)
-    assert way.layer == case.layer
-    assert way.method == ("grad-cam (closed form)" if case.head else "grad-cam (backward)")
+    cam_method = select_cam_method(network, case.image)
+    assert cam_method.layer == case.layer
+    assert cam_method.method == ("grad-cam (closed form)" if case.head else "grad-cam (backward)")
     if case.head:
         pooled = find_pooled_linear_head(network, probe_inputs(network, case.image))
-        assert (pooled.layer, pooled.head, pooled.layout) == (case.layer, case.head, case.layout)
+        assert (pooled.layer, pooled.head, pooled.reshape_transform) == (case.layer, case.head, case.reshape_transform)
     else:
-        assert way.tail.layout == case.layout
+        assert cam_method.reshape_transform == case.reshape_transform
     hooked = [label for label, part in network.module.named_modules() if part._forward_hooks]
     assert hooked == [case.layer]
 
@@ -54,49 +54,49 @@ def test_layer_and_method_are_found_and_no_hook_but_one_stays(name: str) -> None
         ("timm vit", "blocks.0", "grad-cam (backward)"),
     ],
 )
-def test_a_layer_asked_for_is_looked_at(name: str, layer: str, method: str) -> None:
+def test_a_requested_layer_is_looked_at(name: str, layer: str, method: str) -> None:
     network = network_of(name)
     inputs = network.inputs(images_of(name))
-    way = select_cam_method(network, CASES[name].image, layer=layer)
-    attended = way(inputs, two_targets)
-    assert (way.layer, way.method) == (layer, method)
+    cam_method = select_cam_method(network, CASES[name].image, layer=layer)
+    output = cam_method(inputs, two_targets)
+    assert (cam_method.layer, cam_method.method) == (layer, method)
     if method == "grad-cam (closed form)":
         expected = select_cam_method(network, CASES[name].image)(inputs, two_targets).maps[:, 0].numpy()
     else:
-        classes = attended.targets[:, 0]
-        expected = package_maps(GradCAM, network.module, layer, CASES[name].layout, inputs, classes)
-    assert difference(attended.maps[:, 0], expected) < 1e-4
+        classes = output.targets[:, 0]
+        expected = package_maps(GradCAM, network.module, layer, CASES[name].reshape_transform, inputs, classes)
+    assert difference(output.maps[:, 0], expected) < 1e-4
 
 
 @pytest.mark.parametrize(
-    ("name", "asked", "message"),
+    ("name", "requested", "message"),
     [
-        ("resnet18", {"wanted": "gradcamm"}, "unknown attention method 'gradcamm'.*choose from auto, none"),
+        ("resnet18", {"method": "gradcamm"}, "unknown attention method 'gradcamm'.*choose from auto, none"),
         ("resnet18", {"layer": "layer5"}, "no layer 'layer5': .*such as layer[1-4]"),
         ("resnet18", {"layer": "avgpool"}, "'avgpool' gives .*no places.*earlier layer"),
         ("resnet18", {"layer": "fc"}, "'fc' gives .*no places"),
-        ("resnet18", {"wanted": "closed-form", "layer": "layer3"}, "does not end in global average pooling"),
-        ("timm vit", {"wanted": "closed-form"}, "does not end in global average pooling"),
+        ("resnet18", {"method": "closed-form", "layer": "layer3"}, "does not end in global average pooling"),
+        ("timm vit", {"method": "closed-form"}, "does not end in global average pooling"),
         ("timm vit", {"layer": "norm"}, "do not depend on the places of layer 'norm'"),
         ("torchvision convnext", {"layer": "features.9"}, "no layer 'features.9': .*such as features[.]"),
     ],
 )
-def test_what_cannot_be_had_is_said_in_one_line(name: str, asked: dict, message: str) -> None:
+def test_what_cannot_be_had_is_said_in_one_line(name: str, requested: dict, message: str) -> None:
     with pytest.raises(ModelError, match=message) as caught:
-        select_cam_method(network_of(name), CASES[name].image, **asked)
+        select_cam_method(network_of(name), CASES[name].image, **requested)
     assert "\n" not in str(caught.value)
 
 
-def test_a_network_without_places_has_no_way_and_says_why() -> None:
+def test_a_network_without_positions_has_no_cam_and_says_why() -> None:
     module = nn.Sequential(nn.Flatten(), nn.Linear(3 * 8 * 8, 16), nn.ReLU(), nn.Linear(16, CLASSES))
     network = prepare_network(module, "mlp", NEUTRAL, CPU, "float32", label="MLP")
     assert select_cam_method(network, (8, 8)) == CamUnavailable(
         "no layer that the logits depend on has places on the image"
     )
-    assert select_cam_method(network, (8, 8), wanted="none") == CamUnavailable("switched off in the study")
-    for wanted in ("grad-cam", "backward", "layercam"):
+    assert select_cam_method(network, (8, 8), method="none") == CamUnavailable("switched off in the study")
+    for method in ("grad-cam", "backward", "layercam"):
         with pytest.raises(ModelError, match="MLP: no layer .*set attention to 'auto' or 'none'"):
-            select_cam_method(network, (8, 8), wanted=wanted)
+            select_cam_method(network, (8, 8), method=method)
 
 
 def test_a_network_that_does_not_run_on_such_images_is_named() -> None:
@@ -107,7 +107,7 @@ def test_a_network_that_does_not_run_on_such_images_is_named() -> None:
         select_cam_method(pair, (8, 8))
 
 
-def test_a_single_place_is_taken_only_where_there_is_no_other() -> None:
+def test_a_single_position_is_taken_only_where_there_is_no_other() -> None:
     pooled = nn.Sequential(nn.Conv2d(3, 8, 8), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, CLASSES))
     only = select_cam_method(prepare_network(pooled, "one place", NEUTRAL, CPU, "float32"), (8, 8))
     assert (only.method, only.layer) == ("grad-cam (closed form)", "1")
@@ -118,13 +118,13 @@ def test_a_single_place_is_taken_only_where_there_is_no_other() -> None:
 def test_nothing_of_a_batch_is_kept_after_the_call() -> None:
     for name in ("resnet18", "torchvision convnext"):
         network, kept = network_of(name), []
-        way = select_cam_method(network, CASES[name].image)
+        cam_method = select_cam_method(network, CASES[name].image)
 
         def remember(_module: nn.Module, _inputs: object, output: torch.Tensor, kept: list = kept) -> None:
             kept.append(weakref.ref(output))
 
-        network.module.get_submodule(way.layer).register_forward_hook(remember)
-        way(network.inputs(images_of(name)), two_targets)
+        network.module.get_submodule(cam_method.layer).register_forward_hook(remember)
+        cam_method(network.inputs(images_of(name)), two_targets)
         network.predict(images_of(name))
         gc.collect()
         assert [reference() for reference in kept] == [None, None]
@@ -132,39 +132,39 @@ def test_nothing_of_a_batch_is_kept_after_the_call() -> None:
 
 def test_a_failing_pass_leaves_nothing_behind() -> None:
     network = network_of("torchvision convnext")
-    way = select_cam_method(network, (32, 32))
+    cam_method = select_cam_method(network, (32, 32))
     handle = network.module.classifier.register_forward_pre_hook(lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
-        way(network.inputs(images_of("torchvision convnext")), two_targets)
-    assert way.tail.start is None
-    assert not way.tail.listening
+        cam_method(network.inputs(images_of("torchvision convnext")), two_targets)
+    assert cam_method.start is None
+    assert not cam_method.listening
     handle.remove()
-    assert way(network.inputs(images_of("torchvision convnext")), two_targets).maps.max() > 0
+    assert cam_method(network.inputs(images_of("torchvision convnext")), two_targets).maps.max() > 0
 
 
-def test_a_way_works_where_the_caller_is_in_inference_mode() -> None:
+def test_a_cam_method_works_where_the_caller_is_in_inference_mode() -> None:
     for name in ("resnet18", "timm vit"):
         network = network_of(name)
-        way = select_cam_method(network, CASES[name].image)
-        expected = way(network.inputs(images_of(name)), two_targets).maps
+        cam_method = select_cam_method(network, CASES[name].image)
+        expected = cam_method(network.inputs(images_of(name)), two_targets).maps
         with torch.inference_mode():
-            assert torch.allclose(way(network.inputs(images_of(name)), two_targets).maps, expected)
+            assert torch.allclose(cam_method(network.inputs(images_of(name)), two_targets).maps, expected)
 
 
-@pytest.mark.parametrize("wanted", ["closed-form", "backward"])
-def test_a_network_compiled_after_the_way_was_made_still_gives_maps(wanted: str) -> None:
+@pytest.mark.parametrize("method", ["closed-form", "backward"])
+def test_a_network_compiled_after_the_cam_method_was_made_still_gives_maps(method: str) -> None:
     module = Odd()
     network = prepare_network(module, "odd", NEUTRAL, CPU, "float32")
     inputs = network.inputs(np.random.default_rng(1).integers(0, 256, (2, 16, 16, 3), dtype=np.uint8))
-    way = select_cam_method(network, (16, 16), wanted=wanted)
-    expected = way(inputs, two_targets)
+    cam_method = select_cam_method(network, (16, 16), method=method)
+    expected = cam_method(inputs, two_targets)
     module.compile(backend="eager")
-    assert torch.allclose(way(inputs, two_targets).maps, expected.maps)
+    assert torch.allclose(cam_method(inputs, two_targets).maps, expected.maps)
 
 
-def test_a_network_that_diverged_has_a_way_like_any_other() -> None:
+def test_a_network_that_diverged_has_a_cam_method_like_any_other() -> None:
     network = network_of("torchvision convnext")
     network.module.features[0][0].weight.fill_(torch.nan)
-    way = select_cam_method(network, (32, 32))
-    assert way.layer == "features"
-    assert way(network.inputs(images_of("torchvision convnext")), two_targets).maps.isnan().all()
+    cam_method = select_cam_method(network, (32, 32))
+    assert cam_method.layer == "features"
+    assert cam_method(network.inputs(images_of("torchvision convnext")), two_targets).maps.isnan().all()

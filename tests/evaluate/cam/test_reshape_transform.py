@@ -1,4 +1,4 @@
-"""Ways to attend: what is found in networks of many endings, and their maps against the grad-cam package."""
+"""How a layer's output lies on the image is told from its shape."""
 
 import pytest
 import torch
@@ -29,10 +29,10 @@ from failmodes.evaluate.cam.reshape_transform import (
         ((2, 64), (224, 224), None),
     ],
 )
-def test_layouts_are_told_from_shapes(shape: tuple, image: tuple, expected: ReshapeTransform | None) -> None:
+def test_reshape_transforms_are_told_from_shapes(shape: tuple, image: tuple, expected: ReshapeTransform | None) -> None:
     assert infer_reshape_transform(torch.zeros(shape), image, None) == expected
 
 
-def test_the_grid_that_the_network_states_comes_first() -> None:
+def test_the_networks_own_grid_comes_first() -> None:
     assert token_reshape_transform(17, (32, 32), (2, 8)) == ReshapeTransform("tokens", 1, (2, 8))
     assert token_reshape_transform(17, (32, 32), (8, 8)) == ReshapeTransform("tokens", 1, (4, 4))

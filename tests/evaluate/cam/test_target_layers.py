@@ -1,4 +1,4 @@
-"""Ways to attend: what is found in networks of many endings, and their maps against the grad-cam package."""
+"""The target layer is one that all evidence passes through."""
 
 import torch
 from cam_networks import CPU, NEUTRAL, Branches
@@ -10,5 +10,5 @@ from failmodes.evaluate.models.network import prepare_network
 def test_a_branch_alone_is_not_looked_at_where_all_evidence_passes_elsewhere() -> None:
     torch.manual_seed(0)
     network = prepare_network(Branches(), "branches", NEUTRAL, CPU, "float32")
-    way = select_cam_method(network, (16, 16))
-    assert (way.method, way.layer) == ("grad-cam (backward)", "stem")
+    cam_method = select_cam_method(network, (16, 16))
+    assert (cam_method.method, cam_method.layer) == ("grad-cam (backward)", "stem")
