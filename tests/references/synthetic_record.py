@@ -69,8 +69,8 @@ def write_synthetic(
         evaluations[label] = evaluation_id
         _write_evaluation(output, label, evaluation_id, dataset_id, source_id, images, paired)
         difficulty = rng.permutation(images) / images  # an image is right while the curve is above its difficulty
-        for place, corruption in enumerate(corruptions):
-            curve = CURVES.get(corruption) or list(CURVES.values())[place % len(CURVES)]
+        for index, corruption in enumerate(corruptions):
+            curve = CURVES.get(corruption) or list(CURVES.values())[index % len(CURVES)]
             fallen = curve[0] - (falls or {}).get(label, 1.0) * (curve[0] - np.interp(grid, range(6), curve))
             levels = np.clip(fallen - 0.01 * offset, 0, 1)
             noise = rng.normal(0, 0.02, (len(levels), images))
@@ -158,8 +158,8 @@ def _prediction_rows(
 ) -> pa.Table:
     count = len(labels)
     logits = rng.normal(0, 1, (count, len(CLASSES)))
-    wanted = np.where(right, labels, (labels + rng.integers(1, len(CLASSES), count)) % len(CLASSES))
-    logits[np.arange(count), wanted] = logits.max(1) + rng.uniform(0.1, 4, count)
+    predicted = np.where(right, labels, (labels + rng.integers(1, len(CLASSES), count)) % len(CLASSES))
+    logits[np.arange(count), predicted] = logits.max(1) + rng.uniform(0.1, 4, count)
     logits = logits.astype(np.float32)
     exps = np.exp(logits.astype(np.float64))
     p = exps / exps.sum(1, keepdims=True)
@@ -179,7 +179,7 @@ def _prediction_rows(
 
 
 def _attention_rows(count: int, labels: np.ndarray, rng: np.random.Generator, level: float, paired: bool) -> pa.Table:
-    blocks = []
+    tables = []
     for target in schema.TARGETS:
         drift = 0.03 * level
         columns: dict[str, Any] = {
@@ -201,8 +201,8 @@ def _attention_rows(count: int, labels: np.ndarray, rng: np.random.Generator, le
             for name in columns:
                 if name.startswith("null_") or name in ("centroid_shift", "cosine", "w1_x", "w1_y"):
                     columns[name] = [None] * count
-        blocks.append(_table(columns, schema.ATTENTION))
-    return pa.concat_tables(blocks)
+        tables.append(_table(columns, schema.ATTENTION))
+    return pa.concat_tables(tables)
 
 
 def _write_exemplars(

@@ -1,0 +1,89 @@
+"""Views of confidence and calibration, computed without SQL."""
+
+from collections.abc import Iterator
+
+import duckdb
+import numpy as np
+import polars as pl
+import pytest
+from sklearn.metrics import log_loss
+from view_cells import Cells, class_names, correctness, mean, near, read_cells, rows_of
+
+
+def compare_calibration_by_severity(con: duckdb.DuckDBPyConnection) -> None:
+    cells, rows = read_cells(con), rows_of(con, "calibration_by_severity", ["evaluation_id", "corruption", "severity"])
+    seen = 0
+    for evaluation_id, corruption, keys in cells.curves():
+        for key in keys:
+            cell, row = cells.predictions[key].filter(pl.col("confidence").is_not_null()), rows.get(
+                (evaluation_id, corruption, key[2]))  # fmt: skip
+            if cell.is_empty():
+                assert row is None
+                continue
+            assert row is not None
+            ece = sum(abs(right.mean() - confidence.mean()) * len(right) for _, confidence, right in _bins(cell))
+            right = correctness(cell)
+            assert (row["image_count"], row["bin_count"]) == (cell.height, 15)
+            assert row["ece"] == near(ece / cell.height)
+            assert row["mean_confidence"] == near(mean(cell["confidence"]))
+            assert row["accuracy"] == near(right.mean())
+            assert row["overconfidence"] == near(mean(cell["confidence"]) - right.mean())
+            logits, labels = np.array(cell["logits"].to_list(), np.float64), cell["label"].to_numpy()
+            if logits.shape[1] == _class_count(con, cells, evaluation_id):
+                p = np.exp(logits - logits.max(1, keepdims=True))
+                p /= p.sum(1, keepdims=True)
+                assert row["nll_nats"] == pytest.approx(log_loss(labels, p, labels=np.arange(p.shape[1])), rel=1e-4)
+                brier = ((p - np.eye(p.shape[1])[labels]) ** 2).sum(1).mean()
+                assert row["brier"] == pytest.approx(brier, rel=1e-4, abs=1e-5)
+            seen += 1
+    assert seen == len(rows)
+
+
+def compare_reliability_bins(con: duckdb.DuckDBPyConnection) -> None:
+    cells = read_cells(con)
+    rows = rows_of(con, "reliability_bins", ["evaluation_id", "corruption", "severity", "bin_index"])
+    seen = 0
+    for evaluation_id, corruption, keys in cells.curves():
+        for key in keys:
+            for index, confidence, right in _bins(cells.predictions[key]):
+                row = rows[evaluation_id, corruption, key[2], index]
+                assert (row["bin_low"], row["bin_high"]) == near((index / 15, (index + 1) / 15))
+                assert row["image_count"] == len(right)
+                assert row["mean_confidence"] == near(confidence.mean())
+                assert row["accuracy"] == near(right.mean())
+                seen += 1
+    assert seen == len(rows)
+
+
+def _class_count(con: duckdb.DuckDBPyConnection, cells: Cells, evaluation_id: str) -> int:
+    """Number of classes of the data set of an evaluation."""
+    dataset_id = cells.evaluations[evaluation_id]["dataset_id"]
+    return int(con.sql("select class_count from datasets where dataset_id = $1", params=[dataset_id]).pl().item())
+
+
+def _bins(cell: pl.DataFrame) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+    cell = cell.filter(pl.col("confidence").is_not_null())
+    confidence, right = cell["confidence"].to_numpy().astype(np.float64), correctness(cell)
+    edges = [index / 15 for index in range(1, 15)]  # the last bin has no upper edge: 1.0 is in it
+    index = np.digitize(confidence, edges)
+    for bin_index in np.unique(index):
+        inside = index == bin_index
+        yield int(bin_index), confidence[inside], right[inside]
+
+
+def compare_confident_failures(con: duckdb.DuckDBPyConnection) -> None:
+    cells = read_cells(con)
+    rows = rows_of(con, "confident_failures", ["evaluation_id", "corruption", "severity", "image_id"])
+    names = class_names(con)
+    expected = {}
+    for key, cell in cells.predictions.items():
+        confident = (cell["confidence"].fill_null(0) >= np.float32(0.9)).to_numpy()
+        for row in cell.filter(pl.Series(confident & ~correctness(cell))).iter_rows(named=True):
+            expected[(*key, row["image_id"])] = row
+    assert rows.keys() == expected.keys()
+    for key, row in rows.items():
+        dataset_id = cells.evaluations[key[0]]["dataset_id"]
+        assert row["label_name"] == names[dataset_id, row["label"]]
+        assert row["predicted_name"] == names[dataset_id, row["predicted"]]
+        shared = row.keys() & expected[key].keys()
+        assert {name: row[name] for name in shared} == {name: expected[key][name] for name in shared}
