@@ -151,13 +151,8 @@ def print_shape_table(con: "duckdb.DuckDBPyConnection") -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from failmodes.analysis.formatting import (
-        SHAPE_NAMES,
-        format_interval,
-        format_number,
-        format_percent,
-        format_severity,
-    )
+    from failmodes.analysis.formatting import SHAPE_NAMES, format_percent, format_severity
+    from failmodes.analysis.report.report_tables import figure
     from failmodes.analysis.selection import corruption_labels, read_for_selection, select
     from failmodes.analysis.statistics.shape_tables import stored_settings
 
@@ -169,20 +164,16 @@ def print_shape_table(con: "duckdb.DuckDBPyConnection") -> None:
         table = Table(*SHAPE_COLUMNS, title=selection.images, box=None, title_justify="left", pad_edge=False)
         rows = read_for_selection(con, "shapes", selection).sort("label", "total_drop", descending=[False, True])
         for row in rows.rows(named=True):
-            drop_interval = format_interval(row["total_drop_low"], row["total_drop_high"])
-            bow = ""
-            if row["bow"] is not None:
-                bow_interval = format_interval(row["bow_low"], row["bow_high"], 2, 1)
-                bow = f"{format_number(row['bow'], 2, signed=True)} {bow_interval}"
+            bow = "" if row["bow"] is None else " ".join(figure(row, "bow", 2, scale=1, signed=True))
             start, end = format_severity(row["largest_step_from"]), format_severity(row["largest_step_to"])
             table.add_row(
                 row["label"],
                 names[row["corruption"]],
                 SHAPE_NAMES[row["shape"]],
                 format_percent(row["stability"], 0),
-                f"{format_number(100 * row['total_drop'])} {drop_interval}",
+                " ".join(figure(row, "total_drop")),
                 bow,
-                f"{format_number(100 * row['largest_step'])} ({start} to {end})",
+                f"{figure(row, 'largest_step').text} ({start} to {end})",
             )
         console.print(table)
         console.print(

@@ -123,12 +123,10 @@ def select(
     if not rows:
         raise WarehouseError("the warehouse holds no evaluation: run `failmodes evaluate`, then `failmodes load`")
     partial = _partial(con)
-    _refuse_unknown("model", models, [row["model_label"] for row in rows])
-    _refuse_unknown("evaluation", evaluations, [row["evaluation_id"] for row in rows], prefix=True)
-    known = con.execute(
-        "select distinct corruption from shards where corruption <> ? and table_name = 'predictions'", [CLEAN]
-    ).fetchall()
-    _refuse_unknown("corruption", corruptions, [corruption for (corruption,) in known])
+    cells = con.execute("select distinct corruption from shards where table_name = 'predictions'").fetchall()
+    _refuse_unknown("model", models, {row["model_label"] for row in rows})
+    _refuse_unknown("evaluation", evaluations, {row["evaluation_id"] for row in rows}, prefix=True)
+    _refuse_unknown("corruption", corruptions, {corruption for (corruption,) in cells} - {CLEAN})
     chosen = [
         row
         for row in rows
@@ -255,7 +253,7 @@ def _distinct_labels(rows: list[dict[str, Any]]) -> list[tuple[str, dict[str, An
     return list(zip(labels, rows, strict=True))
 
 
-def _refuse_unknown(kind: str, requested: Sequence[str], known: list[str], *, prefix: bool = False) -> None:
+def _refuse_unknown(kind: str, requested: Sequence[str], known: set[str], *, prefix: bool = False) -> None:
     for name in requested:
         if not any(k.startswith(name) if prefix else k == name for k in known):
-            raise StudyError(f"no {kind} {name!r} in this warehouse: it holds {join_names(sorted(set(known)))}")
+            raise StudyError(f"no {kind} {name!r} in this warehouse: it holds {join_names(sorted(known))}")

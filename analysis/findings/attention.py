@@ -53,7 +53,7 @@ def attention_findings(con: duckdb.DuckDBPyConnection, selection: Selection) -> 
             figures: Evidence = {"evaluation_id": evaluation.evaluation_id}
             found.append(Finding("Attention", headline, f"Reason on record: {reason}.", "undecided", figures))
             continue
-        changes = {c.measure: c for c in changes_at_last(con, selection, evaluation)}
+        changes = changes_at_last(con, selection, evaluation)
         found.append(_drift(evaluation, drift, names))
         found.append(_concentration(evaluation, changes, selection.averaged_phrase))
         if "mask_share" in changes:
@@ -139,7 +139,7 @@ def _mask(con: duckdb.DuckDBPyConnection, selection: Selection, share: MeanChang
     area = row[0] if row else None
     changes: dict[str, Estimate] = {}
     for corruption in selection.corruptions:
-        found = change_at_last(con, replace(selection, corruptions=(corruption,)), evaluation, share.measure)
+        found = change_at_last(con, replace(selection, corruptions=(corruption,)), evaluation, "mask_share")
         if found:
             changes[corruption] = found.change
     moved = [corruption for corruption, change in changes.items() if change.below_zero or change.above_zero]

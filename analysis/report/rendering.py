@@ -28,7 +28,7 @@ from failmodes.analysis.selection import Selection, corruption_labels, select
 from failmodes.analysis.statistics.shape_tables import ensure_shapes
 from failmodes.warehouse.database.connection import open_warehouse
 from failmodes.warehouse.errors import WarehouseError
-from failmodes.warehouse.storage.atomic import atomic_write_bytes
+from failmodes.warehouse.storage.files import atomic_write_bytes
 
 REPORT_FILE = "report.html"
 
@@ -47,7 +47,6 @@ PER_NETWORK = ("exemplars",)  # charts that show one network each
 class ReportChart(NamedTuple):
     """A chart in the report: its texts, and the picture for a wide and for a narrow screen as JSON."""
 
-    name: str
     finding: str
     subtitle: str
     source: str
@@ -148,7 +147,7 @@ def _figures(con: duckdb.DuckDBPyConnection, selection: Selection) -> tuple[list
             specs = {layout: _without_texts(chart) for layout, chart in drawn.items()}
             texts = {layout: spec.pop("usermeta") for layout, spec in specs.items()}
             embedded = {layout: _embedded(spec) for layout, spec in specs.items()}
-            figures.append(ReportChart(name, **texts["page"], specs=embedded))
+            figures.append(ReportChart(**texts["page"], specs=embedded))
     return figures, missing
 
 

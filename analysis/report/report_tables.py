@@ -87,8 +87,16 @@ def _corruption_names(con: duckdb.DuckDBPyConnection, selection: Selection) -> N
     return {c: label_with_extra(labels[c], is_extra=c in selection.extras) for c in (CLEAN, *selection.corruptions)}
 
 
-def _number(value: float | None, digits: int = 1, *, scale: float = 1, signed: bool = False) -> TableCell:
-    return TableCell(EMPTY if value is None else format_number(scale * value, digits, signed=signed))
+def figure(
+    row: Mapping[str, Any], column: str, digits: int = 1, *, scale: float = 100, signed: bool = False
+) -> TableCell:
+    """A column of a row, scaled, with the interval that its columns _low and _high hold; a dash for null."""
+    if row[column] is None:
+        return TableCell(EMPTY)
+    text = format_number(scale * row[column], digits, signed=signed)
+    if f"{column}_low" not in row:
+        return TableCell(text)
+    return TableCell(text, format_interval(row[f"{column}_low"], row[f"{column}_high"], digits, scale))
 
 
 def _summary(con: duckdb.DuckDBPyConnection, selection: Selection) -> ReportTable:
@@ -106,10 +114,10 @@ def _summary(con: duckdb.DuckDBPyConnection, selection: Selection) -> ReportTabl
 def _summary_cells(row: dict[str, Any]) -> Iterable[TableCell]:
     """Figures of one network; beneath the mean error that of the extra corruptions, which stand apart."""
     extra, extras = row["mean_extra_corruption_error"], row["extra_corruption_count"]
-    yield _number(row["clean_accuracy"], scale=100)
-    yield _number(row["mean_corrupted_accuracy"], scale=100)
+    yield figure(row, "clean_accuracy")
+    yield figure(row, "mean_corrupted_accuracy")
     small = f"extras {format_number(100 * extra)}" if extras else ""
-    yield _number(row["mean_corruption_error"], scale=100)._replace(small=small)
+    yield figure(row, "mean_corruption_error")._replace(small=small)
     yield TableCell(str(row["corruption_count"]), f"and {extras} extra" if extras else "")
 
 
@@ -120,7 +128,7 @@ def _accuracy(con: duckdb.DuckDBPyConnection, selection: Selection, label: str, 
         f"Per cent, with Wilson's 95\u00a0% interval, on {selection.images}.",
         "accuracy_by_severity",
         names,
-        lambda r: TableCell(format_number(100 * r["accuracy"]), format_interval(r["accuracy_low"], r["accuracy_high"])),
+        lambda row: figure(row, "accuracy"),
     )
 
 
@@ -133,7 +141,7 @@ def _calibration(con: duckdb.DuckDBPyConnection, selection: Selection, label: st
         f"Expected calibration error in {bins} equal bins (0\u20131); beneath, confidence minus accuracy in points.",
         "calibration_by_severity",
         names,
-        lambda r: TableCell(format_number(r["ece"], 3), format_number(100 * r["overconfidence"], 1, signed=True)),
+        lambda row: TableCell(figure(row, "ece", 3, scale=1).text, figure(row, "overconfidence", signed=True).text),
     )
 
 
@@ -157,11 +165,8 @@ def _by_severity(
 def _steps(con: duckdb.DuckDBPyConnection, selection: Selection, label: str, names: Names) -> ReportTable:
     steps = read_for_selection(con, "steps", selection).sort("severity_from").rows(named=True)
     found = {
-        (r["corruption"], (r["severity_from"], r["severity_to"])): TableCell(
-            format_number(100 * r["accuracy_change"], 1, signed=True),
-            format_interval(r["accuracy_change_low"], r["accuracy_change_high"]),
-        )
-        for r in steps
+        (row["corruption"], (row["severity_from"], row["severity_to"])): figure(row, "accuracy_change", signed=True)
+        for row in steps
     }
     return _corruption_table(
         f"Steps of {label}",
@@ -205,37 +210,34 @@ def _shape_cells(row: dict[str, Any], sweep: pl.DataFrame) -> Iterable[TableCell
     others = [SHAPE_NAMES[s] for s in sweep["shape"].unique(maintain_order=True) if s != row["shape"]]
     span = f"{format_severity(row['largest_step_from'])} to {format_severity(row['largest_step_to'])}"
     share = "" if row["largest_step_share"] is None else f", {format_percent(row['largest_step_share'], 0)}"
-    drop_interval = format_interval(row["total_drop_low"], row["total_drop_high"])
-    bow_interval = "" if row["bow"] is None else format_interval(row["bow_low"], row["bow_high"], 2, 1)
     yield TableCell(SHAPE_NAMES[row["shape"]])
-    yield _number(row["total_drop"], scale=100)._replace(small=drop_interval)
-    yield _number(row["bow"], 2, signed=True)._replace(small=bow_interval)
-    yield _number(row["largest_step"], scale=100)._replace(small=span + share)
+    yield figure(row, "total_drop")
+    yield figure(row, "bow", 2, scale=1, signed=True)
+    yield figure(row, "largest_step")._replace(small=span + share)
     yield TableCell(format_percent(row["stability"], 0))
     yield TableCell(f"{same} of {len(sweep)}", ", ".join(others))
 
 
 def _attention(con: duckdb.DuckDBPyConnection, selection: Selection, label: str, names: Names) -> list[ReportTable]:
     cells = read_for_selection(con, "attention_drift", selection).filter(target="clean")
-    last = cells.filter(pl.col("severity") == pl.col("severity").max().over("corruption")).sort("corruption_order")
-    if last.is_empty():
-        return []
+    last = cells.filter(pl.col("severity") == pl.col("severity").max().over("corruption"))
     clean = cells.filter(severity=0.0).head(1).with_columns(corruption=pl.lit(CLEAN))
-    rows = (
-        (TableCell(names[r["corruption"]]), *(_number(r[c], digits) for c, (_, digits) in ATTENTION_COLUMNS.items()))
-        for r in (*clean.rows(named=True), *last.rows(named=True))
+    found = {
+        (row["corruption"], column): figure(row, column, digits, scale=1)
+        for row in pl.concat([clean, last]).rows(named=True)
+        for column, (_, digits) in ATTENTION_COLUMNS.items()
+    }
+    table = _corruption_table(
+        f"Attention of {label} at the last severity",
+        "For the class predicted on the clean image. Shift: median distance of the centroid from the clean one, in "
+        "image widths; cosine: similarity to the clean map; null: the same against another image's clean map, and "
+        "against another image of the same class; spread in image widths, entropy in nats, mass in logits; mask: "
+        "share of the mass inside the object mask.",
+        {column: heading for column, (heading, _) in ATTENTION_COLUMNS.items()},
+        names,
+        found,
     )
-    return [
-        ReportTable(
-            f"Attention of {label} at the last severity",
-            "For the class predicted on the clean image. Shift: median distance of the centroid from the clean one, in "
-            "image widths; cosine: similarity to the clean map; null: the same against another image's clean map, and "
-            "against another image of the same class; spread in image widths, entropy in nats, mass in logits; mask: "
-            "share of the mass inside the object mask.",
-            ("Corruption", *(heading for heading, _ in ATTENTION_COLUMNS.values())),
-            tuple(rows),
-        )
-    ]
+    return [table] if len(last) else []
 
 
 def _pair(pair: PairTest, names: Names) -> ReportTable:

@@ -38,8 +38,6 @@ class DriftTest(NamedTuple):
     """
 
     corruption: str
-    severity: float
-    image_count: int
     empty_count: int
     median_shift: float
     median_null: float
@@ -56,7 +54,6 @@ class DriftTest(NamedTuple):
 class MeanChange(NamedTuple):
     """Mean change from clean, image by image, averaged over corruptions at their last severity, and the clean mean."""
 
-    measure: str
     clean: float
     change: Estimate
 
@@ -98,30 +95,30 @@ def missing_drift_reason(selection: Selection) -> str:
 def drift_at_last(con: duckdb.DuckDBPyConnection, selection: Selection, evaluation: EvaluationInfo) -> list[DriftTest]:
     """Drift against its null at the last severity of each corruption, the largest median shift first."""
     rows = con.execute(
-        "select corruption, severity::double, count(*), count_if(empty), median(centroid_shift), "
+        "select corruption, count_if(empty), median(centroid_shift), "
         "median(null_centroid_shift), avg(below_null), stddev_samp(below_null), count(below_null) "
         f"from (select *, null_centroid_shift - centroid_shift as below_null {rows_at_last('attention')} "
-        "and target = $3) group by corruption, severity having count(below_null) > 1 "
+        "and target = $3) group by corruption having count(below_null) > 1 "
         "order by median(centroid_shift) desc",
         [evaluation.evaluation_id, list(selection.corruptions), CLEAN_TARGET],
     ).fetchall()
     return [
-        DriftTest(corruption, severity, images, empty, shift, null, normal_estimate(*below_null))
-        for corruption, severity, images, empty, shift, null, *below_null in rows
+        DriftTest(corruption, empty, shift, null, normal_estimate(*below_null))
+        for corruption, empty, shift, null, *below_null in rows
     ]
 
 
 def changes_at_last(
     con: duckdb.DuckDBPyConnection, selection: Selection, evaluation: EvaluationInfo
-) -> list[MeanChange]:
-    """Change of mass, spread, entropy and mask share from clean to the last severity.
+) -> dict[str, MeanChange]:
+    """Change of mass, spread, entropy and mask share from clean to the last severity, by measure.
 
     Each image's change is averaged over corruptions first (without the extras), so that the interval counts images,
     not rows.
     """
     selection = replace(selection, corruptions=selection.averaged)
-    changes = (change_at_last(con, selection, evaluation, measure) for measure in MEASURES)
-    return [change for change in changes if change]
+    changes = {measure: change_at_last(con, selection, evaluation, measure) for measure in MEASURES}
+    return {measure: change for measure, change in changes.items() if change}
 
 
 def change_at_last(
@@ -140,4 +137,4 @@ def change_at_last(
         "select avg(clean), avg(change), stddev_samp(change), count(*) from each",
         [evaluation.evaluation_id, list(selection.corruptions), CLEAN_TARGET, CLEAN],
     )
-    return MeanChange(measure, row[0], normal_estimate(*row[1:])) if row and row[3] > 1 else None
+    return MeanChange(row[0], normal_estimate(*row[1:])) if row and row[3] > 1 else None

@@ -13,7 +13,6 @@ import duckdb
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from failmodes.analysis.selection import averaged_severities
 from failmodes.warehouse.database.connection import fetch_first
 from failmodes.warehouse.errors import WarehouseError
 from failmodes.warehouse.schema import CLEAN
@@ -58,19 +57,6 @@ class Resampling:
     interval_level: float = 0.95
 
 
-class CurveColumns(NamedTuple):
-    """One corruption's curve: severities from clean, and the columns of its cells."""
-
-    severities: Float64Array
-    columns: list[int]
-
-    @property
-    def averaged(self) -> list[int]:
-        """Columns that an average over severities takes (see `averaged_severities`)."""
-        averaged = averaged_severities(self.severities.tolist())
-        return [column for severity, column in zip(self.severities, self.columns, strict=True) if severity in averaged]
-
-
 class CorrectnessMatrix(NamedTuple):
     """Of one evaluation: its cells as (corruption, severity), and whether each image is right in each, (N, C).
 
@@ -99,17 +85,14 @@ class CorrectnessMatrix(NamedTuple):
             return resampled_accuracy(self.correct, resamples, seed)
         return resampled_alone(self.accuracy, len(self.correct), resamples, seed)
 
-    def curves(self) -> dict[str, CurveColumns]:
-        """Curve by corruption; each begins with the clean cell."""
-        column = {cell: index for index, cell in enumerate(self.cells)}
-        grids: dict[str, list[float]] = {}
-        for corruption, severity in self.cells:
+    def curves(self) -> dict[str, dict[float, int]]:
+        """The column of each severity of a corruption, from clean, by corruption."""
+        clean = self.cells.index((CLEAN, 0.0))
+        found: dict[str, dict[float, int]] = {}
+        for column, (corruption, severity) in enumerate(self.cells):
             if corruption != CLEAN:
-                grids.setdefault(corruption, [0.0]).append(severity)
-        return {
-            corruption: CurveColumns(np.array(grid), [column[corruption if s else CLEAN, s] for s in grid])
-            for corruption, grid in grids.items()
-        }
+                found.setdefault(corruption, {0.0: clean})[severity] = column
+        return found
 
 
 def stored_resampling(con: duckdb.DuckDBPyConnection) -> Resampling:
@@ -196,6 +179,12 @@ def percentile_interval(values: ArrayLike, level: float = 0.95) -> tuple[Float64
     tail = (1 - level) / 2
     low, high = np.quantile(np.asarray(values), [tail, 1 - tail], axis=0)
     return low, high
+
+
+def bootstrap_estimate(value: ArrayLike, draws: Float64Array, level: float) -> Estimate:
+    """A value with its percentile interval over the finite ones of its resampled `draws` (B,)."""
+    low, high = percentile_interval(draws[np.isfinite(draws)], level)
+    return Estimate(float(np.asarray(value)), float(low), float(high))
 
 
 def normal_estimate(mean: float, deviation: float, count: int) -> Estimate:

@@ -5,13 +5,12 @@ from typing import NamedTuple
 import duckdb
 import numpy as np
 
-from failmodes.analysis.selection import EvaluationInfo, Selection
+from failmodes.analysis.selection import EvaluationInfo, Selection, averaged_severities
 from failmodes.analysis.statistics.bootstrap import (
-    CurveColumns,
     Estimate,
     Float64Array,
     Resampling,
-    percentile_interval,
+    bootstrap_estimate,
     read_correctness,
     stored_resampling,
 )
@@ -59,11 +58,16 @@ def rank_costs(
     correctness = read_correctness(con, evaluation.evaluation_id)
     curves = {c: curve for c, curve in correctness.curves().items() if c in selection.corruptions}
     accuracies = np.vstack([correctness.accuracy, correctness.resampled(resampling.resamples, resampling.seed)])
-    at_last = {c: _drop(accuracies, curve, curve.columns[-1:]) for c, curve in curves.items()}
-    average = {c: _drop(accuracies, curve, curve.averaged) for c, curve in curves.items()}
+    at_last = {c: _drop(accuracies, curve, [max(curve)]) for c, curve in curves.items()}
+    average = {c: _drop(accuracies, curve, averaged_severities(curve)) for c, curve in curves.items()}
     level = resampling.interval_level
     costs = {
-        c: CorruptionCost(c, float(curve.severities[-1]), _estimate(at_last[c], level), _estimate(average[c], level))
+        c: CorruptionCost(
+            c,
+            max(curve),
+            bootstrap_estimate(at_last[c][0], at_last[c][1:], level),
+            bootstrap_estimate(average[c][0], average[c][1:], level),
+        )
         for c, curve in curves.items()
     }
     ranked = [c for c in curves if c in selection.averaged]
@@ -79,10 +83,10 @@ def rank_costs(
     )
 
 
-def _drop(accuracies: Float64Array, curve: CurveColumns, columns: list[int]) -> Float64Array:
-    """Clean accuracy minus the mean over `columns`: (1 + B,) from (1 + B, C), the point estimate first."""
-    corrupted: Float64Array = accuracies[:, columns].mean(axis=1)
-    return accuracies[:, curve.columns[0]] - corrupted
+def _drop(accuracies: Float64Array, curve: dict[float, int], severities: list[float]) -> Float64Array:
+    """Clean accuracy minus the mean over `severities`: (1 + B,) from (1 + B, C), the point estimate first."""
+    corrupted: Float64Array = accuracies[:, [curve[severity] for severity in severities]].mean(axis=1)
+    return accuracies[:, curve[0.0]] - corrupted
 
 
 def _costliest_first(drops: dict[str, Float64Array], corruptions: list[str]) -> list[str]:
@@ -90,9 +94,7 @@ def _costliest_first(drops: dict[str, Float64Array], corruptions: list[str]) -> 
 
 
 def _lead(drops: dict[str, Float64Array], order: list[str], level: float) -> Estimate | None:
-    return _estimate(drops[order[0]] - drops[order[1]], level) if len(order) > 1 else None
-
-
-def _estimate(values: Float64Array, level: float) -> Estimate:
-    low, high = percentile_interval(values[1:], level)
-    return Estimate(float(values[0]), float(low), float(high))
+    if len(order) < 2:
+        return None
+    lead = drops[order[0]] - drops[order[1]]
+    return bootstrap_estimate(lead[0], lead[1:], level)

@@ -12,7 +12,13 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from failmodes.analysis.statistics.bootstrap import Estimate, Float64Array, Resampling, percentile_interval
+from failmodes.analysis.statistics.bootstrap import (
+    Estimate,
+    Float64Array,
+    Resampling,
+    bootstrap_estimate,
+    percentile_interval,
+)
 
 SHAPE_CLASSES = ("flat", "non_monotone", "late_collapse", "early_drop", "near_linear")  # in the order of decision
 
@@ -193,14 +199,9 @@ def describe_curve(
         shape=SHAPE_CLASSES[code],
         stability=float(shares[code]),
         shares=dict(zip(SHAPE_CLASSES, shares.tolist(), strict=True)),
-        drop=_with_interval(total_drop(curve), total_drop(draws), level),
-        bow=None if code == FLAT else _with_interval(bow(curve, grid), bow(draws, grid), level),
+        drop=bootstrap_estimate(total_drop(curve), total_drop(draws), level),
+        bow=None if code == FLAT else bootstrap_estimate(bow(curve, grid), bow(draws, grid), level),
         largest=largest_step(curve, grid),
         changes=(changes(curve), *percentile_interval(changes(draws), level)),
         margins=margins,
     )
-
-
-def _with_interval(value: Float64Array, draws: Float64Array, level: float) -> Estimate:
-    low, high = percentile_interval(draws[np.isfinite(draws)], level)
-    return Estimate(float(value), float(low), float(high))

@@ -22,7 +22,6 @@ class CellTest(NamedTuple):
     severity: float
     only_a: int
     only_b: int
-    image_count: int
     adjusted_p: float = 1.0
 
     @property
@@ -74,7 +73,7 @@ def compare_pairs(con: duckdb.DuckDBPyConnection, selection: Selection) -> list[
     for a, b in combinations(selection.evaluations, 2):
         rows = con.execute(
             "select a.corruption, a.severity::double, count_if(a.correct and not b.correct), "
-            "  count_if(b.correct and not a.correct), count(*) "
+            "  count_if(b.correct and not a.correct) "
             "from outcomes as a join outcomes as b using (corruption, severity, image_id) "
             "where a.evaluation_id = $1 and b.evaluation_id = $2 and (corruption = any($3) or corruption = $4) "
             "group by a.corruption, a.severity order by a.corruption, a.severity",

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import numpy as np
 import pyarrow as pa
 
 from failmodes.analysis.statistics.bootstrap import CorrectnessMatrix, Float64Array, read_correctness
@@ -80,9 +81,10 @@ def _describe_evaluation(
 ) -> None:
     accuracy = correctness.accuracy
     draws = correctness.resampled(settings.resamples, settings.seed)
-    for corruption, (grid, columns) in correctness.curves().items():
-        if len(grid) < MIN_POINTS:
+    for corruption, column_of in correctness.curves().items():
+        if len(column_of) < MIN_POINTS:
             continue
+        grid, columns = np.array(list(column_of)), list(column_of.values())
         curve = accuracy[columns]
         shape = describe_curve(curve, draws[:, columns], grid, settings)
         key = {"evaluation_id": correctness.evaluation_id, "corruption": corruption, "input_fingerprint": fingerprint}

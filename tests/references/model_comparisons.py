@@ -30,11 +30,11 @@ def decided_by_hand(many_record: Synthetic) -> list[tuple[str, str]]:
             p = stats.binomtest(only_a, only_a + only_b).pvalue if only_a + only_b else 1.0
             rows.append((p, (a, b) if only_a > only_b else (b, a)))
     rejected = []
-    for rank, (p, way) in enumerate(sorted(rows)):
+    for rank, (p, ordered) in enumerate(sorted(rows)):
         if p * (len(rows) - rank) >= 0.05:
             break
-        rejected.append(way)
-    return [way for way in dict.fromkeys(rejected) if way[::-1] not in rejected]
+        rejected.append(ordered)
+    return [ordered for ordered in dict.fromkeys(rejected) if ordered[::-1] not in rejected]
 
 
 def evaluation(label: str) -> EvaluationInfo:
@@ -42,5 +42,5 @@ def evaluation(label: str) -> EvaluationInfo:
 
 
 def pair(a: str, b: str, *counts: tuple[int, int]) -> PairTest:
-    cells = tuple(CellTest("fog", place, x, y, 100, 1.0) for place, (x, y) in enumerate(counts))
+    cells = tuple(CellTest("fog", severity, x, y) for severity, (x, y) in enumerate(counts))
     return PairTest(evaluation(a), evaluation(b), cells)

@@ -20,6 +20,6 @@ def test_drift_and_changes_agree_with_numpy(con: duckdb.DuckDBPyConnection, sele
     low, high = stats.norm.interval(0.95, difference.mean(), stats.sem(difference))
     assert drift.below_null == pytest.approx((difference.mean(), low, high), abs=1e-6)
     assert drift.median_shift == pytest.approx(float(np.median(fog["centroid_shift"])), abs=1e-6)
-    change = next(c for c in changes_at_last(con, selection, evaluation) if c.measure == "mass")
+    change = changes_at_last(con, selection, evaluation)["mass"]
     assert change.clean == pytest.approx(rows.filter(corruption="none")["mass"].mean(), abs=1e-4)
     assert change.change.below_zero
