@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from failmodes.analysis.formatting import format_count
-from failmodes.ingest.corruptions.apply import as_severity
-from failmodes.ingest.corruptions.catalogue import CORRUPTIONS, find_corruption_name, recipe_of, unknown_corruption
+from failmodes.ingest.corruptions.apply import as_severity, corrupt
+from failmodes.ingest.corruptions.catalogue import CORRUPTIONS, corruption_info, recipe_of
 from failmodes.ingest.datasets.decoding import decode
 from failmodes.ingest.datasets.folder import IMAGE_SUFFIXES, resize_and_crop
 from failmodes.warehouse.errors import DataError, StudyError
@@ -48,9 +48,7 @@ class CorruptionRequest(NamedTuple):
         Raises:
             StudyError: an unknown corruption.
         """
-        requested = {find_corruption_name(name): name for name in self.corruptions}
-        if None in requested:
-            raise StudyError(unknown_corruption(requested[None]))
+        requested = {corruption_info(name).name for name in self.corruptions}
         return [name for name in CORRUPTIONS if not requested or name in requested]
 
     def levels(self) -> list[Decimal]:
@@ -70,8 +68,6 @@ class CorruptionRequest(NamedTuple):
         Raises:
             FailmodesError: it cannot be made here; the message says why.
         """
-        from failmodes.ingest.corruptions.apply import corrupt
-
         return corrupt(clean, name, severity, recipe=self.recipe, seed=self.seed)
 
     @property

@@ -1,8 +1,7 @@
 """A contact sheet: one image under every corruption of a recipe, from clean to the last severity."""
 
-import base64
-import io
 from decimal import Decimal
+from itertools import groupby
 from typing import Any, NamedTuple
 
 import altair as alt
@@ -12,8 +11,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from failmodes.analysis.charts.style.axes import evenly_spaced, pixel
-from failmodes.analysis.charts.style.saving import PNG_SCALE
-from failmodes.analysis.charts.style.theme import GROUPS, PAGE, ChartSize, ChartText, add_text
+from failmodes.analysis.charts.style.saving import PNG_SCALE, image_url
+from failmodes.analysis.charts.style.theme import GROUPS, PAGE, ChartSize, ChartText, Layered, add_text
 from failmodes.analysis.formatting import (
     capitalize_first,
     format_number,
@@ -23,14 +22,13 @@ from failmodes.analysis.formatting import (
     lower_label,
 )
 from failmodes.analysis.sample_images import CorruptionRequest, one_image
-from failmodes.ingest.corruptions.catalogue import CORRUPTIONS
-from failmodes.ingest.corruptions.catalogue import SEVERITIES
+from failmodes.ingest.corruptions.catalogue import CORRUPTIONS, SEVERITIES
 from failmodes.ingest.distortion import rmse
 from failmodes.warehouse.errors import FailmodesError, StudyError
 
 GAP_PX, CAPTION_PX, GROUP_PX, NAME_PX = 6, 17, 30, 17
 
-LABEL_PX = 126  # left of the pictures, on a page
+LABEL_PX = 126  # left of the images, on a page
 
 SIDE_STEP_PX, LARGEST_SIDE_PX = 16, 80  # steps so that 32 pixels are enlarged by a whole number
 
@@ -38,165 +36,134 @@ NARROW_LEVELS = 3  # beside clean, in a column of a paper
 
 
 class ContactSheetRow(NamedTuple):
-    """One corruption: pictures by severity from clean, their distance from it, and why some cannot be made.
+    """One corruption of the image.
 
-    A picture that cannot be made is None, its distance NaN.
+    Attributes:
+        name: the corruption.
+        images: (S, S, 3) uint8 by severity, from clean; None where it cannot be made.
+        rmse: distance of each from clean, 0-1; NaN where there is none.
+        reason: why some cannot be made, or "".
     """
 
     name: str
-    pictures: list[NDArray[np.uint8] | None]
+    images: list[NDArray[np.uint8] | None]
     rmse: list[float]
     reason: str
 
     @property
     def is_empty(self) -> bool:
-        """Whether there is nothing but the clean picture."""
-        return all(picture is None for picture in self.pictures[1:])
+        """Whether there is nothing but the clean image."""
+        return all(image is None for image in self.images[1:])
 
 
-def chart(corrupting: CorruptionRequest, *, layout: ChartSize = PAGE) -> alt.VConcatChart:
-    """Rows of pictures, grouped as published; beneath each picture its RMSE against the clean one.
+def chart(request: CorruptionRequest, *, size: ChartSize = PAGE) -> alt.VConcatChart:
+    """Rows of images, grouped as published; beneath each image its RMSE against the clean one.
 
     Args:
-        corrupting: one image file at most; severities 1-5 by default, fewer on paper.
-        layout: page or paper, where names stand above their row.
+        request: one image file at most; severities 1-5 by default, fewer on paper.
+        size: page or paper, where names are printed above their row.
 
     Raises:
-        StudyError, DataError: what was asked for cannot be read, or nothing of it can be made.
+        StudyError, DataError: what was requested cannot be read, or nothing of it can be made.
     """
-    picture = one_image(corrupting.files, corrupting.side_px)
-    levels = [Decimal(0), *(corrupting.levels() or [Decimal(s) for s in SEVERITIES])]
-    if layout.columns < 3 and not corrupting.severities:
+    sample = one_image(request.files, request.side_px)
+    levels = [Decimal(0), *(request.levels() or [Decimal(s) for s in SEVERITIES])]
+    if not size.is_wide and not request.severities:
         levels = [levels[0], *evenly_spaced(levels[1:], NARROW_LEVELS)]
-    made = [_row(corrupting, name, levels, picture.images) for name in corrupting.names()]
+    made = [_row(request, name, levels, sample.images) for name in request.names()]
     rows = sorted((row for row in made if not row.is_empty), key=lambda row: GROUPS.index(CORRUPTIONS[row.name].group))
     if not rows:
         raise StudyError(made[0].reason)
-    words = ChartText(
-        _finding(rows, levels),
-        f"One image ({picture.label}, {corrupting.side_px} \u00d7 {corrupting.side_px} pixels), clean and at each "
+    severities = [format_severity(float(level)) for level in levels]
+    text = ChartText(
+        _finding(rows, severities[-1]),
+        f"One image ({sample.label}, {request.side_px} \u00d7 {request.side_px} pixels), clean and at each "
         "severity, with the same draws along a row; beneath: root mean square difference from clean, of values / 255."
-        f"{''.join(_note(row, levels) for row in made)}",
-        f"Image: {picture.credit}; {corrupting.words}.",
+        f"{''.join(_note(row, severities) for row in made if row.reason)}",
+        f"Image: {sample.credit}; {request.description}.",
     )
-    return add_text([_sheet(rows, levels, layout)], words, layout)
+    return add_text([_sheet(rows, severities, size)], text, size)
 
 
-def _row(corrupting: CorruptionRequest, name: str, levels: list[Decimal], clean: NDArray[np.uint8]) -> ContactSheetRow:
-    pictures: list[NDArray[np.uint8] | None] = [clean[0]]
-    distances, reason = [0.0], ""
+def _row(request: CorruptionRequest, name: str, levels: list[Decimal], clean: NDArray[np.uint8]) -> ContactSheetRow:
+    row = ContactSheetRow(name, [clean[0]], [0.0], "")
     for severity in levels[1:]:
         try:
-            made = corrupting.images_at(name, severity, clean)
+            made = request.images_at(name, severity, clean)
         except FailmodesError as error:
-            reason = reason or str(error)
-            pictures.append(None)
-            distances.append(float("nan"))
+            row = row._replace(reason=row.reason or str(error))
+            row.images.append(None)
+            row.rmse.append(float("nan"))
         else:
-            pictures.append(made[0])
-            distances.append(float(rmse(clean, made)[0]))
-    return ContactSheetRow(name, pictures, distances, reason)
+            row.images.append(made[0])
+            row.rmse.append(float(rmse(clean, made)[0]))
+    return row
 
 
-def _note(row: ContactSheetRow, levels: list[Decimal]) -> str:
+def _note(row: ContactSheetRow, severities: list[str]) -> str:
     """What of a row is missing, and why."""
-    if not row.reason:
-        return ""
-    without = [format_severity(float(s)) for s, picture in zip(levels, row.pictures, strict=True) if picture is None]
-    place = "" if row.is_empty else f" at {join_names(without)}"
-    return f" Without {lower_label(CORRUPTIONS[row.name].label)}{place}: {row.reason.rstrip('.')}."
+    missing = [severity for severity, image in zip(severities, row.images, strict=True) if image is None]
+    at = "" if row.is_empty else f" at {join_names(missing)}"
+    return f" Without {lower_label(CORRUPTIONS[row.name].label)}{at}: {row.reason.rstrip('.')}."
 
 
-def _finding(rows: list[ContactSheetRow], levels: list[Decimal]) -> str:
-    last = sorted((row for row in rows if row.pictures[-1] is not None), key=lambda row: -row.rmse[-1])
-    place = f"at severity {format_severity(float(levels[-1]))}"
-    if not last:
-        return f"No corruption asked for can be made {place}"
-    first = last[0]
-    told = f"{CORRUPTIONS[first.name].label} takes this image farthest from clean {place}: RMSE {_rmse(first.rmse[-1])}"
-    if len(last) == 1:
-        return told
-    return f"{told}; {lower_label(CORRUPTIONS[last[-1].name].label)} least: {_rmse(last[-1].rmse[-1])}"
+def _finding(rows: list[ContactSheetRow], last_severity: str) -> str:
+    ranked = sorted((row for row in rows if row.images[-1] is not None), key=lambda row: -row.rmse[-1])
+    if not ranked:
+        return f"No corruption asked for can be made at severity {last_severity}"
+    farthest, nearest = (CORRUPTIONS[row.name].label for row in (ranked[0], ranked[-1]))
+    most, least = (format_number(row.rmse[-1], 3) for row in (ranked[0], ranked[-1]))
+    finding = f"{farthest} takes this image farthest from clean at severity {last_severity}: RMSE {most}"
+    return finding if len(ranked) == 1 else f"{finding}; {lower_label(nearest)} least: {least}"
 
 
-def _rmse(value: float) -> str:
-    return format_number(value, 3)
-
-
-def _sheet(rows: list[ContactSheetRow], levels: list[Decimal], layout: ChartSize) -> alt.LayerChart | alt.FacetChart:
-    beside = layout.columns > 2
-    left, above = (LABEL_PX, 0) if beside else (0, NAME_PX)
-    room = (layout.width_px - 16 - left) / len(levels) - GAP_PX
+def _sheet(rows: list[ContactSheetRow], severities: list[str], size: ChartSize) -> Layered:
+    left, above = (LABEL_PX, 0) if size.is_wide else (0, NAME_PX)
+    room = (size.width_px - 16 - left) / len(severities) - GAP_PX
     side = min(LARGEST_SIDE_PX, max(SIDE_STEP_PX, int(room // SIDE_STEP_PX) * SIDE_STEP_PX))
-    cells: list[dict[str, Any]] = []
-    texts: list[dict[str, Any]] = []
+    centres = [left + column * (side + GAP_PX) + side / 2 for column in range(len(severities))]
+    images: list[dict[str, Any]] = []
+    texts: list[tuple[str, float, float, str]] = []
     y = 0.0
-    for place, row in enumerate(rows):
-        if not place or CORRUPTIONS[rows[place - 1].name].group != CORRUPTIONS[row.name].group:
-            texts += _heading(CORRUPTIONS[row.name].group, levels, left, side, y)
-            y += GROUP_PX
-        texts.append(_name(row.name, y if beside else y - 1, beside=beside))
-        for column, (picture, distance) in enumerate(zip(row.pictures, row.rmse, strict=True)):
-            x = left + column * (side + GAP_PX) + side / 2
-            cells += _cell(
-                picture, x, y + above + side / 2, side, f"{row.name} {format_severity(float(levels[column]))}"
-            )
-            texts += _caption(picture, distance, x, y + above + side, column)
-        y += above + side + CAPTION_PX
-    return alt.layer(*_layers(cells, texts, side), width=layout.width_px - 16, height=y)
+    for group, group_rows in groupby(rows, key=lambda row: CORRUPTIONS[row.name].group):
+        # severities are printed right of the group's name where they can
+        texts.append((capitalize_first(group), 0, y + (20 if size.is_wide else 6), "group"))
+        texts += [(severity, x, y + 20, "plain") for severity, x in zip(severities, centres, strict=True)]
+        y += GROUP_PX
+        for row in group_rows:
+            info, bottom = CORRUPTIONS[row.name], y + above + side
+            name = label_with_extra(info.label, is_extra=not info.headline)
+            texts.append((name, 0, y + 9 if size.is_wide else y - 1 + 8, "name"))
+            for severity, x, image, distance in zip(severities, centres, row.images, row.rmse, strict=True):
+                if image is None:
+                    texts.append(("\u2013", x, bottom - 8, "plain"))
+                    continue
+                tip = f"{row.name} {severity}"
+                images.append({"x": x, "y": y + above + side / 2, "url": image_url(_enlarged(image, side)), "tip": tip})
+                if severity != severities[0]:
+                    texts.append((format_number(distance, 3), x, bottom + 8, "plain"))
+            y += above + side + CAPTION_PX
+    return alt.layer(*_layers(images, texts, side), width=size.width_px - 16, height=y)
 
 
-def _cell(picture: NDArray[np.uint8] | None, x: float, y: float, side: int, tip: str) -> list[dict[str, Any]]:
-    if picture is None:
-        return []
-    return [{"x": x, "y": y, "url": _data_url(picture, side), "tip": tip}]
-
-
-def _caption(picture: NDArray[np.uint8] | None, distance: float, x: float, bottom: float, column: int) -> (
-    list[dict[str, Any]]
-):  # fmt: skip
-    if picture is None:
-        return [_text("\u2013", x, bottom - 8, "plain")]
-    return [_text(_rmse(distance), x, bottom + 8, "plain")] if column else []
-
-
-def _heading(group: str, levels: list[Decimal], left: float, side: int, y: float) -> list[dict[str, Any]]:
-    """The group's name and the severities, above its rows; severities stand right of the name where they can."""
-    numbers = [_text(format_severity(float(s)), left + i * (side + GAP_PX) + side / 2, y + 20, "plain")
-               for i, s in enumerate(levels)]  # fmt: skip
-    return [_text(capitalize_first(group), 0, y + (20 if left else 6), "group"), *numbers]
-
-
-def _name(name: str, y: float, *, beside: bool) -> dict[str, Any]:
-    known = CORRUPTIONS[name]
-    return _text(label_with_extra(known.label, is_extra=not known.headline), 0, y + (9 if beside else 8), "name")
-
-
-def _text(text: str, x: float, y: float, kind: str) -> dict[str, Any]:
-    return {"text": text, "x": x, "y": y, "kind": kind}
-
-
-def _layers(cells: list[dict[str, Any]], texts: list[dict[str, Any]], side: int) -> list[alt.Chart]:
+def _layers(images: list[dict[str, Any]], texts: list[tuple[str, float, float, str]], side: int) -> list[alt.Chart]:
     x, y = pixel("x", alt.X), pixel("y", alt.Y)
-    images = alt.Chart(pl.DataFrame(cells)).mark_image(width=side, height=side)
-    base = alt.Chart(pl.DataFrame(texts)).encode(x=x, y=y, text="text:N")
+    marks = alt.Chart(pl.DataFrame(images)).mark_image(width=side, height=side)
+    labels = pl.DataFrame(texts, schema={"text": str, "x": float, "y": float, "kind": str}, orient="row")
+    base = alt.Chart(labels).encode(x=x, y=y, text="text:N")
     group, name, plain = (base.transform_filter(f"datum.kind === '{kind}'") for kind in ("group", "name", "plain"))
-    words = [
+    return [
+        marks.encode(x=x, y=y, url="url:N", tooltip="tip:N"),
         group.mark_text(align="left", fontWeight="bold", fontSize=13, style="ink"),
         name.mark_text(align="left", fontSize=11.5, style="ink"),
         plain.mark_text(fontSize=10, style="muted"),
     ]
-    return [images.encode(x=x, y=y, url="url:N", tooltip="tip:N"), *words]
 
 
-def _data_url(pixels: NDArray[np.uint8], side: int) -> str:
-    """A picture at twice its size on the page: small ones by whole pixels, as renderers would smooth them."""
-    image, wanted = Image.fromarray(pixels), PNG_SCALE * side
-    if image.width <= wanted:
-        whole = image.width * (wanted // image.width)
-        image = image.resize((whole, whole), Image.Resampling.NEAREST)
-    else:
-        image = image.resize((wanted, wanted), Image.Resampling.BILINEAR)
-    buffer = io.BytesIO()
-    image.save(buffer, "PNG", optimize=True)
-    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
+def _enlarged(pixels: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
+    """An image at twice its size on the page: small ones by whole pixels, as renderers would smooth them."""
+    image, side_px = Image.fromarray(pixels), PNG_SCALE * side
+    if image.width <= side_px:
+        whole = image.width * (side_px // image.width)
+        return np.asarray(image.resize((whole, whole), Image.Resampling.NEAREST))
+    return np.asarray(image.resize((side_px, side_px), Image.Resampling.BILINEAR))

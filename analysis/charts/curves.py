@@ -1,52 +1,93 @@
 """Severity curves as small multiples: accuracy from clean to the last severity, its chord, its interval, its shape."""
 
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
 import altair as alt
 import duckdb
 import polars as pl
 
-from failmodes.analysis.charts.curve_panel import (
-    AXIS_PX,
-    BACKGROUND_GREY,
-    RIGHT_PX,
-    CurvePanelFrame,
-    choose_highlights,
-    curve_panel,
-)
-from failmodes.analysis.charts.style.axes import panel_columns
+from failmodes.analysis.charts.style import axes
+from failmodes.analysis.charts.style.labels import PlotArea, chance_layers, spread_apart
 from failmodes.analysis.charts.style.legend import LegendEntry, legend
-from failmodes.analysis.charts.style.theme import MODEL_COLOURS, MODEL_DASHES, PAGE, ChartSize, ChartText, add_text
+from failmodes.analysis.charts.style.theme import (
+    MODEL_COLOURS,
+    MODEL_DASHES,
+    PAGE,
+    SHAPE_COLOURS,
+    ChartSize,
+    ChartText,
+    Layered,
+    add_text,
+)
 from failmodes.analysis.findings.corruption_cost import costliest_sentence
-from failmodes.analysis.formatting import format_percent, label_with_extra
-from failmodes.analysis.selection import Selection, corruption_labels, read_for_selection
-from failmodes.analysis.statistics.shape_tables import shape_settings
+from failmodes.analysis.formatting import SHAPE_NAMES, format_percent, label_with_extra
+from failmodes.analysis.selection import Selection, averaged_severities, corruption_labels, read_for_selection
+from failmodes.analysis.statistics.curve_shape import chord
+from failmodes.analysis.statistics.shape_tables import stored_settings
+
+LABEL_GAP_PX = 12
+
+RIGHT_PX = 34  # room for the last value
+
+AXIS_PX = 42
+
+PANEL_HEIGHT_PX = 130
+
+BACKGROUND_GREY = "#A0A4AB"  # networks that are drawn behind the coloured ones
 
 
-def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, layout: ChartSize = PAGE) -> alt.VConcatChart:
+class PanelFrame(NamedTuple):
+    """What all panels share.
+
+    Attributes:
+        plot_area: size and domains of a panel.
+        chance: accuracy of a guess, 0-1.
+        colours: colour by network, of all networks in order.
+        legend_names: the networks that are not in the grey background, with their names in the legend.
+    """
+
+    plot_area: PlotArea
+    chance: float
+    colours: dict[str, str]
+    legend_names: dict[str, str]
+
+    @property
+    def shows_chance(self) -> bool:
+        """Whether chance lies within the panels, clear of their floor."""
+        return self.chance >= self.plot_area.y_low + 0.005
+
+    @property
+    def background(self) -> list[str]:
+        """Networks that are drawn in grey."""
+        return [label for label in self.colours if label not in self.legend_names]
+
+
+def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, size: ChartSize = PAGE) -> alt.VConcatChart:
     """Small multiples, one panel a corruption, by total drop; up to four networks in colour, more in grey behind two.
 
     Args:
         con: the warehouse, with shapes.
         selection: evaluations and corruptions.
-        layout: page or paper.
+        size: page or paper.
     """
-    points, shapes = (
-        read_for_selection(con, "accuracy_by_severity", selection),
-        read_for_selection(con, "shapes", selection),
-    )
+    points = read_for_selection(con, "accuracy_by_severity", selection)
+    shapes = read_for_selection(con, "shapes", selection)
     names = corruption_labels(con)
     order = _order(points, selection)
-    columns = panel_columns(layout, len(order))
-    frame = _frame(points, selection, layout, columns)
+    columns = axes.corruption_columns(size, len(order))
+    frame = _panel_frame(points, selection, (size.width_px - AXIS_PX - 16) / columns - RIGHT_PX - 10)
     panels = [
-        curve_panel(
+        _panel(
             points.filter(corruption=name), shapes.filter(corruption=name),
             label_with_extra(names[name], is_extra=name in selection.extras), frame, is_left=not index % columns,
         )
         for index, name in enumerate(order)
     ]  # fmt: skip
     grid = alt.concat(*panels, columns=columns, spacing={"row": 18, "column": 10})
-    keys = [legend(_entries(frame), layout.width_px - AXIS_PX - 40)] if len(frame.labels) > 1 else []
-    return add_text([*keys, grid], _words(con, selection, points, frame), layout)
+    entries = _entries(frame) if len(frame.colours) > 1 else []
+    text = _chart_text(con, selection, frame)
+    return add_text([*legend(entries, size.width_px - AXIS_PX - 40), grid], text, size)
 
 
 def _order(points: pl.DataFrame, selection: Selection) -> list[str]:
@@ -57,43 +98,138 @@ def _order(points: pl.DataFrame, selection: Selection) -> list[str]:
     return rows["corruption"].to_list()
 
 
-def _frame(points: pl.DataFrame, selection: Selection, layout: ChartSize, columns: int) -> CurvePanelFrame:
-    labels = list(selection.labels.values())
-    chance = 1 / int(selection.shared["class_count"])
+def _panel_frame(points: pl.DataFrame, selection: Selection, width_px: float) -> PanelFrame:
+    """The frame; in colour are up to four networks, or those with the largest and the smallest mean accuracy."""
     lowest = float(points.select(pl.col("accuracy_low").min()).item())
     low = 0.0 if lowest < 0.4 else int(lowest * 10 - 0.25) / 10
-    width = (layout.width_px - AXIS_PX - 16) / columns - RIGHT_PX - 10
-    last = last_level(points)
-    return CurvePanelFrame(width, low, 1.0, last, chance, choose_highlights(labels, points, selection.averaged))
+    plot_area = PlotArea(0, axes.last_severity(points), low, 1.0, width_px, PANEL_HEIGHT_PX)
+    chance = 1 / int(selection.shared["class_count"])
+    labels = list(selection.labels.values())
+    if len(labels) <= len(MODEL_COLOURS):
+        return PanelFrame(plot_area, chance, dict(zip(labels, MODEL_COLOURS, strict=False)), {k: k for k in labels})
+    means = _mean_corrupted_accuracy(points, selection.averaged)
+    known = [label for label in labels if label in means]
+    most, least = max(known, key=means.__getitem__), min(reversed(known), key=means.__getitem__)
+    legend_names = {label: f"{label}, {rank} mean accuracy ({format_percent(means[label])})"
+                    for label, rank in ((most, "highest"), (least, "lowest"))}  # fmt: skip
+    coloured = dict(zip(legend_names, MODEL_COLOURS, strict=False))
+    colours = {label: coloured.get(label, BACKGROUND_GREY) for label in labels}
+    return PanelFrame(plot_area, chance, colours, legend_names)
 
 
-def _entries(frame: CurvePanelFrame) -> list[LegendEntry]:
-    networks = frame.networks
-    if networks.is_partial:
-        entries = [LegendEntry(name, colour) for name, colour in zip(networks.names, MODEL_COLOURS, strict=False)]
-        return [*entries, LegendEntry("the others", BACKGROUND_GREY)]
-    return [LegendEntry(*entry) for entry in zip(networks.names, networks.colours, MODEL_DASHES, strict=False)]
+def _mean_corrupted_accuracy(points: pl.DataFrame, averaged: Sequence[str]) -> dict[str, float]:
+    """Mean accuracy by network over corruptions of their means over the severities that averages are over."""
+    cells = points.filter(pl.col("corruption").is_in(list(averaged)))
+    cells = cells.filter(pl.col("severity").is_in(averaged_severities(cells["severity"].unique())))
+    curves = cells.group_by("label", "corruption").agg(pl.col("accuracy").mean())
+    means = curves.group_by("label").agg(pl.col("accuracy").mean())
+    return dict(means.select("label", "accuracy").rows())
 
 
-def _words(
-    con: duckdb.DuckDBPyConnection, selection: Selection, points: pl.DataFrame, frame: CurvePanelFrame
-) -> ChartText:
-    colour = "line colour: shape class" if len(frame.labels) == 1 else "line colour: network"
-    if frame.networks.is_partial:
+def _entries(frame: PanelFrame) -> list[LegendEntry]:
+    named = [(name, frame.colours[label]) for label, name in frame.legend_names.items()]
+    if frame.background:
+        return [LegendEntry(*entry) for entry in [*named, ("the others", BACKGROUND_GREY)]]
+    return [LegendEntry(*entry, dash) for entry, dash in zip(named, MODEL_DASHES, strict=False)]
+
+
+def _chart_text(con: duckdb.DuckDBPyConnection, selection: Selection, frame: PanelFrame) -> ChartText:
+    colour = "line colour: shape class" if len(frame.colours) == 1 else "line colour: network"
+    if frame.background:
         colour = (
-            f"in colour: of {len(frame.labels)} networks those with the highest and the lowest mean accuracy over "
-            f"{selection.averaged_words}"
+            f"in colour: of {len(frame.colours)} networks those with the highest and the lowest mean accuracy over "
+            f"{selection.averaged_phrase}"
         )
     chance = f"; dotted: chance ({format_percent(frame.chance)})" if frame.shows_chance else ""
     return ChartText(
         costliest_sentence(con, selection),
-        f"Accuracy from clean (0) to severity {frame.last:g} on {selection.images}; band: Wilson 95"
+        f"Accuracy from clean (0) to severity {frame.plot_area.x_high:g} on {selection.images}; band: Wilson 95"
         f"\u00a0% interval; dashed: the chord that a steady fall would follow; {colour}{chance}; "
-        f"in brackets: share of {shape_settings(con).resamples:,} resamples of the images that give the same shape.",
+        f"in brackets: share of {stored_settings(con).resamples:,} resamples of the images that give the same shape.",
         selection.source_line,
     )
 
 
-def last_level(frame: pl.DataFrame) -> float:
-    """The largest severity of a frame."""
-    return float(frame.select(pl.col("severity").max()).item())
+def _panel(points: pl.DataFrame, shapes: pl.DataFrame, title: str, frame: PanelFrame, *, is_left: bool) -> Layered:
+    """Lines with their intervals and chords, last values at their right and shapes above.
+
+    Args:
+        points: accuracy (0-1) with its interval, by label and severity.
+        shapes: shape and stability by label.
+        title: the corruption.
+        frame: what all panels share.
+        is_left: whether the axes carry their names and percentages.
+    """
+    plot_area, labels = frame.plot_area, list(frame.colours)
+    _, y_scale = plot_area.scales()
+    data = _with_chord(points)
+    x = axes.severity_axis(plot_area.x_high, title=is_left)
+    y = alt.Y("accuracy:Q", title="accuracy" if is_left else None, scale=y_scale,
+              axis=axes.percent_axis(labels=is_left, ticks=is_left, domain=False))  # fmt: skip
+    colour: Any = alt.Color("label:N", title=None, sort=labels, legend=None,
+                            scale=alt.Scale(domain=labels, range=list(frame.colours.values())))  # fmt: skip
+    if len(labels) == 1:
+        colour = alt.value(SHAPE_COLOURS[shapes["shape"][0] if len(shapes) else "flat"])
+    dash: Any = alt.value([1, 0])
+    if 1 < len(labels) <= len(MODEL_DASHES):
+        dash = alt.StrokeDash("label:N", sort=labels, legend=None,
+                              scale=alt.Scale(domain=labels, range=list(MODEL_DASHES[: len(labels)])))  # fmt: skip
+    base = alt.Chart(data).encode(x=x, y=y, detail="label:N")
+    behind = base.transform_filter(alt.FieldOneOfPredicate("label", frame.background))
+    front = base.transform_filter(alt.FieldOneOfPredicate("label", list(frame.legend_names)))
+    tips = [alt.Tooltip("label:N", title="network"), alt.Tooltip("severity:Q"),
+            alt.Tooltip("accuracy:Q", format=".1%"), alt.Tooltip("accuracy_low:Q", format=".1%", title="from"),
+            alt.Tooltip("accuracy_high:Q", format=".1%", title="to")]  # fmt: skip
+    lines = [part.select("severity", "accuracy").rows() for part in data.partition_by("label", maintain_order=True)]
+    layers = [
+        *(chance_layers(frame.chance, lines, plot_area) if frame.shows_chance else []),
+        *([behind.mark_line(strokeWidth=1.1, color=BACKGROUND_GREY, opacity=0.8)] if frame.background else []),
+        front.mark_line(strokeDash=[3, 3], strokeWidth=1, style="muted-line", opacity=0.75).encode(
+            y=alt.Y("chord:Q", scale=y_scale)),
+        front.mark_area(opacity=0.22).encode(y=y.copy(), y2="accuracy_high:Q", color=colour)
+        .transform_calculate(accuracy="datum.accuracy_low"),
+        front.mark_line(strokeWidth=1.8).encode(color=colour, strokeDash=dash),
+        front.mark_point(size=axes.point_size(data), filled=True, opacity=1).encode(color=colour, tooltip=tips),
+        alt.Chart(_last_values(data, frame)).mark_text(align="left", dx=6, fontSize=11, fontWeight="bold").encode(
+            x=x, y="place:Q", text="text:N", color=colour),
+        *_shape_lines(shapes, frame),
+    ]  # fmt: skip
+    return alt.layer(*layers, width=plot_area.width, height=PANEL_HEIGHT_PX, title=axes.panel_title(title, offset=4))
+
+
+def _with_chord(points: pl.DataFrame) -> pl.DataFrame:
+    columns = ["label", "severity", "accuracy", "accuracy_low", "accuracy_high"]
+    parts = []
+    for part in points.select(columns).sort("label", "severity").partition_by("label", maintain_order=True):
+        line = chord(part["accuracy"].to_numpy(), part["severity"].to_numpy())
+        parts.append(part.with_columns(pl.Series("chord", line), is_last=pl.col("severity") == part["severity"].max()))
+    return pl.concat(parts)
+
+
+def _last_values(data: pl.DataFrame, frame: PanelFrame) -> pl.DataFrame:
+    """The last accuracy of each coloured network as text, and the height at which it is printed."""
+    ends = data.filter(pl.col("is_last") & pl.col("label").is_in(list(frame.legend_names)))
+    low, high = frame.plot_area.y_low, frame.plot_area.y_high
+    gap = LABEL_GAP_PX / PANEL_HEIGHT_PX * (high - low)
+    heights = spread_apart(ends["accuracy"].to_list(), gap)
+    below = min(0.0, min(heights, default=0) - (low + gap / 3))
+    return ends.select(
+        "label", "severity", place=pl.Series([height - below for height in heights], dtype=pl.Float64),
+        text=pl.Series([format_percent(value, 0) for value in ends["accuracy"]], dtype=pl.String),
+    )  # fmt: skip
+
+
+def _shape_lines(shapes: pl.DataFrame, frame: PanelFrame) -> list[alt.Chart]:
+    """Above the panel, a line a coloured network: its shape and how stable it is."""
+    rows = {row["label"]: row for row in shapes.rows(named=True)}
+    shown = [label for label in frame.legend_names if label in rows]
+    layers = []
+    for index, label in enumerate(shown):
+        shape, stability = rows[label]["shape"], format_percent(rows[label]["stability"], 0)
+        colour = SHAPE_COLOURS[shape] if len(frame.colours) == 1 else frame.colours[label]
+        text = alt.Chart(pl.DataFrame({"text": [f"{SHAPE_NAMES[shape]} ({stability})"]})).mark_text(
+            align="left", baseline="bottom", fontSize=11, color=colour
+        )
+        y = -5 - 13 * (len(shown) - 1 - index)
+        layers.append(text.encode(x=alt.value(0), y=alt.value(y), text="text:N"))
+    return layers

@@ -1,4 +1,4 @@
-"""Distortion curves as small multiples: how far images lie from their clean twins, by RMSE and by SSIM."""
+"""Distortion curves as small multiples: how far corrupted images lie from the clean ones, by RMSE and by SSIM."""
 
 from typing import NamedTuple
 
@@ -6,17 +6,12 @@ import altair as alt
 import duckdb
 import polars as pl
 
-from failmodes.analysis.charts.style.axes import panel_columns, severity_axis, severity_ticks
+from failmodes.analysis.charts.style import axes
 from failmodes.analysis.charts.style.theme import BLUE, PAGE, VERMILLION, ChartSize, ChartText, Layered, add_text
 from failmodes.analysis.formatting import format_number, format_severity, join_names, label_with_extra, lower_label
 from failmodes.analysis.sample_images import CorruptionRequest, many_images
 from failmodes.analysis.selection import Selection
-from failmodes.analysis.statistics.distortion import (
-    MeasuredDistortion,
-    measured_distortion,
-    not_monotone,
-    stored_distortion,
-)
+from failmodes.analysis.statistics.distortion import measured_distortion, not_monotone, stored_distortion
 from failmodes.ingest.corruptions.catalogue import CORRUPTIONS
 
 MEASURES = {"rmse": ("RMSE", BLUE), "ssim": ("1 \u2212 SSIM", VERMILLION)}  # one above the other in a panel
@@ -29,7 +24,7 @@ DRAWN = (
 )
 
 
-class DistortionPanelFrame(NamedTuple):
+class PlotSize(NamedTuple):
     """What all panels share: size of one measure's plot in pixels, and the top of each measure's axis."""
 
     width_px: float
@@ -37,62 +32,49 @@ class DistortionPanelFrame(NamedTuple):
     tops: dict[str, float]
 
 
-def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, layout: ChartSize = PAGE) -> alt.VConcatChart:
+def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, size: ChartSize = PAGE) -> alt.VConcatChart:
     """Distortion on record, a panel a corruption.
 
     Raises:
         WarehouseError: corrupted images do not pair with clean ones.
     """
     rows = stored_distortion(con, selection)
-    words = ChartText(
-        distortion_sentence(rows),
-        DRAWN.format(images=selection.images),
-        selection.source_line,
-    )
-    return _dressed(rows, words, layout)
+    subtitle = DRAWN.format(images=selection.images)
+    return _draw(rows, ChartText(distortion_sentence(rows), subtitle, selection.source_line), size)
 
 
-def chart_of_images(corrupting: CorruptionRequest, *, layout: ChartSize = PAGE) -> alt.VConcatChart:
-    """Distortion measured on the spot, over severity 0 to 5 by .25 where a corruption interpolates.
+def chart_of_images(request: CorruptionRequest, *, size: ChartSize = PAGE) -> alt.VConcatChart:
+    """Distortion measured on request, over severity 0 to 5 by .25 where a corruption interpolates.
 
     Raises:
-        StudyError, DataError: what was asked for cannot be read, or nothing of it can be made.
+        StudyError, DataError: what was requested cannot be read, or nothing of it can be made.
     """
-    pictures = many_images(corrupting.files, corrupting.side_px)
-    measured = measured_distortion(corrupting, pictures.images)
-    side = corrupting.side_px
-    images = f"{pictures.label} ({side} \u00d7 {side} pixels)"
-    words = ChartText(
-        distortion_sentence(measured.rows),
-        DRAWN.format(images=images) + _without(measured),
-        f"Images: {pictures.credit}; {corrupting.words}.",
+    samples = many_images(request.files, request.side_px)
+    rows, missing = measured_distortion(request, samples.images)
+    without = "".join(
+        f" Without {lower_label(CORRUPTIONS[name].label)}: {reason.rstrip('.')}." for name, reason in missing.items()
     )
-    return _dressed(measured.rows, words, layout)
+    images = f"{samples.label} ({request.side_px} \u00d7 {request.side_px} pixels)"
+    source = f"Images: {samples.credit}; {request.description}."
+    return _draw(rows, ChartText(distortion_sentence(rows), DRAWN.format(images=images) + without, source), size)
 
 
-def _without(measured: MeasuredDistortion) -> str:
-    return "".join(
-        f" Without {lower_label(CORRUPTIONS[name].label)}: {reason.rstrip('.')}."
-        for name, reason in measured.missing.items()
-    )
-
-
-def _dressed(rows: pl.DataFrame, words: ChartText, layout: ChartSize) -> alt.VConcatChart:
+def _draw(rows: pl.DataFrame, text: ChartText, size: ChartSize) -> alt.VConcatChart:
     order = rows.sort("corruption_order")["corruption"].unique(maintain_order=True).to_list()
-    columns = panel_columns(layout, len(order))
-    frame = DistortionPanelFrame(
-        (layout.width_px - AXIS_PX - 16) / columns - LABEL_PX - 10,
-        62 if layout.columns > 2 else 46,
+    columns = axes.corruption_columns(size, len(order))
+    plot_size = PlotSize(
+        (size.width_px - AXIS_PX - 16) / columns - LABEL_PX - 10,
+        62 if size.is_wide else 46,
         {name: max(0.01, HEADROOM * float(rows.select(_distances(name)["high"].max()).item())) for name in MEASURES},
     )
     panels = [
         _panel(
-            rows.filter(corruption=name), frame,
-            is_left=not place % columns, is_last=place // columns == (len(order) - 1) // columns,
+            rows.filter(corruption=name), plot_size,
+            is_left=not index % columns, is_last=index // columns == (len(order) - 1) // columns,
         )
-        for place, name in enumerate(order)
+        for index, name in enumerate(order)
     ]  # fmt: skip
-    return add_text([alt.concat(*panels, columns=columns, spacing={"row": 14, "column": 10})], words, layout)
+    return add_text([alt.concat(*panels, columns=columns, spacing={"row": 14, "column": 10})], text, size)
 
 
 def _distances(measure: str) -> dict[str, pl.Expr]:
@@ -102,24 +84,23 @@ def _distances(measure: str) -> dict[str, pl.Expr]:
         {"mean": mean, "low": low, "high": high})  # fmt: skip
 
 
-def _panel(rows: pl.DataFrame, frame: DistortionPanelFrame, *, is_left: bool, is_last: bool) -> alt.VConcatChart:
+def _panel(rows: pl.DataFrame, plot_size: PlotSize, *, is_left: bool, is_last: bool) -> alt.VConcatChart:
     """One corruption: each measure on its own axis, one above the other."""
     label = label_with_extra(rows["corruption_label"][0], is_extra=not rows["headline"][0])
-    last = float(rows.select(pl.col("severity").max()).item())
+    last = axes.last_severity(rows)
     parts = []
     for measure, (title, colour) in MEASURES.items():
-        x = severity_axis(last, title=is_left and is_last)
+        x = axes.severity_axis(last, title=is_left and is_last)
         if measure != list(MEASURES)[-1]:
-            x = x.axis(alt.Axis(values=severity_ticks(last), labels=False, title=None, grid=False))
-        y = alt.Y("mean:Q", title=title if is_left else None,
-                  scale=alt.Scale(domain=[0, frame.tops[measure]], nice=False),
+            x = x.axis(alt.Axis(values=axes.severity_ticks(last), labels=False, title=None, grid=False))
+        y = alt.Y("mean:Q", title=title if is_left else None, scale=axes.fixed_scale(0, plot_size.tops[measure]),
                   axis=alt.Axis(tickCount=3, format="~g", labels=is_left, ticks=is_left, domain=False))  # fmt: skip
-        parts.append(_curve(rows.sort("severity").select("severity", **_distances(measure)), colour, x, y, frame))
-    heading = alt.Title(label, frame="group", offset=4)
-    return alt.vconcat(*parts, spacing=13, bounds="flush", title=heading)  # flush: labels must not move a plot
+        parts.append(_curve(rows.sort("severity").select("severity", **_distances(measure)), colour, x, y, plot_size))
+    # flush: labels must not move a plot
+    return alt.vconcat(*parts, spacing=13, bounds="flush", title=axes.panel_title(label, offset=4))
 
 
-def _curve(points: pl.DataFrame, colour: str, x: alt.X, y: alt.Y, frame: DistortionPanelFrame) -> Layered:
+def _curve(points: pl.DataFrame, colour: str, x: alt.X, y: alt.Y, plot_size: PlotSize) -> Layered:
     base = alt.Chart(points).encode(x=x)
     tips = [alt.Tooltip("severity:Q"), alt.Tooltip("mean:Q", format=".3f"),
             alt.Tooltip("low:Q", format=".3f", title="5 %"),
@@ -130,19 +111,19 @@ def _curve(points: pl.DataFrame, colour: str, x: alt.X, y: alt.Y, frame: Distort
         base.mark_line(strokeWidth=1.8, color=colour).encode(y=y, tooltip=tips),
         end.mark_text(align="left", dx=5, fontSize=11, fontWeight="bold", color=colour).encode(
             x=x, y="mean:Q", text="text:N"),
-        width=frame.width_px, height=frame.height_px,
+        width=plot_size.width_px, height=plot_size.height_px,
     )  # fmt: skip
 
 
 def distortion_sentence(rows: pl.DataFrame) -> str:
-    """Which corruption takes images farthest at its last severity, and under which the distance falls on the way."""
+    """Which corruption takes images farthest at its last severity, and under which the distance falls between."""
     last = rows.filter(pl.col("severity") == pl.col("severity").max().over("corruption"))
     first = last.sort("mean_rmse", descending=True).row(0, named=True)
-    told = (
+    farthest = (
         f"{first['corruption_label']} takes images farthest from clean: RMSE {format_number(first['mean_rmse'], 2)} at "
         f"severity {format_severity(first['severity'])}"
     )
     uneven = not_monotone(rows)
     if not uneven:
-        return f"{told}; no distance falls as severity grows"
-    return f"{told}; not monotone: {join_names(lower_label(label) for label in uneven)}"
+        return f"{farthest}; no distance falls as severity grows"
+    return f"{farthest}; not monotone: {join_names(lower_label(label) for label in uneven)}"

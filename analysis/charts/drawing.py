@@ -1,12 +1,12 @@
-"""A chart by its name: from a warehouse or from images that it corrupts itself, as the chart and the options say.
+"""The table of charts, and a chart drawn by its name.
 
-Charts by name: what each is drawn from, and a title that states the finding.
+A new chart is one file with a function of the kind below, and one row in CHARTS or IMAGE_CHARTS.
 """
 
 from collections.abc import Sequence
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 import altair as alt
 import duckdb
@@ -36,9 +36,16 @@ class ChartFunction(Protocol):
     """A function that draws one kind of chart from a warehouse."""
 
     def __call__(
-        self, con: duckdb.DuckDBPyConnection, selection: Selection, *, layout: ChartSize = ...
+        self, con: duckdb.DuckDBPyConnection, selection: Selection, *, size: ChartSize = ...
     ) -> alt.VConcatChart:
         """Draw the selection."""
+
+
+class ImageChartFunction(Protocol):
+    """A function that draws one kind of chart from images that it corrupts itself."""
+
+    def __call__(self, request: CorruptionRequest, *, size: ChartSize = ...) -> alt.VConcatChart:
+        """Corrupt and draw."""
 
 
 CHARTS: dict[str, ChartFunction] = {
@@ -52,14 +59,6 @@ CHARTS: dict[str, ChartFunction] = {
     "distortion": distortion.chart,
 }
 
-
-class ImageChartFunction(Protocol):
-    """A function that draws one kind of chart from images that it corrupts itself."""
-
-    def __call__(self, corrupting: CorruptionRequest, *, layout: ChartSize = ...) -> alt.VConcatChart:
-        """Corrupt and draw."""
-
-
 IMAGE_CHARTS: dict[str, ImageChartFunction] = {
     "contact-sheet": contact_sheet.chart,
     "distortion": distortion.chart_of_images,
@@ -69,7 +68,7 @@ IMAGE_CHARTS: dict[str, ImageChartFunction] = {
 class WarehouseOptions(NamedTuple):
     """What to read of which warehouse; None and empty mean not given."""
 
-    where: Path | None = None
+    location: Path | None = None
     model: Sequence[str] | None = None
     evaluation: Sequence[str] | None = None
 
@@ -89,63 +88,49 @@ def draw_chart(
     images: ImageOptions,
     *,
     corruptions: Sequence[str] = (),
-    layout: str = "page",
+    size: str = "page",
 ) -> alt.VConcatChart:
     """Draw one chart.
 
     Args:
         name: one of CHARTS, which read a warehouse, or IMAGE_CHARTS, which corrupt images themselves; one that is both
-            corrupts where something is said of images.
+            corrupts where an option about images is given.
         warehouse: where rows come from.
         images: what is corrupted, and how.
         corruptions: only these.
-        layout: 'page' or 'paper'.
+        size: 'page' or 'paper'.
 
     Raises:
-        StudyError: an unknown chart or layout, or options that mean nothing to this chart.
+        StudyError: an unknown chart or size, or options that mean nothing to this chart.
         WarehouseError, DataError: as the message says.
     """
     if name not in CHARTS and name not in IMAGE_CHARTS:
         raise StudyError(f"no chart {name!r}: choose among {', '.join(dict.fromkeys([*CHARTS, *IMAGE_CHARTS]))}")
-    if layout not in CHART_SIZES:
-        raise StudyError(f"no layout {layout!r}: choose {' or '.join(CHART_SIZES)}")
+    if size not in CHART_SIZES:
+        raise StudyError(f"no layout {size!r}: choose {' or '.join(CHART_SIZES)}")
     if name in IMAGE_CHARTS and (name not in CHARTS or _given(images)):
         _refuse(name, "corrupts images itself and reads no warehouse", _given(warehouse))
-        return IMAGE_CHARTS[name](_corrupting(images, corruptions), layout=CHART_SIZES[layout])
+        request = CorruptionRequest(
+            images.recipe or "cifar-c", images.seed or 0, images.severity or (), corruptions, images.image or ()
+        )
+        return IMAGE_CHARTS[name](request, size=CHART_SIZES[size])
     _refuse(name, "reads a warehouse and corrupts nothing itself", _given(images))
-    return _from_warehouse(name, warehouse, corruptions, layout)
-
-
-def _from_warehouse(name: str, asked: WarehouseOptions, corruptions: Sequence[str], layout: str) -> alt.VConcatChart:
     try:
-        path = find_warehouse(asked.where or default_location())
+        path = find_warehouse(warehouse.location or default_location())
     except StudyError as error:
-        if name not in IMAGE_CHARTS or asked.where:
+        if name not in IMAGE_CHARTS or warehouse.location:
             raise
         raise StudyError(f"{error}; or let the chart corrupt images itself with --recipe") from error
     ensure_shapes(path)
+    filters = {"models": warehouse.model or (), "evaluations": warehouse.evaluation or (), "corruptions": corruptions}
     with open_warehouse(path) as con:
-        selection = select_one(
-            con, models=asked.model or (), evaluations=asked.evaluation or (), corruptions=corruptions
-        )
-        return CHARTS[name](con, selection, layout=CHART_SIZES[layout])
+        return CHARTS[name](con, select_one(con, **filters), size=CHART_SIZES[size])
 
 
-def _corrupting(images: ImageOptions, corruptions: Sequence[str]) -> CorruptionRequest:
-    defaults = CorruptionRequest()
-    return CorruptionRequest(
-        recipe=images.recipe or defaults.recipe,
-        seed=defaults.seed if images.seed is None else images.seed,
-        severities=images.severity or (),
-        corruptions=corruptions,
-        files=images.image or (),
-    )
-
-
-def _given(options: Any) -> list[str]:
+def _given(options: WarehouseOptions | ImageOptions) -> list[str]:
     """The options that were given, as a user writes them."""
     names = [name for name, value in options._asdict().items() if value not in (None, [], ())]
-    return ["WHERE" if name == "where" else f"--{name}" for name in names]
+    return ["WHERE" if name == "location" else f"--{name}" for name in names]
 
 
 def _refuse(name: str, because: str, given: list[str]) -> None:

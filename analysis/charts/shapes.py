@@ -6,10 +6,10 @@ import polars as pl
 
 from failmodes.analysis.charts.style.labels import PlotArea, label_layers
 from failmodes.analysis.charts.style.legend import LegendEntry, legend
-from failmodes.analysis.charts.style.theme import PAGE, SHAPE_COLOURS, ChartSize, ChartText, Layered, add_text
+from failmodes.analysis.charts.style.theme import GREY, PAGE, SHAPE_COLOURS, ChartSize, ChartText, Layered, add_text
 from failmodes.analysis.formatting import (
     MAX_LISTED,
-    SHAPE_WORDS,
+    SHAPE_NAMES,
     format_count,
     format_number,
     format_percent,
@@ -17,7 +17,7 @@ from failmodes.analysis.formatting import (
     lower_label,
 )
 from failmodes.analysis.selection import Selection, corruption_labels, read_for_selection
-from failmodes.analysis.statistics.shape_tables import shape_settings
+from failmodes.analysis.statistics.shape_tables import stored_settings
 
 SYMBOLS = ("circle", "square", "triangle-up", "diamond", "cross", "triangle-down", "triangle-left", "triangle-right")
 
@@ -26,14 +26,14 @@ AXIS_TITLE = "\u2190 falls early\u00a0\u00a0\u00a0bow \u03ba\u00a0\u00a0\u00a0fa
 VERBS = {"late_collapse": ("collapses late", "collapse late"), "near_linear": ("falls steadily", "fall steadily"),
          "early_drop": ("drops early", "drop early"), "non_monotone": ("falls and rises", "fall and rise")}  # fmt: skip
 
-MOST_NAMED = 8  # curves in a title
+MOST_LISTED = 8  # curves in a title
 
 MARGIN = 0.08  # of each domain, kept free around the points
 
 
-def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, layout: ChartSize = PAGE) -> alt.VConcatChart:
+def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, size: ChartSize = PAGE) -> alt.VConcatChart:
     """Total drop in points (x) against the bow (y) with intervals in both directions; flat curves have no bow."""
-    names, settings = corruption_labels(con), shape_settings(con)
+    names, settings = corruption_labels(con), stored_settings(con)
     shapes = read_for_selection(con, "shapes", selection).with_columns(
         name=pl.col("corruption").replace_strict(names, return_dtype=pl.String),
         drop=100 * pl.col("total_drop"), drop_low=100 * pl.col("total_drop_low"),
@@ -42,43 +42,36 @@ def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, layout: Chart
     points = shapes.filter(pl.col("bow").is_not_null()).sort("label", "corruption")
     fallen = set(points["label"])
     labels = [label for label in selection.labels.values() if label in fallen or len(selection.labels) <= MAX_LISTED]
-    parts = (_key(points, labels, layout), _plot(points, labels, settings.bow_threshold, layout))
+    symbols = {label: SYMBOLS[index % len(SYMBOLS)] for index, label in enumerate(labels)}
     omitted = _omitted(shapes.filter(shape="flat"), len(selection.labels))
-    words = ChartText(
+    text = ChartText(
         _finding(points, labels),
         f"Total drop in accuracy, clean to last severity, against the bow of the curve (mean height above its chord "
         f"as a share of the drop), on {selection.images}; bars: {format_percent(settings.interval_level, 0)} bootstrap "
         f"intervals over images; shaded: near-linear, bow within \u00b1{settings.bow_threshold:g}{omitted}.",
         selection.source_line,
     )
-    return add_text(parts, words, layout)
+    plot = _plot(points, symbols, settings.bow_threshold, size)
+    return add_text([*legend(_entries(points, symbols), size.width_px - 70), plot], text, size)
 
 
-def _key(points: pl.DataFrame, labels: list[str], layout: ChartSize) -> Layered:
+def _entries(points: pl.DataFrame, symbols: dict[str, str]) -> list[LegendEntry]:
     present = [shape for shape in SHAPE_COLOURS if shape in points["shape"].to_list()]
-    entries = [LegendEntry(SHAPE_WORDS[shape], SHAPE_COLOURS[shape], shape="circle") for shape in present]
-    if len(labels) > 1:
-        entries += [LegendEntry(label, "#8C8C8C", shape=_symbol(labels, label)) for label in labels]
-    return legend(
-        entries or [LegendEntry("every curve is flat", SHAPE_COLOURS["flat"], shape="circle")], layout.width_px - 70
-    )
+    entries = [LegendEntry(SHAPE_NAMES[shape], SHAPE_COLOURS[shape], shape="circle") for shape in present]
+    if len(symbols) > 1:
+        entries += [LegendEntry(label, GREY, shape=symbol) for label, symbol in symbols.items()]
+    return entries or [LegendEntry("every curve is flat", SHAPE_COLOURS["flat"], shape="circle")]
 
 
-def _symbol(labels: list[str], label: str) -> str:
-    return SYMBOLS[labels.index(label) % len(SYMBOLS)]
-
-
-def _plot(points: pl.DataFrame, labels: list[str], threshold: float, layout: ChartSize) -> Layered:
-    plane = _plane(points, threshold, layout)
-    x = alt.X("drop:Q", title="total drop, points", axis=alt.Axis(grid=False),
-              scale=alt.Scale(domain=[plane.x_low, plane.x_high], nice=False))  # fmt: skip
-    y = alt.Y("bow:Q", title=AXIS_TITLE,
-              scale=alt.Scale(domain=[plane.y_low, plane.y_high], nice=False),
-              axis=alt.Axis(grid=False, format=".2~f"))  # fmt: skip
+def _plot(points: pl.DataFrame, symbols: dict[str, str], threshold: float, size: ChartSize) -> Layered:
+    plot_area = _plot_area(points, threshold, size)
+    x_scale, y_scale = plot_area.scales()
+    x = alt.X("drop:Q", title="total drop, points", axis=alt.Axis(grid=False), scale=x_scale)
+    y = alt.Y("bow:Q", title=AXIS_TITLE, axis=alt.Axis(grid=False, format=".2~f"), scale=y_scale)
     colour = alt.Color("shape:N", legend=None,
                        scale=alt.Scale(domain=list(SHAPE_COLOURS), range=list(SHAPE_COLOURS.values())))  # fmt: skip
     symbol = alt.Shape("label:N", legend=None,
-                       scale=alt.Scale(domain=labels, range=[_symbol(labels, label) for label in labels]))  # fmt: skip
+                       scale=alt.Scale(domain=list(symbols), range=list(symbols.values())))  # fmt: skip
     base = alt.Chart(points).encode(color=colour)
     tips = [alt.Tooltip("label:N", title="network"), alt.Tooltip("name:N", title="corruption"),
             alt.Tooltip("shape:N"), alt.Tooltip("stability:Q", format=".0%"),
@@ -88,36 +81,34 @@ def _plot(points: pl.DataFrame, labels: list[str], threshold: float, layout: Cha
     across, up = base.mark_rule(strokeWidth=1.2, opacity=0.6), base.mark_rule(strokeWidth=1.2, opacity=0.6)
     pairs = alt.Chart(points).mark_line(strokeWidth=1, opacity=0.6, style="muted-line")
     layers = [
-        band.encode(y="low:Q", y2="high:Q", x=alt.value(0), x2=alt.value(plane.width)),
+        band.encode(y="low:Q", y2="high:Q", x=alt.value(0), x2=alt.value(plot_area.width)),
         zero.encode(y=y),
         pairs.encode(x=x, y=y, detail="corruption:N"),
         across.encode(x="drop_low:Q", x2="drop_high:Q", y=y),
         up.encode(x=x, y="bow_low:Q", y2="bow_high:Q"),
         base.mark_point(filled=True, size=70, opacity=1).encode(x=x, y=y, shape=symbol, tooltip=tips),
-        *_labels(points, plane, x, y),
+        *_labels(points, plot_area, x, y),
     ]
-    return alt.layer(*layers, width=plane.width, height=plane.height)
+    return alt.layer(*layers, width=plot_area.width, height=plot_area.height)
 
 
-def _labels(points: pl.DataFrame, plane: PlotArea, x: alt.X, y: alt.Y) -> list[alt.Chart]:
+def _labels(points: pl.DataFrame, plot_area: PlotArea, x: alt.X, y: alt.Y) -> list[alt.Chart]:
     """The name of each corruption beside the point of the first network, placed clear of everything else."""
     rows = points.rows(named=True)
-    obstacles = [plane.box(r["drop_low"], r["drop_high"], r["bow"], r["bow"]) for r in rows]
-    obstacles += [plane.box(r["drop"], r["drop"], r["bow_low"], r["bow_high"]) for r in rows]
-    obstacles += [plane.box(r["drop"], r["drop"], r["bow"], r["bow"], pad=6) for r in rows]
+    obstacles = [plot_area.box(r["drop_low"], r["drop_high"], r["bow"], r["bow"]) for r in rows]
+    obstacles += [plot_area.box(r["drop"], r["drop"], r["bow_low"], r["bow_high"]) for r in rows]
+    obstacles += [plot_area.box(r["drop"], r["drop"], r["bow"], r["bow"], pad=6) for r in rows]
     first = points.unique("corruption", keep="first", maintain_order=True)
-    return label_layers(
-        list(zip(first["drop"], first["bow"], strict=True)), first["name"].to_list(), plane, obstacles, x, y
-    )
+    return label_layers(first.with_columns(colour=pl.lit(None)), x, y, plot_area, obstacles)
 
 
-def _plane(points: pl.DataFrame, threshold: float, layout: ChartSize) -> PlotArea:
+def _plot_area(points: pl.DataFrame, threshold: float, size: ChartSize) -> PlotArea:
     x = [*points["drop_low"], *points["drop_high"], 0.0, 5.0]
     y = [*points["bow_low"], *points["bow_high"], -1.5 * threshold, 1.5 * threshold]
     x_pad, y_pad = MARGIN * (max(x) - min(x)), MARGIN * (max(y) - min(y))
     return PlotArea(
         min(x) - x_pad / 4, max(x) + x_pad, min(y) - y_pad, max(y) + y_pad,
-        width=layout.width_px - 70, height=380 if layout.columns > 2 else 300,
+        width=size.width_px - 70, height=380 if size.is_wide else 300,
     )  # fmt: skip
 
 
@@ -127,14 +118,14 @@ def _finding(points: pl.DataFrame, labels: list[str]) -> str:
         return "No corruption costs enough accuracy to have a shape"
     by_class = {shape: points.filter(shape=shape).sort("bow", descending=True) for shape in VERBS}
     present = [(rows, VERBS[shape][len(rows) > 1]) for shape, rows in by_class.items() if len(rows)]
-    if len(labels) > 1 or len(points) > MOST_NAMED:
+    if len(labels) > 1 or len(points) > MOST_LISTED:
         tally = join_names(f"{len(rows)} {verb}" for rows, verb in present)
         whose = f"{labels[0]}: of" if len(labels) == 1 else "Of"
         return f"{whose} {format_count(len(points), 'curve')} that fall, {tally}"
-    return f"{labels[0]}: " + "; ".join(f"{_named(rows)} {verb}" for rows, verb in present)
+    return f"{labels[0]}: " + "; ".join(f"{_with_bows(rows)} {verb}" for rows, verb in present)
 
 
-def _named(rows: pl.DataFrame) -> str:
+def _with_bows(rows: pl.DataFrame) -> str:
     bows = zip(rows["name"], rows["bow"], strict=True)
     return join_names(f"{lower_label(name)} (\u03ba\u00a0{format_number(bow, 2, signed=True)})" for name, bow in bows)
 

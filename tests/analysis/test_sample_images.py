@@ -1,4 +1,4 @@
-"""Charts that corrupt images themselves: contact sheet and distortion, and which options fit which chart."""
+"""Images that a chart corrupts itself: tiles of photographs, and what is refused."""
 
 from pathlib import Path
 

@@ -63,10 +63,10 @@ def test_every_check_holds(dense: Opened, every: Opened) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("layout", list(CHART_SIZES))
+@pytest.mark.parametrize("size", list(CHART_SIZES))
 @pytest.mark.parametrize("name", list(CHARTS))
-def test_charts_draw_a_dense_grid(dense: Opened, name: str, layout: str) -> None:
-    spec = CHARTS[name](dense.con, dense.selection, layout=CHART_SIZES[layout]).to_dict()
+def test_charts_draw_a_dense_grid(dense: Opened, name: str, size: str) -> None:
+    spec = CHARTS[name](dense.con, dense.selection, size=CHART_SIZES[size]).to_dict()
     assert spec["usermeta"]["finding"]
 
 
@@ -155,8 +155,8 @@ def test_calibration_shows_six_levels_of_a_dense_grid_and_says_so(dense: Opened)
 
 def test_heat_map_leaves_numbers_out_where_cells_have_no_room(dense: Opened) -> None:
     texts = {}
-    for layout, size in CHART_SIZES.items():
-        spec = CHARTS["drops"](dense.con, dense.selection, layout=size).to_dict()
-        texts[layout] = {row["text"] for rows in spec["datasets"].values() for row in rows if "is_high" in row}
+    for medium, size in CHART_SIZES.items():
+        spec = CHARTS["drops"](dense.con, dense.selection, size=size).to_dict()
+        texts[medium] = {row["text"] for rows in spec["datasets"].values() for row in rows if "is_high" in row}
     assert texts["paper"] == {""}
     assert "" not in texts["page"]

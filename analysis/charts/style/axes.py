@@ -1,13 +1,15 @@
-"""The severity axis that charts share, and how many panels or levels a layout has room for."""
+"""Scales, axes and titles that charts share, and how many panels or severities a chart has room for."""
 
 from collections.abc import Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import altair as alt
 import numpy as np
 import polars as pl
 
 from failmodes.analysis.charts.style.theme import ChartSize
+
+PERCENT_EXPRESSION = "format(100 * datum.value, '.0f') + '\u00a0%'"  # a share 0-1 on an axis
 
 COARSE, FINE = 16, 4  # areas of points, square pixels
 
@@ -17,9 +19,26 @@ FEW_PANELS = 9  # more of them stand closer on a page
 
 CLOSE_COLUMNS = 5
 
+COLOUR_FIELD = alt.Color("colour:N", scale=None, legend=None)  # each row of the data holds its own colour
+
 Item = TypeVar("Item")
 
 Channel = TypeVar("Channel", alt.X, alt.Y)
+
+
+def fixed_scale(low: float, high: float) -> alt.Scale:
+    """A linear scale over exactly this domain."""
+    return alt.Scale(domain=[low, high], nice=False)
+
+
+def percent_axis(tick_count: int = 5, **options: Any) -> alt.Axis:
+    """An axis of shares 0-1 as per cent, with about this many ticks."""
+    return alt.Axis(labelExpr=PERCENT_EXPRESSION, tickCount=tick_count, **options)
+
+
+def panel_title(text: str, offset: int = 6) -> alt.Title:
+    """The title of one panel, flush with its axis labels."""
+    return alt.Title(text, frame="group", offset=offset)
 
 
 def severity_ticks(last: float) -> list[float]:
@@ -32,14 +51,32 @@ def severity_axis(last: float, *, title: bool = True) -> alt.X:
     return alt.X(
         "severity:Q",
         title="severity" if title else None,
-        scale=alt.Scale(domain=[0, last], nice=False),
+        scale=fixed_scale(0, last),
         axis=alt.Axis(values=severity_ticks(last), grid=False, labelExpr="format(datum.value, '~g')", labelFlush=False),
     )
 
 
-def panel_columns(layout: ChartSize, panels: int) -> int:
-    """Panels side by side: the layout's, or five on a page where there are many."""
-    return CLOSE_COLUMNS if layout.columns > 2 and panels > FEW_PANELS else layout.columns
+def last_severity(points: pl.DataFrame) -> float:
+    """The largest severity of a table."""
+    return float(points.select(pl.col("severity").max()).item())
+
+
+def network_columns(size: ChartSize, networks: int, margin_px: float, left_px: float = 0) -> tuple[int, float]:
+    """Panels side by side where each network has one: two on a page; and the width of each in pixels.
+
+    Args:
+        size: page or paper.
+        networks: how many panels there are.
+        margin_px: what each panel needs beside its plot.
+        left_px: what all of them need together at their left.
+    """
+    columns = 2 if networks > 1 and size.is_wide else 1
+    return columns, (size.width_px - left_px - margin_px * columns) / columns
+
+
+def corruption_columns(size: ChartSize, corruptions: int) -> int:
+    """Panels side by side where each corruption has one: five on a page where there are many."""
+    return CLOSE_COLUMNS if size.is_wide and corruptions > FEW_PANELS else size.columns
 
 
 def point_size(points: pl.DataFrame) -> int:
@@ -55,5 +92,5 @@ def evenly_spaced(items: Sequence[Item], room: int) -> list[Item]:
 
 
 def pixel(field: str, channel: type[Channel]) -> Channel:
-    """A channel whose field is a place in pixels."""
+    """A channel whose field is a position in pixels."""
     return channel(f"{field}:Q", scale=None, axis=None)

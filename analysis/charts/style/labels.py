@@ -1,26 +1,27 @@
-"""Where labels go so that they touch neither each other nor the points.
+"""Where labels go so that they touch neither each other nor the data, and the text marks that draw them there.
 
-Text marks at the places that `placing` found.
-
-The chance level in a panel of lines: a dotted rule, and its word where no line runs through it.
+Vega-Lite places no labels by itself, so they are placed before the chart is drawn, on a plot whose domains and size in
+pixels are fixed.
 """
 
-from collections.abc import Sequence
-from typing import Literal, NamedTuple
+from collections.abc import Iterator, Sequence
+from typing import Any, Literal, NamedTuple
 
 import altair as alt
 import numpy as np
 import polars as pl
 
+from failmodes.analysis.charts.style.axes import COLOUR_FIELD, fixed_scale
+
 LETTER_SHARE = 0.56  # width of an average letter in font sizes
+
+FONT_PX, CHANCE_FONT_PX = 11, 10
+
+MARGIN_PX, CLEAR_PX = 3, 2  # around the label of the chance level
 
 Align = Literal["left", "right", "center"]
 
 Box = tuple[float, float, float, float]  # left, top, right, bottom in pixels
-
-FONT_PX = 11
-
-WORD, CHANCE_FONT_PX, MARGIN_PX, CLEAR_PX = "chance", 10, 3, 2
 
 Line = Sequence[tuple[float, float]]  # (x, y) in data units, x ascending
 
@@ -34,7 +35,7 @@ class LabelPosition(NamedTuple):
 
 
 class PlotArea(NamedTuple):
-    """A plot whose domains and size in pixels are fixed, so that labels can be placed before it is drawn."""
+    """A plot whose domains and size in pixels are fixed."""
 
     x_low: float
     x_high: float
@@ -42,6 +43,10 @@ class PlotArea(NamedTuple):
     y_high: float
     width: float
     height: float
+
+    def scales(self) -> tuple[alt.Scale, alt.Scale]:
+        """The scales of its x and y axes."""
+        return fixed_scale(self.x_low, self.x_high), fixed_scale(self.y_low, self.y_high)
 
     def pixel(self, x: float, y: float) -> tuple[float, float]:
         """Data to pixels from the top left."""
@@ -69,20 +74,18 @@ def spread_apart(values: Sequence[float], gap: float) -> list[float]:
 
     Clusters that overlap are merged and spaced about their mean until none overlaps.
     """
-    order = sorted(range(len(values)), key=lambda i: values[i])
-    clusters: list[tuple[list[int], float]] = []  # members and centre
-    for index in order:
-        members, centre = [index], float(values[index])
-        while clusters and centre - clusters[-1][1] < gap * (len(members) + len(clusters[-1][0])) / 2:
-            before, _ = clusters.pop()
-            members = before + members
-            centre = sum(values[i] for i in members) / len(members)
-        clusters.append((members, centre))
-    placed = [0.0] * len(values)
-    for members, centre in clusters:
-        for rank, index in enumerate(members):
-            placed[index] = centre + gap * (rank - (len(members) - 1) / 2)
-    return placed
+    clusters: list[tuple[list[int], float]] = []  # indices of the values, and their centre
+    for index in sorted(range(len(values)), key=lambda i: values[i]):
+        cluster, centre = [index], float(values[index])
+        while clusters and centre - clusters[-1][1] < gap * (len(cluster) + len(clusters[-1][0])) / 2:
+            cluster = clusters.pop()[0] + cluster
+            centre = sum(values[i] for i in cluster) / len(cluster)
+        clusters.append((cluster, centre))
+    spread = [0.0] * len(values)
+    for cluster, centre in clusters:
+        for rank, index in enumerate(cluster):
+            spread[index] = centre + gap * (rank - (len(cluster) - 1) / 2)
+    return spread
 
 
 def place_labels(
@@ -91,23 +94,21 @@ def place_labels(
     *,
     width: float,
     height: float,
-    font_px: float,
     obstacles: Sequence[Box] = (),
 ) -> list[LabelPosition]:
-    """Put each label beside its point, at the nearest place that is free, or at the least crowded.
+    """Put each label beside its point, at the nearest position that is free, or at the least crowded.
 
     Args:
         points: (x, y) in pixels from the top left of the plot.
         labels: texts, one a point.
         width: of the plot, pixels; labels stay inside.
         height: of the plot, pixels.
-        font_px: size of the type.
         obstacles: further boxes to stay clear of, such as intervals and paths.
     """
     taken = [(x - 4, y - 4, x + 4, y + 4) for x, y in points] + list(obstacles)
     placed = []
-    for (x, y), label in zip(points, labels, strict=True):
-        options = [_box(option, label, font_px) for option in _places(x, y, font_px)]
+    for point, label in zip(points, labels, strict=True):
+        options = [(position, _label_box(position, label)) for position in _positions(*point)]
         costs = [_cost(box, taken, width, height) + 0.5 * rank for rank, (_, box) in enumerate(options)]
         best, box = options[costs.index(min(costs))]
         taken.append(box)
@@ -115,111 +116,96 @@ def place_labels(
     return placed
 
 
-def _places(x: float, y: float, font_px: float) -> list[LabelPosition]:
-    """Places about a point, the nearest first: beside it, above and below, then on wider rings."""
-    found = [LabelPosition(x + 8, y, "left"), LabelPosition(x - 8, y, "right")]
+def _positions(x: float, y: float) -> Iterator[LabelPosition]:
+    """Positions about a point, the nearest first: beside it, above and below, then on wider rings."""
+    yield LabelPosition(x + 8, y, "left")
+    yield LabelPosition(x - 8, y, "right")
     for ring in (1.0, 1.7, 2.6, 3.6, 4.8):
-        down, across = ring * font_px, 6 + 2 * ring
-        found += [LabelPosition(x + across, y + dy, "left") for dy in (-down, down)]
-        found += [LabelPosition(x - across, y + dy, "right") for dy in (-down, down)]
-        found += [LabelPosition(x, y + dy, "center") for dy in (-down, down)]
-        found += [LabelPosition(x + 8 + ring * font_px, y, "left"), LabelPosition(x - 8 - ring * font_px, y, "right")]
-    return found
+        down, across = ring * FONT_PX, 6 + 2 * ring
+        sides: tuple[tuple[float, Align], ...] = ((across, "left"), (-across, "right"), (0.0, "center"))
+        yield from (LabelPosition(x + dx, y + dy, align) for dx, align in sides for dy in (-down, down))
+        yield LabelPosition(x + 8 + down, y, "left")
+        yield LabelPosition(x - 8 - down, y, "right")
 
 
-def _box(place: LabelPosition, label: str, font_px: float) -> tuple[LabelPosition, Box]:
-    wide = text_width(label, font_px)
-    left = place.x - {"left": 0.0, "right": wide, "center": wide / 2}[place.align]
-    return place, (left, place.y - 0.65 * font_px, left + wide, place.y + 0.65 * font_px)
+def _label_box(position: LabelPosition, label: str) -> Box:
+    wide = text_width(label, FONT_PX)
+    left = position.x - {"left": 0.0, "right": wide, "center": wide / 2}[position.align]
+    return left, position.y - 0.65 * FONT_PX, left + wide, position.y + 0.65 * FONT_PX
 
 
 def _cost(box: Box, taken: Sequence[Box], width: float, height: float) -> float:
-    outside = max(0, -box[0]) + max(0, box[2] - width) + max(0, -box[1]) + max(0, box[3] - height)
-    return 20 * outside + sum(_overlap(box, other) for other in taken)
-
-
-def _overlap(a: Box, b: Box) -> float:
-    return max(0.0, min(a[2], b[2]) - max(a[0], b[0])) * max(0.0, min(a[3], b[3]) - max(a[1], b[1]))
+    """Square pixels that a label would cover, and twenty for each pixel that it would reach out of the plot."""
+    left, top, right, bottom = box
+    outside = max(0, -left) + max(0, right - width) + max(0, -top) + max(0, bottom - height)
+    return 20 * outside + sum(
+        max(0.0, min(right, other[2]) - max(left, other[0])) * max(0.0, min(bottom, other[3]) - max(top, other[1]))
+        for other in taken
+    )
 
 
 def label_layers(
-    points: Sequence[tuple[float, float]],
-    names: Sequence[str],
-    plane: PlotArea,
-    obstacles: Sequence[Box],
-    x: alt.X,
-    y: alt.Y,
-    colours: Sequence[str] | None = None,
+    points: pl.DataFrame, x: alt.X, y: alt.Y, plot_area: PlotArea, obstacles: Sequence[Box]
 ) -> list[alt.Chart]:
-    """A layer of text for each alignment that occurs; in ink, or in `colours`.
+    """A layer of text for each alignment that occurs.
 
     Args:
-        points: what is labelled, in data units.
-        names: the labels.
-        plane: the plot.
-        obstacles: boxes in pixels to stay clear of.
-        x: the plot's x channel, whose field the places take.
+        points: what is labelled: the fields of `x` and `y` in data units, `name`, and `colour`, or null for black.
+        x: the plot's x channel.
         y: the plot's y channel.
-        colours: a colour for each label.
+        plot_area: the plot.
+        obstacles: boxes in pixels to stay clear of.
     """
-    pixels = [plane.pixel(*point) for point in points]
-    placed = place_labels(pixels, names, width=plane.width, height=plane.height, font_px=FONT_PX, obstacles=obstacles)
-    rows: dict[Align, list[dict[str, object]]] = {}
-    for index, (place, name) in enumerate(zip(placed, names, strict=True)):
-        across, down = plane.data(place.x, place.y)
-        colour = colours[index] if colours else None
-        row = {_field(x): across, _field(y): down, "name": name, "colour": colour}
-        rows.setdefault(place.align, []).append(row)
-    return [_layer(pl.DataFrame(part), align, x, y, in_colour=bool(colours)) for align, part in sorted(rows.items())]
+    fields = [str(channel.shorthand).split(":")[0] for channel in (x, y)]
+    pixels = [plot_area.pixel(*point) for point in points.select(fields).rows()]
+    placed = place_labels(
+        pixels, points["name"].to_list(), width=plot_area.width, height=plot_area.height, obstacles=obstacles
+    )
+    anchors = pl.DataFrame([plot_area.data(p.x, p.y) for p in placed], schema=fields, orient="row")
+    labels = points.select("name", "colour").hstack(anchors).with_columns(align=pl.Series([p.align for p in placed]))
+    is_coloured = not points["colour"].null_count()
+    mark: dict[str, Any] = {"baseline": "middle", "fontSize": FONT_PX} | ({} if is_coloured else {"style": "ink"})
+    colour = {"color": COLOUR_FIELD} if is_coloured else {}
+    return [
+        alt.Chart(part.drop("align")).mark_text(align=part["align"][0], **mark).encode(x, y, text="name:N", **colour)
+        for part in labels.sort("align", maintain_order=True).partition_by("align", maintain_order=True)
+    ]
 
 
-def _layer(data: pl.DataFrame, align: Align, x: alt.X, y: alt.Y, *, in_colour: bool) -> alt.Chart:
-    chart = alt.Chart(data)
-    if in_colour:
-        text = chart.mark_text(align=align, baseline="middle", fontSize=FONT_PX)
-        return text.encode(x=x, y=y, text="name:N", color=alt.Color("colour:N", scale=None, legend=None))
-    text = chart.mark_text(align=align, baseline="middle", fontSize=FONT_PX, style="ink")
-    return text.encode(x=x, y=y, text="name:N")
-
-
-def _field(channel: alt.X | alt.Y) -> str:
-    return str(channel.shorthand).split(":")[0]
-
-
-def chance_layers(chance: float, lines: Sequence[Line], plane: PlotArea) -> list[alt.Chart]:
-    """The rule and, where there is room, its word.
+def chance_layers(chance: float, lines: Sequence[Line], plot_area: PlotArea) -> list[alt.Chart]:
+    """The chance level in a panel of lines: a dotted rule and, where there is room, its label.
 
     Args:
         chance: accuracy of a guess, 0-1.
-        lines: everything drawn in the panel that the word must not cross.
-        plane: the panel.
+        lines: everything drawn in the panel that the label must not cross.
+        plot_area: the panel.
     """
     rule = alt.Chart(pl.DataFrame({"accuracy": [chance]}))
     layers = [rule.mark_rule(strokeDash=[1, 3], style="muted-line").encode(y="accuracy:Q")]
-    place = chance_label_position(chance, lines, plane)
-    if place is None:
-        return layers
-    left, baseline = place
-    word = rule.mark_text(align="left", baseline="middle", fontSize=CHANCE_FONT_PX, style="muted")
-    return [*layers, word.encode(y=alt.value(baseline), x=alt.value(left), text=alt.value(WORD))]
+    position = chance_label_position(chance, lines, plot_area)
+    if position:
+        text = rule.mark_text(align="left", baseline="middle", fontSize=CHANCE_FONT_PX, style="muted")
+        left, middle = map(alt.value, position)
+        layers.append(text.encode(y=middle, x=left, text=alt.value("chance")))
+    return layers
 
 
-def chance_label_position(chance: float, lines: Sequence[Line], plane: PlotArea) -> tuple[float, float] | None:
-    """Left end and middle of the word in pixels: above the rule before beneath it, left before right, or nowhere."""
-    _, rule = plane.pixel(plane.x_low, chance)
-    wide, half = text_width(WORD, CHANCE_FONT_PX), CHANCE_FONT_PX / 2
+def chance_label_position(chance: float, lines: Sequence[Line], plot_area: PlotArea) -> tuple[float, float] | None:
+    """Left end and middle of the label in pixels: above the rule or beneath it, left or right, or None."""
+    _, rule = plot_area.pixel(plot_area.x_low, chance)
+    wide, half = text_width("chance", CHANCE_FONT_PX), CHANCE_FONT_PX / 2
     for middle in (rule - half - MARGIN_PX, rule + half + MARGIN_PX):
-        for left in (MARGIN_PX, plane.width - MARGIN_PX - wide):
-            inside = middle - half >= 0 and middle + half <= plane.height
-            if inside and not any(_crosses(line, left, left + wide, middle, half, plane) for line in lines):
+        for left in (MARGIN_PX, plot_area.width - MARGIN_PX - wide):
+            box = (left - CLEAR_PX, middle - half - CLEAR_PX, left + wide + CLEAR_PX, middle + half + CLEAR_PX)
+            inside = middle - half >= 0 and middle + half <= plot_area.height
+            if inside and not any(_crosses(line, box, plot_area) for line in lines):
                 return left, middle
     return None
 
 
-def _crosses(line: Line, left: float, right: float, middle: float, half: float, plane: PlotArea) -> bool:
-    """Whether a line comes within CLEAR_PX of a box; looked at about every three pixels."""
-    across, down = np.array([plane.pixel(x, y) for x, y in line]).T
-    at = np.linspace(left - CLEAR_PX, right + CLEAR_PX, 16)
-    reach = half + CLEAR_PX
-    heights = np.interp(at, across, down)
-    return bool(heights.min() <= middle + reach and heights.max() >= middle - reach)
+def _crosses(line: Line, box: Box, plot_area: PlotArea) -> bool:
+    """Whether a line runs through a box; looked at about every three pixels."""
+    across, down = np.array([plot_area.pixel(x, y) for x, y in line]).T
+    left, top, right, bottom = box
+    heights = np.interp(np.linspace(left, right, 16), across, down)
+    return bool(heights.min() <= bottom and heights.max() >= top)

@@ -1,4 +1,4 @@
-"""How every chart looks: one Altair theme in light and dark, two widths, and the words around a picture.
+"""How every chart looks: one Altair theme in light and dark, two sizes, and the text around the plot.
 
 Colours that depend on light or dark are never written into a chart: marks name a style of the theme ("ink", "muted"),
 so the same chart can be drawn in either, which the report does as the reader's system asks.
@@ -29,36 +29,36 @@ MODEL_COLOURS = (BLUE, VERMILLION, GREEN, PURPLE)
 
 MODEL_DASHES = ([1, 0], [5, 2], [2, 2], [7, 2, 2, 2])
 
-MOST_COLOURED = len(MODEL_COLOURS)
-
 TEXT_LETTER_SHARE = 0.46  # width of an average letter of running text in font sizes
 
 GROUPS = ("noise", "blur", "weather", "digital")  # groups of corruptions, in order of publication
-
-PERCENT_AXIS = "format(100 * datum.value, '.0f') + '\u00a0%'"
 
 Layered = alt.LayerChart | alt.FacetChart  # what alt.layer returns
 
 
 class ChartSize(NamedTuple):
-    """A place where a chart is read: its width, how many small panels stand side by side, and its type sizes."""
+    """The medium of a chart: its width, how many small panels stand side by side, and its type sizes."""
 
     width_px: int
     columns: int
     text_px: int
     title_px: int
-    widest_heat_map: int  # panels of a heat map side by side
+
+    @property
+    def is_wide(self) -> bool:
+        """Whether there is room for two plots, or for row headings beside a row of images."""
+        return self.columns > 2
 
 
-PAGE = ChartSize(680, 3, 12, 16, 2)
+PAGE = ChartSize(680, 3, 12, 16)
 
-PAPER = ChartSize(321, 2, 11, 13, 1)  # 85 mm, a column of a paper; also a phone
+PAPER = ChartSize(321, 2, 11, 13)  # 85 mm, a column of a paper; also a phone
 
 CHART_SIZES = {"page": PAGE, "paper": PAPER}
 
 
 class ChartText(NamedTuple):
-    """What is written around a picture: the finding, what is plotted, and where the data come from."""
+    """The text around a plot: the finding, what is plotted, and where the data come from."""
 
     finding: str
     subtitle: str
@@ -67,7 +67,7 @@ class ChartText(NamedTuple):
 
 # On a dark page the darker of these colours are drawn in a lighter shade of the same hue.
 DARK_COLOURS = {BLUE: "#4ba6e3", VERMILLION: "#f07f3c", GREEN: "#2dbf94", PURPLE: "#dd96bd", GREY: "#a2a5ab",
-              "#3a7fc4": "#4f95da", "#5b5fb5": "#8185d8", "#8a4a9e": "#b070c6", "#b03a78": "#dc609f"}  # fmt: skip
+                "#3a7fc4": "#4f95da", "#5b5fb5": "#8185d8", "#8a4a9e": "#b070c6", "#b03a78": "#dc609f"}  # fmt: skip
 
 
 class ThemeColours(NamedTuple):
@@ -92,39 +92,37 @@ LIGHT = ThemeColours("#ffffff", "#1b1b1f", "#5c6068", "#e8e8ea", "#dcdce0", _ORA
 DARK = ThemeColours("#16181d", "#ececef", "#a6abb5", "#2c3038", "#3a3f49", _EMBERS, "#ececef", "#16181d")
 
 
-def vega_config(inks: ThemeColours) -> Any:
+def vega_config(colours: ThemeColours) -> Any:
     """The Vega-Lite configuration of a theme."""
     axis = {
-        "labelColor": inks.muted, "titleColor": inks.muted, "domainColor": inks.muted, "tickColor": inks.muted,
-        "gridColor": inks.grid, "labelFontSize": 11, "titleFontSize": 11, "titleFontWeight": "normal",
+        **dict.fromkeys(("labelColor", "titleColor", "domainColor", "tickColor"), colours.muted),
+        "gridColor": colours.grid, "labelFontSize": 11, "titleFontSize": 11, "titleFontWeight": "normal",
         "titlePadding": 6, "tickSize": 4, "domainWidth": 0.75, "tickWidth": 0.75, "gridWidth": 0.75,
     }  # fmt: skip
     title = {
-        "anchor": "start", "color": inks.ink, "subtitleColor": inks.muted, "fontWeight": "bold", "fontSize": 12,
+        "anchor": "start", "color": colours.ink, "subtitleColor": colours.muted, "fontWeight": "bold", "fontSize": 12,
         "subtitleFontSize": 11, "subtitlePadding": 3, "offset": 8,
     }  # fmt: skip
+    fills = {"ink": colours.ink, "muted": colours.muted, "band": colours.band, "on-low": colours.on_low,
+             "on-high": colours.on_high}  # fmt: skip
+    strokes = {"ink-line": colours.ink, "muted-line": colours.muted}
     return {
-        "background": inks.background,
+        "background": colours.background,
         "font": FONT,
         "padding": 8,
         "view": {"stroke": None},
         "axis": axis,
         "title": title,
-        "legend": {"labelColor": inks.ink, "titleColor": inks.muted, "labelFontSize": 11, "titleFontSize": 11,
+        "legend": {"labelColor": colours.ink, "titleColor": colours.muted, "labelFontSize": 11, "titleFontSize": 11,
                    "titleFontWeight": "normal", "labelLimit": 320},
-        "header": {"labelColor": inks.ink, "titleColor": inks.muted},
-        "text": {"fontSize": 11, "color": inks.ink},
-        "range": {"heatmap": list(inks.cells), "category": list(MODEL_COLOURS)},
+        "header": {"labelColor": colours.ink, "titleColor": colours.muted},
+        "text": {"fontSize": 11, "color": colours.ink},
+        "range": {"heatmap": list(colours.cells), "category": list(MODEL_COLOURS)},
         "style": {
-            "ink": {"color": inks.ink, "fill": inks.ink},
-            "ink-line": {"color": inks.ink, "stroke": inks.ink},
-            "muted": {"color": inks.muted, "fill": inks.muted},
-            "muted-line": {"color": inks.muted, "stroke": inks.muted},
-            "band": {"color": inks.band, "fill": inks.band},
-            "hollow": {"fill": inks.background},
-            "on-low": {"color": inks.on_low, "fill": inks.on_low},
-            "on-high": {"color": inks.on_high, "fill": inks.on_high},
-            "source": {"fill": inks.muted, "fontSize": 10, "fontWeight": "normal"},
+            **{name: {"color": colour, "fill": colour} for name, colour in fills.items()},
+            **{name: {"color": colour, "stroke": colour} for name, colour in strokes.items()},
+            "hollow": {"fill": colours.background},
+            "source": {"fill": colours.muted, "fontSize": 10, "fontWeight": "normal"},
         },
     }  # fmt: skip
 
@@ -141,39 +139,32 @@ def dark() -> alt.theme.ThemeConfig:
     return alt.theme.ThemeConfig(config=vega_config(DARK))
 
 
-def with_dark_colours(specification: str) -> str:
-    """A chart as JSON with the colours that a dark page needs."""
-    for light_colour, dark_colour in DARK_COLOURS.items():
-        specification = specification.replace(light_colour, dark_colour)
-    return specification
-
-
 THEMES = {"light": "failmodes", "dark": "failmodes_dark"}
 
 
-def add_text(parts: Sequence[Any], words: ChartText, layout: ChartSize) -> alt.VConcatChart:
-    """Put the finding and subtitle above a picture and its source below, broken to the layout's width.
+def add_text(parts: Sequence[Any], text: ChartText, size: ChartSize) -> alt.VConcatChart:
+    """Put the finding and subtitle above a plot and its source below, wrapped to the width of the chart.
 
-    The unbroken words also travel as `usermeta`, from which the report sets them in HTML.
+    The unwrapped text also travels as `usermeta`, from which the report sets it in HTML.
 
     Args:
-        parts: what stands one above the other, such as a key and a picture; the last has no title of its own.
-        words: finding, subtitle and source.
-        layout: page or paper.
+        parts: what is stacked from top to bottom, such as a legend and a plot; the last has no title of its own.
+        text: finding, subtitle and source.
+        size: page or paper.
     """
     # set in place: every copy of a nested chart costs Altair most of a second
     parts[-1].title = alt.Title(
-        _broken(words.source, layout.width_px, 10), orient="bottom", anchor="start", offset=12, fontSize=10,
+        _wrapped(text.source, size.width_px, 10), orient="bottom", anchor="start", offset=12, fontSize=10,
         fontWeight="normal", style="source",
     )  # fmt: skip
     head = alt.Title(
-        _broken(words.finding, layout.width_px, layout.title_px * 1.08),
-        subtitle=_broken(words.subtitle, layout.width_px, layout.text_px),
-        anchor="start", fontSize=layout.title_px, subtitleFontSize=layout.text_px, subtitlePadding=6, offset=14,
+        _wrapped(text.finding, size.width_px, size.title_px * 1.08),
+        subtitle=_wrapped(text.subtitle, size.width_px, size.text_px),
+        anchor="start", fontSize=size.title_px, subtitleFontSize=size.text_px, subtitlePadding=6, offset=14,
     )  # fmt: skip
-    return alt.vconcat(*parts, spacing=10, title=head, usermeta=words._asdict())
+    return alt.vconcat(*parts, spacing=10, title=head, usermeta=text._asdict())
 
 
-def _broken(text: str, width_px: float, font_px: float) -> list[str]:
+def _wrapped(text: str, width_px: float, font_px: float) -> list[str]:
     letters = max(20, int(width_px / (font_px * TEXT_LETTER_SHARE)))
     return textwrap.wrap(text, letters, break_long_words=False, break_on_hyphens=False) or [""]

@@ -1,4 +1,4 @@
-"""Charts that corrupt images themselves: contact sheet and distortion, and which options fit which chart."""
+"""The contact sheet: its images, their distances, what is missing, and its order."""
 
 import base64
 import io
@@ -21,7 +21,7 @@ from failmodes.warehouse.errors import FailmodesError
 THREE = ("fog", "glass_blur", "saturate")
 
 
-def pictures_of(spec: dict[str, Any]) -> Iterator[np.ndarray]:
+def images_of(spec: dict[str, Any]) -> Iterator[np.ndarray]:
     for rows in spec["datasets"].values():
         for row in rows:
             if "url" in row:
@@ -32,9 +32,9 @@ def texts_of(spec: dict[str, Any]) -> list[str]:
     return [row["text"] for rows in spec["datasets"].values() for row in rows if "kind" in row]
 
 
-def test_contact_sheet_shows_each_picture_enlarged_by_whole_pixels(striped: Path) -> None:
+def test_contact_sheet_shows_each_image_enlarged_by_whole_pixels(striped: Path) -> None:
     spec = IMAGE_CHARTS["contact-sheet"](CorruptionRequest(corruptions=THREE, seed=3, files=[striped])).to_dict()
-    shown = list(pictures_of(spec))
+    shown = list(images_of(spec))
     clean = one_image([striped], 32).images
     expected = [
         clean[0] if not s else corrupt(clean, name, s, seed=3)[0]
@@ -42,9 +42,9 @@ def test_contact_sheet_shows_each_picture_enlarged_by_whole_pixels(striped: Path
         for s in range(6)
     ]
     assert len(shown) == len(expected)
-    for picture, image in zip(shown, expected, strict=True):
-        assert picture.shape == (160, 160, 3)  # five device pixels each, twice the size on the page
-        assert (picture == image.repeat(5, 0).repeat(5, 1)).all()
+    for drawn, image in zip(shown, expected, strict=True):
+        assert drawn.shape == (160, 160, 3)  # five device pixels each, twice the size on the page
+        assert (drawn == image.repeat(5, 0).repeat(5, 1)).all()
 
 
 def test_contact_sheet_prints_the_rmse_beneath_and_the_extremes_in_the_title(striped: Path) -> None:
@@ -73,7 +73,7 @@ def test_contact_sheet_has_the_groups_in_published_order_and_flags_extras(stripe
     made = CorruptionRequest(
         corruptions=("saturate", "fog", "gaussian_blur", "shot_noise"), severities=[1], files=[striped]
     )
-    texts = texts_of(IMAGE_CHARTS["contact-sheet"](made, layout=PAPER).to_dict())
+    texts = texts_of(IMAGE_CHARTS["contact-sheet"](made, size=PAPER).to_dict())
     headings = [text for text in texts if text in ("Noise", "Blur", "Weather", "Digital")]
     assert headings == ["Noise", "Blur", "Weather", "Digital"]
     assert "Saturate (extra)" in texts
@@ -82,8 +82,8 @@ def test_contact_sheet_has_the_groups_in_published_order_and_flags_extras(stripe
 
 def test_paper_shows_fewer_severities(striped: Path) -> None:
     made = CorruptionRequest(corruptions=("contrast",), files=[striped])
-    levels = {layout: [t for t in texts_of(IMAGE_CHARTS["contact-sheet"](made, layout=layout).to_dict())
-                       if t in ("clean", *"12345")] for layout in (PAGE, PAPER)}  # fmt: skip
+    levels = {size: [t for t in texts_of(IMAGE_CHARTS["contact-sheet"](made, size=size).to_dict())
+                     if t in ("clean", *"12345")] for size in (PAGE, PAPER)}  # fmt: skip
     assert levels == {PAGE: ["clean", *"12345"], PAPER: ["clean", "1", "3", "5"]}
 
 
@@ -93,5 +93,5 @@ def test_all_corruptions_on_the_photograph_of_scikit_learn(recipe: str) -> None:
     spec = IMAGE_CHARTS["contact-sheet"](CorruptionRequest(recipe=recipe, severities=[5])).to_dict()
     without = spec["usermeta"]["subtitle"].count("Without")
     assert without <= 1  # frost, where its photographs are missing
-    assert len(list(pictures_of(spec))) == 2 * (len(CORRUPTIONS) - without)
+    assert len(list(images_of(spec))) == 2 * (len(CORRUPTIONS) - without)
     assert "china.jpg by danielbuechele" in spec["usermeta"]["source"]

@@ -1,16 +1,36 @@
-"""Charts: each draws, within its limits, saves in every format, and says in its title what its data say."""
+"""Severity curves: which networks are in colour, and what the title names."""
 
 import duckdb
+import numpy as np
+from model_comparisons import CORRUPTIONS, FALLS
 from synthetic_record import Synthetic
 
+from failmodes.analysis.charts.curves import BACKGROUND_GREY
 from failmodes.analysis.charts.drawing import CHARTS
 from failmodes.analysis.selection import Selection
 
 
-def test_title_of_the_curves_names_the_dearest_corruption(
+def test_title_of_the_curves_names_the_costliest_corruption(
     con: duckdb.DuckDBPyConnection, selection: Selection, synthetic: Synthetic
 ) -> None:
     finding = CHARTS["curves"](con, selection).to_dict()["usermeta"]["finding"]
     right = synthetic.correct["Alpha", "gaussian_noise"].mean(axis=1)
     assert finding.startswith("Gaussian noise costs Alpha most")
     assert f"{100 * (right[0] - right[-1]):.1f}\u00a0points" in finding
+
+
+def test_curves_colour_the_most_and_the_least_accurate(
+    many_con: duckdb.DuckDBPyConnection, many_selection: Selection, many_record: Synthetic
+) -> None:
+    means = {label: np.mean([many_record.correct[label, c][1:].mean() for c in CORRUPTIONS]) for label in FALLS}
+    most, least = max(means, key=means.__getitem__), min(means, key=means.__getitem__)
+    chart = CHARTS["curves"](many_con, many_selection)
+    spec = chart.to_dict()
+    text = [row.get("text", "") for rows in spec["datasets"].values() for row in rows]
+    assert f"{most}, highest mean accuracy ({100 * means[most]:.1f}\u00a0%)" in text
+    assert f"{least}, lowest mean accuracy ({100 * means[least]:.1f}\u00a0%)" in text
+    assert "of 6 networks those with the highest and the lowest mean accuracy" in spec["usermeta"]["subtitle"]
+    layers = spec["vconcat"][1]["concat"][0]["layer"]
+    behind = [layer for layer in layers if layer["mark"].get("color") == BACKGROUND_GREY]
+    assert len(behind) == 1
+    assert set(behind[0]["transform"][0]["filter"]["oneOf"]) == set(FALLS) - {most, least}

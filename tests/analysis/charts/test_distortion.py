@@ -1,4 +1,4 @@
-"""Charts that corrupt images themselves: contact sheet and distortion, and which options fit which chart."""
+"""Distortion curves: what the title says, and where the images come from."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Charts: each draws, within its limits, saves in every format, and says in its title what its data say."""
+"""Every chart is drawn by its name, within its limits; options that do not fit are refused."""
 
 from pathlib import Path
 
@@ -20,12 +20,12 @@ from failmodes.warehouse.errors import StudyError, WarehouseError
 MOST_ROWS = 5000
 
 
-@pytest.mark.parametrize("layout", list(CHART_SIZES))
+@pytest.mark.parametrize("size", list(CHART_SIZES))
 @pytest.mark.parametrize("name", list(CHARTS))
 def test_every_chart_states_finding_data_and_source(
-    con: duckdb.DuckDBPyConnection, selection: Selection, name: str, layout: str
+    con: duckdb.DuckDBPyConnection, selection: Selection, name: str, size: str
 ) -> None:
-    spec = CHARTS[name](con, selection, layout=CHART_SIZES[layout]).to_dict()
+    spec = CHARTS[name](con, selection, size=CHART_SIZES[size]).to_dict()
     assert spec["usermeta"]["finding"].startswith(" ".join(spec["title"]["text"])[:20])
     assert "400\u00a0images of Synthetic digits" in spec["usermeta"]["subtitle"] or name == "exemplars"
     for fact in ("synthetic: no real images", "seed 0", "all 400 images"):
@@ -58,7 +58,7 @@ def test_labels_from_outside_stay_data(tmp_path: Path) -> None:
 
 REFUSED = (
     ("contact-sheet", WarehouseOptions(model=["x"]), ImageOptions(), "leave out --model"),
-    ("contact-sheet", WarehouseOptions(where=Path("w.duckdb")), ImageOptions(), "leave out WHERE"),
+    ("contact-sheet", WarehouseOptions(location=Path("w.duckdb")), ImageOptions(), "leave out WHERE"),
     ("curves", WarehouseOptions(), ImageOptions(recipe="cifar-c", seed=0), "leave out --recipe and --seed"),
     ("distortion", WarehouseOptions(evaluation=["e"]), ImageOptions(severity=[1.0]), "leave out --evaluation"),
     ("pie", WarehouseOptions(), ImageOptions(), "no chart 'pie'.*contact-sheet"),

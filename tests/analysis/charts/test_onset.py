@@ -1,4 +1,4 @@
-"""With more than four networks, findings, tables and titles count instead of listing; noise is no cost."""
+"""Failure onset: the title counts instead of listing where there are many networks."""
 
 import duckdb
 from model_comparisons import FALLS

@@ -1,4 +1,4 @@
-"""With more than four networks, findings, tables and titles count instead of listing; noise is no cost."""
+"""Shape space: flat curves are counted where there are many networks."""
 
 import duckdb
 

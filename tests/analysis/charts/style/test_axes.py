@@ -1,4 +1,4 @@
-"""Severities between the published ones, other numbers of them, and all 19 corruptions: charts, views, findings."""
+"""Ticks of a severity axis, and an even choice of severities."""
 
 from failmodes.analysis.charts.style.axes import evenly_spaced, severity_ticks
 

@@ -1,4 +1,4 @@
-"""Charts: each draws, within its limits, saves in every format, and says in its title what its data say."""
+"""Labels are apart from each other, from the data and from the edges."""
 
 import numpy as np
 import pytest
@@ -24,17 +24,17 @@ def test_values_that_are_apart_stay_where_they_are() -> None:
 
 def test_labels_of_close_points_do_not_overlap() -> None:
     points = [(100.0, 100.0), (103.0, 101.0), (106.0, 99.0), (110.0, 104.0)]
-    placed = place_labels(points, ["Fog", "Contrast", "Motion blur", "JPEG"], width=300, height=200, font_px=11)
+    placed = place_labels(points, ["Fog", "Contrast", "Motion blur", "JPEG"], width=300, height=200)
     tops = sorted((p.y, p.align, p.x) for p in placed)
     assert len(set(tops)) == len(tops)
     assert all(0 <= p.x <= 300 and 0 <= p.y <= 200 for p in placed)
 
 
-def test_plane_turns_data_into_pixels_and_back() -> None:
-    plane = PlotArea(0, 10, -1, 1, 200, 100)
-    assert plane.pixel(0, 1) == (0, 0)
-    assert plane.pixel(10, -1) == (200, 100)
-    assert plane.data(*plane.pixel(3, 0.25)) == pytest.approx((3, 0.25))
+def test_plot_area_turns_data_into_pixels_and_back() -> None:
+    plot_area = PlotArea(0, 10, -1, 1, 200, 100)
+    assert plot_area.pixel(0, 1) == (0, 0)
+    assert plot_area.pixel(10, -1) == (200, 100)
+    assert plot_area.data(*plot_area.pixel(3, 0.25)) == pytest.approx((3, 0.25))
 
 
 HIGH = [(0.0, 0.9), (5.0, 0.8)]
@@ -52,19 +52,19 @@ HIGH = [(0.0, 0.9), (5.0, 0.8)]
     ],
     ids=["clear", "line above", "left taken", "above taken", "only right below", "crowded"],
 )
-def test_the_word_chance_stands_where_no_line_runs(
+def test_the_chance_label_is_where_no_line_runs(
     lines: list[list[tuple[float, float]]], side: tuple[str, str] | None
 ) -> None:
-    plane = PlotArea(0, 5, 0, 1, 160, 130)
-    place = chance_label_position(0.15, lines, plane)
+    plot_area = PlotArea(0, 5, 0, 1, 160, 130)
+    position = chance_label_position(0.15, lines, plot_area)
     if side is None:
-        assert place is None
+        assert position is None
         return
-    assert place is not None
-    rule = plane.pixel(0, 0.15)[1]
-    assert ("left" if place[0] < 80 else "right", "above" if place[1] < rule else "below") == side
+    assert position is not None
+    rule = plot_area.pixel(0, 0.15)[1]
+    assert ("left" if position[0] < 80 else "right", "above" if position[1] < rule else "below") == side
 
 
-def test_no_word_beneath_the_floor() -> None:
+def test_no_chance_label_beneath_the_floor() -> None:
     crowded = [[(0.0, 0.05), (5.0, 0.05)]]
     assert chance_label_position(0.01, crowded, PlotArea(0, 5, 0, 1, 160, 130)) is None

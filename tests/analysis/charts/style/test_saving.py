@@ -1,4 +1,4 @@
-"""Charts: each draws, within its limits, saves in every format, and says in its title what its data say."""
+"""A chart is saved in the format of its suffix, offline, light or dark."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Charts: each draws, within its limits, saves in every format, and says in its title what its data say."""
+"""The widths of page and paper."""
 
 import pytest
 
