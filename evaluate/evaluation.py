@@ -88,8 +88,8 @@ class Evaluation:
 
 def choose_subset(dataset: Dataset, source: Source, pairing: Pairing, images: int | None) -> Subset:
     """The images to evaluate, balanced over classes; where some pair and others do not, only such as do."""
-    if pairing.twins is not None:
-        return _subset_of_twins(dataset, pairing.twins, images)
+    if pairing.image_pairs is not None:
+        return _subset_of_twins(dataset, pairing.image_pairs, images)
     clean_ids, words = balanced_subset(dataset.labels, images)
     if pairing.paired:
         return Subset(clean_ids, clean_ids, dataset.labels[clean_ids], words)

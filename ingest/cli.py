@@ -1,7 +1,7 @@
 """Ingest's own commands: fetching public data sets, and writing corrupted ones."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -18,14 +18,15 @@ def download(
 
 def corrupt(
     kind: Annotated[
-        str, typer.Argument(help="The clean images: digits (embedded), cifar10, cifar100 or folder.", metavar="KIND")
+        Literal["digits", "cifar10", "cifar100", "folder"],
+        typer.Argument(help="The clean images: digits (embedded), cifar10, cifar100 or folder.", metavar="KIND"),
     ],
     to: Annotated[Path, typer.Option(help="Folder to write the set to.", metavar="DIR")],
     path: Annotated[
         Path | None, typer.Option(help="Folder of the clean images; not for digits.", metavar="DIR")
     ] = None,
     layout: Annotated[
-        str | None,
+        Literal["cifar-c", "imagenet-c"] | None,
         typer.Option(
             help="cifar-c: <corruption>.npy and labels.npy, severities 1 to 5. imagenet-c:"
             " <corruption>/<severity>/<class>/<image>, any severity. Default: imagenet-c for a folder, else cifar-c.",
@@ -48,7 +49,7 @@ def corrupt(
         ),
     ] = None,
     recipe: Annotated[
-        str | None,
+        Literal["cifar-c", "imagenet-c"] | None,
         typer.Option(
             help="Published parameters: cifar-c (for 32 pixels) or imagenet-c (for 224). Default: imagenet-c for a"
             " folder, else cifar-c.",
@@ -57,7 +58,7 @@ def corrupt(
     ] = None,
     seed: Annotated[int, typer.Option(help="Seed of all draws.", metavar="N")] = 0,
     draws: Annotated[
-        str,
+        Literal["paired", "independent"],
         typer.Option(
             help="paired: an image meets the same draws at every severity. independent: fresh ones at each, as in the"
             " published sets.",
@@ -72,9 +73,10 @@ def corrupt(
         ),
     ] = False,
     image_format: Annotated[
-        str | None,
+        Literal["jpeg", "png"] | None,
         typer.Option(
             "--format",
+            case_sensitive=False,
             help="Files of imagenet-c: jpeg (quality 85, as published) or png (without loss). Default: jpeg.",
             metavar="FORMAT",
         ),
@@ -82,7 +84,7 @@ def corrupt(
     images: Annotated[
         int | None, typer.Option(help="How many images, balanced over classes. Default: all.", metavar="N")
     ] = None,
-    split: Annotated[str, typer.Option(help="test or train.", metavar="SPLIT")] = "test",
+    split: Annotated[Literal["test", "train"], typer.Option(help="test or train.", metavar="SPLIT")] = "test",
     resize: Annotated[
         int | None,
         typer.Option(help="Of a folder: shorter side before the crop. ImageNet-C was made with 256.", metavar="PX"),
@@ -119,8 +121,8 @@ def corrupt(
     from failmodes.ingest.specification import DatasetSpec
 
     if any(":" in name for name in corruption or ()):
-        sys.path.append(str(Path.cwd()))  # so that a corruption of one's own may lie in the current folder
-    request = parse_options(
+        sys.path.append(str(Path.cwd()))  # so that a user's own corruption may lie in the current folder
+    options = parse_options(
         kind,
         layout=layout,
         encoding=image_format,
@@ -134,4 +136,4 @@ def corrupt(
     dataset = validate(
         DatasetSpec, kind=kind, path=path, split=split, images=images, image_size=image_size, resize=resize
     )
-    typer.echo(write_corrupted_set(dataset, request, to.expanduser(), cache and cache.expanduser()))
+    typer.echo(write_corrupted_set(dataset, options, to.expanduser(), cache and cache.expanduser()))

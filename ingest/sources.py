@@ -23,10 +23,10 @@ ENGINE_REVISION = 2
 
 
 class ImagePairs(NamedTuple):
-    """Which image of a published set is the twin of which clean image: numbers (M,), rising by clean_ids."""
+    """Which image of a published set was made from which clean image: indices (M,), clean_ids rising."""
 
     clean_ids: NDArray[np.int64]
-    numbers: NDArray[np.int64]
+    set_positions: NDArray[np.int64]
 
 
 class Pairing(NamedTuple):
@@ -35,12 +35,12 @@ class Pairing(NamedTuple):
     Attributes:
         paired: whether they do.
         note: why they do not.
-        twins: which ones do, where that is not every one with the same number.
+        image_pairs: which ones do, where not every image_id is also the position in the set.
     """
 
     paired: bool
     note: str | None = None
-    twins: ImagePairs | None = None
+    image_pairs: ImagePairs | None = None
 
 
 class Source(Protocol):
@@ -71,14 +71,14 @@ class Source(Protocol):
 
 
 class GeneratedSource:
-    """Corruptions made on the fly from clean images.
+    """Corruptions applied to clean images as they are requested.
 
     Attributes:
         recipe: which published parameters.
-        seed: seed of the draws.
-        draws: "paired" or "independent".
+        seed: seed of the samples.
+        draws: sampling, "paired" or "independent".
         across_switches: whether severities between the levels of corruptions that do not interpolate are cross-faded.
-        also: hashes, by name, of what else shapes the pixels.
+        dependencies: hashes, by name, of what else shapes the pixels.
     """
 
     pairing = Pairing(True)
@@ -90,7 +90,7 @@ class GeneratedSource:
         draws: SamplingMode = "paired",
         *,
         across_switches: bool = False,
-        also: Mapping[str, str] | None = None,
+        dependencies: Mapping[str, str] | None = None,
     ) -> None:
         self.recipe, self.seed, self.draws, self.across_switches = recipe, seed, draws, across_switches
         self._versions = {
@@ -99,14 +99,14 @@ class GeneratedSource:
             "opencv": cv2.__version__,
             "pillow": PIL.__version__,
             "scipy": scipy.__version__,
-            **(also or {}),
+            **(dependencies or {}),
         }
 
     @property
     def source_id(self) -> str:
-        """Hash of recipe, seed, draws and the versions of what shapes the pixels."""
-        facts = {"recipe": self.recipe, "seed": self.seed, "draws": self.draws, "versions": self._versions}
-        return identity_of({"generated": facts})
+        """Hash of recipe, seed, sampling and the versions of what shapes the pixels."""
+        settings = {"recipe": self.recipe, "seed": self.seed, "draws": self.draws, "versions": self._versions}
+        return identity_of({"generated": settings})
 
     def row(self) -> dict[str, Any]:
         """Its row of the `sources` dimension."""
@@ -130,7 +130,7 @@ class GeneratedSource:
         *,
         threads: int = 1,
     ) -> NDArray[np.uint8]:
-        """Corrupt `clean` (N, H, W, 3) uint8, whose numbers are `image_ids`."""
+        """Corrupt `clean` (N, H, W, 3) uint8, the images of `image_ids`."""
         if clean is None:
             raise DataError("a recipe needs the clean images to corrupt: none were given")
         return corrupt(
@@ -153,7 +153,7 @@ class GeneratedSource:
 def dependency_hashes(names: Sequence[str]) -> dict[str, str]:
     """Hashes of what shapes these corruptions beside recipe and libraries: users' own code, other photographs of frost.
 
-    A corruption of one's own is thereby part of the source: when it changes, its study is another evaluation.
+    A user's own corruption is thereby part of the source: when it changes, its study is another evaluation.
 
     Raises:
         DataError: there are no photographs of frost, and it is among the names.

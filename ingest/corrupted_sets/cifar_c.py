@@ -5,46 +5,28 @@ from dataclasses import dataclass
 from decimal import Decimal
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from failmodes.ingest.corrupted_sets.corrupted_set import cached_fingerprint, check_numbers
+from failmodes.ingest.corrupted_sets.corrupted_set import CorruptedSet, held_severity
 from failmodes.ingest.corrupted_sets.layouts import FETCH_AGAIN, LABELS_FILE
-from failmodes.ingest.corrupted_sets.manifest import SetProvenance, recorded_ids, recorded_origin
+from failmodes.ingest.corrupted_sets.manifest import recorded_ids, recorded_origin
+from failmodes.ingest.corruptions.apply import Severity
 from failmodes.ingest.corruptions.catalogue import SEVERITIES, find_corruption_name
-from failmodes.warehouse.errors import DataError, StudyError
+from failmodes.warehouse.errors import DataError, first_line
 from failmodes.warehouse.hashing import fingerprint_of, identity_of
 
 LARGEST_LABEL = np.iinfo(np.int16).max  # as the warehouse stores labels
 
 
-@dataclass(frozen=True)
-class CifarCSet:
-    """An opened set: its folder, labels (n,), and for every corruption a memory map (5n, H, W, 3) uint8."""
+@dataclass(frozen=True, kw_only=True)
+class CifarCSet(CorruptedSet):
+    """An opened set with its labels (n,), and for every corruption a memory map (5n, H, W, 3) uint8."""
 
-    folder: Path
     labels: NDArray[np.int64]
     arrays: dict[str, NDArray[np.uint8]]
-    clean_ids: NDArray[np.int64] | None
-    origin: SetProvenance | None
-    cache: Path | None
-    image_names: None = None
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """Published names of the corruptions it holds."""
-        return tuple(self.arrays)
-
-    @property
-    def image_count(self) -> int:
-        """Images at one severity."""
-        return len(self.labels)
-
-    @property
-    def image_shape(self) -> tuple[int, ...]:
-        """(H, W, 3)."""
-        return next(iter(self.arrays.values())).shape[1:]
 
     @cached_property
     def fingerprint(self) -> str:
@@ -53,27 +35,23 @@ class CifarCSet:
         It takes about as long as reading the set (2.9 GB: about 5 s at the 0.6 GB/s measured on one core, where the
         disk keeps up), so each file's hash is remembered in the cache folder.
         """
-        hashes = {name: _hash(array, self.cache) for name, array in sorted(self.arrays.items())}
+        hashes = {name: self._hash(array) for name, array in sorted(self.arrays.items())}
         return identity_of({"labels": fingerprint_of([self.labels]), "arrays": hashes})
 
-    def severities_of(self, corruption: str) -> tuple[Decimal, ...]:
-        """1 to 5, whatever the corruption."""
-        return tuple(Decimal(severity) for severity in SEVERITIES)
-
     def labels_in(self, class_names: tuple[str, ...]) -> NDArray[np.int64]:
-        """Its own labels: the layout knows no names."""
+        """Its own labels: the layout has no class names."""
         return self.labels
 
-    def images(
-        self, corruption: str, severity: int | float | Decimal, numbers: NDArray[np.integer]
-    ) -> NDArray[np.uint8]:
-        """Images (N, H, W, 3) by number, under `corruption` at `severity` (1-5)."""
-        name = find_corruption_name(corruption)
-        if name not in self.arrays:
-            raise StudyError(f"{self.folder} has no {corruption!r}: it holds {', '.join(self.names)}")
-        _check_whole(self.folder, severity)
-        check_numbers(self.folder, self.image_count, numbers)
-        return np.asarray(self.arrays[name][(int(severity) - 1) * self.image_count + numbers])
+    def _read(self, name: str, severity: Decimal, positions: NDArray[np.integer]) -> NDArray[np.uint8]:
+        return np.asarray(self.arrays[name][(int(severity) - 1) * self.image_count + positions])
+
+    def _hash(self, array: NDArray[np.uint8]) -> str:
+        source = Path(str(getattr(array, "filename", "")))
+        if not source.is_file():
+            return fingerprint_of([array])
+        status = source.stat()
+        stamp = [source.name, status.st_size, status.st_mtime_ns, str(source.resolve())]
+        return self._cached_fingerprint(stamp, source.name, lambda: fingerprint_of([array]))
 
 
 def open_cifar_c(
@@ -81,7 +59,7 @@ def open_cifar_c(
     needed: Sequence[str],
     cache: Path | None = None,
     *,
-    severities: Sequence[int | float | Decimal] = (),
+    severities: Sequence[Severity] = (),
 ) -> CifarCSet:
     """Open a set of arrays and check each.
 
@@ -93,17 +71,29 @@ def open_cifar_c(
     missing = [name for name in needed if name not in found]
     if missing or not found:
         raise DataError(f"{folder} has no {missing[0] if missing else '<corruption>'}.npy: {FETCH_AGAIN}")
-    for severity in severities:
-        _check_whole(folder, severity)
+    held = tuple(Decimal(severity) for severity in SEVERITIES)
+    for name in needed or found:
+        for severity in severities:
+            held_severity(folder, name, held, severity)
     labels = _read_labels(folder / LABELS_FILE)
     arrays = {name: _map_images(path, len(labels) * len(SEVERITIES)) for name, path in found.items()}
     shapes = {array.shape[1:] for array in arrays.values()}
     if len(shapes) > 1:
         raise DataError(f"{folder} mixes image sizes {sorted(shapes)}: expected one")
-    return CifarCSet(folder, labels, arrays, recorded_ids(folder, len(labels)), recorded_origin(folder), cache)
+    return CifarCSet(
+        folder=folder,
+        severities=dict.fromkeys(arrays, held),
+        image_count=len(labels),
+        image_shape=shapes.pop(),
+        origin=recorded_origin(folder),
+        cache=cache,
+        clean_ids=recorded_ids(folder, len(labels)),
+        labels=labels,
+        arrays=arrays,
+    )
 
 
-def memmap_npy(path: Path) -> np.memmap:
+def memmap_npy(path: Path) -> NDArray[Any]:
     """Map a `.npy` file without reading it; nothing in it is ever unpickled.
 
     Raises:
@@ -114,16 +104,10 @@ def memmap_npy(path: Path) -> np.memmap:
     except FileNotFoundError as error:
         raise DataError(f"{path} is missing: {FETCH_AGAIN}") from error
     except (ValueError, EOFError, OSError) as error:
-        reason = (str(error).splitlines() or ["unreadable"])[0]
-        raise DataError(f"{path} is truncated or no .npy array ({reason}): {FETCH_AGAIN}") from error
+        raise DataError(f"{path} is truncated or no .npy array ({first_line(error)}): {FETCH_AGAIN}") from error
     if not isinstance(array, np.memmap):
         raise DataError(f"{path} is not a plain .npy array: {FETCH_AGAIN}")
     return array
-
-
-def _check_whole(folder: Path, severity: int | float | Decimal) -> None:
-    if severity not in SEVERITIES:
-        raise StudyError(f"severity {severity} is not in {folder}: a set of arrays holds 1 to 5")
 
 
 def _read_labels(path: Path) -> NDArray[np.int64]:
@@ -150,12 +134,3 @@ def _map_images(path: Path, rows: int) -> NDArray[np.uint8]:
     if len(array) != rows:
         raise DataError(f"{path} holds {len(array):,} images: expected {rows:,}, as many as {LABELS_FILE} has labels")
     return array
-
-
-def _hash(array: NDArray[np.uint8], cache: Path | None) -> str:
-    source = Path(str(getattr(array, "filename", "")))
-    if not source.is_file():
-        return fingerprint_of([array])
-    status = source.stat()
-    stamp = [source.name, status.st_size, status.st_mtime_ns, str(source.resolve())]
-    return cached_fingerprint(cache, stamp, source.name, lambda: fingerprint_of([array]))

@@ -1,98 +1,73 @@
 """Writing the layout of CIFAR-10-C: an array a corruption, which keeps its finished severities if it is interrupted."""
 
-import io
 import os
-from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
+from numpy.typing import NDArray
 
 from failmodes.ingest.corrupted_sets.layouts import severity_folder
-from failmodes.ingest.corrupted_sets.set_writer import Fingerprints, ProgressCallback, SetInputs, SetPart
-from failmodes.ingest.corrupted_sets.work_folder import fsync, read_progress, write_progress
+from failmodes.ingest.corrupted_sets.set_writer import Fingerprints, ProgressCallback, SetPart, SetWriter
 from failmodes.warehouse.hashing import fingerprint_of
-from failmodes.warehouse.storage.files import storage_errors
+from failmodes.warehouse.storage.files import fsync, storage_errors
 
 
-@dataclass(frozen=True)
-class ArrayWriter:
-    """Writes `<corruption>.npy` into `folder`; what is unfinished lies in `work`."""
+class ArrayWriter(SetWriter):
+    """Writes `<corruption>.npy`."""
 
-    folder: Path
-    work: Path
-    material: SetInputs
-
-    def units(self, corruptions: list[str], severities: list[Decimal]) -> list[SetPart]:
-        """One a corruption, with all severities."""
+    def parts(self, corruptions: list[str], severities: list[Decimal]) -> list[SetPart]:
+        """One per corruption, with all severities."""
         return [SetPart(corruption, tuple(severities)) for corruption in corruptions]
 
-    def place(self, unit: SetPart) -> Path:
+    def path(self, part: SetPart) -> Path:
         """The array."""
-        return self.target(unit)
+        return Path(f"{part.corruption}.npy")
 
-    def target(self, unit: SetPart) -> Path:
-        """The array."""
-        return self.folder / f"{unit.corruption}.npy"
-
-    def is_whole(self, unit: SetPart) -> bool:
+    def is_whole(self, part: SetPart) -> bool:
         """Whether the array is as long as it should be."""
-        target = self.target(unit)
-        return target.is_file() and target.stat().st_size == len(self._header(unit)) + self._bytes(len(unit.severities))
+        images = _mapped(self.target(part))
+        return images is not None and images.shape == self._shape(part)
 
-    def finished(self, unit: SetPart) -> Fingerprints | None:
-        """What its note says, if it says that all severities are done."""
-        done = read_progress(self._note(unit))
-        return done if len(done) == len(unit.severities) and not self._partial(unit).exists() else None
+    def noted_fingerprints(self, part: SetPart) -> Fingerprints | None:
+        """The note, if it has all severities."""
+        note = self.read_note(part)
+        return note if len(note) == len(part.severities) else None
 
-    def write(self, unit: SetPart, advance: ProgressCallback) -> Fingerprints:
-        """Append severity by severity; one is done when it is on the disk, and noted then."""
-        partial, header = self._partial(unit), self._header(unit)
-        done: Fingerprints = read_progress(self._note(unit)) if partial.exists() else {}
-        advance(len(done) * len(self.material.image_ids))
-        with storage_errors(partial), partial.open("r+b" if done else "w+b") as file:
-            for number, severity in enumerate(unit.severities):
-                if severity_folder(severity) not in done:
-                    start = len(header) + self._bytes(number)
-                    file.seek(0)
-                    file.write(header)
-                    file.seek(start)
-                    self._append(file, unit.corruption, severity, advance)
-                    done[severity_folder(severity)] = self._fingerprint(partial, start)
-                    write_progress(self._note(unit), done)
-        with storage_errors(self.target(unit)):
-            os.replace(partial, self.target(unit))
+    def write(self, part: SetPart, advance: ProgressCallback) -> Fingerprints:
+        """Write severity by severity; one is done when it is on the disk, and noted then."""
+        partial, count = self.partial(part), len(self.inputs.image_ids)
+        with storage_errors(partial):
+            images = _mapped(partial)
+            done: Fingerprints = {} if images is None else self.read_note(part)
+            if images is None:
+                images = np.lib.format.open_memmap(partial, mode="w+", dtype=np.uint8, shape=self._shape(part))
+            advance(len(done) * count)
+            with partial.open("r+b") as file:  # written as a file: on a full disk a map would kill the process
+                for index, severity in enumerate(part.severities):
+                    if severity_folder(severity) in done:
+                        continue
+                    level = images[index * count : (index + 1) * count]
+                    file.seek(os.fstat(file.fileno()).st_size - images.nbytes + index * level.nbytes)
+                    for block in self.inputs.blocks(part.corruption, severity):
+                        file.write(block.tobytes())
+                        advance(len(block))
+                    file.flush()
+                    os.fsync(file.fileno())
+                    done[severity_folder(severity)] = fingerprint_of([level])
+                    self.write_note(part, done)
+        with storage_errors(self.target(part)):
+            os.replace(partial, self.target(part))
             fsync(self.folder)
         return done
 
-    def tidy(self, unit: SetPart) -> None:
-        """Remove the note."""
-        self._note(unit).unlink(missing_ok=True)
+    def _shape(self, part: SetPart) -> tuple[int, ...]:
+        return len(part.severities) * len(self.inputs.image_ids), *self.inputs.shape[1:]
 
-    def _append(self, file: BinaryIO, corruption: str, severity: Decimal, advance: ProgressCallback) -> None:
-        for block in self.material.blocks(corruption, severity):
-            file.write(block.tobytes())
-            advance(len(block))
-        file.flush()
-        os.fsync(file.fileno())
 
-    def _fingerprint(self, partial: Path, start: int) -> str:
-        return fingerprint_of([np.memmap(partial, np.uint8, "r", offset=start, shape=self.material.shape)])
-
-    def _header(self, unit: SetPart) -> bytes:
-        """The bytes before the pixels, as `numpy.save` writes them."""
-        count, *shape = self.material.shape
-        facts = {"descr": "|u1", "fortran_order": False, "shape": (len(unit.severities) * count, *shape)}
-        buffer = io.BytesIO()
-        np.lib.format.write_array_header_1_0(buffer, facts)
-        return buffer.getvalue()
-
-    def _bytes(self, severities: int) -> int:
-        return severities * int(np.prod(self.material.shape))
-
-    def _partial(self, unit: SetPart) -> Path:
-        return self.work / f"{unit.corruption}.npy"
-
-    def _note(self, unit: SetPart) -> Path:
-        return self.work / f"{unit.corruption}.json"
+def _mapped(path: Path) -> NDArray[np.uint8] | None:
+    """The array of a file, mapped; None where there is none, or one that is cut short."""
+    try:
+        return np.asarray(np.load(path, mmap_mode="r", allow_pickle=False), np.uint8)
+    except (FileNotFoundError, ValueError, EOFError):
+        return None

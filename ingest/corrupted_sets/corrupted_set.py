@@ -1,61 +1,60 @@
-"""What a published corrupted set is, whatever its layout.
-
-Hashes of large files, remembered in the cache folder for as long as their names, sizes and times stay the same.
-"""
+"""What a published corrupted set is, whatever its layout."""
 
 import json
+from abc import ABC, abstractmethod
 from collections.abc import Callable
+from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from failmodes.ingest.corrupted_sets.layouts import severity_folder
 from failmodes.ingest.corrupted_sets.manifest import SetProvenance
-from failmodes.warehouse.errors import DataError
+from failmodes.ingest.corruptions.apply import Severity
+from failmodes.ingest.corruptions.catalogue import SEVERITIES, find_corruption_name
+from failmodes.warehouse.errors import DataError, StudyError
 from failmodes.warehouse.hashing import identity_of
 from failmodes.warehouse.storage.files import atomic_write_bytes
 
 
-class CorruptedSet(Protocol):
-    """An opened set of n images at every corruption and severity, numbered from 0 in its own order."""
+@dataclass(frozen=True, kw_only=True)
+class CorruptedSet(ABC):
+    """An opened set of n images at every corruption and severity, numbered from 0 in its own order.
 
-    @property
-    def folder(self) -> Path:
-        """Where it lies."""
+    Attributes:
+        folder: where it lies.
+        severities: those at which it holds each corruption, rising, by the corruption's published name.
+        image_count: images at one severity, n.
+        image_shape: (H, W, 3).
+        origin: what it was made from, where its own manifest says so.
+        cache: folder that remembers hashes; None: nothing is remembered.
+        clean_ids: which image of the full data set each is, (n,), rising, where the set's own manifest says so.
+        image_names: `class/name` of each image, without suffix; None where images have numbers only.
+    """
+
+    folder: Path
+    severities: dict[str, tuple[Decimal, ...]]
+    image_count: int
+    image_shape: tuple[int, ...]
+    origin: SetProvenance | None
+    cache: Path | None
+    clean_ids: NDArray[np.int64] | None = None
+    image_names: tuple[str, ...] | None = None
 
     @property
     def names(self) -> tuple[str, ...]:
         """Published names of the corruptions it holds."""
+        return tuple(self.severities)
 
     @property
-    def image_count(self) -> int:
-        """Images at one severity, n."""
-
-    @property
-    def image_shape(self) -> tuple[int, ...]:
-        """(H, W, 3)."""
-
-    @property
-    def image_names(self) -> tuple[str, ...] | None:
-        """`class/name` of each image, without suffix; None where images have numbers only."""
-
-    @property
-    def clean_ids(self) -> NDArray[np.int64] | None:
-        """Which image of the full data set each is, (n,), rising, where the set's own manifest says so."""
-
-    @property
-    def origin(self) -> SetProvenance | None:
-        """What it was made from, where its own manifest says so."""
-
-    @property
+    @abstractmethod
     def fingerprint(self) -> str:
         """Hash of the whole content."""
 
-    def severities_of(self, corruption: str) -> tuple[Decimal, ...]:
-        """Severities at which it holds `corruption`, rising."""
-
+    @abstractmethod
     def labels_in(self, class_names: tuple[str, ...]) -> NDArray[np.int64]:
         """Labels (n,) as indices into a data set's class names.
 
@@ -63,42 +62,53 @@ class CorruptedSet(Protocol):
             DataError: it has a class that is none of them.
         """
 
-    def images(
-        self, corruption: str, severity: int | float | Decimal, numbers: NDArray[np.integer]
-    ) -> NDArray[np.uint8]:
-        """Images (N, H, W, 3) by number, under `corruption` at `severity`.
+    def images(self, corruption: str, severity: Severity, positions: NDArray[np.integer]) -> NDArray[np.uint8]:
+        """Images (N, H, W, 3) at positions 0 … n-1, under `corruption` at `severity`.
 
         Raises:
             StudyError: the set lacks this corruption or severity.
-            DataError: a number is beyond the set, or an image is damaged.
+            DataError: a position is beyond the set, or an image is damaged.
         """
+        name = find_corruption_name(corruption)
+        if name is None or name not in self.names:
+            raise StudyError(f"{self.folder} has no {corruption!r}: it holds {', '.join(self.names)}")
+        exact = held_severity(self.folder, name, self.severities[name], severity)
+        if positions.size and (positions.min() < 0 or positions.max() >= self.image_count):
+            given = f"{positions.min()} to {positions.max()}"
+            raise DataError(f"{self.folder} holds images 0 to {self.image_count - 1}, not {given}")
+        return self._read(name, exact, positions)
+
+    @abstractmethod
+    def _read(self, name: str, severity: Decimal, positions: NDArray[np.integer]) -> NDArray[np.uint8]:
+        """The images, of a corruption, severity and positions that it holds."""
+
+    def _cached_fingerprint(self, stamp: Any, subject: str, fingerprint: Callable[[], str]) -> str:
+        """The fingerprint of large files, computed again where the cache has none for this stamp.
+
+        Args:
+            stamp: JSON-like values that change whenever the files do: their names, sizes and times of change.
+            subject: what is hashed, for those who read the cache folder.
+            fingerprint: computes it, which reads every byte.
+        """
+        if self.cache is None:
+            return fingerprint()
+        path = self.cache / "fingerprints" / f"{identity_of(stamp)}.json"
+        try:
+            return str(json.loads(path.read_text())["fingerprint"])
+        except (OSError, ValueError, KeyError, TypeError):  # missing or damaged
+            computed = fingerprint()
+        atomic_write_bytes(path, json.dumps({"file": subject, "fingerprint": computed}).encode())
+        return computed
 
 
-def check_numbers(folder: Path, image_count: int, numbers: NDArray[np.integer]) -> None:
-    """Check that images are within a set.
+def held_severity(folder: Path, corruption: str, held: tuple[Decimal, ...], severity: Severity) -> Decimal:
+    """The severity, if it is one of those at which a set holds a corruption.
 
     Raises:
-        DataError: one is not.
+        StudyError: it is not.
     """
-    if numbers.size and (numbers.min() < 0 or numbers.max() >= image_count):
-        raise DataError(f"{folder} holds images 0 to {image_count - 1}, not {numbers.min()} to {numbers.max()}")
-
-
-def cached_fingerprint(cache: Path | None, stamp: Any, what: str, fingerprint: Callable[[], str]) -> str:
-    """The fingerprint of files, taken anew where the cache has none for this stamp.
-
-    Args:
-        cache: folder that remembers; None: nothing is.
-        stamp: JSON-like facts that change whenever the files do, such as names, sizes and times of change.
-        what: what is hashed, for whoever reads the memory.
-        fingerprint: takes it, which needs every byte to be read.
-    """
-    if cache is None:
-        return fingerprint()
-    memory = cache / "fingerprints" / f"{identity_of(stamp)}.json"
-    try:
-        return str(json.loads(memory.read_text())["fingerprint"])
-    except (OSError, ValueError, KeyError, TypeError):  # not there, or damaged: either way it is made
-        found = fingerprint()
-    atomic_write_bytes(memory, json.dumps({"file": what, "fingerprint": found}).encode())
-    return found
+    exact = Decimal(str(severity))
+    if exact not in held:
+        known = "1 to 5" if held == tuple(map(Decimal, SEVERITIES)) else ", ".join(map(severity_folder, held))
+        raise StudyError(f"{folder} has no {corruption} at severity {severity_folder(exact)}: it holds {known}")
+    return exact

@@ -1,8 +1,6 @@
 """A published corrupted set in the layout of ImageNet-C: `<corruption>/<severity>/<class>/<image>`, decoded on demand.
 
 Images are numbered in the order of class folder and file name; every corruption and severity holds the same ones.
-
-Image files of one folder of class folders: their list, and hashes of their content.
 """
 
 import hashlib
@@ -18,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from failmodes.ingest.corrupted_sets.corrupted_set import cached_fingerprint, check_numbers
+from failmodes.ingest.corrupted_sets.corrupted_set import CorruptedSet, held_severity
 from failmodes.ingest.corrupted_sets.layouts import (
     FETCH_AGAIN,
     GROUP_FOLDERS,
@@ -26,11 +24,12 @@ from failmodes.ingest.corrupted_sets.layouts import (
     severity_folder,
     without_suffix,
 )
-from failmodes.ingest.corrupted_sets.manifest import SetProvenance, recorded_origin
+from failmodes.ingest.corrupted_sets.manifest import recorded_origin
+from failmodes.ingest.corruptions.apply import Severity
 from failmodes.ingest.corruptions.catalogue import find_corruption_name
 from failmodes.ingest.datasets.decoding import decode
 from failmodes.ingest.datasets.folder import IMAGE_SUFFIXES
-from failmodes.warehouse.errors import DataError, StudyError
+from failmodes.warehouse.errors import DataError
 from failmodes.warehouse.hashing import DIGEST_BYTES, identity_of
 
 Cells = dict[str, dict[Decimal, Path]]
@@ -38,32 +37,12 @@ Cells = dict[str, dict[Decimal, Path]]
 WORKERS = min(32, os.cpu_count() or 1)  # reading, hashing and (de)coding leave Python's lock, so threads help
 
 
-@dataclass(frozen=True)
-class ImageNetCSet:
-    """An opened tree: its folder, where each corruption and severity lies, and the files that all of them hold."""
+@dataclass(frozen=True, kw_only=True)
+class ImageNetCSet(CorruptedSet):
+    """An opened tree with the folder of each corruption and severity, and the files (n) that all of them hold."""
 
-    folder: Path
     cells: Cells
     files: tuple[str, ...]
-    image_shape: tuple[int, ...]
-    origin: SetProvenance | None
-    cache: Path | None
-    clean_ids: None = None
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """Published names of the corruptions it holds."""
-        return tuple(self.cells)
-
-    @property
-    def image_count(self) -> int:
-        """Images at one severity."""
-        return len(self.files)
-
-    @cached_property
-    def image_names(self) -> tuple[str, ...]:
-        """`class/name` of each image, without suffix."""
-        return tuple(without_suffix(file) for file in self.files)
 
     @cached_property
     def fingerprint(self) -> str:
@@ -71,40 +50,38 @@ class ImageNetCSet:
 
         Every byte is read once (ImageNet-C: some 95 GB), so each corruption's hash is remembered in the cache folder.
         """
-        hashes = {name: _hash(name, cells, self.cache) for name, cells in sorted(self.cells.items())}
+        hashes = {name: self._hash(name, cells) for name, cells in sorted(self.cells.items())}
         return identity_of({"trees": hashes})
 
-    def severities_of(self, corruption: str) -> tuple[Decimal, ...]:
-        """Severities at which it holds `corruption`, rising."""
-        return tuple(sorted(self.cells[corruption]))
-
     def labels_in(self, class_names: tuple[str, ...]) -> NDArray[np.int64]:
-        """Labels (n,): each class folder's place among `class_names`."""
-        places = {name: label for label, name in enumerate(class_names)}
+        """Labels (n,): each class folder's index in `class_names`."""
+        indices = {name: label for label, name in enumerate(class_names)}
         folders = [file.partition("/")[0] for file in self.files]
-        strange = sorted(set(folders) - places.keys())
+        strange = sorted(set(folders) - indices.keys())
         if strange:
             raise DataError(
                 f"{self.folder} has a class {strange[0]!r} that the data set lacks ({len(strange):,} such classes; it"
                 f" has {', '.join(class_names[:3])}, …): class folders must be called as the data set's classes"
             )
-        return np.array([places[name] for name in folders], dtype=np.int64)
+        return np.array([indices[name] for name in folders], dtype=np.int64)
 
-    def images(
-        self, corruption: str, severity: int | float | Decimal, numbers: NDArray[np.integer]
-    ) -> NDArray[np.uint8]:
-        """Images (N, H, W, 3) by number, under `corruption` at `severity`."""
-        cells = self.cells.get(find_corruption_name(corruption) or "")
-        if cells is None:
-            raise StudyError(f"{self.folder} has no {corruption!r}: it holds {', '.join(self.names)}")
-        check_numbers(self.folder, self.image_count, numbers)
-        folder = cells[_known_severity(self.folder, corruption, cells, severity)]
-        found = np.empty((len(numbers), *self.image_shape), np.uint8)
+    def _read(self, name: str, severity: Decimal, positions: NDArray[np.integer]) -> NDArray[np.uint8]:
+        folder = self.cells[name][severity]
+        images = np.empty((len(positions), *self.image_shape), np.uint8)
         with ThreadPoolExecutor(WORKERS) as pool:
-            paths = [folder / self.files[number] for number in numbers]
+            paths = [folder / self.files[position] for position in positions]
             for row, pixels in enumerate(pool.map(partial(_decode, shape=self.image_shape), paths)):
-                found[row] = pixels
-        return found
+                images[row] = pixels
+        return images
+
+    def _hash(self, name: str, cells: dict[Decimal, Path]) -> str:
+        listings = [(severity_folder(s), cells[s], list_image_files(cells[s])) for s in sorted(cells)]
+        stamp = [[name, folder, str(cell.resolve()), file_stats(cell, files)] for folder, cell, files in listings]
+
+        def fingerprint() -> str:
+            return identity_of({folder: fingerprint_of_files(cell, files) for folder, cell, files in listings})
+
+        return self._cached_fingerprint(stamp, name, fingerprint)
 
 
 def open_imagenet_c(
@@ -112,9 +89,9 @@ def open_imagenet_c(
     needed: Sequence[str],
     cache: Path | None = None,
     *,
-    severities: Sequence[int | float | Decimal] = (),
+    severities: Sequence[Severity] = (),
 ) -> ImageNetCSet:
-    """Open a tree and check that whatever is needed of it is there; images are looked at when they are asked for.
+    """Open a tree and check that whatever is needed of it is there; images are decoded when they are requested.
 
     Raises:
         DataError: it lacks a needed corruption or image, or its first image is damaged.
@@ -124,14 +101,25 @@ def open_imagenet_c(
     missing = [name for name in needed if name not in cells]
     if missing:
         raise DataError(f"{folder} has no folder {missing[0]}: it holds {', '.join(cells)}; {FETCH_AGAIN}")
-    wanted = [
-        cells[name][_known_severity(folder, name, cells[name], severity)]
+    held = {name: tuple(sorted(folders)) for name, folders in cells.items()}
+    requested = [
+        cells[name][held_severity(folder, name, held[name], severity)]
         for name in needed or cells
-        for severity in severities or cells[name]
+        for severity in severities or held[name]
     ]
-    files = _same_files(wanted)
-    first = decode(wanted[0] / files[0], str(wanted[0] / files[0]))
-    return ImageNetCSet(folder, cells, files, (first.height, first.width, 3), recorded_origin(folder), cache)
+    files = _same_files(requested)
+    first = decode(requested[0] / files[0], str(requested[0] / files[0]))
+    return ImageNetCSet(
+        folder=folder,
+        severities=held,
+        image_count=len(files),
+        image_shape=(first.height, first.width, 3),
+        origin=recorded_origin(folder),
+        cache=cache,
+        image_names=tuple(map(without_suffix, files)),
+        cells=cells,
+        files=files,
+    )
 
 
 def corruption_folders(folder: Path) -> dict[str, Path]:
@@ -164,18 +152,8 @@ def _severities(folder: Path) -> dict[Decimal, Path]:
     return found
 
 
-def _known_severity(
-    folder: Path, corruption: str, cells: dict[Decimal, Path], severity: int | float | Decimal
-) -> Decimal:
-    exact = Decimal(str(severity))
-    if exact not in cells:
-        held = ", ".join(severity_folder(known) for known in sorted(cells))
-        raise StudyError(f"{folder} has no {corruption} at severity {severity_folder(exact)}: it holds {held}")
-    return exact
-
-
 def _same_files(cells: list[Path]) -> tuple[str, ...]:
-    """The files that all cells hold; which one a cell lacks is an error."""
+    """The files that all cells hold; one that a cell lacks is an error."""
     first = list_image_files(cells[0])
     for cell in cells[1:]:
         files = list_image_files(cell)
@@ -200,18 +178,6 @@ def _decode(path: Path, shape: tuple[int, ...]) -> NDArray[np.uint8]:
             f" {shape[1]}×{shape[0]}: expected one size"
         )
     return pixels
-
-
-def _hash(name: str, cells: dict[Decimal, Path], cache: Path | None) -> str:
-    listings = [
-        (severity_folder(severity), cells[severity], list_image_files(cells[severity])) for severity in sorted(cells)
-    ]
-    stamp = [[name, folder, str(cell.resolve()), file_stats(cell, files)] for folder, cell, files in listings]
-
-    def fingerprint() -> str:
-        return identity_of({folder: fingerprint_of_files(cell, files) for folder, cell, files in listings})
-
-    return cached_fingerprint(cache, stamp, name, fingerprint)
 
 
 def list_image_files(cell: Path) -> list[str]:

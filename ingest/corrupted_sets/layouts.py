@@ -7,11 +7,16 @@
 
 from decimal import Decimal, InvalidOperation
 
+from failmodes.ingest.corruptions.apply import Severity
 from failmodes.ingest.corruptions.catalogue import SEVERITIES
 from failmodes.ingest.datasets.dataset import Dataset
 from failmodes.warehouse.errors import DataError
 
 CIFAR_C, IMAGENET_C = "cifar-c", "imagenet-c"
+
+JPEG, PNG, NPY = "jpeg", "png", "npy"
+
+JPEG_QUALITY = 85  # as ImageNet-C was published
 
 LABELS_FILE = "labels.npy"
 
@@ -22,7 +27,7 @@ GROUP_FOLDERS = ("noise", "blur", "weather", "digital", "extra")  # the publishe
 FETCH_AGAIN = "fetch the set again, for example with `failmodes download`"
 
 
-def severity_folder(severity: int | float | Decimal) -> str:
+def severity_folder(severity: Severity) -> str:
     """The folder's name of a severity: "2" or "2.5"."""
     return f"{Decimal(str(severity)).normalize():f}"
 
@@ -46,10 +51,10 @@ def image_names(dataset: Dataset) -> list[str]:
     if dataset.files is None:
         width = len(str(len(dataset.labels) - 1))
         classes = [dataset.class_names[label] for label in dataset.labels.tolist()]
-        return [f"{name}/{number:0{width}d}" for number, name in enumerate(classes)]
+        return [f"{name}/{image_id:0{width}d}" for image_id, name in enumerate(classes)]
     names = [without_suffix(file) for file in dataset.files]
     if len(set(names)) < len(names):
-        twice = next(name for number, name in enumerate(names) if name in names[:number])
+        twice = next(name for index, name in enumerate(names) if name in names[:index])
         raise DataError(
             f"two images of {dataset.label} are called {twice}, apart from their suffix: rename one of them"
         )

@@ -19,10 +19,10 @@ OTHER_SET_HINT = "choose another folder with --to, or give the options it was ma
 
 
 class SetProvenance(NamedTuple):
-    """What a written set was made from: the dataset_id of its clean images, and the recipe in words."""
+    """What a written set was made from: the dataset_id of its clean images, and a description of the recipe."""
 
     dataset_id: str
-    words: str
+    description: str
 
 
 def read_manifest(folder: Path) -> Manifest | None:
@@ -45,7 +45,7 @@ def publish_manifest(folder: Path, manifest: Manifest) -> None:
     atomic_write_bytes(folder / MANIFEST_FILE, (json.dumps(manifest, indent=2, ensure_ascii=False) + "\n").encode())
 
 
-def check_same_set(folder: Path, there: Manifest, wanted: Manifest) -> None:
+def check_same_set(folder: Path, there: Manifest, new: Manifest) -> None:
     """Refuse to mix sets.
 
     Versions that only one of the two names are fine: own corruptions and photographs of frost are named when used.
@@ -53,14 +53,14 @@ def check_same_set(folder: Path, there: Manifest, wanted: Manifest) -> None:
     Raises:
         StudyError: the set that is there was made otherwise; the first difference is named.
     """
-    before, now = _compared(there), _compared(wanted)
+    before, now = _compared(there), _compared(new)
     for name in now:
         if before.get(name, now[name]) != now[name]:
             raise StudyError(f"{folder} holds a set of {name} {before[name]}, not {now[name]}: {OTHER_SET_HINT}")
 
 
 def format_id_ranges(image_ids: NDArray[np.int64], total: int) -> str | None:
-    """Rising image numbers as ranges, such as "0-99 120"; None if they are all of 0 … total-1."""
+    """Rising image_ids as ranges, "0-99 120" for example; None if they are all of 0 … total-1."""
     if len(image_ids) == total:
         return None
     breaks = np.flatnonzero(np.diff(image_ids) != 1) + 1
@@ -71,11 +71,11 @@ def format_id_ranges(image_ids: NDArray[np.int64], total: int) -> str | None:
 def recorded_ids(folder: Path, count: int) -> NDArray[np.int64] | None:
     """Which images of the full data set a set of arrays holds, (count,), where its own manifest says so."""
     manifest = _parsed(folder / MANIFEST_FILE)
-    words = manifest and manifest["layout"] == CIFAR_C and manifest["image_ids"]
-    if not isinstance(words, str):
+    ranges = manifest and manifest["layout"] == CIFAR_C and manifest["image_ids"]
+    if not isinstance(ranges, str):
         return None
     try:
-        bounds = [(int(run.split("-")[0]), int(run.split("-")[-1])) for run in words.split()]
+        bounds = [(int(run.split("-")[0]), int(run.split("-")[-1])) for run in ranges.split()]
     except ValueError as error:
         raise DataError(f"{folder / MANIFEST_FILE} is damaged: its image_ids are no ranges such as 0-99") from error
     if sum(last - first + 1 for first, last in bounds) != count:
@@ -89,8 +89,8 @@ def recorded_origin(folder: Path) -> SetProvenance | None:
     if manifest is None:
         return None
     independent = ", independent draws" if manifest["draws"] == "independent" else ""
-    words = f"by {MADE_BY}, {manifest['recipe']} recipe, seed {manifest['seed']}{independent}"
-    return SetProvenance(str(manifest["dataset"]["dataset_id"]), words)
+    description = f"by {MADE_BY}, {manifest['recipe']} recipe, seed {manifest['seed']}{independent}"
+    return SetProvenance(str(manifest["dataset"]["dataset_id"]), description)
 
 
 def _parsed(path: Path) -> Manifest | None:
@@ -105,7 +105,7 @@ def _parsed(path: Path) -> Manifest | None:
 
 
 def _compared(manifest: Manifest) -> dict[str, str]:
-    """What must not differ within one set, in words."""
+    """What must not differ within one set, by the name that an error gives it."""
     dataset = manifest["dataset"]
     return {
         "layout": manifest["layout"],

@@ -1,7 +1,6 @@
-"""Which reader opens a published set."""
+"""Opening a published set, whatever its layout, and the source of pixels that a study asks for."""
 
 from collections.abc import Sequence
-from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ from failmodes.ingest.corrupted_sets.layouts import FETCH_AGAIN, LABELS_FILE
 from failmodes.ingest.corrupted_sets.pairing import pair_with_published
 from failmodes.ingest.corruptions.apply import Severity
 from failmodes.ingest.datasets.dataset import Dataset
-from failmodes.ingest.sources import GeneratedSource, ImagePairs, Source, dependency_hashes
+from failmodes.ingest.sources import GeneratedSource, Source, dependency_hashes
 from failmodes.ingest.specification import CorruptionSpec
 from failmodes.warehouse.errors import DataError
 from failmodes.warehouse.hashing import identity_of
@@ -26,7 +25,7 @@ def open_corrupted_set(
     needed: Sequence[str],
     cache: Path | None = None,
     *,
-    severities: Sequence[int | float | Decimal] = (),
+    severities: Sequence[Severity] = (),
 ) -> CorruptedSet:
     """Open a set; its layout follows from what the folder holds.
 
@@ -55,12 +54,15 @@ def open_corrupted_set(
 class PublishedSource:
     """A published corrupted set: the pixels lie on disk.
 
-    Its images go by the numbers of their clean twins where they pair, else by the set's own.
+    Its images are identified by the image_id of their clean image where they pair, else by their position in the set.
     """
 
     def __init__(self, published: CorruptedSet, dataset: Dataset) -> None:
         self.published, self.pairing = published, pair_with_published(dataset, published)
-        self._numbers = _numbers(self.pairing.twins, len(dataset.labels))
+        self._positions: NDArray[np.int64] | None = None  # of each clean image, (count,); -1, which no set has: none
+        if self.pairing.image_pairs is not None:
+            self._positions = np.full(len(dataset.labels), -1, dtype=np.int64)
+            self._positions[self.pairing.image_pairs.clean_ids] = self.pairing.image_pairs.set_positions
 
     @property
     def source_id(self) -> str:
@@ -73,7 +75,7 @@ class PublishedSource:
         return {
             "source_id": self.source_id,
             "source_kind": "published",
-            "source_label": f"{self.published.folder.name} ({origin.words if origin else 'published'})",
+            "source_label": f"{self.published.folder.name} ({origin.description if origin else 'published'})",
             "recipe": None,
             "seed": None,
             "draws": None,
@@ -87,12 +89,12 @@ class PublishedSource:
         severity: Severity,
         image_ids: Sequence[int] | NDArray[np.integer],
     ) -> NDArray[np.uint8]:
-        """The published images of `image_ids`; `clean` is not looked at."""
+        """The published images of `image_ids`; `clean` is not used."""
         ids = np.asarray(image_ids)
-        return self.published.images(corruption, severity, ids if self._numbers is None else self._numbers[ids])
+        return self.published.images(corruption, severity, ids if self._positions is None else self._positions[ids])
 
     def labels(self, dataset: Dataset) -> NDArray[np.int64]:
-        """The published labels, by the set's own numbers."""
+        """The published labels, by position in the set."""
         return self.published.labels_in(dataset.class_names)
 
 
@@ -103,23 +105,19 @@ def open_pixel_source(spec: CorruptionSpec, seed: int, dataset: Dataset, cache: 
         spec: what the study says about corruption.
         seed: one of its seeds; a published set has none and ignores it.
         dataset: the clean images, which a published set is compared with.
-        cache: folder that remembers the fingerprint of a published set, which takes seconds to take.
+        cache: folder that remembers the fingerprint of a published set, which takes seconds to compute.
 
     Raises:
         DataError: the published set is missing, damaged, lacks a corruption, or has a class that the data set lacks.
         StudyError: it lacks a severity.
     """
     if spec.published is None:
-        also = dependency_hashes(spec.names)
-        return GeneratedSource(spec.recipe, seed, spec.draws, across_switches=spec.across_switches, also=also)
+        return GeneratedSource(
+            spec.recipe,
+            seed,
+            spec.draws,
+            across_switches=spec.across_switches,
+            dependencies=dependency_hashes(spec.names),
+        )
     folder = spec.published.expanduser()
     return PublishedSource(open_corrupted_set(folder, spec.names, cache, severities=spec.severities), dataset)
-
-
-def _numbers(twins: ImagePairs | None, count: int) -> NDArray[np.int64] | None:
-    """The set's number of each clean image's twin, (count,); -1, which no set has, where there is none."""
-    if twins is None:
-        return None
-    numbers = np.full(count, -1, dtype=np.int64)
-    numbers[twins.clean_ids] = twins.numbers
-    return numbers

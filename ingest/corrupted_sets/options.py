@@ -1,6 +1,5 @@
 """What a written set is to be: options of the command line, checked as a study's are."""
 
-import difflib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,18 +8,14 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from failmodes.ingest.corrupted_sets.layouts import CIFAR_C, IMAGENET_C, severity_folder
+from failmodes.ingest.corrupted_sets.layouts import CIFAR_C, IMAGENET_C, JPEG, NPY, severity_folder
 from failmodes.ingest.corruptions.apply import as_severity
 from failmodes.ingest.corruptions.catalogue import CORRUPTIONS, SEVERITIES
 from failmodes.ingest.corruptions.kernels.frost import frost_folder
-from failmodes.ingest.specification import CorruptionSpec
+from failmodes.ingest.specification import CorruptionSpec, Location, first_problem
 from failmodes.warehouse.errors import DataError, StudyError
 
 SpecModel = TypeVar("SpecModel", bound=BaseModel)
-
-JPEG, PNG, NPY = "jpeg", "png", "npy"
-
-JPEG_QUALITY = 85  # as ImageNet-C was published
 
 OPTIONS = {"kind": "KIND", "names": "--corruption", "severities": "--severity", "seeds": "--seed"}  # others: as named
 
@@ -32,7 +27,7 @@ class SetOptions:
     Attributes:
         layout: cifar-c or imagenet-c.
         encoding: npy, jpeg or png.
-        corruptions: which, at which severities (rising), by which recipe, seed and draws.
+        corruptions: which, at which severities (rising), by which recipe, seed and sampling.
         left_out: where none is named, those that cannot be made, each with the reason.
     """
 
@@ -57,9 +52,10 @@ def parse_options(
     """Check options and fill in those that are not given, for a data set of this kind.
 
     Raises:
-        StudyError: one is not what it should be, or the layout cannot hold what is asked for.
+        StudyError: one is not what it should be, or the layout cannot hold what is requested.
     """
-    layout = _one_of("--layout", layout or (IMAGENET_C if kind == "folder" else CIFAR_C), (CIFAR_C, IMAGENET_C))
+    default = IMAGENET_C if kind == "folder" else CIFAR_C
+    layout = layout or default
     levels = sorted(map(_level, severities)) or [Decimal(severity) for severity in SEVERITIES]
     if layout == CIFAR_C and levels != list(SEVERITIES):
         wrong = next((level for level in levels if level not in SEVERITIES), None)
@@ -68,17 +64,19 @@ def parse_options(
             f"--severity: the {CIFAR_C} layout holds the whole severities 1 to 5, all five, {problem};"
             f" --layout {IMAGENET_C} has a folder a severity, such as fog/2.5/, and takes any"
         )
+    if layout == CIFAR_C and encoding is not None:
+        raise StudyError(f"--format is for --layout {IMAGENET_C}: {CIFAR_C} is arrays of unpacked pixels")
     left_out = {} if corruptions else _cannot_be_made(levels, across_switches)
     spec = validate(
         CorruptionSpec,
         names=list(corruptions) or [name for name in CORRUPTIONS if name not in left_out],
         severities=levels,
-        recipe=recipe or (IMAGENET_C if kind == "folder" else CIFAR_C),
+        recipe=recipe or default,
         seeds=[seed],
         draws=draws,
         across_switches=across_switches,
     )
-    return SetOptions(layout, _encoding(layout, encoding), spec, left_out)
+    return SetOptions(layout, encoding or (NPY if layout == CIFAR_C else JPEG), spec, left_out)
 
 
 def validate(model: type[SpecModel], **values: Any) -> SpecModel:
@@ -90,18 +88,13 @@ def validate(model: type[SpecModel], **values: Any) -> SpecModel:
     try:
         return model(**values)
     except ValidationError as error:
-        problem = error.errors()[0]
-    message = re.sub(r"`(\w+)( = true)?`", lambda key: _option(key[1]), problem["msg"].removeprefix("Value error, "))
-    if not problem["loc"]:
-        raise StudyError(message)
-    key = str(problem["loc"][0])
-    option = OPTIONS.get(key, _option(key))
-    given = "" if isinstance(problem["input"], list | dict) else f" (given: {problem['input']!r})"
-    raise StudyError(f"{option}: {message[:1].lower()}{message[1:]}{given}")
+        message = first_problem(error, model, _option_at)
+        raise StudyError(re.sub(r"`(\w+)( = true)?`", lambda key: _option_at((key[1],)), message)) from error
 
 
-def _option(key: str) -> str:
-    return f"--{key.replace('_', '-')}"
+def _option_at(location: Location) -> str:
+    key = str(location[0]) if location else ""
+    return OPTIONS.get(key, f"--{key.replace('_', '-')}") if key else ""
 
 
 def _level(text: str) -> Decimal:
@@ -121,19 +114,3 @@ def _cannot_be_made(levels: list[Decimal], across_switches: bool) -> dict[str, s
     except DataError as error:
         reasons["frost"] = str(error)
     return reasons
-
-
-def _encoding(layout: str, encoding: str | None) -> str:
-    if layout == IMAGENET_C:
-        return _one_of("--format", (encoding or JPEG).lower(), (JPEG, PNG))
-    if encoding is not None:
-        raise StudyError(f"--format is for --layout {IMAGENET_C}: {CIFAR_C} is arrays of unpacked pixels")
-    return NPY
-
-
-def _one_of(option: str, value: str, known: tuple[str, ...]) -> str:
-    if value in known:
-        return value
-    near = difflib.get_close_matches(value.lower().replace("_", "-"), known, n=1)
-    hint = f"did you mean {near[0]!r}?" if near else f"expected {' or '.join(known)}"
-    raise StudyError(f"{option} {value!r} is unknown: {hint}")

@@ -8,19 +8,19 @@ from failmodes.ingest.corrupted_sets.layouts import image_names, severity_folder
 from failmodes.ingest.datasets.dataset import Dataset, ImageArray
 from failmodes.ingest.sources import ImagePairs, Pairing
 
-# An image and its own corrupted twin, among 500 CIFAR-10 images at severity 1: median 0.97 to 0.999, least 0.79;
-# with the twin of another image of its class: median 0.08 (CIFAR-10), 0.87 (digits). Hence two conditions.
+# Correlation of an image and its own corrupted version, among 500 CIFAR-10 images at severity 1: median 0.97 to 0.999,
+# least 0.79; with that of another image of its class: median 0.08 (CIFAR-10), 0.87 (digits). Hence two conditions.
 LEAST_CORRELATION = 0.8
 
 LEAST_SHARE_NEAREST = 0.95
 
-# Where the set's own manifest names just these clean images, chance (half) need only be ruled out: by the ImageNet-C
-# recipe a fog by itself leaves 224-pixel photographs a median of 0.76, and 98 % nearest
+# Where the set's own manifest names just these clean images, only chance (half) must be ruled out: fog by the
+# ImageNet-C recipe leaves 224-pixel photographs a median of 0.76, and 98 % nearest
 LEAST_SHARE_NEAREST_ON_RECORD = 0.75
 
 CORRELATED_IMAGES = 500
 
-# From the gentlest, at severity 1 of either recipe: the first that a set holds decides
+# From the mildest at severity 1 of either recipe: the first that a set holds decides
 MILDEST_FIRST = (
     "brightness", "jpeg_compression", "pixelate", "gaussian_blur", "defocus_blur", "speckle_noise", "contrast",
     "spatter", "gaussian_noise", "shot_noise", "impulse_noise", "frost", "snow", "motion_blur", "zoom_blur",
@@ -29,12 +29,12 @@ MILDEST_FIRST = (
 
 
 def pair_with_published(dataset: Dataset, published: CorruptedSet) -> Pairing:
-    """Find each image's twin, by file name or by number, then compare labels, then pixels.
+    """Pair images by file name or by position, then compare labels, then pixels.
 
     A published set pairs if its labels agree and, over up to 500 evenly spaced images in its mildest corruption at
-    its mildest severity, images correlate with their twins (median at least 0.8, over pixel values) and at least 95 %
-    of them correlate better with their own twin than with that of another image of the same class. If its manifest
-    names the clean images' dataset_id, it is enough that 75 % do.
+    its mildest severity, clean and corrupted images correlate (median at least 0.8, over pixel values) and at least
+    95 % of the clean images correlate better with their own corrupted version than with that of another image of the
+    same class. If its manifest names the clean images' dataset_id, 75 % are enough.
 
     Raises:
         DataError: the set has a class that the data set lacks.
@@ -42,23 +42,23 @@ def pair_with_published(dataset: Dataset, published: CorruptedSet) -> Pairing:
     labels = published.labels_in(dataset.class_names)
     if published.image_shape != dataset.images.shape[1:]:
         return Pairing(False, f"images are {published.image_shape} in the set, {dataset.images.shape[1:]} clean")
-    twins = _twins(dataset, published)
-    if isinstance(twins, str):
-        return Pairing(False, twins)
-    agree = float((labels[twins.numbers] == dataset.labels[twins.clean_ids]).mean())
+    pairs = _image_pairs(dataset, published)
+    if isinstance(pairs, str):
+        return Pairing(False, pairs)
+    agree = float((labels[pairs.set_positions] == dataset.labels[pairs.clean_ids]).mean())
     if agree < 1:
         return Pairing(False, f"labels differ from the clean images' ({agree:.1%} agree)")
-    doubt = _by_pixels(dataset, published, twins)
-    if doubt:
-        return Pairing(False, doubt)
-    whole = len(twins.clean_ids) == len(dataset.labels) and bool((twins.clean_ids == twins.numbers).all())
-    return Pairing(True, twins=None if whole else twins)
+    mismatch = _pixel_mismatch(dataset, published, pairs)
+    if mismatch:
+        return Pairing(False, mismatch)
+    whole = len(pairs.clean_ids) == len(dataset.labels) and bool((pairs.clean_ids == pairs.set_positions).all())
+    return Pairing(True, image_pairs=None if whole else pairs)
 
 
-def _twins(dataset: Dataset, published: CorruptedSet) -> ImagePairs | str:
-    """The twins, or why there are none."""
+def _image_pairs(dataset: Dataset, published: CorruptedSet) -> ImagePairs | str:
+    """The pairs, or why there are none."""
     if published.image_names is not None:
-        return _twins_by_name(image_names(dataset), published.image_names)
+        return _pairs_by_name(image_names(dataset), published.image_names)
     ids = published.clean_ids
     if ids is None:
         ids = np.arange(len(dataset.labels), dtype=np.int64)
@@ -67,24 +67,23 @@ def _twins(dataset: Dataset, published: CorruptedSet) -> ImagePairs | str:
     return ImagePairs(ids, np.arange(len(ids), dtype=np.int64))
 
 
-def _twins_by_name(clean: list[str], corrupted: tuple[str, ...]) -> ImagePairs | str:
-    numbers = {name: number for number, name in enumerate(corrupted)}
-    pairs = [(image_id, numbers[name]) for image_id, name in enumerate(clean) if name in numbers]
+def _pairs_by_name(clean: list[str], corrupted: tuple[str, ...]) -> ImagePairs | str:
+    positions = {name: position for position, name in enumerate(corrupted)}
+    pairs = [(image_id, positions[name]) for image_id, name in enumerate(clean) if name in positions]
     if not pairs:
         return f"no image of the set is called as a clean one (such as {corrupted[0]} and {clean[0]})"
-    ids, found = np.array(pairs, dtype=np.int64).T
-    return ImagePairs(ids, found)
+    return ImagePairs(*np.array(pairs, dtype=np.int64).T)
 
 
-def _by_pixels(dataset: Dataset, published: CorruptedSet, twins: ImagePairs) -> str | None:
+def _pixel_mismatch(dataset: Dataset, published: CorruptedSet, pairs: ImagePairs) -> str | None:
     """Why pixels do not match; None if they do."""
     mildest = next((name for name in MILDEST_FIRST if name in published.names), published.names[0])
-    severity = published.severities_of(mildest)[0]
-    some = np.unique(np.linspace(0, len(twins.clean_ids) - 1, CORRELATED_IMAGES).astype(np.int64))
+    severity = published.severities[mildest][0]
+    some = np.unique(np.linspace(0, len(pairs.clean_ids) - 1, CORRELATED_IMAGES).astype(np.int64))
     # so that the next image is mostly of the same class
-    some = some[np.argsort(dataset.labels[twins.clean_ids[some]], kind="stable")]
-    clean = dataset.images[twins.clean_ids[some]]
-    corrupted = published.images(mildest, severity, twins.numbers[some])
+    some = some[np.argsort(dataset.labels[pairs.clean_ids[some]], kind="stable")]
+    clean = dataset.images[pairs.clean_ids[some]]
+    corrupted = published.images(mildest, severity, pairs.set_positions[some])
     own, other = correlations(clean, corrupted), correlations(clean, np.roll(corrupted, 1, axis=0))
     known = np.isfinite(own) & np.isfinite(other)  # an image of one colour says nothing
     if not known.any():
@@ -103,10 +102,10 @@ def _by_pixels(dataset: Dataset, published: CorruptedSet, twins: ImagePairs) -> 
 
 def correlations(first: ImageArray, second: ImageArray) -> NDArray[np.float64]:
     """Pearson correlation of pixel values, image by image, (N,); NaN where an image is of one colour."""
-    found = np.empty(len(first))
+    correlation = np.empty(len(first))
     for row in range(len(first)):  # one by one: in double precision 500 photographs would take gigabytes
         a, b = (images[row].ravel().astype(np.float64) for images in (first, second))
         a, b = a - a.mean(), b - b.mean()
         with np.errstate(invalid="ignore", divide="ignore"):
-            found[row] = (a @ b) / np.sqrt((a @ a) * (b @ b))
-    return found
+            correlation[row] = (a @ b) / np.sqrt((a @ a) * (b @ b))
+    return correlation

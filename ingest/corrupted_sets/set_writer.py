@@ -1,12 +1,13 @@
-"""What a set is made from: clean images and the recipe they are corrupted by, some at a time."""
+"""What a set is made from and what both layouts' writers share: parts, their files, and notes of unfinished work."""
 
 import json
 import os
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 from failmodes.ingest.corrupted_sets.manifest import format_id_ranges
 from failmodes.ingest.datasets.dataset import Dataset
 from failmodes.ingest.sources import GeneratedSource
+from failmodes.warehouse.storage.files import atomic_write_bytes
 
 CHUNK_BYTES = 1 << 25  # clean images at a time; as much again when corrupted
 
@@ -29,31 +31,6 @@ class SetPart(NamedTuple):
     severities: tuple[Decimal, ...]
 
 
-class SetWriter(Protocol):
-    """Writes the units of one layout."""
-
-    def units(self, corruptions: list[str], severities: list[Decimal]) -> list[SetPart]:
-        """The units of a set, in order."""
-
-    def place(self, unit: SetPart) -> Path:
-        """What nobody else may have put in the set's folder: the corruption's file or folder."""
-
-    def target(self, unit: SetPart) -> Path:
-        """The file or folder that the unit becomes."""
-
-    def is_whole(self, unit: SetPart) -> bool:
-        """Whether the target holds as much as it should."""
-
-    def finished(self, unit: SetPart) -> Fingerprints | None:
-        """Fingerprints of a target that appeared just before its writer was killed; None if it did not."""
-
-    def write(self, unit: SetPart, advance: ProgressCallback) -> Fingerprints:
-        """Make what is missing of the unit, and let it appear."""
-
-    def tidy(self, unit: SetPart) -> None:
-        """Forget the notes of a unit that is on record."""
-
-
 @dataclass(frozen=True, eq=False)
 class SetInputs:
     """Clean images, which of them, and how they are corrupted.
@@ -61,19 +38,14 @@ class SetInputs:
     Attributes:
         dataset: the clean images.
         image_ids: (N,) which of them, rising.
-        subset: the same in words.
-        source: recipe, seed, draws.
+        subset: a description of this choice.
+        source: recipe, seed, sampling.
     """
 
     dataset: Dataset
     image_ids: NDArray[np.int64]
     subset: str
     source: GeneratedSource
-
-    @property
-    def labels(self) -> NDArray[np.int64]:
-        """(N,) class indices."""
-        return self.dataset.labels[self.image_ids]
 
     @property
     def shape(self) -> tuple[int, int, int, int]:
@@ -92,8 +64,8 @@ class SetInputs:
         clean = np.asarray(self.dataset.images[image_ids])
         return self.source.corrupted(clean, corruption, severity, image_ids, threads=os.cpu_count() or 1)
 
-    def facts(self) -> dict[str, Any]:
-        """What the manifest says of it."""
+    def manifest(self) -> dict[str, Any]:
+        """The manifest's keys about it."""
         dataset, row = self.dataset, self.source.row()
         count, height, width, _ = self.shape
         return {
@@ -117,3 +89,67 @@ class SetInputs:
             "height_px": height,
             "width_px": width,
         }
+
+
+@dataclass(frozen=True)
+class SetWriter(ABC):
+    """Writes the parts of a set in one layout into `folder`; what is unfinished lies in `work`, with a note of it."""
+
+    folder: Path
+    work: Path
+    inputs: SetInputs
+
+    @abstractmethod
+    def parts(self, corruptions: list[str], severities: list[Decimal]) -> list[SetPart]:
+        """The parts of a set, in order."""
+
+    @abstractmethod
+    def path(self, part: SetPart) -> Path:
+        """The file or folder that the part becomes, within the set."""
+
+    @abstractmethod
+    def is_whole(self, part: SetPart) -> bool:
+        """Whether the target holds as much as it should."""
+
+    @abstractmethod
+    def write(self, part: SetPart, advance: ProgressCallback) -> Fingerprints:
+        """Make what is missing of the part, and let it appear."""
+
+    @abstractmethod
+    def noted_fingerprints(self, part: SetPart) -> Fingerprints | None:
+        """What the part's note says, if it says that all images are done."""
+
+    def finished(self, part: SetPart) -> Fingerprints | None:
+        """Fingerprints of a target that appeared just before its writer was killed; None if it did not."""
+        return None if self.partial(part).exists() else self.noted_fingerprints(part)
+
+    def target(self, part: SetPart) -> Path:
+        """The file or folder that the part becomes."""
+        return self.folder / self.path(part)
+
+    def owned(self, part: SetPart) -> Path:
+        """What nobody else may have put in the set's folder: the corruption's file or folder."""
+        return self.folder / self.path(part).parts[0]
+
+    def partial(self, part: SetPart) -> Path:
+        """The target as long as it is unfinished."""
+        return self.work / self.path(part)
+
+    def read_note(self, part: SetPart) -> dict[str, Any]:
+        """What is noted of an unfinished part; nothing where there is no note."""
+        try:
+            note = json.loads(self._note(part).read_bytes())
+        except (OSError, ValueError):
+            return {}
+        return note if isinstance(note, dict) else {}
+
+    def write_note(self, part: SetPart, note: dict[str, Any]) -> None:
+        """Note how far the part is; only what is on the disk may be noted."""
+        atomic_write_bytes(self._note(part), json.dumps(note).encode())
+
+    def tidy(self, part: SetPart) -> None:
+        """Remove the note of a part that is on record."""
+        self._note(part).unlink(missing_ok=True)
+
+    def _note(self, part: SetPart) -> Path:
+        return self.work / f"{'-'.join(self.path(part).parts).removesuffix('.npy')}.json"

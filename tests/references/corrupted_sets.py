@@ -10,10 +10,9 @@ import pytest
 from PIL import Image
 
 import failmodes.cli
-from failmodes.ingest.corrupted_sets import options as request
 from failmodes.ingest.corrupted_sets.layouts import image_names
 from failmodes.ingest.corrupted_sets.opening import PublishedSource, open_pixel_source
-from failmodes.ingest.corrupted_sets.options import parse_options
+from failmodes.ingest.corrupted_sets.options import SetOptions, parse_options
 from failmodes.ingest.corruptions.apply import corrupt
 from failmodes.ingest.datasets.dataset import Dataset
 from failmodes.ingest.specification import CorruptionSpec, DatasetSpec
@@ -23,8 +22,8 @@ from failmodes.warehouse.shards.format import dimension_path, read_verified
 DIGITS = DatasetSpec(kind="digits", images=40)
 
 
-def set_options(kind: str = "digits", **options: object) -> request.SetOptions:
-    """A request with the command line's defaults."""
+def set_options(kind: str = "digits", **options: object) -> SetOptions:
+    """Options with the command line's defaults."""
     defaults: dict[str, object] = {
         "layout": None, "encoding": None, "corruptions": (), "severities": (), "recipe": None, "seed": 0,
         "draws": "paired", "across_switches": False,

@@ -1,4 +1,4 @@
-"""`failmodes corrupt`: what it writes, that a killed run goes on to the same bytes, and how it refuses."""
+"""Writing a set: what is made and what is there, that a killed run goes on to the same bytes, what is refused."""
 
 import json
 import shutil
@@ -13,11 +13,10 @@ import pytest
 from corrupted_sets import DIGITS, LAYOUTS, contents, corrupt_command, set_options
 
 from failmodes.ingest import sources
-from failmodes.ingest.corrupted_sets import generation as writing
-from failmodes.ingest.corrupted_sets import options as request
-from failmodes.ingest.corrupted_sets import set_writer as material
+from failmodes.ingest.corrupted_sets import generation, set_writer
 from failmodes.ingest.corrupted_sets.command import write_corrupted_set
 from failmodes.ingest.corrupted_sets.opening import open_pixel_source
+from failmodes.ingest.corrupted_sets.options import SetOptions
 from failmodes.ingest.corruptions.catalogue import CORRUPTIONS
 from failmodes.ingest.datasets.dataset import balanced_subset
 from failmodes.ingest.datasets.opening import open_dataset
@@ -87,7 +86,7 @@ def test_an_interrupted_run_goes_on_to_the_same_bytes(
 ) -> None:
     chosen = set_options(corruptions=["contrast", "gaussian_noise"], **LAYOUTS[layout])
     write_corrupted_set(DIGITS, chosen, tmp_path / "whole")
-    monkeypatch.setattr(material, "CHUNK_BYTES", 15 * 32 * 32 * 3)  # three blocks a severity
+    monkeypatch.setattr(set_writer, "CHUNK_BYTES", 15 * 32 * 32 * 3)  # three blocks a severity
     original, made = sources.corrupt, []
 
     def corrupt_some(*arguments: object, **settings: object) -> np.ndarray:
@@ -122,18 +121,18 @@ def test_a_kill_between_a_set_and_its_record_loses_nothing(
             raise KeyboardInterrupt
         publish(*_)
 
-    publish = writing.publish_manifest
+    publish = generation.publish_manifest
     with monkeypatch.context() as patched:
         if instant == "publish_manifest":
-            patched.setattr(writing, "publish_manifest", killed)
+            patched.setattr(generation, "publish_manifest", killed)
         else:
-            patched.setattr(writing.ArrayWriter, "tidy", killed)
-            patched.setattr(writing.TreeWriter, "tidy", killed)
+            patched.setattr(generation.ArrayWriter, "tidy", killed)
+            patched.setattr(generation.TreeWriter, "tidy", killed)
         with pytest.raises(Interrupted):
             write_corrupted_set(DIGITS, chosen, tmp_path / "killed")
     made = []
-    original = material.SetInputs.blocks
-    monkeypatch.setattr(material.SetInputs, "blocks", lambda self, *a: made.append(a[:2]) or original(self, *a))
+    original = set_writer.SetInputs.blocks
+    monkeypatch.setattr(set_writer.SetInputs, "blocks", lambda self, *a: made.append(a[:2]) or original(self, *a))
     write_corrupted_set(DIGITS, chosen, tmp_path / "killed")
     assert made == ([] if layout == "cifar-c" else [("contrast", Decimal("2.500"))])
     assert contents(tmp_path / "killed") == contents(tmp_path / "whole")
@@ -172,7 +171,7 @@ def test_foreign_files_are_never_overwritten(tmp_path: Path) -> None:
     fog = set_options(corruptions=["fog"])
     tree = set_options(layout="imagenet-c", corruptions=["fog"])
 
-    def refused(folder: Path, chosen: request.SetOptions, message: str) -> None:
+    def refused(folder: Path, chosen: SetOptions, message: str) -> None:
         before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
         with pytest.raises(StudyError, match=message):
             write_corrupted_set(DIGITS, chosen, folder)

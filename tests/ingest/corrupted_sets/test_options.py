@@ -1,4 +1,4 @@
-"""`failmodes corrupt`: what it writes, that a killed run goes on to the same bytes, and how it refuses."""
+"""`failmodes corrupt`: how it refuses wrong options."""
 
 from pathlib import Path
 
@@ -15,22 +15,25 @@ ERRORS: dict[str, tuple[list[str], str]] = {
     "unknown corruption": (["digits", "--corruption", "fogg"], "did you mean 'fog'?"),
     "switch": (["digits", "--corruption", "glass_blur", "--severity", "2.5", "--layout", "imagenet-c"],
                "or set --across-switches to cross-fade"),
-    "unknown kind": (["cifar11"], "KIND: input should be 'digits', 'cifar10'"),
     "no path": (["cifar10"], "needs --path"),
     "missing path": (["cifar10", "--path", "nowhere"], "nowhere does not exist"),
-    "unknown layout": (["digits", "--layout", "cifar"], "did you mean 'cifar-c'?"),
     "format of arrays": (["digits", "--format", "png"], "--format is for --layout imagenet-c"),
-    "unknown format": (["digits", "--format", "webp", "--layout", "imagenet-c"], "expected jpeg or png"),
     "too many images": (["digits", "--images", "501"], "ask for 1 to 500"),
     "no images": (["digits", "--images", "0"], "--images: "),
-    "unknown recipe": (["digits", "--recipe", "imagenet"], "--recipe: "),
-    "unknown draws": (["digits", "--draws", "pair"], "--draws: "),
     "negative seed": (["digits", "--seed", "-1"], "--seed: "),
-    "unknown split": (["digits", "--split", "val"], "--split: "),
     "size of digits": (["digits", "--image-size", "224"], "--image-size is for kind 'folder'"),
     "within the clean images": (["folder", "--path", "."], "lies within the clean images"),
     "own corruption that is not there": (["digits", "--corruption", "nowhere:vignette"], "cannot be imported"),
 }  # fmt: skip
+
+CHOICES: dict[str, tuple[list[str], list[str]]] = {
+    "kind": (["cifar11"], ["KIND", "'cifar11'", "'digits'", "'cifar10'", "'cifar100'", "'folder'"]),
+    "layout": (["digits", "--layout", "cifar"], ["--layout", "'cifar-c'", "'imagenet-c'"]),
+    "format": (["digits", "--format", "webp", "--layout", "imagenet-c"], ["--format", "'jpeg'", "'png'"]),
+    "recipe": (["digits", "--recipe", "imagenet"], ["--recipe", "'cifar-c'", "'imagenet-c'"]),
+    "draws": (["digits", "--draws", "pair"], ["--draws", "'paired'", "'independent'"]),
+    "split": (["digits", "--split", "val"], ["--split", "'test'", "'train'"]),
+}
 
 
 @pytest.mark.parametrize("name", ERRORS)
@@ -45,4 +48,18 @@ def test_bad_options_are_one_line_and_leave_nothing(
     assert len(printed.err.splitlines()) == 1
     assert printed.err.startswith("failmodes: ")
     assert message in printed.err
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("option", CHOICES)
+def test_an_unknown_choice_is_a_usage_error_that_names_the_choices(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture, option: str
+) -> None:
+    arguments, expected = CHOICES[option]
+    monkeypatch.chdir(tmp_path)
+    assert corrupt_command(monkeypatch, *arguments, "--to", "set") == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert all(text in printed.err for text in expected)
+    assert "Traceback" not in printed.err
     assert not list(tmp_path.iterdir())
