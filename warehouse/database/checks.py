@@ -47,11 +47,10 @@ def check_definitions() -> dict[str, str]:
 
 def run_checks(con: duckdb.DuckDBPyConnection) -> list[CheckResult]:
     """Run every check on an open warehouse, in order of name."""
-    return [_run(con, name, sql) for name, sql in check_definitions().items()]
-
-
-def _run(con: duckdb.DuckDBPyConnection, name: str, sql: str) -> CheckResult:
-    counted = f"with offending as ({sql}\n) select *, count(*) over () as offending_count from offending"
-    rows = con.sql(f"{counted} limit {SHOWN_ROWS}").pl()
-    count = rows["offending_count"][0] if rows.height else 0
-    return CheckResult(name, first_comment(sql).partition(":")[0], count, rows.drop("offending_count"))
+    results = []
+    for name, sql in check_definitions().items():
+        counted = f"with offending as ({sql}\n) select *, count(*) over () as offending_count from offending"
+        rows = con.sql(f"{counted} limit {SHOWN_ROWS}").pl()
+        count = rows["offending_count"][0] if rows.height else 0
+        results.append(CheckResult(name, first_comment(sql).partition(":")[0], count, rows.drop("offending_count")))
+    return results

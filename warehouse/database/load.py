@@ -8,7 +8,7 @@ nothing and holds exactly what the given folders hold.
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
@@ -30,7 +30,7 @@ from failmodes.warehouse.database.tables import (
 from failmodes.warehouse.database.updates import staged_database, writer_lock
 from failmodes.warehouse.database.views import views_fingerprint
 from failmodes.warehouse.errors import DamagedShardError, StorageError
-from failmodes.warehouse.schema import DIMENSIONS, EXEMPLARS, FACTS, PARTITIONS, Table
+from failmodes.warehouse.schema import ATTENTION, DIMENSIONS, EXEMPLARS, FACTS, PARTITIONS, PREDICTIONS, Table
 from failmodes.warehouse.shards.format import check_version, is_readable_version
 from failmodes.warehouse.shards.inventory import FileKey, LoadError, RecordFile, read_verified_rows, scan_record
 from failmodes.warehouse.storage.files import StorePath
@@ -39,14 +39,13 @@ _FACTS_KEPT = ("elapsed_s", "images_per_s", "device", "batch_size", "identity_er
 
 
 class LoadedState(NamedTuple):
-    """What a warehouse holds: hashes of shards and of dimension files by key, and which views are installed."""
+    """What a warehouse holds: content hashes of the loaded files by key, and which views are installed."""
 
-    shards: dict[FileKey, str]
-    dimensions: dict[FileKey, str]
+    hashes: dict[FileKey, str]
     views_fingerprint: str
 
 
-EMPTY_STATE = LoadedState({}, {}, "")
+EMPTY_STATE = LoadedState({}, "")
 
 
 class LoadReport(NamedTuple):
@@ -78,19 +77,19 @@ def load(outputs: Sequence[StorePath], warehouse: Path, *, rebuild: bool = False
     with writer_lock(warehouse):
         former = _read_loaded_state(warehouse, rebuild)
         loaded = EMPTY_STATE if rebuild else former
-        inventory = scan_record(outputs)
-        shards = _changed(inventory.shards, loaded.shards)
-        dimensions = _changed(inventory.dimensions, loaded.dimensions)
-        swap = bool(shards or dimensions or inventory.damaged) or loaded.views_fingerprint != views_fingerprint()
+        found, damaged = scan_record(outputs)
+        files = [found[key] for key in sorted(found) if loaded.hashes.get(key) != found[key].content_hash]
+        swap = bool(files or damaged) or loaded.views_fingerprint != views_fingerprint()
         if swap:
             with staged_database(warehouse, empty=rebuild or not warehouse.exists()) as con:
-                _fill(con, shards, dimensions, loaded, [*inventory.damaged])
-    replaced = sum(file.key in loaded.shards for file in shards)
+                _fill(con, files, loaded, [*damaged])
+    shards = [file for file in files if file.table in FACTS]
+    replaced = sum(file.key in loaded.hashes for file in shards)
     return LoadReport(
         new_shards=len(shards) - replaced,
         replaced_shards=replaced,
-        kept_shards=len(inventory.shards) - len(shards),
-        dropped_shards=len(former.shards.keys() - inventory.shards.keys()) if rebuild else 0,
+        kept_shards=_count_shards(found.keys()) - len(shards),
+        dropped_shards=_count_shards(former.hashes.keys() - found.keys()) if rebuild else 0,
         row_count=sum(file.row_count for file in shards),
         swapped=swap,
         elapsed_s=time.monotonic() - start,
@@ -107,34 +106,28 @@ def _read_loaded_state(warehouse: Path, rebuild: bool) -> LoadedState:
         keys = ", ".join(f"{name}::varchar" for name in PARTITIONS)
         shards = con.execute(f"select table_name, {keys}, content_hash from shards").fetchall()
         files = con.execute("select table_name, file_key, content_hash from loaded_dimensions").fetchall()
-    return LoadedState(
-        {row[:-1]: row[-1] for row in shards}, {row[:-1]: row[-1] for row in files}, info["views_fingerprint"]
-    )
+    return LoadedState({row[:-1]: row[-1] for row in (*shards, *files)}, info["views_fingerprint"])
 
 
-def _changed(found: dict[FileKey, RecordFile], loaded: dict[FileKey, str]) -> list[RecordFile]:
-    return [found[key] for key in sorted(found) if loaded.get(key) != found[key].content_hash]
+def _count_shards(keys: Iterable[FileKey]) -> int:
+    return sum(key[0] in (PREDICTIONS.name, ATTENTION.name) for key in keys)
 
 
 def _fill(
-    con: duckdb.DuckDBPyConnection,
-    shards: list[RecordFile],
-    dimensions: list[RecordFile],
-    loaded: LoadedState,
-    errors: list[LoadError],
+    con: duckdb.DuckDBPyConnection, files: list[RecordFile], loaded: LoadedState, errors: list[LoadError]
 ) -> None:
     create_tables(con)
     for table in FACTS:
-        _insert_shards(con, table, [file for file in shards if file.table is table], loaded, errors)
+        _insert_shards(con, table, [file for file in files if file.table is table], loaded, errors)
     for table in DIMENSIONS:
-        _insert_dimension(con, table, [file for file in dimensions if file.table is table], errors)
+        _insert_dimension(con, table, [file for file in files if file.table is table], errors)
     for error in errors:
         if isinstance(error, StorageError):  # a file that cannot be read is not known to be damaged
             raise error
     if errors:
-        files = "; ".join(map(str, errors))
+        listing = "; ".join(map(str, errors))
         hint = "`failmodes evaluate STUDY --redo-damaged` makes them again (`failmodes import`, what was imported)"
-        raise DamagedShardError(f"{len(errors)} damaged file(s), so nothing was loaded; {hint}: {files}")
+        raise DamagedShardError(f"{len(errors)} damaged file(s), so nothing was loaded; {hint}: {listing}")
     write_info(con)
 
 
@@ -145,7 +138,7 @@ def _insert_shards(
     loaded: LoadedState,
     errors: list[LoadError],
 ) -> None:
-    if stale := [_shard_row(file) for file in files if file.key in loaded.shards]:
+    if stale := [_shard_row(file) for file in files if file.key in loaded.hashes]:
         delete_matching(con, table, pa.Table.from_pylist(stale, schema=SHARDS.arrow()), PARTITIONS)
     batches = (batch for rows in read_verified_rows(files, errors) for batch in rows.to_batches())
     insert_rows(con, table, pa.RecordBatchReader.from_batches(table.arrow(), batches))

@@ -138,23 +138,21 @@ ALL_TABLES = (*FACTS, *DIMENSIONS, SHARDS, *DERIVED, LOADED_DIMENSIONS, WAREHOUS
 
 
 def create_tables(con: duckdb.DuckDBPyConnection) -> None:
-    """Create every table that is missing and every nullable column that an older minor version lacks; comment all."""
+    """Create every table that is missing and every nullable column that an older minor version lacks; comment all.
+
+    Tables have no primary key: it would slow down loads.
+    """
     for table in ALL_TABLES:
-        _create_table(con, table)
+        con.register("empty_rows", table.arrow().empty_table())
+        con.execute(f"create table if not exists {table.name} as select * from empty_rows")
+        present = {row[0] for row in con.execute(f"describe {table.name}").fetchall()}
+        for name, kind, *_ in con.execute("describe empty_rows").fetchall():
+            if name not in present:
+                con.execute(f"alter table {table.name} add column {name} {kind}")
+        con.unregister("empty_rows")
         con.execute(f"comment on table {table.name} is {sql_literal(table.grain)}")
         for column in table.columns:
             con.execute(f"comment on column {table.name}.{column.name} is {sql_literal(column.meaning)}")
-
-
-def _create_table(con: duckdb.DuckDBPyConnection, table: Table) -> None:
-    """Create `table` empty, or add the columns that it lacks; no primary key (it would slow down loads)."""
-    con.register("empty_rows", table.arrow().empty_table())
-    con.execute(f"create table if not exists {table.name} as select * from empty_rows")
-    present = {row[0] for row in con.execute(f"describe {table.name}").fetchall()}
-    types = {row[0]: row[1] for row in con.execute("describe empty_rows").fetchall()}
-    for name in types.keys() - present:
-        con.execute(f"alter table {table.name} add column {name} {types[name]}")
-    con.unregister("empty_rows")
 
 
 def insert_rows(con: duckdb.DuckDBPyConnection, table: Table, rows: pa.Table | pa.RecordBatchReader) -> None:

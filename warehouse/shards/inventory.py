@@ -2,7 +2,7 @@
 
 import os
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 from itertools import islice
@@ -45,39 +45,36 @@ class RecordFile(NamedTuple):
     facts: dict[str, Any]
 
 
-class Inventory(NamedTuple):
-    """The files of several records, one for each key, and the errors of those whose footer is damaged."""
-
-    shards: dict[FileKey, RecordFile]
-    dimensions: dict[FileKey, RecordFile]
-    damaged: list[DamagedShardError]
-
-
-def scan_record(outputs: Sequence[StorePath]) -> Inventory:
+def scan_record(outputs: Sequence[StorePath]) -> tuple[dict[FileKey, RecordFile], list[DamagedShardError]]:
     """Read the footer of every file in the records of `outputs`; of two files with one key, the later folder's counts.
 
     An attention shard without its predictions is left out: predictions are written last, they commit a cell.
+
+    Returns:
+        The files by key, and an error for each file whose footer is damaged.
 
     Raises:
         WarehouseError: a folder holds no record, or one of another schema version.
         StorageError: a remote file system does not answer.
     """
-    inventory = Inventory({}, {}, [])
+    files: dict[FileKey, RecordFile] = {}
+    damaged: list[DamagedShardError] = []
     for output in outputs:
         if not is_folder(output / RECORD_FOLDER):
             raise WarehouseError(
                 f"{output} holds no record: make one with `failmodes evaluate STUDY`; where a study's `record` lies "
                 "elsewhere, name the study file"
             )
-        shards = _scan(output, FACTS, inventory.damaged)
-        for key, file in shards.items():
-            if file.table is not ATTENTION or (PREDICTIONS.name, *key[1:]) in shards:
-                inventory.shards[key] = file
-        inventory.dimensions.update(_scan(output, DIMENSIONS, inventory.damaged))
-    return inventory
+        read = _read_footers(output)
+        damaged.extend(file for file in read if isinstance(file, DamagedShardError))
+        found = {file.key: file for file in read if isinstance(file, RecordFile)}
+        for key, file in found.items():
+            if file.table is not ATTENTION or (PREDICTIONS.name, *key[1:]) in found:
+                files[key] = file
+    return files, damaged
 
 
-def _scan(output: StorePath, tables: Iterable[Table], damaged: list[DamagedShardError]) -> dict[FileKey, RecordFile]:
+def _read_footers(output: StorePath) -> list[RecordFile | DamagedShardError]:
     def describe(table: Table, path: StorePath) -> RecordFile | DamagedShardError:
         try:
             footer = read_footer(path)
@@ -88,11 +85,9 @@ def _scan(output: StorePath, tables: Iterable[Table], damaged: list[DamagedShard
         key = (table.name, *names)
         return RecordFile(output, path, table, key, footer["content_hash"], footer["row_count"], footer["facts"])
 
-    paths = [(table, path) for table in tables for path in list_record_files(output, table)]
+    paths = [(table, path) for table in (*FACTS, *DIMENSIONS) for path in list_record_files(output, table)]
     with ThreadPoolExecutor(FOOTER_THREADS if isinstance(output, Path) else REMOTE_FOOTER_THREADS) as pool:
-        found = list(pool.map(describe, *zip(*paths, strict=True))) if paths else []
-    damaged.extend(file for file in found if isinstance(file, DamagedShardError))
-    return {file.key: file for file in found if isinstance(file, RecordFile)}
+        return list(pool.map(lambda pair: describe(*pair), paths))
 
 
 def read_verified_rows(files: Sequence[RecordFile], errors: list[LoadError]) -> Iterator[pa.Table]:

@@ -27,8 +27,8 @@ def test_an_inventory_asks_once_a_file(memory_record: Synthetic, monkeypatch) ->
             return _original(self, path, *rest, **options)
 
         monkeypatch.setattr(MemoryFileSystem, name, counted)
-    inventory = scan_record([memory_record.output])
-    assert (len(inventory.shards), inventory.damaged) == (22, [])
+    files, damaged = scan_record([memory_record.output])
+    assert (sum(file.table in schema.FACTS for file in files.values()), damaged) == (22, [])
     assert len(asked["cat_file"]) == len(set(asked["cat_file"])) == FILES
     assert len(asked["find"]) == len(schema.FACTS) + len(schema.DIMENSIONS)
     assert len(asked["info"]) + len(asked["ls"]) <= 2  # whether there is a record at all
