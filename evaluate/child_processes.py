@@ -3,17 +3,21 @@
 import multiprocessing
 import os
 import threading
+from multiprocessing.context import BaseContext
 from typing import Any
 
 
-def process_context() -> Any:
-    """A way to start processes that copies neither threads nor their locks, as a fork would."""
+def process_context() -> BaseContext:
+    """The context to start processes in that copies neither threads nor their locks, as a fork would."""
     methods = multiprocessing.get_all_start_methods()
     return multiprocessing.get_context("forkserver" if "forkserver" in methods else "spawn")
 
 
-def exit_with_parent() -> None:
-    """End this process once its parent is gone; one that waits to hand something over would outlive a kill for ever."""
+def exit_with_parent(_worker: int = 0) -> None:
+    """End this process once its parent is gone; one that waits to send something would outlive it for ever.
+
+    It fits as the `worker_init_fn` of a DataLoader, which gives each worker its number.
+    """
     parent = multiprocessing.parent_process()
     assert parent is not None
 
@@ -25,5 +29,5 @@ def exit_with_parent() -> None:
 
 
 def identity_collate(item: Any) -> Any:
-    """What a DataLoader's worker made, not made a tensor: arrays cross through a pipe, tensors in shared memory."""
+    """The item as a DataLoader's worker made it: arrays cross through a pipe, tensors would in shared memory."""
     return item

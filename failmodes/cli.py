@@ -49,7 +49,7 @@ def run(study_file: StudyArgument = DEFAULT_STUDY) -> None:
 
     ingest(study_file)
     raised: IncompleteRunError | None = None
-    if read_study(study_file, networks=False).models:  # else its predictions are imported
+    if read_study(study_file, require_models=False).models:  # else its predictions are imported
         train(study_file)
         try:
             evaluate(study_file)

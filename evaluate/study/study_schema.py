@@ -1,4 +1,4 @@
-"""What a study says of its networks: models, training recipes, and how they are evaluated. No torch here."""
+"""The keys of a study file and their checks: models, training recipes, how they are evaluated. No torch here."""
 
 import re
 from pathlib import Path
@@ -17,12 +17,12 @@ Optimiser = Literal["sgd", "adamw"]
 
 Channels = tuple[float, float, float]
 
+Positive = Annotated[float, Field(gt=0)]
+
 LARGEST_MEAN = 2  # of values / 255 it is 1; more than this is of values up to 255
 
-BUILTIN_ARCHITECTURES = (
-    "resnet18",
-    "densenet121",
-)  # with the CIFAR stem; `failmodes.evaluate.models.architectures` says how they are built
+# Ours, with the CIFAR stem; `failmodes.evaluate.models.architectures` says how they are built.
+BUILTIN_ARCHITECTURES = ("resnet18", "densenet121")
 
 RESERVED_OPTIONS = (
     "num_classes",
@@ -38,11 +38,7 @@ class Normalisation(StrictModel):
     """Mean and standard deviation per channel, of pixel values / 255. It belongs to the model, not to the data."""
 
     mean: Channels
-    std: tuple[
-        Annotated[float, Field(gt=0)],
-        Annotated[float, Field(gt=0)],
-        Annotated[float, Field(gt=0)],
-    ]
+    std: tuple[Positive, Positive, Positive]
 
     @model_validator(mode="after")
     def _of_values_up_to_one(self) -> "Normalisation":
@@ -182,12 +178,12 @@ class ModelSpec(StrictModel):
                 f" (given: {' and '.join(given) or 'none'})"
             )
         if self.weights is not None and (self.is_ours or self.import_path is not None):
-            mend = (
+            hint = (
                 f"write torchvision:{self.architecture}"
                 if self.is_ours
                 else "leave them out, the function loads its own"
             )
-            raise ValueError(f"model {self.label!r}: no published weights go with {self.architecture}: {mend}")
+            raise ValueError(f"model {self.label!r}: no published weights go with {self.architecture}: {hint}")
         return self
 
     @model_validator(mode="after")
@@ -196,10 +192,9 @@ class ModelSpec(StrictModel):
             raise ValueError(
                 f"model {self.label!r}: seeds go with training; a checkpoint has the seed it was trained by"
             )
-        if self.training is not None:
-            for key in ("input_side_px", "class_names", "class_map"):
-                if getattr(self, key):
-                    raise ValueError(f"model {self.label!r}: {key} goes with given weights, not with training")
+        for key in ("input_side_px", "class_names", "class_map"):
+            if self.training is not None and getattr(self, key):
+                raise ValueError(f"model {self.label!r}: {key} goes with given weights, not with training")
         return self
 
     @model_validator(mode="after")

@@ -10,7 +10,12 @@ from torchvision.transforms import v2
 
 from failmodes.evaluate.study.study_schema import Augmentation, TrainingSpec
 
-AugmentationPolicy = Callable[[torch.Tensor], torch.Tensor]
+AugmentationPolicy = Callable[[torch.Tensor], torch.Tensor]  # one uint8 image (3, H, W), augmented
+
+POLICIES: dict[Augmentation, Callable[[], AugmentationPolicy]] = {
+    "augmix": v2.AugMix,
+    "trivialaugment": v2.TrivialAugmentWide,
+}
 
 
 def augmentation_policy(augmentation: Augmentation) -> AugmentationPolicy | None:
@@ -20,19 +25,17 @@ def augmentation_policy(augmentation: Augmentation) -> AugmentationPolicy | None
     (arXiv:1912.02781), all operations, without the paper's Jensen–Shannon loss: each image is seen once an epoch and
     learnt by cross-entropy. TrivialAugment is the wide space of Müller & Hutter 2021 (arXiv:2103.10158).
     """
-    if augmentation == "augmix":
-        return v2.AugMix()
-    return v2.TrivialAugmentWide() if augmentation == "trivialaugment" else None
+    return POLICIES[augmentation]() if augmentation in POLICIES else None
 
 
 def apply_policy(
     images: NDArray[np.uint8], image_ids: NDArray[np.int64], policy: AugmentationPolicy, seed: int, epoch: int
 ) -> NDArray[np.uint8]:
-    """Augment each image by its own draw, which follows from (seed, epoch, image) alone.
+    """Augment each image by random numbers that follow from (seed, epoch, image) alone.
 
     Args:
         images: (N, H, W, 3) uint8.
-        image_ids: (N,) the images' numbers in the data set.
+        image_ids: (N,) the images' indices in the data set.
         policy: what augments one image.
         seed: the training seed.
         epoch: number of the epoch, from 0.
@@ -50,25 +53,22 @@ def apply_policy(
 
 
 def image_seed(seed: int, epoch: int, image_id: int) -> int:
-    """Seed of one image's draw, 32 bits, mixed so that neighbours in any of the three share nothing."""
+    """Seed of one image's augmentation, 32 bits, mixed so that neighbours in any of the three share nothing."""
     return int(np.random.SeedSequence((seed, epoch, image_id)).generate_state(1)[0])
 
 
-def random_crop_and_flip(
-    images: torch.Tensor, recipe: TrainingSpec, generator: torch.Generator, fill: torch.Tensor | float = 0.0
-) -> torch.Tensor:
-    """Random crop after padding, then a horizontal flip with probability ½, each image its own draw.
+def random_crop_and_flip(images: torch.Tensor, recipe: TrainingSpec, generator: torch.Generator) -> torch.Tensor:
+    """Random crop after padding, then a horizontal flip with probability ½, sampled for each image.
 
     Args:
-        images: (N, 3, H, W) normalised floats.
+        images: (N, 3, H, W) normalised floats; they are padded with 0, the mean pixel.
         recipe: padding in pixels, and whether to flip.
-        generator: source of the draws, on the CPU so that they are the same for every device.
-        fill: value of the padding: 0 is the mean pixel after normalisation.
+        generator: random numbers, on the CPU so that they are the same for every device.
     """
     count, _, height, width = images.shape
     pad = recipe.crop_padding_px
     if pad:
-        padded = functional.pad(images - fill, (pad, pad, pad, pad)) + fill
+        padded = functional.pad(images, (pad, pad, pad, pad))
         top = torch.randint(0, 2 * pad + 1, (count, 1), generator=generator)
         left = torch.randint(0, 2 * pad + 1, (count, 1), generator=generator)
         rows = (top + torch.arange(height)).to(images.device)

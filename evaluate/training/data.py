@@ -33,23 +33,21 @@ class TrainingLoader:
     Args:
         dataset: the images to learn from.
         recipe: says how each image is augmented.
-        seed: seed of the draws.
+        seed: seed of the random augmentation.
         workers: processes that prepare batches; none where there is nothing to do but read.
     """
 
     def __init__(self, dataset: Dataset, recipe: TrainingSpec, seed: int, workers: int) -> None:
         reader = _Reader(dataset.images, recipe, seed)
         workers = workers if reader.policy else 0
-        self._batches: list[
-            BatchIndices
-        ] = []  # what the loader takes its next epoch from; its workers outlive an epoch
+        self._batches: list[BatchIndices] = []  # the loader takes its next epoch from it; its workers outlive an epoch
         self._loader: DataLoader[Any] = DataLoader(
             reader,
             batch_size=None,
             sampler=self._batches,
             num_workers=workers,
             collate_fn=identity_collate,
-            worker_init_fn=_begin_worker,
+            worker_init_fn=exit_with_parent,
             persistent_workers=workers > 0,
             # a forked worker shares a memory map; elsewhere than on Linux forking is not safe
             multiprocessing_context="fork" if workers and sys.platform == "linux" else None,
@@ -85,10 +83,6 @@ class _Reader(Items[NDArray[np.uint8]]):
         if self.policy is None:
             return pixels
         return apply_policy(pixels, batch.image_ids, self.policy, self.seed, batch.epoch)
-
-
-def _begin_worker(_worker: int) -> None:
-    exit_with_parent()
 
 
 def default_workers(device: torch.device) -> int:

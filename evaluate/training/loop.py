@@ -1,7 +1,4 @@
-"""From a recipe to a published checkpoint.
-
-What training measures: the normalisation of its images before it starts, the network's accuracy at its end.
-"""
+"""From a recipe to a checkpoint, with the normalisation and the accuracy that training measures."""
 
 import json
 from collections.abc import Callable
@@ -9,11 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import nn
 
 from failmodes.evaluate.models.architectures import STEM
 from failmodes.evaluate.models.checkpoints import save_checkpoint
-from failmodes.evaluate.models.network import prepare_network, to_channels_last
+from failmodes.evaluate.models.network import Network, prepare_network, to_channels_last
 from failmodes.evaluate.models.registry import build_module
 from failmodes.evaluate.study.study_schema import ModelSpec, Normalisation
 from failmodes.evaluate.training.data import default_workers
@@ -34,7 +30,7 @@ def train_model(
     on_epoch: Callable[[EpochMetrics], None] = lambda _: None,
     workers: int | None = None,
 ) -> Path:
-    """Train a network and publish it at `path` with its recipe, seed and measured accuracy inside.
+    """Train a network and write it to `path` with its recipe, seed and measured accuracy inside.
 
     Args:
         spec: the model, with a training recipe.
@@ -60,62 +56,49 @@ def train_model(
     normalisation = spec.normalisation or channel_mean_std(train_set, image_ids)
     torch.manual_seed(seed)
     module = to_channels_last(build_module(spec, len(train_set.class_names)), device)
-    learner = Trainer(
+    trainer = Trainer(
         module, spec, seed, device, dataset=train_set, image_ids=image_ids, normalisation=normalisation,
         workers=default_workers(device) if workers is None else workers,
     )  # fmt: skip
     state_path = path.with_name(path.name + STATE_SUFFIX)
-    for epoch in range(learner.resume(state_path), recipe.epochs):
-        on_epoch(learner.run_epoch(epoch))
-        learner.save(state_path, epoch + 1)
-    accuracy = measure_accuracy(module, spec, normalisation, test_set, device)
-    save_checkpoint(path, module, _metadata(spec, seed, train_set, test_set, len(image_ids), normalisation, accuracy))
-    state_path.unlink(missing_ok=True)
-    return path
-
-
-def _metadata(
-    spec: ModelSpec,
-    seed: int,
-    train_set: Dataset,
-    test_set: Dataset,
-    images: int,
-    normalisation: Normalisation,
-    accuracy: float,
-) -> dict[str, str]:
-    assert spec.training is not None
-    return {
+    for epoch in range(trainer.resume(state_path), recipe.epochs):
+        on_epoch(trainer.run_epoch(epoch))
+        trainer.save(state_path, epoch + 1)
+    accuracy = measure_accuracy(
+        prepare_network(module, spec.architecture, normalisation, device, "float32"), test_set
+    )  # fmt: skip
+    metadata = {
         "architecture": spec.architecture,
         **({"width": str(spec.width), "stem": STEM} if spec.is_ours else {}),
         "classes": str(len(train_set.class_names)),
         "class_names": json.dumps(train_set.class_names),
         "normalisation": normalisation.model_dump_json(),
-        "recipe": spec.training.model_dump_json(),
-        "augmentation": spec.training.augmentation_in_words,
+        "recipe": recipe.model_dump_json(),
+        "augmentation": recipe.augmentation_in_words,
         "seed": str(seed),
-        "dataset": f"{train_set.label}, {train_set.split} split, {images:,} images",
+        "dataset": f"{train_set.label}, {train_set.split} split, {len(image_ids):,} images",
         "precision": "float32",
         "clean_accuracy": f"{accuracy:.4f}",
         "measured_on": f"{test_set.label}, {test_set.split} split, {len(test_set.labels):,} images",
     }
+    save_checkpoint(path, module, metadata)
+    state_path.unlink(missing_ok=True)
+    return path
 
 
 def channel_mean_std(dataset: Dataset, image_ids: np.ndarray) -> Normalisation:
     """Mean and standard deviation of each channel over all pixels of the training images, of values / 255."""
     total, squares, pixels = np.zeros(3), np.zeros(3), 0
     for start in range(0, len(image_ids), 1024):
-        block = np.asarray(dataset.images[image_ids[start : start + 1024]], np.float64).reshape(-1, 3) / 255
-        total, squares, pixels = total + block.sum(0), squares + (block**2).sum(0), pixels + len(block)
+        batch = np.asarray(dataset.images[image_ids[start : start + 1024]], np.float64).reshape(-1, 3) / 255
+        total, squares, pixels = total + batch.sum(0), squares + (batch**2).sum(0), pixels + len(batch)
     mean = total / pixels
     std = np.sqrt(np.maximum(squares / pixels - mean**2, 1e-6))
     return Normalisation(mean=tuple(mean.round(4).tolist()), std=tuple(std.round(4).tolist()))
 
 
-def measure_accuracy(
-    module: nn.Module, spec: ModelSpec, normalisation: Normalisation, dataset: Dataset, device: torch.device
-) -> float:
-    """Share of a data set's images that the network classifies correctly, in float32."""
-    network = prepare_network(module, spec.architecture, normalisation, device, "float32")
+def measure_accuracy(network: Network, dataset: Dataset) -> float:
+    """Share of a data set's images that the network classifies correctly."""
     correct = 0
     for start in range(0, len(dataset.labels), 256):
         logits = network.predict(dataset.images[start : start + 256])

@@ -8,15 +8,10 @@ from failmodes.evaluate.study.study_schema import TrainingSpec
 
 MAX_GRADIENT_NORM = 1.0
 
-# learnt tokens and positions by their usual names; timm's networks name further ones themselves
+# Learnt tokens and positions by their usual names; timm's networks name further ones themselves
 NO_WEIGHT_DECAY = {
-    "pos_embed",
-    "pos_embedding",
-    "cls_token",
-    "class_token",
-    "dist_token",
-    "relative_position_bias_table",
-}
+    "pos_embed", "pos_embedding", "cls_token", "class_token", "dist_token", "relative_position_bias_table",
+}  # fmt: skip
 
 
 def build_optimiser(module: nn.Module, recipe: TrainingSpec) -> torch.optim.Optimizer:

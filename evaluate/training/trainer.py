@@ -20,10 +20,10 @@ from failmodes.warehouse.storage.files import atomic_write
 
 
 class EpochMetrics(NamedTuple):
-    """What one epoch reports: its number from 1, of how many, its mean loss in nats and training accuracy, 0–1."""
+    """What one epoch reports: its number from 1, the total, its mean loss in nats and training accuracy, 0–1."""
 
     number: int
-    of: int
+    total: int
     loss_nats: float
     accuracy: float
 
@@ -34,10 +34,10 @@ class Trainer:
     Args:
         module: a classifier on its device, whose forward gives logits (N, C).
         spec: the model, with a training recipe.
-        seed: seed of order, augmentation and dropout.
+        seed: training seed, of order, augmentation and dropout.
         device: where to train.
         dataset: images to learn from.
-        image_ids: (N,) which of them.
+        image_ids: (N,) indices of those to learn from.
         normalisation: of the network's inputs.
         workers: processes that augment images.
     """
@@ -86,9 +86,9 @@ class Trainer:
             loss_sum += loss * len(labels)
             correct += (logits.argmax(1) == labels).sum()
         seen = sum(len(batch.image_ids) for batch in batches)
-        found = EpochMetrics(epoch + 1, self.recipe.epochs, float(loss_sum) / seen, float(correct) / seen)
-        self._check_finite(found)
-        return found
+        metrics = EpochMetrics(epoch + 1, self.recipe.epochs, float(loss_sum) / seen, float(correct) / seen)
+        self._check_finite(metrics)
+        return metrics
 
     def _inputs(self, images: np.ndarray, generator: torch.Generator) -> torch.Tensor:
         pixels = torch.from_numpy(images).to(self.device).permute(0, 3, 1, 2)
@@ -101,7 +101,7 @@ class Trainer:
             self._check_logits(logits, len(labels))
             loss = functional.cross_entropy(logits, labels)
         self.optimiser.zero_grad(set_to_none=True)
-        loss.backward()
+        torch.autograd.backward(loss)
         clip_gradients(self.module, self.recipe)
         self.optimiser.step()
         self.schedule.step()
@@ -123,12 +123,12 @@ class Trainer:
             return
         rate = self.recipe.peak_learning_rate
         raise ModelError(
-            f"model {self.spec.label!r}, seed {self.seed}: training diverged in epoch {epoch.number} of {epoch.of} "
+            f"model {self.spec.label!r}, seed {self.seed}: training diverged in epoch {epoch.number} of {epoch.total} "
             f"(loss {epoch.loss_nats:g} nats) at peak_learning_rate {rate:g}: lower it, for example to {rate / 10:g}"
         )
 
     def save(self, path: Path, epochs_done: int) -> None:
-        """Publish the state between two epochs."""
+        """Write the state between two epochs, atomically."""
         state = {
             "recipe": self.recipe.model_dump_json(),
             "seed": self.seed,

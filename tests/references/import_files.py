@@ -35,7 +35,7 @@ LOGITS = [f"logit_{c}" for c in range(10)]
 
 
 def import_into(study_file: Path, predictions: Path, label: str = "Elsewhere", **options: Any) -> ImportReport:
-    study = read_study(study_file, networks=False)
+    study = read_study(study_file, require_models=False)
     return import_predictions(study, open_dataset(study.dataset, study.cache), predictions, label, **options)
 
 

@@ -9,7 +9,8 @@ from corrupted_sets import write_published
 from import_files import LOGITS, SMALL_STUDY, import_into, small_frame, stored_rows, write_as
 from scipy.special import log_softmax
 
-from failmodes.evaluate.import_predictions.expected import expected_cells
+from failmodes.evaluate.engine.plan import study_cells
+from failmodes.evaluate.evaluation import open_evaluation_data
 from failmodes.evaluate.study.reading import read_study
 from failmodes.ingest.datasets.opening import open_dataset
 from failmodes.warehouse.errors import StorageError, StudyError
@@ -25,7 +26,7 @@ def test_an_import_stores_what_a_direct_evaluation_stores(
     form, direct_evaluation, fresh_study, exported_predictions, tmp_path
 ) -> None:
     report = import_into(fresh_study, write_as(form, exported_predictions, tmp_path))
-    assert (report.made, report.found, report.not_finite, report.rows) == (5, 0, 0, 300)
+    assert (report.written, report.existing, report.not_finite, report.rows) == (5, 0, 0, 300)
     ours, theirs = stored_rows(direct_evaluation.parent / "out"), stored_rows(fresh_study.parent / "out")
     assert ours.columns == theirs.columns
     nulls = {"log_sum_exp", "max_logit"} if "probabilities" in form else set()
@@ -62,7 +63,7 @@ def test_the_identity_is_the_content_whatever_the_format_or_order(fresh_study, e
     first = import_into(fresh_study, write_as("list of logits", exported_predictions, tmp_path))
     again = import_into(fresh_study, write_as("logits as CSV", exported_predictions, tmp_path))
     assert again.evaluation_id == first.evaluation_id
-    assert (again.made, again.found) == (0, 5)
+    assert (again.written, again.existing) == (0, 5)
     changed = exported_predictions.with_columns(pl.col("logits").list.eval(pl.element() * 1.001))
     other = import_into(fresh_study, write_as("list of logits", changed, tmp_path))
     assert other.evaluation_id != first.evaluation_id
@@ -76,16 +77,16 @@ def files_of(output: Path) -> dict[Path, str]:
 
 
 def test_an_interrupted_import_goes_on_where_it_stopped(small_import, tmp_path) -> None:
-    def stop(what: str, done: int, _of: int | None) -> None:
-        if (what, done) == ("cells", 2):
+    def stop(unit: str, done: int, _total: int | None) -> None:
+        if (unit, done) == ("cells", 2):
             raise KeyboardInterrupt
 
     small_frame().write_parquet(tmp_path / "p.parquet")
     with pytest.raises(KeyboardInterrupt):
-        import_into(small_import, tmp_path / "p.parquet", tell=stop)
+        import_into(small_import, tmp_path / "p.parquet", on_progress=stop)
     assert len(files_of(small_import.parent / "out")) == 2
     report = import_into(small_import, tmp_path / "p.parquet")
-    assert (report.made, report.found) == (3, 2)
+    assert (report.written, report.existing) == (3, 2)
     assert len(files_of(small_import.parent / "out")) == 5 + 2
 
 
@@ -97,7 +98,7 @@ def test_a_damaged_import_is_mended_to_the_same_rows(small_import, tmp_path) -> 
     for path in (shard, exemplars):
         path.write_bytes(path.read_bytes()[:-20])
     report = import_into(small_import, tmp_path / "p.parquet")
-    assert (report.made, report.found) == (1, 4)
+    assert (report.written, report.existing) == (1, 4)
     assert files_of(small_import.parent / "out") == hashes
 
 
@@ -129,14 +130,14 @@ def test_an_output_that_cannot_be_written_is_one_line(small_import, tmp_path) ->
 def test_each_seed_is_an_evaluation_of_its_own(small_import, tmp_path) -> None:
     small_frame().write_parquet(tmp_path / "p.parquet")
     reports = [import_into(small_import, tmp_path / "p.parquet", seed=seed) for seed in (0, 3, None)]
-    assert [r.made for r in reports] == [5, 5, 0]
+    assert [r.written for r in reports] == [5, 5, 0]
     assert reports[0].evaluation_id == reports[2].evaluation_id
     with pytest.raises(StudyError, match=r"no corruption seed 7: it has 0, 3"):
         import_into(small_import, tmp_path / "p.parquet", seed=7)
 
 
 def test_unpaired_corrupted_images_go_by_their_own_labels(small_import, tmp_path) -> None:
-    study = read_study(small_import, networks=False)
+    study = read_study(small_import, require_models=False)
     dataset = open_dataset(study.dataset, study.cache)
     order = np.random.default_rng(1).permutation(len(dataset.labels))
     folder = write_published(tmp_path / "C", np.asarray(dataset.images)[order], dataset.labels[order])
@@ -144,10 +145,17 @@ def test_unpaired_corrupted_images_go_by_their_own_labels(small_import, tmp_path
     small_import.write_text(
         text.replace("2.5", "5").replace("seeds = [0, 3]", "").replace("across_switches = true", "")
     )
-    expected = expected_cells(read_study(small_import, networks=False), dataset)
+    study = read_study(small_import, require_models=False)
+    (data,) = open_evaluation_data(study, dataset)
     frames = [
-        pl.DataFrame({"image_id": expected.images(c).ids, "corruption": c.corruption, "severity": float(c.severity)})
-        for c in expected.cells
+        pl.DataFrame(
+            {
+                "image_id": data.subset.clean_ids if cell.is_clean else data.subset.corrupted_ids,
+                "corruption": cell.corruption,
+                "severity": float(cell.severity),
+            }
+        )
+        for cell in study_cells(study)
     ]
     keys = pl.concat(frames)
     logits = pl.DataFrame(np.random.default_rng(0).normal(0, 1, (len(keys), 10)), schema=LOGITS)

@@ -47,7 +47,7 @@ def test_a_recipe_learns_and_its_checkpoint_says_how(digits, tmp_path) -> None:
     assert TrainingSpec.model_validate_json(metadata["recipe"]) == recipe
     assert metadata["seed"] == "3"
     checkpoint = load_model(spec, test_set.class_names, path)
-    measured = measure_accuracy(checkpoint.module, spec, checkpoint.normalisation, test_set, CPU)
+    measured = measure_accuracy(checkpoint.network(CPU, "float32"), test_set)
     assert measured > 0.6
     assert float(metadata["clean_accuracy"]) == pytest.approx(measured, abs=1e-4)
     assert json.loads(metadata["class_names"]) == list(test_set.class_names)
