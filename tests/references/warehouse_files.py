@@ -1,4 +1,4 @@
-"""Small records and warehouses, and what a test asks of them."""
+"""Small records and warehouses, and how a test reads them."""
 
 import subprocess
 import sys
@@ -48,7 +48,8 @@ def python_in_background(program: str) -> Iterator[subprocess.Popen[str]]:
         process.communicate()
 
 
-def ask(app: typer.Typer, *arguments: str) -> tuple[str, str]:
+def run_query_command(app: typer.Typer, *arguments: str) -> tuple[str, str]:
+    """What `query` prints with these arguments, to stdout and to stderr."""
     result = CliRunner().invoke(app, ["query", *arguments], catch_exceptions=False)
     assert result.exit_code == 0, result.output
     return result.stdout, result.stderr
@@ -62,4 +63,5 @@ FILES = 11 * 2 + 5 + 3 + 1 + 2  # cells, shared dimensions, corruptions, evaluat
 
 
 def failing(*_: object, **__: object) -> None:
+    """A file system's method that is refused."""
     raise PermissionError("403")

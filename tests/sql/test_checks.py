@@ -1,4 +1,4 @@
-"""The checks: a sound warehouse passes all, each finds what it is for; derived tables know when they are stale."""
+"""The checks: a sound warehouse passes all, and each finds what it is for."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Ad hoc SQL: it answers, it stops in time, and it can neither write nor read outside, in whatever form it comes."""
+"""The saved queries: each answers its question."""
 
 from pathlib import Path
 

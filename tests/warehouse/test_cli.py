@@ -1,4 +1,4 @@
-"""Ad hoc SQL: it answers, it stops in time, and it can neither write nor read outside, in whatever form it comes."""
+"""The commands load and query: data on stdout, remarks on stderr, and no torch."""
 
 import os
 import subprocess
@@ -9,7 +9,7 @@ import pytest
 import typer
 from synthetic_record import Synthetic
 from typer.testing import CliRunner
-from warehouse_files import ask
+from warehouse_files import run_query_command
 
 from failmodes.warehouse.database.query import saved_queries, saved_query
 from failmodes.warehouse.errors import StudyError
@@ -17,21 +17,21 @@ from failmodes.warehouse.errors import StudyError
 
 def test_command_prints_data_to_stdout_and_remarks_to_stderr(app: typer.Typer, query_here: Path) -> None:
     sql = "select image_id, label from images order by image_id"
-    table, remark = ask(app, sql)
+    table, remark = run_query_command(app, sql)
     assert "image_id" in table
     assert table.count("\n") == 50 + 4
     assert "first 50 of 400 rows" in remark
-    content, silence = ask(app, sql, "--format", "csv")
+    content, silence = run_query_command(app, sql, "--format", "csv")
     assert content.splitlines()[:2] == ["image_id,label", "0,0"]
     assert (len(content.splitlines()), silence) == (401, "")
 
 
 def test_saved_queries_are_listed_with_their_question(app: typer.Typer) -> None:
-    lines = ask(app, "--list")[0].splitlines()
+    lines = run_query_command(app, "--list")[0].splitlines()
     assert len(lines) == len(saved_queries()) >= 6
     assert any(line.startswith("@worst_cells\tWhere does it hurt most?") for line in lines)
     with pytest.raises(StudyError, match="--list"):
-        ask(app)
+        run_query_command(app)
     assert saved_query("worst_cells").startswith("-- Where does it hurt most?")
 
 

@@ -1,4 +1,4 @@
-"""The record: what is written is read back, damage is found, nothing appears half."""
+"""Content hashes: of names, types, nulls and values, and those of records written before."""
 
 from collections.abc import Iterable
 from datetime import UTC, datetime

@@ -1,4 +1,4 @@
-"""Ad hoc SQL: it answers, it stops in time, and it can neither write nor read outside, in whatever form it comes."""
+"""A locked connection: SQL can neither write nor read outside, in whatever form it comes."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -136,7 +136,7 @@ def test_two_folders_load_into_one_warehouse_and_a_rebuild_gives_the_same_rows(a
     assert hashes(path) == apart
 
 
-def test_later_folder_and_later_content_win(record: Synthetic, tmp_path: Path) -> None:
+def test_the_later_folder_and_the_later_content_count(record: Synthetic, tmp_path: Path) -> None:
     path, other = tmp_path / "w.duckdb", tmp_path / "other"
     shutil.copytree(record.output, other)
     model = next((other / "record" / "models").iterdir())
@@ -149,7 +149,7 @@ def test_later_folder_and_later_content_win(record: Synthetic, tmp_path: Path) -
     assert value(path, "select model_label from models") == "Alpha"
 
 
-def test_exemplars_chosen_anew_replace_their_set(record: Synthetic, tmp_path: Path) -> None:
+def test_a_new_choice_of_exemplars_replaces_the_former(record: Synthetic, tmp_path: Path) -> None:
     path, key = tmp_path / "w.duckdb", f"{record.evaluations['Alpha']}-fog"
     load([record.output], path)
     assert value(path, "select count(*) from exemplars where corruption = 'fog'") == 24

@@ -1,4 +1,4 @@
-"""Ad hoc SQL: it answers, it stops in time, and it can neither write nor read outside, in whatever form it comes."""
+"""Ad hoc SQL: it answers, fails in one line and stops in time; its answer is printed or written to a file."""
 
 import json
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 import typer
-from warehouse_files import ask
+from warehouse_files import run_query_command
 
 from failmodes.warehouse.database.query import run_query
 from failmodes.warehouse.errors import QueryError
@@ -68,12 +68,12 @@ def test_json_and_csv_carry_what_they_can_say(app: typer.Typer, query_here: Path
         'x'::blob as bytes, null as nothing, timestamptz '2026-01-02 03:04:05+00' as moment, true as flag,
         {'a': 1} as pair
     """
-    row = json.loads(ask(app, sql, "--format", "json")[0])[0]
+    row = json.loads(run_query_command(app, sql, "--format", "json")[0])[0]
     assert row == {
         "severity": 1.5, "many": 2, "missing": None, "list": [1, 2], "bytes": "eA==", "nothing": None,
         "moment": "2026-01-02T03:04:05+00:00", "flag": True, "pair": {"a": 1},
     }  # fmt: skip
-    header, line = ask(app, sql, "--format", "csv")[0].splitlines()
+    header, line = run_query_command(app, sql, "--format", "csv")[0].splitlines()
     assert header.split(",")[0] == "severity"
     assert '"[1, 2]",eA==' in line
 
@@ -81,7 +81,7 @@ def test_json_and_csv_carry_what_they_can_say(app: typer.Typer, query_here: Path
 @pytest.mark.parametrize("suffix", ["csv", "json", "parquet"])
 def test_output_file_is_written_whole(app: typer.Typer, query_folder: Path, tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"rows.{suffix}"
-    output, remark = ask(
+    output, remark = run_query_command(
         app, "select image_id, label from images order by all", str(query_folder), "--output", str(path)
     )
     assert (output, "400 rows" in remark) == ("", True)
@@ -92,4 +92,4 @@ def test_output_file_is_written_whole(app: typer.Typer, query_folder: Path, tmp_
 
 def test_output_of_another_kind_is_refused(app: typer.Typer, query_here: Path) -> None:
     with pytest.raises(QueryError, match=r"\.csv, \.json or \.parquet"):
-        ask(app, "select 1", "--output", "rows.xlsx")
+        run_query_command(app, "select 1", "--output", "rows.xlsx")

@@ -1,4 +1,4 @@
-"""The checks: a sound warehouse passes all, each finds what it is for; derived tables know when they are stale."""
+"""The status of a warehouse: what it holds, which checks fail, what is stale."""
 
 from pathlib import Path
 

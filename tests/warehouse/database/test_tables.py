@@ -1,4 +1,4 @@
-"""Loading: once and no more, whole or not at all, and never from a damaged file."""
+"""Tables: made and documented by the contract, and checked against its version."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The checks: a sound warehouse passes all, each finds what it is for; derived tables know when they are stale."""
+"""How the warehouse changes: one writer at a time; derived tables know when they are stale."""
 
 import os
 from pathlib import Path

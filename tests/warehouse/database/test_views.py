@@ -1,4 +1,4 @@
-"""Loading: once and no more, whole or not at all, and never from a damaged file."""
+"""Views: installed again when their SQL has changed, each after those it reads."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The record: what is written is read back, damage is found, nothing appears half."""
+"""The record: what is written is read back, and damage is found."""
 
 import pyarrow as pa
 import pytest

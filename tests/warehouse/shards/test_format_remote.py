@@ -1,4 +1,4 @@
-"""A record at a URL is the record of a local folder: same files, same hashes, same rows, and no half file."""
+"""A record at a URL is the record of a local folder: same files, same hashes, same rows."""
 
 from decimal import Decimal
 from pathlib import Path
@@ -52,7 +52,7 @@ def test_footers_are_read_without_rows_however_long_they_are(memory_record: Synt
     assert {footer["row_count"] for footer in short} == {40}
 
 
-def test_done_cells_are_those_whose_shards_are_there(
+def test_published_cells_are_those_whose_shards_exist(
     local_record: Synthetic, memory_record: Synthetic, tmp_path: Path
 ) -> None:
     evaluation_id = memory_record.evaluations["Alpha"]
@@ -68,7 +68,7 @@ def test_done_cells_are_those_whose_shards_are_there(
     assert published_cells(memory_record.output, "nobody", attention=True) == set()
 
 
-def test_a_missing_remote_file_is_damage_and_a_changed_dimension_is_written_anew(memory_record: Synthetic) -> None:
+def test_a_missing_remote_file_is_damage_and_a_changed_dimension_is_written_again(memory_record: Synthetic) -> None:
     path = next(list_record_files(memory_record.output, schema.MODELS))
     row = read_verified(path).rows.to_pylist()[0]
     before = path.stat().st_mtime

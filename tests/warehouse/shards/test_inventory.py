@@ -17,9 +17,9 @@ from failmodes.warehouse.shards.inventory import scan_record
 from failmodes.warehouse.storage.files import as_store_path, list_published, remove_stale_temporaries
 
 
-def test_an_inventory_asks_once_a_file(memory_record: Synthetic, monkeypatch) -> None:
-    asked: dict[str, list[str]] = {name: [] for name in ("cat_file", "find", "info", "ls")}
-    for name, paths in asked.items():
+def test_a_scan_requests_each_file_once(memory_record: Synthetic, monkeypatch) -> None:
+    requests: dict[str, list[str]] = {name: [] for name in ("cat_file", "find", "info", "ls")}
+    for name, paths in requests.items():
         original = getattr(MemoryFileSystem, name)
 
         def counted(self, path, *rest, _original=original, _paths=paths, **options):
@@ -29,12 +29,12 @@ def test_an_inventory_asks_once_a_file(memory_record: Synthetic, monkeypatch) ->
         monkeypatch.setattr(MemoryFileSystem, name, counted)
     files, damaged = scan_record([memory_record.output])
     assert (sum(file.table in schema.FACTS for file in files.values()), damaged) == (22, [])
-    assert len(asked["cat_file"]) == len(set(asked["cat_file"])) == FILES
-    assert len(asked["find"]) == len(schema.FACTS) + len(schema.DIMENSIONS)
-    assert len(asked["info"]) + len(asked["ls"]) <= 2  # whether there is a record at all
+    assert len(requests["cat_file"]) == len(set(requests["cat_file"])) == FILES
+    assert len(requests["find"]) == len(schema.FACTS) + len(schema.DIMENSIONS)
+    assert len(requests["info"]) + len(requests["ls"]) <= 2  # whether there is a record at all
 
 
-def test_an_empty_place_holds_no_record(memory_url: str, tmp_path: Path) -> None:
+def test_an_empty_remote_folder_holds_no_record(memory_url: str, tmp_path: Path) -> None:
     with pytest.raises(WarehouseError, match=f"{memory_url} holds no record"):
         load([as_store_path(memory_url)], tmp_path / "w.duckdb")
     assert list_published(as_store_path(memory_url), ".parquet") == []

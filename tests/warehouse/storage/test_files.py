@@ -41,7 +41,7 @@ def test_unwritable_folder_says_so(tmp_path) -> None:
         temporary.write_text("never")
 
 
-def test_sweep_removes_only_leftovers_of_dead_processes(tmp_path) -> None:
+def test_only_temporaries_of_dead_processes_are_removed(tmp_path) -> None:
     (tmp_path / ".tmp-1-a").write_text("init is alive")
     (tmp_path / ".tmp-999999999-b").write_text("dead")
     assert remove_stale_temporaries(tmp_path) == 1
