@@ -48,13 +48,8 @@ def shapes(
     from failmodes.warehouse.storage.locations import find_warehouse
 
     path = find_warehouse(where)
-    given: dict[str, Any] = {
-        "flat_below": flat_below,
-        "bow_threshold": bow_threshold,
-        "resamples": resamples,
-        "seed": seed,
-        "interval_level": level,
-    }
+    given: dict[str, Any] = {"flat_below": flat_below, "bow_threshold": bow_threshold, "resamples": resamples,
+                             "seed": seed, "interval_level": level}  # fmt: skip
     with open_warehouse(path) as con:
         settings = stored_settings(con)
     ensure_shapes(path, replace(settings, **{name: value for name, value in given.items() if value is not None}))
@@ -167,14 +162,9 @@ def print_shape_table(con: "duckdb.DuckDBPyConnection") -> None:
             bow = "" if row["bow"] is None else " ".join(figure(row, "bow", 2, scale=1, signed=True))
             start, end = format_severity(row["largest_step_from"]), format_severity(row["largest_step_to"])
             table.add_row(
-                row["label"],
-                names[row["corruption"]],
-                SHAPE_NAMES[row["shape"]],
-                format_percent(row["stability"], 0),
-                " ".join(figure(row, "total_drop")),
-                bow,
-                f"{figure(row, 'largest_step').text} ({start} to {end})",
-            )
+                row["label"], names[row["corruption"]], SHAPE_NAMES[row["shape"]], format_percent(row["stability"], 0),
+                " ".join(figure(row, "total_drop")), bow, f"{figure(row, 'largest_step').text} ({start} to {end})",
+            )  # fmt: skip
         console.print(table)
         console.print(
             f"flat below {settings.flat_below:g}, bow threshold {settings.bow_threshold:g}, {settings.resamples:,} "

@@ -71,11 +71,9 @@ def _drift(evaluation: EvaluationInfo, drift: list[DriftTest], names: Mapping[st
     farthest, empty = drift[0], sum(d.empty_count for d in drift)
     detail = "; ".join(_beside_null(d, names) for d in (drift if len(drift) < 3 else (drift[0], drift[-1])))
     figures: Evidence = {
-        "evaluation_id": evaluation.evaluation_id,
-        "largest_median_shift": farthest.median_shift,
-        "its_null": farthest.median_null,
-        "empty_count": empty,
-    }
+        "evaluation_id": evaluation.evaluation_id, "largest_median_shift": farthest.median_shift,
+        "its_null": farthest.median_null, "empty_count": empty,
+    }  # fmt: skip
     return Finding(
         "Attention",
         f"Attention of {evaluation.label} moves by up to {format_number(farthest.median_shift, 2)} {WIDTHS} (median, "
@@ -155,11 +153,9 @@ def _mask(con: duckdb.DuckDBPyConnection, selection: Selection, share: MeanChang
     covers = f" The mask covers {format_percent(area)} of an image, which an even map would score." if area else ""
     each = "; ".join(f"{names[c]} {format_points_interval(change)}" for c, change in changes.items())
     figures: Evidence = {
-        "evaluation_id": evaluation.evaluation_id,
-        "mask_share_clean": share.clean,
-        "mask_share_change": share.change.value,
-        "mask_area": area,
-    }
+        "evaluation_id": evaluation.evaluation_id, "mask_share_clean": share.clean,
+        "mask_share_change": share.change.value, "mask_area": area,
+    }  # fmt: skip
     return Finding(
         "Attention",
         headline,

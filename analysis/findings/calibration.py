@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import duckdb
 
-from failmodes.analysis.findings.finding import Finding
+from failmodes.analysis.findings.finding import Evidence, Finding
 from failmodes.analysis.formatting import (
     MAX_LISTED,
     format_count,
@@ -34,6 +34,12 @@ def _finding(evaluation: EvaluationInfo, found: CalibrationSummary, names: dict[
         if confident
         else "There are no failures there."
     )
+    figures: Evidence = {
+        "evaluation_id": evaluation.evaluation_id, "overconfidence": last.value, "overconfidence_low": last.low,
+        "overconfidence_high": last.high, "clean_overconfidence": found.clean_overconfidence.value,
+        "clean_ece": found.clean_ece, "last_ece_mean": found.last_ece_mean, "last_ece_worst": found.last_ece_worst,
+        "failure_count": found.failure_count, "confident_share": confident.value if confident else None,
+    }  # fmt: skip
     return Finding(
         "Confidence",
         f"{evaluation.label} is {overconfidence_phrase(last)} at the last severity, averaged over {averaged}.",
@@ -42,18 +48,7 @@ def _finding(evaluation: EvaluationInfo, found: CalibrationSummary, names: dict[
         f"{format_number(found.last_ece_mean, 3)} on average at the last severity, "
         f"{format_number(found.last_ece_worst, 3)} at worst ({lower_label(names[found.worst_corruption])}). {failures}",
         "found" if last.above_zero or last.below_zero else "undecided",
-        {
-            "evaluation_id": evaluation.evaluation_id,
-            "overconfidence": last.value,
-            "overconfidence_low": last.low,
-            "overconfidence_high": last.high,
-            "clean_overconfidence": found.clean_overconfidence.value,
-            "clean_ece": found.clean_ece,
-            "last_ece_mean": found.last_ece_mean,
-            "last_ece_worst": found.last_ece_worst,
-            "failure_count": found.failure_count,
-            "confident_share": confident.value if confident else None,
-        },
+        figures,
     )
 
 

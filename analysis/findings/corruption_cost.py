@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import duckdb
 
-from failmodes.analysis.findings.finding import Finding
+from failmodes.analysis.findings.finding import Evidence, Finding
 from failmodes.analysis.formatting import (
     MAX_LISTED,
     capitalize_first,
@@ -39,24 +39,15 @@ def _cost_finding(evaluation: EvaluationInfo, ranking: CostRanking, names: Mappi
         detail += f" On average over severities it is {lower_label(names[on_average.corruption])}: {cost}."
     if ranking.extras:
         detail += f" Apart, as no part of the headline metrics: {_points(ranking.extras, names)}."
+    headline = costliest_of_one(evaluation.label, ranking, names) + "."
+    figures: Evidence = {
+        "evaluation_id": evaluation.evaluation_id, "corruption": first.corruption, "drop": first.at_last.value,
+        "drop_low": first.at_last.low, "drop_high": first.at_last.high, "first_share": ranking.first_share,
+        "lead": lead.value if lead else None, "lead_low": lead.low if lead else None,
+        "costliest_on_average": on_average.corruption,
+    }  # fmt: skip
     decided = ranking.is_clear and first.at_last.above_zero
-    return Finding(
-        "Cost",
-        costliest_of_one(evaluation.label, ranking, names) + ".",
-        detail,
-        "found" if decided else "undecided",
-        {
-            "evaluation_id": evaluation.evaluation_id,
-            "corruption": first.corruption,
-            "drop": first.at_last.value,
-            "drop_low": first.at_last.low,
-            "drop_high": first.at_last.high,
-            "first_share": ranking.first_share,
-            "lead": lead.value if lead else None,
-            "lead_low": lead.low if lead else None,
-            "costliest_on_average": on_average.corruption,
-        },
-    )
+    return Finding("Cost", headline, detail, "found" if decided else "undecided", figures)
 
 
 def _points(costs: Iterable[CorruptionCost], names: Mapping[str, str]) -> str:

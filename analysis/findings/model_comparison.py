@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import duckdb
 
-from failmodes.analysis.findings.finding import Finding
+from failmodes.analysis.findings.finding import Evidence, Finding
 from failmodes.analysis.formatting import (
     MAX_LISTED,
     format_count,
@@ -55,20 +55,17 @@ def _pair_finding(pair: PairTest, clean: dict[str, float]) -> Finding:
         else f"As checkpoints on these images they cannot be told apart in any of {cells}"
     )
     kind = "architecture" if a.facts["architecture"] != b.facts["architecture"] else "training"
+    figures: Evidence = {
+        "evaluation_id_a": a.evaluation_id, "evaluation_id_b": b.evaluation_id, "cells": len(pair.cells),
+        "cells_a": won_a, "cells_b": won_b, "cells_undecided": undecided,
+    }  # fmt: skip
     return Finding(
         "Comparison",
         f"Whether {a.label} or {b.label} has the more robust {kind} is undecided.",
         f"{checkpoints} (exact McNemar tests, Holm's correction over cells, level {format_number(ALPHA, 2)}). "
         f"Not a verdict on the {kind}, because {_why_undecided(pair, clean)}.",
         "undecided",
-        {
-            "evaluation_id_a": a.evaluation_id,
-            "evaluation_id_b": b.evaluation_id,
-            "cells": len(pair.cells),
-            "cells_a": won_a,
-            "cells_b": won_b,
-            "cells_undecided": undecided,
-        },
+        figures,
     )
 
 
@@ -125,6 +122,11 @@ def all_pairs_finding(pairs: Sequence[PairTest], clean: dict[str, float]) -> Fin
         which = f"{decided} {'is' if decided == 1 else 'are'} decided; {leader_sentence(ranked)}"
     kind = "architectures" if len({count.evaluation.facts["architecture"] for count in ranked}) > 1 else "training"
     both_ahead = f"in {split} each of the two is ahead in some cells, " if split else ""
+    figures: Evidence = {
+        "networks": len(ranked), "pairs": len(tested), "pairs_decided": decided, "pairs_split": split,
+        "pairs_undecided": undecided, "tests": tests, "most_won": ranked[0].won,
+        "first_evaluation_id": ranked[0].evaluation.evaluation_id if decided else None,
+    }  # fmt: skip
     return Finding(
         "Comparison",
         f"As checkpoints on these images, of {format_count(len(tested), 'pair')} of networks {which}.",
@@ -133,16 +135,7 @@ def all_pairs_finding(pairs: Sequence[PairTest], clean: dict[str, float]) -> Fin
         f"{tests:,} cells of all pairs, level {format_number(ALPHA, 2)}). "
         f"Not a verdict on the {kind}, because {_why_all_undecided(tested, clean)}.",
         "found" if decided else "undecided",
-        {
-            "networks": len(ranked),
-            "pairs": len(tested),
-            "pairs_decided": decided,
-            "pairs_split": split,
-            "pairs_undecided": undecided,
-            "tests": tests,
-            "most_won": ranked[0].won,
-            "first_evaluation_id": ranked[0].evaluation.evaluation_id if decided else None,
-        },
+        figures,
     )
 
 

@@ -24,34 +24,22 @@ def shared_provenance(con: duckdb.DuckDBPyConnection, selection: Selection) -> N
     info = fetch_first(con, "select schema_version, failmodes_version from warehouse_info") or (UNKNOWN, UNKNOWN)
     return [
         ("Study", _text(shared["study"])),
-        (
-            "Data set",
-            f"{data['dataset_label']}, {data['split']} split: {data['image_count']:,} images of "
-            f"{data['height_px']} \u00d7 {data['width_px']} pixels, {data['class_count']} classes",
-        ),
+        ("Data set", f"{data['dataset_label']}, {data['split']} split: {data['image_count']:,} images of "
+                     f"{data['height_px']} \u00d7 {data['width_px']} pixels, {data['class_count']} classes"),
         ("Remark on the data", _text(data["note"], "none")),
         ("Images evaluated", f"{selection.image_count:,} ({shared['subset']})"),
-        (
-            "Corrupted pixels",
-            f"{source['source_label']} ({source['source_kind']}; recipe {_text(source['recipe'])}; "
-            f"seed {_text(source['seed'])}; draws {_text(source['draws'])})",
-        ),
+        ("Corrupted pixels", f"{source['source_label']} ({source['source_kind']}; recipe {_text(source['recipe'])}; "
+                             f"seed {_text(source['seed'])}; draws {_text(source['draws'])})"),
         ("Made with", _json_text(source["versions"])),
         ("Pairing", "each corrupted image with its clean image" if shared["paired"] else _text(shared["pairing_note"])),
-        (
-            "Shape thresholds",
-            f"flat below a drop of {format_percent(settings.flat_below, 0)}; late or early from a bow of "
-            f"\u00b1{settings.bow_threshold:g}",
-        ),
-        (
-            "Intervals",
-            f"{format_percent(settings.interval_level, 0)}; {settings.resamples:,} bootstrap resamples of images, "
-            f"seed {settings.seed}: one draw for all cells and networks; accuracies: Wilson",
-        ),
+        ("Shape thresholds", f"flat below a drop of {format_percent(settings.flat_below, 0)}; late or early from a "
+                             f"bow of \u00b1{settings.bow_threshold:g}"),
+        ("Intervals", f"{format_percent(settings.interval_level, 0)}; {settings.resamples:,} bootstrap resamples of "
+                      f"images, seed {settings.seed}: one draw for all cells and networks; accuracies: Wilson"),
         ("Evaluated", f"{made.day} {made:%B %Y, %H:%M} UTC" if made else UNKNOWN),
         ("Warehouse", f"schema {info[0]}, failmodes {info[1]}"),
         ("Identities", f"data set {shared['dataset_id']}, source {shared['source_id']}, subset {shared['subset_id']}"),
-    ]
+    ]  # fmt: skip
 
 
 def network_provenance(con: duckdb.DuckDBPyConnection, evaluation: EvaluationInfo) -> NameValueRows:

@@ -32,14 +32,8 @@ from failmodes.warehouse.storage.files import atomic_write_bytes
 
 REPORT_FILE = "report.html"
 
-TOPICS = (
-    cost_findings,
-    shape_findings,
-    confidence_findings,
-    attention_findings,
-    comparison_findings,
-    limitation_findings,
-)
+TOPICS = (cost_findings, shape_findings, confidence_findings, attention_findings, comparison_findings,
+          limitation_findings)  # fmt: skip
 
 PER_NETWORK = ("exemplars",)  # charts that show one network each
 

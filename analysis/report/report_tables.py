@@ -26,16 +26,11 @@ NO_CELLS = "\u00b7"  # in the table of all pairs: zeros would hide the counts
 MOST_LEVELS = 11  # severities side by side in a table
 
 ATTENTION_COLUMNS = {  # heading and digits by column of the view
-    "median_centroid_shift": ("Shift", 3),
-    "null_median_centroid_shift": ("Null", 3),
-    "mean_cosine": ("Cosine", 3),
-    "null_mean_cosine": ("Null", 3),
-    "null_class_mean_cosine": ("Null, same class", 3),
-    "mean_spread": ("Spread", 3),
-    "mean_attention_entropy_nats": ("Entropy", 2),
-    "mean_mass": ("Mass", 2),
+    "median_centroid_shift": ("Shift", 3), "null_median_centroid_shift": ("Null", 3),
+    "mean_cosine": ("Cosine", 3), "null_mean_cosine": ("Null", 3), "null_class_mean_cosine": ("Null, same class", 3),
+    "mean_spread": ("Spread", 3), "mean_attention_entropy_nats": ("Entropy", 2), "mean_mass": ("Mass", 2),
     "mean_mask_share": ("Mask", 3),
-}
+}  # fmt: skip
 
 Names = Mapping[str, str]  # human name by corruption
 

@@ -71,15 +71,9 @@ def cell_drifts(con: duckdb.DuckDBPyConnection, selection: Selection) -> list[Ce
         raise WarehouseError(f"no attention drift to show: {missing_drift_reason(selection)}")
     network = pl.col("evaluation_id").cast(pl.Enum(selection.ids))
     rows = cells.sort(network, "corruption_order", "severity", maintain_order=True).select(
-        "label",
-        "corruption",
-        "severity",
-        "accuracy",
-        "median_centroid_shift",
-        "null_median_centroid_shift",
-        "null_q025_centroid_shift",
-        "null_q975_centroid_shift",
-    )
+        "label", "corruption", "severity", "accuracy", "median_centroid_shift", "null_median_centroid_shift",
+        "null_q025_centroid_shift", "null_q975_centroid_shift",
+    )  # fmt: skip
     return [CellDrift(*row) for row in rows.rows()]
 
 

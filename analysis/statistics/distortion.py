@@ -72,23 +72,16 @@ def _curve(request: CorruptionRequest, name: str, clean: NDArray[np.uint8]) -> l
     for severity in [Decimal(0), *(s for s in severities if info.interpolable or not s % 1)]:
         images = request.images_at(name, severity, clean)
         distances = rmse(clean, images).astype(np.float64)
-        change = None if before is None else distances - before
-        rows.append(
-            {
-                "corruption": name,
-                "corruption_label": info.label,
-                "corruption_order": info.order,
-                "headline": info.headline,
-                "severity": float(severity),
-                "image_count": len(clean),
-                **_summary("rmse", distances),
-                **_summary("ssim", ssim(clean, images).astype(np.float64)),
-                "rmse_change": None if change is None else float(change.mean()),
-                "rmse_change_error": None
-                if change is None or len(change) < 2
-                else float(change.std(ddof=1) / len(change) ** 0.5),
-            }
-        )
+        rows.append({
+            "corruption": name, "corruption_label": info.label, "corruption_order": info.order,
+            "headline": info.headline, "severity": float(severity), "image_count": len(clean),
+            **_summary("rmse", distances), **_summary("ssim", ssim(clean, images).astype(np.float64)),
+            "rmse_change": None, "rmse_change_error": None,
+        })  # fmt: skip
+        if before is not None:
+            change = distances - before
+            error = float(change.std(ddof=1) / len(change) ** 0.5) if len(change) > 1 else None
+            rows[-1] |= {"rmse_change": float(change.mean()), "rmse_change_error": error}
         before = distances
     return rows
 
