@@ -84,16 +84,13 @@ def build_with_tensors(
     if found not in (None, output_count):
         module = build_module(spec, found)
     expected = module.state_dict()
-    missing = [n for n in expected if n not in tensors and not n.endswith(OPTIONAL_BUFFER)]
-    foreign = [n for n in tensors if n not in expected]
-    misshapen = [n for n in expected if n in tensors and expected[n].shape != tensors[n].shape]
-    if misshapen:
-        name = misshapen[0]
-        problem = f"{name} is {tuple(tensors[name].shape)} instead of {tuple(expected[name].shape)}"
-        raise ModelError(f"{file} does not fit {_described(spec)}: {problem}")
-    if missing or foreign:
-        problem = f"it lacks {missing[0]}" if missing else f"it has a foreign {foreign[0]}"
-        raise ModelError(f"{file} does not fit {_described(spec)}: {problem}")
+    shapes = [(name, tensors[name].shape, own.shape) for name, own in expected.items() if name in tensors]
+    problems = [f"{name} is {tuple(shape)} instead of {tuple(own)}" for name, shape, own in shapes if shape != own]
+    missing = (name for name in expected if name not in tensors and not name.endswith(OPTIONAL_BUFFER))
+    problems += [f"it lacks {name}" for name in missing]
+    problems += [f"it has a foreign {name}" for name in tensors if name not in expected]
+    if problems:
+        raise ModelError(f"{file} does not fit {_described(spec)}: {problems[0]}")
     module.load_state_dict(tensors, strict=False)  # all that may be missing are counts of training batches
     return module, found, prefix
 

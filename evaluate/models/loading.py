@@ -4,10 +4,11 @@ import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
+from pydantic import AfterValidator, Field, StrictStr, TypeAdapter, ValidationError
 from torch import nn
 
 from failmodes.evaluate.models.checkpoints import build_with_tensors, check_architecture, read_tensors
@@ -21,10 +22,11 @@ from failmodes.warehouse.errors import ModelError, first_line
 
 IMAGENET_1K = "ImageNet-1k"  # the name of both its classes and its images
 
-EXPECTED = {
-    "normalisation": "mean and std of three channels each",
-    "input_side_px": "a side in pixels",
-    "class_names": "a list of names",
+# What a file or a module may say of a network, and what it must then be
+CONFIG_TYPES: dict[str, tuple[TypeAdapter[Any], str]] = {
+    "normalisation": (TypeAdapter(Normalisation), "mean and std of three channels each"),
+    "input_side_px": (TypeAdapter(Annotated[int, Field(gt=0, strict=True)]), "a side in pixels"),
+    "class_names": (TypeAdapter(Annotated[Sequence[StrictStr], AfterValidator(tuple)]), "a list of names"),
 }
 
 
@@ -126,7 +128,7 @@ def _count_outputs(model: Model, image: np.ndarray, seen: str) -> int:
 def _config_of_metadata(metadata: dict[str, str], file: str, study: ModelConfig) -> ModelConfig:
     """What a checkpoint's metadata says, as JSON, of what the study leaves open."""
     values: dict[str, Any] = {}
-    for key, given in zip(EXPECTED, study, strict=True):
+    for key, given in zip(CONFIG_TYPES, study, strict=True):
         if given is None and key in metadata:
             try:
                 value = json.loads(metadata[key])
@@ -138,14 +140,9 @@ def _config_of_metadata(metadata: dict[str, str], file: str, study: ModelConfig)
 
 def _config_of_module(module: nn.Module, subject: str) -> ModelConfig:
     """What a user's network says in its attributes; a layer of such a name says nothing."""
-    attributes = {key: getattr(module, key, None) for key in EXPECTED}
-    return ModelConfig(
-        **{
-            key: _checked(key, value, subject)
-            for key, value in attributes.items()
-            if value is not None and not isinstance(value, nn.Module)
-        }
-    )
+    attributes = {key: getattr(module, key, None) for key in CONFIG_TYPES}
+    said = {key: value for key, value in attributes.items() if value is not None and not isinstance(value, nn.Module)}
+    return ModelConfig(**{key: _checked(key, value, subject) for key, value in said.items()})
 
 
 def _checked(key: str, value: Any, subject: str) -> Any:
@@ -154,20 +151,14 @@ def _checked(key: str, value: Any, subject: str) -> Any:
     Raises:
         ModelError: it is not what its key says.
     """
+    if (key, value) == ("class_names", "imagenet-1k"):
+        return imagenet_names()
+    adapter, expected = CONFIG_TYPES[key]
     try:
-        if key == "normalisation":
-            return Normalisation.model_validate(value)
-        if key == "input_side_px" and isinstance(value, int) and value > 0:
-            return value
-        if key == "class_names" and value == "imagenet-1k":
-            return imagenet_names()
-        is_list = isinstance(value, Sequence) and not isinstance(value, str)
-        if key == "class_names" and is_list and all(isinstance(name, str) for name in value):
-            return tuple(value)
-    except ValueError:
-        pass
-    shown = repr(value) if len(repr(value)) < 80 else repr(value)[:77] + "…"
-    article = "a normalisation" if key == "normalisation" else key
-    raise ModelError(
-        f"{subject} states {article} that is none: {shown}; expected {EXPECTED[key]}; say `{key}` in the study instead"
-    )
+        return adapter.validate_python(value)
+    except ValidationError as error:
+        shown = repr(value) if len(repr(value)) < 80 else repr(value)[:77] + "…"
+        article = "a normalisation" if key == "normalisation" else key
+        raise ModelError(
+            f"{subject} states {article} that is none: {shown}; expected {expected}; say `{key}` in the study instead"
+        ) from error

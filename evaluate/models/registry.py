@@ -18,6 +18,8 @@ from failmodes.warehouse.hashing import identity_of
 
 INSTALL_TIMM = 'pip install "failmodes[timm]"'
 
+EXPECTED = "expected a name of ours, torchvision's or timm's, or module:function of your own"
+
 LIBRARIES = {"torch", "torchvision", "timm"}  # whose code is told by its version, not by its text
 
 WARN_WITHOUT_INIT_WEIGHTS = {"googlenet", "inception_v3"}  # unless they are told to start from fresh weights
@@ -48,22 +50,29 @@ def resolve_architecture(architecture: str) -> ArchitectureRef:
     Raises:
         ModelError: nobody does (with the nearest names), or timm is needed and not installed.
     """
-    library, colon, name = architecture.partition(":")
     if architecture in ARCHITECTURES:
         return ArchitectureRef("ours", architecture)
-    of_torchvision: list[str] = torchvision_models.list_models(module=torchvision_models)  # its image classifiers
-    if not colon:
-        return _resolve_bare_name(architecture, of_torchvision)
-    if library == "torchvision":
-        if name not in of_torchvision:
-            raise _unknown(architecture, name, of_torchvision)
+    library, _, name = architecture.partition(":") if ":" in architecture else ("", "", architecture)
+    if library not in ("", "torchvision", "timm"):
+        return ArchitectureRef("import", architecture)
+    known: list[str] = [] if library == "timm" else torchvision_models.list_models(module=torchvision_models)
+    if name in known:
         return ArchitectureRef("torchvision", name)
-    if library == "timm":
-        timm = import_timm(architecture)
-        if not name.startswith("hf-hub:") and not timm.is_model(name):
-            raise _unknown(architecture, name, timm.list_models())
-        return ArchitectureRef("timm", name)
-    return ArchitectureRef("import", architecture)
+    if library != "torchvision":
+        try:
+            timm = import_timm(architecture)
+        except ModelError as error:
+            if library == "timm":
+                raise
+            raise ModelError(
+                f"unknown architecture {name!r}: neither ours nor torchvision's "
+                f"({did_you_mean(name, known, EXPECTED, most=3)}); timm's need {INSTALL_TIMM}"
+            ) from error
+        if name.startswith("hf-hub:") or timm.is_model(name):
+            return ArchitectureRef("timm", name)
+        known += timm.list_models()
+    hint = did_you_mean(name, dict.fromkeys(known), EXPECTED, most=3)
+    raise ModelError(f"unknown architecture {architecture!r}: {hint}")
 
 
 def build_module(spec: ModelSpec, class_count: int) -> nn.Module:
@@ -145,31 +154,6 @@ def family_of(architecture: ArchitectureRef, module: nn.Module) -> str:
     words = re.split(r"[:/]", architecture.name)[-1].lower().replace("_", " ").replace(".", " ")
     family = next((family for family in FAMILIES if re.search(family, words)), type(module).__name__.lower())
     return family.removeprefix(r"\b")
-
-
-def _resolve_bare_name(name: str, of_torchvision: list[str]) -> ArchitectureRef:
-    if name in of_torchvision:
-        return ArchitectureRef("torchvision", name)
-    known = list(dict.fromkeys([*ARCHITECTURES, *of_torchvision]))
-    try:
-        timm = import_timm(name)
-    except ModelError as error:
-        raise ModelError(
-            f"unknown architecture {name!r}: neither ours nor torchvision's ({_nearest(name, known)}); timm's need "
-            f"{INSTALL_TIMM}"
-        ) from error
-    if not timm.is_model(name):
-        raise _unknown(name, name, list(dict.fromkeys([*known, *timm.list_models()])))
-    return ArchitectureRef("timm", name)
-
-
-def _unknown(architecture: str, name: str, known: list[str]) -> ModelError:
-    return ModelError(f"unknown architecture {architecture!r}: {_nearest(name, known)}")
-
-
-def _nearest(name: str, known: list[str]) -> str:
-    otherwise = "expected a name of ours, torchvision's or timm's, or module:function of your own"
-    return did_you_mean(name, known, otherwise, most=3)
 
 
 def _builder(spec: ModelSpec, architecture: ArchitectureRef, class_count: int) -> Callable[[], object]:
