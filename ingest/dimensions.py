@@ -10,6 +10,11 @@ from failmodes.warehouse import schema
 from failmodes.warehouse.shards.format import write_dimension
 from failmodes.warehouse.storage.files import StorePath
 
+CORRUPTION_COLUMNS = (
+    "corruption", "corruption_label", "corruption_group", "corruption_order", "headline", "dose_ordered",
+    "interpolable",
+)  # fmt: skip
+
 
 def record_dataset(output: StorePath, dataset: Dataset) -> None:
     """Write the data set's rows of `datasets`, `classes` and `images` to the output folder's record."""
@@ -42,29 +47,11 @@ def record_source(output: StorePath, source: Source) -> None:
 
 def record_corruptions(output: StorePath) -> None:
     """Write `corruptions`: the clean row, all published ones and those registered in this process, a file each."""
-    clean = {
-        "corruption": schema.CLEAN,
-        "corruption_label": "Clean",
-        "corruption_group": "clean",
-        "corruption_order": 0,
-        "headline": False,
-        "dose_ordered": True,
-        "interpolable": True,
-    }
-    published = [
-        {
-            "corruption": c.name,
-            "corruption_label": c.label,
-            "corruption_group": c.group,
-            "corruption_order": c.order,
-            "headline": c.headline,
-            "dose_ordered": c.dose_ordered,
-            "interpolable": c.interpolable,
-        }
-        for c in (*CORRUPTIONS.values(), *registered().values())
-    ]
-    for row in (clean, *published):
-        write_dimension(output, schema.CORRUPTIONS, str(row["corruption"]), [row])
+    known = (*CORRUPTIONS.values(), *registered().values())
+    rows = [(schema.CLEAN, "Clean", "clean", 0, False, True, True)]
+    rows += [(c.name, c.label, c.group, c.order, c.headline, c.dose_ordered, c.interpolable) for c in known]
+    for row in rows:
+        write_dimension(output, schema.CORRUPTIONS, row[0], [dict(zip(CORRUPTION_COLUMNS, row, strict=True))])
 
 
 def _images(dataset: Dataset) -> pa.Table:

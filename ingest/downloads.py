@@ -1,28 +1,28 @@
-"""Fetching public data sets: resumed where it broke off, checked, unpacked whole or not at all.
+"""Fetching public data sets: resumed after an interruption, checked, unpacked whole or not at all.
 
-Which public data sets can be fetched: their homes, checksums, and the folder that each archive holds.
+Written here because the archives are large and their server breaks off: a plain download would begin again.
 """
 
-import difflib
 import hashlib
 import os
 import shutil
 import tarfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
 import httpx
-from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+from rich.progress import DownloadColumn, TransferSpeedColumn
 
-from failmodes.warehouse.errors import DownloadError, StudyError
+from failmodes.warehouse.errors import DownloadError, StudyError, did_you_mean, first_line
+from failmodes.warehouse.progress_bar import progress_bar
 from failmodes.warehouse.storage.files import TEMPORARY_PREFIX, make_folder, storage_errors
 
 TIMEOUT_S = 30.0
 
 ATTEMPTS = 5  # in a row that bring no new byte
+
+ShowProgress = Callable[[int, int | None], None]  # bytes fetched, bytes in all
 
 TORONTO = "https://www.cs.toronto.edu/~kriz"
 
@@ -37,7 +37,7 @@ class Archive(NamedTuple):
     folder: str  # what it unpacks to
 
     def url(self, base_url: str | None = None) -> str:
-        """Where the archive lies; `base_url` stands for another home (a mirror)."""
+        """Where the archive lies; `base_url` is another home (a mirror)."""
         return f"{(base_url or self.home).rstrip('/')}/{self.file}"
 
 
@@ -84,7 +84,10 @@ def download_dataset(name: str, folder: Path, *, base_url: str | None = None, pr
         StudyError: an unknown name.
         DownloadError: it could not be fetched, does not match its checksum, or does not unpack.
     """
-    archive = get_archive(name)
+    if name not in ARCHIVES:
+        hint = did_you_mean(name.lower().replace("_", "-"), ARCHIVES, f"known are {', '.join(ARCHIVES)}")
+        raise StudyError(f"unknown download {name!r}: {hint}")
+    archive = ARCHIVES[name]
     target = folder / archive.folder
     if target.is_dir():
         return target
@@ -103,27 +106,29 @@ def download_dataset(name: str, folder: Path, *, base_url: str | None = None, pr
 def _download(url: str, path: Path, archive: Archive, progress: bool) -> None:
     partial, tag = path.with_name(f"{path.name}.part"), path.with_name(f"{path.name}.part.tag")
     failures, most = 0, _size(partial)
+    columns = (DownloadColumn(), TransferSpeedColumn())
     with (
-        _progress_bar(archive.label, progress) as bar,
+        progress_bar(archive.label, *columns, show=progress) as bar,
         httpx.Client(timeout=TIMEOUT_S, follow_redirects=True) as client,
     ):
+        task = bar.add_task(archive.label, total=None)
         while True:
             try:
-                _continue(client, url, partial, tag, bar)
+                _continue(client, url, partial, tag, lambda done, total: bar.update(task, completed=done, total=total))
                 break
             except httpx.HTTPStatusError as error:
                 raise DownloadError(_by_hand(url, path, f"the server answered {error.response.status_code}")) from error
             except (httpx.HTTPError, httpx.InvalidURL) as error:
                 failures, most = (0, _size(partial)) if _size(partial) > most else (failures + 1, most)
                 if failures >= ATTEMPTS or isinstance(error, httpx.ConnectError | httpx.UnsupportedProtocol):
-                    raise DownloadError(_by_hand(url, path, _reason(error))) from error
+                    raise DownloadError(_by_hand(url, path, first_line(error))) from error
     with storage_errors(path):
         partial.replace(path)
         tag.unlink(missing_ok=True)
 
 
-def _continue(client: httpx.Client, url: str, partial: Path, tag: Path, bar: "_Bar") -> None:
-    """Ask for what is missing and append it; a server that knows no ranges, or another file, means starting anew."""
+def _continue(client: httpx.Client, url: str, partial: Path, tag: Path, show: ShowProgress) -> None:
+    """Request what is missing and append it; all is fetched again where the server has no ranges or another file."""
     have = _size(partial)
     known = tag.read_text() if have and tag.is_file() else ""
     # without a tag nothing proves that the beginning is of the same file
@@ -141,33 +146,35 @@ def _continue(client: httpx.Client, url: str, partial: Path, tag: Path, bar: "_B
         if response.status_code == httpx.codes.PARTIAL_CONTENT and not resumed:
             _forget(partial, tag)
             raise httpx.RemoteProtocolError("the server sent another range than was asked for")
-        _append(response, partial, tag, have if resumed else 0, bar)
+        _append(response, partial, tag, have if resumed else 0, show)
 
 
-def _append(response: httpx.Response, partial: Path, tag: Path, start: int, bar: "_Bar") -> None:
+def _append(response: httpx.Response, partial: Path, tag: Path, start: int, show: ShowProgress) -> None:
     length = response.headers.get("Content-Length")
     total = start + int(length) if length else None
     with storage_errors(partial), partial.open("ab" if start else "wb") as file:
         if not start:  # after the old bytes are gone: a tag never vouches for bytes of another version
             tag.write_text(_version_of(response))
-        bar.at(start, total)
+        show(start, total)
         # as they come: whole blocks would lose a tail when the connection ends; raw: a .gz stays what it is
         for chunk in response.iter_raw():
             file.write(chunk)
             file.flush()
-            bar.at(file.tell(), total)
+            show(file.tell(), total)
     if total is not None and _size(partial) != total:
         raise httpx.RemoteProtocolError(f"the connection ended after {_size(partial):,} of {total:,} bytes")
 
 
 def _version_of(response: httpx.Response) -> str:
     """What names this version of the file in If-Range (RFC 9110 asks for a strong ETag, or a date); else nothing."""
-    etag = response.headers.get("ETag", "")
-    return etag if etag and not etag.startswith("W/") else response.headers.get("Last-Modified", "")
+    etag: str = response.headers.get("ETag", "")
+    modified: str = response.headers.get("Last-Modified", "")
+    return etag if etag and not etag.startswith("W/") else modified
 
 
 def _starts_at(response: httpx.Response, have: int) -> bool:
-    return response.headers.get("Content-Range", "").removeprefix("bytes ").split("-", 1)[0] == str(have)
+    content_range: str = response.headers.get("Content-Range", "")
+    return content_range.removeprefix("bytes ").split("-", 1)[0] == str(have)
 
 
 def _verify(path: Path, archive: Archive, by_hand: bool) -> None:
@@ -184,25 +191,21 @@ def _verify(path: Path, archive: Archive, by_hand: bool) -> None:
 
 
 def _unpack(path: Path, target: Path) -> None:
-    room = target.parent / f"{TEMPORARY_PREFIX}{os.getpid()}-{target.name}"
+    scratch = target.parent / f"{TEMPORARY_PREFIX}{os.getpid()}-{target.name}"
     try:
         with storage_errors(target):
-            shutil.rmtree(room, ignore_errors=True)
+            shutil.rmtree(scratch, ignore_errors=True)
             with tarfile.open(path) as archive:
-                archive.extractall(room, filter="data")
-            (room / target.name).replace(target)
+                archive.extractall(scratch, filter="data")
+            (scratch / target.name).replace(target)
     except (tarfile.TarError, EOFError) as error:
         raise DownloadError(f"{path} does not unpack ({error}): remove it and run the same command again") from error
     finally:
-        shutil.rmtree(room, ignore_errors=True)
+        shutil.rmtree(scratch, ignore_errors=True)
 
 
 def _by_hand(url: str, path: Path, reason: str) -> str:
     return f"cannot fetch {url} ({reason}): fetch it by hand, put it at {path} and run the same command again"
-
-
-def _reason(error: Exception) -> str:
-    return (str(error).splitlines() or [""])[0] or type(error).__name__
 
 
 def _size(path: Path) -> int:
@@ -212,36 +215,3 @@ def _size(path: Path) -> int:
 def _forget(*paths: Path) -> None:
     for path in paths:
         path.unlink(missing_ok=True)
-
-
-class _Bar:
-    """A progress bar that knows one task."""
-
-    def __init__(self, progress: Progress, label: str) -> None:
-        self._progress = progress
-        self._task = progress.add_task(label, total=None)
-
-    def at(self, done: int, total: int | None) -> None:
-        """Show `done` of `total` bytes."""
-        self._progress.update(self._task, completed=done, total=total)
-
-
-@contextmanager
-def _progress_bar(label: str, shown: bool) -> Iterator[_Bar]:
-    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn(),
-               TimeRemainingColumn())  # fmt: skip
-    with Progress(*columns, console=Console(stderr=True), disable=not shown) as progress:
-        yield _Bar(progress, label)
-
-
-def get_archive(name: str) -> Archive:
-    """The archive called `name`.
-
-    Raises:
-        StudyError: there is none.
-    """
-    if name in ARCHIVES:
-        return ARCHIVES[name]
-    near = difflib.get_close_matches(name.lower().replace("_", "-"), ARCHIVES, n=1)
-    hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(ARCHIVES)}"
-    raise StudyError(f"unknown download {name!r}: {hint}")

@@ -122,7 +122,7 @@ def _read_labels(path: Path) -> NDArray[np.int64]:
     if rounds[0].min() < 0 or rounds[0].max() > LARGEST_LABEL:
         wrong = rounds[0].min() if rounds[0].min() < 0 else rounds[0].max()
         raise DataError(f"{path}: label {wrong} is out of range: expected 0 to {LARGEST_LABEL}")
-    return rounds[0].copy()
+    return np.array(rounds[0])
 
 
 def _map_images(path: Path, rows: int) -> NDArray[np.uint8]:

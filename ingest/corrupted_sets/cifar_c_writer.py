@@ -5,10 +5,10 @@ from decimal import Decimal
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from failmodes.ingest.corrupted_sets.layouts import severity_folder
 from failmodes.ingest.corrupted_sets.set_writer import Fingerprints, ProgressCallback, SetPart, SetWriter
+from failmodes.ingest.datasets.decoding import memmap_if_whole
 from failmodes.warehouse.hashing import fingerprint_of
 from failmodes.warehouse.storage.files import fsync, storage_errors
 
@@ -26,7 +26,7 @@ class ArrayWriter(SetWriter):
 
     def is_whole(self, part: SetPart) -> bool:
         """Whether the array is as long as it should be."""
-        images = _mapped(self.target(part))
+        images = memmap_if_whole(self.target(part))
         return images is not None and images.shape == self._shape(part)
 
     def noted_fingerprints(self, part: SetPart) -> Fingerprints | None:
@@ -38,7 +38,7 @@ class ArrayWriter(SetWriter):
         """Write severity by severity; one is done when it is on the disk, and noted then."""
         partial, count = self.partial(part), len(self.inputs.image_ids)
         with storage_errors(partial):
-            images = _mapped(partial)
+            images = memmap_if_whole(partial)
             done: Fingerprints = {} if images is None else self.read_note(part)
             if images is None:
                 images = np.lib.format.open_memmap(partial, mode="w+", dtype=np.uint8, shape=self._shape(part))
@@ -63,11 +63,3 @@ class ArrayWriter(SetWriter):
 
     def _shape(self, part: SetPart) -> tuple[int, ...]:
         return len(part.severities) * len(self.inputs.image_ids), *self.inputs.shape[1:]
-
-
-def _mapped(path: Path) -> NDArray[np.uint8] | None:
-    """The array of a file, mapped; None where there is none, or one that is cut short."""
-    try:
-        return np.asarray(np.load(path, mmap_mode="r", allow_pickle=False), np.uint8)
-    except (FileNotFoundError, ValueError, EOFError):
-        return None

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from failmodes.ingest.corruptions import sampling
 from failmodes.ingest.corruptions.catalogue import SEVERITIES, Corruption, Recipe, corruption_info, recipe_of
-from failmodes.ingest.corruptions.kernels.base import Images, Parameters, SeverityLevels
+from failmodes.ingest.corruptions.kernels.base import Images, Levels, Parameters
 from failmodes.warehouse.errors import DataError, StudyError
 
 Severity = int | float | Decimal
@@ -119,7 +119,7 @@ def as_severity(severity: Severity) -> Decimal:
 
 
 def mixture_at(
-    corruption: Corruption, levels: SeverityLevels, severity: Decimal, *, across_switches: bool
+    corruption: Corruption, levels: Levels, severity: Decimal, *, across_switches: bool
 ) -> tuple[MixtureComponent, ...]:
     """What makes the image at a severity: one component, or two neighbouring levels to mix.
 
@@ -128,7 +128,7 @@ def mixture_at(
     """
     below = int(severity)
     share = float(severity - below)
-    known = (None, *levels.published)
+    known = (None, *levels[1:])
     if not share:
         return (MixtureComponent(1.0, known[below]),)
     if not corruption.interpolable and not across_switches:
@@ -136,7 +136,7 @@ def mixture_at(
             f"{corruption.name!r} is not defined at severity {severity.normalize()}: {corruption.switch};"
             " use whole severities, or ask for a cross-fade with across_switches"
         )
-    lower, upper = known[below] or levels.clean, known[below + 1]
+    lower, upper = levels[below], levels[below + 1]
     if corruption.name in MIXTURE_CORRUPTIONS or not corruption.interpolable or lower is None or upper is None:
         return MixtureComponent(1 - share, known[below]), MixtureComponent(share, upper)
     power = -0.5 if corruption.name in INVERSE_ROOT_CORRUPTIONS else 1.0

@@ -79,38 +79,32 @@ def default_label(name: str) -> str:
     return name.replace("_", " ").capitalize()
 
 
-def _one(size: Size) -> tuple[int, ...]:
-    return ()
-
-
-def _pixels(size: Size) -> tuple[int, ...]:
-    return size
-
-
-def _values(size: Size) -> tuple[int, ...]:
-    return (*size, 3)
-
-
 def _plasma(size: Size) -> tuple[int, ...]:
     side = weather.plasma_side(size)
     return side, side
 
 
-_GLASS = {"uint32s": uint32(lambda size: (blur.MAX_ITERATIONS, *size))}
+_NORMALS = {"normals": normal(lambda size: (*size, 3))}
 
-_SNOW = {"layer": normal(_pixels), "unit_angles": uniform(_one)}
+_UINT32S = {"uint32s": uint32(lambda size: (*size, 3))}
+
+_OFFSETS = {"uint32s": uint32(lambda size: (blur.MAX_ITERATIONS, *size))}
+
+_ANGLE = {"unit_angles": uniform(lambda size: ())}
+
+_LAYER = {"layer": normal(lambda size: size)}
 
 _ELASTIC = {"corners": uniform(lambda size: (3, 2)), "fields": uniform(lambda size: (2, *size))}
 
 _PUBLISHED: tuple[tuple[str, str, Callable[..., Images], RecipeLevels, dict[str, RandomVariable]], ...] = (
-    ("gaussian_noise", "noise", noise.gaussian_noise, noise.GAUSSIAN_NOISE, {"normals": normal(_values)}),
-    ("shot_noise", "noise", noise.shot_noise, noise.SHOT_NOISE, {"uint32s": uint32(_values)}),
-    ("impulse_noise", "noise", noise.impulse_noise, noise.IMPULSE_NOISE, {"uint32s": uint32(_values)}),
+    ("gaussian_noise", "noise", noise.gaussian_noise, noise.GAUSSIAN_NOISE, _NORMALS),
+    ("shot_noise", "noise", noise.shot_noise, noise.SHOT_NOISE, _UINT32S),
+    ("impulse_noise", "noise", noise.impulse_noise, noise.IMPULSE_NOISE, _UINT32S),
     ("defocus_blur", "blur", blur.defocus_blur, blur.DEFOCUS_BLUR, {}),
-    ("glass_blur", "blur", blur.glass_blur, blur.GLASS_BLUR, _GLASS),
-    ("motion_blur", "blur", blur.motion_blur, blur.MOTION_BLUR, {"unit_angles": uniform(_one)}),
+    ("glass_blur", "blur", blur.glass_blur, blur.GLASS_BLUR, _OFFSETS),
+    ("motion_blur", "blur", blur.motion_blur, blur.MOTION_BLUR, _ANGLE),
     ("zoom_blur", "blur", blur.zoom_blur, blur.ZOOM_BLUR, {}),
-    ("snow", "weather", weather.snow, weather.SNOW, _SNOW),
+    ("snow", "weather", weather.snow, weather.SNOW, _LAYER | _ANGLE),
     ("frost", "weather", frost.frost, frost.FROST, {"crops": uniform(lambda size: (3,))}),
     ("fog", "weather", weather.fog, weather.FOG, {"field": uniform(_plasma)}),
     ("brightness", "weather", colour.brightness, colour.BRIGHTNESS, {}),
@@ -118,9 +112,9 @@ _PUBLISHED: tuple[tuple[str, str, Callable[..., Images], RecipeLevels, dict[str,
     ("elastic_transform", "digital", digital.elastic_transform, digital.ELASTIC_TRANSFORM, _ELASTIC),
     ("pixelate", "digital", digital.pixelate, digital.PIXELATE, {}),
     ("jpeg_compression", "digital", digital.jpeg_compression, digital.JPEG_COMPRESSION, {}),
-    ("speckle_noise", "noise", noise.speckle_noise, noise.SPECKLE_NOISE, {"normals": normal(_values)}),
+    ("speckle_noise", "noise", noise.speckle_noise, noise.SPECKLE_NOISE, _NORMALS),
     ("gaussian_blur", "blur", blur.gaussian_blur, blur.GAUSSIAN_BLUR, {}),
-    ("spatter", "weather", weather.spatter, weather.SPATTER, {"layer": normal(_pixels)}),
+    ("spatter", "weather", weather.spatter, weather.SPATTER, _LAYER),
     ("saturate", "digital", colour.saturate, colour.SATURATE, {}),
 )
 

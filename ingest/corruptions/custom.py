@@ -31,7 +31,7 @@ from failmodes.ingest.corruptions.catalogue import (
     default_label,
     registered,
 )
-from failmodes.ingest.corruptions.kernels.base import Images, Parameters, SeverityLevels
+from failmodes.ingest.corruptions.kernels.base import Images, Parameters
 from failmodes.ingest.corruptions.sampling import RandomVariable
 from failmodes.warehouse.errors import DataError, FailmodesError, StudyError
 from failmodes.warehouse.hashing import identity_of
@@ -82,7 +82,7 @@ class CustomCorruption:
 def register(corruption: CustomCorruption) -> CustomCorruption:
     """Make a corruption known by its name in this process; registering the same name again replaces it."""
     one, two, three, four, five = corruption.levels
-    levels = SeverityLevels(corruption.clean, (one, two, three, four, five))
+    levels = corruption.clean, one, two, three, four, five
     names = [*registered(), corruption.name]
     add_corruption(
         Corruption(

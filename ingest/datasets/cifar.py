@@ -1,20 +1,20 @@
-"""CIFAR-10 and CIFAR-100 in their three published layouts, told apart by what the folder holds.
+"""CIFAR-10 and CIFAR-100 in their three published layouts, recognized by what the folder holds.
 
-A restricted unpickler for the CIFAR python batches: a pickle is a program, and this one may only build arrays.
-
-Class names of CIFAR-10 and CIFAR-100 in the order of the class index, for layouts that do not carry them.
+Python batches are read by a restricted unpickler: a pickle is a program, and this one may only build arrays. Class
+names stand here, in the order of the class index, for layouts that do not carry them.
 """
 
 import pickle
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from failmodes.ingest.datasets.cifar_parquet import open_parquet
 from failmodes.ingest.datasets.dataset import ConcatenatedImages, Dataset, ImageArray, check_labels
-from failmodes.warehouse.errors import DataError
+from failmodes.warehouse.errors import DataError, first_line
 
 SIDE = 32
 
@@ -106,8 +106,6 @@ def _open_here(folder: Path, kind: str, variant: CifarVariant, split: str, cache
             labels = np.concatenate([labels for _, labels in parts])
             return Dataset(kind, variant.label, split, images, labels, variant.class_names)
     if any(folder.glob(f"{split}-*.parquet")):
-        from failmodes.ingest.datasets.cifar_parquet import open_parquet
-
         return open_parquet(folder, kind, variant.label, variant.class_names, variant.label_columns, split, cache)
     return None
 
@@ -170,22 +168,17 @@ def read_pickle(path: Path) -> dict[bytes, Any]:
     """
     try:
         with path.open("rb") as file:
-            content = _load(file)
+            content = _ArraysOnly(file, encoding="bytes").load()
     except FileNotFoundError as error:
         raise DataError(f"{path} is missing: fetch the data set again") from error
     except DataError as error:
         raise DataError(f"{path} is refused: {error}") from error
     except (pickle.UnpicklingError, EOFError, OSError, ValueError, TypeError, KeyError, IndexError, AttributeError,
             UnicodeDecodeError, MemoryError, OverflowError) as error:  # fmt: skip
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise DataError(f"{path} is truncated or no pickle ({reason}): fetch the data set again") from error
+        raise DataError(f"{path} is truncated or no pickle ({first_line(error)}): fetch the data set again") from error
     if not isinstance(content, dict):
         raise DataError(f"{path} holds a {type(content).__name__}: expected a dict of data and labels")
     return {key.encode() if isinstance(key, str) else key: value for key, value in content.items()}
-
-
-def _load(file: BinaryIO) -> Any:
-    return _ArraysOnly(file, encoding="bytes").load()
 
 
 def _latin1_bytes(text: str, encoding: str) -> bytes:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from failmodes.ingest.datasets.dataset import Dataset, check_labels
 from failmodes.ingest.datasets.decoding import decode, decode_to_cache
-from failmodes.warehouse.errors import DataError
+from failmodes.warehouse.errors import DataError, first_line
 
 IMAGE_COLUMNS = ("img", "image")
 
@@ -37,7 +37,7 @@ def open_parquet(
 
     Args:
         folder: where the files lie.
-        kind: kind of data set, such as cifar10.
+        kind: kind of data set, cifar10 or cifar100.
         label: its name on charts.
         class_names: used where the schema's metadata has none.
         label_columns: names that the labels' column may have, first choice first.
@@ -49,7 +49,7 @@ def open_parquet(
     """
     files = sorted(folder.glob(f"{split}-*.parquet"))
     schemas = [_schema(path) for path in files]
-    image_column, label_column = (_column(files, schemas, wanted) for wanted in (IMAGE_COLUMNS, label_columns))
+    image_column, label_column = (_column(files, schemas, names) for names in (IMAGE_COLUMNS, label_columns))
     names = _class_names(schemas[0], label_column) or class_names
     labels = np.concatenate([_labels(path, label_column, len(names)) for path in files])
     jpegs = sum(_count_jpegs(path, image_column) for path in files)
@@ -66,12 +66,12 @@ def _schema(path: Path) -> pa.Schema:
         return file.schema_arrow
 
 
-def _column(files: list[Path], schemas: list[pa.Schema], wanted: tuple[str, ...]) -> str:
-    """The first of the `wanted` columns that the first file has; all files must have it."""
-    chosen = next((name for name in wanted if name in schemas[0].names), wanted[0])
+def _column(files: list[Path], schemas: list[pa.Schema], names: tuple[str, ...]) -> str:
+    """The first of `names` that is a column of the first file; all files must have it."""
+    chosen = next((name for name in names if name in schemas[0].names), names[0])
     for path, schema in zip(files, schemas, strict=True):
         if chosen not in schema.names:
-            raise DataError(f"{path} has columns {', '.join(schema.names)}: expected {' or '.join(wanted)}")
+            raise DataError(f"{path} has columns {', '.join(schema.names)}: expected {' or '.join(names)}")
     return chosen
 
 
@@ -89,7 +89,7 @@ def _labels(path: Path, column: str, class_count: int) -> NDArray[np.int64]:
         values = pq.read_table(path, columns=[column]).column(column)
     if values.null_count or not pa.types.is_integer(values.type):
         raise DataError(f"{path} holds labels of {values.type} ({values.null_count} missing): expected whole numbers")
-    labels = values.to_numpy().astype(np.int64)
+    labels = np.asarray(values.to_numpy(), np.int64)
     check_labels(labels, class_count, str(path))
     return labels
 
@@ -108,10 +108,10 @@ def _decoded_blocks(path: Path, column: str) -> Iterator[NDArray[np.uint8]]:
     for encoded in _encoded_blocks(path, column):
         block = np.empty((len(encoded), *SHAPE), np.uint8)
         for row, content in enumerate(encoded.to_pylist()):
-            where = f"{path}, row {start + row}"
-            pixels = np.asarray(decode(content or b"", where))
+            location = f"{path}, row {start + row}"
+            pixels = np.asarray(decode(content or b"", location))
             if pixels.shape != SHAPE:
-                raise DataError(f"{where} is an image of {pixels.shape}: expected {SHAPE}")
+                raise DataError(f"{location} is an image of {pixels.shape}: expected {SHAPE}")
             block[row] = pixels
         start += len(encoded)
         yield block
@@ -133,5 +133,4 @@ def _reading(path: Path) -> Iterator[None]:
     try:
         yield
     except (pa.ArrowException, OSError, KeyError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise DataError(f"{path} is damaged and cannot be read ({reason}): fetch it again") from error
+        raise DataError(f"{path} is damaged and cannot be read ({first_line(error)}): fetch it again") from error

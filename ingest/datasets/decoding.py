@@ -24,25 +24,34 @@ def decode_to_cache(
     """Images (N, H, W, 3) uint8, mapped from the cache; decoded from `blocks` into it where they are not there yet.
 
     The cached file is named by a hash of each source's path, size and time of change, of `how`, and of the decoder's
-    version: what has changed since is decoded anew.
+    version: what has changed since is decoded again.
 
     Args:
         cache: folder of decoded images.
         sources: files that the images are decoded from.
-        how: JSON-like facts that shape the pixels, such as the size they are brought to.
+        how: JSON-like settings that shape the pixels, such as the size that they are resized to.
         shape: (N, H, W, 3).
         blocks: makes the images, some at a time, in order; not begun where the cache has them.
     """
-    facts = {"sources": [_stamp(path) for path in sources], "how": how, "decoder": [DECODER, PIL.__version__]}
-    path = cache / "images" / f"{identity_of(facts)}.npy"
-    try:
-        return np.load(path, mmap_mode="r", allow_pickle=False)
-    except (FileNotFoundError, ValueError, EOFError):  # not there, or damaged: either way it is made
+    settings = {"sources": [_stamp(path) for path in sources], "how": how, "decoder": [DECODER, PIL.__version__]}
+    path = cache / "images" / f"{identity_of(settings)}.npy"
+    images = memmap_if_whole(path)
+    if images is None:
         _decode_to(path, shape, blocks)
-    return np.load(path, mmap_mode="r", allow_pickle=False)
+        images = np.load(path, mmap_mode="r", allow_pickle=False)
+    return images
 
 
-def decode(content: bytes | Path, where: str) -> Image.Image:
+def memmap_if_whole(path: Path) -> NDArray[np.uint8] | None:
+    """The array of a `.npy` file, mapped; None where there is none, or a damaged or truncated one."""
+    try:
+        array: NDArray[np.uint8] = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (FileNotFoundError, ValueError, EOFError):
+        return None
+    return array
+
+
+def decode(content: bytes | Path, location: str) -> Image.Image:
     """Decode one image to 8-bit RGB, turned as its EXIF says; transparency is dropped.
 
     Raises:
@@ -51,11 +60,11 @@ def decode(content: bytes | Path, where: str) -> Image.Image:
     try:
         with Image.open(io.BytesIO(content) if isinstance(content, bytes) else content) as image:
             if image.mode not in EIGHT_BIT_MODES:
-                raise DataError(f"{where} has pixels of mode {image.mode}: expected at most 8 bits a channel")
+                raise DataError(f"{location} has pixels of mode {image.mode}: expected at most 8 bits a channel")
             return ImageOps.exif_transpose(image).convert("RGB")
     except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
         reason = "not an image" if isinstance(error, PIL.UnidentifiedImageError) else f"damaged: {error}"
-        raise DataError(f"{where} cannot be decoded ({reason}): replace or remove it") from error
+        raise DataError(f"{location} cannot be decoded ({reason}): replace or remove it") from error
 
 
 def _decode_to(path: Path, shape: tuple[int, ...], blocks: Iterable[NDArray[np.uint8]]) -> None:

@@ -1,4 +1,4 @@
-"""Handwritten digits that come with scikit-learn: 1,797 real images of 8×8 pixels, shown at 32×32."""
+"""Handwritten digits that come with scikit-learn: 1,797 real images of 8×8 pixels, enlarged to 32×32."""
 
 import hashlib
 
@@ -51,7 +51,7 @@ def upsample(small: NDArray[np.int64]) -> NDArray[np.uint8]:
     eighths = _interpolation(small.shape[1])
     scaled = np.einsum("yi,nij,xj->nyx", eighths, small, eighths)
     most = FULL_INK * 64
-    return ((scaled * 255 + most // 2) // most).astype(np.uint8)
+    return np.asarray((scaled * 255 + most // 2) // most, np.uint8)
 
 
 def _interpolation(side: int) -> NDArray[np.int64]:
@@ -65,8 +65,8 @@ def _interpolation(side: int) -> NDArray[np.int64]:
 
 
 def _chosen(labels: NDArray[np.int64], split: str) -> NDArray[np.int64]:
-    """Image numbers of a split, rising; which these are is settled by a hash, the same everywhere and for ever."""
-    shuffled = sorted(range(len(labels)), key=lambda number: hashlib.blake2b(str(number).encode()).digest())
+    """Indices of a split's images, rising; a hash decides which these are, the same on every machine and for ever."""
+    shuffled = sorted(range(len(labels)), key=lambda index: hashlib.blake2b(str(index).encode()).digest())
     order = np.array(shuffled, dtype=np.int64)
     test = np.concatenate([order[labels[order] == digit][:TEST_PER_CLASS] for digit in np.unique(labels)])
     return np.sort(test if split == "test" else np.setdiff1d(order, test))

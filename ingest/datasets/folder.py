@@ -1,7 +1,7 @@
 """A folder of labelled images: `class/*.png|jpg|jpeg`, or `train/class/…` and `test/class/…`.
 
-Photographs are resized, then cropped, then (by whoever asks) corrupted at the size they then have. The published
-preparation of ImageNet-C is `resize=256, image_size=224`.
+Photographs are resized, then cropped; corruptions are applied at the size they then have. The published preparation of
+ImageNet-C is `resize=256, image_size=224`.
 """
 
 from collections.abc import Iterator
@@ -53,7 +53,7 @@ def open_folder(
     """
     root = _split_root(path, split, declared_split)
     listing = list_images(root)
-    size = (image_size, image_size) if image_size else _common_size(listing.files, root)
+    size = (image_size, image_size) if image_size else _size(listing.files[0], root)
     shorter = resize or image_size
     blocks = _blocks(listing.files, root, size, shorter)
     how = {"size": list(size), "resize": shorter}
@@ -111,9 +111,9 @@ def _split_root(path: Path, split: str, declared_split: str) -> Path:
     return path
 
 
-def _common_size(files: list[Path], root: Path) -> tuple[int, int]:
-    width, height = decode(files[0], files[0].relative_to(root).as_posix()).size
-    return height, width
+def _size(file: Path, root: Path) -> tuple[int, int]:
+    image = decode(file, file.relative_to(root).as_posix())
+    return image.height, image.width
 
 
 def _blocks(files: list[Path], root: Path, size: tuple[int, int], resize: int | None) -> Iterator[NDArray[np.uint8]]:

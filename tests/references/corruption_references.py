@@ -92,7 +92,7 @@ def both_at(name: str, setting: Setting, severity: int, reference: Reference) ->
     """`both` on made images with the published parameters; at full size, one of noise and a smooth one."""
     images = made_images(*setting.size)
     images = images[1:3] if setting is FULL_SIZE else images
-    parameters = CORRUPTIONS[name].levels[setting.recipe].published[severity - 1]
+    parameters = CORRUPTIONS[name].levels[setting.recipe][severity]
     return both(name, images, parameters, samples_for(name, images), reference)
 
 

@@ -3,7 +3,7 @@
 Stored values are uint8, 0-255; the published parameters are for values in the unit range, float, 0-1.
 """
 
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,20 +16,10 @@ Float = TypeVar("Float", np.float32, np.float64)
 
 Parameters = tuple[float, ...]
 
+# By severity: [1] … [5] are published; [0] is what they tend to as it falls to 0, None where nothing is interpolated
+Levels = tuple[Parameters | None, Parameters, Parameters, Parameters, Parameters, Parameters]
 
-class SeverityLevels(NamedTuple):
-    """Parameters of one corruption by one recipe.
-
-    Attributes:
-        clean: what they tend to as severity falls to 0; None where nothing between levels is interpolated.
-        published: at severities 1 to 5.
-    """
-
-    clean: Parameters | None
-    published: tuple[Parameters, Parameters, Parameters, Parameters, Parameters]
-
-
-RecipeLevels = dict[str, SeverityLevels]  # by recipe: cifar-c, imagenet-c
+RecipeLevels = dict[str, Levels]  # by recipe: cifar-c, imagenet-c
 
 
 def to_unit(images: Images) -> NDArray[np.float64]:

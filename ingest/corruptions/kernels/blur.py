@@ -15,7 +15,6 @@ from failmodes.ingest.corruptions.kernels.base import (
     Images,
     Parameters,
     RecipeLevels,
-    SeverityLevels,
     from_unit,
     to_unit,
     to_unit32,
@@ -35,8 +34,8 @@ SMALL_DISK_PX = 8
 
 
 MOTION_BLUR: RecipeLevels = {
-    "cifar-c": SeverityLevels((6, 0), ((6, 1), (6, 1.5), (6, 2), (8, 2), (9, 2.5))),
-    "imagenet-c": SeverityLevels((10, 0), ((10, 3), (15, 5), (15, 8), (15, 12), (20, 15))),
+    "cifar-c": ((6, 0), (6, 1), (6, 1.5), (6, 2), (8, 2), (9, 2.5)),
+    "imagenet-c": ((10, 0), (10, 3), (15, 5), (15, 8), (15, 12), (20, 15)),
 }
 
 
@@ -103,8 +102,8 @@ def _runs(across: NDArray[np.int_], down: NDArray[np.int_]) -> list[slice]:
 
 
 ZOOM_BLUR: RecipeLevels = {
-    "cifar-c": SeverityLevels(None, ((1.06, 0.01), (1.11, 0.01), (1.16, 0.01), (1.21, 0.01), (1.26, 0.01))),
-    "imagenet-c": SeverityLevels(None, ((1.11, 0.01), (1.16, 0.01), (1.21, 0.02), (1.26, 0.02), (1.31, 0.03))),
+    "cifar-c": (None, (1.06, 0.01), (1.11, 0.01), (1.16, 0.01), (1.21, 0.01), (1.26, 0.01)),
+    "imagenet-c": (None, (1.11, 0.01), (1.16, 0.01), (1.21, 0.02), (1.26, 0.02), (1.31, 0.03)),
 }
 
 
@@ -168,8 +167,8 @@ def _zoom_matrix(side: int, factor: float) -> sparse.csr_array:
 
 
 GLASS_BLUR: RecipeLevels = {
-    "cifar-c": SeverityLevels(None, ((0.05, 1, 1), (0.25, 1, 1), (0.4, 1, 1), (0.25, 1, 2), (0.4, 1, 2))),
-    "imagenet-c": SeverityLevels(None, ((0.7, 1, 2), (0.9, 2, 1), (1, 2, 3), (1.1, 3, 2), (1.5, 4, 2))),
+    "cifar-c": (None, (0.05, 1, 1), (0.25, 1, 1), (0.4, 1, 1), (0.25, 1, 2), (0.4, 1, 2)),
+    "imagenet-c": (None, (0.7, 1, 2), (0.9, 2, 1), (1, 2, 3), (1.1, 3, 2), (1.5, 4, 2)),
 }
 
 
@@ -229,8 +228,8 @@ def _followed(source: NDArray[np.int32], here: NDArray[np.int32], visited: NDArr
 
 
 GAUSSIAN_BLUR: RecipeLevels = {
-    "cifar-c": SeverityLevels((0,), ((0.4,), (0.6,), (0.7,), (0.8,), (1,))),
-    "imagenet-c": SeverityLevels((0,), ((1,), (2,), (3,), (4,), (6,))),
+    "cifar-c": ((0,), (0.4,), (0.6,), (0.7,), (0.8,), (1,)),
+    "imagenet-c": ((0,), (1,), (2,), (3,), (4,), (6,)),
 }
 
 
@@ -257,13 +256,13 @@ def gaussian_weights(sigma: float, reach: float) -> NDArray[np.float64]:
     """Weights of a Gaussian truncated at `reach` standard deviations, of sum 1, as SciPy makes them."""
     radius = int(reach * sigma + 0.5)
     taps = np.arange(-radius, radius + 1)
-    weights = np.exp(-0.5 / sigma**2 * taps**2) if radius else np.ones(1)  # sigma may be 0
-    return weights / weights.sum()
+    weights: NDArray[np.float64] = np.exp(-0.5 / sigma**2 * taps**2) if radius else np.ones(1)  # sigma may be 0
+    return np.asarray(weights / weights.sum())
 
 
 DEFOCUS_BLUR: RecipeLevels = {
-    "cifar-c": SeverityLevels(None, ((0.3, 0.4), (0.4, 0.5), (0.5, 0.6), (1, 0.2), (1.5, 0.1))),
-    "imagenet-c": SeverityLevels(None, ((3, 0.1), (4, 0.5), (6, 0.5), (8, 0.5), (10, 0.5))),
+    "cifar-c": (None, (0.3, 0.4), (0.4, 0.5), (0.5, 0.6), (1, 0.2), (1.5, 0.1)),
+    "imagenet-c": (None, (3, 0.1), (4, 0.5), (6, 0.5), (8, 0.5), (10, 0.5)),
 }
 
 

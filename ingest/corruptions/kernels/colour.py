@@ -7,7 +7,6 @@ from failmodes.ingest.corruptions.kernels.base import (
     Images,
     Parameters,
     RecipeLevels,
-    SeverityLevels,
     from_unit,
     to_unit,
 )
@@ -17,8 +16,8 @@ _SECTORS = ((0, 3, 2, 2, 1, 0), (1, 0, 0, 3, 2, 2), (2, 2, 1, 0, 0, 3))
 
 
 BRIGHTNESS: RecipeLevels = {
-    "cifar-c": SeverityLevels((0,), ((0.05,), (0.1,), (0.15,), (0.2,), (0.3,))),
-    "imagenet-c": SeverityLevels((0,), ((0.1,), (0.2,), (0.3,), (0.4,), (0.5,))),
+    "cifar-c": ((0,), (0.05,), (0.1,), (0.15,), (0.2,), (0.3,)),
+    "imagenet-c": ((0,), (0.1,), (0.2,), (0.3,), (0.4,), (0.5,)),
 }
 
 
@@ -30,8 +29,8 @@ def brightness(images: Images, parameters: Parameters) -> Images:
 
 
 SATURATE: RecipeLevels = {
-    "cifar-c": SeverityLevels(None, ((0.3, 0), (0.1, 0), (1.5, 0), (2, 0.1), (2.5, 0.2))),
-    "imagenet-c": SeverityLevels(None, ((0.3, 0), (0.1, 0), (2, 0), (5, 0.1), (20, 0.2))),
+    "cifar-c": (None, (0.3, 0), (0.1, 0), (1.5, 0), (2, 0.1), (2.5, 0.2)),
+    "imagenet-c": (None, (0.3, 0), (0.1, 0), (2, 0), (5, 0.1), (20, 0.2)),
 }
 
 

@@ -13,7 +13,6 @@ from failmodes.ingest.corruptions.kernels.base import (
     Images,
     Parameters,
     RecipeLevels,
-    SeverityLevels,
     from_unit,
     to_unit32,
 )
@@ -24,18 +23,14 @@ SMOOTHING_REACH = 3.0  # deviations at which the published smoothing is cut off
 
 # Relative to the image's shorter side. ImageNet-C's unit is 244 px where images have 224: the published slip
 ELASTIC_TRANSFORM: RecipeLevels = {
-    "cifar-c": SeverityLevels(
-        (0, 0, 0), ((0, 0, 0.08), (0.05, 0.2, 0.07), (0.08, 0.06, 0.06), (0.1, 0.04, 0.05), (0.1, 0.03, 0.03))
-    ),
-    "imagenet-c": SeverityLevels(
+    "cifar-c": ((0, 0, 0), (0, 0, 0.08), (0.05, 0.2, 0.07), (0.08, 0.06, 0.06), (0.1, 0.04, 0.05), (0.1, 0.03, 0.03)),
+    "imagenet-c": (
         (0, 244 / 224 * 0.7, 0),
-        (
-            (244 / 224 * 2, 244 / 224 * 0.7, 244 / 224 * 0.1),
-            (244 / 224 * 2, 244 / 224 * 0.08, 244 / 224 * 0.2),
-            (244 / 224 * 0.05, 244 / 224 * 0.01, 244 / 224 * 0.02),
-            (244 / 224 * 0.07, 244 / 224 * 0.01, 244 / 224 * 0.02),
-            (244 / 224 * 0.12, 244 / 224 * 0.01, 244 / 224 * 0.02),
-        ),
+        (244 / 224 * 2, 244 / 224 * 0.7, 244 / 224 * 0.1),
+        (244 / 224 * 2, 244 / 224 * 0.08, 244 / 224 * 0.2),
+        (244 / 224 * 0.05, 244 / 224 * 0.01, 244 / 224 * 0.02),
+        (244 / 224 * 0.07, 244 / 224 * 0.01, 244 / 224 * 0.02),
+        (244 / 224 * 0.12, 244 / 224 * 0.01, 244 / 224 * 0.02),
     ),
 }
 
@@ -143,8 +138,8 @@ def _reflected(positions: NDArray[np.int32], side: int, about_border_pixel: bool
 
 
 CONTRAST: RecipeLevels = {
-    "cifar-c": SeverityLevels((1,), ((0.75,), (0.5,), (0.4,), (0.3,), (0.15,))),
-    "imagenet-c": SeverityLevels((1,), ((0.4,), (0.3,), (0.2,), (0.1,), (0.05,))),
+    "cifar-c": ((1,), (0.75,), (0.5,), (0.4,), (0.3,), (0.15,)),
+    "imagenet-c": ((1,), (0.4,), (0.3,), (0.2,), (0.1,), (0.05,)),
 }
 
 
@@ -165,8 +160,8 @@ def contrast(images: Images, parameters: Parameters) -> Images:
 
 
 PIXELATE: RecipeLevels = {
-    "cifar-c": SeverityLevels((1,), ((0.95,), (0.9,), (0.85,), (0.75,), (0.65,))),
-    "imagenet-c": SeverityLevels((1,), ((0.6,), (0.5,), (0.4,), (0.3,), (0.25,))),
+    "cifar-c": ((1,), (0.95,), (0.9,), (0.85,), (0.75,), (0.65,)),
+    "imagenet-c": ((1,), (0.6,), (0.5,), (0.4,), (0.3,), (0.25,)),
 }
 
 
@@ -199,8 +194,8 @@ def _enlarged(side: int, small: int) -> NDArray[np.int_]:
 
 # No quality is clean: a curve starts from 100, the least lossy, and jumps to clean at 0
 JPEG_COMPRESSION: RecipeLevels = {
-    "cifar-c": SeverityLevels((100,), ((80,), (65,), (58,), (50,), (40,))),
-    "imagenet-c": SeverityLevels((100,), ((25,), (18,), (15,), (10,), (7,))),
+    "cifar-c": ((100,), (80,), (65,), (58,), (50,), (40,)),
+    "imagenet-c": ((100,), (25,), (18,), (15,), (10,), (7,)),
 }
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from failmodes.ingest.corruptions.kernels.base import Float32Array, Images, Parameters, RecipeLevels, SeverityLevels
+from failmodes.ingest.corruptions.kernels.base import Float32Array, Images, Parameters, RecipeLevels
 from failmodes.warehouse.errors import DataError
 from failmodes.warehouse.hashing import identity_of
 
@@ -38,12 +38,8 @@ HOW_TO_GET = (
 
 
 FROST: RecipeLevels = {
-    "cifar-c": SeverityLevels(
-        (1, 0, 0.2), ((1, 0.2, 0.2), (1, 0.3, 0.2), (0.9, 0.4, 0.2), (0.85, 0.4, 0.2), (0.75, 0.45, 0.2))
-    ),
-    "imagenet-c": SeverityLevels(
-        (1, 0, 1), ((1, 0.4, 1), (0.8, 0.6, 1), (0.7, 0.7, 1), (0.65, 0.7, 1), (0.6, 0.75, 1))
-    ),
+    "cifar-c": ((1, 0, 0.2), (1, 0.2, 0.2), (1, 0.3, 0.2), (0.9, 0.4, 0.2), (0.85, 0.4, 0.2), (0.75, 0.45, 0.2)),
+    "imagenet-c": ((1, 0, 1), (1, 0.4, 1), (0.8, 0.6, 1), (0.7, 0.7, 1), (0.65, 0.7, 1), (0.6, 0.75, 1)),
 }
 
 

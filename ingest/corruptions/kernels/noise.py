@@ -10,7 +10,6 @@ from failmodes.ingest.corruptions.kernels.base import (
     Images,
     Parameters,
     RecipeLevels,
-    SeverityLevels,
     from_unit,
     to_unit32,
 )
@@ -23,8 +22,8 @@ NORMAL_ABOVE_PHOTONS = 2000.0  # from here a photon is below 1/7 of a stored val
 
 
 GAUSSIAN_NOISE: RecipeLevels = {
-    "cifar-c": SeverityLevels((0,), ((0.04,), (0.06,), (0.08,), (0.09,), (0.10,))),
-    "imagenet-c": SeverityLevels((0,), ((0.08,), (0.12,), (0.18,), (0.26,), (0.38,))),
+    "cifar-c": ((0,), (0.04,), (0.06,), (0.08,), (0.09,), (0.10,)),
+    "imagenet-c": ((0,), (0.08,), (0.12,), (0.18,), (0.26,), (0.38,)),
 }
 
 
@@ -37,8 +36,8 @@ def gaussian_noise(images: Images, parameters: Parameters, *, normals: NDArray[n
 
 
 SPECKLE_NOISE: RecipeLevels = {
-    "cifar-c": SeverityLevels((0,), ((0.06,), (0.1,), (0.12,), (0.16,), (0.2,))),
-    "imagenet-c": SeverityLevels((0,), ((0.15,), (0.2,), (0.35,), (0.45,), (0.6,))),
+    "cifar-c": ((0,), (0.06,), (0.1,), (0.12,), (0.16,), (0.2,)),
+    "imagenet-c": ((0,), (0.15,), (0.2,), (0.35,), (0.45,), (0.6,)),
 }
 
 
@@ -52,8 +51,8 @@ def speckle_noise(images: Images, parameters: Parameters, *, normals: NDArray[np
 
 
 SHOT_NOISE: RecipeLevels = {
-    "cifar-c": SeverityLevels((float("inf"),), ((500,), (250,), (100,), (75,), (50,))),
-    "imagenet-c": SeverityLevels((float("inf"),), ((60,), (25,), (12,), (5,), (3,))),
+    "cifar-c": ((float("inf"),), (500,), (250,), (100,), (75,), (50,)),
+    "imagenet-c": ((float("inf"),), (60,), (25,), (12,), (5,), (3,)),
 }
 
 
@@ -77,7 +76,7 @@ def shot_noise(images: Images, parameters: Parameters, *, uint32s: NDArray[np.ui
     while late.size:  # the guide is exact for most; the rest climb count by count
         counts[late] += 1
         late = late[flat[late] >= thresholds[row[late] + counts[late]]]
-    return values[counts].reshape(images.shape)
+    return np.asarray(values[counts].reshape(images.shape))
 
 
 def _normal_shot_noise(images: Images, photons: float, uint32s: NDArray[np.uint32]) -> Images:
@@ -108,8 +107,8 @@ def _poisson_table(photons: float) -> tuple[Images, NDArray[np.int32], NDArray[n
 
 
 IMPULSE_NOISE: RecipeLevels = {
-    "cifar-c": SeverityLevels((0,), ((0.01,), (0.02,), (0.03,), (0.05,), (0.07,))),
-    "imagenet-c": SeverityLevels((0,), ((0.03,), (0.06,), (0.09,), (0.17,), (0.27,))),
+    "cifar-c": ((0,), (0.01,), (0.02,), (0.03,), (0.05,), (0.07,)),
+    "imagenet-c": ((0,), (0.03,), (0.06,), (0.09,), (0.17,), (0.27,)),
 }
 
 

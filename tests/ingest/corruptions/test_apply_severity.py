@@ -25,7 +25,7 @@ def parts(recipe: str, name: str, severity: float, *, across_switches: bool = Fa
 def test_whole_severities_have_the_published_parameters(recipe: str, name: str) -> None:
     for severity in SEVERITIES:
         assert parts(recipe, name, severity) == (
-            MixtureComponent(1.0, CORRUPTIONS[name].levels[recipe].published[severity - 1]),
+            MixtureComponent(1.0, CORRUPTIONS[name].levels[recipe][severity]),
         )
     assert parts(recipe, name, 0) == (MixtureComponent(1.0, None),)
 
@@ -34,8 +34,7 @@ def test_whole_severities_have_the_published_parameters(recipe: str, name: str) 
     ("recipe", "name"), [c for c in CELLS if CORRUPTIONS[c[1]].interpolable and c[1] not in MIXTURE_CORRUPTIONS]
 )
 def test_between_levels_every_parameter_lies_between(recipe: str, name: str) -> None:
-    levels = CORRUPTIONS[name].levels[recipe]
-    ends = (levels.clean, *levels.published)
+    ends = CORRUPTIONS[name].levels[recipe]
     for below in range(5):
         ((weight, found),) = parts(recipe, name, below + 0.25)
         assert weight == 1.0

@@ -27,19 +27,19 @@ def test_catalogue_has_the_published_order() -> None:
 def test_recipes_count_as_published() -> None:
     zoom_blur, pixelate = CORRUPTIONS["zoom_blur"].levels, CORRUPTIONS["pixelate"].levels
     # Floating point includes the end of the first two ranges, 1.06 and 1.11, and of no other
-    assert [len(np.arange(1, *zoom)) for zoom in zoom_blur["cifar-c"].published] == [7, 12, 16, 21, 26]
-    assert [int(32 * share) for (share,) in pixelate["cifar-c"].published] == [30, 28, 27, 24, 20]
-    assert [int(224 * share) for (share,) in pixelate["imagenet-c"].published] == [134, 112, 89, 67, 56]
-    elastic = np.array(CORRUPTIONS["elastic_transform"].levels["imagenet-c"].published) * 224
+    assert [len(np.arange(1, *zoom)) for zoom in zoom_blur["cifar-c"][1:]] == [7, 12, 16, 21, 26]
+    assert [int(32 * share) for (share,) in pixelate["cifar-c"][1:]] == [30, 28, 27, 24, 20]
+    assert [int(224 * share) for (share,) in pixelate["imagenet-c"][1:]] == [134, 112, 89, 67, 56]
+    elastic = np.array(CORRUPTIONS["elastic_transform"].levels["imagenet-c"][1:]) * 224
     np.testing.assert_allclose(elastic[0], [244 * 2, 244 * 0.7, 244 * 0.1], err_msg="in the published units of 244")
 
 
 @pytest.mark.parametrize("name", CORRUPTIONS)
 def test_every_level_of_every_recipe_has_the_same_parameters(name: str) -> None:
     levels = [CORRUPTIONS[name].levels[recipe] for recipe in RECIPES]
-    lengths = {len(level) for one in levels for level in (*one.published, one.clean or one.published[0])}
+    lengths = {len(parameters) for one in levels for parameters in (one[0] or one[1], *one[1:])}
     assert len(lengths) == 1
-    assert [len(one.published) for one in levels] == [5, 5]
+    assert [len(one) for one in levels] == [6, 6]
 
 
 DISTRIBUTIONS: dict[str, Callable[[np.ndarray], float]] = {
