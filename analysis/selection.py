@@ -137,9 +137,9 @@ def select(
     for row in chosen:
         groups.setdefault((row["dataset_id"], row["source_id"], row["subset_id"]), []).append(row)
     found = [
-        _selection(con, whole, corruptions, tuple(r["model_label"] for r in group if r["evaluation_id"] in partial))
+        _selection(con, complete, corruptions, tuple(r["model_label"] for r in group if r["evaluation_id"] in partial))
         for group in groups.values()
-        if (whole := [row for row in group if row["evaluation_id"] not in partial])
+        if (complete := [row for row in group if row["evaluation_id"] not in partial])
     ]
     if not found:
         names = join_names(sorted({row["model_label"] for row in chosen}))

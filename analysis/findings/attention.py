@@ -95,7 +95,7 @@ def _beside_null(drift: DriftTest, names: Mapping[str, str]) -> str:
 def _concentration(evaluation: EvaluationInfo, changes: dict[str, MeanChange], averaged: str) -> Finding:
     measures = {"spread": ("spread", WIDTHS), "attention_entropy_nats": ("entropy", "nats"), "mass": ("mass", "logits")}
     verdict, phrase = concentration_verdict([changes[m].change for m in list(measures)[:2] if m in changes])
-    told = "; ".join(
+    values = "; ".join(
         f"{name} {format_number(changes[m].clean, 3)} {unit} clean, change {_signed_interval(changes[m].change)}"
         for m, (name, unit) in measures.items()
         if m in changes
@@ -109,7 +109,7 @@ def _concentration(evaluation: EvaluationInfo, changes: dict[str, MeanChange], a
     return Finding(
         "Attention",
         f"Attention of {evaluation.label} {phrase} at the last severity.",
-        f"Change from the same image's clean map, averaged over {averaged}: {told}.{caveat}",
+        f"Change from the same image's clean map, averaged over {averaged}: {values}.{caveat}",
         verdict,
         {"evaluation_id": evaluation.evaluation_id} | {f"{m}_change": c.change.value for m, c in changes.items()},
     )

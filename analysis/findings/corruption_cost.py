@@ -81,9 +81,9 @@ def costliest_sentence(con: duckdb.DuckDBPyConnection, selection: Selection) -> 
         costs = {e.label: r.costs[0].at_last for e, r in rankings.items()}
         labels = sorted(costs, key=lambda label: costs[label].value) if len(costs) > MAX_LISTED else list(costs)
         phrases = [f"{format_points_interval(costs[label])} for {label}" for label in labels]
-        told = f"from {phrases[0]} to {phrases[-1]}" if len(phrases) > MAX_LISTED else join_names(phrases)
+        amounts = f"from {phrases[0]} to {phrases[-1]}" if len(phrases) > MAX_LISTED else join_names(phrases)
         everyone = "both networks" if len(rankings) == 2 else f"all {len(rankings)} networks"
-        return f"{capitalize_first(names[firsts[0]])} costs {everyone} most: {told}"
+        return f"{capitalize_first(names[firsts[0]])} costs {everyone} most: {amounts}"
     if len(rankings) <= 2:
         return "; ".join(costliest_of_one(e.label, r, names) for e, r in rankings.items())
     return _tally("Costliest corruption at the last severity,", firsts, len(rankings), names)
@@ -121,11 +121,11 @@ def _tally(subject: str, firsts: Sequence[str], networks: int, names: Mapping[st
     """In how many of many networks each corruption is first; `firsts` has those that lose beyond noise only."""
     if not firsts:
         return f"No corruption costs any of {networks} networks accuracy beyond sampling noise"
-    told = tally_names((lower_label(names[c]) for c in firsts), "{} for {}")
+    tally = tally_names((lower_label(names[c]) for c in firsts), "{} for {}")
     left = networks - len(firsts)
     if not left:
-        return f"{subject} among {networks} networks: {told}"
+        return f"{subject} among {networks} networks: {tally}"
     others = "other loses" if left == 1 else f"other {left} lose"
     return (
-        f"{subject} among {len(firsts)} of {networks} networks: {told}; the {others} no accuracy beyond sampling noise"
+        f"{subject} among {len(firsts)} of {networks} networks: {tally}; the {others} no accuracy beyond sampling noise"
     )

@@ -21,12 +21,12 @@ def _limitations(con: duckdb.DuckDBPyConnection, selection: Selection) -> Iterat
     """Topic, headline and detail of each limitation that holds for the selection."""
     shared, left_out = selection.shared, selection.left_out
     seeds = {e.label: e.facts["training_seed"] for e in selection.evaluations}
-    stated = join_names(f"{label} {'not stated' if seed is None else seed}" for label, seed in seeds.items())
+    training_seeds = join_names(f"{label} {'not stated' if seed is None else seed}" for label, seed in seeds.items())
     yield (
         "Training",
         "These are single training runs.",
         "Intervals speak of the choice of test images, not of training: another seed may give other figures. "
-        f"Training seeds: {stated}.",
+        f"Training seeds: {training_seeds}.",
     )
     yield "Images", "One set of images was seen.", _subset(con, selection)
     if left_out:

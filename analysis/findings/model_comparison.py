@@ -43,15 +43,15 @@ def comparison_findings(con: duckdb.DuckDBPyConnection, selection: Selection) ->
 def _pair_finding(pair: PairTest, clean: dict[str, float]) -> Finding:
     a, b = pair.a, pair.b
     won_a, won_b, undecided = (pair.won_by(side) for side in ("a", "b", ""))
-    told = [
+    ahead = [
         f"{label} is right more often in {format_count(count, 'cell')}"
         for label, count in ((a.label, won_a), (b.label, won_b))
         if count
     ]
     cells = format_count(len(pair.cells), "cell")
     checkpoints = (
-        f"As checkpoints on these images, {join_names(told)} of {cells}; {undecided} cannot be told apart"
-        if told
+        f"As checkpoints on these images, {join_names(ahead)} of {cells}; {undecided} cannot be told apart"
+        if ahead
         else f"As checkpoints on these images they cannot be told apart in any of {cells}"
     )
     kind = "architecture" if a.facts["architecture"] != b.facts["architecture"] else "training"
@@ -94,8 +94,8 @@ def _why_all_undecided(pairs: Sequence[PairTest], clean: dict[str, float]) -> st
         sum(unknown for _, unknown, _ in found),
         sum(apart for *_, apart in found),
     )
-    told = (f"{reason} in {format_count(n, 'pair')}" for reason, n in zip(reasons, counts, strict=True) if n)
-    return join_names([*told, f"each network {ONE_RUN}"])
+    counted = (f"{reason} in {format_count(n, 'pair')}" for reason, n in zip(reasons, counts, strict=True) if n)
+    return join_names([*counted, f"each network {ONE_RUN}"])
 
 
 def _differences(pair: PairTest, clean: dict[str, float]) -> tuple[bool, bool, bool]:

@@ -57,7 +57,7 @@ class ReportSection(NamedTuple):
     figures: list[ReportChart]
     missing: list[str]
     tables: list[ReportTable]
-    making: NameValueRows
+    provenance: NameValueRows
     networks: list[tuple[str, NameValueRows]]
 
 
@@ -115,7 +115,7 @@ def report_section(con: duckdb.DuckDBPyConnection, selection: Selection) -> Repo
         figures=figures,
         missing=missing,
         tables=tables(con, selection),
-        making=shared_provenance(con, selection),
+        provenance=shared_provenance(con, selection),
         networks=[(evaluation.label, network_provenance(con, evaluation)) for evaluation in selection.evaluations],
     )
 

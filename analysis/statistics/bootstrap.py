@@ -19,7 +19,7 @@ from failmodes.warehouse.schema import CLEAN
 
 NORMAL_975 = 1.959963984540054  # quantile of the normal distribution: the half-width of 95 % in standard errors
 
-BLOCK_WEIGHTS = 20_000_000  # weights held at a time: 80 MB of float32
+CHUNK_WEIGHTS = 20_000_000  # in memory at a time: 80 MB of float32
 
 Float64Array = NDArray[np.float64]
 
@@ -181,10 +181,11 @@ def percentile_interval(values: ArrayLike, level: float = 0.95) -> tuple[Float64
     return low, high
 
 
-def bootstrap_estimate(value: ArrayLike, draws: Float64Array, level: float) -> Estimate:
-    """A value with its percentile interval over the finite ones of its resampled `draws` (B,)."""
-    low, high = percentile_interval(draws[np.isfinite(draws)], level)
-    return Estimate(float(np.asarray(value)), float(low), float(high))
+def bootstrap_estimate(values: Float64Array, level: float) -> Estimate:
+    """The first of `values` (1 + B,) with the percentile interval of the rest, its resamples, where finite."""
+    resampled = values[1:]
+    low, high = percentile_interval(resampled[np.isfinite(resampled)], level)
+    return Estimate(float(values[0]), float(low), float(high))
 
 
 def normal_estimate(mean: float, deviation: float, count: int) -> Estimate:
@@ -194,10 +195,10 @@ def normal_estimate(mean: float, deviation: float, count: int) -> Estimate:
 
 
 def _weights(images: int, resamples: int, rng: np.random.Generator) -> Iterator[NDArray[np.float32]]:
-    """Multinomial weights (b, N), how often each image was drawn, in blocks of resamples that fit the memory."""
-    block = max(1, BLOCK_WEIGHTS // images)
-    for start in range(0, resamples, block):
-        weights = np.empty((min(block, resamples - start), images), np.float32)
+    """Multinomial weights (b, N), how often each image was drawn, in chunks of resamples that fit the memory."""
+    chunk = max(1, CHUNK_WEIGHTS // images)
+    for start in range(0, resamples, chunk):
+        weights = np.empty((min(chunk, resamples - start), images), np.float32)
         for row in weights:  # counting drawn indices is several times as fast as rng.multinomial
             row[:] = np.bincount(rng.integers(0, images, images, dtype=np.int32), minlength=images)
         yield weights

@@ -62,12 +62,7 @@ def rank_costs(
     average = {c: _drop(accuracies, curve, averaged_severities(curve)) for c, curve in curves.items()}
     level = resampling.interval_level
     costs = {
-        c: CorruptionCost(
-            c,
-            max(curve),
-            bootstrap_estimate(at_last[c][0], at_last[c][1:], level),
-            bootstrap_estimate(average[c][0], average[c][1:], level),
-        )
+        c: CorruptionCost(c, max(curve), bootstrap_estimate(at_last[c], level), bootstrap_estimate(average[c], level))
         for c, curve in curves.items()
     }
     ranked = [c for c in curves if c in selection.averaged]
@@ -94,7 +89,4 @@ def _costliest_first(drops: dict[str, Float64Array], corruptions: list[str]) -> 
 
 
 def _lead(drops: dict[str, Float64Array], order: list[str], level: float) -> Estimate | None:
-    if len(order) < 2:
-        return None
-    lead = drops[order[0]] - drops[order[1]]
-    return bootstrap_estimate(lead[0], lead[1:], level)
+    return bootstrap_estimate(drops[order[0]] - drops[order[1]], level) if len(order) > 1 else None

@@ -159,7 +159,7 @@ def significance_margins(
     """Lower half-widths of the percentile intervals of the drop and of every stride's rise.
 
     "Significant" means that the lower end of the interval lies above 0, which is the same as a value above its
-    margin. Inside a resample there is no second bootstrap: its own drop and rises are held against the margins of
+    margin. Inside a resample there is no second bootstrap: its own drop and rises are compared with the margins of
     the full sample, so that point and resamples are judged by one rule.
 
     Args:
@@ -195,12 +195,13 @@ def describe_curve(
     margins = significance_margins(curve, draws, grid, level)
     code = int(classify(curve, grid, margins, settings))
     shares = np.bincount(classify(draws, grid, margins, settings), minlength=len(SHAPE_CLASSES)) / len(draws)
+    states = np.vstack([curve, draws])
     return CurveShape(
         shape=SHAPE_CLASSES[code],
         stability=float(shares[code]),
         shares=dict(zip(SHAPE_CLASSES, shares.tolist(), strict=True)),
-        drop=bootstrap_estimate(total_drop(curve), total_drop(draws), level),
-        bow=None if code == FLAT else bootstrap_estimate(bow(curve, grid), bow(draws, grid), level),
+        drop=bootstrap_estimate(total_drop(states), level),
+        bow=None if code == FLAT else bootstrap_estimate(bow(states, grid), level),
         largest=largest_step(curve, grid),
         changes=(changes(curve), *percentile_interval(changes(draws), level)),
         margins=margins,

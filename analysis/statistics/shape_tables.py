@@ -10,7 +10,7 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 
-from failmodes.analysis.statistics.bootstrap import CorrectnessMatrix, Float64Array, read_correctness
+from failmodes.analysis.statistics.bootstrap import Float64Array, read_correctness
 from failmodes.analysis.statistics.curve_shape import (
     MIN_POINTS,
     SHAPE_CLASSES,
@@ -72,25 +72,19 @@ def shape_tables(con: duckdb.DuckDBPyConnection, settings: ShapeSettings, finger
         "using (evaluation_id) order by evaluation_id"
     ).fetchall()
     for (evaluation_id,) in evaluations:
-        _describe_evaluation(read_correctness(con, evaluation_id), settings, fingerprint, rows)
+        correctness = read_correctness(con, evaluation_id)
+        accuracy, draws = correctness.accuracy, correctness.resampled(settings.resamples, settings.seed)
+        for corruption, column_of in correctness.curves().items():
+            if len(column_of) < MIN_POINTS:
+                continue
+            grid, columns = np.array(list(column_of)), list(column_of.values())
+            curve = accuracy[columns]
+            shape = describe_curve(curve, draws[:, columns], grid, settings)
+            key = {"evaluation_id": evaluation_id, "corruption": corruption, "input_fingerprint": fingerprint}
+            rows["shapes"].append(key | _shape_row(shape, grid, len(correctness.correct), settings))
+            rows["steps"].extend(key | row for row in _step_rows(shape, grid))
+            rows["shape_sweep"].extend(key | row for row in _sweep_rows(curve, grid, shape, settings))
     return {table.name: pa.Table.from_pylist(rows[table.name], schema=table.arrow()) for table in DERIVED}
-
-
-def _describe_evaluation(
-    correctness: CorrectnessMatrix, settings: ShapeSettings, fingerprint: str, rows: dict[str, list[Row]]
-) -> None:
-    accuracy = correctness.accuracy
-    draws = correctness.resampled(settings.resamples, settings.seed)
-    for corruption, column_of in correctness.curves().items():
-        if len(column_of) < MIN_POINTS:
-            continue
-        grid, columns = np.array(list(column_of)), list(column_of.values())
-        curve = accuracy[columns]
-        shape = describe_curve(curve, draws[:, columns], grid, settings)
-        key = {"evaluation_id": correctness.evaluation_id, "corruption": corruption, "input_fingerprint": fingerprint}
-        rows["shapes"].append(key | _shape_row(shape, grid, len(correctness.correct), settings))
-        rows["steps"].extend(key | row for row in _step_rows(shape, grid))
-        rows["shape_sweep"].extend(key | row for row in _sweep_rows(curve, grid, shape, settings))
 
 
 def _shape_row(shape: CurveShape, grid: Float64Array, images: int, settings: ShapeSettings) -> Row:

@@ -59,11 +59,11 @@ def test_every_column_sees_the_same_draw() -> None:
     assert (draws[:, 0] != resampled_accuracy(correct, 50, seed=4)[:, 0]).any()
 
 
-def test_values_are_whole_counts_and_blocks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_values_are_whole_counts_and_chunks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     correct = correctness(100, (0.3, 0.8))
     whole = resampled_accuracy(correct, 30)
     assert whole * 100 == pytest.approx(np.round(whole * 100), abs=1e-9)
-    monkeypatch.setattr(bootstrap, "BLOCK_WEIGHTS", 700)
+    monkeypatch.setattr(bootstrap, "CHUNK_WEIGHTS", 700)
     assert (resampled_accuracy(correct, 30) == whole).all()
 
 
