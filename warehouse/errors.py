@@ -1,7 +1,7 @@
 """Errors that a user can act on: one base, a subclass per cause.
 
 The command line prints the message on one line and leaves with `exit_code`; a message therefore names what was
-given, what was expected and how to mend it.
+given, what was expected and how to repair it.
 """
 
 import difflib

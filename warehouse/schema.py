@@ -18,6 +18,8 @@ TOP_LOGITS = 5
 
 IMPORTED_FAMILY = "imported"  # the family of models known by predictions made elsewhere
 
+EXEMPLAR_REASONS = ("first_to_fail", "confidently_wrong", "recovered", "still_right")  # in the order of preference
+
 SEVERITY = pa.decimal128(4, 3)
 
 
@@ -258,5 +260,3 @@ CLEAN_MAPS = Table.of(
 FACTS = (PREDICTIONS, ATTENTION)
 
 DIMENSIONS = (MODELS, DATASETS, CLASSES, IMAGES, CORRUPTIONS, SOURCES, EVALUATIONS, EXEMPLARS)
-
-RECORDED = {table.name: table for table in (*FACTS, *DIMENSIONS, CLEAN_MAPS)}

@@ -49,7 +49,7 @@ def open_locked(path: Path) -> duckdb.DuckDBPyConnection:
 
 
 def read_info(path: Path) -> dict[str, Any]:
-    """The row of `warehouse_info` as it stands in the file now, past any connection this process holds.
+    """The row of `warehouse_info` in the file as it is now, past any connection that this process has open.
 
     Raises:
         WarehouseError: it is missing, no warehouse, or in use by a writer.

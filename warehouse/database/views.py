@@ -1,6 +1,6 @@
 """The views of the warehouse: every file of `sql/staging` and `sql/marts`, installed inside the database.
 
-They live in the file, so that a bare DuckDB sees them; they are replaced whenever the SQL has changed.
+They are stored in the file, so that plain DuckDB sees them, and are replaced whenever the SQL has changed.
 """
 
 from graphlib import TopologicalSorter
@@ -12,9 +12,9 @@ from failmodes.warehouse.hashing import identity_of
 
 
 def view_definitions() -> dict[str, str]:
-    """SQL of every view by name; a name stands in one folder only."""
+    """SQL of every view by name; no name is in both folders."""
     staging, marts = read_sql(STAGING), read_sql(MARTS)
-    assert not staging.keys() & marts.keys(), "a view stands in both folders"
+    assert not staging.keys() & marts.keys(), "a view is in both folders"
     return staging | marts
 
 
@@ -23,19 +23,17 @@ def views_fingerprint() -> str:
     return identity_of(view_definitions())
 
 
-def install_views(con: duckdb.DuckDBPyConnection) -> list[str]:
-    """Create or replace every view, each after those it reads, with its first comment as COMMENT; returns the names."""
-    texts = view_definitions()
-    order = topological_order(con, texts)
-    for name in order:
-        con.execute(f"create or replace view {name} as {texts[name]}")
-        con.execute(f"comment on view {name} is {sql_literal(first_comment(texts[name]))}")
-    return order
+def install_views(con: duckdb.DuckDBPyConnection) -> None:
+    """Create or replace every view, each after those it reads, with its first comment as COMMENT."""
+    definitions = view_definitions()
+    for name in topological_order(con, definitions):
+        con.execute(f"create or replace view {name} as {definitions[name]}")
+        con.execute(f"comment on view {name} is {sql_literal(first_comment(definitions[name]))}")
 
 
-def topological_order(con: duckdb.DuckDBPyConnection, texts: dict[str, str]) -> list[str]:
-    """Names of `texts` so that each comes after those it selects from."""
-    graph = {name: con.get_table_names(sql) & texts.keys() for name, sql in texts.items()}
+def topological_order(con: duckdb.DuckDBPyConnection, definitions: dict[str, str]) -> list[str]:
+    """Names of the views in such an order that each comes after those it selects from."""
+    graph = {name: con.get_table_names(sql) & definitions.keys() for name, sql in definitions.items()}
     return list(TopologicalSorter(graph).static_order())
 
 

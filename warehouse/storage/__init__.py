@@ -1,1 +1,1 @@
-"""Files, wherever they lie: paths and URLs, atomic writes, locks."""
+"""Files, local and remote: paths and URLs, atomic writes, locks, where a study keeps them."""

@@ -1,9 +1,9 @@
-"""Files, wherever they lie: a local folder, or a URL of any file system that fsspec knows (s3://, gs://, memory:// …).
+"""Local and remote files; remote is a URL of any file system that fsspec knows (s3://, gs://, memory:// …).
 
 A local path is a `pathlib.Path`, a remote one a `UPath`; every request to a remote one goes through this file, so that
-whatever its driver raises becomes one line. Credentials and endpoints are the driver's own affair: its environment
-variables, or fsspec's configuration (FSSPEC_S3_ENDPOINT_URL and the like). A file that is written appears whole or not
-at all: locally by temporary name, fsync, rename and fsync of the folder, elsewhere by one put, or put and rename.
+whatever its driver raises becomes one line. Credentials and endpoints come from the driver's environment variables or
+fsspec's configuration (FSSPEC_S3_ENDPOINT_URL and the like). A file that is written appears whole or not at all:
+locally by temporary name, fsync, rename and fsync of the folder, elsewhere by one put, or put and rename.
 """
 
 import errno
@@ -75,7 +75,7 @@ def exists(path: StorePath) -> bool:
 
 
 def is_folder(path: StorePath) -> bool:
-    """Whether `path` is a folder; of an object store, whether anything lies under it.
+    """Whether `path` is a folder; in an object store, whether anything is under it.
 
     Raises:
         StorageError: its file system does not answer.
@@ -124,9 +124,9 @@ def read_bytes(path: UPath, last: int | None = None) -> bytes:
 def atomic_write(path: StorePath) -> Iterator[Path]:
     """Give a temporary local path to write to; on success it becomes `path` in one step.
 
-    Whatever happens inside (an exception, `kill -9`, a full disk), `path` either keeps its former content or holds
-    the whole new one. Of a local path the temporary one lies beside it, under a name with the process number, so that
-    two writers never share one; of a remote path it lies in a folder for temporary files and is put there when whole.
+    Whatever happens inside (an exception, `kill -9`, a full disk), `path` has either its former content or the whole
+    new one. For a local path the temporary one is beside it, under a name with the process number, so that two writers
+    never share one; for a remote path it is in a folder for temporary files, and uploaded when it is whole.
 
     Raises:
         StorageError: the file could not be written.
@@ -159,7 +159,7 @@ def remove_stale_temporaries(folder: StorePath) -> int:
     """Remove what killed processes left under a local `folder`; files of processes still alive stay.
 
     Returns:
-        How many were removed; 0 of a remote folder, where nothing tells whose they are.
+        How many were removed; 0 for a remote folder, where nothing tells which process made a file.
     """
     removed = 0
     for leftover in folder.rglob(f"{TEMPORARY_PREFIX}*") if isinstance(folder, Path) else ():
@@ -172,7 +172,7 @@ def remove_stale_temporaries(folder: StorePath) -> int:
 
 @contextmanager
 def storage_errors(path: Path) -> Iterator[None]:
-    """Turn an operating system error while writing `path` into a StorageError that says how to mend it."""
+    """Turn an operating system error while writing `path` into a StorageError that says what to do."""
     try:
         yield
     except OSError as error:

@@ -70,7 +70,7 @@ def find_record(location: str | Path | None) -> StorePath:
 
 
 def default_location() -> Path:
-    """What is meant where nothing is named: study.toml, else warehouse.duckdb, in the current folder.
+    """The default where no location is given: study.toml, else warehouse.duckdb, in the current folder.
 
     Raises:
         StudyError: neither is there.

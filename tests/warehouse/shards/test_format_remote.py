@@ -29,7 +29,8 @@ from failmodes.warehouse.storage.files import StorePath, as_store_path, delete, 
 
 def contents(output: StorePath) -> dict[str, tuple[str, dict[str, str], int]]:
     """Content hash, identity and row count of every recorded file by its path within the record, read in full."""
-    paths = [path for table in schema.RECORDED.values() for path in list_record_files(output, table)]
+    tables = (*schema.FACTS, *schema.DIMENSIONS, schema.CLEAN_MAPS)
+    paths = [path for table in tables for path in list_record_files(output, table)]
     stored = {"/".join(path.parts[len(output.parts) :]): read_verified(path) for path in paths}
     return {name: (s.content_hash, s.identity, s.rows.num_rows) for name, s in stored.items()}
 
