@@ -20,7 +20,7 @@ CLOSED_FORM, BACKWARD = "grad-cam (closed form)", "grad-cam (backward)"
 METHOD_ALIASES = {"closed-form": CLOSED_FORM, "backward": BACKWARD}
 
 # Methods of the grad-cam package that give a map from one layer's output and gradient, and the package's class for
-# each. Those that give a scaled picture only, replace layers of the network or are drawn at random are left out.
+# each. Those that give a scaled picture only, replace layers of the network or sample at random are left out.
 LIBRARY_CLASSES = {
     "gradcam++": "GradCAMPlusPlus",
     "hirescam": "HiResCAM",
@@ -59,13 +59,16 @@ class CamMethod(Protocol):
     @property
     def method(self) -> str:
         """How maps are made, as it stands in the record; part of an evaluation's identity."""
+        ...
 
     @property
     def layer(self) -> str | None:
         """The layer that is looked at, by its dotted name in the module; part of an evaluation's identity."""
+        ...
 
     def __call__(self, inputs: torch.Tensor, select_targets: TargetSelector) -> CamOutput:
         """Run `inputs` (N, 3, H, W), as `Network.inputs` gives them, and make the maps of the targets selected."""
+        ...
 
 
 class CamUnavailable(NamedTuple):

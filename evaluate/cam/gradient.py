@@ -29,7 +29,8 @@ class GradientCam:
     has_targets = True  # else all of an image's maps are one
 
     def __init__(self, network: Network, target_layer: TargetLayer) -> None:
-        self.network, self.layer, self.reshape_transform = network, *target_layer
+        self.network = network
+        self.layer, self.reshape_transform = target_layer
         self.listening = False
         self.start: torch.Tensor | None = None  # what the layer gave, in its own shape and dtype
         network.module.get_submodule(self.layer).register_forward_hook(self._begin_graph)

@@ -126,7 +126,7 @@ def _possible_transforms(
     length = output.shape[1]
     own = token_reshape_transform(length, image, patches)
     others = (token_reshape_transform(length - prefix, image, None) for prefix in range(MAX_PREFIX_TOKENS + 1))
-    # the same grid behind more prefix tokens: which of them are pooled is told by the mean
+    # the same grid behind more prefix tokens: the mean tells which of them are pooled
     grids = [ReshapeTransform("tokens", length - t.grid[0] * t.grid[1], t.grid) for t in others if t and t.grid]
     return [t for t in dict.fromkeys([own, *grids]) if t and t.num_prefix_tokens <= MAX_PREFIX_TOKENS]
 

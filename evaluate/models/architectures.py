@@ -40,7 +40,7 @@ def resnet18(classes: int, width: int = PUBLISHED_WIDTH) -> ResNet:
             setattr(network, f"layer{stage + 1}", layer)
         network.fc = nn.Linear(width * 8, classes)
     network.conv1 = nn.Conv2d(3, width, kernel_size=3, stride=1, padding=1, bias=False)
-    network.maxpool = nn.Identity()
+    network.set_submodule("maxpool", nn.Identity())
     return network
 
 

@@ -159,7 +159,7 @@ def _is_state_dict(content: dict[Any, Any]) -> bool:
 def _head_size(tensors: Tensors, module: nn.Module, output_count: int) -> int:
     """How many outputs the tensors' head has, seen from a module built with `output_count` of them.
 
-    It is told by the tensors that differ from the module's in their first dimension alone, where the module's is
+    It is read off the tensors that differ from the module's in their first dimension alone, where the module's is
     `output_count`; `output_count` itself if none does, or if they disagree.
     """
     counts = {

@@ -63,7 +63,7 @@ def load_model(spec: ModelSpec, class_names: tuple[str, ...], path: Path | None 
         output_count = None if published.class_names is None else len(published.class_names)
         metadata = {"dataset": IMAGENET_1K} if published.class_names == imagenet_names() else {}
     else:
-        with torch.random.fork_rng(devices=[]):  # weights that it draws at random are the same ones every time
+        with torch.random.fork_rng(devices=[]):  # weights that it initialises at random are the same every time
             torch.manual_seed(0)
             module = build_module(spec, len(config.class_names or class_names))
     if spec.import_path is not None:
@@ -141,8 +141,8 @@ def _config_of_metadata(metadata: dict[str, str], file: str, study: ModelConfig)
 def _config_of_module(module: nn.Module, subject: str) -> ModelConfig:
     """What a user's network says in its attributes; a layer of such a name says nothing."""
     attributes = {key: getattr(module, key, None) for key in CONFIG_TYPES}
-    said = {key: value for key, value in attributes.items() if value is not None and not isinstance(value, nn.Module)}
-    return ModelConfig(**{key: _checked(key, value, subject) for key, value in said.items()})
+    given = {key: value for key, value in attributes.items() if value is not None and not isinstance(value, nn.Module)}
+    return ModelConfig(**{key: _checked(key, value, subject) for key, value in given.items()})
 
 
 def _checked(key: str, value: Any, subject: str) -> Any:

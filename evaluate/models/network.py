@@ -6,6 +6,7 @@ from typing import cast
 import numpy as np
 import torch
 from torch import nn
+from torch._functorch import config as functorch_config
 from torch.nn.functional import interpolate
 
 from failmodes.evaluate.study.study_schema import Normalisation, Precision
@@ -94,7 +95,7 @@ def prepare_network(
 
 def compile_network(network: Network) -> None:
     """Compile a network in place, with the hooks that it has by now."""
-    torch._functorch.config.donated_buffer = False  # a CAM method may run one backward pass twice
+    functorch_config.donated_buffer = False  # a CAM method may run one backward pass twice
     network.module.compile()
 
 

@@ -20,7 +20,7 @@ INSTALL_TIMM = 'pip install "failmodes[timm]"'
 
 EXPECTED = "expected a name of ours, torchvision's or timm's, or module:function of your own"
 
-LIBRARIES = {"torch", "torchvision", "timm"}  # whose code is told by its version, not by its text
+LIBRARIES = {"torch", "torchvision", "timm"}  # whose code is identified by its version, not by its text
 
 WARN_WITHOUT_INIT_WEIGHTS = {"googlenet", "inception_v3"}  # unless they are told to start from fresh weights
 
@@ -134,8 +134,8 @@ def import_timm(architecture: str) -> ModuleType:
 def source_hash(spec: ModelSpec, module: nn.Module | None = None) -> str | None:
     """Hash of the source text that a user's network comes from; None for all others.
 
-    It is of the file of its builder and, where the network is at hand, of the files of the classes of its modules, but
-    for those of torch, torchvision and timm. What else these files import is not looked at.
+    It covers the file of its builder and, where the network is given, those of its modules' classes, except torch's,
+    torchvision's and timm's. What else these files import is not covered.
     """
     if spec.import_path is None:
         return None

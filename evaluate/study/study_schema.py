@@ -101,7 +101,7 @@ class ModelSpec(StrictModel):
             looked up in that order, `timm:hf-hub:OWNER/NAME`, or `module:function` that makes a network.
         width: channels of the first stage, for ours only.
         options: keyword arguments for what builds the network.
-        stem: "cifar" lays a ResNet's or DenseNet's first convolution 3×3 with stride 1 and drops its max-pool.
+        stem: "cifar" makes a ResNet's or DenseNet's first convolution 3×3 with stride 1 and drops its max-pool.
         checkpoint: `.safetensors`, or a `.pt`/`.pth` that holds nothing but tensors.
         training: the recipe to train it by.
         weights: published weights: a name of torchvision's such as "IMAGENET1K_V2" or "DEFAULT"; for timm "pretrained".

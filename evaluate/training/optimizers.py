@@ -1,5 +1,8 @@
 """Optimisers of a recipe, and their one-cycle learning rate."""
 
+from collections.abc import Callable, Iterable
+from typing import cast
+
 import torch
 from torch import nn
 from torch.optim.lr_scheduler import LRScheduler, OneCycleLR
@@ -32,7 +35,7 @@ def build_optimiser(module: nn.Module, recipe: TrainingSpec) -> torch.optim.Opti
 def _groups(module: nn.Module, weight_decay: float) -> list[dict[str, object]]:
     """Parameters that decay, and those that do not: vectors, positions and what the network itself exempts."""
     exempted = getattr(module, "no_weight_decay", None)  # timm's networks have such a method
-    exempt = set(exempted()) if callable(exempted) else set()
+    exempt = set(cast(Callable[[], Iterable[str]], exempted)()) if callable(exempted) else set()
     decayed, kept = [], []
     for name, parameter in module.named_parameters():
         if parameter.ndim <= 1 or name in exempt or name.rsplit(".", 1)[-1] in NO_WEIGHT_DECAY:
