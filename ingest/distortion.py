@@ -1,4 +1,4 @@
-"""How far an image is from its clean twin: root mean square difference and structural similarity."""
+"""How far a corrupted image is from the clean one: root mean square difference and structural similarity."""
 
 from collections.abc import Callable
 from typing import Any
@@ -8,11 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 WINDOW = 7
-
 DATA_RANGE = 255
-
 K1, K2 = 0.01, 0.03
-
 STRIP_ROWS = 32  # rows of windows at a time, so that scratch stays in the cache
 
 

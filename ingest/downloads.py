@@ -19,7 +19,6 @@ from failmodes.warehouse.progress_bar import progress_bar
 from failmodes.warehouse.storage.files import TEMPORARY_PREFIX, make_folder, storage_errors
 
 TIMEOUT_S = 30.0
-
 ATTEMPTS = 5  # in a row that bring no new byte
 
 ShowProgress = Callable[[int, int | None], None]  # bytes fetched, bytes in all
@@ -68,13 +67,13 @@ ARCHIVES = {
 def download_dataset(name: str, folder: Path, *, base_url: str | None = None, progress: bool = True) -> Path:
     """Fetch and unpack a public data set, unless it is there.
 
-    An archive that lies in `folder` already, put there by hand, is checked and unpacked without the network. A
+    An archive that lies in `folder` already, put there by the user, is checked and unpacked without the network. A
     download that broke off is resumed by the next call.
 
     Args:
         name: cifar10, cifar100, cifar10-c or cifar100-c.
         folder: where to put it.
-        base_url: another home of the archive, such as a mirror; the checksum stays.
+        base_url: another home of the archive, a mirror for example; the checksum stays.
         progress: whether to show progress on stderr.
 
     Returns:
@@ -166,7 +165,7 @@ def _append(response: httpx.Response, partial: Path, tag: Path, start: int, show
 
 
 def _version_of(response: httpx.Response) -> str:
-    """What names this version of the file in If-Range (RFC 9110 asks for a strong ETag, or a date); else nothing."""
+    """What identifies this version of the file in If-Range (RFC 9110 requires a strong ETag, or a date); else nothing."""
     etag: str = response.headers.get("ETag", "")
     modified: str = response.headers.get("Last-Modified", "")
     return etag if etag and not etag.startswith("W/") else modified

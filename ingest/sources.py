@@ -10,8 +10,9 @@ import PIL
 import scipy
 from numpy.typing import NDArray
 
-from failmodes.ingest.corruptions.apply import Severity, corrupt
+from failmodes.ingest.corruptions.apply import ImageIds, Severity, corrupt
 from failmodes.ingest.corruptions.catalogue import corruption_info
+from failmodes.ingest.corruptions.kernels.base import Images
 from failmodes.ingest.corruptions.kernels.frost import custom_frost_hash
 from failmodes.ingest.corruptions.sampling import SamplingMode
 from failmodes.ingest.datasets.dataset import Dataset
@@ -57,13 +58,7 @@ class Source(Protocol):
     def row(self) -> dict[str, Any]:
         """Its row of the `sources` dimension."""
 
-    def corrupted(
-        self,
-        clean: NDArray[np.uint8] | None,
-        corruption: str,
-        severity: Severity,
-        image_ids: Sequence[int] | NDArray[np.integer],
-    ) -> NDArray[np.uint8]:
+    def corrupted(self, clean: Images | None, corruption: str, severity: Severity, image_ids: ImageIds) -> Images:
         """Corrupted images (N, H, W, 3) of `image_ids`; `clean` are the same images before, (N, H, W, 3) uint8."""
 
     def labels(self, dataset: Dataset) -> NDArray[np.int64]:
@@ -123,13 +118,13 @@ class GeneratedSource:
 
     def corrupted(
         self,
-        clean: NDArray[np.uint8] | None,
+        clean: Images | None,
         corruption: str,
         severity: Severity,
-        image_ids: Sequence[int] | NDArray[np.integer],
+        image_ids: ImageIds,
         *,
         threads: int = 1,
-    ) -> NDArray[np.uint8]:
+    ) -> Images:
         """Corrupt `clean` (N, H, W, 3) uint8, the images of `image_ids`."""
         if clean is None:
             raise DataError("a recipe needs the clean images to corrupt: none were given")

@@ -14,7 +14,6 @@ from failmodes.ingest.corruptions.custom import resolve_corruptions
 from failmodes.warehouse.errors import StudyError, did_you_mean
 
 DatasetKind = Literal["digits", "cifar10", "cifar100", "folder"]
-
 Split = Literal["train", "test"]
 
 Value = TypeVar("Value", int, str, Decimal)
@@ -35,7 +34,7 @@ class DatasetSpec(StrictModel):
         kind: digits (embedded), cifar10, cifar100, or a folder of labelled images.
         path: the folder that holds it; not for digits.
         split: the part to evaluate.
-        images: how many images of it, balanced over classes; all if not given.
+        images: how many of its images, balanced over classes; all if not given.
         image_size: side of the square that a folder's images are cropped to, pixels.
         resize: what their shorter side is resized to before the crop, pixels; image_size if not given.
         label: its name on charts, instead of the built-in one.
@@ -72,8 +71,8 @@ class CorruptionSpec(StrictModel):
             headline metrics, "all" for all 19, and import paths (`module:name`) of users' own, which are registered.
         severities: levels above 0, up to 5; between whole numbers where the corruptions interpolate.
         recipe: which published parameters to generate with.
-        seeds: seeds of the draws; each is a source of its own.
-        draws: "paired": an image meets the same draws at every severity; "independent": fresh ones at each.
+        seeds: seeds of the samples; each is a source of its own.
+        draws: "paired": an image has the same samples at every severity; "independent": new ones at each.
         across_switches: cross-fade between the severities of corruptions that do not interpolate.
         published: a folder in the layout of CIFAR-10-C or ImageNet-C, to take corrupted images from instead of
             generating them.
@@ -170,15 +169,15 @@ def _known_keys(model: Any, location: Location) -> list[str]:
 
 @contextmanager
 def _as_problem() -> Iterator[None]:
-    """Let pydantic say where in the file it is."""
+    """Turn a StudyError into a ValueError, whose location in the file pydantic adds."""
     try:
         yield
     except StudyError as error:
         raise ValueError(str(error)) from error
 
 
-def _unique(values: list[Value], what: str) -> list[Value]:
+def _unique(values: list[Value], subject: str) -> list[Value]:
     for value in values:
         if values.count(value) > 1:
-            raise ValueError(f"{what} {value!r} is named twice")
+            raise ValueError(f"{subject} {value!r} is named twice")
     return values

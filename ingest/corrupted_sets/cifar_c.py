@@ -1,5 +1,6 @@
-"""A published corrupted set in the layout of CIFAR-10-C: `<corruption>.npy` and `labels.npy`, memory-mapped."""
+"""The layout of CIFAR-10-C, `<corruption>.npy` and `labels.npy`: read memory-mapped, written severity by severity."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -11,12 +12,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from failmodes.ingest.corrupted_sets.corrupted_set import CorruptedSet, held_severity
-from failmodes.ingest.corrupted_sets.layouts import FETCH_AGAIN, LABELS_FILE
+from failmodes.ingest.corrupted_sets.layouts import FETCH_AGAIN, LABELS_FILE, severity_folder
 from failmodes.ingest.corrupted_sets.manifest import recorded_ids, recorded_origin
+from failmodes.ingest.corrupted_sets.set_writer import Fingerprints, ProgressCallback, SetPart, SetWriter
 from failmodes.ingest.corruptions.apply import Severity
 from failmodes.ingest.corruptions.catalogue import SEVERITIES, find_corruption_name
+from failmodes.ingest.datasets.decoding import memmap_if_whole
 from failmodes.warehouse.errors import DataError, first_line
 from failmodes.warehouse.hashing import fingerprint_of, identity_of
+from failmodes.warehouse.storage.files import fsync, storage_errors
 
 LARGEST_LABEL = np.iinfo(np.int16).max  # as the warehouse stores labels
 
@@ -54,13 +58,7 @@ class CifarCSet(CorruptedSet):
         return self._cached_fingerprint(stamp, source.name, lambda: fingerprint_of([array]))
 
 
-def open_cifar_c(
-    folder: Path,
-    needed: Sequence[str],
-    cache: Path | None = None,
-    *,
-    severities: Sequence[Severity] = (),
-) -> CifarCSet:
+def open_cifar_c(folder: Path, needed: Sequence[str], severities: Sequence[Severity], cache: Path | None) -> CifarCSet:
     """Open a set of arrays and check each.
 
     Raises:
@@ -134,3 +132,48 @@ def _map_images(path: Path, rows: int) -> NDArray[np.uint8]:
     if len(array) != rows:
         raise DataError(f"{path} holds {len(array):,} images: expected {rows:,}, as many as {LABELS_FILE} has labels")
     return array
+
+
+class ArrayWriter(SetWriter):
+    """Writes `<corruption>.npy`; an array keeps its finished severities if it is interrupted."""
+
+    part_per_severity = False
+
+    def path(self, part: SetPart) -> Path:
+        """The array."""
+        return Path(f"{part.corruption}.npy")
+
+    def is_whole(self, part: SetPart) -> bool:
+        """Whether the array is as long as it should be."""
+        images = memmap_if_whole(self.target(part))
+        return images is not None and images.shape == self._shape(part)
+
+    def write(self, part: SetPart, advance: ProgressCallback) -> Fingerprints:
+        """Write severity by severity; one is done when it is on the disk, and noted then."""
+        partial, count = self.partial(part), len(self.inputs.image_ids)
+        with storage_errors(partial):
+            images = memmap_if_whole(partial)
+            done: Fingerprints = {} if images is None else self.read_note(part)
+            if images is None:
+                images = np.lib.format.open_memmap(partial, mode="w+", dtype=np.uint8, shape=self._shape(part))
+            advance(len(done) * count)
+            with partial.open("r+b") as file:  # written as a file: on a full disk a map would kill the process
+                for index, severity in enumerate(part.severities):
+                    if severity_folder(severity) in done:
+                        continue
+                    level = images[index * count : (index + 1) * count]
+                    file.seek(os.fstat(file.fileno()).st_size - images.nbytes + index * level.nbytes)
+                    for block in self.inputs.blocks(part.corruption, severity):
+                        file.write(block.tobytes())
+                        advance(len(block))
+                    file.flush()
+                    os.fsync(file.fileno())
+                    done[severity_folder(severity)] = fingerprint_of([level])
+                    self.write_note(part, done)
+        with storage_errors(self.target(part)):
+            os.replace(partial, self.target(part))
+            fsync(self.folder)
+        return done
+
+    def _shape(self, part: SetPart) -> tuple[int, ...]:
+        return len(part.severities) * len(self.inputs.image_ids), *self.inputs.shape[1:]

@@ -1,11 +1,13 @@
-"""`failmodes corrupt`, once its options are understood.
+"""`failmodes corrupt`, once its options are understood: one writer at a time, with progress on stderr.
 
-Progress on stderr: a bar where it is a terminal, else a line whenever something is whole.
+A set is made in a hidden folder of its own folder, which is gone when all is done. Progress is a bar where stderr is a
+terminal, else a line whenever something is whole.
 """
 
+import shutil
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from rich.console import Console
@@ -15,13 +17,17 @@ from failmodes.ingest.corrupted_sets.layouts import severity_folder
 from failmodes.ingest.corrupted_sets.opening import open_pixel_source
 from failmodes.ingest.corrupted_sets.options import SetOptions
 from failmodes.ingest.corrupted_sets.set_writer import ProgressCallback, SetInputs, SetPart
-from failmodes.ingest.corrupted_sets.work_folder import locked_work_folder
 from failmodes.ingest.datasets.dataset import balanced_subset
 from failmodes.ingest.datasets.opening import open_dataset
 from failmodes.ingest.sources import GeneratedSource
 from failmodes.ingest.specification import DatasetSpec
-from failmodes.warehouse.errors import Interrupted, StudyError
+from failmodes.warehouse.errors import Interrupted, StorageError, StudyError
 from failmodes.warehouse.progress_bar import ImagesPerSecond, progress_bar
+from failmodes.warehouse.storage.files import TEMPORARY_PREFIX, make_folder, remove_stale_temporaries, storage_errors
+from failmodes.warehouse.storage.locks import file_lock
+
+WORK_FOLDER = ".failmodes"
+LOCK_FILE = "lock"
 
 
 def write_corrupted_set(spec: DatasetSpec, options: SetOptions, folder: Path, cache: Path | None = None) -> Path:
@@ -76,6 +82,49 @@ def _refuse_within(folder: Path, spec: DatasetSpec) -> None:
     clean, target = spec.path.expanduser().resolve(), folder.resolve()
     if target == clean or clean in target.parents:
         raise StudyError(f"--to {folder} lies within the clean images, {spec.path}: choose a folder beside it")
+
+
+@contextmanager
+def locked_work_folder(folder: Path) -> Iterator[Path]:
+    """Hold a set's lock, which the system frees when its holder dies, and give its work folder.
+
+    What killed writers left half written is removed first. The work folder stays only while something is half made.
+
+    Raises:
+        StorageError: another process makes the set, or the folder cannot be written to.
+    """
+    new = not folder.exists()
+    work = make_folder(folder / WORK_FOLDER)
+    taken = f"{folder} is being written by another process: wait for it, then run the same command again"
+    with file_lock(work / LOCK_FILE, taken, StorageError):
+        with storage_errors(folder):
+            remove_stale_temporaries(work)
+            for leftover in folder.glob(f"{TEMPORARY_PREFIX}*"):
+                leftover.unlink()
+        try:
+            yield work
+        finally:
+            if not any(work.glob("*.json")):  # no note: nothing is half made
+                _clear(work)
+            if new:
+                _remove_if_empty(folder)
+
+
+def _clear(work: Path) -> None:
+    """Remove a work folder, its lock last: until then nobody else can hold it."""
+    with storage_errors(work):
+        for entry in work.iterdir():
+            if entry.is_dir():
+                shutil.rmtree(entry)
+            elif entry.name != LOCK_FILE:
+                entry.unlink()
+        (work / LOCK_FILE).unlink(missing_ok=True)
+    _remove_if_empty(work)
+
+
+def _remove_if_empty(folder: Path) -> None:
+    with suppress(OSError):
+        folder.rmdir()
 
 
 @contextmanager

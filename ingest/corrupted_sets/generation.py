@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from failmodes.ingest.corrupted_sets.cifar_c_writer import ArrayWriter
-from failmodes.ingest.corrupted_sets.imagenet_c_writer import TreeWriter
+from failmodes.ingest.corrupted_sets.cifar_c import ArrayWriter
+from failmodes.ingest.corrupted_sets.imagenet_c import TreeWriter
 from failmodes.ingest.corrupted_sets.layouts import CIFAR_C, JPEG, JPEG_QUALITY, LABELS_FILE, severity_folder
 from failmodes.ingest.corrupted_sets.manifest import MADE_BY, Manifest, check_same_set, publish_manifest, read_manifest
 from failmodes.ingest.corrupted_sets.options import SetOptions

@@ -1,4 +1,4 @@
-"""A published corrupted set in the layout of ImageNet-C: `<corruption>/<severity>/<class>/<image>`, decoded on demand.
+"""The layout of ImageNet-C, `<corruption>/<severity>/<class>/<image>`: read on demand, written folder by folder.
 
 Images are numbered in the order of class folder and file name; every corruption and severity holds the same ones.
 """
@@ -15,22 +15,28 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from failmodes.ingest.corrupted_sets.corrupted_set import CorruptedSet, held_severity
 from failmodes.ingest.corrupted_sets.layouts import (
     FETCH_AGAIN,
     GROUP_FOLDERS,
+    JPEG,
+    JPEG_QUALITY,
+    image_names,
     parse_severity,
     severity_folder,
     without_suffix,
 )
 from failmodes.ingest.corrupted_sets.manifest import recorded_origin
+from failmodes.ingest.corrupted_sets.set_writer import Fingerprints, ProgressCallback, SetPart, SetWriter
 from failmodes.ingest.corruptions.apply import Severity
 from failmodes.ingest.corruptions.catalogue import find_corruption_name
 from failmodes.ingest.datasets.decoding import decode
 from failmodes.ingest.datasets.folder import IMAGE_SUFFIXES
-from failmodes.warehouse.errors import DataError
+from failmodes.warehouse.errors import DataError, StorageError
 from failmodes.warehouse.hashing import DIGEST_BYTES, identity_of
+from failmodes.warehouse.storage.files import fsync, make_folder, storage_errors
 
 Cells = dict[str, dict[Decimal, Path]]
 
@@ -85,11 +91,7 @@ class ImageNetCSet(CorruptedSet):
 
 
 def open_imagenet_c(
-    folder: Path,
-    needed: Sequence[str],
-    cache: Path | None = None,
-    *,
-    severities: Sequence[Severity] = (),
+    folder: Path, needed: Sequence[str], severities: Sequence[Severity], cache: Path | None
 ) -> ImageNetCSet:
     """Open a tree and check that whatever is needed of it is there; images are decoded when they are requested.
 
@@ -126,7 +128,7 @@ def corruption_folders(folder: Path) -> dict[str, Path]:
     """Folders of corruptions by their published names: right in `folder`, or in the tars' `noise`, `blur` and so on.
 
     Raises:
-        DataError: one stands in two places.
+        DataError: one is there twice.
     """
     found: dict[str, Path] = {}
     groups = [folder / group for group in GROUP_FOLDERS if (folder / group).is_dir()]
@@ -231,3 +233,67 @@ def _reading(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise DataError(f"{error.filename or path} cannot be read ({error.strerror}): {FETCH_AGAIN}") from error
+
+
+@dataclass(frozen=True)
+class TreeWriter(SetWriter):
+    """Writes `<corruption>/<severity>`; the folder appears when all its images are there."""
+
+    encoding: str
+    part_per_severity = True
+
+    @cached_property
+    def files(self) -> list[str]:
+        """`class/image.JPEG` of every image."""
+        suffix = "JPEG" if self.encoding == JPEG else self.encoding
+        names = image_names(self.inputs.dataset)
+        return [f"{names[image_id]}.{suffix}" for image_id in self.inputs.image_ids]
+
+    def path(self, part: SetPart) -> Path:
+        """The severity's folder."""
+        return Path(part.corruption, severity_folder(part.severities[0]))
+
+    def is_whole(self, part: SetPart) -> bool:
+        """Whether the folder holds as many images as it should."""
+        return self.target(part).is_dir() and len(list_image_files(self.target(part))) == len(self.files)
+
+    def write(self, part: SetPart, advance: ProgressCallback) -> Fingerprints:
+        """Save block by block; one is done when it is on the disk, and noted then."""
+        partial, target = self.partial(part), self.target(part)
+        start = int(self.read_note(part).get("images", 0)) if partial.exists() else 0
+        advance(start)
+        for block in self.inputs.blocks(part.corruption, part.severities[0], start):
+            self._save(partial, self.files[start : start + len(block)], block)
+            start += len(block)
+            self.write_note(part, {"images": start})
+            advance(len(block))
+        files = list_image_files(partial)
+        if len(files) != len(self.files):  # a power cut, or somebody removed some
+            self.tidy(part)
+            raise StorageError(f"images in {partial} were lost: run the same command again")
+        done = {target.name: fingerprint_of_files(partial, files)}
+        self.write_note(part, {"images": start, **done})
+        make_folder(target.parent)
+        with storage_errors(target):
+            os.replace(partial, target)
+            fsync(target.parent)
+            fsync(self.folder)
+        return done
+
+    def _save(self, partial: Path, files: Sequence[str], images: NDArray[np.uint8]) -> None:
+        folders = {(partial / file).parent for file in files}
+        with storage_errors(partial):
+            for folder in folders:
+                folder.mkdir(parents=True, exist_ok=True)
+            with ThreadPoolExecutor(WORKERS) as pool:
+                for _ in pool.map(self._save_image, [partial / file for file in files], images):
+                    pass  # raises what a file raised
+            for folder in (*folders, partial):
+                fsync(folder)
+
+    def _save_image(self, path: Path, pixels: NDArray[np.uint8]) -> None:
+        options = {"quality": JPEG_QUALITY, "optimize": True} if self.encoding == JPEG else {}
+        with path.open("wb") as file:
+            Image.fromarray(pixels).save(file, self.encoding, **options)
+            file.flush()
+            os.fsync(file.fileno())

@@ -13,17 +13,11 @@ from failmodes.ingest.datasets.dataset import Dataset
 from failmodes.warehouse.errors import DataError
 
 CIFAR_C, IMAGENET_C = "cifar-c", "imagenet-c"
-
 JPEG, PNG, NPY = "jpeg", "png", "npy"
-
 JPEG_QUALITY = 85  # as ImageNet-C was published
-
 LABELS_FILE = "labels.npy"
-
 MANIFEST_FILE = "manifest.json"
-
 GROUP_FOLDERS = ("noise", "blur", "weather", "digital", "extra")  # the published tars', one level above corruptions
-
 FETCH_AGAIN = "fetch the set again, for example with `failmodes download`"
 
 

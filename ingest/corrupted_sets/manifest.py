@@ -48,10 +48,10 @@ def publish_manifest(folder: Path, manifest: Manifest) -> None:
 def check_same_set(folder: Path, there: Manifest, new: Manifest) -> None:
     """Refuse to mix sets.
 
-    Versions that only one of the two names are fine: own corruptions and photographs of frost are named when used.
+    Versions that only one of the two has are fine: own corruptions and photographs of frost are there when used.
 
     Raises:
-        StudyError: the set that is there was made otherwise; the first difference is named.
+        StudyError: the set that is there was made with other options; the message has the first difference.
     """
     before, now = _compared(there), _compared(new)
     for name in now:

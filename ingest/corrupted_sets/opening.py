@@ -1,4 +1,4 @@
-"""Opening a published set, whatever its layout, and the source of pixels that a study asks for."""
+"""Opening a published set, whatever its layout, and the source of pixels that a study requests."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,7 +12,8 @@ from failmodes.ingest.corrupted_sets.corrupted_set import CorruptedSet
 from failmodes.ingest.corrupted_sets.imagenet_c import corruption_folders, open_imagenet_c
 from failmodes.ingest.corrupted_sets.layouts import FETCH_AGAIN, LABELS_FILE
 from failmodes.ingest.corrupted_sets.pairing import pair_with_published
-from failmodes.ingest.corruptions.apply import Severity
+from failmodes.ingest.corruptions.apply import ImageIds, Severity
+from failmodes.ingest.corruptions.kernels.base import Images
 from failmodes.ingest.datasets.dataset import Dataset
 from failmodes.ingest.sources import GeneratedSource, Source, dependency_hashes
 from failmodes.ingest.specification import CorruptionSpec
@@ -21,11 +22,7 @@ from failmodes.warehouse.hashing import identity_of
 
 
 def open_corrupted_set(
-    folder: Path,
-    needed: Sequence[str],
-    cache: Path | None = None,
-    *,
-    severities: Sequence[Severity] = (),
+    folder: Path, needed: Sequence[str], cache: Path | None = None, *, severities: Sequence[Severity] = ()
 ) -> CorruptedSet:
     """Open a set; its layout follows from what the folder holds.
 
@@ -42,9 +39,9 @@ def open_corrupted_set(
     if not folder.is_dir():
         raise DataError(f"{folder} is not a folder: expected one of <corruption>.npy and {LABELS_FILE}; {FETCH_AGAIN}")
     if any(folder.glob("*.npy")):
-        return open_cifar_c(folder, needed, cache, severities=severities)
+        return open_cifar_c(folder, needed, severities, cache)
     if corruption_folders(folder):
-        return open_imagenet_c(folder, needed, cache, severities=severities)
+        return open_imagenet_c(folder, needed, severities, cache)
     raise DataError(
         f"{folder} holds no corrupted set: expected <corruption>.npy and {LABELS_FILE} (as CIFAR-10-C), or folders"
         " <corruption>/<severity>/<class>/<image> (as ImageNet-C)"
@@ -82,13 +79,7 @@ class PublishedSource:
             "versions": None,
         }
 
-    def corrupted(
-        self,
-        clean: NDArray[np.uint8] | None,
-        corruption: str,
-        severity: Severity,
-        image_ids: Sequence[int] | NDArray[np.integer],
-    ) -> NDArray[np.uint8]:
+    def corrupted(self, clean: Images | None, corruption: str, severity: Severity, image_ids: ImageIds) -> Images:
         """The published images of `image_ids`; `clean` is not used."""
         ids = np.asarray(image_ids)
         return self.published.images(corruption, severity, ids if self._positions is None else self._positions[ids])
@@ -99,7 +90,7 @@ class PublishedSource:
 
 
 def open_pixel_source(spec: CorruptionSpec, seed: int, dataset: Dataset, cache: Path | None = None) -> Source:
-    """The source that a study asks for.
+    """The source that a study requests.
 
     Args:
         spec: what the study says about corruption.
@@ -112,12 +103,7 @@ def open_pixel_source(spec: CorruptionSpec, seed: int, dataset: Dataset, cache: 
         StudyError: it lacks a severity.
     """
     if spec.published is None:
-        return GeneratedSource(
-            spec.recipe,
-            seed,
-            spec.draws,
-            across_switches=spec.across_switches,
-            dependencies=dependency_hashes(spec.names),
-        )
+        hashes = dependency_hashes(spec.names)
+        return GeneratedSource(spec.recipe, seed, spec.draws, across_switches=spec.across_switches, dependencies=hashes)
     folder = spec.published.expanduser()
     return PublishedSource(open_corrupted_set(folder, spec.names, cache, severities=spec.severities), dataset)

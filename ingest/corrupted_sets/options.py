@@ -17,7 +17,7 @@ from failmodes.warehouse.errors import DataError, StudyError
 
 SpecModel = TypeVar("SpecModel", bound=BaseModel)
 
-OPTIONS = {"kind": "KIND", "names": "--corruption", "severities": "--severity", "seeds": "--seed"}  # others: as named
+OPTIONS = {"kind": "KIND", "names": "--corruption", "severities": "--severity", "seeds": "--seed"}  # others: as the key
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class SetOptions:
         layout: cifar-c or imagenet-c.
         encoding: npy, jpeg or png.
         corruptions: which, at which severities (rising), by which recipe, seed and sampling.
-        left_out: where none is named, those that cannot be made, each with the reason.
+        left_out: where none is requested, those that cannot be made, each with the reason.
     """
 
     layout: str

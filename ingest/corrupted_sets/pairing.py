@@ -11,13 +11,11 @@ from failmodes.ingest.sources import ImagePairs, Pairing
 # Correlation of an image and its own corrupted version, among 500 CIFAR-10 images at severity 1: median 0.97 to 0.999,
 # least 0.79; with that of another image of its class: median 0.08 (CIFAR-10), 0.87 (digits). Hence two conditions.
 LEAST_CORRELATION = 0.8
-
 LEAST_SHARE_NEAREST = 0.95
 
 # Where the set's own manifest names just these clean images, only chance (half) must be ruled out: fog by the
 # ImageNet-C recipe leaves 224-pixel photographs a median of 0.76, and 98 % nearest
 LEAST_SHARE_NEAREST_ON_RECORD = 0.75
-
 CORRELATED_IMAGES = 500
 
 # From the mildest at severity 1 of either recipe: the first that a set holds decides
@@ -58,21 +56,18 @@ def pair_with_published(dataset: Dataset, published: CorruptedSet) -> Pairing:
 def _image_pairs(dataset: Dataset, published: CorruptedSet) -> ImagePairs | str:
     """The pairs, or why there are none."""
     if published.image_names is not None:
-        return _pairs_by_name(image_names(dataset), published.image_names)
+        clean, corrupted = image_names(dataset), published.image_names
+        positions = {name: position for position, name in enumerate(corrupted)}
+        pairs = [(image_id, positions[name]) for image_id, name in enumerate(clean) if name in positions]
+        if not pairs:
+            return f"no image of the set is called as a clean one (such as {corrupted[0]} and {clean[0]})"
+        return ImagePairs(*np.array(pairs, dtype=np.int64).T)
     ids = published.clean_ids
     if ids is None:
         ids = np.arange(len(dataset.labels), dtype=np.int64)
     if published.image_count != len(ids) or ids[-1] >= len(dataset.labels):
         return f"the set holds {published.image_count:,} images, the data set {len(dataset.labels):,}"
     return ImagePairs(ids, np.arange(len(ids), dtype=np.int64))
-
-
-def _pairs_by_name(clean: list[str], corrupted: tuple[str, ...]) -> ImagePairs | str:
-    positions = {name: position for position, name in enumerate(corrupted)}
-    pairs = [(image_id, positions[name]) for image_id, name in enumerate(clean) if name in positions]
-    if not pairs:
-        return f"no image of the set is called as a clean one (such as {corrupted[0]} and {clean[0]})"
-    return ImagePairs(*np.array(pairs, dtype=np.int64).T)
 
 
 def _pixel_mismatch(dataset: Dataset, published: CorruptedSet, pairs: ImagePairs) -> str | None:

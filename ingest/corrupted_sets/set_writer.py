@@ -7,11 +7,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from failmodes.ingest.corrupted_sets.layouts import severity_folder
 from failmodes.ingest.corrupted_sets.manifest import format_id_ranges
 from failmodes.ingest.datasets.dataset import Dataset
 from failmodes.ingest.sources import GeneratedSource
@@ -20,7 +21,6 @@ from failmodes.warehouse.storage.files import atomic_write_bytes
 CHUNK_BYTES = 1 << 25  # clean images at a time; as much again when corrupted
 
 ProgressCallback = Callable[[int], None]
-
 Fingerprints = dict[str, str]  # by severity, as its folder is called
 
 
@@ -65,7 +65,7 @@ class SetInputs:
         return self.source.corrupted(clean, corruption, severity, image_ids, threads=os.cpu_count() or 1)
 
     def manifest(self) -> dict[str, Any]:
-        """The manifest's keys about it."""
+        """The keys of the manifest that describe them."""
         dataset, row = self.dataset, self.source.row()
         count, height, width, _ = self.shape
         return {
@@ -98,10 +98,7 @@ class SetWriter(ABC):
     folder: Path
     work: Path
     inputs: SetInputs
-
-    @abstractmethod
-    def parts(self, corruptions: list[str], severities: list[Decimal]) -> list[SetPart]:
-        """The parts of a set, in order."""
+    part_per_severity: ClassVar[bool]
 
     @abstractmethod
     def path(self, part: SetPart) -> Path:
@@ -115,13 +112,17 @@ class SetWriter(ABC):
     def write(self, part: SetPart, advance: ProgressCallback) -> Fingerprints:
         """Make what is missing of the part, and let it appear."""
 
-    @abstractmethod
-    def noted_fingerprints(self, part: SetPart) -> Fingerprints | None:
-        """What the part's note says, if it says that all images are done."""
+    def parts(self, corruptions: list[str], severities: list[Decimal]) -> list[SetPart]:
+        """The parts of a set, in order."""
+        groups = [(severity,) for severity in severities] if self.part_per_severity else [tuple(severities)]
+        return [SetPart(corruption, group) for corruption in corruptions for group in groups]
 
     def finished(self, part: SetPart) -> Fingerprints | None:
         """Fingerprints of a target that appeared just before its writer was killed; None if it did not."""
-        return None if self.partial(part).exists() else self.noted_fingerprints(part)
+        note, names = self.read_note(part), [severity_folder(severity) for severity in part.severities]
+        if self.partial(part).exists() or any(name not in note for name in names):
+            return None
+        return {name: note[name] for name in names}
 
     def target(self, part: SetPart) -> Path:
         """The file or folder that the part becomes."""

@@ -24,13 +24,11 @@ from failmodes.ingest.corruptions.kernels.base import Images, Levels, Parameters
 from failmodes.warehouse.errors import DataError, StudyError
 
 Severity = int | float | Decimal
+ImageIds = Sequence[int] | NDArray[np.integer]
 
 THOUSANDTH = Decimal("0.001")
-
 BLOCK_VALUES = 1 << 18  # values corrupted at a time: scratch stays at a few megabytes, mostly in cache
-
 MIXTURE_CORRUPTIONS = {"defocus_blur", "zoom_blur", "snow"}
-
 INVERSE_ROOT_CORRUPTIONS = {"shot_noise"}
 
 
@@ -48,7 +46,7 @@ def corrupt(
     *,
     recipe: str = "cifar-c",
     seed: int = 0,
-    image_ids: Sequence[int] | NDArray[np.integer] | None = None,
+    image_ids: ImageIds | None = None,
     draws: sampling.SamplingMode = "paired",
     across_switches: bool = False,
     threads: int = 1,
@@ -197,7 +195,7 @@ def _channels_hint(images: Images) -> str:
     return ""
 
 
-def _checked_ids(images: Images, image_ids: Sequence[int] | NDArray[np.integer] | None) -> NDArray[np.int64]:
+def _checked_ids(images: Images, image_ids: ImageIds | None) -> NDArray[np.int64]:
     if image_ids is None:
         return np.arange(len(images), dtype=np.int64)
     ids = np.asarray(image_ids)

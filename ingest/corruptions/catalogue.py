@@ -16,9 +16,7 @@ from failmodes.ingest.corruptions.sampling import RandomVariable, Size, normal, 
 from failmodes.warehouse.errors import StudyError, did_you_mean
 
 SEVERITIES = (1, 2, 3, 4, 5)
-
 HEADLINE_COUNT = 15
-
 FIRST_CUSTOM_ORDER = 100  # after all published ones
 
 
@@ -85,15 +83,10 @@ def _plasma(size: Size) -> tuple[int, ...]:
 
 
 _NORMALS = {"normals": normal(lambda size: (*size, 3))}
-
 _UINT32S = {"uint32s": uint32(lambda size: (*size, 3))}
-
 _OFFSETS = {"uint32s": uint32(lambda size: (blur.MAX_ITERATIONS, *size))}
-
 _ANGLE = {"unit_angles": uniform(lambda size: ())}
-
 _LAYER = {"layer": normal(lambda size: size)}
-
 _ELASTIC = {"corners": uniform(lambda size: (3, 2)), "fields": uniform(lambda size: (2, *size))}
 
 _PUBLISHED: tuple[tuple[str, str, Callable[..., Images], RecipeLevels, dict[str, RandomVariable]], ...] = (
@@ -143,7 +136,6 @@ CORRUPTIONS: dict[str, Corruption] = {
 }
 
 ALIASES = {"frosted_glass_blur": "glass_blur", "elastic": "elastic_transform"}  # as seen in the wild
-
 STUDY_CORRUPTIONS = ("contrast", "fog", "motion_blur", "gaussian_noise", "jpeg_compression", "brightness")
 
 _registered: dict[str, Corruption] = {}

@@ -37,7 +37,6 @@ from failmodes.warehouse.errors import DataError, FailmodesError, StudyError
 from failmodes.warehouse.hashing import identity_of
 
 NAME = re.compile(r"[a-z][a-z0-9_]{0,59}")
-
 IDENTITY_LEVELS: tuple[Parameters, ...] = tuple((s,) for s in SEVERITIES)
 
 

@@ -26,7 +26,6 @@ SAMPLING_MODES: tuple[SamplingMode, ...] = ("paired", "independent")
 STREAM_FAMILY = "h"
 
 Size = tuple[int, int]  # height and width
-
 Samples = dict[str, NDArray[Any]]
 
 

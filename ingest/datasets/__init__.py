@@ -1,1 +1,1 @@
-"""Data sets: one way in (`open_dataset`), whatever the layout on disk."""
+"""Data sets: `open_dataset` opens them, whatever the layout on disk."""

@@ -17,9 +17,7 @@ from failmodes.ingest.datasets.dataset import ConcatenatedImages, Dataset, Image
 from failmodes.warehouse.errors import DataError, first_line
 
 SIDE = 32
-
 PIXEL_BYTES = 3 * SIDE * SIDE
-
 _CIFAR100 = """
 apple aquarium_fish baby bear beaver bed bee beetle bicycle bottle bowl boy bridge bus butterfly camel can castle
 caterpillar cattle chair chimpanzee clock cloud cockroach couch crab crocodile cup dinosaur dolphin elephant
@@ -31,7 +29,6 @@ wardrobe whale willow_tree wolf woman worm
 """
 
 CIFAR100_CLASSES = tuple(_CIFAR100.split())
-
 CIFAR10_CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 
 

@@ -16,11 +16,8 @@ from failmodes.ingest.datasets.decoding import decode, decode_to_cache
 from failmodes.warehouse.errors import DataError, first_line
 
 IMAGE_COLUMNS = ("img", "image")
-
 BLOCK_ROWS = 512
-
 JPEG_MAGIC = b"\xff\xd8\xff"
-
 SHAPE = (32, 32, 3)
 
 

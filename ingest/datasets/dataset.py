@@ -114,7 +114,7 @@ def balanced_subset(labels: NDArray[np.int64], count: int | None) -> tuple[NDArr
     """Choose images, balanced over classes.
 
     Images are taken in rounds: the first of every class, the second of every class, and so on; where classes
-    interleave this is the prefix. Nothing is drawn at random.
+    interleave this is the prefix. Nothing is random.
 
     Args:
         labels: (N,) class indices.

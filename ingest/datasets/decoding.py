@@ -14,7 +14,6 @@ from failmodes.warehouse.hashing import identity_of
 from failmodes.warehouse.storage.files import atomic_write
 
 DECODER = 1  # raise it when decoding changes pixels
-
 EIGHT_BIT_MODES = {"1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr"}
 
 

@@ -8,11 +8,8 @@ from numpy.typing import NDArray
 from failmodes.ingest.datasets.dataset import Dataset
 
 SIDE = 32
-
 FULL_INK = 16  # largest value of the 8×8 images
-
 TEST_PER_CLASS = 50
-
 INK = 128  # at least half of full ink is the digit, not its soft edge
 
 NOTE = (

@@ -17,9 +17,7 @@ from failmodes.ingest.datasets.decoding import decode, decode_to_cache
 from failmodes.warehouse.errors import DataError
 
 IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg"}
-
 BLOCK_IMAGES = 64
-
 FOLDER_HINT = "expected a folder a class, with .png, .jpg or .jpeg images in it, such as cat/0001.png"
 
 

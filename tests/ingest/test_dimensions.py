@@ -1,5 +1,6 @@
 """Sources of corrupted pixels, their identity, pairing with clean images, and the dimensions they are recorded in."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +16,8 @@ from failmodes.warehouse import schema
 def test_dimensions_are_recorded(tmp_path: Path, sixty_digits: Dataset) -> None:
     masks = np.zeros((60, 32, 32), bool)
     masks[:, :8] = True
-    dataset = Dataset("digits", "Digits", "test", sixty_digits.images, sixty_digits.labels, sixty_digits.class_names, masks=masks,
-                      files=tuple(f"{i}.png" for i in range(60)), note="a note")  # fmt: skip
+    files = tuple(f"{i}.png" for i in range(60))
+    dataset = replace(sixty_digits, files=files, note="a note", masks=masks)
     source = GeneratedSource(seed=3)
     record_dataset(tmp_path, dataset)
     record_source(tmp_path, source)

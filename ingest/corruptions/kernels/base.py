@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 Images = NDArray[np.uint8]
-
 Float32Array = NDArray[np.float32]
 
 Float = TypeVar("Float", np.float32, np.float64)
@@ -18,7 +17,6 @@ Parameters = tuple[float, ...]
 
 # By severity: [1] … [5] are published; [0] is what they tend to as it falls to 0, None where nothing is interpolated
 Levels = tuple[Parameters | None, Parameters, Parameters, Parameters, Parameters, Parameters]
-
 RecipeLevels = dict[str, Levels]  # by recipe: cifar-c, imagenet-c
 
 

@@ -21,15 +21,10 @@ from failmodes.ingest.corruptions.kernels.base import (
 )
 
 DEPTH = 257  # steps of ImageMagick's 16 bits in one of 8
-
 LEAST_WEIGHT = 1e-8  # a lighter tap moves no value by more than 0.000003 of 255
-
 ANGLE_RANGE_DEG = (-45.0, 45.0)
-
 MAX_ITERATIONS = 3  # of any recipe: sampling never depends on severity
-
 GAUSSIAN_REACH = 4.0  # standard deviations at which scikit-image truncates a Gaussian
-
 SMALL_DISK_PX = 8
 
 

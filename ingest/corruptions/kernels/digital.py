@@ -21,7 +21,7 @@ from failmodes.ingest.corruptions.kernels.blur import gaussian_weights
 SMOOTHING_REACH = 3.0  # deviations at which the published smoothing is cut off
 
 
-# Relative to the image's shorter side. ImageNet-C's unit is 244 px where images have 224: the published slip
+# Relative to the image's shorter side. ImageNet-C's unit is 244 px where images have 224: the published mistake
 ELASTIC_TRANSFORM: RecipeLevels = {
     "cifar-c": ((0, 0, 0), (0, 0, 0.08), (0.05, 0.2, 0.07), (0.08, 0.06, 0.06), (0.1, 0.04, 0.05), (0.1, 0.03, 0.03)),
     "imagenet-c": (
@@ -166,7 +166,7 @@ PIXELATE: RecipeLevels = {
 
 
 def pixelate(images: Images, parameters: Parameters) -> Images:
-    """Shrink by averaging over boxes, and enlarge again the same way (where one box covers each pixel).
+    """Shrink by averaging over boxes, and enlarge again by the same filter (where one box covers each pixel).
 
     The parameter is the side of the small image as a share of the side of the image. Pillow keeps colours in four
     bytes: passed as such, they are neither unpacked nor packed on the way.

@@ -19,10 +19,9 @@ from failmodes.warehouse.errors import DataError
 from failmodes.warehouse.hashing import identity_of
 
 FOLDER_VARIABLE = "FAILMODES_FROST_PHOTOGRAPHS"
-
 FROST_PACKAGES = (("corrupt_tta", "assets/frost"), ("imagecorruptions", "frost"))
 
-# Six were published; the generator draws among the first five. MD5 of the published files.
+# Six were published; the generator samples among the first five. MD5 of the published files.
 FROST_FILES = {
     "frost1.png": "6ead634ace1f366d77e87078b465863c",
     "frost2.png": "98f0d2b1d74a048d3bc9c7ecfd886939",

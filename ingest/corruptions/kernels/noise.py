@@ -6,18 +6,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtri, pdtr
 
-from failmodes.ingest.corruptions.kernels.base import (
-    Images,
-    Parameters,
-    RecipeLevels,
-    from_unit,
-    to_unit32,
-)
+from failmodes.ingest.corruptions.kernels.base import Images, Parameters, RecipeLevels, from_unit, to_unit32
 
 LARGEST_UINT32 = np.uint32(2**32 - 2)  # the very last one would be beyond every count
-
 GUIDE_BITS = 12  # a random number's top bits point into the guide of the Poisson table
-
 NORMAL_ABOVE_PHOTONS = 2000.0  # from here a photon is below 1/7 of a stored value
 
 

@@ -14,21 +14,13 @@ from failmodes.ingest.corruptions.kernels.base import (
 from failmodes.ingest.corruptions.kernels.blur import angles_deg, apply_motion_kernel, clipped_zoom, gaussian_filter
 
 FIRST_WIBBLE = 100.0
-
 LEAST_SIDE = 32
-
 PALE_TURQUOISE = np.array([175, 238, 238], np.float32) / np.float32(255)
-
 MUD_BROWN = np.array([63, 42, 20], np.float32) / np.float32(255)
-
 LEAST_MUD = 0.8
-
 FURTHEST_PX = 20  # distances from an edge count up to here
-
 RELIEF = np.array([[-2, -1, 0], [-1, 1, 1], [0, 1, 2]])
-
 ANGLE_RANGE_DEG = (-135.0, -45.0)
-
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601
 
 

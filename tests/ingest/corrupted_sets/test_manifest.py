@@ -1,4 +1,4 @@
-"""`failmodes corrupt`: what it writes, that a killed run goes on to the same bytes, and how it refuses."""
+"""The manifest of a written set: other sets are refused."""
 
 from pathlib import Path
 

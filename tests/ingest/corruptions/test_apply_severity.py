@@ -24,9 +24,7 @@ def parts(recipe: str, name: str, severity: float, *, across_switches: bool = Fa
 @pytest.mark.parametrize(("recipe", "name"), CELLS)
 def test_whole_severities_have_the_published_parameters(recipe: str, name: str) -> None:
     for severity in SEVERITIES:
-        assert parts(recipe, name, severity) == (
-            MixtureComponent(1.0, CORRUPTIONS[name].levels[recipe][severity]),
-        )
+        assert parts(recipe, name, severity) == (MixtureComponent(1.0, CORRUPTIONS[name].levels[recipe][severity]),)
     assert parts(recipe, name, 0) == (MixtureComponent(1.0, None),)
 
 

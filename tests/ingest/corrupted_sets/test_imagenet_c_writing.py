@@ -1,4 +1,4 @@
-"""`failmodes corrupt`: what it writes, that a killed run goes on to the same bytes, and how it refuses."""
+"""A written set in the layout of ImageNet-C."""
 
 from decimal import Decimal
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""`failmodes corrupt`: what it writes, that a killed run goes on to the same bytes, and how it refuses."""
+"""`failmodes corrupt`: one writer at a time."""
 
 import fcntl
 from pathlib import Path
@@ -6,8 +6,7 @@ from pathlib import Path
 import pytest
 from corrupted_sets import DIGITS, set_options
 
-from failmodes.ingest.corrupted_sets.command import write_corrupted_set
-from failmodes.ingest.corrupted_sets.work_folder import locked_work_folder
+from failmodes.ingest.corrupted_sets.command import locked_work_folder, write_corrupted_set
 from failmodes.warehouse.errors import StorageError
 
 

@@ -1,4 +1,4 @@
-"""`failmodes corrupt`: what it writes, that a killed run goes on to the same bytes, and how it refuses."""
+"""A written set in the layout of CIFAR-10-C, and its manifest."""
 
 import json
 import subprocess
@@ -27,7 +27,7 @@ def test_the_script_writes_arrays_as_published(tmp_path: Path, digits: Dataset) 
     assert sorted(path.name for path in folder.iterdir()) == [
         "fog.npy", "gaussian_noise.npy", "labels.npy", "manifest.json"
     ]  # fmt: skip
-    ids, words = balanced_subset(digits.labels, 40)
+    ids, description = balanced_subset(digits.labels, 40)
     for name in ("fog", "gaussian_noise"):
         rows = [corrupt(digits.images[ids], name, s, seed=3, image_ids=ids) for s in range(1, 6)]
         expected = folder / f"expected-{name}.npy"
@@ -41,7 +41,7 @@ def test_the_script_writes_arrays_as_published(tmp_path: Path, digits: Dataset) 
     assert (manifest["recipe"], manifest["seed"], manifest["draws"]) == ("cifar-c", 3, "paired")
     assert manifest["dataset"]["dataset_id"] == digits.dataset_id
     assert manifest["dataset"]["label"] == digits.label
-    assert (manifest["images"], manifest["subset"]) == (40, words)
+    assert (manifest["images"], manifest["subset"]) == (40, description)
     assert {name: list(levels) for name, levels in manifest["corruptions"].items()} == {
         "fog": list("12345"), "gaussian_noise": list("12345")
     }  # fmt: skip
