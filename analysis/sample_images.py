@@ -17,11 +17,8 @@ from failmodes.ingest.datasets.folder import IMAGE_SUFFIXES, resize_and_crop
 from failmodes.warehouse.errors import DataError, StudyError
 
 PHOTOGRAPHS = {"china.jpg": "danielbuechele", "flower.jpg": "vultilion"}  # 640×427 pixels; file and photographer
-
 SHIPPED = "shipped with scikit-learn, CC BY 2.0"
-
 MOST_ROWS = 4  # of tiles cut from a photograph, so that tiles of 32 pixels still show something
-
 Images = NDArray[np.uint8]
 
 

@@ -17,7 +17,6 @@ NULLS = (LegendEntry("null of the last severity", GREY, shape="diamond"),
          LegendEntry("clean maps of different images", GREY, dash=(4, 3)))  # fmt: skip
 
 MOST_LABELLED = 8  # paths with a label; of more, those that move farthest and the two that move least
-
 NULL_HEIGHT_SHARE = 1.1  # the y axis reaches past the highest null by this
 
 

@@ -14,7 +14,6 @@ from failmodes.analysis.formatting import format_severity
 from failmodes.analysis.selection import Selection, read_for_selection
 
 RAMP = ("#7cc4f0", "#4aa0dc", "#3a7fc4", "#5b5fb5", "#8a4a9e", "#b03a78")  # clean to last; seen in light and dark
-
 FEWEST = 10  # bins of fewer images are left out of the lines, not of the counts
 
 
@@ -45,7 +44,7 @@ def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, size: ChartSi
 
 
 def _pooled(bins: pl.DataFrame) -> pl.DataFrame:
-    """Bins pooled over corruptions; the clean cell, which stands at the foot of every corruption, counts once."""
+    """Bins pooled over corruptions; the clean cell, which every corruption has, counts once."""
     once = bins.filter((pl.col("severity") > 0) | (pl.col("corruption") == pl.col("corruption").min().over("label")))
     weight = pl.col("image_count")
     pooled = once.group_by("label", "severity", "bin_index", "bin_low", "bin_high").agg(

@@ -27,11 +27,8 @@ from failmodes.ingest.distortion import rmse
 from failmodes.warehouse.errors import FailmodesError, StudyError
 
 GAP_PX, CAPTION_PX, GROUP_PX, NAME_PX = 6, 17, 30, 17
-
 LABEL_PX = 126  # left of the images, on a page
-
 SIDE_STEP_PX, LARGEST_SIDE_PX = 16, 80  # steps so that 32 pixels are enlarged by a whole number
-
 NARROW_LEVELS = 3  # beside clean, in a column of a paper
 
 
@@ -133,7 +130,7 @@ def _sheet(rows: list[ContactSheetRow], severities: list[str], size: ChartSize) 
         for row in group_rows:
             info, bottom = CORRUPTIONS[row.name], y + above + side
             name = label_with_extra(info.label, is_extra=not info.headline)
-            texts.append((name, 0, y + 9 if size.is_wide else y - 1 + 8, "name"))
+            texts.append((name, 0, y + (9 if size.is_wide else 7), "name"))
             for severity, x, image, distance in zip(severities, centres, row.images, row.rmse, strict=True):
                 if image is None:
                     texts.append(("\u2013", x, bottom - 8, "plain"))

@@ -27,13 +27,9 @@ from failmodes.analysis.statistics.curve_shape import chord
 from failmodes.analysis.statistics.shape_tables import stored_settings
 
 LABEL_GAP_PX = 12
-
 RIGHT_PX = 34  # room for the last value
-
 AXIS_PX = 42
-
 PANEL_HEIGHT_PX = 130
-
 BACKGROUND_GREY = "#A0A4AB"  # networks that are drawn behind the coloured ones
 
 
@@ -127,10 +123,10 @@ def _mean_corrupted_accuracy(points: pl.DataFrame, averaged: Sequence[str]) -> d
 
 
 def _entries(frame: PanelFrame) -> list[LegendEntry]:
-    named = [(name, frame.colours[label]) for label, name in frame.legend_names.items()]
+    entries = [LegendEntry(name, frame.colours[label]) for label, name in frame.legend_names.items()]
     if frame.background:
-        return [LegendEntry(*entry) for entry in [*named, ("the others", BACKGROUND_GREY)]]
-    return [LegendEntry(*entry, dash) for entry, dash in zip(named, MODEL_DASHES, strict=False)]
+        return [*entries, LegendEntry("the others", BACKGROUND_GREY)]
+    return [entry._replace(dash=dash) for entry, dash in zip(entries, MODEL_DASHES, strict=False)]
 
 
 def _chart_text(con: duckdb.DuckDBPyConnection, selection: Selection, frame: PanelFrame) -> ChartText:

@@ -1,13 +1,11 @@
 """Distortion curves as small multiples: how far corrupted images lie from the clean ones, by RMSE and by SSIM."""
 
-from typing import NamedTuple
-
 import altair as alt
 import duckdb
 import polars as pl
 
 from failmodes.analysis.charts.style import axes
-from failmodes.analysis.charts.style.theme import BLUE, PAGE, VERMILLION, ChartSize, ChartText, Layered, add_text
+from failmodes.analysis.charts.style.theme import BLUE, PAGE, VERMILLION, ChartSize, ChartText, add_text
 from failmodes.analysis.formatting import format_number, format_severity, join_names, label_with_extra, lower_label
 from failmodes.analysis.sample_images import CorruptionRequest, many_images
 from failmodes.analysis.selection import Selection
@@ -15,21 +13,12 @@ from failmodes.analysis.statistics.distortion import measured_distortion, not_mo
 from failmodes.ingest.corruptions.catalogue import CORRUPTIONS
 
 MEASURES = {"rmse": ("RMSE", BLUE), "ssim": ("1 \u2212 SSIM", VERMILLION)}  # one above the other in a panel
-
 LABEL_PX, AXIS_PX, HEADROOM = 30, 44, 1.12
 
 DRAWN = (
     "Distance from the clean image by severity: root mean square difference (of values / 255) above, one minus "
     "structural similarity below; line: mean over {images}, band: the middle 90\u00a0% of them."
 )
-
-
-class PlotSize(NamedTuple):
-    """What all panels share: size of one measure's plot in pixels, and the top of each measure's axis."""
-
-    width_px: float
-    height_px: float
-    tops: dict[str, float]
 
 
 def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, size: ChartSize = PAGE) -> alt.VConcatChart:
@@ -62,14 +51,12 @@ def chart_of_images(request: CorruptionRequest, *, size: ChartSize = PAGE) -> al
 def _draw(rows: pl.DataFrame, text: ChartText, size: ChartSize) -> alt.VConcatChart:
     order = rows.sort("corruption_order")["corruption"].unique(maintain_order=True).to_list()
     columns = axes.corruption_columns(size, len(order))
-    plot_size = PlotSize(
-        (size.width_px - AXIS_PX - 16) / columns - LABEL_PX - 10,
-        62 if size.is_wide else 46,
-        {name: max(0.01, HEADROOM * float(rows.select(_distances(name)["high"].max()).item())) for name in MEASURES},
-    )
+    width, height = (size.width_px - AXIS_PX - 16) / columns - LABEL_PX - 10, 62 if size.is_wide else 46
+    highest = {name: float(rows.select(_distances(name)["high"].max()).item()) for name in MEASURES}
+    scales = {name: axes.fixed_scale(0, max(0.01, HEADROOM * high)) for name, high in highest.items()}
     panels = [
         _panel(
-            rows.filter(corruption=name), plot_size,
+            rows.filter(corruption=name), scales, width, height,
             is_left=not index % columns, is_last=index // columns == (len(order) - 1) // columns,
         )
         for index, name in enumerate(order)
@@ -84,35 +71,37 @@ def _distances(measure: str) -> dict[str, pl.Expr]:
         {"mean": mean, "low": low, "high": high})  # fmt: skip
 
 
-def _panel(rows: pl.DataFrame, plot_size: PlotSize, *, is_left: bool, is_last: bool) -> alt.VConcatChart:
+def _panel(
+    rows: pl.DataFrame, scales: dict[str, alt.Scale], width: float, height: float, *, is_left: bool, is_last: bool
+) -> alt.VConcatChart:
     """One corruption: each measure on its own axis, one above the other."""
     label = label_with_extra(rows["corruption_label"][0], is_extra=not rows["headline"][0])
     last = axes.last_severity(rows)
-    parts = []
+    plots = []
     for measure, (title, colour) in MEASURES.items():
         x = axes.severity_axis(last, title=is_left and is_last)
         if measure != list(MEASURES)[-1]:
             x = x.axis(alt.Axis(values=axes.severity_ticks(last), labels=False, title=None, grid=False))
-        y = alt.Y("mean:Q", title=title if is_left else None, scale=axes.fixed_scale(0, plot_size.tops[measure]),
+        y = alt.Y("mean:Q", title=title if is_left else None, scale=scales[measure],
                   axis=alt.Axis(tickCount=3, format="~g", labels=is_left, ticks=is_left, domain=False))  # fmt: skip
-        parts.append(_curve(rows.sort("severity").select("severity", **_distances(measure)), colour, x, y, plot_size))
+        layers = _curve(rows.sort("severity").select("severity", **_distances(measure)), colour, x, y)
+        plots.append(alt.layer(*layers, width=width, height=height))
     # flush: labels must not move a plot
-    return alt.vconcat(*parts, spacing=13, bounds="flush", title=axes.panel_title(label, offset=4))
+    return alt.vconcat(*plots, spacing=13, bounds="flush", title=axes.panel_title(label, offset=4))
 
 
-def _curve(points: pl.DataFrame, colour: str, x: alt.X, y: alt.Y, plot_size: PlotSize) -> Layered:
+def _curve(points: pl.DataFrame, colour: str, x: alt.X, y: alt.Y) -> list[alt.Chart]:
     base = alt.Chart(points).encode(x=x)
     tips = [alt.Tooltip("severity:Q"), alt.Tooltip("mean:Q", format=".3f"),
             alt.Tooltip("low:Q", format=".3f", title="5 %"),
             alt.Tooltip("high:Q", format=".3f", title="95 %")]  # fmt: skip
     end = alt.Chart(points.tail(1).with_columns(text=pl.lit(format_number(points["mean"][-1], 2))))
-    return alt.layer(
+    text = end.mark_text(align="left", dx=5, fontSize=11, fontWeight="bold", color=colour)
+    return [
         base.mark_area(opacity=0.2, color=colour).encode(y="low:Q", y2="high:Q"),
         base.mark_line(strokeWidth=1.8, color=colour).encode(y=y, tooltip=tips),
-        end.mark_text(align="left", dx=5, fontSize=11, fontWeight="bold", color=colour).encode(
-            x=x, y="mean:Q", text="text:N"),
-        width=plot_size.width_px, height=plot_size.height_px,
-    )  # fmt: skip
+        text.encode(x=x, y="mean:Q", text="text:N"),
+    ]
 
 
 def distortion_sentence(rows: pl.DataFrame) -> str:

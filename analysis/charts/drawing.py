@@ -39,6 +39,7 @@ class ChartFunction(Protocol):
         self, con: duckdb.DuckDBPyConnection, selection: Selection, *, size: ChartSize = ...
     ) -> alt.VConcatChart:
         """Draw the selection."""
+        ...
 
 
 class ImageChartFunction(Protocol):
@@ -46,6 +47,7 @@ class ImageChartFunction(Protocol):
 
     def __call__(self, request: CorruptionRequest, *, size: ChartSize = ...) -> alt.VConcatChart:
         """Corrupt and draw."""
+        ...
 
 
 CHARTS: dict[str, ChartFunction] = {

@@ -14,9 +14,7 @@ from failmodes.analysis.formatting import format_number, label_with_extra
 from failmodes.analysis.selection import Selection, averaged_severities, read_for_selection
 
 CELL_HEIGHT_PX = 26
-
 DECIMAL_PX, WHOLE_PX = 26, 14  # widths of a cell that a number with and without a decimal needs
-
 DARK_FROM = 0.6  # share of the colour scale from which numbers are printed in the other text colour
 
 

@@ -26,17 +26,11 @@ from failmodes.analysis.selection import EvaluationInfo, Selection, corruption_l
 from failmodes.warehouse.errors import WarehouseError
 
 GAP_PX, CAPTION_PX, LEVEL_PX = 6, 32, 18
-
 LABEL_PX = 126  # left of the images, on a page
-
 NARROW_HEAD_PX = 48  # two lines of heading and the severities, above a row
-
 TICK, CROSS = "M-1,0.1L-0.3,0.8L1,-0.8", "M-0.8,-0.8L0.8,0.8M0.8,-0.8L-0.8,0.8"  # drawn, as fonts may lack them
-
 SHOWN_PX = 128  # pixels of an embedded image's longer side
-
 HEAT = np.array([213, 94, 0], np.float64)  # Okabe-Ito vermillion
-
 HEAT_OPACITY = 0.6
 
 
@@ -82,7 +76,7 @@ def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, size: ChartSi
 def _exemplar_images(
     con: duckdb.DuckDBPyConnection, evaluation: EvaluationInfo, corruption: str
 ) -> list[ExemplarImage]:
-    """One image under a corruption, by severity: the first of the first reason for which there is one."""
+    """One image under a corruption, by severity: the first in rank of the most preferred reason."""
     rows = con.sql(
         "select e.*, a.class_name as label_name, coalesce(b.class_name, 'no answer') as predicted_name "
         "from exemplars as e "
@@ -148,12 +142,12 @@ def _rows(rows: list[list[ExemplarImage]], names: dict[str, str], size: ChartSiz
     side = (width - left) / max(len(row) for row in rows) - GAP_PX
     row_px = head + side + CAPTION_PX + 2 * GAP_PX
     cells: list[dict[str, Any]] = []
-    headings: list[dict[str, Any]] = []
+    firsts: dict[float, ExemplarImage] = {}
     for index, row in enumerate(rows):
         y = top + index * row_px + head
-        headings.append(_heading(row[0], names, y, is_beside=size.is_wide))
+        firsts[y] = row[0]
         cells += _cells(row, left, y, side, with_severities=not size.is_wide or not index)
-    layers = [*_image_layers(cells, side), *_heading_layers(headings)]
+    layers = [*_image_layers(cells, side), *_heading_layers(firsts, names, is_beside=size.is_wide)]
     return alt.layer(*layers, width=width, height=top + len(rows) * row_px - GAP_PX)
 
 
@@ -180,14 +174,6 @@ def _cells(
             "path": [{"px": x + side * a, "py": y + side * b} for a, b in path],
         })  # fmt: skip
     return cells
-
-
-def _heading(first: ExemplarImage, names: dict[str, str], y: float, *, is_beside: bool) -> dict[str, Any]:
-    true, reason = f"true: {first.label_name}", first.reason_name
-    lines = [true, reason, f"image {first.image_id}"] if is_beside else [f"{true}; {reason}", "", ""]
-    start, step = (y + 10, 15) if is_beside else (y - NARROW_HEAD_PX + 10, 13)
-    return {"title": names[first.corruption], **dict(zip(("true", "reason", "image"), lines, strict=True)),
-            **{f"y{line}": start + line * step for line in range(4)}}  # fmt: skip
 
 
 def _image_layers(cells: list[dict[str, Any]], side: float) -> list[alt.Chart]:
@@ -218,13 +204,21 @@ def _image_layers(cells: list[dict[str, Any]], side: float) -> list[alt.Chart]:
     ]  # fmt: skip
 
 
-def _heading_layers(headings: list[dict[str, Any]]) -> list[alt.Chart]:
-    base = alt.Chart(pl.DataFrame(headings)).encode(x=alt.value(0))
-    bold = base.mark_text(align="left", fontWeight="bold", fontSize=12, style="ink")
-    plain = base.mark_text(align="left", fontSize=11, style="muted")
-    marks = {"title": bold, "true": plain, "reason": plain, "image": plain}
+def _heading_layers(firsts: dict[float, ExemplarImage], names: dict[str, str], *, is_beside: bool) -> list[alt.Chart]:
+    """Corruption, true class, reason and image of each row, by the top of its images in pixels: beside or above it."""
+    headings = []
+    for y, first in firsts.items():
+        true, reason = f"true: {first.label_name}", first.reason_name
+        lines = [true, reason, f"image {first.image_id}"] if is_beside else [f"{true}; {reason}", "", ""]
+        top, step = (y + 10, 15) if is_beside else (y - NARROW_HEAD_PX + 10, 13)
+        headings.append([names[first.corruption], *lines, *(top + line * step for line in range(4))])
+    schema = ["title", "true", "reason", "image", "y0", "y1", "y2", "y3"]
+    base = alt.Chart(pl.DataFrame(headings, schema=schema, orient="row")).encode(x=alt.value(0))
+    title = base.mark_text(align="left", fontWeight="bold", fontSize=12, style="ink")
+    other = base.mark_text(align="left", fontSize=11, style="muted")
     return [
-        mark.encode(y=pixel(f"y{line}", alt.Y), text=f"{field}:N") for line, (field, mark) in enumerate(marks.items())
+        (other if line else title).encode(y=pixel(f"y{line}", alt.Y), text=f"{field}:N")
+        for line, field in enumerate(schema[:4])
     ]
 
 

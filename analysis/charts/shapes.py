@@ -20,14 +20,12 @@ from failmodes.analysis.selection import Selection, corruption_labels, read_for_
 from failmodes.analysis.statistics.shape_tables import stored_settings
 
 SYMBOLS = ("circle", "square", "triangle-up", "diamond", "cross", "triangle-down", "triangle-left", "triangle-right")
-
 AXIS_TITLE = "\u2190 falls early\u00a0\u00a0\u00a0bow \u03ba\u00a0\u00a0\u00a0falls late \u2192"
 
 VERBS = {"late_collapse": ("collapses late", "collapse late"), "near_linear": ("falls steadily", "fall steadily"),
          "early_drop": ("drops early", "drop early"), "non_monotone": ("falls and rises", "fall and rise")}  # fmt: skip
 
 MOST_LISTED = 8  # curves in a title
-
 MARGIN = 0.08  # of each domain, kept free around the points
 
 
@@ -78,14 +76,14 @@ def _plot(points: pl.DataFrame, symbols: dict[str, str], threshold: float, size:
             alt.Tooltip("drop:Q", format=".1f", title="drop, points"), alt.Tooltip("bow:Q", format=".2f")]  # fmt: skip
     band = alt.Chart(pl.DataFrame({"low": [-threshold], "high": [threshold]})).mark_rect(style="band", opacity=0.55)
     zero = alt.Chart(pl.DataFrame({"bow": [0.0]})).mark_rule(style="muted-line", strokeDash=[2, 3])
-    across, up = base.mark_rule(strokeWidth=1.2, opacity=0.6), base.mark_rule(strokeWidth=1.2, opacity=0.6)
+    interval = base.mark_rule(strokeWidth=1.2, opacity=0.6)
     pairs = alt.Chart(points).mark_line(strokeWidth=1, opacity=0.6, style="muted-line")
     layers = [
         band.encode(y="low:Q", y2="high:Q", x=alt.value(0), x2=alt.value(plot_area.width)),
         zero.encode(y=y),
         pairs.encode(x=x, y=y, detail="corruption:N"),
-        across.encode(x="drop_low:Q", x2="drop_high:Q", y=y),
-        up.encode(x=x, y="bow_low:Q", y2="bow_high:Q"),
+        interval.encode(x="drop_low:Q", x2="drop_high:Q", y=y),
+        interval.encode(x=x, y="bow_low:Q", y2="bow_high:Q"),
         base.mark_point(filled=True, size=70, opacity=1).encode(x=x, y=y, shape=symbol, tooltip=tips),
         *_labels(points, plot_area, x, y),
     ]

@@ -10,19 +10,12 @@ import polars as pl
 from failmodes.analysis.charts.style.theme import ChartSize
 
 PERCENT_EXPRESSION = "format(100 * datum.value, '.0f') + '\u00a0%'"  # a share 0-1 on an axis
-
 COARSE, FINE = 16, 4  # areas of points, square pixels
-
 FEW_LEVELS = 11  # more of them are a dense grid
-
 FEW_PANELS = 9  # more of them stand closer on a page
-
 CLOSE_COLUMNS = 5
-
 COLOUR_FIELD = alt.Color("colour:N", scale=None, legend=None)  # each row of the data holds its own colour
-
 Item = TypeVar("Item")
-
 Channel = TypeVar("Channel", alt.X, alt.Y)
 
 

@@ -14,15 +14,10 @@ import polars as pl
 from failmodes.analysis.charts.style.axes import COLOUR_FIELD, fixed_scale
 
 LETTER_SHARE = 0.56  # width of an average letter in font sizes
-
 FONT_PX, CHANCE_FONT_PX = 11, 10
-
 MARGIN_PX, CLEAR_PX = 3, 2  # around the label of the chance level
-
 Align = Literal["left", "right", "center"]
-
 Box = tuple[float, float, float, float]  # left, top, right, bottom in pixels
-
 Line = Sequence[tuple[float, float]]  # (x, y) in data units, x ascending
 
 
@@ -165,7 +160,7 @@ def label_layers(
     labels = points.select("name", "colour").hstack(anchors).with_columns(align=pl.Series([p.align for p in placed]))
     is_coloured = not points["colour"].null_count()
     mark: dict[str, Any] = {"baseline": "middle", "fontSize": FONT_PX} | ({} if is_coloured else {"style": "ink"})
-    colour = {"color": COLOUR_FIELD} if is_coloured else {}
+    colour: dict[str, Any] = {"color": COLOUR_FIELD} if is_coloured else {}
     return [
         alt.Chart(part.drop("align")).mark_text(align=part["align"][0], **mark).encode(x, y, text="name:N", **colour)
         for part in labels.sort("align", maintain_order=True).partition_by("align", maintain_order=True)

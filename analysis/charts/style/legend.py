@@ -1,4 +1,4 @@
-"""A legend in one or more rows above a plot, and the colours of lines that stand for corruptions.
+"""A legend in one or more rows above a plot, and the colours of corruptions.
 
 Drawn as a part of the chart: Vega-Lite's own legends do not wrap at a width, nor mix lines and points in one.
 """
@@ -14,9 +14,7 @@ from failmodes.analysis.charts.style.labels import FONT_PX, text_width
 from failmodes.analysis.charts.style.theme import BLUE, GREEN, GREY, GROUPS, ORANGE, PURPLE, SKY, VERMILLION, Layered
 
 ROW_PX, SAMPLE_PX, GAP_PX = 17, 20, 18
-
 DISTINCT = (VERMILLION, BLUE, GREEN, PURPLE, ORANGE, SKY, GREY)
-
 GROUP_COLOURS = dict(zip(GROUPS, DISTINCT, strict=False))
 
 

@@ -15,9 +15,7 @@ from failmodes.warehouse.errors import StudyError
 from failmodes.warehouse.storage.files import atomic_write
 
 Format = Literal["svg", "png", "pdf", "html", "json"]
-
 FORMATS: dict[str, Format] = {".svg": "svg", ".png": "png", ".pdf": "pdf", ".html": "html", ".json": "json"}
-
 PNG_SCALE = 2
 
 

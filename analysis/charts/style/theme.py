@@ -6,7 +6,7 @@ so the same chart can be drawn in either, which the report does as the reader's 
 
 import textwrap
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, LiteralString, NamedTuple
 
 import altair as alt
 
@@ -14,7 +14,6 @@ FONT = "Helvetica Neue, Helvetica, Arial, Liberation Sans, DejaVu Sans, sans-ser
 
 # Okabe and Ito's palette, safe for colour blindness
 VERMILLION, BLUE, PURPLE, GREEN, GREY = "#D55E00", "#0072B2", "#CC79A7", "#009E73", "#8C8C8C"
-
 ORANGE, SKY = "#E69F00", "#56B4E9"
 
 SHAPE_COLOURS = {
@@ -26,13 +25,9 @@ SHAPE_COLOURS = {
 }
 
 MODEL_COLOURS = (BLUE, VERMILLION, GREEN, PURPLE)
-
 MODEL_DASHES = ([1, 0], [5, 2], [2, 2], [7, 2, 2, 2])
-
 TEXT_LETTER_SHARE = 0.46  # width of an average letter of running text in font sizes
-
 GROUPS = ("noise", "blur", "weather", "digital")  # groups of corruptions, in order of publication
-
 Layered = alt.LayerChart | alt.FacetChart  # what alt.layer returns
 
 
@@ -51,9 +46,7 @@ class ChartSize(NamedTuple):
 
 
 PAGE = ChartSize(680, 3, 12, 16)
-
 PAPER = ChartSize(321, 2, 11, 13)  # 85 mm, a column of a paper; also a phone
-
 CHART_SIZES = {"page": PAGE, "paper": PAPER}
 
 
@@ -84,11 +77,8 @@ class ThemeColours(NamedTuple):
 
 
 _ORANGES = ("#faf6f1", "#fdc592", "#e5671b", "#8c2d04")
-
 _EMBERS = ("#22252c", "#6a3c1c", "#c96a24", "#ffbd85")
-
 LIGHT = ThemeColours("#ffffff", "#1b1b1f", "#5c6068", "#e8e8ea", "#dcdce0", _ORANGES, "#1b1b1f", "#ffffff")
-
 DARK = ThemeColours("#16181d", "#ececef", "#a6abb5", "#2c3038", "#3a3f49", _EMBERS, "#ececef", "#16181d")
 
 
@@ -139,7 +129,7 @@ def dark() -> alt.theme.ThemeConfig:
     return alt.theme.ThemeConfig(config=vega_config(DARK))
 
 
-THEMES = {"light": "failmodes", "dark": "failmodes_dark"}
+THEMES: dict[str, LiteralString] = {"light": "failmodes", "dark": "failmodes_dark"}
 
 
 def add_text(parts: Sequence[Any], text: ChartText, size: ChartSize) -> alt.VConcatChart:
