@@ -1,8 +1,7 @@
 """Commands over a study file: write one, check its images, train and evaluate its networks.
 
-`ingest` stands here, not in the ingest room, since only this room knows what a study is.
-
-How far a study is: cells published and cells missing, network by network.
+`ingest` stands here, not in the ingest room, since only this room knows what a study is. `print_progress` shows what
+`failmodes status` says of a study: cells published and cells missing, network by network.
 """
 
 from enum import StrEnum
@@ -47,13 +46,12 @@ def init(
 
 def ingest(study_file: StudyArgument = DEFAULT_STUDY) -> None:
     """Check the images: open the data set and the corrupted set, fingerprint them, put them on record."""
-    from failmodes.evaluate.evaluation import choose_subset
+    from failmodes.evaluate.evaluation import open_evaluation_data
     from failmodes.evaluate.study.reading import read_study
-    from failmodes.ingest.corrupted_sets.opening import open_pixel_source
     from failmodes.ingest.datasets.opening import open_dataset
     from failmodes.ingest.dimensions import record_corruptions, record_dataset, record_source
 
-    study = read_study(study_file, networks=False)
+    study = read_study(study_file, require_models=False)
     console = Console(stderr=True, markup=False)
     dataset = open_dataset(study.dataset, study.cache)
     record_dataset(study.record_output, dataset)
@@ -66,13 +64,11 @@ def ingest(study_file: StudyArgument = DEFAULT_STUDY) -> None:
         highlight=False,
         soft_wrap=True,
     )
-    for seed in study.corruptions.seeds:
-        source = open_pixel_source(study.corruptions, seed, dataset, study.cache)
+    for _, source, subset in open_evaluation_data(study, dataset):
         record_source(study.record_output, source)
-        paired = source.pairing
-        subset = choose_subset(dataset, source, paired, study.dataset.images)
-        fit = "paired with the clean images" if paired.paired else f"not paired: {paired.note}"
-        console.print(f"{source.row()['source_label']}: {fit}; {subset.words}", highlight=False, soft_wrap=True)
+        pairing = source.pairing
+        fit = "paired with the clean images" if pairing.paired else f"not paired: {pairing.note}"
+        console.print(f"{source.row()['source_label']}: {fit}; {subset.description}", highlight=False, soft_wrap=True)
 
 
 def train(study_file: StudyArgument = DEFAULT_STUDY) -> None:
@@ -85,14 +81,14 @@ def train(study_file: StudyArgument = DEFAULT_STUDY) -> None:
     study = read_study(study_file)
     dataset = open_dataset(study.dataset, study.cache)
     try:
-        with training_bar() as bar:
-            made = train_missing(study, dataset, bar)
+        with training_bar() as show_epoch:
+            trained = train_missing(study, dataset, show_epoch)
     except KeyboardInterrupt as error:
         raise Interrupted("stopped; whole epochs are kept: run the same command to go on") from error
     console = Console(stderr=True, markup=False)
-    if not made:
+    if not trained:
         console.print("nothing to train: every network of the study has its checkpoint")
-    for path in made:
+    for path in trained:
         console.print(f"trained {path}", highlight=False, soft_wrap=True)
 
 
@@ -131,10 +127,10 @@ def print_run(report: "RunReport") -> None:
         IncompleteRunError: a network raised.
     """
     console = Console(stderr=True, markup=False, highlight=False, soft_wrap=True)
-    for path in report.redone:
+    for path in report.rewritten:
         console.print(f"damaged, made again: {path}")
-    console.print(f"{report.made} shards made, {report.found} were there")
-    for label, share in report.changed.items():
+    console.print(f"{report.written} shards made, {report.existing} were there")
+    for label, share in report.changed_predictions.items():
         console.print(f"{label}: the lower precision changes {share:.2%} of up to 512 clean predictions")
     for label, count in report.not_finite.items():
         console.print(f"{label}: {count:,} rows have logits that are not finite (wrong, without confidence)")
@@ -146,7 +142,7 @@ def print_run(report: "RunReport") -> None:
 
 
 def print_progress(study_file: Path) -> None:
-    """Print one row an evaluation; networks that are not trained yet are named instead."""
+    """Print one row an evaluation, its cells published and missing; of networks not trained yet only the names."""
     from rich.table import Table
 
     from failmodes.evaluate.devices import choose_device
@@ -155,25 +151,19 @@ def print_progress(study_file: Path) -> None:
     from failmodes.evaluate.study_models import study_models
     from failmodes.ingest.datasets.opening import open_dataset
 
-    study = read_study(study_file, networks=False)
+    study = read_study(study_file, require_models=False)
     if not study.models:
-        return  # its predictions are imported: what is there, the warehouse says
+        return  # its predictions are imported: the warehouse says what is there
     dataset = open_dataset(study.dataset, study.cache)
     console = Console(highlight=False, markup=False)
-    untrained = [entry.label for entry in study_models(study, dataset) if not entry.is_there]
+    untrained = [model.label for model in study_models(study, dataset) if not model.is_there]
     if untrained:
         console.print(f"{study.name}: not trained yet: {', '.join(untrained)}")
         return
     table = Table("model", "source", "evaluation", "shards", "missing", title=study.name, title_justify="left")
-    for evaluation in (
-        e for group in plan_evaluations(study, dataset, choose_device(study.evaluation.device)) for e in group
-    ):
-        missing = missing_cells(study, evaluation)
-        table.add_row(
-            evaluation.model.label,
-            evaluation.source.row()["source_label"],
-            evaluation.evaluation_id,
-            str(len(study_cells(study))),
-            str(len(missing)),
-        )
+    for group in plan_evaluations(study, dataset, choose_device(study.evaluation.device)):
+        for evaluation in group:
+            source_label = evaluation.data.source.row()["source_label"]
+            counts = len(study_cells(study)), len(missing_cells(study, evaluation))
+            table.add_row(evaluation.model.label, source_label, evaluation.evaluation_id, *map(str, counts))
     console.print(table)

@@ -1,15 +1,18 @@
 """An evaluation: one network over one subset of one data set and one source of corruption, and its identity."""
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from failmodes.evaluate.cam.cam_method import CamMethod, CamUnavailable
 from failmodes.evaluate.models.model import Model
 from failmodes.evaluate.models.network import Network
+from failmodes.evaluate.study.study_schema import Study
+from failmodes.ingest.corrupted_sets.opening import open_pixel_source
 from failmodes.ingest.datasets.dataset import Dataset, balanced_subset
-from failmodes.ingest.sources import ImagePairs, Pairing, Source
+from failmodes.ingest.sources import Source
 from failmodes.warehouse.hashing import fingerprint_of, identity_of
 from failmodes.warehouse.schema import SCHEMA_VERSION
 
@@ -26,18 +29,31 @@ class Subset:
         clean_ids: (N,) indices into the data set.
         corrupted_ids: (M,) indices into the corrupted set; the same ones where the two pair.
         corrupted_labels: (M,) their labels.
-        words: the subset in words.
+        description: the subset in words.
     """
 
     clean_ids: np.ndarray
     corrupted_ids: np.ndarray
     corrupted_labels: np.ndarray
-    words: str
+    description: str
 
     @property
     def subset_id(self) -> str:
         """Hash of both lists of indices."""
         return fingerprint_of([self.clean_ids.astype(np.int64), self.corrupted_ids.astype(np.int64)])
+
+
+class EvaluationData(NamedTuple):
+    """Where images come from, clean and corrupted, and which of them are evaluated."""
+
+    dataset: Dataset
+    source: Source
+    subset: Subset
+
+    @property
+    def paired(self) -> bool:
+        """Whether corrupted images pair with clean ones, image by image."""
+        return self.source.pairing.paired
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,82 +65,95 @@ class Evaluation:
     model: Model
     model_id: str
     network: Network
-    dataset: Dataset
-    source: Source
-    subset: Subset
-    pairing: Pairing
-    way: CamMethod | CamUnavailable
+    data: EvaluationData
+    cam_method: CamMethod | CamUnavailable
 
     @property
-    def attends(self) -> bool:
-        """Whether there is attention."""
-        return not isinstance(self.way, CamUnavailable)
+    def has_attention(self) -> bool:
+        """Whether there are attention maps."""
+        return not isinstance(self.cam_method, CamUnavailable)
 
-    def words(self) -> str:
-        """One line on what is about to run: the network, what travels with it, and how it is attended to."""
-        way = self.way
-        attention = f"no attention: {way.reason}" if isinstance(way, CamUnavailable) else f"{way.method} at {way.layer}"
-        return f"{self.model.words()}; {self.network.precision}; {attention}"
+    def describe(self) -> str:
+        """One line on what is about to run: the network, what travels with it, and how its attention is measured."""
+        method = self.cam_method
+        attention = (
+            f"no attention: {method.reason}"
+            if isinstance(method, CamUnavailable)
+            else f"{method.method} at {method.layer}"
+        )
+        return f"{self.model.describe()}; {self.network.precision}; {attention}"
 
     def row(self) -> dict[str, Any]:
         """The row of `evaluations`."""
+        (dataset, source, subset), method = self.data, self.cam_method
         return {
             "evaluation_id": self.evaluation_id,
             "study": self.study,
             "model_id": self.model_id,
-            "dataset_id": self.dataset.dataset_id,
-            "source_id": self.source.source_id,
-            "image_count": len(self.subset.clean_ids),
-            "subset": self.subset.words,
-            "subset_id": self.subset.subset_id,
+            "dataset_id": dataset.dataset_id,
+            "source_id": source.source_id,
+            "image_count": len(subset.clean_ids),
+            "subset": subset.description,
+            "subset_id": subset.subset_id,
             "precision": self.network.precision,
-            "attention_method": NO_CAM_METHOD if isinstance(self.way, CamUnavailable) else self.way.method,
-            "attention_layer": None if isinstance(self.way, CamUnavailable) else self.way.layer,
-            "attention_note": self.way.reason if isinstance(self.way, CamUnavailable) else None,
-            "paired": self.pairing.paired,
-            "pairing_note": self.pairing.note,
+            "attention_method": NO_CAM_METHOD if isinstance(method, CamUnavailable) else method.method,
+            "attention_layer": None if isinstance(method, CamUnavailable) else method.layer,
+            "attention_note": method.reason if isinstance(method, CamUnavailable) else None,
+            "paired": source.pairing.paired,
+            "pairing_note": source.pairing.note,
         }
 
 
-def choose_subset(dataset: Dataset, source: Source, pairing: Pairing, images: int | None) -> Subset:
-    """The images to evaluate, balanced over classes; where some pair and others do not, only such as do."""
+def open_evaluation_data(
+    study: Study, dataset: Dataset, seeds: Sequence[int] | None = None
+) -> Iterator[EvaluationData]:
+    """The images of a study, once for each seed of its corruptions, in their order; a published set has no seeds.
+
+    Args:
+        study: names corruptions, their source, and how many images.
+        dataset: its data set.
+        seeds: of the study's seeds only these.
+
+    Raises:
+        DataError: the corrupted set is missing or damaged.
+    """
+    corruptions = study.corruptions
+    every = corruptions.seeds if corruptions.published is None else corruptions.seeds[:1]
+    for seed in every if seeds is None else seeds:
+        source = open_pixel_source(corruptions, seed, dataset, study.cache)
+        yield EvaluationData(dataset, source, choose_subset(dataset, source, study.dataset.images))
+
+
+def choose_subset(dataset: Dataset, source: Source, images: int | None) -> Subset:
+    """The images to evaluate, balanced over classes; of a source that pairs with some images, paired images only."""
+    pairing = source.pairing
     if pairing.image_pairs is not None:
-        return _subset_of_twins(dataset, pairing.image_pairs, images)
-    clean_ids, words = balanced_subset(dataset.labels, images)
+        held = pairing.image_pairs.clean_ids
+        positions, description = balanced_subset(dataset.labels[held], images)
+        ids = held[positions]
+        of_all = f"of the {len(held):,} (of {len(dataset.labels):,}) that the corrupted set holds"
+        return Subset(ids, ids, dataset.labels[ids], f"{description}, {of_all}")
+    clean_ids, description = balanced_subset(dataset.labels, images)
     if pairing.paired:
-        return Subset(clean_ids, clean_ids, dataset.labels[clean_ids], words)
+        return Subset(clean_ids, clean_ids, dataset.labels[clean_ids], description)
     labels = source.labels(dataset)
     corrupted_ids, _ = balanced_subset(labels, images)
-    return Subset(clean_ids, corrupted_ids, labels[corrupted_ids], f"{words}; corrupted images chosen likewise")
-
-
-def _subset_of_twins(dataset: Dataset, twins: ImagePairs, images: int | None) -> Subset:
-    places, words = balanced_subset(dataset.labels[twins.clean_ids], images)
-    ids = twins.clean_ids[places]
-    held = f"of the {len(twins.clean_ids):,} (of {len(dataset.labels):,}) that the corrupted set holds"
-    return Subset(ids, ids, dataset.labels[ids], f"{words}, {held}")
+    return Subset(clean_ids, corrupted_ids, labels[corrupted_ids], f"{description}; corrupted images chosen likewise")
 
 
 def make_evaluation(
-    study: str,
-    model: Model,
-    network: Network,
-    dataset: Dataset,
-    source: Source,
-    subset: Subset,
-    pairing: Pairing,
-    way: CamMethod | CamUnavailable,
+    study: str, model: Model, network: Network, data: EvaluationData, cam_method: CamMethod | CamUnavailable
 ) -> Evaluation:
     """Put an evaluation together under its identity: the hash of all that changes its rows."""
-    model_id = model.model_id()
+    model_id, method = model.model_id(), cam_method
     facts = {
         "schema": SCHEMA_VERSION.split(".")[0],
         "model": model_id,
-        "dataset": dataset.dataset_id,
-        "subset": subset.subset_id,
-        "source": source.source_id,
+        "dataset": data.dataset.dataset_id,
+        "subset": data.subset.subset_id,
+        "source": data.source.source_id,
         "precision": network.precision,
-        "attention": None if isinstance(way, CamUnavailable) else [way.method, way.layer, NULL_SEED],
-        "paired": pairing.paired,
+        "attention": None if isinstance(method, CamUnavailable) else [method.method, method.layer, NULL_SEED],
+        "paired": data.paired,
     }
-    return Evaluation(identity_of(facts), study, model, model_id, network, dataset, source, subset, pairing, way)
+    return Evaluation(identity_of(facts), study, model, model_id, network, data, cam_method)

@@ -1,29 +1,20 @@
-"""Progress bars on stderr: shards done, images a second, time left."""
+"""Progress on stderr: shards done, images a second, time left."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, ProgressColumn, Task, TaskID, TextColumn, TimeRemainingColumn
-from rich.progress import Progress as Bars
-from rich.text import Text
+from rich.progress import MofNCompleteColumn, TaskID
 
 from failmodes.evaluate.engine.worker import RunCallbacks
 from failmodes.evaluate.study_models import StudyModel
 from failmodes.evaluate.training.trainer import EpochMetrics
+from failmodes.warehouse.progress_bar import ImagesPerSecond, progress_bar
 from failmodes.warehouse.shards.format import ShardKey
 
 console = Console(stderr=True, markup=False)
-
-
-class _ImagesPerSecond(ProgressColumn):
-    """Images a second since the start."""
-
-    def render(self, task: Task) -> Text:
-        images, elapsed_s = task.fields["images"], task.elapsed or 0
-        return Text(f"{images / elapsed_s:,.0f} images/s" if images and elapsed_s else "… images/s")
 
 
 @contextmanager
@@ -32,25 +23,19 @@ def evaluation_bar() -> Iterator[RunCallbacks]:
     if not console.is_terminal:
         yield _lines()
         return
-    columns = (
-        TextColumn("[bold]evaluate[/]"),
-        BarColumn(),
-        TextColumn("{task.fields[shards]}/{task.fields[all_shards]} shards"),
-        _ImagesPerSecond(),
-        TimeRemainingColumn(),
-        TextColumn("[dim]{task.fields[cell]}[/]"),
-    )
-    with Bars(*columns, console=console) as bars:
-        task = bars.add_task("evaluate", total=None, shards=0, all_shards=0, images=0, cell="")
+    shards, cell = "{task.fields[shards]}/{task.fields[all_shards]} shards", "[dim]{task.fields[cell]}[/]"
+    with progress_bar("[bold]evaluate[/]", shards, ImagesPerSecond(), cell) as bar:
+        task = bar.add_task("evaluate", total=None, shards=0, all_shards=0, images=0, cell="")
+        fields = bar.tasks[0].fields
 
         def begin(shards: int, images: int) -> None:
-            bars.update(task, total=images, all_shards=shards)
+            bar.update(task, total=images, all_shards=shards)
 
         def advance(count: int) -> None:
-            bars.update(task, advance=count, images=bars.tasks[0].fields["images"] + count)
+            bar.update(task, advance=count, images=fields["images"] + count)
 
         def shard(key: ShardKey) -> None:
-            bars.update(task, shards=bars.tasks[0].fields["shards"] + 1, cell=str(key.cell))
+            bar.update(task, shards=fields["shards"] + 1, cell=str(key.cell))
 
         yield RunCallbacks(begin, advance, shard, _print_lines)
 
@@ -75,29 +60,16 @@ def _print_lines(lines: list[str]) -> None:
 
 
 @contextmanager
-def training_bar() -> Iterator["TrainingBar"]:
-    """A bar a network, epoch by epoch."""
-    columns = (
-        TextColumn("[bold]train[/] {task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("epochs, {task.fields[result]}"),
-        TimeRemainingColumn(),
-    )
-    with Bars(*columns, console=console) as bars:
-        yield TrainingBar(bars)
+def training_bar() -> Iterator[Callable[[StudyModel, EpochMetrics], None]]:
+    """A bar a network; call what it gives after each epoch."""
+    result_column = "epochs, {task.fields[result]}"
+    with progress_bar("[bold]train[/] {task.description}", MofNCompleteColumn(), result_column, show=True) as bar:
+        tasks: dict[Path | None, TaskID] = {}
 
+        def show_epoch(model: StudyModel, epoch: EpochMetrics) -> None:
+            result = f"loss {epoch.loss_nats:.3f} nats, {epoch.accuracy:.1%} right in training"
+            if model.path not in tasks:
+                tasks[model.path] = bar.add_task(model.label, total=epoch.total, result=result)
+            bar.update(tasks[model.path], completed=epoch.number, result=result)
 
-class TrainingBar:
-    """Call it after each epoch."""
-
-    def __init__(self, bars: Bars) -> None:
-        self.bars = bars
-        self.tasks: dict[Path | None, TaskID] = {}
-
-    def __call__(self, entry: StudyModel, epoch: EpochMetrics) -> None:
-        """Show an epoch of an entry."""
-        result = f"loss {epoch.loss_nats:.3f} nats, {epoch.accuracy:.1%} right in training"
-        if entry.path not in self.tasks:
-            self.tasks[entry.path] = self.bars.add_task(entry.label, total=epoch.of, result=result)
-        self.bars.update(self.tasks[entry.path], completed=epoch.number, result=result)
+        yield show_epoch

@@ -169,7 +169,7 @@ def tiny_run(tmp_path_factory) -> tuple[Path, Study, dict[str, str]]:
     folder = tmp_path_factory.mktemp("tiny")
     path = write_tiny_study(folder)
     report, study = run_and_read(path)
-    assert (report.made, report.found) == (CELLS, 0)
+    assert (report.written, report.existing) == (CELLS, 0)
     return path, study, hashes(study.output)
 
 

@@ -1,7 +1,7 @@
-"""How many images go through a network at once: tried out where a run is long, remembered, halved where memory ends.
+"""How many images go through a network at once: timed where a run is long, remembered, halved where memory ends.
 
-Rows depend on the batch size by rounding (about 1e-6), so that a size once tried is kept in the study's cache: a run
-that is killed and goes on uses the same.
+Rows depend on the batch size by rounding (about 1e-6), so a size once chosen is kept in the study's cache: a run that
+is killed and goes on uses the same.
 """
 
 import json
@@ -31,10 +31,10 @@ SPEED_TOLERANCE = 0.97  # the smallest batch within this share of the best rate 
 
 
 def choose_batch_size(evaluation: Evaluation, images_to_run: int, cache: Path) -> int:
-    """The batch size of an evaluation: the one remembered, else tried out if the run is long, else the usual one.
+    """The batch size of an evaluation: the one remembered, else the fastest if the run is long, else the usual one.
 
     Args:
-        evaluation: its network and way of attending are what is timed, on random images of the data set's size.
+        evaluation: its network and CAM method are what is timed, on random images of the data set's size.
         images_to_run: how many images the run has to put through the network.
         cache: folder that remembers.
     """
@@ -47,7 +47,7 @@ def choose_batch_size(evaluation: Evaluation, images_to_run: int, cache: Path) -
     candidates = CANDIDATES[network.device.type]
     if images_to_run * TUNING_SHARE < ROUNDS * sum(candidates):
         return BATCH_SIZE[network.device.type]
-    height, width = evaluation.dataset.images.shape[1:3]
+    height, width = evaluation.data.dataset.images.shape[1:3]
     try:
         size = fastest_batch_size(evaluation_step(evaluation), candidates, (int(height), int(width)), network)
     except Exception:  # whatever a user's network raises: it will again in the run, which says in which cell and batch
@@ -59,7 +59,7 @@ def choose_batch_size(evaluation: Evaluation, images_to_run: int, cache: Path) -
 def fastest_batch_size(
     step: Callable[[np.ndarray], object], candidates: tuple[int, ...], shape: tuple[int, int], network: Network
 ) -> int:
-    """The smallest of the candidates, rising, that comes within CLOSE_ENOUGH of the best images a second.
+    """The smallest of the candidates, rising, that comes within SPEED_TOLERANCE of the best images a second.
 
     Sizes that do not fit into memory end the trial; so does the second in a row that is slower than the best.
     """
@@ -83,11 +83,11 @@ def fastest_batch_size(
 
 
 def evaluation_step(evaluation: Evaluation) -> Callable[[np.ndarray], object]:
-    """One batch of uint8 images through the network, with attention to two targets where there is any."""
-    network, way = evaluation.network, evaluation.way
-    if isinstance(way, CamUnavailable):
+    """One batch of uint8 images through the network, with maps of two targets where it has attention."""
+    network, cam_method = evaluation.network, evaluation.cam_method
+    if isinstance(cam_method, CamUnavailable):
         return network.predict
-    return lambda images: way(network.inputs(images), lambda logits: logits.argsort(1)[:, -2:])
+    return lambda images: cam_method(network.inputs(images), lambda logits: logits.argsort(1)[:, -2:])
 
 
 def save_batch_size(evaluation: Evaluation, size: int, cache: Path) -> None:
@@ -97,9 +97,9 @@ def save_batch_size(evaluation: Evaluation, size: int, cache: Path) -> None:
 
 
 def _key(evaluation: Evaluation) -> str:
-    network, way = evaluation.network, evaluation.way
-    attention = None if isinstance(way, CamUnavailable) else [way.method, way.layer]
-    shape = [int(length) for length in evaluation.dataset.images.shape[1:]]
+    network, method = evaluation.network, evaluation.cam_method
+    attention = None if isinstance(method, CamUnavailable) else [method.method, method.layer]
+    shape = [int(length) for length in evaluation.data.dataset.images.shape[1:]]
     return identity_of([evaluation.model_id, describe_device(network.device), network.precision, attention, shape])
 
 
@@ -107,7 +107,7 @@ def _recall(path: Path) -> dict[str, int]:
     try:
         return {str(key): int(size) for key, size in json.loads(path.read_text()).items()}
     except (OSError, ValueError, AttributeError, TypeError):
-        return {}  # a cache: what it does not say is tried again
+        return {}  # only a cache: timed again
 
 
 def _seconds(step: Callable[[np.ndarray], object], images: np.ndarray, device: torch.device) -> float:

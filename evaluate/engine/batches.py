@@ -1,13 +1,14 @@
-"""Blocks: some images of a cell, corrupted and measured, made in this process or ahead of the network in others.
+"""Batches: some images of a cell, corrupted and measured, made in this process or ahead of the network in others.
 
-A block depends on its key alone (which images, which corruption and severity), so that rows are the same whoever makes
-it. Beside a GPU, worker processes corrupt ahead and their blocks cross in shared memory; on a CPU every core is the
-network's, so blocks are made between batches, on all cores.
+A batch depends on its slice alone (which images of which cell), so that rows are the same whoever makes it. Beside a
+GPU, worker processes corrupt ahead and their batches cross in shared memory; on a CPU every core is the network's, so
+batches are made between its passes, on all cores.
 """
 
 import os
+import pickle
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
@@ -17,22 +18,26 @@ import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from failmodes.evaluate.child_processes import exit_with_parent, identity_collate, process_context
-from failmodes.evaluate.engine.evaluation_data import EvaluationData, WorkerSpec, open_evaluation_data
+from failmodes.evaluate.evaluation import EvaluationData, open_evaluation_data
+from failmodes.evaluate.study.study_schema import Study
+from failmodes.ingest.corruptions.catalogue import Corruption, add_corruption, registered
+from failmodes.ingest.datasets.dataset import Dataset as ImageDataset
+from failmodes.ingest.datasets.opening import open_dataset
 from failmodes.ingest.distortion import rmse, ssim
 from failmodes.warehouse.errors import DataError, FailmodesError
 from failmodes.warehouse.shards.format import Cell
 
-BATCH_BYTES = 4 << 20  # pixels of a block: enough to corrupt in whole batches, few enough to stay small
+BATCH_BYTES = 4 << 20  # pixels of a batch: enough to corrupt many images at once, few enough to stay small
 
-PREFETCH_BLOCKS = 2  # ready ahead for each worker
+PREFETCH_BATCHES = 2  # ready ahead for each worker
 
-SHARED_MEMORY = "/dev/shm"  # where blocks cross between processes on Linux; a container may have 64 MB of it
+SHARED_MEMORY = "/dev/shm"  # where batches cross between processes on Linux; a container may have 64 MB of it
 
 
 class BatchSlice(NamedTuple):
-    """Which images of which cell: positions start … stop − 1 of the subset of a material."""
+    """Which images of which cell: positions start … stop − 1 of the subset of the study's `data`, by index."""
 
-    material: int
+    data: int
     cell: Cell
     start: int
     stop: int
@@ -42,7 +47,7 @@ class CorruptedBatch(NamedTuple):
     """Some images of a cell.
 
     Attributes:
-        key: which ones.
+        slice: which ones.
         images: (N, H, W, 3) uint8 tensor, in page-locked memory where a GPU waits for it.
         image_ids: (N,) int64.
         labels: (N,) int64.
@@ -50,7 +55,7 @@ class CorruptedBatch(NamedTuple):
         ssim: (N,) float32, or None.
     """
 
-    key: BatchSlice
+    slice: BatchSlice
     images: torch.Tensor
     image_ids: np.ndarray
     labels: np.ndarray
@@ -59,64 +64,95 @@ class CorruptedBatch(NamedTuple):
 
     @property
     def positions(self) -> np.ndarray:
-        """(N,) places in the subset."""
-        return np.arange(self.key.start, self.key.stop)
+        """(N,) positions in the subset."""
+        return np.arange(self.slice.start, self.slice.stop)
 
 
-def images_per_batch(image_shape: tuple[int, ...], batch_size: int) -> int:
-    """How many images a block holds: whole batches, about BLOCK_BYTES of pixels, at least one batch."""
-    return max(1, BATCH_BYTES // (int(np.prod(image_shape)) * batch_size)) * batch_size
+class WorkerSpec(NamedTuple):
+    """All that another process needs to open the same study: it crosses as a pickle of our own making.
+
+    Corruptions of the user's own travel by reference, so that their module must be importable there; the folder of
+    the study file is on the path of every process that `multiprocessing` starts.
+    """
+
+    study: Study
+    own_corruptions: tuple[Corruption, ...]
+
+    @classmethod
+    def of(cls, study: Study) -> "WorkerSpec":
+        """The specification of a study that was read in this process."""
+        names = set(study.corruptions.names)
+        return cls(study, tuple(own for name, own in registered().items() if name in names))
+
+    def open(self) -> tuple[Study, ImageDataset]:
+        """Open the study here; images are mapped, not copied."""
+        for corruption in self.own_corruptions:
+            add_corruption(corruption)
+        return self.study, open_dataset(self.study.dataset, self.study.cache)
+
+    def to_bytes(self) -> bytes:
+        """The pickle, for a process whose path is set only once it runs."""
+        return pickle.dumps(self)
 
 
-def make_batch(material: EvaluationData, key: BatchSlice, *, threads: int = 1) -> CorruptedBatch:
-    """Corrupt the images of `key` and measure how far they are from the clean ones."""
-    subset, part = material.subset, slice(key.start, key.stop)
-    if key.cell.is_clean:
-        ids = subset.clean_ids[part]
-        images, labels = material.dataset.images[ids], material.dataset.labels[ids]
-        none = np.zeros(len(ids), np.float32)
-        return CorruptedBatch(key, _tensor(images), ids, labels, none, none + 1)
-    ids, labels = subset.corrupted_ids[part], subset.corrupted_labels[part]
-    pieces = np.array_split(np.arange(len(ids)), min(threads, len(ids)))
+def images_per_batch(image_shape: tuple[int, ...], network_batch: int) -> int:
+    """How many images a batch holds: a multiple of what a network takes at once, about BATCH_BYTES of pixels."""
+    return max(1, BATCH_BYTES // (int(np.prod(image_shape)) * network_batch)) * network_batch
+
+
+def make_batch(data: EvaluationData, part: BatchSlice, *, threads: int = 1) -> CorruptedBatch:
+    """Corrupt the images of a slice and measure how far they are from the clean ones."""
+    subset, positions = data.subset, slice(part.start, part.stop)
+    if part.cell.is_clean:
+        ids = subset.clean_ids[positions]
+        images, labels = data.dataset.images[ids], data.dataset.labels[ids]
+        zero = np.zeros(len(ids), np.float32)
+        return CorruptedBatch(part, _tensor(images), ids, labels, zero, zero + 1)
+    ids, labels = subset.corrupted_ids[positions], subset.corrupted_labels[positions]
+    pieces = np.array_split(ids, min(threads, len(ids)))
     with ThreadPoolExecutor(len(pieces)) as pool:  # what a corruption does to an image does not depend on its batch
-        made = list(pool.map(lambda piece: _corrupted(material, key, ids[piece]), pieces))
-    images, rmse_of, ssim_of = zip(*made, strict=True)
-    return CorruptedBatch(key, _tensor(np.concatenate(images)), ids, labels, _joined(rmse_of), _joined(ssim_of))
+        corrupted = list(pool.map(lambda piece: _corrupted(data, part.cell, piece), pieces))
+    images, rmse_of, ssim_of = zip(*corrupted, strict=True)
+    return CorruptedBatch(part, _tensor(np.concatenate(images)), ids, labels, _joined(rmse_of), _joined(ssim_of))
 
 
 class BatchStream:
-    """Makes the blocks of many keys, in their order.
+    """Makes many batches, in the order of their slices.
 
     Args:
-        materials: of the study that is open in this process.
-        opening: how a worker process opens the same; needed only with workers.
-        workers: how many processes make blocks ahead; 0 makes them here, when they are asked for.
-        threads: how many make a block here.
+        data: of the study that is open in this process.
+        worker_spec: how a worker process opens the same; needed only with workers.
+        workers: how many processes make batches ahead; 0 makes them here, when they are asked for.
+        threads: how many make a batch here.
         pinned: whether images lie in page-locked memory, from which a GPU copies while it computes.
     """
 
     def __init__(
         self,
-        materials: list[EvaluationData],
-        opening: WorkerSpec | None = None,
+        data: Sequence[EvaluationData],
+        worker_spec: WorkerSpec | None = None,
         *,
         workers: int = 0,
         threads: int = 1,
         pinned: bool = False,
     ) -> None:
-        self.materials, self.opening, self.pinned = materials, opening, pinned
-        self.workers, self.threads = workers if opening is not None else 0, threads
+        self.data, self.worker_spec, self.pinned = data, worker_spec, pinned
+        self.workers, self.threads = workers if worker_spec is not None else 0, threads
 
-    def blocks(self, keys: Iterable[BatchSlice]) -> Iterator[CorruptedBatch]:
-        """One block a key; keys are drawn as blocks are made, up to PREFETCH_BLOCKS a worker ahead."""
+    def batches(self, slices: Iterable[BatchSlice]) -> Iterator[CorruptedBatch]:
+        """One batch a slice; slices are drawn as batches are made, up to PREFETCH_BATCHES a worker ahead.
+
+        Raises:
+            DataError: images cannot be read, or a worker process was killed.
+        """
         if not self.workers:
-            yield from (make_batch(self.materials[key.material], key, threads=self.threads) for key in keys)
+            yield from (make_batch(self.data[part.data], part, threads=self.threads) for part in slices)
             return
         try:
-            for block in self._loader(keys):
-                if isinstance(block, FailmodesError):
-                    raise block
-                yield block
+            for batch in self._loader(slices):
+                if isinstance(batch, FailmodesError):
+                    raise batch
+                yield batch
         except (RuntimeError, ConnectionError) as error:
             if "DataLoader worker" not in str(error) and not isinstance(error, ConnectionError):
                 raise
@@ -125,14 +161,14 @@ class BatchStream:
                 "[evaluation] and run the same command to go on"
             ) from error
 
-    def _loader(self, keys: Iterable[BatchSlice]) -> DataLoader[CorruptedBatch | FailmodesError]:
-        assert self.opening is not None
+    def _loader(self, slices: Iterable[BatchSlice]) -> DataLoader[CorruptedBatch | FailmodesError]:
+        assert self.worker_spec is not None
         return DataLoader(
-            _Maker(self.opening),
-            sampler=_Keys(keys),
+            _WorkerBatches(self.worker_spec),
+            sampler=_Slices(slices),
             batch_size=None,
             num_workers=self.workers,
-            prefetch_factor=PREFETCH_BLOCKS,
+            prefetch_factor=PREFETCH_BATCHES,
             collate_fn=identity_collate,
             pin_memory=self.pinned,
             worker_init_fn=_begin_worker,
@@ -140,44 +176,47 @@ class BatchStream:
         )
 
 
-def limit_workers(wanted: int, block_bytes: int) -> int:
-    """How many workers' blocks fit into half of the shared memory that is free; all of them where none is mounted."""
+def limit_workers(requested: int, batch_bytes: int) -> int:
+    """How many workers' batches fit into half of the shared memory that is free; all of them where none is mounted."""
     if not os.path.isdir(SHARED_MEMORY):
-        return wanted
+        return requested
     room = shutil.disk_usage(SHARED_MEMORY).free // 2
-    return min(wanted, int(room // (block_bytes * (PREFETCH_BLOCKS + 1))))
+    return min(requested, int(room // (batch_bytes * (PREFETCH_BATCHES + 1))))
 
 
-class _Maker(Dataset[CorruptedBatch | FailmodesError]):
-    """The side of a worker: opens the study once, then makes blocks."""
+class _WorkerBatches(Dataset[CorruptedBatch | FailmodesError]):
+    """The side of a worker process: opens the study once, then makes batches."""
 
-    def __init__(self, opening: WorkerSpec) -> None:
-        self.opening = opening
-        self.materials: list[EvaluationData] | None = None
+    def __init__(self, worker_spec: WorkerSpec) -> None:
+        self.worker_spec = worker_spec
+        self.data: list[EvaluationData] | None = None
 
-    def __getitem__(self, key: Any) -> CorruptedBatch | FailmodesError:
+    def __getitem__(self, part: Any) -> CorruptedBatch | FailmodesError:
         try:
-            if self.materials is None:
-                self.materials = list(open_evaluation_data(*self.opening.open()))
-            return make_batch(self.materials[key.material], key)
+            if self.data is None:
+                self.data = list(open_evaluation_data(*self.worker_spec.open()))
+            return make_batch(self.data[part.data], part)
         except FailmodesError as error:
-            return error  # as a value: raised here it would cross as a traceback in words
+            return error  # as a value: raised here it would arrive as the text of a traceback
 
 
-class _Keys(Sampler[BatchSlice]):
-    def __init__(self, keys: Iterable[BatchSlice]) -> None:
-        self.keys = keys
+class _Slices(Sampler[BatchSlice]):
+    def __init__(self, slices: Iterable[BatchSlice]) -> None:
+        self.slices = slices
 
     def __iter__(self) -> Iterator[BatchSlice]:
-        return iter(self.keys)
+        return iter(self.slices)
 
 
 def _corrupted(
-    material: EvaluationData, key: BatchSlice, ids: np.ndarray
+    data: EvaluationData, cell: Cell, ids: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray | None, np.ndarray | None]:
-    clean = material.dataset.images[ids] if material.paired else None
-    images = material.source.corrupted(clean, key.cell.corruption, key.cell.severity, ids)
-    return images, *((rmse(clean, images), ssim(clean, images)) if clean is not None else (None, None))
+    """Corrupted images with their RMSE and SSIM against the clean ones; None where they do not pair."""
+    if not data.paired:
+        return data.source.corrupted(None, cell.corruption, cell.severity, ids), None, None
+    clean = data.dataset.images[ids]
+    images = data.source.corrupted(clean, cell.corruption, cell.severity, ids)
+    return images, rmse(clean, images), ssim(clean, images)
 
 
 def _joined(parts: tuple[np.ndarray | None, ...]) -> np.ndarray | None:

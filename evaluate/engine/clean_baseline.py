@@ -1,6 +1,6 @@
-"""What drift is measured against: the clean maps of an evaluation, kept in the record, with the null's partners.
+"""What drift is measured against: the clean maps of an evaluation, kept in the record, and null pairs.
 
-Whose clean map stands in for the null: for each image another one, overall and within its class.
+The null drift of an image is against the clean map of another image: of any class, and of its own class.
 """
 
 from typing import NamedTuple
@@ -22,7 +22,7 @@ class CleanBaseline(NamedTuple):
     Attributes:
         predicted: (N,) class predicted on the clean image.
         known: (N,) boolean on the host: whether one is, that is, whether its logits are finite.
-        maps: (N + 1, 1, h, w) its rectified map; the last is NaN and stands for "no other image".
+        maps: (N + 1, 1, h, w) its map after the ReLU; the last is NaN and stands for "no other image".
         any_image: (N,) position of another image.
         same_class: (N,) position of another image of the same class, −1 where there is none.
         inside: (N, h, w) weights of the object masks, or None without masks.
@@ -39,8 +39,8 @@ class CleanBaseline(NamedTuple):
 
     def drifts(self, maps: torch.Tensor, positions: np.ndarray) -> dict[str, MapDrift]:
         """Drift of maps (n, T, h, w) at `positions`, against their own clean maps and against both nulls."""
-        partners = {"": positions, "null_": self.any_image[positions], "null_class_": self.same_class[positions]}
-        return {prefix: drift_between(maps, self.maps[partner]) for prefix, partner in partners.items()}
+        others = {"": positions, "null_": self.any_image[positions], "null_class_": self.same_class[positions]}
+        return {prefix: drift_between(maps, self.maps[other]) for prefix, other in others.items()}
 
 
 class CleanMapBuffer:
@@ -63,26 +63,26 @@ class CleanMapBuffer:
 
 
 def make_clean_baseline(evaluation: Evaluation, clean: CleanMapBuffer) -> CleanBaseline:
-    """Join clean predictions and maps with partners and masks."""
-    ids, masks = evaluation.subset.clean_ids, evaluation.dataset.masks
-    partners = sample_null_pairs(evaluation.dataset.labels[ids])
+    """Join clean predictions and maps with null pairs and masks."""
+    ids, masks = evaluation.data.subset.clean_ids, evaluation.data.dataset.masks
+    null_pairs = sample_null_pairs(evaluation.data.dataset.labels[ids])
     inside = whole = None
     if masks is not None:
         inside, whole = mask_weights(torch.from_numpy(masks[ids]), *clean.maps.shape[2:])
         inside, whole = inside.to(clean.maps.device), whole.to(clean.maps.device)
     known = ~clean.maps[:-1].isnan().flatten(1).any(1).cpu().numpy()
-    return CleanBaseline(clean.predicted, known, clean.maps, partners.any_image, partners.same_class, inside, whole)
+    return CleanBaseline(clean.predicted, known, clean.maps, *null_pairs, inside, whole)
 
 
-def save_clean_baseline(output: StorePath, evaluation: Evaluation, reference: CleanBaseline) -> None:
+def save_clean_baseline(output: StorePath, evaluation: Evaluation, baseline: CleanBaseline) -> None:
     """Publish the clean maps, so that later runs need not make them again."""
-    maps = reference.maps[:-1].cpu()
+    maps = baseline.maps[:-1].cpu()
     count, _, height, width = maps.shape
     offsets = np.arange(count + 1, dtype=np.int32) * (height * width)
     columns = {
         "evaluation_id": pa.array([evaluation.evaluation_id] * count),
-        "image_id": pa.array(evaluation.subset.clean_ids, pa.int32()),
-        "predicted": pa.array(reference.predicted.cpu().numpy(), pa.int16()),
+        "image_id": pa.array(evaluation.data.subset.clean_ids, pa.int32()),
+        "predicted": pa.array(baseline.predicted.cpu().numpy(), pa.int16()),
         "map": pa.ListArray.from_arrays(offsets, pa.array(maps.reshape(-1).numpy())),
         "map_height": pa.array(np.full(count, height), pa.int16()),
         "map_width": pa.array(np.full(count, width), pa.int16()),
@@ -118,7 +118,7 @@ class NullPairs(NamedTuple):
 
 
 def sample_null_pairs(labels: np.ndarray, seed: int = NULL_SEED) -> NullPairs:
-    """Seeded derangements: nobody is their own partner, and everybody is somebody's partner exactly once."""
+    """Seeded derangements: no image pairs with itself, and each is the partner of exactly one other."""
     rng = np.random.default_rng(seed)
     any_image = _derangement(np.arange(len(labels)), len(labels), rng)
     same_class = np.full(len(labels), -1, np.int64)

@@ -19,7 +19,7 @@ from PIL import Image
 from failmodes.evaluate.cam.cam_method import CamUnavailable
 from failmodes.evaluate.engine.clean_baseline import CleanBaseline
 from failmodes.evaluate.evaluation import Evaluation
-from failmodes.warehouse.schema import EXEMPLARS, PREDICTIONS
+from failmodes.warehouse.schema import EXEMPLAR_REASONS, EXEMPLARS, PREDICTIONS
 from failmodes.warehouse.shards.format import (
     CLEAN_CELL,
     Cell,
@@ -33,31 +33,29 @@ from failmodes.warehouse.storage.files import StorePath, exists
 
 PER_REASON = 2
 
-REASONS = ("first_to_fail", "confidently_wrong", "recovered", "still_right")
-
 
 def exemplars_are_done(output: StorePath, evaluation: Evaluation, corruption: str, severities: list[Decimal]) -> bool:
     """Whether exemplars are published for just these severities."""
     path = dimension_path(output, EXEMPLARS, _key(evaluation, corruption))
     if not exists(path):
         return False
-    held = set(read_verified(path).rows["severity"].to_pylist())
-    return not held or held == {CLEAN_CELL.severity, *severities}
+    stored = set(read_verified(path).rows["severity"].to_pylist())
+    return not stored or stored == {CLEAN_CELL.severity, *severities}
 
 
 def record_exemplars(
     output: StorePath,
     evaluation: Evaluation,
-    reference: CleanBaseline | None,
+    baseline: CleanBaseline | None,
     corruption: str,
     severities: list[Decimal],
 ) -> None:
-    """Choose exemplars from the published predictions, make their pictures and maps again, and publish them.
+    """Choose exemplars from the published predictions, make their images and maps again, and publish them.
 
     Args:
         output: the folder of the record.
         evaluation: whose predictions they are; its images pair with the clean ones.
-        reference: its clean maps; None where there is no attention, then there are no maps.
+        baseline: its clean maps; None where there is no attention, then there are no maps.
         corruption: its name.
         severities: rising, without the clean one.
     """
@@ -65,7 +63,7 @@ def record_exemplars(
     chosen = choose_exemplars(stored.predicted == stored.labels, stored.confidence)
     rows: list[dict[str, Any]] = []
     for number, severity in enumerate((CLEAN_CELL.severity, *severities)) if chosen else ():
-        rows += _pictures(evaluation, reference, corruption, severity, chosen, stored.at(number))
+        rows += _pictures(evaluation, baseline, corruption, severity, chosen, stored.at(number))
     write_dimension(output, EXEMPLARS, _key(evaluation, corruption), rows)
 
 
@@ -90,7 +88,7 @@ def choose_exemplars(correct: np.ndarray, confidence: np.ndarray) -> list[tuple[
     }
     taken: set[int] = set()
     chosen = []
-    for reason in REASONS:
+    for reason in EXEMPLAR_REASONS:
         eligible, score = candidates[reason]
         ranked = [int(i) for i in np.argsort(-score, kind="stable") if eligible[i] and int(i) not in taken]
         for rank, position in enumerate(ranked[:PER_REASON], start=1):
@@ -127,41 +125,41 @@ def _stored(output: StorePath, evaluation: Evaluation, corruption: str, severiti
 
 def _pictures(
     evaluation: Evaluation,
-    reference: CleanBaseline | None,
+    baseline: CleanBaseline | None,
     corruption: str,
     severity: Decimal,
     chosen: list[tuple[str, int, int]],
     stored: _Stored,
 ) -> list[dict[str, Any]]:
     """Rows at one severity, one a chosen image."""
-    places = np.array([place for _, _, place in chosen])
-    ids = evaluation.subset.clean_ids[places]
-    images = np.asarray(evaluation.dataset.images[ids])
+    positions = np.array([position for _, _, position in chosen])
+    ids = evaluation.data.subset.clean_ids[positions]
+    images = np.asarray(evaluation.data.dataset.images[ids])
     if severity:
-        images = evaluation.source.corrupted(images, corruption, severity, ids)
+        images = evaluation.data.source.corrupted(images, corruption, severity, ids)
     rows: list[dict[str, Any]] = []
-    for number, (reason, rank, place) in enumerate(chosen):
-        known = stored.predicted[place] >= 0
+    for number, (reason, rank, position) in enumerate(chosen):
+        known = stored.predicted[position] >= 0
         rows.append({
             "evaluation_id": evaluation.evaluation_id, "corruption": corruption, "severity": severity,
-            "image_id": int(ids[number]), "reason": reason, "reason_rank": rank, "label": int(stored.labels[place]),
-            "predicted": int(stored.predicted[place]) if known else None,
-            "confidence": float(stored.confidence[place]) if known else None, "png": _png(images[number]),
+            "image_id": int(ids[number]), "reason": reason, "reason_rank": rank, "label": int(stored.labels[position]),
+            "predicted": int(stored.predicted[position]) if known else None,
+            "confidence": float(stored.confidence[position]) if known else None, "png": _png(images[number]),
         })  # fmt: skip
-    for row, heat in zip(rows, _maps(evaluation, reference, images, places), strict=False):
+    for row, heat in zip(rows, _maps(evaluation, baseline, images, positions), strict=False):
         row |= {"map_f16": heat.astype("<f2").tobytes(), "map_height": heat.shape[0], "map_width": heat.shape[1]}
     return rows
 
 
 def _maps(
-    evaluation: Evaluation, reference: CleanBaseline | None, images: np.ndarray, places: np.ndarray
+    evaluation: Evaluation, baseline: CleanBaseline | None, images: np.ndarray, positions: np.ndarray
 ) -> Iterable[np.ndarray]:
-    """The map (h, w) of each image for the class predicted on its clean twin; none without attention."""
-    way = evaluation.way
-    if reference is None or isinstance(way, CamUnavailable):
+    """The map (h, w) of each image for the class predicted on its clean image; none without attention."""
+    cam_method = evaluation.cam_method
+    if baseline is None or isinstance(cam_method, CamUnavailable):
         return ()
-    clean = reference.predicted[places][:, None]
-    return way(evaluation.network.inputs(images), lambda _logits: clean).maps[:, 0].cpu().numpy()
+    clean = baseline.predicted[positions][:, None]
+    return cam_method(evaluation.network.inputs(images), lambda _logits: clean).maps[:, 0].cpu().numpy()
 
 
 def _png(pixels: np.ndarray) -> bytes:

@@ -8,8 +8,7 @@ import torch
 from failmodes.evaluate.cam.cam_method import CamMethod, CamUnavailable
 from failmodes.evaluate.cam.method_selection import select_cam_method
 from failmodes.evaluate.engine.clean_baseline import clean_baseline_path
-from failmodes.evaluate.engine.evaluation_data import EvaluationData, open_evaluation_data
-from failmodes.evaluate.evaluation import Evaluation, make_evaluation
+from failmodes.evaluate.evaluation import Evaluation, make_evaluation, open_evaluation_data
 from failmodes.evaluate.models.model import Model
 from failmodes.evaluate.models.network import Network, compile_network
 from failmodes.evaluate.study.study_schema import Study
@@ -32,40 +31,36 @@ from failmodes.warehouse.storage.files import StorePath, delete, exists
 
 
 def plan_evaluations(study: Study, dataset: Dataset, device: torch.device) -> list[list[Evaluation]]:
-    """Evaluations of a study, a group for each of its materials; each network is on the device once.
+    """Evaluations of a study, a group for each seed of its corruptions; each network is on the device once.
 
     Raises:
-        ModelError: a network is not trained yet, does not fit, cannot be attended to as asked, or stands there twice.
+        ModelError: a network is not trained yet, does not fit, has no attention as requested, or stands there twice.
     """
-    ready = [_ready(study, dataset, model, device) for model in load_study_models(study, dataset)]
-    _refuse_twins([model for model, _, _ in ready])
-    return [
-        [_evaluation(study, material, model, network, way) for model, network, way in ready]
-        for material in open_evaluation_data(study, dataset)
-    ]
-
-
-def _refuse_twins(zoo: list[Model]) -> None:
-    """Refuse one network under two labels: its rows would be made twice, and go by the second."""
+    models = load_study_models(study, dataset)
+    ready = [(model, *_prepare(study, dataset, model, device)) for model in models]
     labels: dict[str, str] = {}
-    for model in zoo:
+    for model in models:
         known = labels.setdefault(model.model_id(), model.label)
-        if known != model.label:
+        if known != model.label:  # its rows would be made twice, and go by the second label
             raise ModelError(
                 f"models {known!r} and {model.label!r} are one network: the same weights, preprocessing and classes; "
                 "leave one of them out"
             )
+    return [
+        [make_evaluation(study.name, model, network, data, cam_method) for model, network, cam_method in ready]
+        for data in open_evaluation_data(study, dataset)
+    ]
 
 
 def record_plan(study: Study, groups: list[list[Evaluation]]) -> None:
     """Put on record what the evaluations are of: data set, corruptions, sources, models, and they themselves."""
     output = study.record_output
-    record_dataset(output, groups[0][0].dataset)
+    record_dataset(output, groups[0][0].data.dataset)
     record_corruptions(output)
     for evaluation in groups[0]:
         write_dimension(output, MODELS, evaluation.model_id, [evaluation.model.row()])
     for group in groups:
-        record_source(output, group[0].source)
+        record_source(output, group[0].data.source)
         for evaluation in group:
             write_dimension(output, EVALUATIONS, evaluation.evaluation_id, [evaluation.row()])
 
@@ -83,10 +78,10 @@ def study_severities(study: Study) -> list[Decimal]:
 
 def missing_cells(study: Study, evaluation: Evaluation) -> list[Cell]:
     """Cells of an evaluation that are not published; the clean one too where its maps are gone."""
-    output, attends = study.record_output, evaluation.attends
-    done = published_cells(output, evaluation.evaluation_id, attention=attends)
-    missing = [cell for cell in study_cells(study) if cell not in done]
-    if attends and CLEAN_CELL not in missing and not exists(clean_baseline_path(output, evaluation)):
+    output, attention = study.record_output, evaluation.has_attention
+    published = published_cells(output, evaluation.evaluation_id, attention=attention)
+    missing = [cell for cell in study_cells(study) if cell not in published]
+    if attention and CLEAN_CELL not in missing and not exists(clean_baseline_path(output, evaluation)):
         missing.insert(0, CLEAN_CELL)
     return missing
 
@@ -107,22 +102,15 @@ def discard_damaged(study: Study, evaluation: Evaluation) -> Iterator[StorePath]
             yield path
 
 
-def _ready(
+def _prepare(
     study: Study, dataset: Dataset, model: Model, device: torch.device
-) -> tuple[Model, Network, CamMethod | CamUnavailable]:
+) -> tuple[Network, CamMethod | CamUnavailable]:
+    """A model's network on the device, and how its attention is measured."""
     settings, spec = study.evaluation, model.spec
     network = model.network(device, settings.precision)
     shape = (int(dataset.images.shape[1]), int(dataset.images.shape[2]))
-    way = select_cam_method(
-        network, shape, method=spec.attention or settings.attention_method, layer=spec.attention_layer
-    )
+    method = spec.attention or settings.attention_method
+    cam_method = select_cam_method(network, shape, method, spec.attention_layer)
     if settings.compile:
-        compile_network(network)  # after the way has put its hook in place, which is compiled with the rest
-    return model, network, way
-
-
-def _evaluation(
-    study: Study, material: EvaluationData, model: Model, network: Network, way: CamMethod | CamUnavailable
-) -> Evaluation:
-    dataset, source, subset = material
-    return make_evaluation(study.name, model, network, dataset, source, subset, source.pairing, way)
+        compile_network(network)  # after the CAM method has put its hook in place, which is compiled with the rest
+    return network, cam_method

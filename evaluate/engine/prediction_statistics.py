@@ -1,4 +1,4 @@
-"""What a row of `predictions` says of an image, from its logits: all in float32, on the network's device."""
+"""Statistics of an image's logits, as `predictions` has them: all in float32, on the network's device."""
 
 from typing import NamedTuple
 
@@ -68,5 +68,5 @@ def compute_prediction_statistics(logits: torch.Tensor, labels: np.ndarray) -> P
 
 
 def predicted_classes(logits: torch.Tensor) -> torch.Tensor:
-    """Predicted classes (N,) of logits (N, C), the same as `compute_prediction_statistics` gives: of equal logits the first."""
+    """Predicted classes (N,) of logits (N, C), as `compute_prediction_statistics` gives: of equal logits the first."""
     return torch.sort(logits, dim=1, descending=True, stable=True).indices[:, 0]

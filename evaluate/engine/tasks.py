@@ -1,4 +1,4 @@
-"""Tasks: the cells that are missing, each with the evaluations that miss it; and what became of them."""
+"""Tasks: the cells that are missing, each with the evaluations that lack it; and the result of running them."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -11,15 +11,15 @@ from failmodes.warehouse.shards.format import Cell
 
 
 class Task(NamedTuple):
-    """One cell of one material, for all evaluations that miss it: the unit that is handed out.
+    """One cell, for all evaluations that lack it: the unit of work.
 
     Attributes:
-        material: place of the material in the study.
-        cell: which cell; clean cells come first.
-        evaluation_ids: who misses it.
+        data: index into the study's evaluation data, one for each seed of its corruptions.
+        cell: which cell.
+        evaluation_ids: the evaluations that lack it.
     """
 
-    material: int
+    data: int
     cell: Cell
     evaluation_ids: tuple[str, ...]
 
@@ -29,7 +29,7 @@ class Task(NamedTuple):
         return self._replace(evaluation_ids=tuple(e for e in self.evaluation_ids if e not in gone))
 
     def together_with(self, other: "Task") -> "Task":
-        """The task of both, which are of one cell."""
+        """One task of two of the same cell."""
         assert self[:2] == other[:2]
         return self._replace(evaluation_ids=self.evaluation_ids + other.evaluation_ids)
 
@@ -39,7 +39,7 @@ class Task(NamedTuple):
 
 
 class Failure(NamedTuple):
-    """A network that raised: which evaluation, what it is called, and where and why in one line."""
+    """A network that raised: its evaluation, its label, and where and why in one line."""
 
     evaluation_id: str
     model_label: str
@@ -48,26 +48,27 @@ class Failure(NamedTuple):
 
 @dataclass
 class RunResult:
-    """What became of some tasks; outcomes add up.
+    """The result of some tasks; results add up.
 
     Attributes:
-        made: shards published.
-        failures: networks that raised; they were set aside.
-        not_finite: how many rows have logits that are not finite, by model label.
-        changed: share of clean predictions that float32 gives differently, by model label, where precision is lower.
+        written: shards published.
+        failures: networks that raised and were set aside.
+        not_finite: rows whose logits are not finite, by model label.
+        changed_predictions: share of clean predictions that float32 gives differently, by model label, at a lower
+            precision.
     """
 
-    made: int = 0
+    written: int = 0
     failures: list[Failure] = field(default_factory=list)
     not_finite: dict[str, int] = field(default_factory=dict)
-    changed: dict[str, float] = field(default_factory=dict)
+    changed_predictions: dict[str, float] = field(default_factory=dict)
 
     def add(self, other: "RunResult") -> None:
-        """Take in another outcome; of a network that raised in several processes the first is told."""
+        """Add another result; of a network that raised in several processes the first failure is kept."""
         known = {failure.evaluation_id for failure in self.failures}
-        self.made += other.made
+        self.written += other.written
         self.failures += [failure for failure in other.failures if failure.evaluation_id not in known]
-        self.changed |= other.changed
+        self.changed_predictions |= other.changed_predictions
         for label, count in other.not_finite.items():
             self.not_finite[label] = self.not_finite.get(label, 0) + count
 
@@ -77,13 +78,13 @@ def make_tasks(study: Study, groups: list[list[Evaluation]], missing: dict[str, 
 
     Args:
         study: names corruptions and severities.
-        groups: the evaluations of each material.
-        missing: the cells that each evaluation misses.
+        groups: the evaluations on each of its data, one for each seed.
+        missing: the cells that each evaluation lacks.
     """
     tasks = []
-    for material, group in enumerate(groups):
+    for data, group in enumerate(groups):
         for cell in study_cells(study):
             lacking = tuple(e.evaluation_id for e in group if cell in missing[e.evaluation_id])
             if lacking:
-                tasks.append(Task(material, cell, lacking))
+                tasks.append(Task(data, cell, lacking))
     return sorted(tasks, key=lambda task: not task.cell.is_clean)

@@ -1,9 +1,7 @@
-"""A worker does tasks: blocks through every network that misses the cell, one corrupted block for all of them.
+"""A worker runs tasks: batches go through every network that lacks the cell, one corrupted batch for all of them.
 
 A network that raises is set aside, with its cell and batch named, and the others go on. What is not the network's
 fault (a full disk, a damaged file, images that cannot be read) stops the worker; published shards stay.
-
-What a lower precision changes: measured on clean images, whenever one is used.
 """
 
 import dataclasses
@@ -16,24 +14,23 @@ from pathlib import Path
 from typing import NamedTuple
 
 from failmodes.evaluate.devices import describe_device, is_out_of_memory
-from failmodes.evaluate.engine.background_writer import BackgroundWriter
 from failmodes.evaluate.engine.batches import BatchSlice, BatchStream, CorruptedBatch, images_per_batch
 from failmodes.evaluate.engine.cell_evaluation import CellEvaluation, ModelRun
 from failmodes.evaluate.engine.clean_baseline import load_clean_baseline
 from failmodes.evaluate.engine.tasks import Failure, RunResult, Task
+from failmodes.evaluate.engine.writer import BackgroundWriter
 from failmodes.evaluate.evaluation import Evaluation
-from failmodes.evaluate.models.registry import first_line
 from failmodes.evaluate.study.study_schema import Study
-from failmodes.warehouse.errors import DamagedShardError, DataError, StorageError
+from failmodes.warehouse.errors import DamagedShardError, DataError, StorageError, first_line
 from failmodes.warehouse.shards.format import Cell, ShardKey
 
 NOT_MODEL_ERRORS = (StorageError, DamagedShardError, DataError)
 
-COMPARED_IMAGES = 512
+COMPARED_IMAGES = 512  # clean images on which a lower precision is compared with float32
 
 
 class RunCallbacks(NamedTuple):
-    """What happens during a run, for whoever shows it.
+    """Functions that are called during a run, for whoever shows it.
 
     Attributes:
         begin: (shards missing, images missing) before the first one.
@@ -49,144 +46,121 @@ class RunCallbacks(NamedTuple):
 
 
 class Worker:
-    """Does the tasks of one study with the networks on one device.
+    """Runs the tasks of one study with the networks on one device.
 
     Attributes:
-        members: the networks, by evaluation_id.
+        model_runs: the networks, by evaluation_id.
         set_aside: model_ids of networks that raised; they take no further part.
     """
 
-    def __init__(self, study: Study, members: Iterable[ModelRun], stream: BatchStream, progress: RunCallbacks) -> None:
+    def __init__(
+        self, study: Study, model_runs: Iterable[ModelRun], stream: BatchStream, progress: RunCallbacks
+    ) -> None:
         self.output, self.scratch, self.stream, self.progress = study.record_output, study.output, stream, progress
-        self.members = {member.evaluation.evaluation_id: member for member in members}
+        self.model_runs = {run.evaluation.evaluation_id: run for run in model_runs}
         self.set_aside: set[str] = set()
 
-    def do(self, tasks: Sequence[Task]) -> RunResult:
-        """Do tasks in their order; the blocks of one are made while another's are computed, where workers make them."""
-        outcome = RunResult()
-        by_cell = _by_cell(tasks)
-        size = self._block_images()
-        keys = (key for task in by_cell.values() for key in self._keys(task, size))
-        with BackgroundWriter() as publisher:
-            for cell, blocks in groupby(self.stream.blocks(keys), key=lambda block: block.key[:2]):
-                self._do_cell(by_cell[cell], blocks, outcome, publisher)
-        return outcome
+    def run(self, tasks: Sequence[Task], set_aside: Iterable[str] = ()) -> RunResult:
+        """Run tasks in their order; batches of one are made while another's are computed, where workers make them.
 
-    def _keys(self, task: Task, size: int) -> Iterator[BatchSlice]:
+        Args:
+            tasks: cells, and which evaluations lack them.
+            set_aside: evaluations whose network raised elsewhere.
+        """
+        self.set_aside |= {self.model_runs[e].evaluation.model_id for e in set_aside}
+        result, by_cell = RunResult(), _by_cell(tasks)
+        runs = list(self.model_runs.values())
+        shape = runs[0].evaluation.data.dataset.images.shape[1:]
+        size = images_per_batch(shape, max(run.batch_size for run in runs))  # halving one later changes no batch
+        slices = (part for task in by_cell.values() for part in self._slices(task, size))
+        with BackgroundWriter() as writer:
+            for cell, batches in groupby(self.stream.batches(slices), key=lambda batch: batch.slice[:2]):
+                self._run_cell(by_cell[cell], batches, result, writer)
+        return result
+
+    def _slices(self, task: Task, size: int) -> Iterator[BatchSlice]:
         taking_part = self._taking_part(task)
         if not taking_part:
             return
-        subset = taking_part[0].evaluation.subset
+        subset = taking_part[0].evaluation.data.subset
         count = len(subset.clean_ids if task.cell.is_clean else subset.corrupted_ids)
         for start in range(0, count, size):
-            yield BatchSlice(task.material, task.cell, start, min(start + size, count))
-
-    def _block_images(self) -> int:
-        """Images of a block: whole batches of the largest size; halving one later does not change the blocks."""
-        members = list(self.members.values())
-        shape = members[0].evaluation.dataset.images.shape[1:]
-        return images_per_batch(shape, max(member.batch_size for member in members))
+            yield BatchSlice(task.data, task.cell, start, min(start + size, count))
 
     def _taking_part(self, task: Task) -> list[ModelRun]:
-        members = [self.members[evaluation_id] for evaluation_id in task.evaluation_ids]
-        return [member for member in members if member.evaluation.model_id not in self.set_aside]
+        runs = [self.model_runs[evaluation_id] for evaluation_id in task.evaluation_ids]
+        return [run for run in runs if run.evaluation.model_id not in self.set_aside]
 
-    def _do_cell(
-        self, task: Task, blocks: Iterator[CorruptedBatch], outcome: RunResult, publisher: BackgroundWriter
+    def _run_cell(
+        self, task: Task, batches: Iterator[CorruptedBatch], result: RunResult, writer: BackgroundWriter
     ) -> None:
-        rows = [self._begin(member, task) for member in self._taking_part(task)]
+        cells = [self._begin(run, task.cell) for run in self._taking_part(task)]
         shared_s, started = 0.0, time.perf_counter()
-        for block in blocks:
+        for batch in batches:
             shared_s += time.perf_counter() - started
-            rows = [r for r in rows if self._guarded(partial(r.add, block), r, task, outcome)]
-            self.progress.images(len(block.image_ids) * len(rows))
+            cells = [cell for cell in cells if self._guarded(partial(cell.add, batch), cell, result)]
+            self.progress.images(len(batch.image_ids) * len(cells))
             started = time.perf_counter()
-        for cell_rows in rows:
-            if self._guarded(partial(self._finish, cell_rows, outcome), cell_rows, task, outcome):
-                cell_rows.elapsed_s += shared_s
-                publisher.submit(partial(self._publish, cell_rows))
+        for cell in cells:
+            if self._guarded(partial(self._finish, cell, result), cell, result):
+                cell.elapsed_s += shared_s
+                writer.submit(partial(self._publish, cell))
 
-    def _begin(self, member: ModelRun, task: Task) -> CellEvaluation:
-        evaluation = member.evaluation
-        if evaluation.attends and not task.cell.is_clean and member.reference is None:
-            member.reference = load_clean_baseline(self.output, evaluation)
-        return CellEvaluation(member, task.cell, self.scratch)
+    def _begin(self, run: ModelRun, cell: Cell) -> CellEvaluation:
+        if run.evaluation.has_attention and not cell.is_clean and run.baseline is None:
+            run.baseline = load_clean_baseline(self.output, run.evaluation)
+        return CellEvaluation(run, cell, self.scratch)
 
-    def _guarded(self, action: Callable[[], None], rows: CellEvaluation, task: Task, outcome: RunResult) -> bool:
-        """Whether `action` succeeded; a network that raises is set aside."""
+    def _guarded(self, action: Callable[[], None], cell: CellEvaluation, result: RunResult) -> bool:
+        """Whether `action` succeeded; a network that raises is set aside, in the evaluations of all sources."""
         try:
             action()
         except NOT_MODEL_ERRORS:
             raise
         except Exception as error:  # whatever a user's network raises
-            self._set_aside(rows.evaluation.model_id, _reason(error, rows, task), outcome)
+            model_id, reason = cell.evaluation.model_id, _reason(error, cell)
+            self.set_aside.add(model_id)
+            evaluations = [run.evaluation for run in self.model_runs.values()]
+            result.failures += [
+                Failure(e.evaluation_id, e.model.label, reason) for e in evaluations if e.model_id == model_id
+            ]
             return False
         return True
 
-    def _set_aside(self, model_id: str, reason: str, outcome: RunResult) -> None:
-        """Take a network out of the run: out of all its evaluations, one for each source of corruption."""
-        self.set_aside.add(model_id)
-        for member in self.members.values():
-            evaluation = member.evaluation
-            if evaluation.model_id == model_id:
-                outcome.failures.append(Failure(evaluation.evaluation_id, evaluation.model.label, reason))
+    def _finish(self, cell: CellEvaluation, result: RunResult) -> None:
+        cell.finish()
+        label = cell.evaluation.model.label
+        result.written += 1
+        if cell.not_finite:
+            result.not_finite[label] = result.not_finite.get(label, 0) + cell.not_finite
+        if cell.cell.is_clean and cell.evaluation.network.precision != "float32":
+            changed = changed_predictions(cell.evaluation, cell.run.batch_size)
+            result.changed_predictions[label] = cell.metadata["changed_predictions"] = changed
 
-    def _finish(self, rows: CellEvaluation, outcome: RunResult) -> None:
-        rows.finish()
-        label = rows.evaluation.model.label
-        outcome.made += 1
-        if rows.not_finite:
-            outcome.not_finite[label] = outcome.not_finite.get(label, 0) + rows.not_finite
-        if rows.cell.is_clean and rows.evaluation.network.precision != "float32":
-            changed = changed_predictions(rows.evaluation, rows.member.batch_size)
-            outcome.changed[label] = rows.facts["changed_predictions"] = changed
-
-    def _publish(self, rows: CellEvaluation) -> None:
-        rows.publish(self.output)
-        self.progress.shard(rows.key)
-
-
-def model_runs(
-    evaluations: Iterable[Evaluation],
-    batch_size: Callable[[Evaluation], int],
-    halved: Callable[[Evaluation, int], None],
-) -> list[ModelRun]:
-    """A member for each evaluation; networks that several evaluations share have one batch size.
-
-    Args:
-        evaluations: of the study.
-        batch_size: gives a network's.
-        halved: told where memory asks for a smaller one.
-    """
-    sizes: dict[str, int] = {}
-    members = []
-    for evaluation in evaluations:
-        if evaluation.model_id not in sizes:
-            sizes[evaluation.model_id] = batch_size(evaluation)
-        members.append(ModelRun(evaluation, sizes[evaluation.model_id], halved))
-    return members
+    def _publish(self, cell: CellEvaluation) -> None:
+        cell.publish(self.output)
+        self.progress.shard(cell.key)
 
 
 def _by_cell(tasks: Sequence[Task]) -> dict[tuple[int, Cell], Task]:
     """One task a cell: clean cells that were split among processes may meet again in one of them."""
     found: dict[tuple[int, Cell], Task] = {}
     for task in tasks:
-        cell = (task.material, task.cell)
-        known = found.get(cell)
-        found[cell] = task if known is None else known.together_with(task)
+        known = found.get(task[:2])
+        found[task[:2]] = task if known is None else known.together_with(task)
     return found
 
 
-def _reason(error: Exception, rows: CellEvaluation, task: Task) -> str:
+def _reason(error: Exception, cell: CellEvaluation) -> str:
     """Where and why, in one line."""
-    said = first_line(error)
-    if is_out_of_memory(error) and rows.member.batch_size == 1:
-        device = describe_device(rows.evaluation.network.device)
-        said = f"one image alone does not fit into the memory of {device}: {said}"
-    begin, end = rows.at
-    where = f"{task.cell}, batch {begin // rows.batch_size + 1} (images {begin + 1} to {end} of the subset)"
+    message = first_line(error)
+    if is_out_of_memory(error) and cell.run.batch_size == 1:
+        device = describe_device(cell.evaluation.network.device)
+        message = f"one image alone does not fit into the memory of {device}: {message}"
+    begin, end = cell.at
+    location = f"{cell.cell}, batch {begin // cell.batch_size + 1} (images {begin + 1} to {end} of the subset)"
     *_, last = traceback.extract_tb(error.__traceback__)
-    return f"{where}: {type(error).__name__}: {said} ({Path(last.filename).name}:{last.lineno})"
+    return f"{location}: {type(error).__name__}: {message} ({Path(last.filename).name}:{last.lineno})"
 
 
 def changed_predictions(evaluation: Evaluation, batch_size: int) -> float:
@@ -199,9 +173,9 @@ def changed_predictions(evaluation: Evaluation, batch_size: int) -> float:
     at_once = max(1, batch_size // 2)
     lower = evaluation.network
     full = dataclasses.replace(lower, precision="float32")
-    ids = evaluation.subset.clean_ids[:COMPARED_IMAGES]
+    ids = evaluation.data.subset.clean_ids[:COMPARED_IMAGES]
     changed = 0
     for start in range(0, len(ids), at_once):
-        images = evaluation.dataset.images[ids[start : start + at_once]]
+        images = evaluation.data.dataset.images[ids[start : start + at_once]]
         changed += int((lower.predict(images).argmax(1) != full.predict(images).argmax(1)).sum())
     return changed / len(ids)

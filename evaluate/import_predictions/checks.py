@@ -1,245 +1,233 @@
-"""Row by row: from batches of the file to checked logits in their cells.
+"""What is wrong with a file of predictions: one query a refusal, which gives the offending row, and its message.
 
-Cell by cell: whether the file holds each image of each cell once, and the identity of what it holds.
+The keys of the file are joined with what the study expects; each query runs over the result, the table `placed`.
 """
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
-from functools import partial
-from pathlib import Path
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
+import duckdb
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from failmodes.evaluate.import_predictions.expected import (
-    ExpectedCells,
-    cells_of,
-    raise_first,
-    whole_numbers,
-)
-from failmodes.evaluate.import_predictions.logits import as_logits, values_of
-from failmodes.evaluate.import_predictions.predictions_file import (
-    LABEL,
-    PredictionColumns,
-    Scratch,
-    batches,
-    readable,
-)
+from failmodes.evaluate.evaluation import EvaluationData
+from failmodes.evaluate.import_predictions.predictions_file import LABEL, Predictions, readable
+from failmodes.ingest.corruptions.catalogue import find_corruption_name, unknown_corruption
 from failmodes.warehouse.errors import DataError
-from failmodes.warehouse.hashing import fingerprint_of, identity_of
-from failmodes.warehouse.shards.format import CLEAN_CELL, Cell
+from failmodes.warehouse.schema import CLEAN
+from failmodes.warehouse.shards.format import Cell
 
-ProgressCallback = Callable[
-    [str, int, int | None], None
-]  # ("rows" or "cells", how many are done, of how many if that is known)
+CLEAN_NAMES = (CLEAN, "clean")
+
+# One row a row of the file: what it says (`given`), and of which cell and image of the study it is. `image`, `level`
+# and `thousandths` are null where a value is no number, `cell` where the study has no such cell, `true_label` where
+# the data set has no such image. `requested` says whether the study asks for this image in this cell.
+PLACED = """
+create table placed as
+with numbers as (
+    select *, try_cast(image_id as bigint) as image, try_cast(severity as double) as level,
+        round_even(level * 1000, 0) as thousandths
+    from given
+)
+select numbers.*, names.name, names.unknown, cells.cell, cells.last_image, images.true_label, images.class_name,
+    images.expected_label, images.requested,
+    format('{} at severity {:g}', names.name, numbers.thousandths / 1000) as cell_name
+from numbers
+left join names on names.given = numbers.corruption::varchar
+left join cells on cells.name = names.name and cells.thousandths = numbers.thousandths
+left join images on images.clean = (cells.cell = 0) and images.image_id = numbers.image
+"""
+
+# (which rows are wrong, what to say of the first one)
+ROW_CHECKS = (
+    ("image_id is null", "no image_id"),
+    (
+        "image is null or image <> try_cast(image_id as double)",
+        "image_id is a {types[image_id]} column: expected a whole number in each row",
+    ),
+    ("length <> $classes", "{length} {kind}, but the data set has {classes} classes: expected one a class"),
+    ("corruption is null", "no corruption"),
+    ("unknown is not null", "{unknown}"),
+    ("severity is null", "no severity"),
+    ("level is null", "severity is a {types[severity]} column: expected a number in each row"),
+    ("not level between 0 and 5", "severity {level:g} is out of range: expected 0 (clean) to 5"),
+    (
+        "(name = 'none') <> (thousandths = 0)",
+        "corruption {name!r} at severity {level:g}: clean images go by corruption 'none' and severity 0, both or "
+        "neither",
+    ),
+    (
+        "cell is not null and true_label is null",
+        "image_id {image} is no image of the data set: expected 0 to {last_image:,}",
+    ),
+    (
+        "not requested and not $only_study",
+        "image_id {image} is not among the {images:,} images of the study ({subset}): set `images` in the study's "
+        "dataset table, or leave such rows out with --only-study",
+    ),
+    ("requested and $labelled and label is null", "no label"),
+    (
+        "requested and label <> expected_label",
+        "label {label!r} of image {image} is not the data set's, {true_label} ({class_name}): is image_id the index "
+        "in the full data set, and are classes in its order?",
+    ),
+    (
+        "requested and isfinite(total) and not extreme between -1e-6 and 1 + 1e-6",  # single precision may round past 1
+        "probability {extreme:g} is outside 0 to 1: if these are logits, call them so",
+    ),
+    (
+        "requested and isfinite(total) and abs(total - 1) > 1e-3",
+        "probabilities sum to {total:.6g}: expected 1 (± 0.001) over all classes",
+    ),
+)
+
+# (query that gives a row where something is wrong, what to say of it)
+FILE_CHECKS = (
+    (
+        "select 1 where not exists (from placed where cell = 0 and requested)",
+        " has no clean predictions: add rows with corruption 'none' and severity 0, which every curve and change is "
+        "measured from",
+    ),
+    (
+        "select count(*) as lacking, (select count(*) from cells) as cells, list(cell_name order by cell) as named "
+        "from cells where cell not in (select cell from placed where requested) having lacking > 0",
+        " lacks {lacking} of the study's {cells} cells: {named}; predict them too, or leave them out of the study's "
+        "corruptions table",
+    ),
+    (
+        "select count(*) as cells, list(cell_name order by name, thousandths) as named from "
+        "(select distinct name, thousandths, cell_name from placed where cell is null) having cells > 0 "
+        "and not $only_study",
+        " holds {cells} cells that the study does not name: {named}; add them to the study's corruptions table, or "
+        "leave them out with --only-study",
+    ),
+    (
+        "select 1 where not exists (from placed where requested and finite)",
+        " holds no row of finite numbers: not one prediction could be told from it",
+    ),
+    (
+        "select cell_name, image, file_row, lead(file_row) over (partition by cell, image order by file_row) as again "
+        "from placed where requested qualify again is not null order by cell, image, file_row limit 1",
+        ": image {image} stands twice in {cell_name}, in rows {file_row:,} and {again:,}: keep one",
+    ),
+    (
+        "select cell_name, count(*) as expected, count(*) filter (file_row is null) as lacking, "
+        "list(image_id order by image_id) filter (file_row is null) as named "
+        "from cells join images on clean = (cells.cell = 0) and requested "
+        "left join (select cell, image, file_row from placed where requested) as found "
+        "on found.cell = cells.cell and image = image_id "
+        "group by cells.cell, cell_name having lacking > 0 order by cells.cell limit 1",
+        ": {cell_name} lacks {lacking:,} of {expected:,} images: {named}; predict them too, or set fewer `images` in "
+        "the study",
+    ),
+)
 
 NAMED = 5  # cells or images that a message names before it only counts
 
 
-@dataclass
-class ImportCounts:
-    """What was met on the way: rows read, rows left out, rows that are not finite, cells beyond the study."""
+class ImportCounts(NamedTuple):
+    """Rows of a file, those of them that the study does not ask for, and those whose logits are not finite."""
 
-    rows: int = 0
-    left_out: int = 0
-    not_finite: int = 0
-    foreign_cells: set[Cell] = field(default_factory=set)
+    rows: int
+    left_out: int
+    not_finite: int
 
 
-def check_rows(
-    path: Path,
-    layout: PredictionColumns,
-    expected: ExpectedCells,
-    scratch: Scratch,
-    tell: ProgressCallback,
-    *,
-    only_study: bool,
+def check_predictions(
+    predictions: Predictions, data: EvaluationData, cells: Sequence[Cell], *, only_study: bool
 ) -> ImportCounts:
-    """Read the file once, check every row, and put it into its cell.
+    """Check every row, then the file as a whole; adds the table `placed` to `predictions.keys`.
 
     Args:
-        path: the file.
-        layout: its columns.
-        expected: what the study asks for.
-        scratch: where rows go.
-        tell: who is told how many rows were read.
-        only_study: leave out images that the study does not name, instead of refusing them; rows of cells that it does
-            not name are left out here in any case, and `foreign_cells` tells.
+        predictions: the file's rows.
+        data: the images that the study asks for.
+        cells: its cells, the clean one first.
+        only_study: leave out images and cells that the study does not name, instead of refusing them.
 
     Raises:
-        DataError: a row is wrong; the message names it, by number from 1.
+        DataError: a row (by its number from 1), a cell or an image is wrong.
     """
-    sorting = ImportCounts()
-    class_count = len(expected.dataset.class_names)
-    for batch in batches(path, layout.columns, layout.csv_types, class_count):
-        if batch.num_rows:
-            with readable(path):  # text need not be text before it is looked at
-                _Batch(path, layout, expected, batch, sorting.rows).sort_into(scratch, sorting, only_study=only_study)
-            sorting.rows += batch.num_rows
-            tell("rows", sorting.rows, None)
-    if not sorting.rows:
-        raise DataError(f"{path} has no rows")
-    return sorting
+    con, columns = predictions.keys, predictions.columns
+    constants = {"classes": len(data.dataset.class_names), "only_study": only_study, "labelled": columns.label}
+    words = {
+        "kind": columns.kind,
+        "types": predictions.types,
+        "images": len(data.subset.clean_ids),
+        "subset": data.subset.description,
+        **constants,
+    }
+    with readable(predictions.path):
+        _place(predictions, data, cells)
+        for condition, message in ROW_CHECKS:
+            wrong = _first(con, f"from placed where {condition} order by file_row limit 1", constants)
+            if wrong:
+                said = message.format(**words | wrong)
+                raise DataError(f"{predictions.path}, row {wrong['file_row']:,}: {said}")
+        for query, message in FILE_CHECKS:
+            wrong = _first(con, query, constants)
+            if wrong:
+                raise DataError(f"{predictions.path}{message.format(**words | wrong)}")
+        counts = "select count(*), count(*) - count_if(requested), count_if(requested and not finite) from placed"
+        return ImportCounts(*con.execute(counts).fetchall()[0])
 
 
-class _Batch:
-    """Some rows of the file, from number `first` (from 0) on."""
-
-    def __init__(
-        self, path: Path, layout: PredictionColumns, expected: ExpectedCells, batch: pa.RecordBatch, first: int
-    ) -> None:
-        self.path, self.layout, self.expected, self.batch, self.first = path, layout, expected, batch, first
-
-    def sort_into(self, scratch: Scratch, sorting: ImportCounts, *, only_study: bool) -> None:
-        ids = whole_numbers(self.batch, "image_id", self._refuse)
-        values = values_of(self.batch, self.layout, len(self.expected.dataset.class_names), self._refuse)
-        cells = cells_of(self.batch, self._refuse)
-        known = [(cell, places) for cell, places in cells if cell in self.expected.cells]
-        sorting.foreign_cells |= {cell for cell, _ in cells} - {cell for cell, _ in known}
-        kept = self._checked_images(ids, known, only_study=only_study)
-        sorting.left_out += len(ids) - int(kept.sum())
-        rows = np.flatnonzero(kept)
-        logits = np.empty(values.shape, np.float32)
-        logits[rows] = as_logits(values[rows], self.layout.kind, partial(self._refuse_among, rows))
-        sorting.not_finite += int((~np.isfinite(logits[rows]).all(1)).sum())
-        for cell, places in known:
-            mine = places[kept[places]]
-            if len(mine):
-                scratch.add(cell, self.first + 1 + mine, ids[mine], logits[mine])
-
-    def _checked_images(self, ids: np.ndarray, cells: list[tuple[Cell, np.ndarray]], *, only_study: bool) -> np.ndarray:
-        """Which rows to keep, (N,) boolean: of the cells, those whose image is wanted; labels are compared."""
-        expected, count = self.expected, len(ids)
-        outside, unwanted, kept = (np.zeros(count, bool) for _ in range(3))
-        labels, last = np.full(count, -1), np.zeros(count, np.int64)
-        for cell, places in cells:
-            images, mine = expected.images(cell), ids[places]
-            inside = (mine >= 0) & (mine < len(images.labels))
-            outside[places[~inside]], last[places] = True, len(images.labels) - 1
-            places, mine = places[inside], mine[inside]
-            kept[places] = images.wanted[mine]
-            unwanted[places] = ~images.wanted[mine]
-            labels[places] = images.labels[mine]
-        raise_first(
-            outside,
-            lambda place: f"image_id {ids[place]} is no image of the data set: expected 0 to {last[place]:,}",
-            self._refuse,
-        )
-        raise_first(unwanted & (not only_study), lambda place: self._unwanted(ids[place]), self._refuse)
-        if self.layout.label:
-            given = self._labels()
-            raise_first(kept & (given != labels), lambda p: self._mislabelled(p, ids[p], labels[p]), self._refuse)
-        return kept
-
-    def _labels(self) -> np.ndarray:
-        """Labels (N,) as class indices; names of classes are looked up, -1 is none."""
-        column = self.batch.column(LABEL)
-        if pa.types.is_integer(column.type) or pa.types.is_floating(column.type):
-            return whole_numbers(self.batch, LABEL, self._refuse)
-        names = pa.array(self.expected.dataset.class_names)
-        found: np.ndarray = pc.index_in(column.cast(pa.string()), names).fill_null(-1).to_numpy(zero_copy_only=False)
-        return found
-
-    def _unwanted(self, image_id: int) -> str:
-        return (
-            f"image_id {image_id} is not among the {len(self.expected.clean.ids):,} images of the study "
-            f"({self.expected.subset.words}): set `images` in the study's dataset table, or leave such rows out with "
-            "--only-study"
-        )
-
-    def _mislabelled(self, place: int, image_id: int, label: int) -> str:
-        given, name = self.batch.column(LABEL)[place].as_py(), self.expected.dataset.class_names[label]
-        return (
-            f"label {given!r} of image {image_id} is not the data set's, {label} ({name}): is image_id the index in "
-            "the full data set, and are classes in its order?"
-        )
-
-    def _refuse(self, place: int, said: str) -> DataError:
-        return DataError(f"{self.path}, row {self.first + int(place) + 1:,}: {said}")
-
-    def _refuse_among(self, places: np.ndarray, place: int, said: str) -> DataError:
-        return self._refuse(places[place], said)
+def _place(predictions: Predictions, data: EvaluationData, cells: Sequence[Cell]) -> None:
+    """Join the keys of the file with what the study expects of it."""
+    con, subset, labels = predictions.keys, data.subset, data.dataset.labels
+    corrupted_labels = labels if data.paired else data.source.labels(data.dataset)
+    kind = predictions.types.get(LABEL, pa.int64())
+    by_name = not (pa.types.is_integer(kind) or pa.types.is_floating(kind))
+    images = [
+        _images(data.dataset.class_names, subset.clean_ids, labels, clean=True, by_name=by_name),
+        _images(data.dataset.class_names, subset.corrupted_ids, corrupted_labels, clean=False, by_name=by_name),
+    ]
+    con.register("images", pa.concat_tables(images))
+    con.register("cells", pa.Table.from_pylist([
+        {
+            "cell": number,
+            "name": cell.corruption,
+            "thousandths": int(cell.severity * 1000),
+            "cell_name": f"{cell.corruption} at severity {cell.severity.normalize():f}",
+            "last_image": len(labels if cell.is_clean else corrupted_labels) - 1,
+        }
+        for number, cell in enumerate(cells)
+    ]))  # fmt: skip
+    con.register("names", _corruption_names(con))
+    con.execute(PLACED)
 
 
-def check_cells(
-    path: Path, expected: ExpectedCells, scratch: Scratch, sorting: ImportCounts, *, only_study: bool
-) -> None:
-    """Check that the file holds the cells of the study, and no others unless these are to be left out.
-
-    Raises:
-        DataError: a cell is missing or not named by the study.
-    """
-    if CLEAN_CELL not in scratch.cells:
-        raise DataError(
-            f"{path} has no clean predictions: add rows with corruption 'none' and severity 0, which every curve and "
-            "change is measured from"
-        )
-    missing = [cell for cell in expected.cells if cell not in scratch.cells]
-    if missing:
-        raise DataError(
-            f"{path} lacks {len(missing)} of the study's {len(expected.cells)} cells: "
-            f"{_named(_words(c) for c in missing)}; predict them too, or leave them out of the study's corruptions table"
-        )
-    if sorting.foreign_cells and not only_study:
-        foreign = sorted(sorting.foreign_cells, key=lambda cell: (cell.corruption, cell.severity))
-        raise DataError(
-            f"{path} holds {len(foreign)} cells that the study does not name: {_named(_words(c) for c in foreign)}; add "
-            "them to the study's corruptions table, or leave them out with --only-study"
-        )
-    if sorting.not_finite == sorting.rows - sorting.left_out:
-        raise DataError(f"{path} holds no row of finite numbers: not one prediction could be told from it")
+def _images(
+    class_names: Sequence[str], requested_ids: np.ndarray, labels: np.ndarray, *, clean: bool, by_name: bool
+) -> pa.Table:
+    """Every image of the data set or the corrupted set: its label, and whether the study asks for it."""
+    names = pa.array(class_names).take(pa.array(labels))
+    return pa.table({
+        "clean": [clean] * len(labels),
+        "image_id": np.arange(len(labels)),
+        "requested": np.isin(np.arange(len(labels)), requested_ids),
+        "true_label": labels,
+        "class_name": names,
+        "expected_label": names if by_name else labels,
+    })  # fmt: skip
 
 
-def check_images(path: Path, expected: ExpectedCells, cell: Cell, rows: np.ndarray) -> None:
-    """Check that a cell holds each of its images once.
-
-    Args:
-        path: the file, for messages.
-        expected: what the study asks for.
-        cell: the cell.
-        rows: its rows, by rising image.
-
-    Raises:
-        DataError: one stands twice or is missing.
-    """
-    ids = rows["image_id"]
-    twice = np.flatnonzero(ids[1:] == ids[:-1])
-    if len(twice):
-        first, second = rows["row"][twice[0]], rows["row"][twice[0] + 1]
-        raise DataError(
-            f"{path}: image {ids[twice[0]]} stands twice in {_words(cell)}, in rows {first:,} and {second:,}: keep one"
-        )
-    lacking = np.setdiff1d(expected.images(cell).ids, ids, assume_unique=True)
-    if len(lacking):
-        raise DataError(
-            f"{path}: {_words(cell)} lacks {len(lacking):,} of {len(expected.images(cell).ids):,} images: "
-            f"{_named(str(i) for i in lacking[: NAMED + 1])}; predict them too, or set fewer `images` in the study"
-        )
+def _corruption_names(con: duckdb.DuckDBPyConnection) -> pa.Table:
+    """Each corruption of the file by its published name (of aliases the same), or what is to say of an unknown one."""
+    given = [name for (name,) in con.execute("select distinct corruption::varchar from given").fetchall() if name]
+    names = [CLEAN if name in CLEAN_NAMES else find_corruption_name(name) for name in given]
+    unknown = [unknown_corruption(name) if known is None else None for name, known in zip(given, names, strict=True)]
+    text = pa.string()
+    return pa.table({"given": pa.array(given, text), "name": pa.array(names, text), "unknown": pa.array(unknown, text)})
 
 
-def fingerprint(path: Path, expected: ExpectedCells, scratch: Scratch) -> str:
-    """Hash of all predictions, whatever the order of the file's rows or its format; checks every cell on the way.
-
-    Raises:
-        DataError: an image stands twice in a cell or is missing.
-    """
-    hashes = {}
-    for cell in expected.cells:
-        rows = scratch.read(cell)
-        check_images(path, expected, cell, rows)
-        values = rows["values"] + np.float32(0)  # one zero
-        values[np.isnan(values)] = np.nan  # one NaN
-        hashes[f"{cell.corruption}/{cell.severity}"] = fingerprint_of([rows["image_id"], values])
-    return identity_of(hashes)
-
-
-def _words(cell: Cell) -> str:
-    """Such as "fog at severity 2"."""
-    return f"{cell.corruption} at severity {cell.severity.normalize():f}"
-
-
-def _named(names: Iterable[str]) -> str:
-    names = list(names)
-    more = " …" if len(names) > NAMED else ""
-    return ", ".join(names[:NAMED]) + more
+def _first(con: duckdb.DuckDBPyConnection, query: str, constants: dict[str, Any]) -> dict[str, Any] | None:
+    """The first row of a query by column, if it has one; lists are put in words, and cut short."""
+    used = {name: value for name, value in constants.items() if f"${name}" in query}
+    found = con.execute(query, used).fetchone()
+    if found is None:
+        return None
+    row = dict(zip([name for name, *_ in con.description], found, strict=True))
+    for name, value in row.items():
+        if isinstance(value, list):
+            row[name] = ", ".join(map(str, value[:NAMED])) + (" …" if len(value) > NAMED else "")
+    return row

@@ -3,17 +3,19 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
+from rich.progress import TaskID
 
 from failmodes.evaluate.cli import DEFAULT_STUDY, StudyArgument
 from failmodes.warehouse.errors import Interrupted
+from failmodes.warehouse.progress_bar import progress_bar
 
 if TYPE_CHECKING:
-    from failmodes.evaluate.import_predictions.checks import ProgressCallback
     from failmodes.evaluate.import_predictions.importing import ImportReport
+    from failmodes.evaluate.import_predictions.predictions_file import ProgressCallback
 
 
 def import_(
@@ -54,13 +56,13 @@ def import_(
     from failmodes.evaluate.study.reading import read_study
     from failmodes.ingest.datasets.opening import open_dataset
 
-    study = read_study(study_file, networks=False)
+    study = read_study(study_file, require_models=False)
     dataset = open_dataset(study.dataset, study.cache)
     try:
-        with _bar() as tell:
+        with _progress() as on_progress:
             report = import_predictions(
                 study, dataset, predictions, label,
-                architecture=architecture, seed=seed, only_study=only_study, tell=tell,
+                architecture=architecture, seed=seed, only_study=only_study, on_progress=on_progress,
             )  # fmt: skip
     except KeyboardInterrupt as error:
         raise Interrupted("stopped; finished cells are kept: run the same command to go on") from error
@@ -71,8 +73,8 @@ def import_(
 
 def report_lines(report: "ImportReport", label: str) -> list[str]:
     """What an import did, in words."""
-    if report.made:
-        lines = [f"{report.made} cells imported, {report.found} were there: {label}, {report.kind}, "
+    if report.written:
+        lines = [f"{report.written} cells imported, {report.existing} were there: {label}, {report.kind}, "
                  f"evaluation {report.evaluation_id}"]  # fmt: skip
     else:
         lines = [f"already there, nothing to do: {label}, evaluation {report.evaluation_id}"]
@@ -94,18 +96,14 @@ def report_lines(report: "ImportReport", label: str) -> list[str]:
 
 
 @contextmanager
-def _bar() -> Iterator["ProgressCallback"]:
+def _progress() -> Iterator["ProgressCallback"]:
     """A bar for rows read, then one for cells written; none where stderr is no terminal."""
-    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+    with progress_bar("[bold]import[/] {task.completed:,.0f} {task.description}") as bar:
+        tasks: dict[str, TaskID] = {}
 
-    console = Console(stderr=True, markup=False)
-    done = TextColumn("[bold]import[/] {task.completed:,.0f} {task.description}")
-    with Progress(done, BarColumn(), TimeRemainingColumn(), console=console, disable=not console.is_terminal) as bars:
-        tasks: dict[str, Any] = {}
+        def on_progress(unit: str, done: int, total: int | None) -> None:
+            if unit not in tasks:
+                tasks[unit] = bar.add_task(unit, total=total)
+            bar.update(tasks[unit], completed=done)
 
-        def tell(what: str, done: int, of: int | None) -> None:
-            if what not in tasks:
-                tasks[what] = bars.add_task(what, total=of)
-            bars.update(tasks[what], completed=done)
-
-        yield tell
+        yield on_progress

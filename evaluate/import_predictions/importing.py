@@ -1,56 +1,54 @@
-"""The import: check the whole file, find out which evaluation it is, publish the cells that are missing.
+"""The import: check the whole file, find out which evaluation it is, publish the cells that are missing."""
 
-A model known by its predictions only.
-"""
-
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from types import SimpleNamespace
+from typing import Any, cast
+
+import numpy as np
+import torch
 
 from failmodes.evaluate.cam.cam_method import CamUnavailable
-from failmodes.evaluate.engine.exemplars import exemplars_are_done, record_exemplars
-from failmodes.evaluate.evaluation import Evaluation, make_evaluation
-from failmodes.evaluate.import_predictions.checks import ProgressCallback, check_cells, check_rows, fingerprint
-from failmodes.evaluate.import_predictions.expected import ExpectedCells, expected_cells
-from failmodes.evaluate.import_predictions.imported_cells import write_cell
+from failmodes.evaluate.engine.plan import discard_damaged, missing_cells, record_plan, study_cells
+from failmodes.evaluate.engine.prediction_statistics import compute_prediction_statistics
+from failmodes.evaluate.engine.run import record_missing_exemplars
+from failmodes.evaluate.engine.writer import RowBuffer, prediction_columns
+from failmodes.evaluate.evaluation import Evaluation, make_evaluation, open_evaluation_data
+from failmodes.evaluate.import_predictions.checks import check_predictions
 from failmodes.evaluate.import_predictions.predictions_file import (
     OutputKind,
-    Scratch,
-    column_names,
-    find_columns,
-    is_csv,
+    Predictions,
+    ProgressCallback,
+    read_predictions,
 )
 from failmodes.evaluate.models.model import Model
 from failmodes.evaluate.models.network import Network
 from failmodes.evaluate.study.study_schema import Study
 from failmodes.ingest.datasets.dataset import Dataset
-from failmodes.ingest.dimensions import record_corruptions, record_dataset, record_source
+from failmodes.ingest.distortion import rmse, ssim
 from failmodes.warehouse.errors import DamagedShardError, StudyError
-from failmodes.warehouse.hashing import identity_of
-from failmodes.warehouse.schema import CLEAN, EVALUATIONS, IMPORTED_FAMILY, MODELS, PREDICTIONS
+from failmodes.warehouse.hashing import fingerprint_of, identity_of
+from failmodes.warehouse.provenance import library_versions
+from failmodes.warehouse.schema import EVALUATIONS, IMPORTED_FAMILY, MODELS, PREDICTIONS
 from failmodes.warehouse.shards.format import (
     Cell,
     ShardKey,
     dimension_path,
     list_record_files,
     read_verified,
-    shard_path,
-    write_dimension,
+    write_shard,
 )
-from failmodes.warehouse.storage.files import StorePath, exists, remove_stale_temporaries
+from failmodes.warehouse.storage.files import StorePath, remove_stale_temporaries
 
 PRECISION = "as imported"
 
+DEVICE = "elsewhere"
+
 MAX_LABEL_LENGTH = 60  # as in a study
 
+CORRUPTED_PIXEL_VALUES = 1 << 24  # corrupted at a time
+
 PREDICTIONS_ONLY = CamUnavailable("predictions were made elsewhere")
-
-
-class NoNetwork(NamedTuple):
-    """What an evaluation asks of its network, where there is none."""
-
-    precision: str = PRECISION
 
 
 @dataclass(frozen=True)
@@ -60,8 +58,8 @@ class ImportReport:
     Attributes:
         evaluation_id: the evaluation.
         kind: logits or probabilities.
-        made: cells published now.
-        found: cells that were there.
+        written: cells published now.
+        existing: cells that were there.
         rows: rows of the file.
         left_out: those of them that the study does not ask for.
         not_finite: those with a number that is not finite.
@@ -71,8 +69,8 @@ class ImportReport:
 
     evaluation_id: str
     kind: OutputKind
-    made: int
-    found: int
+    written: int
+    existing: int
     rows: int
     left_out: int
     not_finite: int
@@ -80,69 +78,9 @@ class ImportReport:
     namesakes: list[str]
 
 
-def import_predictions(
-    study: Study,
-    dataset: Dataset,
-    path: Path,
-    label: str,
-    *,
-    architecture: str = IMPORTED_FAMILY,
-    seed: int | None = None,
-    only_study: bool = False,
-    tell: ProgressCallback = lambda _what, _done, _of: None,
-) -> ImportReport:
-    """Bring predictions made elsewhere into the record of a study's output folder.
-
-    Nothing is published before all of the file is checked. A cell that is there is never written again, unless it is
-    damaged; an import killed at any instant goes on with the same command.
-
-    Args:
-        study: says which images, cells and pixels the predictions are of.
-        dataset: its data set.
-        path: the file, Parquet or CSV.
-        label: the model's name on charts.
-        architecture: what the model is, in the user's words.
-        seed: which of the study's corruption seeds; the first if not given.
-        only_study: leave out images and cells that the study does not name, instead of refusing the file.
-        tell: who is told of progress.
-
-    Raises:
-        DataError: the file is damaged, or a row, a column or a cell is not what the study asks for.
-        StudyError: the study has no such seed, or the label is empty or too long.
-        StorageError: the output folder cannot be written.
-    """
-    if not 1 <= len(label) <= MAX_LABEL_LENGTH:
-        raise StudyError(
-            f"a label of {len(label)} characters: expected 1 to {MAX_LABEL_LENGTH}, as charts have room for"
-        )
-    classes = dataset.class_names
-    layout = find_columns(path, column_names(path), classes, csv=is_csv(path))
-    expected = expected_cells(study, dataset, seed)
-    output = study.record_output
-    remove_stale_temporaries(output)
-    with Scratch(study.output, len(classes)) as scratch:
-        sorting = check_rows(path, layout, expected, scratch, tell, only_study=only_study)
-        check_cells(path, expected, scratch, sorting, only_study=only_study)
-        content = fingerprint(path, expected, scratch)
-        model = ImportedModel(label, layout.kind, content, classes, architecture)
-        evaluation = _evaluation(study.name, model, expected)
-        former = _former_label(output, model)
-        namesakes = _namesakes(output, evaluation)
-        _record_dimensions(output, evaluation, model)
-        missing = [cell for cell in expected.cells if not _is_whole(output, evaluation, cell)]
-        for number, cell in enumerate(missing, start=1):
-            write_cell(output, evaluation, cell, scratch.read(cell)["values"], layout.kind, path.name, study.output)
-            tell("cells", number, len(missing))
-    _record_exemplars(output, evaluation, expected.cells)
-    return ImportReport(
-        evaluation.evaluation_id, layout.kind, len(missing), len(expected.cells) - len(missing), sorting.rows,
-        sorting.left_out, sorting.not_finite, former, namesakes,
-    )  # fmt: skip
-
-
 @dataclass(frozen=True)
 class ImportedModel:
-    """What stands in `models` for predictions made elsewhere.
+    """The row of `models` for predictions made elsewhere.
 
     Attributes:
         label: its name on charts.
@@ -156,7 +94,7 @@ class ImportedModel:
     kind: OutputKind
     content: str
     class_names: tuple[str, ...]
-    architecture: str = IMPORTED_FAMILY
+    architecture: str
 
     def model_id(self) -> str:
         """Hash of the predictions and the class map: two labels for the same predictions are one model."""
@@ -173,58 +111,132 @@ class ImportedModel:
         }
 
 
-def _evaluation(study: str, model: ImportedModel, expected: ExpectedCells) -> Evaluation:
-    # an evaluation asks an identity and a label of its model and a precision of its network, and these have them
-    return make_evaluation(
-        study,
-        cast(Model, model),
-        cast(Network, NoNetwork()),
-        expected.dataset,
-        expected.source,
-        expected.subset,
-        expected.source.pairing,
-        PREDICTIONS_ONLY,
+def import_predictions(
+    study: Study,
+    dataset: Dataset,
+    path: Path,
+    label: str,
+    *,
+    architecture: str = IMPORTED_FAMILY,
+    seed: int | None = None,
+    only_study: bool = False,
+    on_progress: ProgressCallback = lambda _unit, _done, _total: None,
+) -> ImportReport:
+    """Bring predictions made elsewhere into the record of a study's output folder.
+
+    Nothing is published before all of the file is checked. A cell that is there is never written again, unless it is
+    damaged; an import killed at any instant goes on with the same command.
+
+    Args:
+        study: says which images, cells and pixels the predictions are of.
+        dataset: its data set.
+        path: the file, Parquet or CSV.
+        label: the model's name on charts.
+        architecture: what the model is, in the user's words.
+        seed: which of the study's corruption seeds; the first if not given.
+        only_study: leave out images and cells that the study does not name, instead of refusing the file.
+        on_progress: is told of rows read and cells written.
+
+    Raises:
+        DataError: the file is damaged, or a row, a column or a cell is not what the study asks for.
+        StudyError: the study has no such seed, or the label is empty or too long.
+        StorageError: the output folder cannot be written.
+    """
+    if not 1 <= len(label) <= MAX_LABEL_LENGTH:
+        raise StudyError(
+            f"a label of {len(label)} characters: expected 1 to {MAX_LABEL_LENGTH}, as charts have room for"
+        )
+    classes, output, cells = dataset.class_names, study.record_output, study_cells(study)
+    (data,) = open_evaluation_data(study, dataset, [_checked_seed(study, seed)])
+    with read_predictions(path, classes, study.output, on_progress) as predictions:
+        counts = check_predictions(predictions, data, cells, only_study=only_study)
+        kind = predictions.columns.kind
+        model = ImportedModel(label, kind, _fingerprint(predictions, cells), classes, architecture)
+        # an evaluation asks an identity, a label and a row of its model and a precision of its network
+        no_network = cast(Network, SimpleNamespace(precision=PRECISION))
+        evaluation = make_evaluation(study.name, cast(Model, model), no_network, data, PREDICTIONS_ONLY)
+        former, namesakes = _former_label(output, model), _namesakes(output, evaluation)
+        remove_stale_temporaries(output)
+        record_plan(study, [[evaluation]])
+        for _damaged in discard_damaged(study, evaluation):
+            pass
+        missing = missing_cells(study, evaluation)
+        for number, cell in enumerate(missing, start=1):
+            _write_cell(study, evaluation, predictions, cell)
+            on_progress("cells", number, len(missing))
+    record_missing_exemplars(study, evaluation)
+    return ImportReport(
+        evaluation.evaluation_id, kind, len(missing), len(cells) - len(missing), *counts, former, namesakes
     )
 
 
-def _record_dimensions(output: StorePath, evaluation: Evaluation, model: ImportedModel) -> None:
-    record_dataset(output, evaluation.dataset)
-    record_corruptions(output)
-    record_source(output, evaluation.source)
-    write_dimension(output, MODELS, evaluation.model_id, [model.row()])
-    write_dimension(output, EVALUATIONS, evaluation.evaluation_id, [evaluation.row()])
+def _checked_seed(study: Study, seed: int | None) -> int:
+    """The seed, or the study's first.
+
+    Raises:
+        StudyError: the study has no such seed.
+    """
+    seeds, published = study.corruptions.seeds, study.corruptions.published
+    if seed is not None and (published is not None or seed not in seeds):
+        known = "a published set has none" if published else f"it has {', '.join(map(str, seeds))}"
+        raise StudyError(f"the study {study.name!r} has no corruption seed {seed}: {known}")
+    return seeds[0] if seed is None else seed
 
 
-def _record_exemplars(output: StorePath, evaluation: Evaluation, cells: Sequence[Cell]) -> None:
-    """Exemplars of each corruption, without maps; none where images do not pair."""
-    if not evaluation.pairing.paired:
-        return
-    for corruption in dict.fromkeys(cell.corruption for cell in cells if cell.corruption != CLEAN):
-        severities = [cell.severity for cell in cells if cell.corruption == corruption]
-        try:
-            done = exemplars_are_done(output, evaluation, corruption, severities)
-        except DamagedShardError:
-            done = False  # made again: what they are made from is at hand
-        if not done:
-            record_exemplars(output, evaluation, None, corruption, severities)
+def _cell_logits(predictions: Predictions, cell: int) -> tuple[np.ndarray, np.ndarray]:
+    """Images (N,) int64 of a cell (by its number in the study), rising, and their logits (N, C) float32."""
+    query = "select image, file_row from placed where cell = ? and requested order by image"
+    found = predictions.keys.execute(query, [cell]).fetchnumpy()
+    return np.asarray(found["image"]), predictions.logits[np.asarray(found["file_row"]) - 1]
 
 
-def _is_whole(output: StorePath, evaluation: Evaluation, cell: Cell) -> bool:
-    """Whether the cell's shard is published and undamaged."""
-    path = shard_path(output, PREDICTIONS, ShardKey(evaluation.evaluation_id, cell))
-    try:
-        return exists(path) and bool(read_verified(path))
-    except DamagedShardError:
-        return False
+def _fingerprint(predictions: Predictions, cells: list[Cell]) -> str:
+    """Hash of all predictions, whatever the order of the file's rows or its format."""
+    hashes = {}
+    for number, cell in enumerate(cells):
+        images, logits = _cell_logits(predictions, number)
+        logits += np.float32(0)  # one zero
+        logits[np.isnan(logits)] = np.nan  # one NaN
+        hashes[f"{cell.corruption}/{cell.severity}"] = fingerprint_of([images, logits])
+    return identity_of(hashes)
+
+
+def _write_cell(study: Study, evaluation: Evaluation, predictions: Predictions, cell: Cell) -> None:
+    """Publish the predictions of a cell, with distortion from the study's own images.
+
+    Of log p, what depends on the lost constant is null.
+    """
+    dataset, source, subset = evaluation.data
+    ids = subset.clean_ids if cell.is_clean else subset.corrupted_ids
+    labels = dataset.labels[ids] if cell.is_clean else subset.corrupted_labels
+    _, logits = _cell_logits(predictions, study_cells(study).index(cell))
+    assert logits.shape == (len(ids), len(dataset.class_names)), logits.shape
+    rows = RowBuffer(PREDICTIONS, study.output)
+    step = max(1, CORRUPTED_PIXEL_VALUES // int(np.prod(dataset.images.shape[1:])))
+    for start in range(0, len(ids), step):
+        part = slice(start, start + step)
+        distortion: tuple[np.ndarray | None, np.ndarray | None] = (None, None)
+        if cell.is_clean:
+            distortion = np.zeros(len(ids[part]), np.float32), np.ones(len(ids[part]), np.float32)
+        elif evaluation.data.paired:
+            clean = dataset.images[ids[part]]
+            images = source.corrupted(clean, cell.corruption, cell.severity, ids[part])
+            distortion = rmse(clean, images), ssim(clean, images)
+        statistics = compute_prediction_statistics(torch.from_numpy(logits[part]), labels[part])
+        columns = prediction_columns(ids[part], statistics, *distortion)
+        if predictions.columns.kind == "probabilities":
+            columns |= {"log_sum_exp": None, "max_logit": None}
+        rows.add(columns)
+    metadata = {"device": DEVICE, "imported_from": predictions.path.name, "versions": library_versions()}
+    write_shard(study.record_output, PREDICTIONS, ShardKey(evaluation.evaluation_id, cell), rows.table(), metadata)
 
 
 def _former_label(output: StorePath, model: ImportedModel) -> str | None:
-    path = dimension_path(output, MODELS, model.model_id())
-    try:
-        former = str(read_verified(path).rows["model_label"][0]) if exists(path) else model.label
-    except DamagedShardError:
-        return None
-    return former if former != model.label else None
+    """What the same predictions were called before, if otherwise."""
+    for row in _rows(dimension_path(output, MODELS, model.model_id())):
+        if row["model_label"] != model.label:
+            return row["model_label"]
+    return None
 
 
 def _namesakes(output: StorePath, evaluation: Evaluation) -> list[str]:
@@ -243,7 +255,9 @@ def _namesakes(output: StorePath, evaluation: Evaluation) -> list[str]:
 
 
 def _rows(path: StorePath) -> list[dict[str, str]]:
+    """The rows of a dimension's file; none where it is missing or damaged."""
     try:
-        return read_verified(path).rows.to_pylist()
+        rows: list[dict[str, str]] = read_verified(path).rows.to_pylist()
     except DamagedShardError:
         return []
+    return rows

@@ -53,7 +53,7 @@ def _whole(
 ) -> Result:
     bench = make_bench(subject, [network], folder, batch_size=size)
     _make_clean(bench)
-    ours_s, _, ratio = in_turns(lambda: bench.worker.do([bench.cell()]), bare, rounds=ROUNDS)
+    ours_s, _, ratio = in_turns(lambda: bench.worker.run([bench.cell()]), bare, rounds=ROUNDS)
     against = f"best bare forward ({layout}; ours in batches of {size}), float32, {describe_device(network.device)}"
     return Result(f"evaluate/{subject.name}/forward", subject.images / ours_s, "images/s", ratio, against)
 
@@ -71,7 +71,7 @@ def _corrupting(
         corrupt(images, corruption, 3, recipe=recipe, threads=torch.get_num_threads())
 
     slower, what = (bare, "network") if seconds(bare) > seconds(alone) else (alone, "corruption")
-    ours_s, _, ratio = in_turns(lambda: bench.worker.do([bench.cell(corruption)]), slower, rounds=ROUNDS)
+    ours_s, _, ratio = in_turns(lambda: bench.worker.run([bench.cell(corruption)]), slower, rounds=ROUNDS)
     against = f"the slower of the two alone ({what}), {describe_device(network.device)}"
     return Result(f"evaluate/{subject.name}/{corruption}", subject.images / ours_s, "images/s", ratio, against)
 
@@ -84,7 +84,7 @@ def _batch_size(subject: Subject, network: Network, folder: Path) -> int:
 
 
 def _make_clean(bench: Bench) -> None:
-    bench.worker.do([bench.clean()])
+    bench.worker.run([bench.clean()])
 
 
 def _best_bare(subject: Subject, network: Network, folder: Path) -> tuple[Callable[[], None], str]:
@@ -121,7 +121,7 @@ def _attention(subject: Subject, network: Network) -> Result:
     images = np.random.default_rng(0).integers(0, 256, (count, side, side, 3), dtype=np.uint8)
     inputs = network.inputs(images)
     bench = make_bench(subject, [network], Path(tempfile.mkdtemp()), count=8)
-    way = bench.evaluations[0].way
+    way = bench.evaluations[0].cam_method
     layer = network.module.get_submodule(way.layer)
 
     def ours() -> None:

@@ -55,14 +55,14 @@ def _measure(images: int, models: int, cells: int) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as name:
         networks = [network_of(TINY, torch.device("cpu"), seed=seed) for seed in range(models)]
         bench = make_bench(TINY, networks, Path(name), count=images)
-        bench.worker.do([bench.clean()])
+        bench.worker.run([bench.clean()])
         tasks = [bench.cell(severity=1 + cell % 5) for cell in range(cells)]
         times = []
         with _Peak() as peak:
             for _ in range(ROUNDS):
                 started = time.perf_counter()
                 for task in tasks:
-                    bench.worker.do([task])
+                    bench.worker.run([task])
                 times.append(time.perf_counter() - started)
         return {"us_per_image": median(times) / (images * models * cells) * 1e6, "peak_mb": peak.bytes / 1e6}
 

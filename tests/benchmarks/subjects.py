@@ -16,10 +16,9 @@ from failmodes.evaluate.cam.method_selection import select_cam_method
 from failmodes.evaluate.devices import BATCH_SIZE
 from failmodes.evaluate.engine.batches import BatchStream
 from failmodes.evaluate.engine.cell_evaluation import ModelRun
-from failmodes.evaluate.engine.evaluation_data import EvaluationData
 from failmodes.evaluate.engine.tasks import Task
 from failmodes.evaluate.engine.worker import RunCallbacks, Worker
-from failmodes.evaluate.evaluation import Evaluation, Subset, make_evaluation
+from failmodes.evaluate.evaluation import Evaluation, EvaluationData, Subset, make_evaluation
 from failmodes.evaluate.models.architectures import ARCHITECTURES
 from failmodes.evaluate.models.network import Network, prepare_network
 from failmodes.evaluate.study.study_schema import Normalisation, Precision
@@ -117,20 +116,21 @@ def make_bench(
     source: Source = GeneratedSource(recipe) if generated else MappedSource(images)
     ids = np.arange(len(images))
     subset = Subset(ids, ids, labels, "all")
-    evaluations = [_evaluation(network, dataset, source, subset) for network in networks]
-    members = [ModelRun(e, batch_size or BATCH_SIZE[e.network.device.type]) for e in evaluations]
+    data = EvaluationData(dataset, source, subset)
+    evaluations = [_evaluation(network, data) for network in networks]
+    model_runs = [ModelRun(e, batch_size or BATCH_SIZE[e.network.device.type]) for e in evaluations]
     study = SimpleNamespace(record_output=folder, output=folder)
-    stream = BatchStream([EvaluationData(dataset, source, subset)], threads=os.cpu_count() or 1)
+    stream = BatchStream([data], threads=os.cpu_count() or 1)
     return Bench(
-        Worker(study, members, stream, RunCallbacks()),
+        Worker(study, model_runs, stream, RunCallbacks()),
         evaluations, images, folder,
     )  # fmt: skip
 
 
-def _evaluation(network: Network, dataset: Dataset, source: Source, subset: Subset) -> Evaluation:
+def _evaluation(network: Network, data: EvaluationData) -> Evaluation:
     model = SimpleNamespace(model_id=lambda: network.label, label=network.label)
-    way = select_cam_method(network, dataset.images.shape[1:3])
-    return make_evaluation("bench", model, network, dataset, source, subset, Pairing(True), way)
+    way = select_cam_method(network, data.dataset.images.shape[1:3])
+    return make_evaluation("bench", model, network, data, way)
 
 
 def mapped_images(folder: Path, count: int, side_px: int) -> np.ndarray:

@@ -67,7 +67,7 @@ def test_a_published_set_of_the_same_pixels_gives_the_same_rows(tiny_run_copy) -
     dataset = open_dataset(study.dataset, study.cache)
     point_at_published(path, write_published(path.parent / "C", np.asarray(dataset.images), dataset.labels))
     shutil.rmtree(output / "record")
-    assert run_and_read(path)[0].made == CELLS
+    assert run_and_read(path)[0].written == CELLS
     facts = {k.split("corruption=")[1]: v for k, v in expected.items() if k.startswith("record/predictions")}
     found = {k.split("corruption=")[1]: v for k, v in hashes(output).items() if k.startswith("record/predictions")}
     assert found == facts
@@ -82,7 +82,7 @@ def test_a_published_set_in_another_order_is_unpaired_and_drift_is_null_with_the
         path, write_published(path.parent / "C", np.asarray(dataset.images)[order], dataset.labels[order])
     )
     shutil.rmtree(output / "record")
-    assert run_and_read(path)[0].made == CELLS
+    assert run_and_read(path)[0].written == CELLS
     row = read_verified(next(list_record_files(output, EVALUATIONS))).rows.to_pylist()[0]
     assert not row["paired"]
     assert "label" in row["pairing_note"]

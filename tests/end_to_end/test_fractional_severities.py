@@ -27,12 +27,12 @@ def test_a_study_with_fractions_is_evaluated_and_loaded(tmp_path: Path, capfd: p
     dataset = open_dataset(study.dataset, study.cache)
     train_missing(study, dataset, lambda _entry, _epoch: None)
     with evaluation_bar() as progress:
-        assert evaluate_study(study, dataset, progress=progress).made == 1 + 2 * 3
+        assert evaluate_study(study, dataset, progress=progress).written == 1 + 2 * 3
     told = capfd.readouterr().err
     assert "1/7 clean" in told
     assert "contrast 0.5" in told
     assert "gaussian_noise 2.25" in told
-    assert evaluate_study(study, dataset).made == 0
+    assert evaluate_study(study, dataset).written == 0
     load([study.output], tmp_path / "warehouse.duckdb")
     with open_warehouse(tmp_path / "warehouse.duckdb") as con:
         assert [check.name for check in run_checks(con) if not check.passed] == []

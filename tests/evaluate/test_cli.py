@@ -34,7 +34,9 @@ def test_what_is_said_of_photographs_stands_in_brackets(tmp_path) -> None:
 
 
 def test_a_failed_network_ends_the_command_with_an_error_of_one_line(capsys) -> None:
-    report = RunReport(["e"], made=3, found=1, failures=[Failure("e", "Net 1", "fog 2, batch 3: ValueError: no")])
+    report = RunReport(
+        evaluation_ids=["e"], written=3, existing=1, failures=[Failure("e", "Net 1", "fog 2, batch 3: ValueError: no")]
+    )
     with pytest.raises(IncompleteRunError, match="not evaluated to the end: Net 1; mend it") as caught:
         print_run(report)
     assert caught.value.exit_code != 0

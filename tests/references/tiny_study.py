@@ -5,8 +5,10 @@ from pathlib import Path
 import pyarrow as pa
 
 from failmodes.evaluate.engine.run import RunReport, evaluate_study
+from failmodes.evaluate.engine.worker import RunCallbacks
 from failmodes.evaluate.models.network import Network
 from failmodes.evaluate.study.reading import read_study
+from failmodes.evaluate.study.study_schema import Study
 from failmodes.evaluate.study_models import train_missing
 from failmodes.ingest.datasets.opening import open_dataset
 from failmodes.warehouse.schema import ATTENTION, CLEAN_MAPS, EXEMPLARS, PREDICTIONS
@@ -57,21 +59,20 @@ def rows_of(output: Path, table_name: str = "predictions") -> pa.Table:
     return pa.concat_tables([read_verified(path).rows for path in list_record_files(output, table)])
 
 
-def run_study(path: Path) -> RunReport:
+def run_study(path: Path, progress: RunCallbacks | None = None) -> RunReport:
+    """Train what is missing and evaluate; `progress` is told what happens."""
+    return run_and_read(path, progress=progress)[0]
+
+
+def run_and_read(path: Path, **options) -> tuple[RunReport, Study]:
+    """Train what is missing and evaluate, with options of `evaluate_study`; also gives the study."""
     study = read_study(path)
     dataset = open_dataset(study.dataset, study.cache)
     train_missing(study, dataset)
-    return evaluate_study(study, dataset)
+    return evaluate_study(study, dataset, **options), study
 
 
 def patch_logits(monkeypatch, change) -> None:
     """Have `change(network, inputs, logits)` stand between every network and its logits."""
     original = Network.logits
     monkeypatch.setattr(Network, "logits", lambda self, inputs: change(self, inputs, original(self, inputs)))
-
-
-def run_and_read(path: Path, **options):
-    study = read_study(path)
-    dataset = open_dataset(study.dataset, study.cache)
-    train_missing(study, dataset)
-    return evaluate_study(study, dataset, **options), study

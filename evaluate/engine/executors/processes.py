@@ -1,10 +1,10 @@
-"""Several processes on this machine, one a GPU: each opens the study for itself and is handed chunks of tasks."""
+"""Several processes on this machine, one a GPU: each opens the study for itself and is given chunks of tasks."""
 
 import contextlib
 import multiprocessing
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
@@ -12,16 +12,15 @@ import torch
 
 from failmodes.evaluate.child_processes import exit_with_parent, process_context
 from failmodes.evaluate.devices import choose_device
-from failmodes.evaluate.engine.evaluation_data import WorkerSpec
-from failmodes.evaluate.engine.executors.executor import clean_cells_first, make_model_runs, make_worker
-from failmodes.evaluate.engine.executors.scheduler import TaskChunk, TaskQueue
+from failmodes.evaluate.engine.batches import WorkerSpec
+from failmodes.evaluate.engine.executors.executor import make_model_runs, make_worker
+from failmodes.evaluate.engine.executors.scheduler import WorkerMessage, run_tasks
 from failmodes.evaluate.engine.plan import plan_evaluations
 from failmodes.evaluate.engine.tasks import RunResult, Task
 from failmodes.evaluate.engine.worker import RunCallbacks
 from failmodes.evaluate.evaluation import Evaluation
-from failmodes.evaluate.models.registry import first_line
 from failmodes.evaluate.study.study_schema import Study
-from failmodes.warehouse.errors import FailmodesError, ModelError
+from failmodes.warehouse.errors import FailmodesError, ModelError, first_line
 
 SHUTDOWN_TIMEOUT_S = 10  # that a process has to end by itself
 
@@ -31,78 +30,53 @@ class ProcessExecutor:
 
     def __init__(self, study: Study, groups: list[list[Evaluation]], count: int) -> None:
         self.study, self.groups, self.count = study, groups, count
+        self.workers: list[WorkerHandle] = []
 
     def run(self, tasks: Sequence[Task], progress: RunCallbacks) -> RunResult:
-        """Hand out the clean cells, then all others."""
-        outcome, set_aside = RunResult(), set[str]()
+        """Run all tasks."""
         make_model_runs(self.study, self.groups)  # tries batch sizes out, once and undisturbed, for all to recall
-        hands = [WorkerHandle(self.study, number, self.count) for number in range(min(self.count, len(tasks)))]
+        count = min(self.count, len(tasks))
+        self.workers = [WorkerHandle(self.study, number, self.count) for number in range(count)]
         try:
-            for wave in clean_cells_first(tasks):
-                ledger = TaskQueue(wave, len(hands), set_aside=set_aside)
-                self._hand_out(ledger, hands, progress)
-                outcome.add(ledger.outcome)
-                set_aside = ledger.set_aside
+            return run_tasks(tasks, self, count, progress)
         finally:
-            for hand in hands:
-                hand.dismiss()
-        return outcome
+            for worker in self.workers:
+                worker.dismiss()
 
-    def _hand_out(self, ledger: TaskQueue, hands: list["WorkerHandle"], progress: RunCallbacks) -> None:
-        while True:
-            for hand in hands:
-                if hand.chunk is None and (chunk := ledger.next_chunk()):
-                    hand.give(chunk, ledger.set_aside)
-            busy = {hand.connection: hand for hand in hands if hand.chunk is not None}
-            if not busy:
-                return
-            for connection in wait(list(busy)):
-                assert isinstance(connection, Connection)
-                self._hear(busy[connection], ledger, progress)
+    def start(self, worker: int, tasks: list[Task], set_aside: set[str]) -> None:
+        """Send tasks to a process."""
+        with contextlib.suppress(ConnectionError):  # it died: its connection says so when it is read
+            self.workers[worker].connection.send((tasks, set_aside))
 
-    def _hear(self, hand: "WorkerHandle", ledger: TaskQueue, progress: RunCallbacks) -> None:
-        try:
-            kind, content = hand.connection.recv()
-        except (EOFError, ConnectionResetError):
-            chunk = hand.chunk
-            assert chunk is not None
-            hand.replace()
-            ledger.give_back(chunk, f"exit code {hand.last_exit}")
-            return
-        if kind == "images":
-            progress.images(content)
-        elif kind == "shard":
-            progress.shard(content)
-            if hand.chunk is not None:
-                hand.chunk.published.add(content)
-        elif kind == "error":
-            raise content
-        else:
-            ledger.take(content)
-            hand.chunk = None
+    def messages(self, busy: Collection[int]) -> Iterator[WorkerMessage]:
+        """One message of each process that has one; a process that died is replaced."""
+        connections = {self.workers[worker].connection: worker for worker in busy}
+        for connection in wait(list(connections)):
+            assert isinstance(connection, Connection)
+            worker = connections[connection]
+            try:
+                kind, content = connection.recv()
+            except (EOFError, ConnectionResetError):
+                kind, content = "died", f"exit code {self.workers[worker].replace()}"
+            yield WorkerMessage(worker, kind, content)
 
 
 class WorkerHandle:
-    """One process and what it is busy with."""
+    """One process, and the connection to it."""
 
     def __init__(self, study: Study, number: int, count: int) -> None:
-        self.opening, self.number, self.count = WorkerSpec.of(study), number, count
-        self.last_exit: int | None = None
-        self.chunk: TaskChunk | None = None
+        self.worker_spec, self.number, self.count = WorkerSpec.of(study), number, count
         self._start()
 
-    def give(self, chunk: TaskChunk, set_aside: set[str]) -> None:
-        self.chunk = chunk
-        with contextlib.suppress(ConnectionError):  # it died: the next look at its connection says so
-            self.connection.send((chunk.tasks, set_aside))
-
-    def replace(self) -> None:
-        """Start another process in place of one that died."""
+    def replace(self) -> int | None:
+        """Start another process in place of one that died; gives the exit code of that."""
         self.process.join(SHUTDOWN_TIMEOUT_S)
-        self.last_exit = self.process.exitcode
+        exit_code: int | None = self.process.exitcode
         self._start()
+        return exit_code
 
     def dismiss(self) -> None:
+        """Have the process end."""
         with contextlib.suppress(OSError):
             self.connection.send(None)
         self.connection.close()
@@ -112,18 +86,17 @@ class WorkerHandle:
             self.process.join()
 
     def _start(self) -> None:
-        self.chunk = None
         self.connection, theirs = multiprocessing.Pipe()
         self.process = process_context().Process(
-            target=_serve, args=(theirs, self.opening, self.number, self.count), daemon=False
+            target=_serve, args=(theirs, self.worker_spec, self.number, self.count), daemon=False
         )
         self.process.start()
         theirs.close()
 
 
-def _serve(connection: Connection, opening: WorkerSpec, number: int, count: int) -> None:
-    """The life of one process: open the study, do chunks until there are no more."""
-    one_at_a_time = threading.Lock()  # shards are told by the thread that publishes, images by this one
+def _serve(connection: Connection, worker_spec: WorkerSpec, number: int, count: int) -> None:
+    """What a process does: open the study, run chunks until there are no more."""
+    one_at_a_time = threading.Lock()  # the writing thread reports shards, this one images
 
     def say(kind: str, content: Any) -> None:
         with one_at_a_time:
@@ -131,17 +104,15 @@ def _serve(connection: Connection, opening: WorkerSpec, number: int, count: int)
 
     try:
         exit_with_parent()
-        device = _device_of(choose_device(opening.study.evaluation.device), number)
+        device = _device_of(choose_device(worker_spec.study.evaluation.device), number)
         torch.set_num_threads(max(1, (os.cpu_count() or 1) // count))
-        study, dataset = opening.open()
-        progress = RunCallbacks(images=lambda n: say("images", n), shard=lambda cell: say("shard", cell))
-        worker = make_worker(study, plan_evaluations(study, dataset, device), device, progress, share=count)
+        study, dataset = worker_spec.open()
+        progress = RunCallbacks(images=lambda n: say("images", n), shard=lambda key: say("shard", key))
+        worker = make_worker(study, plan_evaluations(study, dataset, device), device, progress, process_count=count)
         while (message := connection.recv()) is not None:
-            tasks, set_aside = message
-            worker.set_aside |= {worker.members[e].evaluation.model_id for e in set_aside}
-            say("done", worker.do(tasks))
+            say("done", worker.run(*message))
     except (KeyboardInterrupt, EOFError, ConnectionError):
-        return  # whoever started us is stopping, or gone
+        return  # the process that started this one is stopping, or gone
     except FailmodesError as error:
         say("error", error)
     except Exception as error:  # whatever a user's module raises as it is opened here

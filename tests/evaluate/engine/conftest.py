@@ -11,7 +11,7 @@ from tiny_study import CELLS, hashes, run_study, write_tiny_study
 def two_networks(tmp_path_factory) -> tuple[Path, dict[str, str]]:
     """A finished study of two networks, and the hashes of all that it published."""
     path = write_tiny_study(tmp_path_factory.mktemp("two"), models=2)
-    assert run_study(path).made == 2 * CELLS
+    assert run_study(path).written == 2 * CELLS
     return path, hashes(path.parent / "out")
 
 

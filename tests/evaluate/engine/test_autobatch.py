@@ -48,7 +48,7 @@ def test_what_a_network_raises_in_a_trial_is_left_to_the_run(two_trained_network
 
     patch_logits(monkeypatch, raise_in_small_batches)
     report = run_study(path)
-    assert (report.made, report.failures) == (2 * CELLS, [])
+    assert (report.written, report.failures) == (2 * CELLS, [])
 
 
 def test_a_batch_size_once_tried_is_remembered(two_trained_networks, monkeypatch) -> None:

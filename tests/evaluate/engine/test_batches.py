@@ -7,26 +7,33 @@ import numpy as np
 import pytest
 import torch
 
-from failmodes.evaluate.engine.batches import BatchSlice, BatchStream, images_per_batch, limit_workers, make_batch
-from failmodes.evaluate.engine.evaluation_data import WorkerSpec, open_evaluation_data
+from failmodes.evaluate.engine.batches import (
+    BatchSlice,
+    BatchStream,
+    WorkerSpec,
+    images_per_batch,
+    limit_workers,
+    make_batch,
+)
+from failmodes.evaluate.evaluation import open_evaluation_data
 from failmodes.evaluate.study.reading import read_study
 from failmodes.ingest.datasets.opening import open_dataset
 from failmodes.warehouse.shards.format import Cell
 
 
 @pytest.fixture(scope="module")
-def material(two_networks):
+def data_and_spec(two_networks):
     study = read_study(two_networks[0])
     dataset = open_dataset(study.dataset, study.cache)
     return next(open_evaluation_data(study, dataset)), WorkerSpec.of(study)
 
 
-def test_a_block_depends_on_its_key_alone(material) -> None:
-    material, _ = material
-    key = BatchSlice(0, Cell("gaussian_noise", Decimal("2.000")), 0, 40)
-    whole, threaded = make_batch(material, key), make_batch(material, key, threads=3)
+def test_a_batch_depends_on_its_slice_alone(data_and_spec) -> None:
+    data, _ = data_and_spec
+    whole_slice = BatchSlice(0, Cell("gaussian_noise", Decimal("2.000")), 0, 40)
+    whole, threaded = make_batch(data, whole_slice), make_batch(data, whole_slice, threads=3)
     assert torch.equal(whole.images, threaded.images)
-    part = make_batch(material, key._replace(start=17, stop=23))
+    part = make_batch(data, whole_slice._replace(start=17, stop=23))
     assert torch.equal(whole.images[17:23], part.images)
     np.testing.assert_array_equal(whole.ssim[17:23], part.ssim)
     np.testing.assert_array_equal(whole.image_ids[17:23], part.image_ids)
@@ -34,22 +41,22 @@ def test_a_block_depends_on_its_key_alone(material) -> None:
 
 
 @pytest.mark.slow
-def test_blocks_made_in_workers_come_in_order_and_are_the_same(material) -> None:
-    material, opening = material
-    keys = [
+def test_batches_made_in_workers_come_in_order_and_are_the_same(data_and_spec) -> None:
+    data, worker_spec = data_and_spec
+    slices = [
         BatchSlice(0, Cell(name, Decimal(1)), start, start + 10)
         for name in ("contrast", "none")
         for start in (0, 10, 20)
     ]
-    here = list(BatchStream([material]).blocks(iter(keys)))
-    there = list(BatchStream([material], opening, workers=2).blocks(iter(keys)))
-    assert [block.key for block in there] == keys
+    here = list(BatchStream([data]).batches(iter(slices)))
+    there = list(BatchStream([data], worker_spec, workers=2).batches(iter(slices)))
+    assert [batch.slice for batch in there] == slices
     for one, other in zip(here, there, strict=True):
         assert torch.equal(one.images, other.images)
         np.testing.assert_array_equal(one.rmse, other.rmse)
 
 
-def test_blocks_hold_whole_batches_and_fit_shared_memory(monkeypatch) -> None:
+def test_batches_hold_whole_forward_passes_and_fit_shared_memory(monkeypatch) -> None:
     assert images_per_batch((32, 32, 3), 32) % 32 == 0
     assert 32 * 32 * 3 * images_per_batch((32, 32, 3), 32) <= 4 << 20
     assert images_per_batch((224, 224, 3), 64) == 64

@@ -21,7 +21,7 @@ def test_a_batch_that_memory_does_not_hold_is_halved_and_no_row_is_lost(two_trai
 
     patch_logits(monkeypatch, end_of_memory)
     report = run_study(path)
-    assert (report.made, report.failures) == (2 * CELLS, [])
+    assert (report.written, report.failures) == (2 * CELLS, [])
     assert {read_verified(p).facts["batch_size"] for p in list_record_files(output, PREDICTIONS)} == {8}
     assert set(json.loads((output / "cache" / BATCH_SIZES_FILE).read_text()).values()) == {
         8
@@ -49,7 +49,7 @@ def test_where_one_image_does_not_fit_the_network_is_set_aside_with_the_reason(
     report = run_study(path)
     assert [f.model_label for f in report.failures] == ["Net 0"]
     assert "one image alone does not fit into the memory" in report.failures[0].reason
-    assert report.made == CELLS
+    assert report.written == CELLS
 
 
 def test_logits_that_are_no_numbers_are_recorded_and_counted_not_averaged(two_trained_networks, monkeypatch) -> None:

@@ -41,5 +41,5 @@ def test_clean_drift_is_none_and_both_targets_agree_on_clean_images(tiny_run) ->
 def test_lost_clean_maps_are_made_again(tiny_run_copy) -> None:
     path, output, expected = tiny_run_copy
     next(list_record_files(output, CLEAN_MAPS)).unlink()
-    assert run_and_read(path)[0].made == 1
+    assert run_and_read(path)[0].written == 1
     assert hashes(output) == expected

@@ -37,7 +37,7 @@ def test_a_network_that_raises_is_named_and_the_others_go_on(two_trained_network
     )
     assert failure.reason.startswith(cell)
     assert "RuntimeError: no such operator (test_run.py:" in failure.reason
-    assert report.made == CELLS + (1 if calls_before else 0)
+    assert report.written == CELLS + (1 if calls_before else 0)
     assert len(calls) == calls_before + 1  # set aside: not tried again in every cell
     found = hashes(output)
     assert found.items() <= expected.items()
@@ -61,7 +61,7 @@ def test_a_network_that_raises_is_set_aside_in_every_source_and_the_others_go_on
     report = run_study(path)
     assert [failure.model_label for failure in report.failures] == ["Net 1", "Net 1"]
     assert len({failure.evaluation_id for failure in report.failures}) == 2
-    assert report.made == 2 * CELLS
+    assert report.written == 2 * CELLS
 
 
 def test_a_full_disk_is_not_the_networks_fault(two_trained_networks, monkeypatch) -> None:
@@ -91,7 +91,7 @@ def test_a_full_disk_is_not_the_networks_fault(two_trained_networks, monkeypatch
 def test_whoever_does_the_work_the_rows_are_the_same(two_trained_networks, extra: str) -> None:
     path, output, expected = two_trained_networks
     path = write_tiny_study(path.parent, models=2, extra=f"[evaluation]\n{extra}")
-    assert run_study(path).made == 2 * CELLS
+    assert run_study(path).written == 2 * CELLS
     assert hashes(output) == expected
 
 
@@ -133,7 +133,7 @@ def test_the_same_command_again_does_nothing(tiny_run_copy) -> None:
     path, output, expected = tiny_run_copy
     before = {p: p.stat().st_mtime_ns for p in output.rglob("*.parquet")}
     report, _ = run_and_read(path)
-    assert (report.made, report.found) == (0, CELLS)
+    assert (report.written, report.existing) == (0, CELLS)
     assert {p: p.stat().st_mtime_ns for p in output.rglob("*.parquet")} == before
     assert hashes(output) == expected
 
@@ -146,7 +146,7 @@ def test_what_is_missing_is_made_again_to_the_same_rows(tiny_run_copy) -> None:
         file.unlink()
     next(list_record_files(output, EXEMPLARS)).unlink()
     report, _ = run_and_read(path)
-    assert 0 < report.made < CELLS + 1
+    assert 0 < report.written < CELLS + 1
     assert hashes(output) == expected
 
 
@@ -161,7 +161,7 @@ def test_a_damaged_file_is_named_and_made_again_on_request(tiny_run_copy, table)
     with pytest.raises(DamagedShardError, match=str(file)):
         read_verified(file)
     report, _ = run_and_read(path, redo_damaged=True)
-    assert report.redone == [file]
+    assert report.rewritten == [file]
     assert hashes(output) == expected
 
 
@@ -192,7 +192,7 @@ def test_another_setting_is_another_evaluation_beside_the_first(tiny_run_copy, n
     path, output, expected = tiny_run_copy
     write_tiny_study(path.parent, **OTHERS[name])
     report, _ = run_and_read(path)
-    assert report.made == CELLS
+    assert report.written == CELLS
     assert len({p.parts[-4] for p in list_record_files(output, PREDICTIONS)}) == 2
     found = hashes(output)
     assert expected.items() < found.items()
@@ -209,7 +209,7 @@ def test_two_networks_share_each_corrupted_cell(tiny_run_copy, monkeypatch) -> N
     )
     monkeypatch.setattr("failmodes.evaluate.engine.run.record_exemplars", lambda *_: None)
     report, _ = run_and_read(path)
-    assert report.made == 2 * CELLS
+    assert report.written == 2 * CELLS
     assert len({cell[:2] for cell in calls}) == CELLS - 1
     assert sum(images for *_, images in calls) == (CELLS - 1) * 60
     assert {k: v for k, v in expected.items() if "exemplars" not in k}.items() < hashes(output).items()

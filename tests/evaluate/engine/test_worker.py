@@ -22,8 +22,8 @@ def test_clean_cells_that_were_split_among_processes_meet_again_as_one(two_train
     groups = plan_evaluations(study, dataset, device)
     ids = tuple(evaluation.evaluation_id for evaluation in groups[0])
     worker = make_worker(study, groups, device, RunCallbacks())
-    outcome = worker.do(list(Task(0, CLEAN_CELL, ids).split()))
-    assert outcome.made == 2
+    result = worker.run(list(Task(0, CLEAN_CELL, ids).split()))
+    assert result.written == 2
     found = hashes(output)
     assert len(found) == 6
     assert found.items() <= expected.items()
@@ -33,8 +33,8 @@ def test_a_lower_precision_says_how_many_predictions_it_changes(two_trained_netw
     path, output, _ = two_trained_networks
     path = write_tiny_study(path.parent, models=2, extra='[evaluation]\nprecision = "bfloat16"')
     report = run_study(path)
-    assert set(report.changed) == {"Net 0", "Net 1"}
-    assert all(0 <= share < 0.2 for share in report.changed.values())
+    assert set(report.changed_predictions) == {"Net 0", "Net 1"}
+    assert all(0 <= share < 0.2 for share in report.changed_predictions.values())
     facts = [read_verified(p).facts for p in list_record_files(output, PREDICTIONS) if "corruption=none" in str(p)]
     assert [f["changed_predictions"] for f in facts if "changed_predictions" in f]
     print_run(report)

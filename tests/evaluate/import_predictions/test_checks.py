@@ -148,11 +148,11 @@ def test_only_study_leaves_out_other_cells_and_images(small_import, tmp_path) ->
     pl.concat([beyond, foreign, frame]).write_parquet(tmp_path / "more.parquet")
     frame.write_parquet(tmp_path / "p.parquet")
     report = import_into(small_import, tmp_path / "more.parquet", only_study=True)
-    assert (report.made, report.left_out) == (5, 40)
+    assert (report.written, report.left_out) == (5, 40)
     assert import_into(small_import, tmp_path / "p.parquet").evaluation_id == report.evaluation_id
 
 
 @pytest.mark.parametrize("change", [labelled, named_labels], ids=["indices", "names"])
 def test_labels_that_agree_pass(change, small_import, tmp_path) -> None:
     change(small_frame()).write_csv(tmp_path / "p.csv")
-    assert import_into(small_import, tmp_path / "p.csv").made == 5
+    assert import_into(small_import, tmp_path / "p.csv").written == 5

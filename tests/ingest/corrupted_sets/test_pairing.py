@@ -93,10 +93,10 @@ def test_twins_are_found_by_class_and_name_whatever_else_the_clean_folder_holds(
     source = open_tree(part, photographs)
     held = np.array([20 + number for number in range(20) if number not in (0, 5, 19)])
     assert source.pairing.paired
-    subset = choose_subset(photographs, source, source.pairing, None)
+    subset = choose_subset(photographs, source, None)
     np.testing.assert_array_equal(subset.clean_ids, held)
-    assert subset.words == "all 17 images, of the 17 (of 40) that the corrupted set holds"
-    np.testing.assert_array_equal(choose_subset(photographs, source, source.pairing, 4).clean_ids, held[:4])
+    assert subset.description == "all 17 images, of the 17 (of 40) that the corrupted set holds"
+    np.testing.assert_array_equal(choose_subset(photographs, source, 4).clean_ids, held[:4])
     np.testing.assert_array_equal(
         source.corrupted(None, "contrast", 2, held), open_tree(tree, photographs).corrupted(None, "contrast", 2, held)
     )
@@ -111,7 +111,7 @@ def test_other_images_do_not_pair_and_the_reason_is_said(tree: Path, photographs
     source = open_tree(renamed, photographs)
     assert not source.pairing.paired
     assert "no image of the set is called as a clean one (such as china/test_0000 and" in str(source.pairing.note)
-    subset = choose_subset(photographs, source, source.pairing, 10)
+    subset = choose_subset(photographs, source, 10)
     np.testing.assert_array_equal(subset.corrupted_labels, photographs.labels[subset.corrupted_ids])
     assert source.corrupted(None, "brightness", 1, subset.corrupted_ids).shape == (10, SIDE, SIDE, 3)
     shuffled = shutil.copytree(tree, tmp_path / "shuffled")

@@ -29,5 +29,5 @@ def test_a_network_that_raises_in_a_process_is_set_aside_for_all(two_networks_ou
     report = run_study(path)
     assert [failure.model_label for failure in report.failures] == ["Mine"]
     assert "ValueError: three batches are enough" in report.failures[0].reason
-    assert report.made >= 2 * CELLS  # its clean cell too, and one more where the other process had not heard yet
+    assert report.written >= 2 * CELLS  # its clean cell too, and one more where the other process had not heard yet
     assert two_networks_output[1].items() <= hashes(tmp_path / "out").items()

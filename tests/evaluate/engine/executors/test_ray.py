@@ -42,10 +42,10 @@ def test_without_ray_the_error_says_how_to_get_it(two_networks_output, tmp_path,
 
 def test_ray_is_asked_for_what_fits() -> None:
     pytest.importorskip("ray")
-    from failmodes.evaluate.engine.executors.ray import ActorResources, _share
+    from failmodes.evaluate.engine.executors.ray import ActorResources, actor_resources
 
-    assert _share({"CPU": 16, "GPU": 2}, None) == ActorResources(2, 8, 1.0)
-    assert _share({"CPU": 16, "GPU": 2}, 3) == ActorResources(3, 5, 0.5)
-    assert _share({"CPU": 2}, None) == ActorResources(1, 2, 0)
+    assert actor_resources({"CPU": 16, "GPU": 2}, None) == ActorResources(2, 8, 1.0)
+    assert actor_resources({"CPU": 16, "GPU": 2}, 3) == ActorResources(3, 5, 0.5)
+    assert actor_resources({"CPU": 2}, None) == ActorResources(1, 2, 0)
     with pytest.raises(StudyError, match="2 CPUs for 3 processes"):
-        _share({"CPU": 2}, 3)
+        actor_resources({"CPU": 2}, 3)

@@ -15,9 +15,9 @@ def tasks(count: int) -> list[Task]:
 
 
 def test_chunks_shrink_and_hold_every_task_once() -> None:
-    ledger = TaskQueue(tasks(40), workers=2)
+    queue = TaskQueue(tasks(40), workers=2)
     chunks = []
-    while chunk := ledger.next_chunk():
+    while chunk := queue.next_chunk():
         chunks.append(chunk)
     sizes = [len(chunk.tasks) for chunk in chunks]
     assert sizes == sorted(sizes, reverse=True)
@@ -26,34 +26,34 @@ def test_chunks_shrink_and_hold_every_task_once() -> None:
 
 
 def test_what_a_dead_worker_had_goes_to_another_but_not_for_ever() -> None:
-    ledger = TaskQueue(tasks(2), workers=1, one_by_one=True)
-    chunk = ledger.next_chunk()
+    queue = TaskQueue(tasks(2), workers=1, one_by_one=True)
+    chunk = queue.next_chunk()
     for _ in range(ATTEMPTS - 1):
-        ledger.give_back(chunk, "exit code -9")
-        assert ledger.next_chunk() is chunk
+        queue.give_back(chunk, "exit code -9")
+        assert queue.next_chunk() is chunk
     with pytest.raises(ModelError, match="3 processes died over fog 0 .exit code -9.*fewer processes"):
-        ledger.give_back(chunk, "exit code -9")
+        queue.give_back(chunk, "exit code -9")
 
 
 def test_what_a_dead_worker_had_published_is_not_given_again() -> None:
-    ledger = TaskQueue(tasks(6), workers=1)
-    chunk = ledger.next_chunk()
+    queue = TaskQueue(tasks(6), workers=1)
+    chunk = queue.next_chunk()
     assert [str(task.cell) for task in chunk.tasks] == ["fog 0", "fog 1", "fog 2"]
     chunk.published |= {
         ShardKey("a", Cell("fog", Decimal(0))),
         ShardKey("b", Cell("fog", Decimal(0))),
         ShardKey("a", Cell("fog", Decimal(1))),
     }
-    ledger.give_back(chunk, "exit code -9")
-    again = ledger.next_chunk()
+    queue.give_back(chunk, "exit code -9")
+    again = queue.next_chunk()
     assert [(str(task.cell), task.evaluation_ids) for task in again.tasks] == [("fog 1", ("b",)), ("fog 2", ("a", "b"))]
-    assert ledger.outcome.made == 3
+    assert queue.result.written == 3
 
 
 def test_a_network_that_raised_anywhere_gets_no_more_tasks() -> None:
-    ledger = TaskQueue(tasks(4), workers=1, one_by_one=True)
-    ledger.next_chunk()
-    ledger.take(RunResult(failures=[Failure("a", "A", "fog 0: no")]))
-    assert ledger.next_chunk().tasks[0].evaluation_ids == ("b",)
-    ledger.take(RunResult(failures=[Failure("b", "B", "fog 1: no")]))
-    assert ledger.next_chunk() is None
+    queue = TaskQueue(tasks(4), workers=1, one_by_one=True)
+    queue.next_chunk()
+    queue.finish(RunResult(failures=[Failure("a", "A", "fog 0: no")]))
+    assert queue.next_chunk().tasks[0].evaluation_ids == ("b",)
+    queue.finish(RunResult(failures=[Failure("b", "B", "fog 1: no")]))
+    assert queue.next_chunk() is None

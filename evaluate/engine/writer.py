@@ -1,8 +1,16 @@
-"""From tensors to the rows of the fact tables: collect blocks, hand over Arrow."""
+"""From tensors to rows of the fact tables, written in the background.
+
+Rows of a cell are collected batch by batch, spill to disk beyond a limit, and become one Arrow table; a thread hashes,
+compresses and writes finished cells while the network computes the next.
+"""
 
 import mmap
 import tempfile
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 import numpy as np
@@ -10,37 +18,39 @@ import pyarrow as pa
 import torch
 
 from failmodes.evaluate.engine.prediction_statistics import PredictionStatistics
-from failmodes.warehouse.schema import ATTENTION, PARTITIONS, PREDICTIONS, TARGETS, Table
+from failmodes.warehouse.schema import PARTITIONS, TARGETS, Table
 from failmodes.warehouse.storage.files import make_folder, storage_errors
 
 IN_MEMORY_BYTES = 4 << 20  # beyond it rows wait on disk, so that memory does not grow with the images of a cell
+
+MAX_PENDING = 2  # cells whose rows wait in memory at most
 
 _ALWAYS = ("label", "finite")  # known whatever the logits are
 
 
 class RowBuffer:
-    """Columns of a fact table, block by block; `table()` joins them.
+    """Columns of a fact table, batch by batch; `table()` joins them.
 
     Many rows wait in an anonymous file in the folder `scratch`, which goes with the process however that ends.
     """
 
     def __init__(self, table: Table, scratch: Path) -> None:
         self.schema, self.scratch = table.arrow(without=PARTITIONS), scratch
-        self.blocks: list[pa.RecordBatch] = []
+        self.batches: list[pa.RecordBatch] = []
         self.spool: pa.ipc.RecordBatchStreamWriter | None = None
 
     def add(self, columns: dict[str, Any]) -> None:
         """Add some rows: a NumPy array a column (masked entries are null), or None for a column of nulls."""
         count = len(columns["image_id"])
         arrays = [_to_arrow(columns.get(field.name), field.type, count) for field in self.schema]
-        self.blocks.append(pa.record_batch(arrays, schema=self.schema))
-        if sum(block.nbytes for block in self.blocks) > IN_MEMORY_BYTES:
+        self.batches.append(pa.record_batch(arrays, schema=self.schema))
+        if sum(batch.nbytes for batch in self.batches) > IN_MEMORY_BYTES:
             self._to_disk()
 
     def table(self) -> pa.Table:
         """All rows; none can be added afterwards."""
         if self.spool is None:
-            return pa.Table.from_batches(self.blocks, schema=self.schema)
+            return pa.Table.from_batches(self.batches, schema=self.schema)
         self._to_disk()
         with storage_errors(self.scratch):
             self.spool.close()
@@ -53,26 +63,44 @@ class RowBuffer:
             if self.spool is None:
                 self.file = tempfile.TemporaryFile(dir=make_folder(self.scratch))  # noqa: SIM115  # closed when the rows go
                 self.spool = pa.ipc.new_stream(self.file, self.schema)
-            for block in self.blocks:
-                self.spool.write_batch(block)
-        self.blocks = []
+            for batch in self.batches:
+                self.spool.write_batch(batch)
+        self.batches = []
 
 
-def prediction_buffer(scratch: Path) -> RowBuffer:
-    """An empty collection of prediction rows; many wait in a file in the folder `scratch`."""
-    return RowBuffer(PREDICTIONS, scratch)
+class BackgroundWriter:
+    """Runs jobs in a thread, one by one in their order; an error is raised at the next `submit`, or at the end.
 
+    A context manager: at its end everything submitted is written; after an exception what has not begun is dropped.
+    """
 
-def attention_buffer(scratch: Path) -> RowBuffer:
-    """An empty collection of attention rows; many wait in a file in the folder `scratch`."""
-    return RowBuffer(ATTENTION, scratch)
+    def __init__(self) -> None:
+        self.pool = ThreadPoolExecutor(1)
+        self.waiting: deque[Future[None]] = deque()
+
+    def submit(self, job: Callable[[], None]) -> None:
+        """Queue a job; waits while MAX_PENDING others are not done."""
+        self.waiting.append(self.pool.submit(job))
+        while len(self.waiting) > MAX_PENDING or self.waiting and self.waiting[0].done():
+            self.waiting.popleft().result()
+
+    def __enter__(self) -> "BackgroundWriter":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, _error: BaseException | None, _traceback: TracebackType | None
+    ) -> None:
+        self.pool.shutdown(wait=True, cancel_futures=kind is not None)
+        if kind is None:
+            for future in self.waiting:
+                future.result()
 
 
 def prediction_columns(
-    image_ids: np.ndarray, outcome: PredictionStatistics, rmse: np.ndarray | None, ssim: np.ndarray | None
+    image_ids: np.ndarray, statistics: PredictionStatistics, rmse: np.ndarray | None, ssim: np.ndarray | None
 ) -> dict[str, Any]:
     """Columns of `predictions` for some images: statistics of logits that are not finite are null."""
-    host = to_host({name: value for name, value in outcome._asdict().items() if value is not None})
+    host = _to_host({name: value for name, value in statistics._asdict().items() if value is not None})
     broken = ~host["finite"]
     columns: dict[str, Any] = {"image_id": image_ids, "rmse": rmse, "ssim": ssim}
     for name, value in host.items():
@@ -89,7 +117,7 @@ def attention_columns(image_ids: np.ndarray, values: dict[str, torch.Tensor], kn
         known: (N, T) boolean: whether there is such a target. There is none where the logits that it would be predicted
             by are not finite, and no clean one for an unpaired image: its row is null.
     """
-    host = {name: value.reshape(-1) for name, value in to_host(values).items()}
+    host = {name: value.reshape(-1) for name, value in _to_host(values).items()}
     count = len(TARGETS)
     absent = ~known.reshape(-1)
     columns: dict[str, Any] = {
@@ -103,7 +131,7 @@ def attention_columns(image_ids: np.ndarray, values: dict[str, torch.Tensor], kn
     return columns
 
 
-def to_host(values: dict[str, torch.Tensor]) -> dict[str, np.ndarray]:
+def _to_host(values: dict[str, torch.Tensor]) -> dict[str, np.ndarray]:
     """Bring tensors to the host, those of one type and shape in one copy: each copy has the device wait."""
     alike: dict[Any, list[str]] = {}
     for name, value in values.items():
