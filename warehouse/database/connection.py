@@ -52,20 +52,11 @@ def read_info(path: Path) -> dict[str, Any]:
     """The row of `warehouse_info` in the file as it is now, past any connection that this process has open.
 
     Raises:
-        WarehouseError: it is missing, no warehouse, or in use by a writer.
-    """
-    with attach_read_only(path) as con:
-        return info_row(con, path)
-
-
-def info_row(con: duckdb.DuckDBPyConnection, path: Path) -> dict[str, Any]:
-    """The row of `warehouse_info` that `con` sees; `path` names the file in errors.
-
-    Raises:
-        WarehouseError: the database has no such row.
+        WarehouseError: it is missing, no warehouse, never finished, or in use by a writer.
     """
     try:
-        rows: pl.DataFrame = con.sql("from warehouse_info").pl()
+        with attach_read_only(path) as con:
+            rows: pl.DataFrame = con.sql("from warehouse_info").pl()
     except duckdb.CatalogException as error:
         raise WarehouseError(f"{path} is no warehouse of failmodes: name one, or make it with {_MAKE}") from error
     if rows.is_empty():

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import duckdb
 import pyarrow as pa
 
-from failmodes.warehouse.database.connection import REBUILD_HINT, attach_read_only, info_row, read_info
+from failmodes.warehouse.database.connection import REBUILD_HINT, attach_read_only, read_info
 from failmodes.warehouse.database.tables import (
     LOADED_DIMENSIONS,
     SHARDS,
@@ -98,11 +98,13 @@ def load(outputs: Sequence[StorePath], warehouse: Path, *, rebuild: bool = False
 
 def _read_loaded_state(warehouse: Path, rebuild: bool) -> LoadedState:
     """What the file holds; nothing where there is none, or where a `rebuild` replaces one of another version."""
-    if not warehouse.exists() or (rebuild and not is_readable_version(read_info(warehouse)["schema_version"])):
+    if not warehouse.exists():
         return EMPTY_STATE
+    info = read_info(warehouse)
+    if rebuild and not is_readable_version(info["schema_version"]):
+        return EMPTY_STATE
+    check_version(info["schema_version"], warehouse, REBUILD_HINT)
     with attach_read_only(warehouse) as con:
-        info = info_row(con, warehouse)
-        check_version(info["schema_version"], warehouse, REBUILD_HINT)
         keys = ", ".join(f"{name}::varchar" for name in PARTITIONS)
         shards = con.execute(f"select table_name, {keys}, content_hash from shards").fetchall()
         files = con.execute("select table_name, file_key, content_hash from loaded_dimensions").fetchall()
