@@ -8,7 +8,9 @@ from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
 import torch
+from torch import nn
 
+from failmodes.evaluate.models.network import Network
 from failmodes.warehouse.errors import ModelError, did_you_mean
 
 TargetSelector = Callable[[torch.Tensor], torch.Tensor]  # logits (N, C) float32 → class indices (N, T)
@@ -69,6 +71,34 @@ class CamMethod(Protocol):
     def __call__(self, inputs: torch.Tensor, select_targets: TargetSelector) -> CamOutput:
         """Run `inputs` (N, 3, H, W), as `Network.inputs` gives them, and make the maps of the targets selected."""
         ...
+
+
+class LayerCam:
+    """What CAM methods of one layer share: a hook that keeps the layer's output during a call, and at no other time.
+
+    It is registered once and stays, so that a module compiled afterwards has it.
+    """
+
+    def __init__(self, network: Network, layer: str) -> None:
+        self.network, self.layer = network, layer
+        self.listening = False
+        self.captured: torch.Tensor | None = None
+        self.handle = network.module.get_submodule(layer).register_forward_hook(self._capture)
+
+    def _forward(self, inputs: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Logits and the layer's output, of which nothing is kept here, even if the network runs out of memory."""
+        self.listening = True
+        try:
+            logits = self.network.logits(inputs)
+            assert self.captured is not None
+            return logits, self.captured
+        finally:
+            self.listening, self.captured = False, None
+
+    def _capture(self, _module: nn.Module, _inputs: object, output: torch.Tensor) -> torch.Tensor | None:
+        if self.listening:
+            self.captured = output
+        return None
 
 
 class CamUnavailable(NamedTuple):

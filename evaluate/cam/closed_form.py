@@ -8,7 +8,7 @@ logit_c − b_c (Zhou et al. 2016), which proves each batch.
 import torch
 from torch import nn
 
-from failmodes.evaluate.cam.cam_method import CLOSED_FORM, CamOutput, TargetSelector
+from failmodes.evaluate.cam.cam_method import CLOSED_FORM, CamOutput, LayerCam, TargetSelector
 from failmodes.evaluate.cam.reshape_transform import CHANNELS_FIRST, ReshapeTransform
 from failmodes.evaluate.models.network import Network
 from failmodes.evaluate.study.study_schema import Precision
@@ -19,10 +19,8 @@ from failmodes.warehouse.errors import ModelError
 IDENTITY_TOLERANCE: dict[Precision, float] = {"float32": 1e-4, "bfloat16": 2e-2, "float16": 5e-3}
 
 
-class ClosedFormCam:
+class ClosedFormCam(LayerCam):
     """The CAM of networks whose logits are a linear function of the mean of one feature map.
-
-    Its hook is registered once and stays, so that a module compiled afterwards has it; it listens only during a call.
 
     Args:
         network: ready to run.
@@ -44,15 +42,13 @@ class ClosedFormCam:
         reshape_transform: ReshapeTransform = CHANNELS_FIRST,
         relu: bool = True,
     ) -> None:
-        self.network, self.layer, self.reshape_transform, self.relu = network, layer, reshape_transform, relu
+        super().__init__(network, layer)
+        self.reshape_transform, self.relu = reshape_transform, relu
         linear = network.module.get_submodule(head)
         assert isinstance(linear, nn.Linear)
         chosen = slice(None) if network.outputs is None else network.outputs
         self.weight = linear.weight.detach().float()[chosen]  # (C, K)
         self.bias = linear.bias.detach().float()[chosen] if linear.bias is not None else None
-        self.listening = False
-        self.captured: torch.Tensor | None = None
-        self.handle = network.module.get_submodule(layer).register_forward_hook(self._capture)
 
     @torch.inference_mode()
     def __call__(self, inputs: torch.Tensor, select_targets: TargetSelector) -> CamOutput:
@@ -62,10 +58,6 @@ class ClosedFormCam:
         targets = select_targets(logits)
         maps, error = self._maps(features.relu() if self.relu else features, logits, targets)
         return CamOutput(logits, targets, maps, error)
-
-    def release(self) -> None:
-        """Remove the hook; the method is of no use afterwards."""
-        self.handle.remove()
 
     def _maps(
         self, features: torch.Tensor, logits: torch.Tensor, targets: torch.Tensor
@@ -85,20 +77,6 @@ class ClosedFormCam:
         scale = torch.where(known, target_logits.abs(), 0).amax().clamp(min=1)
         error = torch.where(known, (evidence.sum(2) + bias - target_logits).abs() / scale, 0)
         return evidence.relu().reshape(count, -1, height, width), error.max()
-
-    def _forward(self, inputs: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Logits and the layer's output, of which nothing is kept here, even if the network runs out of memory."""
-        self.listening = True
-        try:
-            logits = self.network.logits(inputs)
-            assert self.captured is not None
-            return logits, self.captured
-        finally:
-            self.listening, self.captured = False, None
-
-    def _capture(self, _module: nn.Module, _inputs: object, output: torch.Tensor) -> None:
-        if self.listening:
-            self.captured = output
 
 
 def check_logit_identity(error: float, precision: Precision, model: str) -> None:

@@ -1,6 +1,6 @@
 """Any other method of the grad-cam package, by name: on the CPU, image by image where the package works so."""
 
-from typing import Any
+from types import SimpleNamespace
 
 import numpy as np
 import torch
@@ -37,7 +37,7 @@ class GradCamLibrary(GradientCam):
         self.has_targets = name != "eigencam"
         self.images_at_once = 1 if name == "scorecam" else None  # it holds a masked image for every channel
         self.module = network.module.get_submodule(target_layer.layer)
-        score_cam.tqdm = _Quiet  # Score-CAM draws a progress bar for every image
+        score_cam.tqdm = SimpleNamespace(tqdm=iter)  # else Score-CAM shows a progress bar for every image
         cam_class = getattr(pytorch_grad_cam, LIBRARY_CLASSES[name])
         self.cam = cam_class(model=network.module, target_layers=[self.module])
         self.cam.activations_and_grads.release()  # its hooks would copy every pass to the CPU and keep it
@@ -56,12 +56,3 @@ class GradCamLibrary(GradientCam):
             arrays = (values[part].cpu().numpy() for values in (features, gradients))
             maps.append(np.maximum(self.cam.get_cam_image(inputs[part], self.module, targets[part], *arrays, False), 0))
         return torch.from_numpy(np.concatenate(maps).astype(np.float32, copy=False)).to(inputs.device)
-
-
-class _Quiet:
-    """Stands in for the module tqdm."""
-
-    @staticmethod
-    def tqdm(steps: Any) -> Any:
-        """The steps as they are."""
-        return steps

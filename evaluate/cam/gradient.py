@@ -7,12 +7,12 @@ ReLU(Σ_k α_k A_k) (eq. 2). Maps are raw: neither scaled to 0–1 nor enlarged,
 import torch
 from torch import nn
 
-from failmodes.evaluate.cam.cam_method import BACKWARD, CamOutput, TargetSelector
+from failmodes.evaluate.cam.cam_method import BACKWARD, CamOutput, LayerCam, TargetSelector
 from failmodes.evaluate.cam.target_layers import TargetLayer
 from failmodes.evaluate.models.network import Network
 
 
-class GradientCam:
+class GradientCam(LayerCam):
     """The CAM of any network with a layer that has positions on the image: forward, then backward to that layer.
 
     The graph begins at the layer's output: what runs before it costs no more than without gradients. At the layer of a
@@ -29,16 +29,14 @@ class GradientCam:
     has_targets = True  # else all of an image's maps are one
 
     def __init__(self, network: Network, target_layer: TargetLayer) -> None:
-        self.network = network
-        self.layer, self.reshape_transform = target_layer
-        self.listening = False
-        self.start: torch.Tensor | None = None  # what the layer gave, in its own shape and dtype
-        network.module.get_submodule(self.layer).register_forward_hook(self._begin_graph)
+        super().__init__(network, target_layer.layer)
+        self.reshape_transform = target_layer.reshape_transform
 
     @torch.inference_mode(False)
     def __call__(self, inputs: torch.Tensor, select_targets: TargetSelector) -> CamOutput:
         """One forward pass and one backward pass for each column of targets that is not like the first."""
-        logits, start = self._forward(inputs)
+        with torch.enable_grad():
+            logits, start = self._forward(inputs)  # the graph goes from the logits back to what the layer gave
         features = self.reshape_transform(start.detach()).float()
         targets = select_targets(logits.detach())
         columns = _differing_columns(targets) if self.has_targets else [0]
@@ -66,22 +64,11 @@ class GradientCam:
         """
         return torch.einsum("nk,nkhw->nhw", gradients.mean((2, 3)), features).relu()
 
-    @torch.enable_grad()
-    def _forward(self, inputs: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Logits (N, C) with the graph back to the layer's output, and this; nothing of the pass is kept here."""
-        self.listening = True
-        try:
-            logits = self.network.logits(inputs)
-            assert self.start is not None
-            return logits, self.start
-        finally:
-            self.listening, self.start = False, None
-
-    def _begin_graph(self, _module: nn.Module, _inputs: object, output: torch.Tensor) -> torch.Tensor | None:
+    def _capture(self, _module: nn.Module, _inputs: object, output: torch.Tensor) -> torch.Tensor | None:
         if not self.listening:
             return None
-        self.start = output.detach().requires_grad_()
-        return self.start.clone()  # what follows may write into it, which torch forbids for the graph's beginning
+        self.captured = output.detach().requires_grad_()
+        return self.captured.clone()  # what follows may write into it, which torch forbids for the graph's beginning
 
 
 def _differing_columns(targets: torch.Tensor) -> list[int]:

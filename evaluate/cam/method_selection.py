@@ -14,7 +14,7 @@ from failmodes.evaluate.cam.grad_cam_library import GRADIENT_FREE, GradCamLibrar
 from failmodes.evaluate.cam.gradient import GradientCam
 from failmodes.evaluate.cam.pooled_head import find_pooled_linear_head
 from failmodes.evaluate.cam.probe import probe_inputs
-from failmodes.evaluate.cam.target_layers import TargetLayer, check_layer, find_target_layer, requested_target_layer
+from failmodes.evaluate.cam.target_layers import TargetLayer, find_target_layer, requested_target_layer
 from failmodes.evaluate.models.network import Network
 from failmodes.warehouse.errors import ModelError
 
@@ -41,8 +41,6 @@ def select_cam_method(
     method = parse_method(method)
     if method == NONE:
         return CamUnavailable(SWITCHED_OFF)
-    if layer is not None:
-        check_layer(network, layer)
     inputs = probe_inputs(network, image_shape)
     head = find_pooled_linear_head(network, inputs, layer)
     may_be_closed = method in (AUTO, GRAD_CAM, CLOSED_FORM)

@@ -140,6 +140,6 @@ def _is_proven(network: Network, inputs: torch.Tensor, head: PooledLinearHead) -
     """Whether maps made in closed form sum to the logits, in float32."""
     cam_method = head.closed_form(replace(network, precision="float32"))
     output = cam_method(inputs, lambda logits: logits.argsort(1, descending=True)[:, :CHECKED_TARGETS])
-    cam_method.release()
+    cam_method.handle.remove()
     assert output.identity_error is not None
     return float(output.identity_error) <= IDENTITY_TOLERANCE["float32"]

@@ -67,8 +67,16 @@ def requested_target_layer(
     """The requested layer.
 
     Raises:
-        ModelError: it does not run, has no positions, or its positions do not reach the logits.
+        ModelError: there is none of that name (with the nearest ones), it does not run, has no positions, or its
+            positions do not reach the logits.
     """
+    names = [name for name, _ in network.module.named_modules() if name]
+    if layer not in names:
+        near = get_close_matches(layer, names, n=3, cutoff=0.4) or names[-3:]
+        raise ModelError(
+            f"{network.label} has no layer {layer!r}: set attention_layer to one of its modules, such as "
+            f"{', '.join(near)}"
+        )
     seen = _activations(network, inputs, layer)
     image: Grid = (inputs.shape[2], inputs.shape[3])
     transform = infer_reshape_transform(seen[0].output, image, patch_grid(network.module, image)) if seen else None
@@ -84,21 +92,6 @@ def requested_target_layer(
             "behind it): ask for an earlier layer as attention_layer, or leave it out"
         )
     return TargetLayer(layer, transform)
-
-
-def check_layer(network: Network, layer: str) -> None:
-    """Refuse a layer that is not there.
-
-    Raises:
-        ModelError: it is not; the nearest names are given.
-    """
-    names = [name for name, _ in network.module.named_modules() if name]
-    if layer not in names:
-        near = get_close_matches(layer, names, n=3, cutoff=0.4) or names[-3:]
-        raise ModelError(
-            f"{network.label} has no layer {layer!r}: set attention_layer to one of its modules, such as "
-            f"{', '.join(near)}"
-        )
 
 
 @torch.inference_mode(False)

@@ -1,5 +1,6 @@
 """Checkpoint files: reading them safely, finding the tensors in them, and fitting these to the network named."""
 
+from functools import reduce
 from itertools import takewhile
 from pathlib import Path
 from typing import Any
@@ -108,7 +109,7 @@ def strip_prefix(tensors: Tensors, module: nn.Module) -> tuple[Tensors, str]:
     best, prefix, most = tensors, "", len(expected & tensors.keys())
     parts = _leading_parts(tensors)
     for count in range(1, len(parts) + 1):
-        renamed = {_without(name, parts[:count]): tensor for name, tensor in tensors.items()}
+        renamed = {reduce(str.removeprefix, parts[:count], name): tensor for name, tensor in tensors.items()}
         common = len(expected & renamed.keys())
         if len(renamed) == len(tensors) and common > most:
             best, prefix, most = renamed, "".join(parts[:count]), common
@@ -190,9 +191,3 @@ def _leading_parts(tensors: Tensors) -> list[str]:
         prefix += usual
         parts.append(usual)
     return parts
-
-
-def _without(name: str, parts: list[str]) -> str:
-    for part in parts:
-        name = name.removeprefix(part)
-    return name

@@ -52,7 +52,8 @@ class Network:
 
     def logits(self, inputs: torch.Tensor) -> torch.Tensor:
         """Logits (N, C) float32 of `inputs`; whether gradients flow is the caller's choice."""
-        with torch.autocast(self.device.type, self.autocast_type, enabled=self.precision != "float32"):
+        dtype = torch.float16 if self.precision == "float16" else torch.bfloat16
+        with torch.autocast(self.device.type, dtype, enabled=self.precision != "float32"):
             logits: torch.Tensor = self.module(inputs)
         return (logits if self.outputs is None else logits[:, self.outputs]).float()
 
@@ -60,11 +61,6 @@ class Network:
     def predict(self, images: np.ndarray | torch.Tensor) -> torch.Tensor:
         """Logits (N, C) float32 of uint8 images (N, H, W, 3)."""
         return self.logits(self.inputs(images))
-
-    @property
-    def autocast_type(self) -> torch.dtype:
-        """The dtype of autocast."""
-        return torch.float16 if self.precision == "float16" else torch.bfloat16
 
 
 def prepare_network(

@@ -1,11 +1,10 @@
-"""Optimisers of a recipe, and their one-cycle learning rate."""
+"""Optimisers of a recipe, and their gradient clipping."""
 
 from collections.abc import Callable, Iterable
 from typing import cast
 
 import torch
 from torch import nn
-from torch.optim.lr_scheduler import LRScheduler, OneCycleLR
 
 from failmodes.evaluate.study.study_schema import TrainingSpec
 
@@ -43,13 +42,6 @@ def _groups(module: nn.Module, weight_decay: float) -> list[dict[str, object]]:
         else:
             decayed.append(parameter)
     return [{"params": decayed, "weight_decay": weight_decay}, {"params": kept, "weight_decay": 0.0}]
-
-
-def build_schedule(optimiser: torch.optim.Optimizer, recipe: TrainingSpec, steps: int) -> LRScheduler:
-    """The one-cycle rate (Smith & Topin 2019) over all steps; it cycles SGD's momentum too, AdamW's β₁ stays."""
-    return OneCycleLR(
-        optimiser, max_lr=recipe.peak_learning_rate, total_steps=steps, cycle_momentum=recipe.optimiser == "sgd"
-    )
 
 
 def clip_gradients(module: nn.Module, recipe: TrainingSpec) -> None:

@@ -8,12 +8,13 @@ import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional
+from torch.optim.lr_scheduler import OneCycleLR
 
 from failmodes.evaluate.devices import runs_bfloat16
 from failmodes.evaluate.study.study_schema import ModelSpec, Normalisation
 from failmodes.evaluate.training.augmentation import random_crop_and_flip
 from failmodes.evaluate.training.data import BatchIndices, TrainingLoader
-from failmodes.evaluate.training.optimizers import build_optimiser, build_schedule, clip_gradients
+from failmodes.evaluate.training.optimizers import build_optimiser, clip_gradients
 from failmodes.ingest.datasets.dataset import Dataset
 from failmodes.warehouse.errors import ModelError
 from failmodes.warehouse.storage.files import atomic_write
@@ -64,7 +65,11 @@ class Trainer:
         self.batch_count = max(1, len(image_ids) // self.recipe.batch_size)
         self.batches = TrainingLoader(dataset, self.recipe, seed, workers)
         self.optimiser = build_optimiser(module, self.recipe)
-        self.schedule = build_schedule(self.optimiser, self.recipe, self.batch_count * self.recipe.epochs)
+        # one cycle (Smith & Topin 2019) over all steps; it cycles SGD's momentum too, AdamW's β₁ stays
+        self.schedule = OneCycleLR(
+            self.optimiser, max_lr=self.recipe.peak_learning_rate, total_steps=self.batch_count * self.recipe.epochs,
+            cycle_momentum=self.recipe.optimiser == "sgd",
+        )  # fmt: skip
 
     def run_epoch(self, epoch: int) -> EpochMetrics:
         """Learn from each batch of an epoch, numbered from 0.

@@ -136,7 +136,7 @@ def test_a_failing_pass_leaves_nothing_behind() -> None:
     handle = network.module.classifier.register_forward_pre_hook(lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         cam_method(network.inputs(images_of("torchvision convnext")), two_targets)
-    assert cam_method.start is None
+    assert cam_method.captured is None
     assert not cam_method.listening
     handle.remove()
     assert cam_method(network.inputs(images_of("torchvision convnext")), two_targets).maps.max() > 0
