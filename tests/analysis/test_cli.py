@@ -1,4 +1,4 @@
-"""Charts that corrupt images themselves: contact sheet and distortion, and which options fit which chart."""
+"""The commands shapes, chart and report."""
 
 import json
 from pathlib import Path
@@ -43,11 +43,7 @@ def test_help_lists_every_chart() -> None:
 
 
 def test_commands(synthetic: Synthetic, tmp_path: Path) -> None:
-    import typer
-
-    from failmodes.analysis import cli
-
-    app = typer.Typer()
+    app = Typer()
     for command in (cli.shapes, cli.chart, cli.report):
         app.command()(command)
     path = tmp_path / "warehouse.duckdb"

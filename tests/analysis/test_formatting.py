@@ -1,4 +1,4 @@
-"""Findings: verdicts follow the figures, undecided where they cannot tell; tests against scikit, scipy and by hand."""
+"""Numbers, lists and labels as a reader sees them."""
 
 from failmodes.analysis.formatting import (
     format_interval,

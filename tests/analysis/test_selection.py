@@ -1,4 +1,4 @@
-"""Shapes in the warehouse: known curves come out as what they are, once, and anew only when something changed."""
+"""Selections of evaluations that one chart may compare: filters, and what they refuse."""
 
 from pathlib import Path
 
@@ -6,12 +6,9 @@ import pytest
 from synthetic_record import Synthetic, write_synthetic
 
 from failmodes.analysis.selection import select, select_one
-from failmodes.analysis.statistics.curve_shape import ShapeSettings
 from failmodes.warehouse.database.connection import open_warehouse
 from failmodes.warehouse.database.load import load
 from failmodes.warehouse.errors import StudyError
-
-QUICK = ShapeSettings(resamples=200)
 
 
 def test_selection_filters_and_refuses_what_is_not_there(shaped_warehouse: Path) -> None:

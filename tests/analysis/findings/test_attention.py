@@ -1,4 +1,4 @@
-"""Findings: verdicts follow the figures, undecided where they cannot tell; tests against scikit, scipy and by hand."""
+"""Findings on attention: drift beside its null, concentration, the object mask, and tallies of many networks."""
 
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from failmodes.warehouse.database.connection import open_warehouse
 from failmodes.warehouse.database.load import load
 
 
-def test_attention_is_held_against_its_null(said: list[Finding]) -> None:
+def test_attention_is_compared_with_its_null(said: list[Finding]) -> None:
     drift, concentration, mask = of_topic(said, "Attention")[:3]
     assert "stays nearer to the image's own clean map" in drift.headline
     assert "null" in drift.detail
@@ -29,7 +29,7 @@ def test_attention_is_held_against_its_null(said: list[Finding]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("spread", "entropy", "verdict", "words"),
+    ("spread", "entropy", "verdict", "phrase"),
     [
         (Estimate(0.02, 0.01, 0.03), Estimate(0.1, 0.05, 0.15), "found", "concentrates less"),
         (Estimate(-0.02, -0.03, -0.01), Estimate(-0.1, -0.2, -0.05), "found", "concentrates more"),
@@ -39,14 +39,14 @@ def test_attention_is_held_against_its_null(said: list[Finding]) -> None:
     ids=["both grow", "both shrink", "one within noise", "opposite"],
 )
 def test_concentration_needs_spread_and_entropy_to_agree(
-    spread: Estimate, entropy: Estimate, verdict: str, words: str
+    spread: Estimate, entropy: Estimate, verdict: str, phrase: str
 ) -> None:
-    decided, said = concentration_verdict([spread, entropy])
+    decided, found = concentration_verdict([spread, entropy])
     assert decided == verdict
-    assert words in said
+    assert phrase in found
 
 
-def test_no_word_of_the_background_without_masks(said: list[Finding]) -> None:
+def test_findings_do_not_mention_the_background_without_masks(said: list[Finding]) -> None:
     assert not any("background" in f.headline + f.detail for f in said)
 
 

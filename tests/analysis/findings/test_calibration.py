@@ -1,4 +1,4 @@
-"""With more than four networks, findings, tables and titles count instead of listing; noise is no cost."""
+"""Findings on confidence: many networks are counted, not listed."""
 
 from failmodes.analysis.findings.calibration import overconfidence_tally
 from failmodes.analysis.statistics.bootstrap import Estimate

@@ -1,4 +1,4 @@
-"""Findings: verdicts follow the figures, undecided where they cannot tell; tests against scikit, scipy and by hand."""
+"""Findings on cost: first and lead, undecided where noise could explain them, and tallies of many networks."""
 
 from pathlib import Path
 

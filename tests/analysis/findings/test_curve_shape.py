@@ -1,4 +1,4 @@
-"""Findings: verdicts follow the figures, undecided where they cannot tell; tests against scikit, scipy and by hand."""
+"""Findings on shapes and collapse, by name."""
 
 from model_comparisons import of_topic
 

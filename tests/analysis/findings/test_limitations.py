@@ -1,4 +1,4 @@
-"""Findings: verdicts follow the figures, undecided where they cannot tell; tests against scikit, scipy and by hand."""
+"""What must not be claimed is said in every report."""
 
 from failmodes.analysis.findings.finding import Finding
 

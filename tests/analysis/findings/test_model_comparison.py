@@ -1,4 +1,4 @@
-"""Findings: verdicts follow the figures, undecided where they cannot tell; tests against scikit, scipy and by hand."""
+"""Findings on pairs of networks: undecided with the reason, and one finding with counts for many pairs."""
 
 from itertools import combinations
 
@@ -33,8 +33,8 @@ def test_all_pairs_are_one_finding_with_counts_and_method(
     assert (
         f"{found.figures['pairs_decided']} are decided; Birch and Fir are each right more often than" in found.headline
     )
-    for words in ("exact McNemar tests, Holm's correction over all 75 cells of all pairs", "one training run"):
-        assert words in found.detail
+    for phrase in ("exact McNemar tests, Holm's correction over all 75 cells of all pairs", "one training run"):
+        assert phrase in found.detail
     assert found.figures["pairs_decided"] == len(decided_by_hand(many_record))
     assert found.verdict == "found"
 
@@ -46,7 +46,7 @@ def test_up_to_four_networks_keep_a_finding_and_a_table_a_pair(many_con: duckdb.
 
 
 @pytest.mark.parametrize(
-    ("won", "words"),
+    ("won", "sentence"),
     [
         (("AB", "AC", "AD"), "A is right more often than 3 of the 3 others"),
         (("AC", "AD", "BC", "BD"), "A and B are each right more often than 2 of the 3 others"),
@@ -54,6 +54,6 @@ def test_up_to_four_networks_keep_a_finding_and_a_table_a_pair(many_con: duckdb.
     ],
     ids=["one", "two", "none"],
 )
-def test_leading_words(won: tuple[str, ...], words: str) -> None:
+def test_leaders_are_named_where_they_beat_most(won: tuple[str, ...], sentence: str) -> None:
     pairs = [pair(a, b, (30, 0) if a + b in won else (1, 1)) for a, b in combinations("ABCD", 2)]
-    assert leader_sentence(rank_by_wins(correct_jointly(pairs))) == words
+    assert leader_sentence(rank_by_wins(correct_jointly(pairs))) == sentence

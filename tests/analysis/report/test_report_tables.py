@@ -1,4 +1,4 @@
-"""With more than four networks, findings, tables and titles count instead of listing; noise is no cost."""
+"""The table of all pairs of many networks against SciPy's decisions."""
 
 import duckdb
 from model_comparisons import decided_by_hand

@@ -1,4 +1,4 @@
-"""Findings: verdicts follow the figures, undecided where they cannot tell; tests against scikit, scipy and by hand."""
+"""Attention drift and changes against NumPy and SciPy."""
 
 import duckdb
 import numpy as np

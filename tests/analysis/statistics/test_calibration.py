@@ -1,4 +1,4 @@
-"""Findings: verdicts follow the figures, undecided where they cannot tell; tests against scikit, scipy and by hand."""
+"""Overconfidence and confident failures against NumPy."""
 
 import duckdb
 import pytest

@@ -1,4 +1,4 @@
-"""Shapes in the warehouse: known curves come out as what they are, once, and anew only when something changed."""
+"""Costs of corruptions against the record: paired, by the last severity and on average."""
 
 from pathlib import Path
 
@@ -6,17 +6,15 @@ import pytest
 from synthetic_record import Synthetic
 
 from failmodes.analysis.selection import select_one
+from failmodes.analysis.statistics.bootstrap import Resampling
 from failmodes.analysis.statistics.corruption_cost import rank_costs
-from failmodes.analysis.statistics.curve_shape import ShapeSettings
 from failmodes.warehouse.database.connection import open_warehouse
-
-QUICK = ShapeSettings(resamples=200)
 
 
 def test_ranking_is_paired_and_by_the_last_severity(shaped_warehouse: Path, synthetic: Synthetic) -> None:
     with open_warehouse(shaped_warehouse) as con:
         selection = select_one(con)
-        ranking = rank_costs(con, selection, selection.evaluations[0], QUICK)
+        ranking = rank_costs(con, selection, selection.evaluations[0], Resampling(200))
     drops = {c: float(r[0].mean() - r[-1].mean()) for (m, c), r in synthetic.correct.items() if m == "Alpha"}
     by_hand = sorted(drops.values(), reverse=True)
     assert [cost.at_last.value for cost in ranking.costs] == pytest.approx(by_hand)

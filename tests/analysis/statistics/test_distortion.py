@@ -1,4 +1,4 @@
-"""Charts that corrupt images themselves: contact sheet and distortion, and which options fit which chart."""
+"""Distortion measured on request against that of each image, and the severities it is measured at."""
 
 import numpy as np
 import pytest

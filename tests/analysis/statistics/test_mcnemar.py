@@ -1,4 +1,4 @@
-"""Findings: verdicts follow the figures, undecided where they cannot tell; tests against scikit, scipy and by hand."""
+"""Exact McNemar tests and Holm's correction, by hand and against the record."""
 
 import duckdb
 import pytest
