@@ -76,8 +76,9 @@ def _panel(
     ranked = ends.sort("shift", descending=True)
     labelled = ends if len(ends) <= MOST_LABELLED else pl.concat([ranked.head(MOST_LABELLED - 2), ranked.tail(2)])
     sizes = [axes.FINE, 30] if axes.point_size(data) == axes.FINE else [14, 70]
+    clean = next((cell for cell in cells if not cell.severity), None)
     layers = [
-        *_clean_null(cells, plot_area),
+        *(_clean_null(clean, plot_area) if clean else []),
         *_end_nulls(ends, x),
         base.mark_line(strokeWidth=1.6, opacity=0.9).encode(detail="corruption:N", order="severity:Q"),
         base.mark_point(filled=True, opacity=1).encode(
@@ -88,11 +89,8 @@ def _panel(
     return alt.layer(*layers, width=plot_area.width, height=plot_area.height, title=axes.panel_title(title))
 
 
-def _clean_null(cells: list[CellDrift], plot_area: PlotArea) -> list[alt.Chart]:
+def _clean_null(clean: CellDrift, plot_area: PlotArea) -> list[alt.Chart]:
     """How far clean maps of different images lie apart: median and middle 95 % of images, across the panel."""
-    clean = next((cell for cell in cells if not cell.severity), None)
-    if clean is None:
-        return []
     base = alt.Chart(pl.DataFrame({"low": [max(clean.null_low, plot_area.y_low)], "shift": [clean.null_median],
                                    "high": [min(clean.null_high, plot_area.y_high)]}))  # fmt: skip
     across = {"x": alt.value(0), "x2": alt.value(plot_area.width)}

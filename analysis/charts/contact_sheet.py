@@ -13,14 +13,7 @@ from PIL import Image
 from failmodes.analysis.charts.style.axes import evenly_spaced, pixel
 from failmodes.analysis.charts.style.saving import PNG_SCALE, image_url
 from failmodes.analysis.charts.style.theme import GROUPS, PAGE, ChartSize, ChartText, Layered, add_text
-from failmodes.analysis.formatting import (
-    capitalize_first,
-    format_number,
-    format_severity,
-    join_names,
-    label_with_extra,
-    lower_label,
-)
+from failmodes.analysis.formatting import format_number, format_severity, join_names, label_with_extra, lower_label
 from failmodes.analysis.sample_images import CorruptionRequest, one_image
 from failmodes.ingest.corruptions.catalogue import CORRUPTIONS, SEVERITIES
 from failmodes.ingest.distortion import rmse
@@ -124,7 +117,7 @@ def _sheet(rows: list[ContactSheetRow], severities: list[str], size: ChartSize) 
     y = 0.0
     for group, group_rows in groupby(rows, key=lambda row: CORRUPTIONS[row.name].group):
         # severities are printed right of the group's name where they can
-        texts.append((capitalize_first(group), 0, y + (20 if size.is_wide else 6), "group"))
+        texts.append((group.capitalize(), 0, y + (20 if size.is_wide else 6), "group"))
         texts += [(severity, x, y + 20, "plain") for severity, x in zip(severities, centres, strict=True)]
         y += GROUP_PX
         for row in group_rows:

@@ -14,16 +14,10 @@ from failmodes.analysis.charts.style.axes import COLOUR_FIELD, evenly_spaced, pi
 from failmodes.analysis.charts.style.labels import text_width
 from failmodes.analysis.charts.style.saving import image_url
 from failmodes.analysis.charts.style.theme import GREEN, PAGE, VERMILLION, ChartSize, ChartText, Layered, add_text
-from failmodes.analysis.formatting import (
-    NO_BREAK,
-    REASON_NAMES,
-    format_count,
-    format_percent,
-    format_severity,
-    lower_label,
-)
+from failmodes.analysis.formatting import REASON_NAMES, format_count, format_percent, format_severity, lower_label
 from failmodes.analysis.selection import EvaluationInfo, Selection, corruption_labels
 from failmodes.warehouse.errors import WarehouseError
+from failmodes.warehouse.schema import EXEMPLAR_REASONS
 
 GAP_PX, CAPTION_PX, LEVEL_PX = 6, 32, 18
 LABEL_PX = 126  # left of the images, on a page
@@ -84,7 +78,7 @@ def _exemplar_images(
         "left join classes as b on b.dataset_id = $3 and b.class_index = e.predicted "
         "where e.evaluation_id = $1 and e.corruption = $2 "
         "order by list_position($4, e.reason), e.reason_rank, e.image_id, e.severity",
-        params=[evaluation.evaluation_id, corruption, evaluation.facts["dataset_id"], list(REASON_NAMES)],
+        params=[evaluation.evaluation_id, corruption, evaluation.facts["dataset_id"], list(EXEMPLAR_REASONS)],
     ).pl().rows(named=True)  # fmt: skip
     return [_exemplar_image(row) for row in rows if row["image_id"] == rows[0]["image_id"]]
 
@@ -227,7 +221,7 @@ def _chart_text(rows: list[list[ExemplarImage]], selection: Selection, evaluatio
     wrong = [image for image in lasts if not image.is_right]
     confident = sum(1 for image in wrong if (image.confidence or 0) > 0.5)
     finding = f"{evaluation.label} misreads {len(wrong)} of these {len(lasts)} images at the last severity" + (
-        f", {confident or 'none'} of them with confidence above 50{NO_BREAK}%" if wrong else ""
+        f", {confident or 'none'} of them with confidence above {format_percent(0.5, 0)}" if wrong else ""
     )
     attention = " No attention on record."
     if any(image.attention is not None for row in rows for image in row):
