@@ -165,7 +165,7 @@ def _append(response: httpx.Response, partial: Path, tag: Path, start: int, show
 
 
 def _version_of(response: httpx.Response) -> str:
-    """What identifies this version of the file in If-Range (RFC 9110 requires a strong ETag, or a date); else nothing."""
+    """What identifies this version of the file in If-Range (RFC 9110: a strong ETag, or a date); else nothing."""
     etag: str = response.headers.get("ETag", "")
     modified: str = response.headers.get("Last-Modified", "")
     return etag if etag and not etag.startswith("W/") else modified

@@ -30,6 +30,12 @@ THOUSANDTH = Decimal("0.001")
 BLOCK_VALUES = 1 << 18  # values corrupted at a time: scratch stays at a few megabytes, mostly in cache
 MIXTURE_CORRUPTIONS = {"defocus_blur", "zoom_blur", "snow"}
 INVERSE_ROOT_CORRUPTIONS = {"shot_noise"}
+CHANNEL_HINTS = {  # by dimensions and channels of arrays that are refused
+    (4, 4): ": drop the alpha channel with images[..., :3]",
+    (4, 1): ": repeat the grey channel with np.repeat(images, 3, axis=3)",
+    (3, 3): ": one image is images[None]",
+    (3, 4): ": one image is images[None]",
+}
 
 
 class MixtureComponent(NamedTuple):
@@ -174,25 +180,15 @@ def _check_images(images: Images, name: str, recipe: Recipe) -> None:
     if not isinstance(images, np.ndarray) or images.dtype != np.uint8:
         raise DataError(f"images must be uint8 values 0-255, not {getattr(images, 'dtype', type(images).__name__)}")
     if images.ndim != 4 or images.shape[3] != 3 or 0 in images.shape[1:]:
-        raise DataError(f"images must have shape (N, height, width, 3), not {images.shape}{_channels_hint(images)}")
+        hint = CHANNEL_HINTS.get((images.ndim, images.shape[-1] if images.ndim else 0), "")
+        if images.ndim == 3 and not hint:
+            hint = ": repeat grey with np.repeat(images[..., None], 3, axis=3)"
+        raise DataError(f"images must have shape (N, height, width, 3), not {images.shape}{hint}")
     if min(images.shape[1:3]) < recipe.least_side_px:
         raise DataError(
             f"images of {images.shape[2]}×{images.shape[1]} pixels are too small for recipe {name!r}: expected at least"
             f" {recipe.least_side_px} pixels a side (it was published for {recipe.side_px})"
         )
-
-
-def _channels_hint(images: Images) -> str:
-    if images.ndim == 4 and images.shape[3] == 4:
-        return ": drop the alpha channel with images[..., :3]"
-    if images.ndim == 4 and images.shape[3] == 1:
-        return ": repeat the grey channel with np.repeat(images, 3, axis=3)"
-    if images.ndim == 3:
-        one_image = images.shape[2] in (3, 4)
-        return (
-            ": one image is images[None]" if one_image else ": repeat grey with np.repeat(images[..., None], 3, axis=3)"
-        )
-    return ""
 
 
 def _checked_ids(images: Images, image_ids: ImageIds | None) -> NDArray[np.int64]:

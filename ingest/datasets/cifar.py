@@ -41,21 +41,21 @@ class CifarVariant(NamedTuple):
     label_columns: tuple[str, ...]  # in Parquet
     label_bytes: int  # before each image of a binary batch; the last is the class
     batches: dict[str, tuple[str, ...]]  # file names by split, without the binary layout's .bin
+    subfolders: tuple[str, ...]  # where the files may lie
 
 
 VARIANTS = {
     "cifar10": CifarVariant(
         "CIFAR-10", CIFAR10_CLASSES, b"labels", ("label", "labels"), 1,
         {"train": tuple(f"data_batch_{number}" for number in range(1, 6)), "test": ("test_batch",)},
+        ("cifar-10-batches-py", "cifar-10-batches-bin", "data", "plain_text"),
     ),
     "cifar100": CifarVariant(
         "CIFAR-100", CIFAR100_CLASSES, b"fine_labels", ("fine_label", "label"), 2,
         {"train": ("train",), "test": ("test",)},
+        ("cifar-100-python", "cifar-100-binary", "data", "cifar100"),
     ),
 }  # fmt: skip
-
-SUBFOLDERS = {"cifar10": ("cifar-10-batches-py", "cifar-10-batches-bin", "data", "plain_text"),
-              "cifar100": ("cifar-100-python", "cifar-100-binary", "data", "cifar100")}  # fmt: skip
 
 # What NumPy's own arrays pickle to, under the module names of NumPy 1 (as the published files carry) and of NumPy 2
 _ARRAY_MODULES = ("numpy.core.multiarray", "numpy._core.multiarray")
@@ -80,7 +80,7 @@ def open_cifar(path: Path, kind: str, split: str, cache: Path) -> Dataset:
         DataError: no layout is found, a file is missing, truncated or of another shape, a label is out of range.
     """
     variant = VARIANTS[kind]
-    for folder in (path, *(path / name for name in SUBFOLDERS[kind])):
+    for folder in (path, *(path / name for name in variant.subfolders)):
         opened = _open_here(folder, kind, variant, split, cache)
         if opened:
             return opened

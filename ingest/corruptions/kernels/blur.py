@@ -176,7 +176,7 @@ def glass_blur(images: Images, parameters: Parameters, *, uint32s: NDArray[np.ui
         uint32s: (N, iterations, H, W); the upper 16 bits decide a pixel's offset down, the lower its offset across.
     """
     sigma, reach, iterations = parameters[0], int(parameters[1]), int(parameters[2])
-    smoothed = _stored(gaussian_filter(to_unit(images), sigma))
+    smoothed = (gaussian_filter(to_unit(images), sigma) * 255).astype(np.uint8)
     count, height, width = images.shape[:3]
     source = np.broadcast_to(np.arange(height * width, dtype=np.int32), (count, height * width))
     for iteration in range(iterations):
@@ -184,10 +184,6 @@ def glass_blur(images: Images, parameters: Parameters, *, uint32s: NDArray[np.ui
         source = np.take_along_axis(source, moved, axis=1)
     shuffled = np.take_along_axis(smoothed.reshape(count, -1, 3), source[..., None], axis=1)
     return from_unit(gaussian_filter(to_unit(shuffled.reshape(images.shape)), sigma))
-
-
-def _stored(values: NDArray[np.float64]) -> Images:
-    return (values * 255).astype(np.uint8)
 
 
 def _shuffle(uint32s: NDArray[np.uint32], reach: int) -> NDArray[np.int32]:

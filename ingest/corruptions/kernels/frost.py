@@ -116,13 +116,9 @@ def _read(path: Path) -> Images:
 
 def _scaled(photograph: Images, scale: float, height: int, width: int) -> Images:
     if scale != 1:
-        photograph = _resized(photograph, (0, 0), scale)
+        photograph = cv2.resize(photograph, (0, 0), fx=scale, fy=scale).astype(np.uint8, copy=False)
     enlarge = max((height + 1) / photograph.shape[0], (width + 1) / photograph.shape[1])
     if enlarge > 1:
         size = (int(np.ceil(photograph.shape[1] * enlarge)), int(np.ceil(photograph.shape[0] * enlarge)))
-        photograph = _resized(photograph, size)
+        photograph = cv2.resize(photograph, size).astype(np.uint8, copy=False)
     return np.ascontiguousarray(photograph)
-
-
-def _resized(photograph: Images, size: tuple[int, int], scale: float = 0) -> Images:
-    return cv2.resize(photograph, size, fx=scale, fy=scale).astype(np.uint8, copy=False)
