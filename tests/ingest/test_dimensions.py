@@ -1,4 +1,4 @@
-"""Sources of corrupted pixels, their identity, pairing with clean images, and the dimensions they are recorded in."""
+"""The tables of the record that data sets and sources fill."""
 
 from dataclasses import replace
 from pathlib import Path

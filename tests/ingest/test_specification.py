@@ -1,4 +1,4 @@
-"""Digits, subsets and specifications."""
+"""What a study may say about data sets and corruptions, and what is refused."""
 
 from pathlib import Path
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from failmodes.ingest.specification import CorruptionSpec, DatasetSpec
+from failmodes.ingest.specification import CorruptionSpec, DatasetSpec, first_problem
 
 BAD_SPECS: dict[str, tuple[type, dict[str, Any], str]] = {
     "unknown key": (DatasetSpec, {"kind": "digits", "colour": 1}, "Extra inputs are not permitted"),
@@ -43,3 +43,18 @@ def test_specifications_have_sensible_defaults() -> None:
     spec = CorruptionSpec()
     assert (len(spec.names), spec.severities, spec.seeds) == (6, [1, 2, 3, 4, 5], [0])
     assert CorruptionSpec(published=Path("x"), names=["frosted_glass_blur"]).names == ["glass_blur"]
+
+
+@pytest.mark.parametrize(
+    ("values", "line"),
+    [
+        ({"kind": "digits", "imagse": 1}, "imagse: unknown key; did you mean 'images'?"),
+        ({"kind": "digits", "images": 0}, "images: input should be greater than or equal to 1 (given: 0)"),
+        ({"images": 0}, "kind: this key is missing (and 1 more)"),
+        ({"kind": "cifar10"}, "study: kind 'cifar10' needs `path`, the folder that holds it"),
+    ],
+)
+def test_the_first_problem_is_one_line(values: dict[str, Any], line: str) -> None:
+    with pytest.raises(ValidationError) as caught:
+        DatasetSpec(**values)
+    assert first_problem(caught.value, DatasetSpec) == line

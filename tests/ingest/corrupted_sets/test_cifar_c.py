@@ -1,4 +1,4 @@
-"""Sources of corrupted pixels, their identity, pairing with clean images, and the dimensions they are recorded in."""
+"""Published sets of arrays as CIFAR-10-C: what they hold, their identity, and what is wrong with damaged ones."""
 
 from collections.abc import Callable
 from decimal import Decimal

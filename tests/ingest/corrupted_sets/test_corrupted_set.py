@@ -1,4 +1,4 @@
-"""Sources of corrupted pixels, their identity, pairing with clean images, and the dimensions they are recorded in."""
+"""The memory of hashes of large files."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Published trees as ImageNet-C's: what they hold, how their images find their clean twins, and what is wrong."""
+"""Published trees as ImageNet-C's: what they hold, how their images pair with clean ones, and what is wrong."""
 
 import shutil
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Sources of corrupted pixels, their identity, pairing with clean images, and the dimensions they are recorded in."""
+"""Published sets as sources of pixels."""
 
 from pathlib import Path
 

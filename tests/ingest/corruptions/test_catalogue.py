@@ -1,4 +1,4 @@
-"""What was published of the corruptions, and the draws they are made from."""
+"""What was published of the corruptions, and the distribution of what they sample."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""What was published of the corruptions, and the draws they are made from."""
+"""Random samples: fair, independent between images, and the same whatever the order."""
 
 import hashlib
 import itertools

@@ -1,4 +1,4 @@
-"""Digits, subsets and specifications."""
+"""The digits of scikit-learn: splits, enlargement, masks."""
 
 import numpy as np
 import pytest
