@@ -1,4 +1,4 @@
-"""`failmodes corrupt`: what it writes, that a killed run goes on to the same bytes, and how it refuses."""
+"""Whether the images of a published set pair with the clean ones: by name or position, by labels, by pixels."""
 
 import shutil
 from pathlib import Path
@@ -82,7 +82,7 @@ def test_fog_by_itself_pairs_by_the_manifest_but_not_other_images_under_it(tmp_p
 SIDE = 64
 
 
-def test_twins_are_found_by_class_and_name_whatever_else_the_clean_folder_holds(
+def test_pairs_are_found_by_class_and_name_whatever_else_the_clean_folder_holds(
     tree: Path, photographs: Dataset, tmp_path: Path
 ) -> None:
     part = shutil.copytree(tree, tmp_path / "part")
