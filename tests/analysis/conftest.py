@@ -45,7 +45,7 @@ def selection(con: duckdb.DuckDBPyConnection) -> Selection:
 
 
 @pytest.fixture(scope="session")
-def said(con: duckdb.DuckDBPyConnection, selection: Selection) -> list[Finding]:
+def all_findings(con: duckdb.DuckDBPyConnection, selection: Selection) -> list[Finding]:
     return findings(con, selection)
 
 

@@ -10,8 +10,8 @@ from failmodes.analysis.selection import EvaluationInfo
 from failmodes.analysis.statistics.mcnemar import CellTest, PairTest
 
 
-def of_topic(said: list[Finding], topic: str, verdict: str = "") -> list[Finding]:
-    return [f for f in said if f.topic == topic and verdict in ("", f.verdict)]
+def of_topic(all_findings: list[Finding], topic: str, verdict: str = "") -> list[Finding]:
+    return [f for f in all_findings if f.topic == topic and verdict in ("", f.verdict)]
 
 
 # two stand firm, one falls most; by alphabet neither the firmest nor the weakest comes first

@@ -18,8 +18,8 @@ from failmodes.warehouse.database.connection import open_warehouse
 from failmodes.warehouse.database.load import load
 
 
-def test_attention_is_compared_with_its_null(said: list[Finding]) -> None:
-    drift, concentration, mask = of_topic(said, "Attention")[:3]
+def test_attention_is_compared_with_its_null(all_findings: list[Finding]) -> None:
+    drift, concentration, mask = of_topic(all_findings, "Attention")[:3]
     assert "stays nearer to the image's own clean map" in drift.headline
     assert "null" in drift.detail
     assert concentration.figures["spread_change"] == pytest.approx(0.05, abs=0.01)
@@ -46,8 +46,8 @@ def test_concentration_needs_spread_and_entropy_to_agree(
     assert phrase in found
 
 
-def test_findings_do_not_mention_the_background_without_masks(said: list[Finding]) -> None:
-    assert not any("background" in f.headline + f.detail for f in said)
+def test_findings_do_not_mention_the_background_without_masks(all_findings: list[Finding]) -> None:
+    assert not any("background" in f.headline + f.detail for f in all_findings)
 
 
 def test_without_pairing_attention_is_undecided_with_the_reason(tmp_path: Path) -> None:
@@ -56,11 +56,11 @@ def test_without_pairing_attention_is_undecided_with_the_reason(tmp_path: Path) 
     load([tmp_path], path)
     ensure_shapes(path, ShapeSettings(resamples=50))
     with open_warehouse(path) as con:
-        said = findings(con, select_one(con))
-    (attention,) = [f for f in of_topic(said, "Attention") if f.verdict != "limitation"]
+        all_findings = findings(con, select_one(con))
+    (attention,) = [f for f in of_topic(all_findings, "Attention") if f.verdict != "limitation"]
     assert attention.verdict == "undecided"
     assert "labels differ" in attention.detail
-    assert of_topic(said, "Pairing", "limitation")
+    assert of_topic(all_findings, "Pairing", "limitation")
 
 
 def test_attention_is_tallied() -> None:

@@ -17,8 +17,8 @@ from failmodes.warehouse.database.connection import open_warehouse
 from failmodes.warehouse.database.load import load
 
 
-def test_cost_names_first_and_lead(said: list[Finding], synthetic: Synthetic) -> None:
-    first = of_topic(said, "Cost")[0]
+def test_cost_names_first_and_lead(all_findings: list[Finding], synthetic: Synthetic) -> None:
+    first = of_topic(all_findings, "Cost")[0]
     right = synthetic.correct["Alpha", "gaussian_noise"].mean(axis=1)
     assert first.headline.startswith("Gaussian noise costs Alpha most")
     assert first.figures["drop"] == pytest.approx(right[0] - right[-1])

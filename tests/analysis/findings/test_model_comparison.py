@@ -15,8 +15,8 @@ from failmodes.analysis.selection import Selection, select_one
 from failmodes.analysis.statistics.mcnemar import correct_jointly, rank_by_wins
 
 
-def test_comparison_is_undecided_and_says_why(said: list[Finding]) -> None:
-    (comparison,) = of_topic(said, "Comparison")
+def test_comparison_is_undecided_and_says_why(all_findings: list[Finding]) -> None:
+    (comparison,) = of_topic(all_findings, "Comparison")
     assert comparison.verdict == "undecided"
     assert "one training run" in comparison.detail
 
