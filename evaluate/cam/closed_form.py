@@ -38,7 +38,6 @@ class ClosedFormCam(LayerCam):
         network: Network,
         layer: str,
         head: str,
-        *,
         reshape_transform: ReshapeTransform = CHANNELS_FIRST,
         relu: bool = True,
     ) -> None:

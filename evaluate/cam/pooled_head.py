@@ -45,9 +45,7 @@ class PooledLinearHead(NamedTuple):
 
     def closed_form(self, network: Network) -> ClosedFormCam:
         """The CAM method that this head allows."""
-        return ClosedFormCam(
-            network, self.layer, self.head, reshape_transform=self.reshape_transform, relu=self.relu
-        )  # fmt: skip
+        return ClosedFormCam(network, self.layer, self.head, self.reshape_transform, self.relu)
 
 
 def find_pooled_linear_head(
@@ -88,9 +86,7 @@ def find_pooled_linear_head(
     with torch.no_grad():
         run_probe(network, inputs, watch)
     fitting = [head for head in heads.values() if layer in (None, head.layer)]
-    best = min(
-        fitting, key=lambda h: (h.spatial_positions == 1, not h.pools_output, h.layer.count(".")), default=None
-    )  # fmt: skip
+    best = min(fitting, key=lambda h: (h.spatial_positions == 1, not h.pools_output, h.layer.count(".")), default=None)
     return best if best is not None and _is_proven(network, inputs, best) else None
 
 

@@ -44,9 +44,8 @@ def find_target_layer(network: Network, inputs: torch.Tensor) -> TargetLayer | N
     """
     seen = [one for one in _activations(network, inputs) if not are_equal(one.output, inputs)]
     transforms = _feature_transforms(network, inputs, seen)
-    reaching = [
-        one for one in reversed(seen) if one.layer in transforms and _reaches_logits(one, transforms[one.layer])
-    ]  # fmt: skip
+    known = (one for one in reversed(seen) if one.layer in transforms)
+    reaching = [one for one in known if _reaches_logits(one, transforms[one.layer])]
     if not reaching:
         return None
     latest = reaching[0]

@@ -84,9 +84,7 @@ def prepare_network(
         for values in (normalisation.mean, normalisation.std)
     )
     chosen = None if outputs is None else torch.tensor(outputs, device=device)
-    return Network(
-        module, architecture, label, device, precision, 1 / (255 * std), -mean / std, input_side_px, chosen
-    )  # fmt: skip
+    return Network(module, architecture, label, device, precision, 1 / (255 * std), -mean / std, input_side_px, chosen)
 
 
 def compile_network(network: Network) -> None:

@@ -64,9 +64,8 @@ def train_model(
     for epoch in range(trainer.resume(state_path), recipe.epochs):
         on_epoch(trainer.run_epoch(epoch))
         trainer.save(state_path, epoch + 1)
-    accuracy = measure_accuracy(
-        prepare_network(module, spec.architecture, normalisation, device, "float32"), test_set
-    )  # fmt: skip
+    network = prepare_network(module, spec.architecture, normalisation, device, "float32")
+    accuracy = measure_accuracy(network, test_set)
     metadata = {
         "architecture": spec.architecture,
         **({"width": str(spec.width), "stem": STEM} if spec.is_ours else {}),

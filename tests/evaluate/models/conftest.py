@@ -25,23 +25,28 @@ def saved(tmp_path):
 
 
 @pytest.fixture
-def builders_module(tmp_path, monkeypatch):
+def write_module(tmp_path, monkeypatch):
+    """Writes a module of a user's networks to where it can be imported; gives its name."""
     name = f"nets_{tmp_path.name}"
-    (tmp_path / f"{name}.py").write_text(BUILDERS_MODULE)
     monkeypatch.syspath_prepend(str(tmp_path))
-    importlib.invalidate_caches()
-    yield name
+
+    def write(text: str) -> str:
+        (tmp_path / f"{name}.py").write_text(text)
+        importlib.invalidate_caches()
+        return name
+
+    yield write
     sys.modules.pop(name, None)
 
 
 @pytest.fixture
-def user_module(tmp_path, monkeypatch):
-    name = f"loaded_{tmp_path.name}"
-    (tmp_path / f"{name}.py").write_text(USER_MODULE)
-    monkeypatch.syspath_prepend(str(tmp_path))
-    importlib.invalidate_caches()
-    yield name
-    sys.modules.pop(name, None)
+def builders_module(write_module) -> str:
+    return write_module(BUILDERS_MODULE)
+
+
+@pytest.fixture
+def user_module(write_module) -> str:
+    return write_module(USER_MODULE)
 
 
 @pytest.fixture
