@@ -3,11 +3,10 @@
 import multiprocessing
 import os
 import threading
-from multiprocessing.context import BaseContext
 from typing import Any
 
 
-def process_context() -> BaseContext:
+def process_context() -> Any:  # typeshed's BaseContext has no Process
     """The context to start processes in that copies neither threads nor their locks, as a fork would."""
     methods = multiprocessing.get_all_start_methods()
     return multiprocessing.get_context("forkserver" if "forkserver" in methods else "spawn")

@@ -29,7 +29,7 @@ class Subset:
         clean_ids: (N,) indices into the data set.
         corrupted_ids: (M,) indices into the corrupted set; the same ones where the two pair.
         corrupted_labels: (M,) their labels.
-        description: the subset in words.
+        description: how it was chosen, for reports.
     """
 
     clean_ids: np.ndarray

@@ -6,7 +6,6 @@ batches are made between its passes, on all cores.
 """
 
 import os
-import pickle
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -90,10 +89,6 @@ class WorkerSpec(NamedTuple):
             add_corruption(corruption)
         return self.study, open_dataset(self.study.dataset, self.study.cache)
 
-    def to_bytes(self) -> bytes:
-        """The pickle, for a process whose path is set only once it runs."""
-        return pickle.dumps(self)
-
 
 def images_per_batch(image_shape: tuple[int, ...], network_batch: int) -> int:
     """How many images a batch holds: a multiple of what a network takes at once, about BATCH_BYTES of pixels."""
@@ -122,7 +117,7 @@ class BatchStream:
     Args:
         data: of the study that is open in this process.
         worker_spec: how a worker process opens the same; needed only with workers.
-        workers: how many processes make batches ahead; 0 makes them here, when they are asked for.
+        workers: how many processes make batches ahead; 0 makes them here, as they are drawn.
         threads: how many make a batch here.
         pinned: whether images lie in page-locked memory, from which a GPU copies while it computes.
     """

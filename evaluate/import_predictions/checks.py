@@ -149,7 +149,7 @@ def check_predictions(
     """
     con, columns = predictions.keys, predictions.columns
     constants = {"classes": len(data.dataset.class_names), "only_study": only_study, "labelled": columns.label}
-    words = {
+    names = {
         "kind": columns.kind,
         "types": predictions.types,
         "images": len(data.subset.clean_ids),
@@ -161,12 +161,12 @@ def check_predictions(
         for condition, message in ROW_CHECKS:
             wrong = _first(con, f"from placed where {condition} order by file_row limit 1", constants)
             if wrong:
-                said = message.format(**words | wrong)
+                said = message.format(**names | wrong)
                 raise DataError(f"{predictions.path}, row {wrong['file_row']:,}: {said}")
         for query, message in FILE_CHECKS:
             wrong = _first(con, query, constants)
             if wrong:
-                raise DataError(f"{predictions.path}{message.format(**words | wrong)}")
+                raise DataError(f"{predictions.path}{message.format(**names | wrong)}")
         counts = "select count(*), count(*) - count_if(requested), count_if(requested and not finite) from placed"
         return ImportCounts(*con.execute(counts).fetchall()[0])
 
@@ -221,7 +221,7 @@ def _corruption_names(con: duckdb.DuckDBPyConnection) -> pa.Table:
 
 
 def _first(con: duckdb.DuckDBPyConnection, query: str, constants: dict[str, Any]) -> dict[str, Any] | None:
-    """The first row of a query by column, if it has one; lists are put in words, and cut short."""
+    """The first row of a query by column, if it has one; lists become text, and are cut short."""
     used = {name: value for name, value in constants.items() if f"${name}" in query}
     found = con.execute(query, used).fetchone()
     if found is None:

@@ -72,7 +72,7 @@ def import_(
 
 
 def report_lines(report: "ImportReport", label: str) -> list[str]:
-    """What an import did, in words."""
+    """The lines that say what an import did."""
     if report.written:
         lines = [f"{report.written} cells imported, {report.existing} were there: {label}, {report.kind}, "
                  f"evaluation {report.evaluation_id}"]  # fmt: skip

@@ -1,5 +1,6 @@
 """The import: check the whole file, find out which evaluation it is, publish the cells that are missing."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
@@ -9,6 +10,7 @@ import numpy as np
 import torch
 
 from failmodes.evaluate.cam.cam_method import CamUnavailable
+from failmodes.evaluate.engine.batches import BatchSlice, images_per_batch, make_batch
 from failmodes.evaluate.engine.plan import discard_damaged, missing_cells, record_plan, study_cells
 from failmodes.evaluate.engine.prediction_statistics import compute_prediction_statistics
 from failmodes.evaluate.engine.run import record_missing_exemplars
@@ -25,7 +27,6 @@ from failmodes.evaluate.models.model import Model
 from failmodes.evaluate.models.network import Network
 from failmodes.evaluate.study.study_schema import Study
 from failmodes.ingest.datasets.dataset import Dataset
-from failmodes.ingest.distortion import rmse, ssim
 from failmodes.warehouse.errors import DamagedShardError, StudyError
 from failmodes.warehouse.hashing import fingerprint_of, identity_of
 from failmodes.warehouse.provenance import library_versions
@@ -45,8 +46,6 @@ PRECISION = "as imported"
 DEVICE = "elsewhere"
 
 MAX_LABEL_LENGTH = 60  # as in a study
-
-CORRUPTED_PIXEL_VALUES = 1 << 24  # corrupted at a time
 
 PREDICTIONS_ONLY = CamUnavailable("predictions were made elsewhere")
 
@@ -206,24 +205,14 @@ def _write_cell(study: Study, evaluation: Evaluation, predictions: Predictions, 
 
     Of log p, what depends on the lost constant is null.
     """
-    dataset, source, subset = evaluation.data
-    ids = subset.clean_ids if cell.is_clean else subset.corrupted_ids
-    labels = dataset.labels[ids] if cell.is_clean else subset.corrupted_labels
     _, logits = _cell_logits(predictions, study_cells(study).index(cell))
-    assert logits.shape == (len(ids), len(dataset.class_names)), logits.shape
-    rows = RowBuffer(PREDICTIONS, study.output)
-    step = max(1, CORRUPTED_PIXEL_VALUES // int(np.prod(dataset.images.shape[1:])))
-    for start in range(0, len(ids), step):
-        part = slice(start, start + step)
-        distortion: tuple[np.ndarray | None, np.ndarray | None] = (None, None)
-        if cell.is_clean:
-            distortion = np.zeros(len(ids[part]), np.float32), np.ones(len(ids[part]), np.float32)
-        elif evaluation.data.paired:
-            clean = dataset.images[ids[part]]
-            images = source.corrupted(clean, cell.corruption, cell.severity, ids[part])
-            distortion = rmse(clean, images), ssim(clean, images)
-        statistics = compute_prediction_statistics(torch.from_numpy(logits[part]), labels[part])
-        columns = prediction_columns(ids[part], statistics, *distortion)
+    rows, shape = RowBuffer(PREDICTIONS, study.output), evaluation.data.dataset.images.shape[1:]
+    step = images_per_batch(shape, 1)
+    for start in range(0, len(logits), step):
+        part = BatchSlice(0, cell, start, min(start + step, len(logits)))
+        batch = make_batch(evaluation.data, part, threads=os.cpu_count() or 1)
+        statistics = compute_prediction_statistics(torch.from_numpy(logits[start : part.stop]), batch.labels)
+        columns = prediction_columns(batch.image_ids, statistics, batch.rmse, batch.ssim)
         if predictions.columns.kind == "probabilities":
             columns |= {"log_sum_exp": None, "max_logit": None}
         rows.add(columns)

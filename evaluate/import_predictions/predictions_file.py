@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet as pq
 
-from failmodes.warehouse.errors import DataError, first_line
+from failmodes.warehouse.errors import DataError, StorageError, first_line
 from failmodes.warehouse.storage.files import make_folder, storage_errors
 
 OutputKind = Literal["logits", "probabilities"]
@@ -228,6 +228,8 @@ def readable(path: Path) -> Iterator[None]:
     """Turn what reading or converting a damaged or foreign file raises into a DataError of one line."""
     try:
         yield
+    except duckdb.IOException as error:
+        raise StorageError(f"cannot write the temporary database of an import: {first_line(error)}") from error
     except (pa.ArrowException, OSError, UnicodeDecodeError, duckdb.Error) as error:
         raise DataError(f"{path} cannot be read as predictions: {first_line(error)}") from error
 

@@ -59,7 +59,8 @@ class RayExecutor:
 
     def _actor(self) -> Any:
         remote = self.ray.remote(num_gpus=self.resources.gpu, num_cpus=1)(RayWorker)
-        return remote.remote(WorkerSpec.of(self.study).to_bytes(), list(sys.path), self.resources.threads)
+        worker_spec = pickle.dumps(WorkerSpec.of(self.study))  # opened once the actor's path is set
+        return remote.remote(worker_spec, list(sys.path), self.resources.threads)
 
 
 class ActorResources(NamedTuple):

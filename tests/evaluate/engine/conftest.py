@@ -23,7 +23,6 @@ def two_trained_networks(two_networks, tmp_path) -> tuple[Path, Path, dict[str, 
 
 
 @pytest.fixture(scope="session")
-def two_networks_output(tmp_path_factory) -> tuple[Path, dict[str, str]]:
-    path = write_tiny_study(tmp_path_factory.mktemp("two"), models=2)
-    run_study(path)
-    return path.parent / "out", hashes(path.parent / "out")
+def two_networks_output(two_networks) -> tuple[Path, dict[str, str]]:
+    """The output of the finished study, and its hashes."""
+    return two_networks[0].parent / "out", two_networks[1]

@@ -14,7 +14,7 @@ from failmodes.warehouse.errors import StudyError
 
 def ray_worker() -> int:
     for entry in Path("/proc").iterdir():
-        if entry.name.isdigit() and b"RemoteWorker" in (entry / "cmdline").read_bytes():
+        if entry.name.isdigit() and b"ray::RayWorker" in (entry / "cmdline").read_bytes():
             return int(entry.name)
     raise AssertionError("no Ray worker is running")
 
