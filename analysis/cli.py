@@ -9,7 +9,6 @@ if TYPE_CHECKING:
     import duckdb
 
 LOOKS, ROWS, IMAGES = "The picture", "From a warehouse", "From images, without a warehouse"  # panels of the help
-
 Where = Annotated[Path | None, typer.Argument(help="A study file, an output folder or a .duckdb file.")]
 
 Models = Annotated[
@@ -23,9 +22,7 @@ Evaluations = Annotated[
 ]
 
 Corruptions = Annotated[list[str] | None, typer.Option("--corruption", help="Only this corruption; may be repeated.")]
-
 SHAPE_COLUMNS = ("Network", "Corruption", "Shape", "Stability", "Total drop, points", "Bow", "Largest step, points")
-
 NARROWEST = 118  # where output goes to a file, lines are this wide
 
 

@@ -4,9 +4,7 @@ from collections import Counter
 from collections.abc import Iterable
 
 NO_BREAK = "\u00a0"
-
 MINUS = "\u2212"
-
 MAX_LISTED = 4  # networks that a sentence names one by one; of more it gives counts
 
 SHAPE_NAMES = {

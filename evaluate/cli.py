@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from failmodes.evaluate.engine.run import RunReport
 
 StudyArgument = Annotated[Path, typer.Argument(help="Study file.", metavar="STUDY")]
-
 DEFAULT_STUDY = Path("study.toml")
 
 

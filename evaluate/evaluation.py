@@ -17,7 +17,6 @@ from failmodes.warehouse.hashing import fingerprint_of, identity_of
 from failmodes.warehouse.schema import SCHEMA_VERSION
 
 NO_CAM_METHOD = "none"
-
 NULL_SEED = 0  # part of every evaluation's identity
 
 

@@ -19,7 +19,6 @@ from failmodes.warehouse.errors import ModelError
 from failmodes.warehouse.hashing import identity_of
 
 CHECKPOINT_FOLDER = "checkpoints"
-
 KEYS_WITHOUT_EFFECT_ON_WEIGHTS = {"label", "seeds", "attention", "attention_layer"}
 
 

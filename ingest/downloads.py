@@ -20,9 +20,7 @@ from failmodes.warehouse.storage.files import TEMPORARY_PREFIX, make_folder, sto
 
 TIMEOUT_S = 30.0
 ATTEMPTS = 5  # in a row that bring no new byte
-
 ShowProgress = Callable[[int, int | None], None]  # bytes fetched, bytes in all
-
 TORONTO = "https://www.cs.toronto.edu/~kriz"
 
 

@@ -15,9 +15,7 @@ from failmodes.warehouse.errors import StudyError, did_you_mean
 
 DatasetKind = Literal["digits", "cifar10", "cifar100", "folder"]
 Split = Literal["train", "test"]
-
 Value = TypeVar("Value", int, str, Decimal)
-
 Location = tuple[int | str, ...]  # of a key in nested tables, as pydantic gives it
 
 

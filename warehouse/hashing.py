@@ -16,9 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 HASHED_ROWS = 16 * 1024  # rows that are copied at a time to be hashed
-
 DIGEST_BYTES = 8
-
 BLOCK_ROWS = 4096  # rows hashed at a time, so that a memory-mapped array is never copied whole
 
 

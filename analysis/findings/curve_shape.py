@@ -21,7 +21,6 @@ from failmodes.analysis.selection import EvaluationInfo, Selection, corruption_l
 from failmodes.analysis.statistics.curve_shape import STRIDE
 
 STABLE = 0.9  # share of resamples from which a class counts as decided
-
 LARGE_STEP_SHARE = 0.4  # a step with so much of the drop is named; an even fall over five steps has 0.2 in each
 
 

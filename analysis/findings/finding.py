@@ -3,7 +3,6 @@
 from typing import Literal, NamedTuple
 
 Verdict = Literal["found", "undecided", "limitation"]
-
 Evidence = dict[str, float | int | str | None]
 
 

@@ -24,7 +24,6 @@ from failmodes.analysis.statistics.mcnemar import (
 )
 
 ACCURACY_SLACK = 0.005  # clean accuracies further apart than this are not "equally trained"
-
 ONE_RUN = "stands for one training run, so the spread between training seeds is unknown"
 
 

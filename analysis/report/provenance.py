@@ -12,7 +12,6 @@ from failmodes.analysis.statistics.shape_tables import stored_settings
 from failmodes.warehouse.database.connection import fetch_first
 
 NameValueRows = list[tuple[str, str]]
-
 UNKNOWN = "not on record"
 
 

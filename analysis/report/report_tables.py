@@ -20,9 +20,7 @@ from failmodes.analysis.statistics.mcnemar import PairTest, compare_pairs, corre
 from failmodes.warehouse.schema import CLEAN
 
 EMPTY = "\u2013"
-
 NO_CELLS = "\u00b7"  # in the table of all pairs: zeros would hide the counts
-
 MOST_LEVELS = 11  # severities side by side in a table
 
 ATTENTION_COLUMNS = {  # heading and digits by column of the view

@@ -13,7 +13,6 @@ from failmodes.warehouse.errors import WarehouseError
 from failmodes.warehouse.schema import CLEAN
 
 MEASURES = ("mass", "spread", "attention_entropy_nats", "mask_share")
-
 CLEAN_TARGET = "clean"  # one class per image along the whole curve: a change of prediction cannot pass for drift
 
 

@@ -18,9 +18,7 @@ from failmodes.warehouse.errors import WarehouseError
 from failmodes.warehouse.schema import CLEAN
 
 NORMAL_975 = 1.959963984540054  # quantile of the normal distribution: the half-width of 95 % in standard errors
-
 CHUNK_WEIGHTS = 20_000_000  # in memory at a time: 80 MB of float32
-
 Float64Array = NDArray[np.float64]
 
 

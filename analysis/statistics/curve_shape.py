@@ -21,11 +21,8 @@ from failmodes.analysis.statistics.bootstrap import (
 )
 
 SHAPE_CLASSES = ("flat", "non_monotone", "late_collapse", "early_drop", "near_linear")  # in the order of decision
-
 FLAT, NON_MONOTONE, LATE_COLLAPSE, EARLY_DROP, NEAR_LINEAR = range(len(SHAPE_CLASSES))
-
 STRIDE = 1  # severities that a rise or a collapse may take: what a step of the published grid spans
-
 MIN_POINTS = 3  # clean, at least one inner severity, the last: fewer have no bow
 
 

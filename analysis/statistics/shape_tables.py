@@ -24,11 +24,8 @@ from failmodes.warehouse.database.tables import DERIVED
 from failmodes.warehouse.database.updates import input_fingerprint, replace_derived_tables
 
 METHOD = 2  # raise it when the method changes, so that stored shapes are computed again
-
 FLAT_SWEEP = (0.01, 0.02, 0.05)
-
 BOW_SWEEP = (0.10, 0.15, 0.20)
-
 Row = dict[str, Any]
 
 

@@ -14,11 +14,8 @@ from failmodes.evaluate.models.network import Network
 from failmodes.warehouse.errors import ModelError, did_you_mean
 
 TargetSelector = Callable[[torch.Tensor], torch.Tensor]  # logits (N, C) float32 → class indices (N, T)
-
 AUTO, NONE, GRAD_CAM = "auto", "none", "grad-cam"
-
 CLOSED_FORM, BACKWARD = "grad-cam (closed form)", "grad-cam (backward)"
-
 METHOD_ALIASES = {"closed-form": CLOSED_FORM, "backward": BACKWARD}
 
 # Methods of the grad-cam package that give a map from one layer's output and gradient, and the package's class for
@@ -35,7 +32,6 @@ LIBRARY_CLASSES = {
 }
 
 LIBRARY_SUFFIX = " (grad-cam package)"
-
 METHODS = (AUTO, NONE, GRAD_CAM, CLOSED_FORM, BACKWARD, *METHOD_ALIASES, *LIBRARY_CLASSES)
 
 

@@ -19,7 +19,6 @@ from failmodes.evaluate.models.network import Network
 from failmodes.warehouse.errors import ModelError
 
 SWITCHED_OFF = "switched off in the study"
-
 NO_SPATIAL_LAYER = "no layer that the logits depend on has places on the image"
 
 

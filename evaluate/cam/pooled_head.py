@@ -20,7 +20,6 @@ from failmodes.evaluate.cam.reshape_transform import (
 from failmodes.evaluate.models.network import Network
 
 SAME = 1e-4  # largest difference of two tensors that are one, relative to the largest value: rounding of float32 means
-
 CHECKED_TARGETS = 16  # classes an image that the identity is proven for
 
 

@@ -11,7 +11,6 @@ from failmodes.evaluate.models.network import Network
 from failmodes.warehouse.errors import ModelError, first_line
 
 PROBE_IMAGES = 3
-
 PROBE_SEED = 0
 
 # name, input, output → output to go on with

@@ -8,7 +8,6 @@ import torch
 from torch import nn
 
 Grid = tuple[int, int]  # rows, columns
-
 MAX_PREFIX_TOKENS = 5  # a class token, a distillation token and up to four registers
 
 

@@ -20,13 +20,9 @@ from failmodes.warehouse.hashing import identity_of
 from failmodes.warehouse.storage.files import atomic_write_bytes
 
 BATCH_SIZES_FILE = "batch_sizes.json"
-
 CANDIDATES = {"cpu": (8, 16, 32, 64, 128), "cuda": (64, 128, 256, 512, 1024, 2048), "mps": (32, 64, 128, 256)}
-
 ROUNDS = 3  # the first one warms up, the faster of the others counts
-
 TUNING_SHARE = 0.02  # of the run's images that a trial may cost
-
 SPEED_TOLERANCE = 0.97  # the smallest batch within this share of the best rate is taken
 
 

@@ -27,9 +27,7 @@ from failmodes.warehouse.errors import DataError, FailmodesError
 from failmodes.warehouse.shards.format import Cell
 
 BATCH_BYTES = 4 << 20  # pixels of a batch: enough to corrupt many images at once, few enough to stay small
-
 PREFETCH_BATCHES = 2  # ready ahead for each worker
-
 SHARED_MEMORY = "/dev/shm"  # where batches cross between processes on Linux; a container may have 64 MB of it
 
 

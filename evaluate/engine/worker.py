@@ -25,7 +25,6 @@ from failmodes.warehouse.errors import DamagedShardError, DataError, StorageErro
 from failmodes.warehouse.shards.format import Cell, ShardKey
 
 NOT_MODEL_ERRORS = (StorageError, DamagedShardError, DataError)
-
 COMPARED_IMAGES = 512  # clean images on which a lower precision is compared with float32
 
 

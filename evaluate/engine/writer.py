@@ -22,9 +22,7 @@ from failmodes.warehouse.schema import PARTITIONS, TARGETS, Table
 from failmodes.warehouse.storage.files import make_folder, storage_errors
 
 IN_MEMORY_BYTES = 4 << 20  # beyond it rows wait on disk, so that memory does not grow with the images of a cell
-
 MAX_PENDING = 2  # cells whose rows wait in memory at most
-
 _ALWAYS = ("label", "finite")  # known whatever the logits are
 
 

@@ -42,11 +42,8 @@ from failmodes.warehouse.shards.format import (
 from failmodes.warehouse.storage.files import StorePath, remove_stale_temporaries
 
 PRECISION = "as imported"
-
 DEVICE = "elsewhere"
-
 MAX_LABEL_LENGTH = 60  # as in a study
-
 PREDICTIONS_ONLY = CamUnavailable("predictions were made elsewhere")
 
 

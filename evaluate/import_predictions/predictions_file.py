@@ -23,13 +23,9 @@ from failmodes.warehouse.errors import DataError, StorageError, first_line
 from failmodes.warehouse.storage.files import make_folder, storage_errors
 
 OutputKind = Literal["logits", "probabilities"]
-
 ProgressCallback = Callable[[str, int, int | None], None]  # ("rows" or "cells", how many are done, of how many)
-
 KEYS = ("image_id", "corruption", "severity")
-
 LABEL = "label"
-
 COLUMN_PREFIXES: dict[OutputKind, str] = {"logits": "logit_", "probabilities": "probability_"}
 
 EXPECTED = (
@@ -38,15 +34,10 @@ EXPECTED = (
 )
 
 PARQUET_SUFFIXES, CSV_SUFFIXES = (".parquet", ".pq"), (".csv", ".csv.gz")
-
 BATCH_VALUES = 1 << 21  # logits a batch: 16 MiB in double precision
-
 CSV_BLOCK_BYTES = 1 << 22
-
 READ_BUFFER_BYTES = 1 << 20
-
 MEMORY_LIMIT = "512MB"  # of the temporary database; beyond it DuckDB works on disk
-
 SMALLEST_PROBABILITY = float(np.finfo(np.float32).smallest_subnormal)
 
 

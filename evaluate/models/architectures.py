@@ -13,9 +13,7 @@ from torchvision.models.resnet import BasicBlock
 from failmodes.warehouse.errors import ModelError
 
 PUBLISHED_WIDTH = 64
-
 STEM = "cifar (3x3 stride 1, no max-pool)"
-
 STEM_LAYERS = (("conv1", "maxpool"), ("features.conv0", "features.pool0"))  # of ResNets and of DenseNets
 
 

@@ -16,15 +16,10 @@ from failmodes.warehouse.errors import ModelError, first_line
 from failmodes.warehouse.storage.files import atomic_write
 
 Tensors = dict[str, torch.Tensor]
-
 MAX_CONTAINERS = 5  # one in another
-
 CONTAINERS = ("state_dict", "model_state_dict", "model", "net", "params")
-
 EMA_CONTAINERS = ("ema", "state_dict_ema", "model_ema")  # averaged weights: taken where there are no others
-
 PREFIXES = ("module.", "_orig_mod.", "model.", "net.", "network.", "backbone.", "encoder.")
-
 OPTIONAL_BUFFER = "num_batches_tracked"  # counts batches of training; evaluation does not read it
 
 

@@ -16,9 +16,7 @@ from torchvision.models import ResNet50_Weights
 from failmodes.warehouse.errors import ModelError
 
 ClassMap = Mapping[str, int | str]  # class of the data set → output, by index, name or WordNet id
-
 SHOWN = 3  # classes named in an error
-
 IDS_FILE = Path(__file__).parent / "imagenet_wordnet_ids.txt"
 
 # WordNet calls these two "crane" and "maillot", as it calls 517 and 638; torchvision tells them apart.

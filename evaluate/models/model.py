@@ -16,7 +16,6 @@ from failmodes.evaluate.study.study_schema import ModelSpec, Normalisation, Prec
 from failmodes.warehouse.hashing import fingerprint_of, identity_of
 
 SHOWN = 3  # classes whose outputs are named in the line that describes a model
-
 STANDARD = "standard"
 
 

@@ -17,11 +17,8 @@ from failmodes.warehouse.errors import ModelError, did_you_mean, first_line
 from failmodes.warehouse.hashing import identity_of
 
 INSTALL_TIMM = 'pip install "failmodes[timm]"'
-
 EXPECTED = "expected a name of ours, torchvision's or timm's, or module:function of your own"
-
 LIBRARIES = {"torch", "torchvision", "timm"}  # whose code is identified by its version, not by its text
-
 WARN_WITHOUT_INIT_WEIGHTS = {"googlenet", "inception_v3"}  # unless they are told to start from fresh weights
 
 # Looked for in a name in this order; `vit` and `eva` are parts of other families' names, so they begin a word.

@@ -13,7 +13,6 @@ from failmodes.warehouse.errors import StudyError
 from failmodes.warehouse.storage.files import as_store_path, is_url
 
 TEMPLATES = Path(__file__).parent / "templates"
-
 Part = TypeVar("Part", bound=StrictModel)
 
 

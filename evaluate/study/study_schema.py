@@ -10,15 +10,10 @@ from failmodes.ingest.specification import CorruptionSpec, DatasetSpec, StrictMo
 from failmodes.warehouse.storage.files import StorePath, as_store_path
 
 Precision = Literal["float32", "bfloat16", "float16"]
-
 Augmentation = Literal["standard", "augmix", "trivialaugment"]
-
 Optimiser = Literal["sgd", "adamw"]
-
 Channels = tuple[float, float, float]
-
 Positive = Annotated[float, Field(gt=0)]
-
 LARGEST_MEAN = 2  # of values / 255 it is 1; more than this is of values up to 255
 
 # Ours, with the CIFAR stem; `failmodes.evaluate.models.architectures` says how they are built.

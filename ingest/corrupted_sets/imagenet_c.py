@@ -39,7 +39,6 @@ from failmodes.warehouse.hashing import DIGEST_BYTES, identity_of
 from failmodes.warehouse.storage.files import fsync, make_folder, storage_errors
 
 Cells = dict[str, dict[Decimal, Path]]
-
 WORKERS = min(32, os.cpu_count() or 1)  # reading, hashing and (de)coding leave Python's lock, so threads help
 
 

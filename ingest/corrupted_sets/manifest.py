@@ -12,9 +12,7 @@ from failmodes.warehouse.errors import DataError, StudyError
 from failmodes.warehouse.storage.files import atomic_write_bytes
 
 MADE_BY = "failmodes corrupt"
-
 Manifest = dict[str, Any]
-
 OTHER_SET_HINT = "choose another folder with --to, or give the options it was made with"
 
 

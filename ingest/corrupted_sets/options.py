@@ -16,7 +16,6 @@ from failmodes.ingest.specification import CorruptionSpec, Location, first_probl
 from failmodes.warehouse.errors import DataError, StudyError
 
 SpecModel = TypeVar("SpecModel", bound=BaseModel)
-
 OPTIONS = {"kind": "KIND", "names": "--corruption", "severities": "--severity", "seeds": "--seed"}  # others: as the key
 
 

@@ -19,7 +19,6 @@ from failmodes.ingest.sources import GeneratedSource
 from failmodes.warehouse.storage.files import atomic_write_bytes
 
 CHUNK_BYTES = 1 << 25  # clean images at a time; as much again when corrupted
-
 ProgressCallback = Callable[[int], None]
 Fingerprints = dict[str, str]  # by severity, as its folder is called
 

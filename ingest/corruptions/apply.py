@@ -25,7 +25,6 @@ from failmodes.warehouse.errors import DataError, StudyError
 
 Severity = int | float | Decimal
 ImageIds = Sequence[int] | NDArray[np.integer]
-
 THOUSANDTH = Decimal("0.001")
 BLOCK_VALUES = 1 << 18  # values corrupted at a time: scratch stays at a few megabytes, mostly in cache
 MIXTURE_CORRUPTIONS = {"defocus_blur", "zoom_blur", "snow"}

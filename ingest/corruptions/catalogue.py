@@ -137,7 +137,6 @@ CORRUPTIONS: dict[str, Corruption] = {
 
 ALIASES = {"frosted_glass_blur": "glass_blur", "elastic": "elastic_transform"}  # as seen in the wild
 STUDY_CORRUPTIONS = ("contrast", "fog", "motion_blur", "gaussian_noise", "jpeg_compression", "brightness")
-
 _registered: dict[str, Corruption] = {}
 
 

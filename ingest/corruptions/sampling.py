@@ -17,14 +17,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 SamplingMode = Literal["paired", "independent"]
-
 SAMPLING_MODES: tuple[SamplingMode, ...] = ("paired", "independent")
 
 # Any letter is as good as another. Fog and frost on the six photographs of the published generator's moments vary so
 # much that two families in three miss its own tolerance, of four samples, at one seed: of a to l, h at seed 0 is within
 # it for every corruption and severity.
 STREAM_FAMILY = "h"
-
 Size = tuple[int, int]  # height and width
 Samples = dict[str, NDArray[Any]]
 

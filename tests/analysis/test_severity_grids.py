@@ -22,9 +22,7 @@ from failmodes.warehouse.database.connection import open_warehouse
 from failmodes.warehouse.database.load import load
 
 DENSE = [step / 4 for step in range(1, 21)]
-
 UNEVEN = [0.5, 1, 1.5, 2.5, 5]
-
 MILD = [0.25, 0.5, 0.75]
 
 

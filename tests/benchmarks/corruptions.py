@@ -32,30 +32,19 @@ PUBLISHED_MS = {
 }  # fmt: skip
 
 SEVERITIES = (1, 2, 3, 4, 5)
-
 SMALL_IMAGES, SMALL_ROUNDS = 512, 3
-
 ALL_IMAGES = {severity: 2_000 for severity in SEVERITIES} | {3: 10_000}  # one level whole, for the memory it takes
-
 TEST_SET_IMAGES, CORES = 10_000, 2
-
 LIMIT_S, LIMIT_BYTES = 90, 2e9
-
 PHOTOGRAPH_SEVERITIES = (1, 3, 5)
-
 PHOTOGRAPHS, ROUNDS = 16, 5
 
 # Photographs a turn of the peer where one takes it seconds, or so little that a turn would be noise
 PEER_PHOTOGRAPHS = {"glass_blur": 1, "zoom_blur": 4, "pixelate": 64, "jpeg_compression": 64}
-
 PEER_ROUNDS = {"glass_blur": 3, "pixelate": 9, "jpeg_compression": 9}
-
 ROOT = Path(__file__).parents[2]
-
 FROST_VARIABLE, FROST_PACKAGES = "FAILMODES_FROST_PHOTOGRAPHS", ("corrupt_tta", "imagecorruptions")
-
 ONE_THREAD = {f"{library}_NUM_THREADS": "1" for library in ("OMP", "OPENBLAS", "MKL", "VECLIB_MAXIMUM", "NUMEXPR")}
-
 _seeds = itertools.count()  # fresh draws in every call, on both sides
 
 

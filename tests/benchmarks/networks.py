@@ -18,15 +18,10 @@ from failmodes.evaluate.models.network import Network
 from failmodes.ingest.corruptions.apply import corrupt
 
 BATCHES = {"cpu": (8, 16, 32, 64, 128), "cuda": (128, 256, 512, 1024)}
-
 TRIAL_IMAGES = 128  # to find the best of the bare forward passes, before it is timed on all images
-
 ROUNDS = 3
-
 CORRUPTIONS = {32: ("contrast", "gaussian_noise", "motion_blur"), 224: ("contrast", "jpeg_compression")}
-
 ATTENTION_IMAGES = {"resnet18": 128, "densenet121": 64}
-
 PRODUCT_SIDE = 2048
 
 

@@ -7,9 +7,7 @@ import venv
 from pathlib import Path
 
 FOLDER = Path(__file__).parents[2] / ".venv-peer"
-
 PYTHON = FOLDER / "bin" / "python"
-
 PEER = "imagecorruptions==1.1.2"
 
 # It needs np.float_ (gone from NumPy 2) and pkg_resources (gone from setuptools 82); the others go with this NumPy.

@@ -15,13 +15,9 @@ from measure import Result
 from subjects import TINY, make_bench, network_of
 
 IMAGES = (1_000, 10_000, 100_000)
-
 MODELS = (1, 4, 16)
-
 CELLS = (1, 4, 16)
-
 ROUNDS = 3
-
 SAMPLE_S = 0.005
 
 

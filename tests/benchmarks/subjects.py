@@ -27,7 +27,6 @@ from failmodes.ingest.sources import GeneratedSource, Pairing, Source
 from failmodes.warehouse.shards.format import CLEAN_CELL, Cell
 
 CLASSES = 10
-
 NORMALISATION = Normalisation(mean=(0.4914, 0.4822, 0.4465), std=(0.2470, 0.2435, 0.2616))
 
 

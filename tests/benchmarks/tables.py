@@ -8,13 +8,12 @@ import duckdb
 import numpy as np
 from measure import Result, in_turns
 from scipy.stats import bootstrap
+from synthetic_record import write_synthetic
 
 from failmodes.analysis.statistics.bootstrap import resampled_accuracy
 from failmodes.warehouse.database.load import load
-from tests.synthetic_record import write_synthetic
 
 LOAD_IMAGES = 10_000
-
 RESAMPLES, IMAGES, CELLS = 1_000, 10_000, 62
 
 

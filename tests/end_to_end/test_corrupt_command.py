@@ -13,7 +13,6 @@ import pytest
 from corrupted_sets import LAYOUTS, contents
 
 SCRIPT = Path(sys.executable).parent / "failmodes"
-
 KILLS = 8
 
 

@@ -19,7 +19,6 @@ from failmodes.ingest.datasets.opening import open_dataset
 from failmodes.warehouse.errors import DataError, StudyError
 
 pytestmark = pytest.mark.slow
-
 SCRIPT = Path(sys.executable).parent / "failmodes"
 
 
@@ -126,7 +125,8 @@ def test_a_killed_run_leaves_no_process_behind(finished, tmp_path, evaluation: s
 def test_an_error_in_a_worker_is_its_own_one_line(finished, tmp_path, monkeypatch) -> None:
     path = study_with(finished, tmp_path, "Raising", RAISING, "[evaluation]\nworkers = 1\n")
     (tmp_path / "my_fault.py").write_text(
-        "import multiprocessing, os\nfrom failmodes.warehouse.errors import StudyError\n\ndef fault(images, parameters):\n"
+        "import multiprocessing, os\nfrom failmodes.warehouse.errors import StudyError\n\n"
+        "def fault(images, parameters):\n"
         "    if multiprocessing.parent_process():\n"
         "        if os.path.exists('die'):\n            os.kill(os.getpid(), 9)\n"
         "        raise StudyError('no such fault')\n    return images\n"

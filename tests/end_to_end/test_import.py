@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 from import_files import import_into, invoke, small_frame, write_as
 
-from failmodes.analysis.findings.limits import limitation_findings
+from failmodes.analysis.findings.limitations import limitation_findings
 from failmodes.analysis.report.provenance import network_provenance
 from failmodes.analysis.selection import select_one
 from failmodes.cli import main

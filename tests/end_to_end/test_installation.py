@@ -19,7 +19,8 @@ import failmodes
 for module in pkgutil.walk_packages(failmodes.__path__, "failmodes."):
     importlib.import_module(module.name)
 files = collections.Counter(
-    pathlib.Path(module.__file__).resolve() for module in list(sys.modules.values()) if getattr(module, "__file__", None)
+    pathlib.Path(module.__file__).resolve()
+    for module in list(sys.modules.values()) if getattr(module, "__file__", None)
 )
 ours = {file: count for file, count in files.items() if pathlib.Path(sys.argv[1]) in file.parents}
 ours = {file: count for file, count in ours.items() if not any(part.startswith(".venv") for part in file.parts)}

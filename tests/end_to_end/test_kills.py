@@ -15,7 +15,6 @@ from safetensors import safe_open
 from tiny_study import CELLS, hashes, rows_of, write_tiny_study
 
 SCRIPT = Path(sys.executable).parent / "failmodes"
-
 KILLS = 20
 
 

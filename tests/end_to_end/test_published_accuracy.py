@@ -16,7 +16,6 @@ from failmodes.ingest.specification import DatasetSpec
 
 # What draws nothing equals the published outputs pixel by pixel (test_corruptions_witness): minutes saved here
 RANDOM = [name for name in CORRUPTIONS if CORRUPTIONS[name].samples]
-
 TOLERANCE = 25  # of 1,000 images; one draw of the random ones differs from another by about 10
 
 

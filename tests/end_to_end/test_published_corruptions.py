@@ -16,9 +16,7 @@ from failmodes.ingest.datasets.opening import open_dataset
 from failmodes.ingest.specification import DatasetSpec
 
 pytestmark = pytest.mark.data
-
 DETERMINISTIC = [name for name in CORRUPTIONS if not CORRUPTIONS[name].samples]
-
 RANDOM = [name for name in CORRUPTIONS if CORRUPTIONS[name].samples]
 
 

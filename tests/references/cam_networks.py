@@ -18,9 +18,7 @@ from failmodes.evaluate.models.network import Network, prepare_network
 from failmodes.evaluate.study.study_schema import Normalisation
 
 CPU = torch.device("cpu")
-
 NEUTRAL = Normalisation(mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25))
-
 CLASSES = 7
 
 

@@ -12,11 +12,8 @@ from PIL import Image
 from failmodes.ingest.datasets.cifar import VARIANTS
 
 RNG = np.random.default_rng(0)
-
 COUNT = 20
-
 IMAGES = RNG.integers(0, 256, (COUNT, 32, 32, 3), dtype=np.uint8)
-
 LABELS = {"cifar10": np.arange(COUNT) % 10, "cifar100": RNG.permutation(100)[:COUNT]}
 
 

@@ -18,9 +18,7 @@ from failmodes.ingest.corruptions.kernels.base import Parameters
 from failmodes.ingest.corruptions.sampling import Stream, sample
 
 Pixels = NDArray[np.uint8]
-
 Floats = NDArray[np.floating]
-
 Reference = Callable[..., Pixels]
 
 
@@ -35,7 +33,6 @@ class Setting(NamedTuple):
 
 
 SETTINGS = (Setting("cifar-c", (32, 32)), Setting("cifar-c", (37, 50)), Setting("imagenet-c", (64, 64)))
-
 FULL_SIZE = Setting("imagenet-c", (224, 224))
 
 

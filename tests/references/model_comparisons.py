@@ -16,7 +16,6 @@ def of_topic(all_findings: list[Finding], topic: str, verdict: str = "") -> list
 
 # two stand firm, one falls most; by alphabet neither the firmest nor the weakest comes first
 FALLS = {"Aspen": 1.0, "Birch": 0.0, "Cedar": 1.8, "Douglas": 1.0, "Elm": 1.0, "Fir": 0.0}
-
 CORRUPTIONS = ("contrast", "motion_blur")
 
 

@@ -56,9 +56,7 @@ def run_query_command(app: typer.Typer, *arguments: str) -> tuple[str, str]:
 
 
 SECRET = "a secret that no query may read"
-
 SMALL_RECORD = {"images": 40, "models": ("Alpha",), "corruptions": ("fog", "contrast")}
-
 FILES = 11 * 2 + 5 + 3 + 1 + 2  # cells, shared dimensions, corruptions, evaluation, exemplars
 
 

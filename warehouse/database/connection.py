@@ -12,7 +12,6 @@ from failmodes.warehouse.errors import WarehouseError, first_line
 from failmodes.warehouse.shards.format import check_version
 
 _MAKE = "`failmodes load STUDY`"
-
 REBUILD_HINT = "make it anew with `failmodes load STUDY --rebuild`"
 
 # Without a place to spill to, nothing at all may be written: with external access off, DuckDB still lets COPY write

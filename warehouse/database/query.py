@@ -23,9 +23,7 @@ _Kind = duckdb.StatementType
 
 # The lock on the connection is what protects; these kinds only turn away what returns no rows.
 _REFUSED = "{} is refused: a query only reads (SELECT, DESCRIBE, SUMMARIZE, …)"
-
 _READS = {_Kind.SELECT, _Kind.EXPLAIN, _Kind.PRAGMA, _Kind.CALL, _Kind.MULTI}  # MULTI: PIVOT
-
 TABLE_ROWS = 50
 
 

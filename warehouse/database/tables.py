@@ -47,7 +47,6 @@ LOADED_DIMENSIONS = Table.of(
 )
 
 _CURVE = (Column("evaluation_id", text, "evaluation"), Column("corruption", text, "corruption name"))
-
 _INPUT_FINGERPRINT = Column("input_fingerprint", text, "hash of the shards and settings that these rows were made from")
 
 SHAPES = Table.of(

@@ -27,15 +27,10 @@ from failmodes.warehouse.schema import ATTENTION, CLEAN, PARTITIONS, PREDICTIONS
 from failmodes.warehouse.storage.files import StorePath, atomic_write, list_published, read_bytes
 
 FOOTER_KEY = b"failmodes"
-
 FOOTER_HASH_KEY = b"failmodes.seal"  # hash of the footer's text: facts are guarded like rows
-
 SHARD_FILE = "rows.parquet"
-
 RECORD_FOLDER = "record"
-
 FOOTER_BYTES = 64 * 1024  # asked for at once from a remote file: more than the footer of any shard needs
-
 ROW_GROUP_ROWS = 64 * 1024  # rows that are encoded at a time; any number gives the same rows and hash
 
 

@@ -24,12 +24,10 @@ from failmodes.warehouse.storage.files import StorePath, is_folder
 
 # A shard's key is (table, evaluation_id, corruption, severity as text), a dimension file's is (table, file name).
 FileKey = tuple[str, ...]
-
 LoadError = DamagedShardError | StorageError
 
 # Threads for a local record, and for a remote one, whose files are mostly waited for.
 FOOTER_THREADS, REMOTE_FOOTER_THREADS = 4, 32
-
 ROW_THREADS, REMOTE_ROW_THREADS = min(8, os.cpu_count() or 1), 16
 
 

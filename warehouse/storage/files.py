@@ -18,7 +18,6 @@ from upath import UPath
 from failmodes.warehouse.errors import StorageError, first_line
 
 StorePath = Path | UPath
-
 TEMPORARY_PREFIX = ".tmp-"
 
 # Object stores, where an object appears with its last byte; elsewhere a file grows while it is written.

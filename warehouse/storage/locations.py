@@ -8,7 +8,6 @@ from failmodes.warehouse.errors import StudyError
 from failmodes.warehouse.storage.files import StorePath, as_store_path, is_url
 
 WAREHOUSE_FILE = "warehouse.duckdb"
-
 STUDY_FILE = "study.toml"
 
 

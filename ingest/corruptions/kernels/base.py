@@ -10,9 +10,7 @@ from numpy.typing import NDArray
 
 Images = NDArray[np.uint8]
 Float32Array = NDArray[np.float32]
-
 Float = TypeVar("Float", np.float32, np.float64)
-
 Parameters = tuple[float, ...]
 
 # By severity: [1] … [5] are published; [0] is what they tend to as it falls to 0, None where nothing is interpolated

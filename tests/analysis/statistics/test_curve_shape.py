@@ -26,7 +26,6 @@ from failmodes.analysis.statistics.curve_shape import (
 )
 
 GRID = np.arange(6)
-
 NO_MARGIN = Margins(0.0, np.zeros(5))
 
 

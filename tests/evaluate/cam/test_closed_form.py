@@ -18,7 +18,6 @@ from failmodes.ingest.specification import DatasetSpec
 from failmodes.warehouse.errors import ModelError
 
 CPU = torch.device("cpu")
-
 NEUTRAL = Normalisation(mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25))
 
 

@@ -7,7 +7,6 @@ from failmodes.evaluate.models.class_mapping import SHARED_NAMES, by_wordnet_id,
 from failmodes.warehouse.errors import ModelError
 
 CIFAR = ("cat", "dog", "ship")
-
 IMAGENET = imagenet_names()
 
 # indices by hand from the published list: tench 0, goldfish 1, golden retriever 207, tabby 281

@@ -13,9 +13,7 @@ from failmodes.evaluate.study.study_schema import Normalisation
 from failmodes.warehouse.errors import ModelError
 
 NEUTRAL = {"mean": [0.5, 0.5, 0.5], "std": [0.25, 0.25, 0.25]}
-
 CLASSES = ("a", "b", "c")
-
 VIT = {"img_size": 16, "patch_size": 4, "depth": 1, "embed_dim": 24, "num_heads": 3}
 
 UNFIT = {

@@ -11,7 +11,6 @@ from failmodes.evaluate.models.checkpoints import save_checkpoint
 from failmodes.evaluate.models.loading import load_model
 
 CLASSES = ("a", "b", "c")
-
 NEUTRAL = {"mean": [0.5, 0.5, 0.5], "std": [0.25, 0.25, 0.25]}
 
 

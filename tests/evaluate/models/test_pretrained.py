@@ -16,7 +16,6 @@ from failmodes.evaluate.models.loading import check_model_outputs, load_model
 from failmodes.warehouse.errors import ModelError
 
 CLASSES = ("a", "b", "c")
-
 VIT = {"img_size": 16, "patch_size": 4, "depth": 1, "embed_dim": 24, "num_heads": 3}
 
 

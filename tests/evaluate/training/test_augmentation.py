@@ -37,7 +37,6 @@ def test_augmentation_shifts_and_flips_each_image_and_nothing_else() -> None:
 
 
 SIDE = 8
-
 PER_IMAGE = {"augmix": v2.AugMix, "trivialaugment": v2.TrivialAugmentWide}
 
 

@@ -19,9 +19,7 @@ from failmodes.ingest.specification import DatasetSpec
 from failmodes.warehouse.errors import ModelError
 
 CPU = torch.device("cpu")
-
 SIDE = 8
-
 HALF = Normalisation(mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
 
 

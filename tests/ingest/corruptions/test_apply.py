@@ -20,11 +20,8 @@ from failmodes.ingest.distortion import rmse
 from failmodes.warehouse.errors import DataError, FailmodesError, StudyError
 
 ALL = tuple(CORRUPTIONS)
-
 RANDOM = tuple(name for name in ALL if CORRUPTIONS[name].samples)
-
 IMAGES = np.random.default_rng(3).integers(0, 256, (12, 16, 16, 3), dtype=np.uint8)
-
 RECIPES = ("cifar-c", "imagenet-c")
 
 

@@ -12,7 +12,6 @@ from failmodes.ingest.corruptions.catalogue import CORRUPTIONS, RECIPES, SEVERIT
 from failmodes.warehouse.errors import StudyError
 
 IMAGES = np.random.default_rng(1).integers(0, 256, (4, 32, 32, 3), dtype=np.uint8)
-
 CELLS = [(recipe, name) for recipe in RECIPES for name in CORRUPTIONS]
 
 

@@ -18,7 +18,6 @@ from failmodes.ingest.corruptions.kernels.noise import (
 )
 
 Uint32s = NDArray[np.uint32]
-
 LAST_UINT32 = 2**32 - 1
 
 
