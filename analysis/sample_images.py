@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from failmodes.analysis.formatting import format_count
-from failmodes.ingest.corruptions.apply import as_severity, corrupt
-from failmodes.ingest.corruptions.catalogue import CORRUPTIONS, corruption_info, recipe_of
+from failmodes.ingest.corruptions.apply import corrupt
+from failmodes.ingest.corruptions.catalogue import CORRUPTIONS, as_severity, corruption_info, recipe_of
 from failmodes.ingest.datasets.decoding import decode
 from failmodes.ingest.datasets.folder import IMAGE_SUFFIXES, resize_and_crop
 from failmodes.warehouse.errors import DataError, StudyError

@@ -47,8 +47,9 @@ def ingest(study_file: StudyArgument = DEFAULT_STUDY) -> None:
     """Check the images: open the data set and the corrupted set, fingerprint them, put them on record."""
     from failmodes.evaluate.evaluation import open_evaluation_data
     from failmodes.evaluate.study.reading import read_study
+    from failmodes.ingest.datasets.dataset import record_dataset
     from failmodes.ingest.datasets.opening import open_dataset
-    from failmodes.ingest.dimensions import record_corruptions, record_dataset, record_source
+    from failmodes.ingest.sources import record_corruptions, record_source
 
     study = read_study(study_file, require_models=False)
     console = Console(stderr=True, markup=False)

@@ -10,9 +10,9 @@ from failmodes.evaluate.cam.cam_method import CamMethod, CamUnavailable
 from failmodes.evaluate.models.model import Model
 from failmodes.evaluate.models.network import Network
 from failmodes.evaluate.study.study_schema import Study
-from failmodes.ingest.corrupted_sets.opening import open_pixel_source
+from failmodes.ingest.corrupted_sets.opening import PublishedSource
 from failmodes.ingest.datasets.dataset import Dataset, balanced_subset
-from failmodes.ingest.sources import Source
+from failmodes.ingest.sources import GeneratedSource, Source
 from failmodes.warehouse.hashing import fingerprint_of, identity_of
 from failmodes.warehouse.schema import SCHEMA_VERSION
 
@@ -116,10 +116,14 @@ def open_evaluation_data(
     Raises:
         DataError: the corrupted set is missing or damaged.
     """
-    corruptions = study.corruptions
-    every = corruptions.seeds if corruptions.published is None else corruptions.seeds[:1]
+    spec = study.corruptions
+    every = spec.seeds if spec.published is None else spec.seeds[:1]
     for seed in every if seeds is None else seeds:
-        source = open_pixel_source(corruptions, seed, dataset, study.cache)
+        source: Source = (
+            GeneratedSource.from_spec(spec, seed)
+            if spec.published is None
+            else PublishedSource.from_spec(spec, dataset, study.cache)
+        )
         yield EvaluationData(dataset, source, choose_subset(dataset, source, study.dataset.images))
 
 

@@ -10,14 +10,24 @@ import PIL
 import scipy
 from numpy.typing import NDArray
 
-from failmodes.ingest.corruptions.apply import ImageIds, Severity, corrupt
-from failmodes.ingest.corruptions.catalogue import corruption_info
+from failmodes.ingest.corruptions.apply import ImageIds, corrupt
+from failmodes.ingest.corruptions.catalogue import CORRUPTIONS, Severity, corruption_info, registered
 from failmodes.ingest.corruptions.kernels.base import Images
 from failmodes.ingest.corruptions.kernels.frost import custom_frost_hash
 from failmodes.ingest.corruptions.sampling import SamplingMode
 from failmodes.ingest.datasets.dataset import Dataset
+from failmodes.ingest.specification import CorruptionSpec
+from failmodes.warehouse import schema
 from failmodes.warehouse.errors import DataError
 from failmodes.warehouse.hashing import identity_of
+from failmodes.warehouse.shards.format import write_dimension
+from failmodes.warehouse.storage.files import StorePath
+
+CORRUPTION_COLUMNS = (
+    "corruption", "corruption_label", "corruption_group", "corruption_order", "headline", "dose_ordered",
+    "interpolable",
+)  # fmt: skip
+
 
 # Raise it when a corrected corruption gives other pixels than before: it is part of a generated source's identity
 ENGINE_REVISION = 2
@@ -97,6 +107,12 @@ class GeneratedSource:
             **(dependencies or {}),
         }
 
+    @classmethod
+    def from_spec(cls, spec: CorruptionSpec, seed: int) -> "GeneratedSource":
+        """The recipe that a study names, with one of its seeds."""
+        hashes = dependency_hashes(spec.names)
+        return cls(spec.recipe, seed, spec.draws, across_switches=spec.across_switches, dependencies=hashes)
+
     @property
     def source_id(self) -> str:
         """Hash of recipe, seed, sampling and the versions of what shapes the pixels."""
@@ -157,3 +173,17 @@ def dependency_hashes(names: Sequence[str]) -> dict[str, str]:
     hashes = {f"corruption {name}": definition for name, definition in definitions.items() if definition}
     frost = custom_frost_hash() if "frost" in names else None
     return {**hashes, **({"frost photographs": frost} if frost else {})}
+
+
+def record_source(output: StorePath, source: Source) -> None:
+    """Write the source's row of `sources`."""
+    write_dimension(output, schema.SOURCES, source.source_id, [source.row()])
+
+
+def record_corruptions(output: StorePath) -> None:
+    """Write `corruptions`: the clean row, all published ones and those registered in this process, a file each."""
+    known = (*CORRUPTIONS.values(), *registered().values())
+    rows = [(schema.CLEAN, "Clean", "clean", 0, False, True, True)]
+    rows += [(c.name, c.label, c.group, c.order, c.headline, c.dose_ordered, c.interpolable) for c in known]
+    for row in rows:
+        write_dimension(output, schema.CORRUPTIONS, row[0], [dict(zip(CORRUPTION_COLUMNS, row, strict=True))])

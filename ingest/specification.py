@@ -8,8 +8,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from failmodes.ingest.corruptions.apply import as_severity
-from failmodes.ingest.corruptions.catalogue import SEVERITIES, STUDY_CORRUPTIONS, corruption_info
+from failmodes.ingest.corruptions.catalogue import SEVERITIES, STUDY_CORRUPTIONS, as_severity, corruption_info
 from failmodes.ingest.corruptions.custom import resolve_corruptions
 from failmodes.warehouse.errors import StudyError, did_you_mean
 

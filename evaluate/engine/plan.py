@@ -13,8 +13,8 @@ from failmodes.evaluate.models.model import Model
 from failmodes.evaluate.models.network import Network, compile_network
 from failmodes.evaluate.study.study_schema import Study
 from failmodes.evaluate.study_models import load_study_models
-from failmodes.ingest.datasets.dataset import Dataset
-from failmodes.ingest.dimensions import record_corruptions, record_dataset, record_source
+from failmodes.ingest.datasets.dataset import Dataset, record_dataset
+from failmodes.ingest.sources import record_corruptions, record_source
 from failmodes.warehouse.errors import DamagedShardError, ModelError
 from failmodes.warehouse.schema import ATTENTION, CLEAN_MAPS, EVALUATIONS, EXEMPLARS, MODELS, PREDICTIONS
 from failmodes.warehouse.shards.format import (

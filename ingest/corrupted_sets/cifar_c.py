@@ -15,8 +15,7 @@ from failmodes.ingest.corrupted_sets.corrupted_set import CorruptedSet, held_sev
 from failmodes.ingest.corrupted_sets.layouts import FETCH_AGAIN, LABELS_FILE, severity_folder
 from failmodes.ingest.corrupted_sets.manifest import recorded_ids, recorded_origin
 from failmodes.ingest.corrupted_sets.set_writer import Fingerprints, ProgressCallback, SetPart, SetWriter
-from failmodes.ingest.corruptions.apply import Severity
-from failmodes.ingest.corruptions.catalogue import SEVERITIES, find_corruption_name
+from failmodes.ingest.corruptions.catalogue import SEVERITIES, Severity, find_corruption_name
 from failmodes.ingest.datasets.decoding import memmap_if_whole
 from failmodes.warehouse.errors import DataError, first_line
 from failmodes.warehouse.hashing import fingerprint_of, identity_of

@@ -14,7 +14,6 @@ from rich.console import Console
 
 from failmodes.ingest.corrupted_sets.generation import SetPlan, plan_set, write_set
 from failmodes.ingest.corrupted_sets.layouts import severity_folder
-from failmodes.ingest.corrupted_sets.opening import open_pixel_source
 from failmodes.ingest.corrupted_sets.options import SetOptions
 from failmodes.ingest.corrupted_sets.set_writer import ProgressCallback, SetInputs, SetPart
 from failmodes.ingest.datasets.dataset import balanced_subset
@@ -50,7 +49,7 @@ def write_corrupted_set(spec: DatasetSpec, options: SetOptions, folder: Path, ca
     try:
         with locked_work_folder(folder) as work:
             dataset = open_dataset(spec, cache or work / "cache")
-            source = open_pixel_source(options.corruptions, options.corruptions.seeds[0], dataset)
+            source = GeneratedSource.from_spec(options.corruptions, options.corruptions.seeds[0])
             assert isinstance(source, GeneratedSource)
             inputs = SetInputs(dataset, *balanced_subset(dataset.labels, spec.images), source)
             plan = plan_set(inputs, options, folder, work)

@@ -13,8 +13,7 @@ from numpy.typing import NDArray
 
 from failmodes.ingest.corrupted_sets.layouts import severity_folder
 from failmodes.ingest.corrupted_sets.manifest import SetProvenance
-from failmodes.ingest.corruptions.apply import Severity
-from failmodes.ingest.corruptions.catalogue import SEVERITIES, find_corruption_name
+from failmodes.ingest.corruptions.catalogue import SEVERITIES, Severity, find_corruption_name
 from failmodes.warehouse.errors import DataError, StudyError
 from failmodes.warehouse.hashing import identity_of
 from failmodes.warehouse.storage.files import atomic_write_bytes

@@ -30,8 +30,7 @@ from failmodes.ingest.corrupted_sets.layouts import (
 )
 from failmodes.ingest.corrupted_sets.manifest import recorded_origin
 from failmodes.ingest.corrupted_sets.set_writer import Fingerprints, ProgressCallback, SetPart, SetWriter
-from failmodes.ingest.corruptions.apply import Severity
-from failmodes.ingest.corruptions.catalogue import find_corruption_name
+from failmodes.ingest.corruptions.catalogue import Severity, find_corruption_name
 from failmodes.ingest.datasets.decoding import decode
 from failmodes.ingest.datasets.folder import IMAGE_SUFFIXES
 from failmodes.warehouse.errors import DataError, StorageError

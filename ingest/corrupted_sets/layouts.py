@@ -7,8 +7,7 @@
 
 from decimal import Decimal, InvalidOperation
 
-from failmodes.ingest.corruptions.apply import Severity
-from failmodes.ingest.corruptions.catalogue import SEVERITIES
+from failmodes.ingest.corruptions.catalogue import SEVERITIES, Severity
 from failmodes.ingest.datasets.dataset import Dataset
 from failmodes.warehouse.errors import DataError
 

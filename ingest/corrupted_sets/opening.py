@@ -1,4 +1,4 @@
-"""Opening a published set, whatever its layout, and the source of pixels that a study requests."""
+"""Opening a published set, whatever its layout, and the source of pixels that it is."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,10 +12,10 @@ from failmodes.ingest.corrupted_sets.corrupted_set import CorruptedSet
 from failmodes.ingest.corrupted_sets.imagenet_c import corruption_folders, open_imagenet_c
 from failmodes.ingest.corrupted_sets.layouts import FETCH_AGAIN, LABELS_FILE
 from failmodes.ingest.corrupted_sets.pairing import pair_with_published
-from failmodes.ingest.corruptions.apply import ImageIds, Severity
+from failmodes.ingest.corruptions.apply import ImageIds
+from failmodes.ingest.corruptions.catalogue import Severity
 from failmodes.ingest.corruptions.kernels.base import Images
 from failmodes.ingest.datasets.dataset import Dataset
-from failmodes.ingest.sources import GeneratedSource, Source, dependency_hashes
 from failmodes.ingest.specification import CorruptionSpec
 from failmodes.warehouse.errors import DataError
 from failmodes.warehouse.hashing import identity_of
@@ -61,6 +61,23 @@ class PublishedSource:
             self._positions = np.full(len(dataset.labels), -1, dtype=np.int64)
             self._positions[self.pairing.image_pairs.clean_ids] = self.pairing.image_pairs.set_positions
 
+    @classmethod
+    def from_spec(cls, spec: CorruptionSpec, dataset: Dataset, cache: Path | None = None) -> "PublishedSource":
+        """The set that a study names as `published`.
+
+        Args:
+            spec: what the study says about corruption.
+            dataset: the clean images, which the set is compared with.
+            cache: folder that remembers the set's fingerprint, which takes seconds to compute.
+
+        Raises:
+            DataError: it is missing, damaged, lacks a corruption, or has a class that the data set lacks.
+            StudyError: it lacks a severity.
+        """
+        assert spec.published is not None
+        folder = spec.published.expanduser()
+        return cls(open_corrupted_set(folder, spec.names, cache, severities=spec.severities), dataset)
+
     @property
     def source_id(self) -> str:
         """Hash of the set's content."""
@@ -87,23 +104,3 @@ class PublishedSource:
     def labels(self, dataset: Dataset) -> NDArray[np.int64]:
         """The published labels, by position in the set."""
         return self.published.labels_in(dataset.class_names)
-
-
-def open_pixel_source(spec: CorruptionSpec, seed: int, dataset: Dataset, cache: Path | None = None) -> Source:
-    """The source that a study requests.
-
-    Args:
-        spec: what the study says about corruption.
-        seed: one of its seeds; a published set has none and ignores it.
-        dataset: the clean images, which a published set is compared with.
-        cache: folder that remembers the fingerprint of a published set, which takes seconds to compute.
-
-    Raises:
-        DataError: the published set is missing, damaged, lacks a corruption, or has a class that the data set lacks.
-        StudyError: it lacks a severity.
-    """
-    if spec.published is None:
-        hashes = dependency_hashes(spec.names)
-        return GeneratedSource(spec.recipe, seed, spec.draws, across_switches=spec.across_switches, dependencies=hashes)
-    folder = spec.published.expanduser()
-    return PublishedSource(open_corrupted_set(folder, spec.names, cache, severities=spec.severities), dataset)

@@ -9,8 +9,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from failmodes.ingest.corrupted_sets.layouts import CIFAR_C, IMAGENET_C, JPEG, NPY, severity_folder
-from failmodes.ingest.corruptions.apply import as_severity
-from failmodes.ingest.corruptions.catalogue import CORRUPTIONS, SEVERITIES
+from failmodes.ingest.corruptions.catalogue import CORRUPTIONS, SEVERITIES, as_severity
 from failmodes.ingest.corruptions.kernels.frost import frost_folder
 from failmodes.ingest.specification import CorruptionSpec, Location, first_problem
 from failmodes.warehouse.errors import DataError, StudyError

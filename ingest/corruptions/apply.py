@@ -12,20 +12,25 @@ A severity is any number from 0 to 5. Whole numbers have exactly the published p
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from decimal import ROUND_HALF_EVEN, Decimal, InvalidOperation
+from decimal import Decimal
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from failmodes.ingest.corruptions import sampling
-from failmodes.ingest.corruptions.catalogue import SEVERITIES, Corruption, Recipe, corruption_info, recipe_of
+from failmodes.ingest.corruptions.catalogue import (
+    Corruption,
+    Recipe,
+    Severity,
+    as_severity,
+    corruption_info,
+    recipe_of,
+)
 from failmodes.ingest.corruptions.kernels.base import Images, Levels, Parameters
 from failmodes.warehouse.errors import DataError, StudyError
 
-Severity = int | float | Decimal
 ImageIds = Sequence[int] | NDArray[np.integer]
-THOUSANDTH = Decimal("0.001")
 BLOCK_VALUES = 1 << 18  # values corrupted at a time: scratch stays at a few megabytes, mostly in cache
 MIXTURE_CORRUPTIONS = {"defocus_blur", "zoom_blur", "snow"}
 INVERSE_ROOT_CORRUPTIONS = {"shot_noise"}
@@ -104,21 +109,6 @@ def corrupt(
     step = max(1, BLOCK_VALUES // int(np.prod(images.shape[1:])))
     _for_each([slice(start, start + step) for start in range(0, len(images), step)], corrupt_block, threads)
     return result
-
-
-def as_severity(severity: Severity) -> Decimal:
-    """The severity to thousandths, as the record keeps it.
-
-    Raises:
-        StudyError: it is no number from 0 to 5.
-    """
-    try:
-        exact = Decimal(str(severity)).quantize(THOUSANDTH, ROUND_HALF_EVEN)
-    except InvalidOperation:
-        exact = Decimal("nan")
-    if not (exact.is_finite() and 0 <= exact <= SEVERITIES[-1]):
-        raise StudyError(f"severity {severity} is out of range: expected a number from 0 (clean) to {SEVERITIES[-1]}")
-    return exact
 
 
 def mixture_at(

@@ -8,6 +8,7 @@ image's side follows the side.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from decimal import ROUND_HALF_EVEN, Decimal, InvalidOperation
 from typing import NamedTuple
 
 from failmodes.ingest.corruptions.kernels import blur, colour, digital, frost, noise, weather
@@ -15,6 +16,8 @@ from failmodes.ingest.corruptions.kernels.base import Images, RecipeLevels
 from failmodes.ingest.corruptions.sampling import RandomVariable, Size, normal, uint32, uniform
 from failmodes.warehouse.errors import StudyError, did_you_mean
 
+Severity = int | float | Decimal
+THOUSANDTH = Decimal("0.001")
 SEVERITIES = (1, 2, 3, 4, 5)
 HEADLINE_COUNT = 15
 FIRST_CUSTOM_ORDER = 100  # after all published ones
@@ -185,3 +188,18 @@ def recipe_of(name: str) -> Recipe:
         hint = did_you_mean(str(name).lower().replace("_", "-"), RECIPES, "known are " + ", ".join(RECIPES))
         raise StudyError(f"unknown recipe {name!r}: {hint}")
     return RECIPES[name]
+
+
+def as_severity(severity: Severity) -> Decimal:
+    """The severity to thousandths, as the record keeps it.
+
+    Raises:
+        StudyError: it is no number from 0 to 5.
+    """
+    try:
+        exact = Decimal(str(severity)).quantize(THOUSANDTH, ROUND_HALF_EVEN)
+    except InvalidOperation:
+        exact = Decimal("nan")
+    if not (exact.is_finite() and 0 <= exact <= SEVERITIES[-1]):
+        raise StudyError(f"severity {severity} is out of range: expected a number from 0 (clean) to {SEVERITIES[-1]}")
+    return exact

@@ -5,10 +5,14 @@ from functools import cached_property
 from typing import Any, Protocol
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
+from failmodes.warehouse import schema
 from failmodes.warehouse.errors import DataError, StudyError
 from failmodes.warehouse.hashing import fingerprint_of
+from failmodes.warehouse.shards.format import write_dimension
+from failmodes.warehouse.storage.files import StorePath
 
 MAX_CLASSES = 2**15 - 1  # the record keeps class indices in 16 bits
 
@@ -146,3 +150,40 @@ def _occurrences(labels: NDArray[np.int64]) -> NDArray[np.int64]:
     before = np.empty(len(labels), dtype=np.int64)
     before[order] = np.arange(len(labels)) - starts
     return before
+
+
+def record_dataset(output: StorePath, dataset: Dataset) -> None:
+    """Write the data set's rows of `datasets`, `classes` and `images` to the output folder's record."""
+    dataset_id = dataset.dataset_id
+    count, height, width = dataset.images.shape[:3]
+    row = {
+        "dataset_id": dataset_id,
+        "dataset_name": dataset.name,
+        "dataset_label": dataset.label,
+        "split": dataset.split,
+        "image_count": count,
+        "class_count": len(dataset.class_names),
+        "height_px": height,
+        "width_px": width,
+        "note": dataset.note,
+    }
+    classes = [
+        {"dataset_id": dataset_id, "class_index": index, "class_name": name}
+        for index, name in enumerate(dataset.class_names)
+    ]
+    write_dimension(output, schema.CLASSES, dataset_id, classes)
+    write_dimension(output, schema.IMAGES, dataset_id, _images(dataset))
+    write_dimension(output, schema.DATASETS, dataset_id, [row])
+
+
+def _images(dataset: Dataset) -> pa.Table:
+    count = len(dataset.labels)
+    areas = None if dataset.masks is None else dataset.masks.mean(axis=(1, 2)).astype(np.float32)
+    columns = {
+        "dataset_id": pa.array([dataset.dataset_id] * count, pa.string()),
+        "image_id": pa.array(np.arange(count, dtype=np.int32)),
+        "label": pa.array(dataset.labels.astype(np.int16)),
+        "file": pa.nulls(count, pa.string()) if dataset.files is None else pa.array(dataset.files, pa.string()),
+        "mask_area": pa.nulls(count, pa.float32()) if areas is None else pa.array(areas),
+    }
+    return pa.table(columns, schema=schema.IMAGES.arrow())

@@ -1,36 +1,38 @@
 """Corruptions of users' own: registered in code or by an import path, checked, and part of the identity."""
 
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 
 import numpy as np
 import pytest
+from corrupted_sets import dimension_rows
 
-from failmodes.ingest.corrupted_sets.opening import open_pixel_source
 from failmodes.ingest.corruptions.apply import corrupt
-from failmodes.ingest.corruptions.catalogue import registered
+from failmodes.ingest.corruptions.catalogue import CORRUPTIONS, registered
 from failmodes.ingest.corruptions.custom import CustomCorruption, register
-from failmodes.ingest.datasets.dataset import Dataset
+from failmodes.ingest.datasets.dataset import Dataset, record_dataset
 from failmodes.ingest.datasets.opening import open_dataset
-from failmodes.ingest.sources import GeneratedSource
+from failmodes.ingest.sources import GeneratedSource, record_corruptions, record_source
 from failmodes.ingest.specification import CorruptionSpec, DatasetSpec
+from failmodes.warehouse import schema
 from failmodes.warehouse.errors import DataError
 
 
 def test_its_code_and_levels_are_part_of_the_source(corruption_module: str, tmp_path: Path) -> None:
     digits = open_dataset(DatasetSpec(kind="digits"), tmp_path)
     plain, own = (
-        open_pixel_source(CorruptionSpec(names=n), 0, digits) for n in (["fog"], ["fog", f"{corruption_module}:DIM"])
+        GeneratedSource.from_spec(CorruptionSpec(names=n), 0) for n in (["fog"], ["fog", f"{corruption_module}:DIM"])
     )
     assert plain.source_id == GeneratedSource().source_id != own.source_id
     assert "corruption dim" in own.row()["versions"]
     held = registered()["dim"]
     register(CustomCorruption("dim", held.apply, levels=((2,), (3,), (4,), (5,), (6,))))
-    assert open_pixel_source(CorruptionSpec(names=["fog", "dim"]), 0, digits).source_id != own.source_id
+    assert GeneratedSource.from_spec(CorruptionSpec(names=["fog", "dim"]), 0).source_id != own.source_id
 
 
 def test_a_generated_source_corrupts_by_its_own_settings(sixty_digits: Dataset) -> None:
-    source = open_pixel_source(CorruptionSpec(draws="independent"), 7, sixty_digits)
+    source = GeneratedSource.from_spec(CorruptionSpec(draws="independent"), 7)
     ids = np.array([5, 3])
     found = source.corrupted(sixty_digits.images[ids], "fog", Decimal("2.000"), ids)
     expected = corrupt(sixty_digits.images[ids], "fog", 2, seed=7, image_ids=ids, draws="independent")
@@ -53,3 +55,33 @@ def test_all_that_shapes_pixels_is_in_the_identity(monkeypatch: pytest.MonkeyPat
     assert identities() == before
     monkeypatch.setattr("PIL.__version__", "0.1")
     assert not identities() & before
+
+
+def test_dimensions_are_recorded(tmp_path: Path, sixty_digits: Dataset) -> None:
+    masks = np.zeros((60, 32, 32), bool)
+    masks[:, :8] = True
+    files = tuple(f"{i}.png" for i in range(60))
+    dataset = replace(sixty_digits, files=files, note="a note", masks=masks)
+    source = GeneratedSource(seed=3)
+    record_dataset(tmp_path, dataset)
+    record_source(tmp_path, source)
+    record_corruptions(tmp_path)
+    key = dataset.dataset_id
+    (row,) = dimension_rows(tmp_path, schema.DATASETS, key)
+    assert (row["image_count"], row["class_count"], row["height_px"], row["note"]) == (60, 10, 32, "a note")
+    assert dimension_rows(tmp_path, schema.CLASSES, key)[9]["class_name"] == "nine"
+    image = dimension_rows(tmp_path, schema.IMAGES, key)[7]
+    assert image == {
+        "dataset_id": key,
+        "image_id": 7,
+        "label": sixty_digits.labels[7],
+        "file": "7.png",
+        "mask_area": 0.25,
+    }
+    record_dataset(tmp_path, sixty_digits)  # without files and masks: the same data set, so the same rows replace them
+    assert dimension_rows(tmp_path, schema.IMAGES, key)[7]["mask_area"] is None
+    (row,) = dimension_rows(tmp_path, schema.SOURCES, source.source_id)
+    assert (row["seed"], row["recipe"], row["source_kind"]) == (3, "cifar-c", "generated")
+    for name in CORRUPTIONS:
+        assert dimension_rows(tmp_path, schema.CORRUPTIONS, name)[0]["corruption_order"] == CORRUPTIONS[name].order
+    assert dimension_rows(tmp_path, schema.CORRUPTIONS, schema.CLEAN)[0]["corruption_group"] == "clean"

@@ -11,7 +11,7 @@ from PIL import Image
 
 import failmodes.cli
 from failmodes.ingest.corrupted_sets.layouts import image_names
-from failmodes.ingest.corrupted_sets.opening import PublishedSource, open_pixel_source
+from failmodes.ingest.corrupted_sets.opening import PublishedSource
 from failmodes.ingest.corrupted_sets.options import SetOptions, parse_options
 from failmodes.ingest.corruptions.apply import corrupt
 from failmodes.ingest.datasets.dataset import Dataset
@@ -66,7 +66,7 @@ def write_tree(
 
 def open_tree(folder: Path, dataset: Dataset, *names: str, cache: Path | None = None) -> PublishedSource:
     spec = CorruptionSpec(names=list(names or ("brightness",)), severities=[1, 2], published=folder)
-    source = open_pixel_source(spec, 0, dataset, cache)
+    source = PublishedSource.from_spec(spec, dataset, cache)
     assert isinstance(source, PublishedSource)
     return source
 
@@ -81,7 +81,7 @@ def write_set(folder: Path, images: np.ndarray, labels: np.ndarray, names: tuple
 
 
 def open_set(folder: Path, dataset: Dataset, *names: str, cache: Path | None = None) -> PublishedSource:
-    source = open_pixel_source(CorruptionSpec(names=list(names or ("fog",)), published=folder), 0, dataset, cache)
+    source = PublishedSource.from_spec(CorruptionSpec(names=list(names or ("fog",)), published=folder), dataset, cache)
     assert isinstance(source, PublishedSource)
     return source
 

@@ -15,7 +15,7 @@ from corrupted_sets import DIGITS, LAYOUTS, contents, corrupt_command, set_optio
 from failmodes.ingest import sources
 from failmodes.ingest.corrupted_sets import generation, set_writer
 from failmodes.ingest.corrupted_sets.command import write_corrupted_set
-from failmodes.ingest.corrupted_sets.opening import open_pixel_source
+from failmodes.ingest.corrupted_sets.opening import PublishedSource
 from failmodes.ingest.corrupted_sets.options import SetOptions
 from failmodes.ingest.corruptions.catalogue import CORRUPTIONS
 from failmodes.ingest.datasets.dataset import balanced_subset
@@ -74,7 +74,7 @@ def test_a_corruption_of_ones_own_is_written_and_read(tmp_path: Path, monkeypatc
     assert "corruption vignette" in manifest["versions"]
     digits = open_dataset(DIGITS, tmp_path / "cache")
     spec = CorruptionSpec(names=["contrast", "my_corruptions:vignette"], published=tmp_path / "set")
-    source = open_pixel_source(spec, 0, digits)
+    source = PublishedSource.from_spec(spec, digits)
     assert source.pairing.paired
     ids, _ = balanced_subset(digits.labels, 40)
     np.testing.assert_array_equal(source.corrupted(None, "vignette", 2, ids), digits.images[ids] // 3)

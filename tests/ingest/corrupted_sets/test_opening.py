@@ -5,7 +5,7 @@ from pathlib import Path
 from corrupted_sets import dimension_rows, open_set, write_set
 
 from failmodes.ingest.datasets.dataset import Dataset
-from failmodes.ingest.dimensions import record_source
+from failmodes.ingest.sources import record_source
 from failmodes.warehouse import schema
 
 

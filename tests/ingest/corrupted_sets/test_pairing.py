@@ -11,7 +11,7 @@ from sklearn.datasets import load_sample_images
 
 from failmodes.evaluate.evaluation import choose_subset
 from failmodes.ingest.corrupted_sets.command import write_corrupted_set
-from failmodes.ingest.corrupted_sets.opening import PublishedSource, open_pixel_source
+from failmodes.ingest.corrupted_sets.opening import PublishedSource
 from failmodes.ingest.corrupted_sets.pairing import correlations
 from failmodes.ingest.corruptions.apply import corrupt
 from failmodes.ingest.datasets.dataset import Dataset, balanced_subset
@@ -27,7 +27,7 @@ def test_what_is_written_is_read_again_and_pairs(
     write_corrupted_set(
         DIGITS, set_options(layout=layout, encoding=encoding, corruptions=["brightness", "fog"]), tmp_path / "set"
     )
-    source = open_pixel_source(CorruptionSpec(names=["fog"], published=tmp_path / "set"), 0, digits)
+    source = PublishedSource.from_spec(CorruptionSpec(names=["fog"], published=tmp_path / "set"), digits)
     assert isinstance(source, PublishedSource)
     assert source.pairing.paired, source.pairing
     assert source.row()["source_label"] == "set (by failmodes corrupt, cifar-c recipe, seed 0)"
@@ -50,7 +50,7 @@ def test_photographs_are_resized_cropped_corrupted_and_pair(tmp_path: Path) -> N
     write_corrupted_set(spec, chosen, tmp_path / "C")
     dataset = open_dataset(spec, tmp_path / "cache")
     published = CorruptionSpec(names=["fog", "gaussian_noise"], severities=[1], published=tmp_path / "C")
-    source = open_pixel_source(published, 0, dataset)
+    source = PublishedSource.from_spec(published, dataset)
     assert source.pairing == (True, None, None)
     found = source.corrupted(None, "fog", 1, np.arange(12)).astype(int)
     expected = corrupt(dataset.images[:], "fog", 1, recipe="imagenet-c")
@@ -70,13 +70,13 @@ def test_fog_by_itself_pairs_by_the_manifest_but_not_other_images_under_it(tmp_p
     dataset = open_dataset(spec, tmp_path / "cache")
     write_corrupted_set(spec, set_options("folder", corruptions=["fog"], severities=["1"]), tmp_path / "C")
     published = CorruptionSpec(names=["fog"], severities=[1], published=tmp_path / "C")
-    assert open_pixel_source(published, 0, dataset).pairing.paired
+    assert PublishedSource.from_spec(published, dataset).pairing.paired
     for folder in ("china", "flower"):
         files = sorted((tmp_path / "C" / "fog" / "1" / folder).iterdir())
         contents = [file.read_bytes() for file in files]
         for file, content in zip(files, contents[7:] + contents[:7], strict=True):
             file.write_bytes(content)
-    assert "pixels do not match" in str(open_pixel_source(published, 0, dataset).pairing.note)
+    assert "pixels do not match" in str(PublishedSource.from_spec(published, dataset).pairing.note)
 
 
 SIDE = 64
@@ -135,7 +135,7 @@ def test_images_without_files_go_by_their_numbers(tmp_path: Path) -> None:
     folder = write_tree(tmp_path / "set", few, severities=(1,))
     assert (folder / "brightness" / "1" / digits.class_names[few.labels[7]] / "07.JPEG").is_file()
     spec = CorruptionSpec(names=["brightness"], severities=[1], published=folder)
-    source = open_pixel_source(spec, 0, few)
+    source = PublishedSource.from_spec(spec, few)
     assert source.pairing.paired, source.pairing
     found = source.corrupted(None, "brightness", 1, np.arange(60))
     expected = corrupt(few.images[:], "brightness", 1)

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from failmodes.ingest.corruptions.apply import corrupt
 from failmodes.ingest.corruptions.custom import CustomCorruption, register
 from failmodes.ingest.corruptions.sampling import uniform
-from failmodes.ingest.dimensions import record_corruptions
+from failmodes.ingest.sources import record_corruptions
 from failmodes.ingest.specification import CorruptionSpec
 from failmodes.warehouse.errors import DataError, StudyError
 from failmodes.warehouse.schema import CORRUPTIONS as CORRUPTIONS_TABLE
