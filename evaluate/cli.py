@@ -146,7 +146,7 @@ def print_progress(study_file: Path) -> None:
     from rich.table import Table
 
     from failmodes.evaluate.devices import choose_device
-    from failmodes.evaluate.engine.plan import missing_cells, plan_evaluations, study_cells
+    from failmodes.evaluate.engine.plan import missing_cells, plan_evaluations
     from failmodes.evaluate.study.reading import read_study
     from failmodes.evaluate.study_models import study_models
     from failmodes.ingest.datasets.opening import open_dataset
@@ -164,6 +164,6 @@ def print_progress(study_file: Path) -> None:
     for group in plan_evaluations(study, dataset, choose_device(study.evaluation.device)):
         for evaluation in group:
             source_label = evaluation.data.source.row()["source_label"]
-            counts = len(study_cells(study)), len(missing_cells(study, evaluation))
+            counts = len(study.cells), len(missing_cells(study, evaluation))
             table.add_row(evaluation.model.label, source_label, evaluation.evaluation_id, *map(str, counts))
     console.print(table)

@@ -12,7 +12,6 @@ import torch
 
 from failmodes.evaluate.cam.cam_method import CamOutput, CamUnavailable
 from failmodes.evaluate.cam.closed_form import check_logit_identity
-from failmodes.evaluate.cam.map_statistics import map_statistics, mask_share
 from failmodes.evaluate.devices import describe_device, is_out_of_memory, release_memory
 from failmodes.evaluate.engine.batches import CorruptedBatch
 from failmodes.evaluate.engine.clean_baseline import (
@@ -21,7 +20,12 @@ from failmodes.evaluate.engine.clean_baseline import (
     make_clean_baseline,
     save_clean_baseline,
 )
-from failmodes.evaluate.engine.prediction_statistics import compute_prediction_statistics, predicted_classes
+from failmodes.evaluate.engine.image_statistics import (
+    compute_prediction_statistics,
+    map_statistics,
+    mask_share,
+    predicted_classes,
+)
 from failmodes.evaluate.engine.writer import RowBuffer, attention_columns, prediction_columns
 from failmodes.evaluate.evaluation import Evaluation
 from failmodes.warehouse.provenance import library_versions

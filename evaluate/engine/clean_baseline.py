@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import torch
 
-from failmodes.evaluate.cam.map_statistics import MapDrift, drift_between, mask_weights
+from failmodes.evaluate.engine.image_statistics import MapDrift, drift_between, mask_weights
 from failmodes.evaluate.evaluation import NULL_SEED, Evaluation
 from failmodes.warehouse.schema import CLEAN_MAPS
 from failmodes.warehouse.shards.format import dimension_path, read_verified, write_dimension

@@ -1,7 +1,6 @@
 """The plan: which evaluations a study asks for, which of their cells are missing, which files are damaged."""
 
 from collections.abc import Iterator
-from decimal import Decimal
 
 import torch
 
@@ -65,22 +64,11 @@ def record_plan(study: Study, groups: list[list[Evaluation]]) -> None:
             write_dimension(output, EVALUATIONS, evaluation.evaluation_id, [evaluation.row()])
 
 
-def study_cells(study: Study) -> list[Cell]:
-    """All cells of a study, the clean one first."""
-    severities = study_severities(study)
-    return [CLEAN_CELL, *(Cell(name, severity) for name in study.corruptions.names for severity in severities)]
-
-
-def study_severities(study: Study) -> list[Decimal]:
-    """The study's severities, rising, as the record writes them."""
-    return sorted(Decimal(str(severity)).quantize(Decimal("0.001")) for severity in study.corruptions.severities)
-
-
 def missing_cells(study: Study, evaluation: Evaluation) -> list[Cell]:
     """Cells of an evaluation that are not published; the clean one too where its maps are gone."""
     output, attention = study.record_output, evaluation.has_attention
     published = published_cells(output, evaluation.evaluation_id, attention=attention)
-    missing = [cell for cell in study_cells(study) if cell not in published]
+    missing = [cell for cell in study.cells if cell not in published]
     if attention and CLEAN_CELL not in missing and not exists(clean_baseline_path(output, evaluation)):
         missing.insert(0, CLEAN_CELL)
     return missing
@@ -89,7 +77,7 @@ def missing_cells(study: Study, evaluation: Evaluation) -> list[Cell]:
 def discard_damaged(study: Study, evaluation: Evaluation) -> Iterator[StorePath]:
     """Remove the evaluation's files that no longer match their hash; gives their paths."""
     output, identity = study.record_output, evaluation.evaluation_id
-    keys = [ShardKey(identity, cell) for cell in study_cells(study)]
+    keys = [ShardKey(identity, cell) for cell in study.cells]
     paths = [shard_path(output, table, key) for key in keys for table in (PREDICTIONS, ATTENTION)]
     paths.append(dimension_path(output, CLEAN_MAPS, identity))
     paths += [dimension_path(output, EXEMPLARS, f"{identity}-{name}") for name in study.corruptions.names]

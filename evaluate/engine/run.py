@@ -13,8 +13,6 @@ from failmodes.evaluate.engine.plan import (
     missing_cells,
     plan_evaluations,
     record_plan,
-    study_cells,
-    study_severities,
 )
 from failmodes.evaluate.engine.tasks import RunResult, make_tasks
 from failmodes.evaluate.engine.worker import RunCallbacks
@@ -81,7 +79,7 @@ def evaluate_study(
     return RunReport(
         **vars(result),
         evaluation_ids=[e.evaluation_id for e in evaluations],
-        existing=len(evaluations) * len(study_cells(study)) - shards,
+        existing=len(evaluations) * len(study.cells) - shards,
         rewritten=rewritten,
     )
 
@@ -90,7 +88,7 @@ def record_missing_exemplars(study: Study, evaluation: Evaluation) -> None:
     """Exemplars of each corruption that has none for the study's severities; none where images do not pair."""
     if not evaluation.data.paired:
         return
-    severities, output = study_severities(study), study.record_output
+    severities, output = study.severities, study.record_output
     names = [name for name in study.corruptions.names if not exemplars_are_done(output, evaluation, name, severities)]
     baseline = load_clean_baseline(output, evaluation) if names and evaluation.has_attention else None
     for name in names:

@@ -4,7 +4,6 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from failmodes.evaluate.engine.plan import study_cells
 from failmodes.evaluate.evaluation import Evaluation
 from failmodes.evaluate.study.study_schema import Study
 from failmodes.warehouse.shards.format import Cell
@@ -83,7 +82,7 @@ def make_tasks(study: Study, groups: list[list[Evaluation]], missing: dict[str, 
     """
     tasks = []
     for data, group in enumerate(groups):
-        for cell in study_cells(study):
+        for cell in study.cells:
             lacking = tuple(e.evaluation_id for e in group if cell in missing[e.evaluation_id])
             if lacking:
                 tasks.append(Task(data, cell, lacking))

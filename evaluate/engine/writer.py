@@ -17,7 +17,7 @@ import numpy as np
 import pyarrow as pa
 import torch
 
-from failmodes.evaluate.engine.prediction_statistics import PredictionStatistics
+from failmodes.evaluate.engine.image_statistics import PredictionStatistics
 from failmodes.warehouse.schema import PARTITIONS, TARGETS, Table
 from failmodes.warehouse.storage.files import make_folder, storage_errors
 

@@ -11,8 +11,8 @@ import torch
 
 from failmodes.evaluate.cam.cam_method import CamUnavailable
 from failmodes.evaluate.engine.batches import BatchSlice, images_per_batch, make_batch
-from failmodes.evaluate.engine.plan import discard_damaged, missing_cells, record_plan, study_cells
-from failmodes.evaluate.engine.prediction_statistics import compute_prediction_statistics
+from failmodes.evaluate.engine.image_statistics import compute_prediction_statistics
+from failmodes.evaluate.engine.plan import discard_damaged, missing_cells, record_plan
 from failmodes.evaluate.engine.run import record_missing_exemplars
 from failmodes.evaluate.engine.writer import RowBuffer, prediction_columns
 from failmodes.evaluate.evaluation import Evaluation, make_evaluation, open_evaluation_data
@@ -142,7 +142,7 @@ def import_predictions(
         raise StudyError(
             f"a label of {len(label)} characters: expected 1 to {MAX_LABEL_LENGTH}, as charts have room for"
         )
-    classes, output, cells = dataset.class_names, study.record_output, study_cells(study)
+    classes, output, cells = dataset.class_names, study.record_output, study.cells
     (data,) = open_evaluation_data(study, dataset, [_checked_seed(study, seed)])
     with read_predictions(path, classes, study.output, on_progress) as predictions:
         counts = check_predictions(predictions, data, cells, only_study=only_study)
@@ -202,7 +202,7 @@ def _write_cell(study: Study, evaluation: Evaluation, predictions: Predictions, 
 
     Of log p, what depends on the lost constant is null.
     """
-    _, logits = _cell_logits(predictions, study_cells(study).index(cell))
+    _, logits = _cell_logits(predictions, study.cells.index(cell))
     rows, shape = RowBuffer(PREDICTIONS, study.output), evaluation.data.dataset.images.shape[1:]
     step = images_per_batch(shape, 1)
     for start in range(0, len(logits), step):

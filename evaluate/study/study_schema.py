@@ -1,12 +1,14 @@
 """The keys of a study file and their checks: models, training recipes, how they are evaluated. No torch here."""
 
 import re
+from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field, JsonValue, field_validator, model_validator
 
 from failmodes.ingest.specification import CorruptionSpec, DatasetSpec, StrictModel
+from failmodes.warehouse.shards.format import CLEAN_CELL, Cell
 from failmodes.warehouse.storage.files import StorePath, as_store_path
 
 Precision = Literal["float32", "bfloat16", "float16"]
@@ -274,6 +276,16 @@ class Study(StrictModel):
     def record_output(self) -> StorePath:
         """The folder that holds the record: `record`, or the output folder where that is not given."""
         return self.output if self.record is None else as_store_path(self.record)
+
+    @property
+    def severities(self) -> list[Decimal]:
+        """The severities of the study, rising, as the record writes them."""
+        return sorted(Decimal(str(severity)).quantize(Decimal("0.001")) for severity in self.corruptions.severities)
+
+    @property
+    def cells(self) -> list[Cell]:
+        """All cells of the study, the clean one first."""
+        return [CLEAN_CELL, *(Cell(name, level) for name in self.corruptions.names for level in self.severities)]
 
     @model_validator(mode="after")
     def _distinct_labels(self) -> "Study":

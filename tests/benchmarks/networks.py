@@ -11,9 +11,9 @@ from pytorch_grad_cam import GradCAM
 from subjects import SUBJECTS, Bench, Subject, make_bench, network_of
 from torch.utils.flop_counter import FlopCounterMode
 
-from failmodes.evaluate.cam.map_statistics import map_statistics
 from failmodes.evaluate.devices import BATCH_SIZE, choose_device, describe_device, runs_bfloat16
 from failmodes.evaluate.engine.autobatch import CANDIDATES, evaluation_step, fastest_batch_size
+from failmodes.evaluate.engine.image_statistics import map_statistics
 from failmodes.evaluate.models.network import Network
 from failmodes.ingest.corruptions.apply import corrupt
 

@@ -13,7 +13,6 @@ from failmodes.warehouse.database.load import load
 
 @pytest.mark.slow
 def test_a_study_with_fractions_is_evaluated_and_loaded(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    from failmodes.evaluate.engine.plan import study_severities
     from failmodes.evaluate.engine.run import evaluate_study
     from failmodes.evaluate.progress import evaluation_bar
     from failmodes.evaluate.study.reading import read_study
@@ -23,7 +22,7 @@ def test_a_study_with_fractions_is_evaluated_and_loaded(tmp_path: Path, capfd: p
     path = write_tiny_study(tmp_path, images=20)
     path.write_text(path.read_text().replace("severities = [1, 5]", "severities = [5, 0.5, 2.25]"))
     study = read_study(path)
-    assert study_severities(study) == [Decimal("0.500"), Decimal("2.250"), Decimal("5.000")]
+    assert study.severities == [Decimal("0.500"), Decimal("2.250"), Decimal("5.000")]
     dataset = open_dataset(study.dataset, study.cache)
     train_missing(study, dataset, lambda _entry, _epoch: None)
     with evaluation_bar() as progress:

@@ -12,15 +12,14 @@ from failmodes.ingest.corruptions.apply import corrupt
 from failmodes.ingest.corruptions.catalogue import CORRUPTIONS, registered
 from failmodes.ingest.corruptions.custom import CustomCorruption, register
 from failmodes.ingest.datasets.dataset import Dataset, record_dataset
-from failmodes.ingest.datasets.opening import open_dataset
 from failmodes.ingest.sources import GeneratedSource, record_corruptions, record_source
-from failmodes.ingest.specification import CorruptionSpec, DatasetSpec
+from failmodes.ingest.specification import CorruptionSpec
 from failmodes.warehouse import schema
 from failmodes.warehouse.errors import DataError
 
 
 def test_its_code_and_levels_are_part_of_the_source(corruption_module: str, tmp_path: Path) -> None:
-    digits = open_dataset(DatasetSpec(kind="digits"), tmp_path)
+
     plain, own = (
         GeneratedSource.from_spec(CorruptionSpec(names=n), 0) for n in (["fog"], ["fog", f"{corruption_module}:DIM"])
     )

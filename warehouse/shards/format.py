@@ -8,20 +8,23 @@ whenever a file is read; page checksums find damage before damaged pages are dec
 folder: layout, content and hashes are the same.
 """
 
+import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from upath import UPath
 
 from failmodes.warehouse.errors import DamagedShardError, WarehouseError, first_line
-from failmodes.warehouse.hashing import content_hash, identity_of
+from failmodes.warehouse.hashing import identity_of
 from failmodes.warehouse.provenance import now_utc
 from failmodes.warehouse.schema import ATTENTION, CLEAN, PARTITIONS, PREDICTIONS, SCHEMA_VERSION, Table
 from failmodes.warehouse.storage.files import StorePath, atomic_write, list_published, read_bytes
@@ -32,6 +35,7 @@ SHARD_FILE = "rows.parquet"
 RECORD_FOLDER = "record"
 FOOTER_BYTES = 64 * 1024  # asked for at once from a remote file: more than the footer of any shard needs
 ROW_GROUP_ROWS = 64 * 1024  # rows that are encoded at a time; any number gives the same rows and hash
+HASHED_ROWS = 16 * 1024  # rows that are copied at a time to be hashed
 
 
 @dataclass(frozen=True)
@@ -237,3 +241,47 @@ def check_version(version: str, subject: object, hint: str) -> None:
 def is_readable_version(version: str) -> bool:
     """Whether the major version is ours."""
     return version.split(".")[0] == SCHEMA_VERSION.split(".")[0]
+
+
+def content_hash(rows: pa.Table) -> str:
+    """Hash of the rows: column names and types, null positions and values, in order; chunking does not matter."""
+    hasher = hashlib.sha256()
+    for field in rows.schema:
+        hasher.update(f"{field.name}:{_type_name(field.type)};".encode())
+        _hash_values(hasher, rows.column(field.name))
+    return hasher.hexdigest()[:32]
+
+
+def _hash_values(hasher: Any, column: pa.ChunkedArray) -> None:
+    """Hash a column part by part, as if it were one array, without making it one (that would copy it whole)."""
+    kind = column.type
+    parts = [chunk.slice(start, HASHED_ROWS) for chunk in column.chunks for start in range(0, len(chunk), HASHED_ROWS)]
+    hasher.update(f"{len(column)};".encode())
+    if column.null_count:
+        nulls = [part.is_null().to_numpy(zero_copy_only=False) for part in parts]
+        hasher.update(np.packbits(np.concatenate(nulls)).data)
+    if pa.types.is_list(kind):
+        _update(hasher, (_numbers(pc.list_value_length(part).fill_null(-1)) for part in parts))
+        _hash_values(hasher, pa.chunked_array([part.flatten() for part in parts], kind.value_type))
+    elif pa.types.is_string(kind) or pa.types.is_binary(kind):
+        _update(hasher, (_numbers(pc.binary_length(part).fill_null(-1)) for part in parts))
+        _update(hasher, (b"".join(part.cast(pa.binary()).drop_null().to_pylist()) for part in parts))
+    elif pa.types.is_decimal(kind):
+        hasher.update(",".join(str(value) for part in parts for value in part.to_pylist()).encode())
+    else:
+        _update(hasher, (_numbers(part.drop_null()) for part in parts))
+
+
+def _update(hasher: Any, pieces: Iterable[Any]) -> None:
+    for piece in pieces:
+        hasher.update(piece)
+
+
+def _numbers(values: pa.Array) -> np.ndarray:
+    """Fixed-width values as bytes in this machine's order; booleans take a byte each."""
+    return np.ascontiguousarray(values.to_numpy(zero_copy_only=False)).view(np.uint8)
+
+
+def _type_name(kind: pa.DataType) -> str:
+    # Parquet renames the values of a list from "item" to "element": the name is no part of the rows
+    return f"list<{kind.value_type}>" if pa.types.is_list(kind) else str(kind)

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from failmodes.evaluate.engine.prediction_statistics import compute_prediction_statistics
+from failmodes.evaluate.engine.image_statistics import compute_prediction_statistics
 from failmodes.evaluate.engine.writer import MAX_PENDING, BackgroundWriter, RowBuffer, prediction_columns
 from failmodes.warehouse.errors import StorageError
-from failmodes.warehouse.hashing import content_hash
 from failmodes.warehouse.schema import PREDICTIONS
+from failmodes.warehouse.shards.format import content_hash
 
 
 def test_broken_logits_are_recorded_and_not_averaged(tmp_path) -> None:

@@ -9,7 +9,6 @@ from corrupted_sets import write_published
 from import_files import LOGITS, SMALL_STUDY, import_into, small_frame, stored_rows, write_as
 from scipy.special import log_softmax
 
-from failmodes.evaluate.engine.plan import study_cells
 from failmodes.evaluate.evaluation import open_evaluation_data
 from failmodes.evaluate.study.reading import read_study
 from failmodes.ingest.datasets.opening import open_dataset
@@ -155,7 +154,7 @@ def test_unpaired_corrupted_images_go_by_their_own_labels(small_import, tmp_path
                 "severity": float(cell.severity),
             }
         )
-        for cell in study_cells(study)
+        for cell in study.cells
     ]
     keys = pl.concat(frames)
     logits = pl.DataFrame(np.random.default_rng(0).normal(0, 1, (len(keys), 10)), schema=LOGITS)

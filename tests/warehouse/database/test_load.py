@@ -18,10 +18,10 @@ from failmodes.warehouse import schema
 from failmodes.warehouse.database.connection import open_warehouse
 from failmodes.warehouse.database.load import load
 from failmodes.warehouse.errors import DamagedShardError, WarehouseError
-from failmodes.warehouse.hashing import content_hash
 from failmodes.warehouse.shards.format import (
     Cell,
     ShardKey,
+    content_hash,
     dimension_path,
     list_record_files,
     read_footer,

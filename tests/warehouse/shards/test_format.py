@@ -6,8 +6,7 @@ from synthetic_record import Synthetic, write_synthetic
 
 from failmodes.warehouse import schema
 from failmodes.warehouse.errors import DamagedShardError
-from failmodes.warehouse.hashing import content_hash
-from failmodes.warehouse.shards.format import list_record_files, read_verified, write_dimension
+from failmodes.warehouse.shards.format import content_hash, list_record_files, read_verified, write_dimension
 
 
 def test_every_written_file_reads_back_with_its_hash(synthetic: Synthetic) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from failmodes.warehouse.hashing import content_hash
+from failmodes.warehouse.shards.format import content_hash
 
 
 def test_hash_ignores_chunks_and_minds_values_nulls_and_names() -> None:
@@ -50,7 +50,7 @@ def every_type(rows: int) -> pa.Table:
 
 @pytest.mark.parametrize("hashed_rows", [1, 3, 64, 16384])
 def test_hashes_are_those_of_records_written_before(monkeypatch, hashed_rows: int) -> None:
-    monkeypatch.setattr("failmodes.warehouse.hashing.HASHED_ROWS", hashed_rows)
+    monkeypatch.setattr("failmodes.warehouse.shards.format.HASHED_ROWS", hashed_rows)
     rows = every_type(100)
     pieces = pa.concat_tables([rows.slice(0, 0), rows.slice(0, 40), rows.slice(40, 1), rows.slice(41)])
     # the values that failmodes 0.1.0 stored: another would make every record "damaged"
