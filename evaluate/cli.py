@@ -1,4 +1,4 @@
-"""Commands over a study file: write one, check its images, train and evaluate its networks.
+"""Commands over a study file: write one, check its images, train and evaluate its networks, import predictions.
 
 `ingest` stands here, not in the ingest room, since only this room knows what a study is. `print_progress` shows what
 `failmodes status` says of a study: cells published and cells missing, network by network.
@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from failmodes.warehouse.errors import IncompleteRunError, Interrupted
+from failmodes.warehouse.errors import IncompleteRunError
+from failmodes.warehouse.terminal import interruptible, remark
 
 if TYPE_CHECKING:
     from failmodes.evaluate.engine.run import RunReport
+    from failmodes.evaluate.import_predictions.importing import ImportReport
 
 StudyArgument = Annotated[Path, typer.Argument(help="Study file.", metavar="STUDY")]
 DEFAULT_STUDY = Path("study.toml")
@@ -40,7 +42,7 @@ def init(
     if output.exists():
         raise StudyError(f"{output} is there already: give another name with --output, or remove it")
     atomic_write_bytes(output, templates()[template.value].read_bytes())
-    Console(stderr=True, markup=False).print(f"wrote {output}: read it, then `failmodes run {output}`", highlight=False)
+    remark(f"wrote {output}: read it, then `failmodes run {output}`")
 
 
 def ingest(study_file: StudyArgument = DEFAULT_STUDY) -> None:
@@ -52,23 +54,20 @@ def ingest(study_file: StudyArgument = DEFAULT_STUDY) -> None:
     from failmodes.ingest.sources import record_corruptions, record_source
 
     study = read_study(study_file, require_models=False)
-    console = Console(stderr=True, markup=False)
     dataset = open_dataset(study.dataset, study.cache)
     record_dataset(study.record_output, dataset)
     record_corruptions(study.record_output)
     count, height, width, _ = dataset.images.shape
     note = f" [{dataset.note}]" if dataset.note else ""
-    console.print(
+    remark(
         f"{dataset.label}, {dataset.split}: {count:,} images of {height}×{width} px, "
-        f"{len(dataset.class_names)} classes{note}, dataset_id {dataset.dataset_id}",
-        highlight=False,
-        soft_wrap=True,
+        f"{len(dataset.class_names)} classes{note}, dataset_id {dataset.dataset_id}"
     )
     for _, source, subset in open_evaluation_data(study, dataset):
         record_source(study.record_output, source)
         pairing = source.pairing
         fit = "paired with the clean images" if pairing.paired else f"not paired: {pairing.note}"
-        console.print(f"{source.row()['source_label']}: {fit}; {subset.description}", highlight=False, soft_wrap=True)
+        remark(f"{source.row()['source_label']}: {fit}; {subset.description}")
 
 
 def train(study_file: StudyArgument = DEFAULT_STUDY) -> None:
@@ -80,16 +79,12 @@ def train(study_file: StudyArgument = DEFAULT_STUDY) -> None:
 
     study = read_study(study_file)
     dataset = open_dataset(study.dataset, study.cache)
-    try:
-        with training_bar() as show_epoch:
-            trained = train_missing(study, dataset, show_epoch)
-    except KeyboardInterrupt as error:
-        raise Interrupted("stopped; whole epochs are kept: run the same command to go on") from error
-    console = Console(stderr=True, markup=False)
+    with interruptible("whole epochs are kept"), training_bar() as show_epoch:
+        trained = train_missing(study, dataset, show_epoch)
     if not trained:
-        console.print("nothing to train: every network of the study has its checkpoint")
+        remark("nothing to train: every network of the study has its checkpoint")
     for path in trained:
-        console.print(f"trained {path}", highlight=False, soft_wrap=True)
+        remark(f"trained {path}")
 
 
 def evaluate(
@@ -112,11 +107,8 @@ def evaluate(
     if (study.record or "").startswith("memory:"):
         raise StudyError("a record in memory is gone when the command ends: set `record` to a folder or another URL")
     dataset = open_dataset(study.dataset, study.cache)
-    try:
-        with evaluation_bar() as progress:
-            report = evaluate_study(study, dataset, redo_damaged=redo_damaged, progress=progress)
-    except KeyboardInterrupt as error:
-        raise Interrupted("stopped; finished shards are kept: run the same command to go on") from error
+    with interruptible("finished shards are kept"), evaluation_bar() as progress:
+        report = evaluate_study(study, dataset, redo_damaged=redo_damaged, progress=progress)
     print_run(report)
 
 
@@ -126,19 +118,92 @@ def print_run(report: "RunReport") -> None:
     Raises:
         IncompleteRunError: a network raised.
     """
-    console = Console(stderr=True, markup=False, highlight=False, soft_wrap=True)
     for path in report.rewritten:
-        console.print(f"damaged, made again: {path}")
-    console.print(f"{report.written} shards made, {report.existing} were there")
+        remark(f"damaged, made again: {path}")
+    remark(f"{report.written} shards made, {report.existing} were there")
     for label, share in report.changed_predictions.items():
-        console.print(f"{label}: the lower precision changes {share:.2%} of up to 512 clean predictions")
+        remark(f"{label}: the lower precision changes {share:.2%} of up to 512 clean predictions")
     for label, count in report.not_finite.items():
-        console.print(f"{label}: {count:,} rows have logits that are not finite (wrong, without confidence)")
+        remark(f"{label}: {count:,} rows have logits that are not finite (wrong, without confidence)")
     for failure in report.failures:
-        console.print(f"{failure.model_label} raised and was set aside: {failure.reason}")
+        remark(f"{failure.model_label} raised and was set aside: {failure.reason}")
     if report.failures:
         labels = ", ".join(sorted({failure.model_label for failure in report.failures}))
         raise IncompleteRunError(f"not evaluated to the end: {labels}; mend it and run the same command")
+
+
+def import_(
+    predictions: Annotated[
+        Path, typer.Argument(help="Parquet or CSV file, one row an image, corruption and severity.")
+    ],
+    label: Annotated[str, typer.Option(help="The model's name on charts.")],
+    study_file: StudyArgument = DEFAULT_STUDY,
+    architecture: Annotated[str, typer.Option(help="What the model is, for the record.")] = "imported",
+    seed: Annotated[
+        int | None, typer.Option(help="Which of the study's corruption seeds the images had; the first if not given.")
+    ] = None,
+    only_study: Annotated[
+        bool, typer.Option("--only-study", help="Leave out images and cells that the study does not name.")
+    ] = False,
+) -> None:
+    """Bring in predictions made elsewhere (ONNX, TensorFlow, an API) as an evaluation like any other, less attention.
+
+    The study says of which images, corruptions, severities and pixels they are; it needs no models.
+
+    Columns of the file:
+
+    - image_id: the image's index in the full data set, from 0
+
+    - corruption and severity: clean images, which must be there, go by 'none' and 0
+
+    - logits or probabilities: one list column (Parquet only), or a column a class: logit_0 … or probability_0 …
+
+    - label: not needed; compared with the data set's where it is there
+
+    Class names may stand instead of numbers: logit_cat, logit_dog …
+
+    `failmodes corrupt` writes corrupted images for others to predict: name its folder as `published` in the study.
+
+    Nothing is kept before all of the file is checked. A second import does nothing, or finishes what was interrupted.
+    """
+    from failmodes.evaluate.import_predictions.importing import import_predictions
+    from failmodes.evaluate.progress import import_bar
+    from failmodes.evaluate.study.reading import read_study
+    from failmodes.ingest.datasets.opening import open_dataset
+
+    study = read_study(study_file, require_models=False)
+    dataset = open_dataset(study.dataset, study.cache)
+    with interruptible("finished cells are kept"), import_bar() as on_progress:
+        report = import_predictions(
+            study, dataset, predictions, label,
+            architecture=architecture, seed=seed, only_study=only_study, on_progress=on_progress,
+        )  # fmt: skip
+    for line in report_lines(report, label):
+        remark(line)
+
+
+def report_lines(report: "ImportReport", label: str) -> list[str]:
+    """The lines that say what an import did."""
+    if report.written:
+        lines = [f"{report.written} cells imported, {report.existing} were there: {label}, {report.kind}, "
+                 f"evaluation {report.evaluation_id}"]  # fmt: skip
+    else:
+        lines = [f"already there, nothing to do: {label}, evaluation {report.evaluation_id}"]
+    if report.left_out:
+        lines.append(
+            f"{report.left_out:,} of {report.rows:,} rows left out: the study does not name their image or cell"
+        )
+    if report.not_finite:
+        lines.append(f"{report.not_finite:,} rows are not finite: on record as such, they count as wrong")
+    if report.former_label:
+        lines.append(f"the same predictions were called {report.former_label!r} before: now they are called {label!r}")
+    if report.namesakes:
+        others = ", ".join(report.namesakes)
+        lines.append(
+            f"{label!r} also names other predictions on the same images (evaluation {others}): charts tell them apart "
+            "by identity; another --label reads better"
+        )
+    return lines
 
 
 def print_progress(study_file: Path) -> None:

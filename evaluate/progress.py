@@ -5,22 +5,20 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from rich.console import Console
 from rich.progress import MofNCompleteColumn, TaskID
 
 from failmodes.evaluate.engine.worker import RunCallbacks
+from failmodes.evaluate.import_predictions.predictions_file import ProgressCallback
 from failmodes.evaluate.study_models import StudyModel
 from failmodes.evaluate.training.trainer import EpochMetrics
-from failmodes.warehouse.progress_bar import ImagesPerSecond, progress_bar
 from failmodes.warehouse.shards.format import ShardKey
-
-console = Console(stderr=True, markup=False)
+from failmodes.warehouse.terminal import ImagesPerSecond, progress_bar, remark
 
 
 @contextmanager
 def evaluation_bar() -> Iterator[RunCallbacks]:
     """A bar that counts images towards all missing shards; where stderr is no terminal, one line a shard."""
-    if not console.is_terminal:
+    if not sys.stderr.isatty():
         yield _lines()
         return
     shards, cell = "{task.fields[shards]}/{task.fields[all_shards]} shards", "[dim]{task.fields[cell]}[/]"
@@ -56,7 +54,7 @@ def _lines() -> RunCallbacks:
 
 def _print_lines(lines: list[str]) -> None:
     for line in lines:
-        console.print(line, highlight=False, soft_wrap=True)
+        remark(line)
 
 
 @contextmanager
@@ -73,3 +71,17 @@ def training_bar() -> Iterator[Callable[[StudyModel, EpochMetrics], None]]:
             bar.update(tasks[model.path], completed=epoch.number, result=result)
 
         yield show_epoch
+
+
+@contextmanager
+def import_bar() -> Iterator[ProgressCallback]:
+    """A bar for rows read, then one for cells written; none where stderr is no terminal."""
+    with progress_bar("[bold]import[/] {task.completed:,.0f} {task.description}") as bar:
+        tasks: dict[str, TaskID] = {}
+
+        def on_progress(unit: str, done: int, total: int | None) -> None:
+            if unit not in tasks:
+                tasks[unit] = bar.add_task(unit, total=total)
+            bar.update(tasks[unit], completed=done)
+
+        yield on_progress

@@ -8,14 +8,13 @@ from importlib.metadata import version as installed_version
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from failmodes.analysis.cli import chart, print_findings, report, shapes
-from failmodes.evaluate.cli import DEFAULT_STUDY, StudyArgument, evaluate, ingest, init, train
-from failmodes.evaluate.import_predictions.cli import import_
+from failmodes.evaluate.cli import DEFAULT_STUDY, StudyArgument, evaluate, import_, ingest, init, train
 from failmodes.ingest.cli import corrupt, download
 from failmodes.warehouse.cli import WhereArgument, load, print_status, query
 from failmodes.warehouse.errors import FailmodesError, IncompleteRunError
+from failmodes.warehouse.terminal import remark
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -103,7 +102,7 @@ def main() -> None:
     try:
         app()
     except FailmodesError as error:
-        Console(stderr=True, highlight=False, soft_wrap=True, markup=False).print(f"failmodes: {error}")
+        remark(f"failmodes: {error}")
         sys.exit(error.exit_code)
 
 

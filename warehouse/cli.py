@@ -8,6 +8,8 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from failmodes.warehouse.terminal import remark, stderr_console
+
 WhereArgument = Annotated[
     Path | None,
     typer.Argument(help="Study file, output folder or .duckdb file; study.toml or warehouse.duckdb here by default."),
@@ -39,10 +41,9 @@ def load(
     from failmodes.warehouse.database.load import load as load_records
     from failmodes.warehouse.storage.locations import find_record, find_warehouse
 
-    console = Console(stderr=True, markup=False)
     target = find_warehouse(into or where)
     outputs = [find_record(location) for location in (where, *(more or []))]
-    with console.status("loading …"):
+    with stderr_console().status("loading …"):
         report = load_records(outputs, target, rebuild=rebuild)
     counts = [
         f"{report.new_shards:,} new",
@@ -52,7 +53,7 @@ def load(
     if report.dropped_shards:
         counts.append(f"{report.dropped_shards:,} dropped, for no folder named here holds them")
     state = f"{report.row_count:,} rows in {report.elapsed_s:.1f} s" if report.swapped else "nothing to do"
-    console.print(f"{target}: shards {', '.join(counts)}; {state}", highlight=False, soft_wrap=True)
+    remark(f"{target}: shards {', '.join(counts)}; {state}")
 
 
 def query(
@@ -77,17 +78,14 @@ def query(
     if not sql:
         raise StudyError('query: expected SQL such as "select * from accuracy_by_severity", or @name (see --list)')
     rows = run_query(find_warehouse(where), sql, timeout_s=timeout)
-    console = Console(stderr=True, markup=False)
     if output:
         write_rows(rows, output)
-        console.print(f"{rows.height:,} rows in {output}", highlight=False, soft_wrap=True)
+        remark(f"{rows.height:,} rows in {output}")
         return
     width = Console().width if sys.stdout.isatty() else 1000
     sys.stdout.write(format_rows(rows, output_format, width))
     if output_format is OutputFormat.table and rows.height > TABLE_ROWS:
-        console.print(
-            f"first {TABLE_ROWS} of {rows.height:,} rows: --format csv or --output FILE gives all", highlight=False
-        )
+        remark(f"first {TABLE_ROWS} of {rows.height:,} rows: --format csv or --output FILE gives all")
 
 
 def print_status(where: Path) -> bool:

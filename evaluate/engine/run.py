@@ -8,12 +8,7 @@ from failmodes.evaluate.devices import choose_device
 from failmodes.evaluate.engine.clean_baseline import load_clean_baseline
 from failmodes.evaluate.engine.executors.executor import Executor, SerialExecutor
 from failmodes.evaluate.engine.exemplars import exemplars_are_done, record_exemplars
-from failmodes.evaluate.engine.plan import (
-    discard_damaged,
-    missing_cells,
-    plan_evaluations,
-    record_plan,
-)
+from failmodes.evaluate.engine.plan import discard_damaged, missing_cells, plan_evaluations, record_plan
 from failmodes.evaluate.engine.tasks import RunResult, make_tasks
 from failmodes.evaluate.engine.worker import RunCallbacks
 from failmodes.evaluate.evaluation import Evaluation

@@ -1,8 +1,9 @@
 """One training run: its optimiser, its epochs, and its state between them."""
 
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import torch
@@ -11,13 +12,18 @@ from torch.nn import functional
 from torch.optim.lr_scheduler import OneCycleLR
 
 from failmodes.evaluate.devices import runs_bfloat16
-from failmodes.evaluate.study.study_schema import ModelSpec, Normalisation
+from failmodes.evaluate.study.study_schema import ModelSpec, Normalisation, TrainingSpec
 from failmodes.evaluate.training.augmentation import random_crop_and_flip
 from failmodes.evaluate.training.data import BatchIndices, TrainingLoader
-from failmodes.evaluate.training.optimizers import build_optimiser, clip_gradients
 from failmodes.ingest.datasets.dataset import Dataset
 from failmodes.warehouse.errors import ModelError
 from failmodes.warehouse.storage.files import atomic_write
+
+MAX_GRADIENT_NORM = 1.0
+# Learnt tokens and positions by their usual names; timm's networks name further ones themselves
+NO_WEIGHT_DECAY = {
+    "pos_embed", "pos_embedding", "cls_token", "class_token", "dist_token", "relative_position_bias_table",
+}  # fmt: skip
 
 
 class EpochMetrics(NamedTuple):
@@ -155,3 +161,37 @@ class Trainer:
                 self.schedule.load_state_dict(state["schedule"])
                 return int(state["epochs_done"])
         return 0
+
+
+def build_optimiser(module: nn.Module, recipe: TrainingSpec) -> torch.optim.Optimizer:
+    """SGD with Nesterov momentum on all parameters alike, or AdamW.
+
+    AdamW (Loshchilov & Hutter 2019) decays no norm, bias, position or class token, as is usual for transformers
+    (Touvron et al. 2021); momentum is its β₁, β₂ is 0.999.
+    """
+    rate, decay = recipe.peak_learning_rate, recipe.weight_decay
+    if recipe.optimiser == "adamw":
+        return torch.optim.AdamW(_groups(module, decay), lr=rate, betas=(recipe.momentum, 0.999))
+    nesterov = recipe.momentum > 0
+    return torch.optim.SGD(
+        module.parameters(), lr=rate, momentum=recipe.momentum, nesterov=nesterov, weight_decay=decay
+    )
+
+
+def _groups(module: nn.Module, weight_decay: float) -> list[dict[str, object]]:
+    """Parameters that decay, and those that do not: vectors, positions and what the network itself exempts."""
+    exempted = getattr(module, "no_weight_decay", None)  # timm's networks have such a method
+    exempt = set(cast(Callable[[], Iterable[str]], exempted)()) if callable(exempted) else set()
+    decayed, kept = [], []
+    for name, parameter in module.named_parameters():
+        if parameter.ndim <= 1 or name in exempt or name.rsplit(".", 1)[-1] in NO_WEIGHT_DECAY:
+            kept.append(parameter)
+        else:
+            decayed.append(parameter)
+    return [{"params": decayed, "weight_decay": weight_decay}, {"params": kept, "weight_decay": 0.0}]
+
+
+def clip_gradients(module: nn.Module, recipe: TrainingSpec) -> None:
+    """Scale AdamW's gradients to a norm of at most 1 over all parameters (Pascanu et al. 2013); SGD's stay."""
+    if recipe.optimiser == "adamw":
+        nn.utils.clip_grad_norm_(module.parameters(), MAX_GRADIENT_NORM)

@@ -10,8 +10,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from rich.console import Console
-
 from failmodes.ingest.corrupted_sets.generation import SetPlan, plan_set, write_set
 from failmodes.ingest.corrupted_sets.layouts import severity_folder
 from failmodes.ingest.corrupted_sets.options import SetOptions
@@ -20,10 +18,10 @@ from failmodes.ingest.datasets.dataset import balanced_subset
 from failmodes.ingest.datasets.opening import open_dataset
 from failmodes.ingest.sources import GeneratedSource
 from failmodes.ingest.specification import DatasetSpec
-from failmodes.warehouse.errors import Interrupted, StorageError, StudyError
-from failmodes.warehouse.progress_bar import ImagesPerSecond, progress_bar
+from failmodes.warehouse.errors import StorageError, StudyError
 from failmodes.warehouse.storage.files import TEMPORARY_PREFIX, make_folder, remove_stale_temporaries, storage_errors
 from failmodes.warehouse.storage.locks import file_lock
+from failmodes.warehouse.terminal import ImagesPerSecond, interruptible, progress_bar, remark
 
 WORK_FOLDER = ".failmodes"
 LOCK_FILE = "lock"
@@ -45,23 +43,18 @@ def write_corrupted_set(spec: DatasetSpec, options: SetOptions, folder: Path, ca
         FailmodesError: something is not what it should be, see `plan_set`; Interrupted: the user stopped it.
     """
     _refuse_within(folder, spec)
-    console = Console(stderr=True, highlight=False, soft_wrap=True, markup=False)
-    try:
-        with locked_work_folder(folder) as work:
-            dataset = open_dataset(spec, cache or work / "cache")
-            source = GeneratedSource.from_spec(options.corruptions, options.corruptions.seeds[0])
-            assert isinstance(source, GeneratedSource)
-            inputs = SetInputs(dataset, *balanced_subset(dataset.labels, spec.images), source)
-            plan = plan_set(inputs, options, folder, work)
-            console.print(f"corrupt: {_describe(inputs, options)}")
-            for name, reason in options.left_out.items():
-                console.print(f"corrupt: {name} is left out: {reason}")
-            with _progress(plan) as (advance, finish):
-                write_set(plan, advance, finish)
-    except KeyboardInterrupt as error:
-        raise Interrupted("stopped; what is finished is kept: run the same command to go on") from error
+    with interruptible("what is finished is kept"), locked_work_folder(folder) as work:
+        dataset = open_dataset(spec, cache or work / "cache")
+        source = GeneratedSource.from_spec(options.corruptions, options.corruptions.seeds[0])
+        inputs = SetInputs(dataset, *balanced_subset(dataset.labels, spec.images), source)
+        plan = plan_set(inputs, options, folder, work)
+        remark(f"corrupt: {_describe(inputs, options)}")
+        for name, reason in options.left_out.items():
+            remark(f"corrupt: {name} is left out: {reason}")
+        with _progress(plan) as (advance, finish):
+            write_set(plan, advance, finish)
     written, existing = (sum(len(part.severities) for part in parts) for parts in (plan.missing, plan.existing))
-    console.print(f"corrupt: {written} corruptions × severities made, {existing} were there")
+    remark(f"corrupt: {written} corruptions × severities made, {existing} were there")
     return folder
 
 

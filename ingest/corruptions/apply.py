@@ -19,14 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from failmodes.ingest.corruptions import sampling
-from failmodes.ingest.corruptions.catalogue import (
-    Corruption,
-    Recipe,
-    Severity,
-    as_severity,
-    corruption_info,
-    recipe_of,
-)
+from failmodes.ingest.corruptions.catalogue import Corruption, Recipe, Severity, as_severity, corruption_info, recipe_of
 from failmodes.ingest.corruptions.kernels.base import Images, Levels, Parameters
 from failmodes.warehouse.errors import DataError, StudyError
 

@@ -3,13 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from failmodes.ingest.corruptions.kernels.base import (
-    Images,
-    Parameters,
-    RecipeLevels,
-    from_unit,
-    to_unit,
-)
+from failmodes.ingest.corruptions.kernels.base import Images, Parameters, RecipeLevels, from_unit, to_unit
 
 # Which of v, t, p, q (0-3) is red, green and blue in each sixth of the hue circle
 _SECTORS = ((0, 3, 2, 2, 1, 0), (1, 0, 0, 3, 2, 2), (2, 2, 1, 0, 0, 3))

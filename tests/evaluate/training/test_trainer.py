@@ -13,6 +13,7 @@ from failmodes.evaluate.study.study_schema import ModelSpec, Normalisation, Trai
 from failmodes.evaluate.training import loop as running
 from failmodes.evaluate.training.augmentation import random_crop_and_flip
 from failmodes.evaluate.training.loop import train_model
+from failmodes.evaluate.training.trainer import build_optimiser, clip_gradients
 from failmodes.ingest.datasets.dataset import Dataset
 from failmodes.ingest.datasets.opening import open_dataset
 from failmodes.ingest.specification import DatasetSpec
@@ -191,3 +192,35 @@ def test_a_vision_transformer_learns_by_adamw(learn, digits) -> None:
     with torch.inference_mode():
         predicted = module((images / 255 - 0.5) / 0.5).argmax(1).numpy()
     assert (predicted == digits[1].labels).mean() > 0.8
+
+
+class _Tokens(nn.Module):
+    """Parameters of every kind that a transformer has."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.patch, self.norm, self.head = nn.Conv2d(3, 4, 2), nn.LayerNorm(4), nn.Linear(4, 2)
+        for name in ("cls_token", "pos_embed", "other_token", "mixing"):
+            self.register_parameter(name, nn.Parameter(torch.zeros(1, 2, 4)))
+
+    def no_weight_decay(self) -> set[str]:
+        return {"other_token"}
+
+
+def test_adamw_decays_neither_norms_nor_biases_nor_positions() -> None:
+    module = _Tokens()
+    optimiser = build_optimiser(module, TrainingSpec(optimiser="adamw", momentum=0.8, weight_decay=0.3))
+    assert isinstance(optimiser, torch.optim.AdamW)
+    names = {id(parameter): name for name, parameter in module.named_parameters()}
+    decay = {names[id(p)]: group["weight_decay"] for group in optimiser.param_groups for p in group["params"]}
+    decayed = {"patch.weight", "head.weight", "mixing"}
+    assert decay == {name: 0.3 if name in decayed else 0 for name in names.values()}
+    assert {group["betas"] for group in optimiser.param_groups} == {(0.8, 0.999)}
+
+
+@pytest.mark.parametrize(("optimiser", "expected"), [("adamw", [0.6, 0.8]), ("sgd", [3.0, 4.0])])
+def test_gradients_are_clipped_for_adamw(optimiser: str, expected: list[float]) -> None:
+    module = nn.Linear(2, 1, bias=False)
+    module.weight.grad = torch.tensor([[3.0, 4.0]])  # of norm 5
+    clip_gradients(module, TrainingSpec(optimiser=optimiser))
+    np.testing.assert_allclose(module.weight.grad[0], expected, rtol=1e-5)

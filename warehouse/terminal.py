@@ -1,8 +1,36 @@
-"""The one progress bar: on stderr, and only where stderr is a terminal."""
+"""What a command says beside its answer, on stderr: remarks, the one progress bar, and that the user stopped it."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
 from rich.text import Text
+
+from failmodes.warehouse.errors import Interrupted
+
+
+def stderr_console() -> Console:
+    """A console on stderr that prints text as it is: no markup, no highlighting, no line breaks of its own."""
+    return Console(stderr=True, markup=False, highlight=False, soft_wrap=True)
+
+
+def remark(text: str) -> None:
+    """Say something beside a command's answer: one line on stderr."""
+    stderr_console().print(text)
+
+
+@contextmanager
+def interruptible(kept: str) -> Iterator[None]:
+    """Turn Ctrl-C into one line, which begins with what is `kept`.
+
+    Raises:
+        Interrupted: the user pressed Ctrl-C.
+    """
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        raise Interrupted(f"stopped; {kept}: run the same command to go on") from error
 
 
 class ImagesPerSecond(ProgressColumn):
@@ -22,13 +50,9 @@ def progress_bar(description: str, *columns: ProgressColumn | str, show: bool | 
         columns: what stands between the bar and the time left; a text may hold `{task.fields[…]}`.
         show: whether it is drawn; by default where stderr is a terminal.
     """
-    console = Console(stderr=True, markup=False)
+    console = stderr_console()
     between = [TextColumn(column) if isinstance(column, str) else column for column in columns]
+    hidden = not (console.is_terminal if show is None else show)
     return Progress(
-        TextColumn(description),
-        BarColumn(),
-        *between,
-        TimeRemainingColumn(),
-        console=console,
-        disable=not (console.is_terminal if show is None else show),
+        TextColumn(description), BarColumn(), *between, TimeRemainingColumn(), console=console, disable=hidden
     )
