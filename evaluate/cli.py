@@ -4,9 +4,8 @@
 `failmodes status` says of a study: cells published and cells missing, network by network.
 """
 
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from rich.console import Console
@@ -22,16 +21,10 @@ StudyArgument = Annotated[Path, typer.Argument(help="Study file.", metavar="STUD
 DEFAULT_STUDY = Path("study.toml")
 
 
-class Template(StrEnum):
-    """Studies to start from."""
-
-    digits = "digits"
-    cifar10 = "cifar10"
-    folder = "folder"
-
-
 def init(
-    template: Annotated[Template, typer.Argument(help="Which study to start from.")] = Template.digits,
+    template: Annotated[
+        Literal["digits", "cifar10", "folder"], typer.Argument(help="Which study to start from.")
+    ] = "digits",
     output: Annotated[Path, typer.Option(help="Where to write it.")] = DEFAULT_STUDY,
 ) -> None:
     """Write a study file to start from; every key is explained in it."""
@@ -41,7 +34,7 @@ def init(
 
     if output.exists():
         raise StudyError(f"{output} is there already: give another name with --output, or remove it")
-    atomic_write_bytes(output, templates()[template.value].read_bytes())
+    atomic_write_bytes(output, templates()[template].read_bytes())
     remark(f"wrote {output}: read it, then `failmodes run {output}`")
 
 

@@ -1,9 +1,8 @@
 """Commands of the warehouse: load records into it, ask it questions in SQL, say what it holds."""
 
 import sys
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 from rich.console import Console
@@ -19,14 +18,6 @@ RecordArgument = Annotated[
     str | None,
     typer.Argument(help="Study file, output folder or URL that holds a record; study.toml here by default."),
 ]
-
-
-class OutputFormat(StrEnum):
-    """How a query's answer is printed."""
-
-    table = "table"
-    csv = "csv"
-    json = "json"
 
 
 def load(
@@ -60,8 +51,8 @@ def query(
     sql: Annotated[str | None, typer.Argument(help="One statement, or @name of a saved query.")] = None,
     where: WhereArgument = None,
     output_format: Annotated[
-        OutputFormat, typer.Option("--format", help="How to print the answer.")
-    ] = OutputFormat.table,
+        Literal["table", "csv", "json"], typer.Option("--format", help="How to print the answer.")
+    ] = "table",
     output: Annotated[Path | None, typer.Option(help="Write to this .csv, .json or .parquet file instead.")] = None,
     list_queries: Annotated[bool, typer.Option("--list", help="List the saved queries.")] = False,
     timeout: Annotated[float, typer.Option(help="Seconds until the query is stopped.", min=0.001)] = 60,
@@ -84,7 +75,7 @@ def query(
         return
     width = Console().width if sys.stdout.isatty() else 1000
     sys.stdout.write(format_rows(rows, output_format, width))
-    if output_format is OutputFormat.table and rows.height > TABLE_ROWS:
+    if output_format == "table" and rows.height > TABLE_ROWS:
         remark(f"first {TABLE_ROWS} of {rows.height:,} rows: --format csv or --output FILE gives all")
 
 

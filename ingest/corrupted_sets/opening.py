@@ -90,10 +90,6 @@ class PublishedSource:
             "source_id": self.source_id,
             "source_kind": "published",
             "source_label": f"{self.published.folder.name} ({origin.description if origin else 'published'})",
-            "recipe": None,
-            "seed": None,
-            "draws": None,
-            "versions": None,
         }
 
     def corrupted(self, clean: Images | None, corruption: str, severity: Severity, image_ids: ImageIds) -> Images:

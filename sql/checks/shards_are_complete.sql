@@ -5,26 +5,23 @@ with counts as (
         evaluation_id,
         corruption,
         severity,
-        row_count,
-        null::bigint as stored_count
+        row_count
     from shards
-    union all
+    union all by name
     select
         'predictions' as table_name,
         evaluation_id,
         corruption,
         severity,
-        null as row_count,
         count(*) as stored_count
     from predictions
     group by evaluation_id, corruption, severity
-    union all
+    union all by name
     select
         'attention' as table_name,
         evaluation_id,
         corruption,
         severity,
-        null as row_count,
         count(*) as stored_count
     from attention
     group by evaluation_id, corruption, severity

@@ -1,22 +1,16 @@
 -- One row per evaluation, corruption, severity from clean on, label and prediction that occurred.
 -- Source: outcomes, curve_points, classes.
-with counts as (
+with shares as (
     select
         evaluation_id,
         corruption,
         severity,
         label,
         predicted,
-        count(*) as image_count
+        count(*) as image_count,
+        count(*) / sum(count(*)) over (partition by evaluation_id, corruption, severity, label) as share_of_label
     from outcomes
     group by evaluation_id, corruption, severity, label, predicted
-),
-
-shares as (
-    select
-        *,
-        image_count / sum(image_count) over (partition by evaluation_id, corruption, severity, label) as share_of_label
-    from counts
 )
 
 select

@@ -3,15 +3,7 @@
 -- Source: outcomes, curve_points.
 with images as (
     select
-        curve_points.evaluation_id,
-        curve_points.model_label,
-        curve_points.dataset_label,
-        curve_points.corruption,
-        curve_points.corruption_label,
-        curve_points.corruption_group,
-        curve_points.corruption_order,
-        curve_points.headline,
-        curve_points.severity,
+        curve_points.*,
         outcomes.rmse,
         outcomes.ssim,
         outcomes.rmse - lag(outcomes.rmse) over same_image as rmse_change

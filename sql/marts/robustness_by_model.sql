@@ -11,14 +11,6 @@ with errors as (
         max(severity_count) as severity_count
     from corruption_error_by_model
     group by evaluation_id
-),
-
-clean as (
-    select
-        evaluation_id,
-        accuracy
-    from cell_measures
-    where corruption = 'none'
 )
 
 select
@@ -33,5 +25,6 @@ select
     coalesce(errors.corruption_count, 0) as corruption_count,
     coalesce(errors.extra_corruption_count, 0) as extra_corruption_count
 from evaluation_labels
-left join clean on evaluation_labels.evaluation_id = clean.evaluation_id
+left join cell_measures as clean
+    on evaluation_labels.evaluation_id = clean.evaluation_id and clean.corruption = 'none'
 left join errors on evaluation_labels.evaluation_id = errors.evaluation_id

@@ -12,19 +12,6 @@ with recalls as (
         max(severity) over (partition by evaluation_id, corruption) as last_severity
     from confusion_by_severity
     group by evaluation_id, model_label, corruption, corruption_label, severity, label, label_name
-),
-
-drops as (
-    select
-        model_label,
-        corruption_label,
-        label,
-        label_name,
-        last_severity,
-        max(accuracy) filter (where severity = 0) as clean_accuracy,
-        max(accuracy) filter (where severity = last_severity) as last_accuracy
-    from recalls
-    group by evaluation_id, model_label, corruption, corruption_label, label, label_name, last_severity
 )
 
 select
@@ -32,9 +19,10 @@ select
     corruption_label,
     last_severity,
     label_name,
-    clean_accuracy,
-    last_accuracy,
+    max(accuracy) filter (where severity = 0) as clean_accuracy,
+    max(accuracy) filter (where severity = last_severity) as last_accuracy,
     clean_accuracy - last_accuracy as accuracy_drop
-from drops
+from recalls
+group by evaluation_id, model_label, corruption, corruption_label, label, label_name, last_severity
 order by accuracy_drop desc, model_label asc, corruption_label asc, label asc
 limit 40

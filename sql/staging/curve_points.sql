@@ -15,36 +15,24 @@ curves as (
         corruption
     from cells
     where corruption <> 'none'
-),
-
-points as (
-    select
-        curves.evaluation_id,
-        curves.corruption,
-        cells.severity,
-        cells.corruption as cell_corruption -- 'none' at severity 0
-    from curves
-    inner join cells
-        on
-            curves.evaluation_id = cells.evaluation_id
-            and cells.corruption in ('none', curves.corruption)
 )
 
 select
-    points.evaluation_id,
-    points.corruption,
-    points.severity,
-    points.cell_corruption,
+    curves.evaluation_id,
+    curves.corruption,
+    cells.severity,
+    cells.corruption as cell_corruption, -- 'none' at severity 0
     evaluation_labels.model_label,
     evaluation_labels.dataset_label,
     evaluation_labels.paired,
     corruptions.corruption_group,
     corruptions.corruption_order,
-    coalesce(corruptions.corruption_label, points.corruption) as corruption_label,
+    coalesce(corruptions.corruption_label, curves.corruption) as corruption_label,
     coalesce(corruptions.headline, true) as headline,
-    lag(points.severity) over curve as severity_before, -- null at severity 0
+    lag(cells.severity) over curve as severity_before, -- null at severity 0
     row_number() over curve as point_number -- from 1, the clean point
-from points
-left join evaluation_labels on points.evaluation_id = evaluation_labels.evaluation_id
-left join corruptions on points.corruption = corruptions.corruption
-window curve as (partition by points.evaluation_id, points.corruption order by points.severity)
+from curves
+inner join cells on curves.evaluation_id = cells.evaluation_id and cells.corruption in ('none', curves.corruption)
+left join evaluation_labels on curves.evaluation_id = evaluation_labels.evaluation_id
+left join corruptions on curves.corruption = corruptions.corruption
+window curve as (partition by curves.evaluation_id, curves.corruption order by cells.severity)
