@@ -60,19 +60,24 @@ class Source(Protocol):
     @property
     def source_id(self) -> str:
         """Identity of the source."""
+        ...
 
     @property
     def pairing(self) -> Pairing:
         """Whether its images are those of the data set, image by image."""
+        ...
 
     def row(self) -> dict[str, Any]:
         """Its row of the `sources` dimension."""
+        ...
 
     def corrupted(self, clean: Images | None, corruption: str, severity: Severity, image_ids: ImageIds) -> Images:
         """Corrupted images (N, H, W, 3) of `image_ids`; `clean` are the same images before, (N, H, W, 3) uint8."""
+        ...
 
     def labels(self, dataset: Dataset) -> NDArray[np.int64]:
         """Labels (N,) of its images, by image_id."""
+        ...
 
 
 class GeneratedSource:
@@ -97,7 +102,8 @@ class GeneratedSource:
         across_switches: bool = False,
         dependencies: Mapping[str, str] | None = None,
     ) -> None:
-        self.recipe, self.seed, self.draws, self.across_switches = recipe, seed, draws, across_switches
+        self.recipe, self.seed, self.across_switches = recipe, seed, across_switches
+        self.draws: SamplingMode = draws
         self._versions = {
             "engine": str(ENGINE_REVISION),
             "numpy": np.__version__,

@@ -111,7 +111,7 @@ def _concentration(evaluation: EvaluationInfo, changes: dict[str, MeanChange], a
         f"Attention of {evaluation.label} {phrase} at the last severity.",
         f"Change from the same image's clean map, averaged over {averaged}: {values}.{caveat}",
         verdict,
-        {"evaluation_id": evaluation.evaluation_id} | {f"{m}_change": c.change.value for m, c in changes.items()},
+        {"evaluation_id": evaluation.evaluation_id, **{f"{m}_change": c.change.value for m, c in changes.items()}},
     )
 
 

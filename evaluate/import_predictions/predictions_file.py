@@ -10,17 +10,19 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Literal, NamedTuple
+from typing import IO, Any, Literal, NamedTuple
 
 import duckdb
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
+import pyarrow.compute
 import pyarrow.csv
 import pyarrow.parquet as pq
 
 from failmodes.warehouse.errors import DataError, StorageError, first_line
 from failmodes.warehouse.storage.files import make_folder, storage_errors
+
+pc: Any = pyarrow.compute  # its functions are made as it is imported: no checker knows them
 
 OutputKind = Literal["logits", "probabilities"]
 ProgressCallback = Callable[[str, int, int | None], None]  # ("rows" or "cells", how many are done, of how many)

@@ -15,7 +15,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -117,7 +117,7 @@ def register_from(path: str) -> CustomCorruption:
     if isinstance(found, CustomCorruption):
         return register(found)
     if callable(found):
-        return register(CustomCorruption(attribute, found))
+        return register(CustomCorruption(attribute, cast("Callable[..., Images]", found)))
     raise StudyError(f"corruption {path!r} is a {type(found).__name__}: expected a CustomCorruption or a function")
 
 

@@ -4,16 +4,19 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
+import pyarrow.compute
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from failmodes.ingest.datasets.dataset import Dataset, check_labels
 from failmodes.ingest.datasets.decoding import decode, decode_to_cache
 from failmodes.warehouse.errors import DataError, first_line
+
+pc: Any = pyarrow.compute  # its functions are made as it is imported: no checker knows them
 
 IMAGE_COLUMNS = ("img", "image")
 BLOCK_ROWS = 512

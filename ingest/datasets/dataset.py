@@ -23,16 +23,20 @@ class ImageArray(Protocol):
     @property
     def shape(self) -> tuple[int, ...]:
         """(N, H, W, 3)."""
+        ...
 
     @property
     def dtype(self) -> np.dtype[Any]:
         """Always uint8."""
+        ...
 
     def __len__(self) -> int:
         """N."""
+        ...
 
-    def __getitem__(self, rows: Any) -> NDArray[np.uint8]:
+    def __getitem__(self, rows: Any, /) -> NDArray[np.uint8]:
         """The images of a slice or of an array of whole numbers."""
+        ...
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """Handwritten digits that come with scikit-learn: 1,797 real images of 8×8 pixels, enlarged to 32×32."""
 
 import hashlib
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +23,7 @@ def open_digits(split: str) -> Dataset:
     """The digits of one split: 50 test images a class, the others for training."""
     from sklearn.datasets import load_digits
 
-    bunch = load_digits()
+    bunch: Any = load_digits()
     labels = bunch.target.astype(np.int64)
     chosen = _chosen(labels, split)
     images = upsample(bunch.images[chosen].astype(np.int64))

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
+import pyarrow.compute
 import pyarrow.parquet as pq
 from upath import UPath
 
@@ -28,6 +28,8 @@ from failmodes.warehouse.hashing import identity_of
 from failmodes.warehouse.provenance import now_utc
 from failmodes.warehouse.schema import ATTENTION, CLEAN, PARTITIONS, PREDICTIONS, SCHEMA_VERSION, Table
 from failmodes.warehouse.storage.files import StorePath, atomic_write, list_published, read_bytes
+
+pc: Any = pyarrow.compute  # its functions are made as it is imported: no checker knows them
 
 FOOTER_KEY = b"failmodes"
 FOOTER_HASH_KEY = b"failmodes.seal"  # hash of the footer's text: facts are guarded like rows
@@ -104,9 +106,8 @@ def write_shard(
 def write_dimension(output: StorePath, table: Table, key: str, rows: list[dict[str, Any]] | pa.Table) -> StorePath:
     """Publish the rows of a dimension under `key`, unless exactly these rows are there already."""
     path = dimension_path(output, table, key)
-    if not isinstance(rows, pa.Table):
-        rows = pa.Table.from_pylist(rows, schema=table.arrow())
-    rows = rows.select(table.arrow().names).cast(table.arrow())
+    given = pa.Table.from_pylist(rows, schema=table.arrow()) if isinstance(rows, list) else rows
+    rows = given.select(table.arrow().names).cast(table.arrow())
     with suppress(DamagedShardError):  # missing or damaged: written again
         if read_verified(path).content_hash == content_hash(rows):
             return path
@@ -203,7 +204,7 @@ def _write(path: StorePath, table: Table, rows: pa.Table, identity: dict[str, st
             stamped,
             temporary,
             row_group_size=ROW_GROUP_ROWS,
-            use_dictionary=_repeating(rows.schema),
+            use_dictionary=_repeating(rows.schema),  # pyright: ignore[reportArgumentType] (names of columns too)
             compression="zstd",
             write_page_checksum=True,
         )

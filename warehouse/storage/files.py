@@ -12,6 +12,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import cast
 
 from upath import UPath
 
@@ -116,7 +117,7 @@ def read_bytes(path: UPath, last: int | None = None) -> bytes:
         StorageError: the file system does not answer, which says nothing about the file: it is no damage.
     """
     with _driver_errors("read", path):
-        return bytes(path.fs.cat_file(path.path, start=None if last is None else -last))
+        return cast(bytes, path.fs.cat_file(path.path, start=None if last is None else -last))
 
 
 @contextmanager

@@ -22,6 +22,7 @@ class Executor(Protocol):
 
     def run(self, tasks: Sequence[Task], progress: RunCallbacks) -> RunResult:
         """Run all tasks; networks that raise are set aside, any other error is raised."""
+        ...
 
 
 class SerialExecutor:

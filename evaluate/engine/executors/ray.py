@@ -54,8 +54,9 @@ class RayExecutor:
                 messages = self.ray.get(call)
             except self.ray.exceptions.RayActorError as error:
                 self.actors[worker] = self._actor()
-                messages = [("died", first_line(error))]
-            yield from (WorkerMessage(worker, kind, content) for kind, content in messages)
+                yield WorkerMessage(worker, "died", first_line(error))
+            else:
+                yield from (WorkerMessage(worker, kind, content) for kind, content in messages)
 
     def _actor(self) -> Any:
         remote = self.ray.remote(num_gpus=self.resources.gpu, num_cpus=1)(RayWorker)

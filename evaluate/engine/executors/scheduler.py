@@ -39,6 +39,7 @@ class WorkerPool(Protocol):
 
     def messages(self, busy: Collection[int]) -> Iterable[WorkerMessage]:
         """Wait until a busy worker says something; a worker that dies is replaced."""
+        ...
 
 
 @dataclass

@@ -3,13 +3,14 @@
 Stored values are uint8, 0-255; the published parameters are for values in the unit range, float, 0-1.
 """
 
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 Images = NDArray[np.uint8]
 Float32Array = NDArray[np.float32]
+FloatArray = NDArray[np.floating[Any]]
 Float = TypeVar("Float", np.float32, np.float64)
 Parameters = tuple[float, ...]
 

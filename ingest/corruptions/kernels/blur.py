@@ -12,6 +12,7 @@ from scipy.ndimage import correlate1d
 from failmodes.ingest.corruptions.kernels.base import (
     Float,
     Float32Array,
+    FloatArray,
     Images,
     Parameters,
     RecipeLevels,
@@ -126,10 +127,11 @@ def zoom_blur(images: Images, parameters: Parameters) -> Images:
 def _zooms(height: int, width: int, end: float, step: float) -> tuple[sparse.csr_array, ...]:
     """A zoom of the whole image by each factor, as a sparse matrix (H·W, H·W)."""
     factors = np.arange(1, end, step)  # floating point decides how many: 1.11 by 0.01 gives 12
-    return tuple(sparse.kron(_zoom_matrix(height, f), _zoom_matrix(width, f), format="csr") for f in factors)
+    pairs = ((_zoom_matrix(height, factor), _zoom_matrix(width, factor)) for factor in factors)
+    return tuple(sparse.kron(*pair, format="csr") for pair in pairs)  # pyright: ignore[reportReturnType]
 
 
-def clipped_zoom(values: Float32Array, factor: float) -> Float32Array:
+def clipped_zoom(values: FloatArray, factor: float) -> FloatArray:
     """Each of (N, H, W) zoomed by a factor of at least 1 about its centre, linearly; a copy."""
     for axis in (1, 2):
         left, right, share = zoom_taps(values.shape[axis], factor)
@@ -138,7 +140,7 @@ def clipped_zoom(values: Float32Array, factor: float) -> Float32Array:
     return values
 
 
-def zoom_taps(side: int, factor: float) -> tuple[NDArray[np.int_], NDArray[np.int_], NDArray[np.float64]]:
+def zoom_taps(side: int, factor: float) -> tuple[NDArray[np.int_], NDArray[np.int_], FloatArray]:
     """What each of `side` values is interpolated from: two neighbours and the share of the second.
 
     As the published code does it with SciPy's `zoom`: crop the centre, zoom it, trim the surplus.
@@ -240,7 +242,7 @@ def gaussian_filter(values: NDArray[Float], sigma: float) -> NDArray[Float]:
     if len(weights) == 1:
         return values
     along_rows = correlate1d(values, weights, axis=1, mode="nearest")
-    return np.asarray(correlate1d(along_rows, weights, axis=2, mode="nearest"))
+    return np.asarray(correlate1d(along_rows, weights, axis=2, mode="nearest"), values.dtype)
 
 
 def gaussian_weights(sigma: float, reach: float) -> NDArray[np.float64]:

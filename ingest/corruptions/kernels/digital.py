@@ -10,6 +10,7 @@ from scipy.ndimage import gaussian_filter1d
 
 from failmodes.ingest.corruptions.kernels.base import (
     Float32Array,
+    FloatArray,
     Images,
     Parameters,
     RecipeLevels,
@@ -106,9 +107,7 @@ def _smoothing(side: int, sigma: float) -> Float32Array:
     return np.asarray(matrix, np.float32)
 
 
-def _sampled(
-    images: Float32Array, rows: Float32Array, columns: Float32Array, *, about_border_pixel: bool
-) -> Float32Array:
+def _sampled(images: Float32Array, rows: FloatArray, columns: FloatArray, *, about_border_pixel: bool) -> FloatArray:
     """Each image at the given positions (N, H, W), linearly between its pixels, reflected beyond its borders."""
     count, height, width = images.shape[:3]
     top, left = np.floor(rows), np.floor(columns)
@@ -119,7 +118,7 @@ def _sampled(
     before, after = (_reflected(column, width, about_border_pixel) for column in (x, x + 1))
     pixels = images.reshape(-1, images.shape[3])
 
-    def along(row: NDArray[np.int32]) -> Float32Array:
+    def along(row: NDArray[np.int32]) -> FloatArray:
         start = pixels.take(row + before, axis=0)
         return start + (pixels.take(row + after, axis=0) - start) * across
 

@@ -5,6 +5,7 @@ import numpy as np
 
 from failmodes.ingest.corruptions.kernels.base import (
     Float32Array,
+    FloatArray,
     Images,
     Parameters,
     RecipeLevels,
@@ -81,7 +82,7 @@ def plasma_fractal(field: Float32Array, decay: float) -> Float32Array:
 def _fill_level(heights: Float32Array, field: Float32Array, step: int, wibble: float) -> None:
     even, odd = slice(0, None, step), slice(step // 2, None, step)
 
-    def fill(rows: slice, columns: slice, neighbours: Float32Array) -> None:
+    def fill(rows: slice, columns: slice, neighbours: FloatArray) -> None:
         heights[:, rows, columns] = neighbours / 4 + wibble * (wibble * field[:, rows, columns])
 
     corners = heights[:, even, even]
