@@ -7,7 +7,7 @@ from typing import Any
 
 
 def process_context() -> Any:  # typeshed's BaseContext has no Process
-    """The context to start processes in that copies neither threads nor their locks, as a fork would."""
+    """A multiprocessing context whose processes inherit neither threads nor their locks, as a fork would."""
     methods = multiprocessing.get_all_start_methods()
     return multiprocessing.get_context("forkserver" if "forkserver" in methods else "spawn")
 
@@ -15,7 +15,7 @@ def process_context() -> Any:  # typeshed's BaseContext has no Process
 def exit_with_parent(_worker: int = 0) -> None:
     """End this process once its parent is gone; one that waits to send something would outlive it for ever.
 
-    It fits as the `worker_init_fn` of a DataLoader, which gives each worker its number.
+    Usable as a DataLoader's `worker_init_fn`, which gets the worker's number.
     """
     parent = multiprocessing.parent_process()
     assert parent is not None

@@ -1,4 +1,4 @@
-"""Which device runs the networks, in which precision, in batches of which size."""
+"""Devices: which one runs the networks, its precision, its default batch size, its memory."""
 
 import torch
 
@@ -40,7 +40,7 @@ def runs_bfloat16(device: torch.device) -> bool:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that the device has no memory left for this batch, in whichever library's words."""
+    """Whether an error says that the device has no memory left for this batch, in whichever library's wording."""
     return isinstance(error, torch.OutOfMemoryError) or any(sign in str(error) for sign in OUT_OF_MEMORY)
 
 

@@ -59,7 +59,7 @@ def _print_lines(lines: list[str]) -> None:
 
 @contextmanager
 def training_bar() -> Iterator[Callable[[StudyModel, EpochMetrics], None]]:
-    """A bar a network; call what it gives after each epoch."""
+    """One bar per network; call the yielded function after each epoch."""
     result_column = "epochs, {task.fields[result]}"
     with progress_bar("[bold]train[/] {task.description}", MofNCompleteColumn(), result_column, show=True) as bar:
         tasks: dict[Path | None, TaskID] = {}

@@ -31,7 +31,7 @@ class StudyModel(NamedTuple):
 
     @property
     def label(self) -> str:
-        """What to call it while it is trained."""
+        """Its name while it is trained."""
         return self.spec.label_of(self.seed)
 
     @property
@@ -51,7 +51,7 @@ def study_models(study: Study, dataset: Dataset) -> Iterator[StudyModel]:
             yield StudyModel(spec, None, spec.checkpoint)
             continue
         slug = re.sub(r"[^a-z0-9]+", "-", spec.label.lower()).strip("-") or spec.architecture
-        # without what is left at its default, so that a new key of the study trains nothing again
+        # defaults are left out, so that a new key of the study retrains nothing
         given = spec.model_dump(mode="json", exclude=KEYS_WITHOUT_EFFECT_ON_WEIGHTS, exclude_defaults=True)
         definition = source_hash(spec)
         recipe = identity_of([given, dataset.dataset_id, *([] if definition is None else [definition])])
@@ -63,7 +63,7 @@ def study_models(study: Study, dataset: Dataset) -> Iterator[StudyModel]:
 def train_missing(
     study: Study, dataset: Dataset, on_epoch: Callable[[StudyModel, EpochMetrics], None] = lambda _model, _epoch: None
 ) -> list[Path]:
-    """Train each network whose checkpoint is missing; gives the files that were made."""
+    """Train each network whose checkpoint is missing; returns the files written."""
     missing = [
         (model, model.seed, model.path)
         for model in study_models(study, dataset)
@@ -72,7 +72,7 @@ def train_missing(
     if not missing:
         return []
     for spec in study.models:
-        resolve_architecture(spec.architecture)  # a name that nobody knows is an error before hours of training
+        resolve_architecture(spec.architecture)  # an unknown name is an error before hours of training
     train_set = open_dataset(study.dataset, study.cache, split="train")
     device = choose_device(study.evaluation.device)
     return [

@@ -1,15 +1,14 @@
 """The table of charts, and a chart drawn by its name.
 
-A new chart is one file with a function of the kind below, and one row in CHARTS or IMAGE_CHARTS.
+A new chart is one file with a function as the comment above CHARTS or IMAGE_CHARTS says, and one row there.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from decimal import Decimal
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import altair as alt
-import duckdb
 
 from failmodes.analysis.charts import (
     attention,
@@ -22,35 +21,17 @@ from failmodes.analysis.charts import (
     onset,
     shapes,
 )
-from failmodes.analysis.charts.style.theme import CHART_SIZES, ChartSize
+from failmodes.analysis.charts.style.theme import CHART_SIZES
 from failmodes.analysis.formatting import join_names
 from failmodes.analysis.sample_images import CorruptionRequest
-from failmodes.analysis.selection import Selection, select_one
+from failmodes.analysis.selection import select_one
 from failmodes.analysis.statistics.shape_tables import ensure_shapes
 from failmodes.warehouse.database.connection import open_warehouse
 from failmodes.warehouse.errors import StudyError
 from failmodes.warehouse.storage.locations import default_location, find_warehouse
 
-
-class ChartFunction(Protocol):
-    """A function that draws one kind of chart from a warehouse."""
-
-    def __call__(
-        self, con: duckdb.DuckDBPyConnection, selection: Selection, *, size: ChartSize = ...
-    ) -> alt.VConcatChart:
-        """Draw the selection."""
-        ...
-
-
-class ImageChartFunction(Protocol):
-    """A function that draws one kind of chart from images that it corrupts itself."""
-
-    def __call__(self, request: CorruptionRequest, *, size: ChartSize = ...) -> alt.VConcatChart:
-        """Corrupt and draw."""
-        ...
-
-
-CHARTS: dict[str, ChartFunction] = {
+# Each draws a selection: (con, selection, *, size) → chart
+CHARTS: dict[str, Callable[..., alt.VConcatChart]] = {
     "curves": curves.chart,
     "drops": drops.chart,
     "shapes": shapes.chart,
@@ -61,7 +42,8 @@ CHARTS: dict[str, ChartFunction] = {
     "distortion": distortion.chart,
 }
 
-IMAGE_CHARTS: dict[str, ImageChartFunction] = {
+# Each corrupts images itself and draws them: (request, *, size) → chart
+IMAGE_CHARTS: dict[str, Callable[..., alt.VConcatChart]] = {
     "contact-sheet": contact_sheet.chart,
     "distortion": distortion.chart_of_images,
 }

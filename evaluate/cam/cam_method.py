@@ -1,4 +1,4 @@
-"""CAM methods: what every one of them takes and gives, and their names, as a study and the record write them.
+"""CAM methods: their common interface, and their names in a study and in the record.
 
 A method runs the network once, lets the caller select targets from the logits, and gives the rectified map of each
 target. Maps are (N, T, h, w) float32 on the network's device; coordinates and statistics are `map_statistics`' matter.
@@ -61,7 +61,7 @@ class CamMethod(Protocol):
 
     @property
     def layer(self) -> str | None:
-        """The layer that is looked at, by its dotted name in the module; part of an evaluation's identity."""
+        """The target layer, by its dotted name in the module; part of an evaluation's identity."""
         ...
 
     def __call__(self, inputs: torch.Tensor, select_targets: TargetSelector) -> CamOutput:
@@ -70,9 +70,9 @@ class CamMethod(Protocol):
 
 
 class LayerCam:
-    """What CAM methods of one layer share: a hook that keeps the layer's output during a call, and at no other time.
+    """Base of CAM methods at one layer: a forward hook that captures the layer's output, during a call only.
 
-    It is registered once and stays, so that a module compiled afterwards has it.
+    The hook is registered once and stays, so that a module compiled afterwards has it.
     """
 
     def __init__(self, network: Network, layer: str) -> None:
@@ -82,7 +82,7 @@ class LayerCam:
         self.handle = network.module.get_submodule(layer).register_forward_hook(self._capture)
 
     def _forward(self, inputs: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Logits and the layer's output, of which nothing is kept here, even if the network runs out of memory."""
+        """Logits and the layer's output; no reference to it is kept here, even if the network runs out of memory."""
         self.listening = True
         try:
             logits = self.network.logits(inputs)

@@ -28,7 +28,7 @@ class ClosedFormCam(LayerCam):
         head: the linear layer that the pooled features go to.
         reshape_transform: of the layer's output.
         relu: rectify the features first. torchvision's DenseNet does so after `features`, in place on some devices;
-            done here in every case (it changes nothing where it was done), the map does not depend on the device.
+            doing it here in every case (a second ReLU changes nothing) makes the map independent of the device.
     """
 
     method = CLOSED_FORM

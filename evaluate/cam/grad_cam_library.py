@@ -1,4 +1,4 @@
-"""Any other method of the grad-cam package, by name: on the CPU, image by image where the package works so."""
+"""Any other method of the grad-cam package, by name: on the CPU, and image by image where the package requires it."""
 
 from types import SimpleNamespace
 

@@ -34,7 +34,7 @@ class GradientCam(LayerCam):
 
     @torch.inference_mode(False)
     def __call__(self, inputs: torch.Tensor, select_targets: TargetSelector) -> CamOutput:
-        """One forward pass and one backward pass for each column of targets that is not like the first."""
+        """One forward pass and one backward pass for each column of targets that differs from the first."""
         with torch.enable_grad():
             logits, start = self._forward(inputs)  # the graph goes from the logits back to what the layer gave
         features = self.reshape_transform(start.detach()).float()
@@ -59,8 +59,8 @@ class GradientCam(LayerCam):
         Args:
             inputs: (N, 3, H, W), for methods that run the network again.
             classes: (N,) the classes, for the same.
-            features: (N, K, h, w) float32, what the layer gave, without graph.
-            gradients: (N, K, h, w) float32, of each image's logit of its class by these.
+            features: (N, K, h, w) float32, the layer's output, detached.
+            gradients: (N, K, h, w) float32, of each image's class logit with respect to the features.
         """
         return torch.einsum("nk,nkhw->nhw", gradients.mean((2, 3)), features).relu()
 
@@ -78,7 +78,7 @@ def _differing_columns(targets: torch.Tensor) -> list[int]:
 
 
 def _join_columns(maps: dict[int, torch.Tensor], targets: torch.Tensor) -> torch.Tensor:
-    """Maps (N, T, h, w) of columns' maps (N, h, w); an image whose target is that of the first column has its map."""
+    """Maps (N, T, h, w) of columns' maps (N, h, w); where a target equals the first, so does its map."""
     same = (targets == targets[:, :1])[:, :, None, None]
     columns = [maps.get(column, maps[0]) for column in range(targets.shape[1])]
     return torch.where(same, maps[0][:, None], torch.stack(columns, dim=1))

@@ -1,4 +1,4 @@
-"""Whether a network ends in global average pooling and one linear layer, found by looking at what its modules give."""
+"""Whether a network ends in global average pooling and one linear layer, found from its modules' outputs."""
 
 from dataclasses import replace
 from typing import NamedTuple
@@ -19,7 +19,7 @@ from failmodes.evaluate.cam.reshape_transform import (
 )
 from failmodes.evaluate.models.network import Network
 
-SAME = 1e-4  # largest difference of two tensors that are one, relative to the largest value: rounding of float32 means
+SAME = 1e-4  # largest difference of two tensors that count as equal, relative to the largest value: rounding of float32 means
 CHECKED_TARGETS = 16  # classes an image that the identity is proven for
 
 
@@ -30,8 +30,8 @@ class PooledLinearHead(NamedTuple):
         layer: the module whose output is pooled.
         head: the linear layer that the pooled features go to.
         reshape_transform: of the layer's output.
-        relu: whether features are rectified first; so are those that are never negative, where it changes nothing.
-        pools_output: whether the output itself is pooled, not what a ReLU without a name makes of it.
+        relu: whether features are rectified first; also true of features that are never negative.
+        pools_output: whether the output itself is pooled, rather than its ReLU applied without a module.
         spatial_positions: h·w.
     """
 
@@ -52,14 +52,14 @@ def find_pooled_linear_head(
 ) -> PooledLinearHead | None:
     """The pooled linear head of a network, proven on `inputs`; None if it has none.
 
-    Several modules may give the tensor that is pooled (a block, the stage it ends, a dropout behind it): the one with
+    Several modules may output the tensor that is pooled (a block, the stage it ends, a dropout behind it): the one with
     the fewest dots in its name is taken, of these the first that runs. A single position (1×1) is taken only where no
-    larger map is pooled, a map before its ReLU only where no module gives it rectified.
+    larger map is pooled, a map before its ReLU only where no module outputs it rectified.
 
     Args:
         network: ready to run.
         inputs: (N, 3, h, w) of a probe.
-        layer: the only layer that will do, if given.
+        layer: the only layer accepted, if given.
 
     Raises:
         ModelError: the network does not run on the probe.

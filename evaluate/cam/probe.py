@@ -24,7 +24,7 @@ def probe_inputs(network: Network, image_shape: tuple[int, int]) -> torch.Tensor
 
 
 def run_probe(network: Network, inputs: torch.Tensor, watch: ActivationHook) -> torch.Tensor:
-    """The module's own output (N, outputs) in float32, without autocast; `watch` sees all that modules give.
+    """The module's own output (N, outputs) in float32, without autocast; `watch` sees every module's output.
 
     Raises:
         ModelError: the network does not run on such images, or gives something else than logits.
@@ -47,7 +47,7 @@ def run_probe(network: Network, inputs: torch.Tensor, watch: ActivationHook) -> 
 
 
 def are_equal(first: torch.Tensor, second: torch.Tensor) -> bool:
-    """Whether two tensors are one; NaN, as a network that diverged gives, equals NaN."""
+    """Whether two tensors are equal; NaN, as a diverged network outputs, equals NaN."""
     return first.shape == second.shape and torch.equal(first.nan_to_num(), second.nan_to_num())
 
 

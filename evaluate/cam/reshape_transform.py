@@ -38,7 +38,7 @@ CHANNELS_FIRST, CHANNELS_LAST = ReshapeTransform("channels first"), ReshapeTrans
 
 
 def infer_reshape_transform(output: torch.Tensor, image: Grid, patches: Grid | None) -> ReshapeTransform | None:
-    """The transform of a module's output, told by its shape; None if it has none, or one position only.
+    """The transform of a module's output, inferred from its shape; None if it has none, or one position only.
 
     Args:
         output: (N, …).

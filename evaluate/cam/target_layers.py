@@ -1,4 +1,4 @@
-"""Where to look in a network without a closed form: its last layer with positions that the logits depend on."""
+"""The target layer of a network without a closed form: its last layer with positions that the logits depend on."""
 
 from difflib import get_close_matches
 from typing import NamedTuple
@@ -20,7 +20,7 @@ class TargetLayer(NamedTuple):
 
 
 class LayerActivation(NamedTuple):
-    """What a module gave in the probe, and the gradient of the largest logits by it."""
+    """A module's output in the probe, and the gradient of the largest logits with respect to it."""
 
     layer: str
     output: torch.Tensor
@@ -33,7 +33,7 @@ def find_target_layer(network: Network, inputs: torch.Tensor) -> TargetLayer | N
     Where that one lies on one of several parallel branches, the latest of the same h×w through which all evidence
     passes is taken instead, if there is one: a map of one branch would leave the others out. Where a class token alone
     is read, the patches of the last block have no gradient, and the norm before its attention is found. Of modules that
-    give the same tensor the one with the fewest dots in its name is taken, then the first that runs.
+    output the same tensor, the one with the fewest dots in its name is taken, then the first that runs.
 
     Args:
         network: ready to run.
@@ -96,9 +96,9 @@ def requested_target_layer(
 @torch.inference_mode(False)
 @torch.enable_grad()
 def _activations(network: Network, inputs: torch.Tensor, layer: str | None = None) -> list[LayerActivation]:
-    """What all modules, or one, give for the probe, in the order of their last runs, where the logits depend on it.
+    """Outputs of all modules, or of one, in the probe, in the order of their last runs, where the logits depend on them.
 
-    Modules go on with a copy of what they gave, so that nothing writes into what was seen.
+    The forward pass goes on with a copy of each output, so that nothing writes into those kept.
     """
     outputs: dict[str, torch.Tensor] = {}
 
@@ -123,7 +123,7 @@ def _activations(network: Network, inputs: torch.Tensor, layer: str | None = Non
 @torch.inference_mode(False)
 @torch.enable_grad()
 def _passes_all_evidence(network: Network, inputs: torch.Tensor, layer: str) -> bool:
-    """Whether all that the logits know of the images passes through a module."""
+    """Whether the logits depend on the images through this module alone."""
 
     def detach(name: str, _source: torch.Tensor, output: torch.Tensor) -> torch.Tensor | None:
         return output.detach() if name == layer else None
@@ -139,14 +139,14 @@ def _passes_all_evidence(network: Network, inputs: torch.Tensor, layer: str) -> 
 def _feature_transforms(
     network: Network, inputs: torch.Tensor, seen: list[LayerActivation]
 ) -> dict[str, ReshapeTransform]:
-    """Transforms of outputs that are features: no matrices of attention, no queries, keys or wider hidden layers."""
+    """Transforms of outputs that are features: no attention matrices, queries, keys or wider hidden layers."""
     image: Grid = (inputs.shape[2], inputs.shape[3])
     patches = patch_grid(network.module, image)
     whole = [one for one in seen if len(one.output) == len(inputs)]
     found = {one.layer: infer_reshape_transform(one.output, image, patches) for one in whole}
     tokens = [one for one in seen if one.output.ndim == 3 and found.get(one.layer) is not None]
     lengths = {one.output.shape[1] for one in tokens}
-    # a projection may come last of the tokens (keys and values of an attention pool): it does not tell the final width
+    # a projection may come last of the tokens (keys and values of an attention pool): its width is not the features'
     plain = [one for one in tokens if not isinstance(network.module.get_submodule(one.layer), nn.Linear)]
     width = (plain or tokens)[-1].output.shape[2] if tokens else 0
 

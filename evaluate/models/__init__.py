@@ -1,1 +1,1 @@
-"""What a network is: architectures, weights, classes, preprocessing, identity."""
+"""Networks: architectures, weights, classes, preprocessing, identity."""

@@ -1,4 +1,4 @@
-"""Our architectures: torchvision's networks with the CIFAR stem; and that stem for ResNets and DenseNets of others.
+"""Built-in architectures: torchvision's networks with the CIFAR stem; and that stem for other ResNets and DenseNets.
 
 The CIFAR stem replaces the first convolution by 3×3, stride 1, padding 1 and drops the max-pool, as the field does for
 32-pixel images. A `width` below the published 64 scales every layer; such a network is named as a variant.

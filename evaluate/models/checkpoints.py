@@ -1,4 +1,4 @@
-"""Checkpoint files: reading them safely, finding the tensors in them, and fitting these to the network named."""
+"""Checkpoint files: reading them safely, finding their tensors, and loading these into the network of the study."""
 
 from functools import reduce
 from itertools import takewhile
@@ -16,7 +16,7 @@ from failmodes.warehouse.errors import ModelError, first_line
 from failmodes.warehouse.storage.files import atomic_write
 
 Tensors = dict[str, torch.Tensor]
-MAX_CONTAINERS = 5  # one in another
+MAX_CONTAINERS = 5  # nested in one another
 CONTAINERS = ("state_dict", "model_state_dict", "model", "net", "params")
 EMA_CONTAINERS = ("ema", "state_dict_ema", "model_ema")  # averaged weights: taken where there are no others
 PREFIXES = ("module.", "_orig_mod.", "model.", "net.", "network.", "backbone.", "encoder.")
@@ -112,7 +112,7 @@ def strip_prefix(tensors: Tensors, module: nn.Module) -> tuple[Tensors, str]:
 
 
 def check_architecture(spec: ModelSpec, metadata: dict[str, str], file: str) -> None:
-    """Refuse a file that says it is another network; a name that is none we know is ignored.
+    """Refuse a file whose metadata name another architecture; an unknown name is ignored.
 
     Raises:
         ModelError: it holds another architecture than the study names.
@@ -153,7 +153,7 @@ def _is_state_dict(content: dict[Any, Any]) -> bool:
 
 
 def _head_size(tensors: Tensors, module: nn.Module, output_count: int) -> int:
-    """How many outputs the tensors' head has, seen from a module built with `output_count` of them.
+    """How many outputs the tensors' head has, compared with a module built with `output_count` of them.
 
     It is read off the tensors that differ from the module's in their first dimension alone, where the module's is
     `output_count`; `output_count` itself if none does, or if they disagree.
@@ -178,7 +178,7 @@ def _described(spec: ModelSpec) -> str:
 
 
 def _leading_parts(tensors: Tensors) -> list[str]:
-    """Parts of a prefix, outermost first: those that all names share, then usual ones that some names have."""
+    """Parts of a prefix, outermost first: those shared by all names, then usual ones that some names have."""
     names = [name.split(".")[:-1] for name in tensors]
     parts = [level[0] + "." for level in takewhile(lambda level: len(set(level)) == 1, zip(*names, strict=False))]
     prefix = "".join(parts)

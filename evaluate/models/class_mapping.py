@@ -1,8 +1,7 @@
 """Which outputs of a network are the classes of a data set: matched by name or WordNet id, or given in the study.
 
 Labels that are silently wrong are the worst failure: where names are known they decide, not the order, and a class that
-matches nothing or several outputs is an error. The names and WordNet ids of ImageNet-1k stand here too, in the order of
-a network's 1,000 outputs.
+matches nothing or several outputs is an error. The names and WordNet ids of ImageNet-1k are here too, in output order.
 """
 
 import difflib
@@ -19,7 +18,7 @@ ClassMap = Mapping[str, int | str]  # class of the data set → output, by index
 SHOWN = 3  # classes named in an error
 IDS_FILE = Path(__file__).parent / "imagenet_wordnet_ids.txt"
 
-# WordNet calls these two "crane" and "maillot", as it calls 517 and 638; torchvision tells them apart.
+# WordNet calls these two "crane" and "maillot", as it calls 517 and 638; torchvision distinguishes them.
 SHARED_NAMES = {134: "crane", 639: "maillot"}
 
 
@@ -102,7 +101,7 @@ class ClassIndex:
         return self.exact.get(name) or self.plain.get(normalize_class_name(name), [])
 
     def nearest(self, name: str) -> list[str]:
-        """Names of outputs that look like it; the first ones where none does."""
+        """Names of outputs similar to it; the first ones where none is."""
         near = difflib.get_close_matches(normalize_class_name(name), list(self.plain), n=2)
         return [self.names[self.plain[key][0]] for key in near] or list(self.names[:SHOWN])
 

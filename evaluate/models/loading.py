@@ -1,4 +1,4 @@
-"""Loading a model of a study, wherever its weights come from, and refusing it before the first batch if it is unfit."""
+"""Loading a model of a study, wherever its weights come from, and rejecting it before the first batch if it does not fit."""
 
 import json
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ from failmodes.warehouse.errors import ModelError, first_line
 
 IMAGENET_1K = "ImageNet-1k"  # the name of both its classes and its images
 
-# What a file or a module may say of a network, and what it must then be
+# What a file or a module may say of its network: the type, and its description in errors
 CONFIG_TYPES: dict[str, tuple[TypeAdapter[Any], str]] = {
     "normalisation": (TypeAdapter(Normalisation), "mean and std of three channels each"),
     "input_side_px": (TypeAdapter(Annotated[int, Field(gt=0, strict=True)]), "a side in pixels"),
@@ -33,12 +33,12 @@ CONFIG_TYPES: dict[str, tuple[TypeAdapter[Any], str]] = {
 def load_model(spec: ModelSpec, class_names: tuple[str, ...], path: Path | None = None) -> Model:
     """Load one model: a checkpoint, published weights, or a user's function that brings its own.
 
-    What the study says of its inputs and outputs goes before what comes with the weights.
+    What the study says of inputs and outputs takes precedence over what comes with the weights.
 
     Args:
         spec: the model as the study describes it.
         class_names: classes of the data set; each must be one of the network's outputs.
-        path: its checkpoint, given or trained; None where its weights are published or its own.
+        path: its checkpoint, given or trained; None where weights are published or come from the user's function.
 
     Raises:
         ModelError: it cannot be built or fetched, its architecture, weights or classes do not fit, or nothing says how
@@ -86,8 +86,8 @@ def check_model_outputs(model: Model, dataset: Dataset) -> Model:
     """The model, its outputs counted by one image's forward pass on the CPU; refused if it does not fit the data set.
 
     Raises:
-        ModelError: it expects another side than the images have, it cannot take them, or its outputs are not as many
-            as were expected.
+        ModelError: it expects another side than the images have, it cannot take them, or the number of its outputs
+            is not the expected one.
     """
     height, width = int(dataset.images.shape[1]), int(dataset.images.shape[2])
     side = model.input_side_px
@@ -126,7 +126,7 @@ def _count_outputs(model: Model, image: np.ndarray, seen: str) -> int:
 
 
 def _config_of_metadata(metadata: dict[str, str], file: str, study: ModelConfig) -> ModelConfig:
-    """What a checkpoint's metadata says, as JSON, of what the study leaves open."""
+    """What a checkpoint's metadata (JSON values) says where the study gives nothing."""
     values: dict[str, Any] = {}
     for key, given in zip(CONFIG_TYPES, study, strict=True):
         if given is None and key in metadata:
@@ -139,7 +139,7 @@ def _config_of_metadata(metadata: dict[str, str], file: str, study: ModelConfig)
 
 
 def _config_of_module(module: nn.Module, subject: str) -> ModelConfig:
-    """What a user's network says in its attributes; a layer of such a name says nothing."""
+    """What a user's network says in its attributes; a layer of such a name does not count."""
     attributes = {key: getattr(module, key, None) for key in CONFIG_TYPES}
     given = {key: value for key, value in attributes.items() if value is not None and not isinstance(value, nn.Module)}
     return ModelConfig(**{key: _checked(key, value, subject) for key, value in given.items()})

@@ -1,4 +1,4 @@
-"""A model of a study with its weights: what it is, what identifies it, its row in `models`, and it in one line."""
+"""A model of a study with its weights: its identity, its row in `models`, and its one-line description."""
 
 import json
 from contextlib import suppress
@@ -20,7 +20,7 @@ STANDARD = "standard"
 
 
 class ModelConfig(NamedTuple):
-    """What the study, a checkpoint, published weights or a user's network says of a network; None where it is silent.
+    """What the study, a checkpoint, published weights or a user's network says of a network; None where not given.
 
     Attributes:
         normalisation: mean and std of inputs, of values / 255.
@@ -33,7 +33,7 @@ class ModelConfig(NamedTuple):
     class_names: tuple[str, ...] | None = None
 
     def filled_from(self, other: "ModelConfig") -> "ModelConfig":
-        """This one, and the other's values where this is silent."""
+        """This configuration, with the other's values where it has none."""
         return ModelConfig(
             self.normalisation or other.normalisation,
             self.input_side_px or other.input_side_px,
@@ -43,18 +43,18 @@ class ModelConfig(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Model:
-    """A module with its weights and what travels with them.
+    """A module with its weights and what belongs to them.
 
     Attributes:
         module: the network, in evaluation mode.
         spec: the model as the study describes it.
         class_names: (C,) classes of the data set.
         normalisation: mean and std of its inputs, of values / 255.
-        input_side_px: the side that images are resized to; None: as they come.
+        input_side_px: the side that images are resized to; None: not resized.
         output_names: names of all its outputs, where known.
         output_count: how many outputs it has; None where only a forward pass tells.
         outputs: (C,) which of its outputs are the classes, in the data set's order; None for all, in order.
-        metadata: what its file says of it.
+        metadata: the metadata of its file.
         checkpoint: file name of the weights, or their name on a hub; None for a user's own function.
         prefix: what was stripped from the names of its tensors ("" for nothing).
     """
@@ -73,19 +73,19 @@ class Model:
 
     @property
     def seed(self) -> int | None:
-        """Training seed, where its file says one: under `seed`, or as the last words of a recipe in words."""
+        """Training seed, where its file gives one: under `seed`, or at the end of a recipe in plain text."""
         words = self.metadata.get("recipe", "").replace(",", " ").split()
         seed = self.metadata.get("seed") or (words[-1] if words[-2:-1] == ["seed"] else "")
         return int(seed) if seed.isdecimal() else None
 
     @property
     def label(self) -> str:
-        """The name on charts; a seed is named where the study trains several."""
+        """The name on charts; with the seed where the study trains several."""
         return self.spec.label_of(self.seed)
 
     @property
     def architecture(self) -> str:
-        """The architecture's name, the same for every way to write it."""
+        """The architecture's name, the same for every spelling."""
         return resolve_architecture(self.spec.architecture).canonical
 
     def model_id(self) -> str:
@@ -197,7 +197,7 @@ class Model:
 
 
 def _stated_accuracy(metadata: dict[str, str]) -> float | None:
-    """The clean accuracy under `clean_accuracy`, or such a key with the images it was measured on behind it."""
+    """The clean accuracy under `clean_accuracy`, or under a key that starts so and goes on with the images it was measured on."""
     for name in sorted(metadata):
         if name.startswith("clean_accuracy"):
             with suppress(ValueError):
@@ -214,7 +214,7 @@ def _identifying_recipe(metadata: dict[str, str]) -> dict[str, Any] | None:
     """
     try:
         recipe = json.loads(metadata.get("recipe", ""))
-    except ValueError:  # a recipe in words
+    except ValueError:  # a recipe in plain text
         return None
     if not isinstance(recipe, dict) or recipe.get("augmentation", STANDARD) == STANDARD:
         return None

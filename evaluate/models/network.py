@@ -19,12 +19,12 @@ class Network:
     Attributes:
         module: the network itself, in evaluation mode, its parameters without gradients.
         architecture: its name.
-        label: what to call it.
+        label: its name in messages.
         device: where it runs.
         precision: of its forward pass; statistics are float32 in every case.
         scale: (1, 3, 1, 1): what values up to 255 are multiplied with to normalise them.
         shift: (1, 3, 1, 1): what is then added.
-        input_side_px: the side that images are resized to; as they come if None.
+        input_side_px: the side that images are resized to; not resized if None.
         outputs: (C,) which of the module's outputs are the data set's classes, in their order; all if None.
     """
 
@@ -76,7 +76,7 @@ def prepare_network(
 ) -> Network:
     """Put a module on its device, channels_last, in evaluation mode; images are resized to `input_side_px` if given."""
     module = to_channels_last(module, device).eval().requires_grad_(False)
-    if device.type == "cuda":  # float32 is to mean float32, and the same images are to give the same rows
+    if device.type == "cuda":  # float32 must mean float32, and the same images must give the same rows
         torch.backends.cudnn.allow_tf32 = False
         torch.backends.cudnn.deterministic = True
     mean, std = (

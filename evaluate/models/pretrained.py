@@ -1,4 +1,4 @@
-"""Published weights of torchvision and timm, with what they say of their inputs and outputs."""
+"""Published weights of torchvision and timm, with the inputs and outputs that they declare."""
 
 from contextlib import redirect_stdout
 from io import StringIO
@@ -21,7 +21,7 @@ def load_pretrained(spec: ModelSpec) -> tuple[nn.Module, ModelConfig, str]:
     """Build a network with its published weights, fetched into the library's own cache where they are not there yet.
 
     Returns:
-        The network, what its weights say of inputs and outputs, and the weights' file or hub name.
+        The network, the configuration that its weights declare, and the weights' file or hub name.
 
     Raises:
         ModelError: no such weights, or they cannot be fetched.

@@ -19,7 +19,7 @@ from failmodes.warehouse.hashing import identity_of
 INSTALL_TIMM = 'pip install "failmodes[timm]"'
 EXPECTED = "expected a name of ours, torchvision's or timm's, or module:function of your own"
 LIBRARIES = {"torch", "torchvision", "timm"}  # whose code is identified by its version, not by its text
-WARN_WITHOUT_INIT_WEIGHTS = {"googlenet", "inception_v3"}  # unless they are told to start from fresh weights
+WARN_WITHOUT_INIT_WEIGHTS = {"googlenet", "inception_v3"}  # unless init_weights is given
 
 # Looked for in a name in this order; `vit` and `eva` are parts of other families' names, so they begin a word.
 FAMILIES = (
@@ -37,7 +37,7 @@ class ArchitectureRef(NamedTuple):
 
     @property
     def canonical(self) -> str:
-        """One for every way to write it: `resnet18` (ours), `torchvision:resnet50`, `timm:…`, `module:function`."""
+        """The same for every spelling: `resnet18` (ours), `torchvision:resnet50`, `timm:…`, `module:function`."""
         return self.name if self.source in ("ours", "import") else f"{self.source}:{self.name}"
 
 
@@ -103,9 +103,9 @@ def build_module(spec: ModelSpec, class_count: int) -> nn.Module:
 
 
 def accepts_class_count(spec: ModelSpec) -> bool:
-    """Whether the builder is told how many outputs to give; only a user's function may not be.
+    """Whether the builder takes the number of outputs; only a user's function may not.
 
-    It is where `num_classes` is among its arguments, or where it passes any argument on.
+    It does where `num_classes` is among its arguments, or where it accepts any keyword.
     """
     if spec.import_path is None:
         return True
@@ -147,14 +147,14 @@ def source_hash(spec: ModelSpec, module: nn.Module | None = None) -> str | None:
 
 
 def family_of(architecture: ArchitectureRef, module: nn.Module) -> str:
-    """Family of an architecture, from its name; the class's name in lower case where that tells nothing."""
+    """Family of an architecture, from its name; the class's name in lower case where the name contains none."""
     words = re.split(r"[:/]", architecture.name)[-1].lower().replace("_", " ").replace(".", " ")
     family = next((family for family in FAMILIES if re.search(family, words)), type(module).__name__.lower())
     return family.removeprefix(r"\b")
 
 
 def _builder(spec: ModelSpec, architecture: ArchitectureRef, class_count: int) -> Callable[[], object]:
-    """What builds the network of others, with the study's options and the number of outputs."""
+    """The builder of a network that is not ours, with the study's options and the number of outputs."""
     outputs = {"num_classes": class_count} if accepts_class_count(spec) else {}
     arguments: dict[str, Any] = outputs | spec.options
     if architecture.source == "torchvision":
@@ -168,7 +168,7 @@ def _builder(spec: ModelSpec, architecture: ArchitectureRef, class_count: int) -
 
 
 def _import_builder(path: str) -> Callable[..., object]:
-    """The function or class that `module:function` names; the study's folder is among the places looked in.
+    """The function or class that `module:function` names; the study's folder is searched too.
 
     Raises:
         ModelError: it cannot be imported, or makes no network.

@@ -16,7 +16,7 @@ Augmentation = Literal["standard", "augmix", "trivialaugment"]
 Optimiser = Literal["sgd", "adamw"]
 Channels = tuple[float, float, float]
 Positive = Annotated[float, Field(gt=0)]
-LARGEST_MEAN = 2  # of values / 255 it is 1; more than this is of values up to 255
+LARGEST_MEAN = 2  # values / 255 have a mean of 1 at most; a larger one belongs to values up to 255
 
 # Ours, with the CIFAR stem; `failmodes.evaluate.models.architectures` says how they are built.
 BUILTIN_ARCHITECTURES = ("resnet18", "densenet121")
@@ -50,7 +50,7 @@ class TrainingSpec(StrictModel):
 
     Attributes:
         epochs: how often each image is seen.
-        batch_size: images a step.
+        batch_size: images per step.
         optimiser: sgd with Nesterov momentum, or adamw, which vision transformers need: gradients clipped at a norm
             of 1, no weight decay on norms, biases and positions.
         peak_learning_rate: the highest rate of the cycle; 0.1 for sgd and 0.001 for adamw if not given.
@@ -105,11 +105,11 @@ class ModelSpec(StrictModel):
         seeds: training seeds, a network each.
         normalisation: mean and std that its inputs were normalised by, where its weights do not say.
         input_side_px: the network's own side: images, corrupted at the data set's side, are resized to it (bilinear,
-            anti-aliased) on their way in; as they come where neither the study nor the weights say.
+            anti-aliased); not resized where neither the study nor the weights give it.
         class_names: names of its outputs, in order, where its weights do not say.
         class_map: the output, by index, name or WordNet id, of a class of the data set; names are matched elsewhere.
-        attention: overrides what the study says for all networks.
-        attention_layer: the layer to look at, by its dotted name, instead of the one that is found.
+        attention: overrides the study's setting for all networks.
+        attention_layer: the layer to look at, by its dotted name, instead of the one found automatically.
     """
 
     label: str = Field(min_length=1, max_length=60)
@@ -226,14 +226,14 @@ class EvaluationSpec(StrictModel):
     Attributes:
         device: where networks run; auto takes cuda, then mps, then cpu.
         precision: of the forward pass.
-        batch_size: images at once; tried out and remembered if not given.
-        attention: whether, or the name of a method: "auto", "none", "closed-form", "backward", or one of the grad-cam
+        batch_size: images per forward pass; measured once and remembered if not given.
+        attention: true, false, or the name of a CAM method: "auto", "none", "closed-form", "backward", or one of the grad-cam
             package such as "layercam".
         compile: whether networks go through torch.compile first, which takes minutes for deep ones.
-        executor: who evaluates: this process (here), several on this machine (processes), a Ray cluster (ray); auto
+        executor: where evaluation runs: this process (here), several on this machine (processes), a Ray cluster (ray); auto
             takes a process for each GPU where there are several.
-        processes: how many evaluate at once, for processes and ray; one a GPU, else one.
-        workers: how many processes corrupt images ahead of each evaluating one; by default none beside a CPU.
+        processes: how many evaluate in parallel, for processes and ray; by default one per GPU, else one.
+        workers: processes that prepare corrupted images for each evaluating process; by default none on a CPU.
     """
 
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"

@@ -19,7 +19,7 @@ POLICIES: dict[Augmentation, Callable[[], AugmentationPolicy]] = {
 
 
 def augmentation_policy(augmentation: Augmentation) -> AugmentationPolicy | None:
-    """What augments one uint8 image (3, H, W) before crop and flip; None where these are all.
+    """What augments one uint8 image (3, H, W) before crop and flip; None where there is nothing else.
 
     Both are torchvision's, with its settings. AugMix is the augmentation chain of Hendrycks et al. 2020
     (arXiv:1912.02781), all operations, without the paper's Jensen–Shannon loss: each image is seen once an epoch and
@@ -36,7 +36,7 @@ def apply_policy(
     Args:
         images: (N, H, W, 3) uint8.
         image_ids: (N,) the images' indices in the data set.
-        policy: what augments one image.
+        policy: augments one image.
         seed: the training seed.
         epoch: number of the epoch, from 0.
 
@@ -53,7 +53,7 @@ def apply_policy(
 
 
 def image_seed(seed: int, epoch: int, image_id: int) -> int:
-    """Seed of one image's augmentation, 32 bits, mixed so that neighbours in any of the three share nothing."""
+    """Seed of one image's augmentation, 32 bits, mixed so that adjacent values of any of the three give independent seeds."""
     return int(np.random.SeedSequence((seed, epoch, image_id)).generate_state(1)[0])
 
 

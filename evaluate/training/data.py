@@ -21,7 +21,7 @@ MAX_WORKERS = 8
 
 
 class BatchIndices(NamedTuple):
-    """Which images a batch is made of: the epoch from 0, and their numbers (N,)."""
+    """The images of a batch: the epoch from 0, and their indices (N,) in the data set."""
 
     epoch: int
     image_ids: NDArray[np.int64]
@@ -73,7 +73,7 @@ class TrainingLoader:
 
 
 class _Reader(Items[NDArray[np.uint8]]):
-    """Images of a batch, augmented; stands in each worker."""
+    """Images of a batch, augmented; each worker has a copy."""
 
     def __init__(self, images: ImageArray, recipe: TrainingSpec, seed: int) -> None:
         self.images, self.policy, self.seed = images, augmentation_policy(recipe.augmentation), seed
@@ -86,6 +86,6 @@ class _Reader(Items[NDArray[np.uint8]]):
 
 
 def default_workers(device: torch.device) -> int:
-    """None on a CPU of two cores or fewer, where they would take the network's; else a core each but one, at most 8."""
+    """0 on a CPU of two cores or fewer, which the network needs; else one per core but one, at most 8."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return 0 if device.type == "cpu" and cores <= 2 else min(MAX_WORKERS, cores - 1)

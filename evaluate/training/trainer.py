@@ -152,7 +152,7 @@ class Trainer:
             torch.save(state, temporary)
 
     def resume(self, path: Path) -> int:
-        """Load the state of a killed run of the same recipe and seed; gives the number of epochs done."""
+        """Load the state of a killed run of the same recipe and seed; returns the number of epochs done."""
         with suppress(FileNotFoundError):
             state: dict[str, Any] = torch.load(path, map_location=self.device, weights_only=True)
             if (state["recipe"], state["seed"]) == (self.recipe.model_dump_json(), self.seed):

@@ -25,10 +25,10 @@ from failmodes.warehouse.database.tables import (
     delete_matching,
     insert_rows,
     upsert,
+    views_fingerprint,
     write_info,
 )
 from failmodes.warehouse.database.updates import staged_database, writer_lock
-from failmodes.warehouse.database.views import views_fingerprint
 from failmodes.warehouse.errors import DamagedShardError, StorageError
 from failmodes.warehouse.schema import ATTENTION, DIMENSIONS, EXEMPLARS, FACTS, PARTITIONS, PREDICTIONS, Table
 from failmodes.warehouse.shards.format import check_version, is_readable_version

@@ -1,4 +1,4 @@
-"""Tables: made and documented by the contract, and checked against its version."""
+"""Tables: made and documented by the contract, and checked against its version; views: installed again when their SQL has changed, each after those it reads."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from warehouse_files import value
 from failmodes.warehouse import schema
 from failmodes.warehouse.database.connection import open_warehouse
 from failmodes.warehouse.database.load import load
-from failmodes.warehouse.database.tables import DERIVED, SHARDS
+from failmodes.warehouse.database.tables import DERIVED, SHARDS, topological_order
 from failmodes.warehouse.errors import WarehouseError
 
 
@@ -52,3 +52,20 @@ def test_tables_are_documented_by_the_contract(con: duckdb.DuckDBPyConnection) -
         assert found == [(column.name, column.meaning) for column in table.columns]
     kinds = dict(con.execute("select column_name, column_type from (describe predictions)").fetchall())
     assert (kinds["severity"], kinds["corruption"]) == ("DECIMAL(4,3)", "VARCHAR")
+
+
+def test_changed_views_are_installed_without_new_shards(record: Synthetic, tmp_path: Path) -> None:
+    path = tmp_path / "w.duckdb"
+    load([record.output], path)
+    with duckdb.connect(str(path)) as con:
+        con.execute("create or replace view hardest_images as select 1 as nothing")
+        con.execute("update warehouse_info set views_fingerprint = 'older'")
+    assert load([record.output], path).swapped
+    assert value(path, "select count(*) from hardest_images") == 40
+    assert load([record.output], path).swapped is False
+
+
+def test_views_come_after_those_they_read() -> None:
+    with duckdb.connect() as con:
+        order = topological_order(con, {"c": "from b", "b": "select * from a join t on true", "a": "select 1"})
+    assert order == ["a", "b", "c"]
