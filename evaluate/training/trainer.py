@@ -13,8 +13,7 @@ from torch.optim.lr_scheduler import OneCycleLR
 
 from failmodes.evaluate.devices import runs_bfloat16
 from failmodes.evaluate.study.study_schema import ModelSpec, Normalisation, TrainingSpec
-from failmodes.evaluate.training.augmentation import random_crop_and_flip
-from failmodes.evaluate.training.data import BatchIndices, TrainingLoader
+from failmodes.evaluate.training.data import BatchIndices, TrainingLoader, random_crop_and_flip
 from failmodes.ingest.datasets.dataset import Dataset
 from failmodes.warehouse.errors import ModelError
 from failmodes.warehouse.storage.files import atomic_write

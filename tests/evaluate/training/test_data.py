@@ -11,8 +11,13 @@ import pytest
 import torch
 
 from failmodes.evaluate.study.study_schema import TrainingSpec
-from failmodes.evaluate.training.augmentation import apply_policy, augmentation_policy
-from failmodes.evaluate.training.data import BatchIndices, TrainingLoader, default_workers
+from failmodes.evaluate.training.data import (
+    BatchIndices,
+    TrainingLoader,
+    apply_policy,
+    augmentation_policy,
+    default_workers,
+)
 from failmodes.ingest.datasets.dataset import Dataset
 from failmodes.warehouse.errors import ModelError
 

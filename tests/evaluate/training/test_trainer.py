@@ -11,7 +11,7 @@ from torch import nn
 from failmodes.evaluate.devices import runs_bfloat16
 from failmodes.evaluate.study.study_schema import ModelSpec, Normalisation, TrainingSpec
 from failmodes.evaluate.training import loop as running
-from failmodes.evaluate.training.augmentation import random_crop_and_flip
+from failmodes.evaluate.training.data import random_crop_and_flip
 from failmodes.evaluate.training.loop import train_model
 from failmodes.evaluate.training.trainer import build_optimiser, clip_gradients
 from failmodes.ingest.datasets.dataset import Dataset

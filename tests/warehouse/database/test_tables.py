@@ -1,4 +1,4 @@
-"""Tables: made and documented by the contract, and checked against its version; views: installed again when their SQL has changed, each after those it reads."""
+"""Tables: made and documented by the contract, checked against its version; views: installed anew when changed."""
 
 from pathlib import Path
 

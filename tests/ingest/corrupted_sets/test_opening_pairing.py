@@ -11,8 +11,7 @@ from sklearn.datasets import load_sample_images
 
 from failmodes.evaluate.evaluation import choose_subset
 from failmodes.ingest.corrupted_sets.command import write_corrupted_set
-from failmodes.ingest.corrupted_sets.opening import PublishedSource
-from failmodes.ingest.corrupted_sets.pairing import correlations
+from failmodes.ingest.corrupted_sets.opening import PublishedSource, correlations
 from failmodes.ingest.corruptions.apply import corrupt
 from failmodes.ingest.datasets.dataset import Dataset, balanced_subset
 from failmodes.ingest.datasets.opening import open_dataset

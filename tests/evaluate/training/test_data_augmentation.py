@@ -10,7 +10,7 @@ from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as F
 
 from failmodes.evaluate.study.study_schema import TrainingSpec
-from failmodes.evaluate.training.augmentation import apply_policy, augmentation_policy, image_seed, random_crop_and_flip
+from failmodes.evaluate.training.data import apply_policy, augmentation_policy, image_seed, random_crop_and_flip
 
 
 def test_augmentation_shifts_and_flips_each_image_and_nothing_else() -> None:
