@@ -20,7 +20,6 @@ from failmodes.ingest.specification import CorruptionSpec
 from failmodes.warehouse.errors import DataError
 from failmodes.warehouse.hashing import identity_of
 
-
 # Correlation of an image and its own corrupted version, among 500 CIFAR-10 images at severity 1: median 0.97 to 0.999,
 # least 0.79; with that of another image of its class: median 0.08 (CIFAR-10), 0.87 (digits). Hence two conditions.
 LEAST_CORRELATION = 0.8

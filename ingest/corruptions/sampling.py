@@ -68,6 +68,9 @@ def uint32(shape: Callable[[Size], tuple[int, ...]]) -> RandomVariable:
     return RandomVariable("uint32", shape)
 
 
+word = uint32  # its name until now, which users' own corruption files import
+
+
 DTYPES = {"normal": np.float32, "uniform": np.float32, "uint32": np.uint32}
 
 

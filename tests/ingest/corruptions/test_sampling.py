@@ -7,7 +7,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from failmodes.ingest.corruptions.sampling import STREAM_FAMILY, Stream, normal, sample, uint32, uniform
+from failmodes.ingest.corruptions.sampling import STREAM_FAMILY, Stream, normal, sample, uint32, uniform, word
 
 SIZE = (6, 5)
 
@@ -71,3 +71,7 @@ def test_seed_corruption_severity_and_image_decide_the_draws() -> None:
 def test_nothing_is_drawn_where_nothing_is_needed() -> None:
     assert sample(Stream(0, "contrast", None), np.arange(3), SIZE, {}) == {}
     assert sample(Stream(0, "fog", None), np.arange(0), SIZE, VARIABLES)["normals"].shape == (0, 6, 5, 3)
+
+
+def test_users_files_may_still_say_word() -> None:
+    assert word is uint32
