@@ -4,11 +4,11 @@ It composes the stages' commands, and turns an error that is meant for the user 
 """
 
 import sys
-from importlib.metadata import version as installed_version
 from typing import Annotated
 
 import typer
 
+from failmodes import __version__
 from failmodes.analysis.cli import chart, print_findings, report, shapes
 from failmodes.evaluate.cli import DEFAULT_STUDY, StudyArgument, evaluate, import_, ingest, init, train
 from failmodes.ingest.cli import corrupt, download
@@ -29,7 +29,7 @@ STUDY, STAGES, QUESTIONS = "A whole study", "Its stages", "Questions to a wareho
 def show_version(wanted: bool) -> None:
     """Print the version and leave."""
     if wanted:
-        print(f"failmodes {installed_version('failmodes')}")
+        print(f"failmodes {__version__}")
         raise typer.Exit
 
 

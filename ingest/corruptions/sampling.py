@@ -69,8 +69,6 @@ def uint32(shape: Callable[[Size], tuple[int, ...]]) -> RandomVariable:
 
 
 word = uint32  # its name until now, which users' own corruption files import
-
-
 DTYPES = {"normal": np.float32, "uniform": np.float32, "uint32": np.uint32}
 
 
