@@ -19,7 +19,7 @@ from failmodes.evaluate.cam.reshape_transform import (
 )
 from failmodes.evaluate.models.network import Network
 
-SAME = 1e-4  # largest difference of two tensors that count as equal, relative to the largest value: rounding of float32 means
+SAME = 1e-4  # tensors that differ less, relative to the largest value, count as equal: rounding of float32 means
 CHECKED_TARGETS = 16  # classes an image that the identity is proven for
 
 

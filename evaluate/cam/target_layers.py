@@ -96,7 +96,7 @@ def requested_target_layer(
 @torch.inference_mode(False)
 @torch.enable_grad()
 def _activations(network: Network, inputs: torch.Tensor, layer: str | None = None) -> list[LayerActivation]:
-    """Outputs of all modules, or of one, in the probe, in the order of their last runs, where the logits depend on them.
+    """Outputs of all modules, or of one, in the order of their last runs, where the logits depend on them.
 
     The forward pass goes on with a copy of each output, so that nothing writes into those kept.
     """

@@ -1,4 +1,4 @@
-"""Loading a model of a study, wherever its weights come from, and rejecting it before the first batch if it does not fit."""
+"""Loading a model of a study, wherever its weights come from, and refusing one that does not fit."""
 
 import json
 from collections.abc import Sequence

@@ -197,7 +197,7 @@ class Model:
 
 
 def _stated_accuracy(metadata: dict[str, str]) -> float | None:
-    """The clean accuracy under `clean_accuracy`, or under a key that starts so and goes on with the images it was measured on."""
+    """The clean accuracy under `clean_accuracy`, or under such a key followed by the images measured."""
     for name in sorted(metadata):
         if name.startswith("clean_accuracy"):
             with suppress(ValueError):

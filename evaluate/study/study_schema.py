@@ -226,11 +226,11 @@ class EvaluationSpec(StrictModel):
     Attributes:
         device: where networks run; auto takes cuda, then mps, then cpu.
         precision: of the forward pass.
-        batch_size: images per forward pass; measured once and remembered if not given.
-        attention: true, false, or the name of a CAM method: "auto", "none", "closed-form", "backward", or one of the grad-cam
+        batch_size: images per forward pass; chosen and remembered if not given.
+        attention: true, false, or a CAM method: "auto", "none", "closed-form", "backward", or one of the grad-cam
             package such as "layercam".
         compile: whether networks go through torch.compile first, which takes minutes for deep ones.
-        executor: where evaluation runs: this process (here), several on this machine (processes), a Ray cluster (ray); auto
+        executor: where it runs: this process (here), several on this machine (processes), a Ray cluster (ray); auto
             takes a process for each GPU where there are several.
         processes: how many evaluate in parallel, for processes and ray; by default one per GPU, else one.
         workers: processes that prepare corrupted images for each evaluating process; by default none on a CPU.

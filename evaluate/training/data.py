@@ -133,7 +133,7 @@ def apply_policy(
 
 
 def image_seed(seed: int, epoch: int, image_id: int) -> int:
-    """Seed of one image's augmentation, 32 bits, mixed so that adjacent values of any of the three give independent seeds."""
+    """Seed of one image's augmentation, 32 bits, mixed so that adjacent values give independent seeds."""
     return int(np.random.SeedSequence((seed, epoch, image_id)).generate_state(1)[0])
 
 

@@ -40,8 +40,8 @@ def train_model(
         path: where the `.safetensors` goes; the state between epochs lies beside it until then.
         device: where to train.
         on_epoch: called after each epoch.
-        workers: processes that augment images for AugMix and TrivialAugment; the weights do not depend on it. `default_workers`
-            if None.
+        workers: processes that augment images for AugMix and TrivialAugment; the weights do not depend on it.
+            `default_workers` if None.
 
     Returns:
         `path`.
