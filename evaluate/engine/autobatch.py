@@ -22,7 +22,7 @@ from failmodes.warehouse.storage.files import atomic_write_bytes
 BATCH_SIZES_FILE = "batch_sizes.json"
 CANDIDATES = {"cpu": (8, 16, 32, 64, 128), "cuda": (64, 128, 256, 512, 1024, 2048), "mps": (32, 64, 128, 256)}
 ROUNDS = 3  # the first one warms up, the faster of the others counts
-TUNING_SHARE = 0.02  # of the run's images that a trial may cost
+TUNING_SHARE = 0.02  # of the run's images that tuning may cost
 SPEED_TOLERANCE = 0.97  # the smallest batch within this share of the best rate is taken
 
 
@@ -57,7 +57,7 @@ def fastest_batch_size(
 ) -> int:
     """The smallest of the candidates, rising, that comes within SPEED_TOLERANCE of the best images a second.
 
-    Sizes that do not fit into memory end the trial; so does the second in a row that is slower than the best.
+    Sizes that do not fit into memory end the tuning; so does the second in a row that is slower than the best.
     """
     rates: dict[int, float] = {}
     rng = np.random.default_rng(0)

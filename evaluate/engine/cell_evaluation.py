@@ -43,7 +43,7 @@ class ModelRun:
     Attributes:
         evaluation: its evaluation.
         batch_size: images at once; halved where memory ends.
-        on_halved: is told each smaller batch size.
+        on_halved: called with each smaller batch size.
         baseline: its clean maps, once they are known; None without attention.
     """
 

@@ -118,20 +118,20 @@ class NullPairs(NamedTuple):
 
 
 def sample_null_pairs(labels: np.ndarray, seed: int = NULL_SEED) -> NullPairs:
-    """Seeded derangements: no image pairs with itself, and each is the partner of exactly one other."""
+    """Seeded derangements: no image pairs with itself, and each is paired with by exactly one other."""
     rng = np.random.default_rng(seed)
     any_image = _derangement(np.arange(len(labels)), len(labels), rng)
     same_class = np.full(len(labels), -1, np.int64)
     for label in np.unique(labels):
-        members = np.flatnonzero(labels == label)
-        same_class[members] = _derangement(members, len(labels), rng)[members]
+        of_class = np.flatnonzero(labels == label)
+        same_class[of_class] = _derangement(of_class, len(labels), rng)[of_class]
     return NullPairs(any_image, same_class)
 
 
-def _derangement(members: np.ndarray, size: int, rng: np.random.Generator) -> np.ndarray:
-    """One random cycle through `members`."""
-    partner = np.full(size, -1, np.int64)
-    if len(members) > 1:
-        cycle = rng.permutation(members)
-        partner[cycle] = np.roll(cycle, -1)
-    return partner
+def _derangement(positions: np.ndarray, size: int, rng: np.random.Generator) -> np.ndarray:
+    """One random cycle through `positions`."""
+    pair = np.full(size, -1, np.int64)
+    if len(positions) > 1:
+        cycle = rng.permutation(positions)
+        pair[cycle] = np.roll(cycle, -1)
+    return pair

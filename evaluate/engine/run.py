@@ -45,7 +45,7 @@ def evaluate_study(
         study: the study, its networks trained.
         dataset: its data set.
         redo_damaged: check the hash of every stored file of the study, and make damaged ones again.
-        progress: is told what happens.
+        progress: called as the run goes on.
 
     Raises:
         WarehouseError: another run is evaluating into the same output.

@@ -131,7 +131,7 @@ def import_predictions(
         architecture: what the model is, in the user's words.
         seed: which of the study's corruption seeds; the first if not given.
         only_study: leave out images and cells that the study does not name, instead of refusing the file.
-        on_progress: is told of rows read and cells written.
+        on_progress: called with rows read and cells written.
 
     Raises:
         DataError: the file is damaged, or a row, a column or a cell is not what the study asks for.

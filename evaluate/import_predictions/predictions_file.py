@@ -89,7 +89,7 @@ def read_predictions(
         path: the file, Parquet or CSV.
         class_names: classes of the data set, in order.
         scratch: folder for the logits.
-        on_progress: is told how many rows were read.
+        on_progress: called with the number of rows read.
 
     Raises:
         DataError: the file is damaged, a column is missing, or holds no numbers.

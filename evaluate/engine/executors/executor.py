@@ -50,7 +50,7 @@ def make_worker(
         study: the study.
         groups: its evaluations on `device`.
         device: where networks run.
-        progress: is told of images and shards.
+        progress: called as images and shards are done.
         process_count: how many processes share this machine's cores.
     """
     model_runs = make_model_runs(study, groups)

@@ -123,7 +123,7 @@ def run_tasks(
         tasks: of a study.
         pool: the workers.
         workers: how many these are.
-        progress: is told of images and shards.
+        progress: called as images and shards are done.
         one_by_one: give a worker one task at a time.
 
     Raises:
