@@ -117,7 +117,7 @@ def read_bytes(path: UPath, last: int | None = None) -> bytes:
         StorageError: the file system does not answer, which says nothing about the file: it is no damage.
     """
     with _driver_errors("read", path):
-        return cast(bytes, path.fs.cat_file(path.path, start=None if last is None else -last))
+        return bytes(cast(bytes, path.fs.cat_file(path.path, start=None if last is None else -last)))
 
 
 @contextmanager
