@@ -77,7 +77,7 @@ class CorrectnessMatrix(NamedTuple):
         """Accuracy of every cell under resampled images, (B, C).
 
         Paired evaluations share one draw over all cells, and with every other evaluation of as many images. Without
-        pairing each cell is drawn on its own: intervals of differences are then wider, never too narrow.
+        pairing each cell is resampled independently: intervals of differences are then wider, never too narrow.
         """
         if self.paired:
             return resampled_accuracy(self.correct, resamples, seed)
@@ -154,7 +154,7 @@ def resampled_accuracy(correct: ArrayLike, resamples: int = 1000, seed: int = 0)
 
 
 def resampled_alone(accuracy: ArrayLike, image_counts: ArrayLike, resamples: int = 1000, seed: int = 0) -> Float64Array:
-    """Like `resampled_accuracy`, for cells that share no images: every cell is drawn on its own.
+    """Like `resampled_accuracy`, for cells that share no images: every cell is resampled independently.
 
     The mean of N right-or-wrong images drawn with replacement is a binomial share, so no image is needed.
 

@@ -76,7 +76,7 @@ class CellEvaluation:
     """
 
     def __init__(self, run: ModelRun, cell: Cell, scratch: Path) -> None:
-        """No rows yet; many of them wait in a file in the folder `scratch`."""
+        """Begin without rows; when there are many, they are spilled to a file in the folder `scratch`."""
         self.run, self.evaluation, self.cell = run, run.evaluation, cell
         self.key = ShardKey(self.evaluation.evaluation_id, cell)
         self.predictions, self.attention = RowBuffer(PREDICTIONS, scratch), RowBuffer(ATTENTION, scratch)

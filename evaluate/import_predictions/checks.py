@@ -38,7 +38,7 @@ left join cells on cells.name = names.name and cells.thousandths = numbers.thous
 left join images on images.clean = (cells.cell = 0) and images.image_id = numbers.image
 """
 
-# (which rows are wrong, what to say of the first one)
+# (which rows are wrong, the message for the first one)
 ROW_CHECKS = (
     ("image_id is null", "no image_id"),
     (
@@ -81,7 +81,7 @@ ROW_CHECKS = (
     ),
 )
 
-# (query that gives a row where something is wrong, what to say of it)
+# (query that gives a row where something is wrong, the message for it)
 FILE_CHECKS = (
     (
         "select 1 where not exists (from placed where cell = 0 and requested)",
@@ -212,7 +212,7 @@ def _images(
 
 
 def _corruption_names(con: duckdb.DuckDBPyConnection) -> pa.Table:
-    """Each corruption of the file by its published name (of aliases the same), or what is to say of an unknown one."""
+    """Each corruption of the file by its published name (an alias has the same one), or the message for an unknown one."""
     given = [name for (name,) in con.execute("select distinct corruption::varchar from given").fetchall() if name]
     names = [CLEAN if name in CLEAN_NAMES else find_corruption_name(name) for name in given]
     unknown = [unknown_corruption(name) if known is None else None for name, known in zip(given, names, strict=True)]

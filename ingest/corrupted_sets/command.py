@@ -28,7 +28,7 @@ LOCK_FILE = "lock"
 
 
 def write_corrupted_set(spec: DatasetSpec, options: SetOptions, folder: Path, cache: Path | None = None) -> Path:
-    """Write a set, telling on stderr what is made.
+    """Write a set; what is made is printed on stderr.
 
     Args:
         spec: the clean images.

@@ -176,13 +176,13 @@ def delete_matching(con: duckdb.DuckDBPyConnection, table: Table, rows: pa.Table
 
 
 def upsert(con: duckdb.DuckDBPyConnection, table: Table, rows: pa.Table, replaced_by: tuple[str, ...] = ()) -> None:
-    """Put Arrow rows into `table`: of rows with the same key the last one counts, and what was there goes.
+    """Put Arrow rows into `table`: rows with the same key replace those that are there; of several, the last counts.
 
     Args:
         con: a connection that may write.
         table: a table with a key.
         rows: rows with all columns of the table.
-        replaced_by: columns by which former rows give way; by default the key of the table.
+        replaced_by: columns that decide which former rows are replaced; by default the key of the table.
     """
     delete_matching(con, table, rows, replaced_by or table.key)
     con.register("incoming_rows", rows.append_column("position", pa.array(range(rows.num_rows), pa.int64())))

@@ -12,7 +12,7 @@ STUDY_FILE = "study.toml"
 
 
 def find_warehouse(location: str | Path | None) -> Path:
-    """Path of the warehouse that `location` means; whether it exists is for the one who opens it.
+    """Path of the warehouse that `location` means; it need not exist.
 
     Args:
         location: a study file (.toml), an output folder or a .duckdb file; None looks in the current folder for
