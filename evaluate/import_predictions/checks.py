@@ -212,7 +212,7 @@ def _images(
 
 
 def _corruption_names(con: duckdb.DuckDBPyConnection) -> pa.Table:
-    """Each corruption of the file by its published name (an alias has the same one), or the message for an unknown one."""
+    """Published name of each corruption of the file (aliases share one), or the message for an unknown one."""
     given = [name for (name,) in con.execute("select distinct corruption::varchar from given").fetchall() if name]
     names = [CLEAN if name in CLEAN_NAMES else find_corruption_name(name) for name in given]
     unknown = [unknown_corruption(name) if known is None else None for name, known in zip(given, names, strict=True)]
