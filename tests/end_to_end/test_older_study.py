@@ -112,6 +112,7 @@ def test_a_record_of_it_loads_into_a_new_warehouse(older: Path, expected: dict[s
     assert rows(older / "out" / "warehouse.duckdb", IDENTITIES) == expected["identities"]
 
 
+@pytest.mark.slow
 def test_a_fresh_run_has_its_identities_and_its_predictions(older: Path, expected: dict[str, Any]) -> None:
     """Hashes of rows are the same on the machine that made them; on another, logits differ in their last digits."""
     shutil.move(older / "out", older / "former")
