@@ -5,8 +5,7 @@ import duckdb
 import polars as pl
 
 from failmodes.analysis.charts.style import axes
-from failmodes.analysis.charts.style.labels import Box, PlotArea, label_layers
-from failmodes.analysis.charts.style.legend import LegendEntry, corruption_colours, legend
+from failmodes.analysis.charts.style.labels import Box, LegendEntry, PlotArea, corruption_colours, label_layers, legend
 from failmodes.analysis.charts.style.theme import GREY, PAGE, ChartSize, ChartText, Layered, add_text
 from failmodes.analysis.findings.attention import drift_sentence
 from failmodes.analysis.formatting import join_names

@@ -7,7 +7,7 @@ import duckdb
 import polars as pl
 
 from failmodes.analysis.charts.style import axes
-from failmodes.analysis.charts.style.legend import LegendEntry, legend
+from failmodes.analysis.charts.style.labels import LegendEntry, legend
 from failmodes.analysis.charts.style.theme import PAGE, ChartSize, ChartText, Layered, add_text
 from failmodes.analysis.findings.calibration import overconfidence_sentence
 from failmodes.analysis.formatting import format_severity

@@ -8,8 +8,7 @@ import duckdb
 import polars as pl
 
 from failmodes.analysis.charts.style import axes
-from failmodes.analysis.charts.style.labels import PlotArea, chance_layers, spread_apart
-from failmodes.analysis.charts.style.legend import LegendEntry, legend
+from failmodes.analysis.charts.style.labels import LegendEntry, PlotArea, chance_layers, legend, spread_apart
 from failmodes.analysis.charts.style.theme import (
     MODEL_COLOURS,
     MODEL_DASHES,

@@ -7,8 +7,7 @@ import duckdb
 import polars as pl
 
 from failmodes.analysis.charts.style import axes
-from failmodes.analysis.charts.style.labels import spread_apart
-from failmodes.analysis.charts.style.legend import corruption_colours, legend
+from failmodes.analysis.charts.style.labels import corruption_colours, legend, spread_apart
 from failmodes.analysis.charts.style.theme import PAGE, ChartSize, ChartText, Layered, add_text
 from failmodes.analysis.formatting import MAX_LISTED, format_percent, format_severity, lower_label
 from failmodes.analysis.selection import Selection, read_for_selection

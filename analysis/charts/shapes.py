@@ -4,8 +4,7 @@ import altair as alt
 import duckdb
 import polars as pl
 
-from failmodes.analysis.charts.style.labels import PlotArea, label_layers
-from failmodes.analysis.charts.style.legend import LegendEntry, legend
+from failmodes.analysis.charts.style.labels import LegendEntry, PlotArea, label_layers, legend
 from failmodes.analysis.charts.style.theme import GREY, PAGE, SHAPE_COLOURS, ChartSize, ChartText, Layered, add_text
 from failmodes.analysis.formatting import (
     MAX_LISTED,

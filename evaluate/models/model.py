@@ -9,9 +9,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import nn
 
-from failmodes.evaluate.models.architectures import PUBLISHED_WIDTH, STEM
 from failmodes.evaluate.models.network import Network, prepare_network
-from failmodes.evaluate.models.registry import family_of, resolve_architecture, source_hash
+from failmodes.evaluate.models.registry import PUBLISHED_WIDTH, STEM, family_of, resolve_architecture, source_hash
 from failmodes.evaluate.study.study_schema import ModelSpec, Normalisation, Precision
 from failmodes.warehouse.hashing import fingerprint_of, identity_of
 

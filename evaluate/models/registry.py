@@ -1,4 +1,8 @@
-"""What an architecture's name means (ours, torchvision's, timm's or a user's function), and the network it builds."""
+"""What an architecture's name means (ours, torchvision's, timm's or a user's function), and the network it builds.
+
+Ours have the CIFAR stem: the first convolution is 3×3 with stride 1 and padding 1, and the max-pool is dropped, as the
+field does for 32-pixel images. A `width` below the published 64 scales every layer; such a network is a variant.
+"""
 
 import functools
 import importlib
@@ -10,8 +14,9 @@ from typing import Any, Literal, NamedTuple, cast
 
 from torch import nn
 from torchvision import models as torchvision_models
+from torchvision.models import DenseNet, ResNet
+from torchvision.models.resnet import BasicBlock
 
-from failmodes.evaluate.models.architectures import ARCHITECTURES, replace_stem
 from failmodes.evaluate.study.study_schema import ModelSpec
 from failmodes.warehouse.errors import ModelError, did_you_mean, first_line
 from failmodes.warehouse.hashing import identity_of
@@ -27,6 +32,9 @@ FAMILIES = (
     "mobilenet", "mnasnet", "densenet", "resnext", "regnet", "resnest", "resnet", "shufflenet", "squeezenet",
     "googlenet", "inception", "vgg", "alexnet", r"\bvit", r"\beva",
 )  # fmt: skip
+PUBLISHED_WIDTH = 64
+STEM = "cifar (3x3 stride 1, no max-pool)"
+STEM_LAYERS = (("conv1", "maxpool"), ("features.conv0", "features.pool0"))  # of ResNets and of DenseNets
 
 
 class ArchitectureRef(NamedTuple):
@@ -195,3 +203,55 @@ def _source_of(thing: Any) -> str:
         return inspect.getsource(inspect.getmodule(thing) or thing)
     except (OSError, TypeError):
         return repr(thing)  # typed at a prompt: no source to read
+
+
+def densenet121(classes: int, width: int = PUBLISHED_WIDTH) -> DenseNet:
+    """DenseNet-121 (Huang et al. 2017) with the CIFAR stem; growth rate is half the width."""
+    network = DenseNet(
+        growth_rate=width // 2, block_config=(6, 12, 24, 16), num_init_features=width, num_classes=classes
+    )
+    network.features.conv0 = nn.Conv2d(3, width, kernel_size=3, stride=1, padding=1, bias=False)
+    network.features.pool0 = nn.Identity()
+    return network
+
+
+def resnet18(classes: int, width: int = PUBLISHED_WIDTH) -> ResNet:
+    """ResNet-18 (He et al. 2016) with the CIFAR stem; stages of width, 2, 4 and 8 × width channels."""
+    network = ResNet(BasicBlock, [2, 2, 2, 2], num_classes=classes)
+    if width != PUBLISHED_WIDTH:  # torchvision fixes the stage widths, so the narrow stages are built again
+        network.inplanes = width
+        network.bn1 = nn.BatchNorm2d(width)
+        for stage, stride in enumerate((1, 2, 2, 2)):
+            layer = network._make_layer(BasicBlock, width * 2**stage, 2, stride=stride)
+            setattr(network, f"layer{stage + 1}", layer)
+        network.fc = nn.Linear(width * 8, classes)
+    network.conv1 = nn.Conv2d(3, width, kernel_size=3, stride=1, padding=1, bias=False)
+    network.set_submodule("maxpool", nn.Identity())
+    return network
+
+
+ARCHITECTURES: dict[str, Callable[[int, int], nn.Module]] = {"resnet18": resnet18, "densenet121": densenet121}
+
+
+def replace_stem(module: nn.Module, architecture: str) -> nn.Module:
+    """Replace the stem of a ResNet or DenseNet by the CIFAR stem, in place.
+
+    Raises:
+        ModelError: the network does not begin with one 7×7 convolution and a max-pool in the usual places.
+    """
+    for convolution, pool in STEM_LAYERS:
+        try:
+            first, second = module.get_submodule(convolution), module.get_submodule(pool)
+        except AttributeError:
+            continue
+        if isinstance(first, nn.Conv2d) and first.kernel_size == (7, 7) and isinstance(second, nn.MaxPool2d):
+            smaller = nn.Conv2d(
+                first.in_channels, first.out_channels, kernel_size=3, stride=1, padding=1, bias=first.bias is not None
+            )
+            module.set_submodule(convolution, smaller)
+            module.set_submodule(pool, nn.Identity())
+            return module
+    raise ModelError(
+        f'stem = "cifar" does not fit {architecture}: expected a ResNet or DenseNet that begins with one 7×7 '
+        "convolution and a max-pool; leave `stem` out"
+    )

@@ -18,7 +18,7 @@ Channels = tuple[float, float, float]
 Positive = Annotated[float, Field(gt=0)]
 LARGEST_MEAN = 2  # values / 255 have a mean of 1 at most; a larger one belongs to values up to 255
 
-# Ours, with the CIFAR stem; `failmodes.evaluate.models.architectures` says how they are built.
+# Ours, with the CIFAR stem; `failmodes.evaluate.models.registry` says how they are built.
 BUILTIN_ARCHITECTURES = ("resnet18", "densenet121")
 
 RESERVED_OPTIONS = (

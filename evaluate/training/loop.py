@@ -7,10 +7,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from failmodes.evaluate.models.architectures import STEM
 from failmodes.evaluate.models.checkpoints import save_checkpoint
 from failmodes.evaluate.models.network import Network, prepare_network, to_channels_last
-from failmodes.evaluate.models.registry import build_module
+from failmodes.evaluate.models.registry import STEM, build_module
 from failmodes.evaluate.study.study_schema import ModelSpec, Normalisation
 from failmodes.evaluate.training.data import default_workers
 from failmodes.evaluate.training.trainer import EpochMetrics, Trainer

@@ -13,8 +13,8 @@ from torchvision import models
 from torchvision.models.convnext import CNBlockConfig
 
 from failmodes.evaluate.cam.reshape_transform import CHANNELS_FIRST, CHANNELS_LAST, ReshapeTransform
-from failmodes.evaluate.models.architectures import ARCHITECTURES
 from failmodes.evaluate.models.network import Network, prepare_network
+from failmodes.evaluate.models.registry import ARCHITECTURES
 from failmodes.evaluate.study.study_schema import Normalisation
 
 CPU = torch.device("cpu")

@@ -1,17 +1,18 @@
-"""Where labels go so that they touch neither each other nor the data, and the text marks that draw them there.
+"""Text on charts: labels that keep clear of each other, the word chance, and legends in one or more rows.
 
-Vega-Lite places no labels by itself, so they are placed before the chart is drawn, on a plot whose domains and size in
-pixels are fixed.
+Legends are drawn as a part of the chart: Vega-Lite's own do not wrap at a width, nor mix lines and points in one.
 """
 
 from collections.abc import Iterator, Sequence
 from typing import Any, Literal, NamedTuple
 
 import altair as alt
+import duckdb
 import numpy as np
 import polars as pl
 
 from failmodes.analysis.charts.style.axes import COLOUR_FIELD, fixed_scale
+from failmodes.analysis.charts.style.theme import BLUE, GREEN, GREY, GROUPS, ORANGE, PURPLE, SKY, VERMILLION, Layered
 
 LETTER_SHARE = 0.56  # width of an average letter in font sizes
 FONT_PX, CHANCE_FONT_PX = 11, 10
@@ -19,6 +20,9 @@ MARGIN_PX, CLEAR_PX = 3, 2  # around the label of the chance level
 Align = Literal["left", "right", "center"]
 Box = tuple[float, float, float, float]  # left, top, right, bottom in pixels
 Line = Sequence[tuple[float, float]]  # (x, y) in data units, x ascending
+ROW_PX, SAMPLE_PX, GAP_PX = 17, 20, 18
+DISTINCT = (VERMILLION, BLUE, GREEN, PURPLE, ORANGE, SKY, GREY)
+GROUP_COLOURS = dict(zip(GROUPS, DISTINCT, strict=False))
 
 
 class LabelPosition(NamedTuple):
@@ -204,3 +208,43 @@ def _crosses(line: Line, box: Box, plot_area: PlotArea) -> bool:
     left, top, right, bottom = box
     heights = np.interp(np.linspace(left, right, 16), across, down)
     return bool(heights.min() <= bottom and heights.max() >= top)
+
+
+class LegendEntry(NamedTuple):
+    """One name of the legend with its colour and either a dash pattern (a line) or a point shape."""
+
+    label: str
+    colour: str
+    dash: Sequence[float] | None = None
+    shape: str | None = None
+
+
+def legend(entries: Sequence[LegendEntry], width_px: float) -> list[Layered]:
+    """The legend as one part of a chart, its rows wrapped at `width_px`; nothing without entries."""
+    left, row, layers = 0.0, 0, []
+    for entry in entries:
+        wide = SAMPLE_PX + 6 + text_width(entry.label, FONT_PX)
+        if left and left + wide > width_px:
+            left, row = 0.0, row + 1
+        base = alt.Chart(pl.DataFrame({"text": [entry.label]})).encode(y=alt.value(row * ROW_PX + ROW_PX / 2))
+        if entry.shape:
+            point = base.mark_point(shape=entry.shape, filled=True, size=55, opacity=1, color=entry.colour)
+            layers.append(point.encode(x=alt.value(left + SAMPLE_PX - 7)))
+        else:
+            line = base.mark_rule(strokeWidth=2.5, strokeDash=list(entry.dash or [1, 0]), color=entry.colour)
+            layers.append(line.encode(x=alt.value(left), x2=alt.value(left + SAMPLE_PX)))
+        text = base.mark_text(align="left", baseline="middle", fontSize=FONT_PX, style="ink")
+        layers.append(text.encode(x=alt.value(left + SAMPLE_PX + 6), text="text:N"))
+        left += wide + GAP_PX
+    return [alt.layer(*layers, width=width_px, height=(row + 1) * ROW_PX)] if layers else []
+
+
+def corruption_colours(
+    con: duckdb.DuckDBPyConnection, corruptions: Sequence[str]
+) -> tuple[dict[str, str], list[LegendEntry]]:
+    """Colour by corruption: one each while they can be told apart, else one a group; and the legend of the groups."""
+    if len(corruptions) <= len(DISTINCT):
+        return dict(zip(corruptions, DISTINCT, strict=False)), []
+    groups = dict(con.execute("select corruption, corruption_group from corruptions").fetchall())
+    colours = {corruption: GROUP_COLOURS.get(groups[corruption], GREY) for corruption in corruptions}
+    return colours, [LegendEntry(group, colour) for group, colour in GROUP_COLOURS.items()]

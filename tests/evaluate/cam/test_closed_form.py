@@ -9,9 +9,9 @@ from torch import nn
 
 from failmodes.evaluate.cam.closed_form import IDENTITY_TOLERANCE, ClosedFormCam, check_logit_identity
 from failmodes.evaluate.cam.method_selection import select_cam_method
-from failmodes.evaluate.models.architectures import ARCHITECTURES
 from failmodes.evaluate.models.loading import load_model
 from failmodes.evaluate.models.network import prepare_network
+from failmodes.evaluate.models.registry import ARCHITECTURES
 from failmodes.evaluate.study.study_schema import ModelSpec, Normalisation
 from failmodes.ingest.datasets.opening import open_dataset
 from failmodes.ingest.specification import DatasetSpec

@@ -8,8 +8,8 @@ import pytest
 import torch
 from model_specs import BUILDERS_MODULE, USER_MODULE
 
-from failmodes.evaluate.models.architectures import ARCHITECTURES
 from failmodes.evaluate.models.checkpoints import save_checkpoint
+from failmodes.evaluate.models.registry import ARCHITECTURES
 
 NEUTRAL = {"mean": [0.5, 0.5, 0.5], "std": [0.25, 0.25, 0.25]}
 

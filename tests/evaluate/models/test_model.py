@@ -6,9 +6,9 @@ import pytest
 import torch
 from model_specs import checkpoint_spec, model_spec
 
-from failmodes.evaluate.models.architectures import ARCHITECTURES
 from failmodes.evaluate.models.checkpoints import save_checkpoint
 from failmodes.evaluate.models.loading import load_model
+from failmodes.evaluate.models.registry import ARCHITECTURES
 
 CLASSES = ("a", "b", "c")
 NEUTRAL = {"mean": [0.5, 0.5, 0.5], "std": [0.25, 0.25, 0.25]}

@@ -4,8 +4,7 @@ import pytest
 import torch
 from model_specs import untrained_spec
 
-from failmodes.evaluate.models.architectures import ARCHITECTURES
-from failmodes.evaluate.models.registry import build_module
+from failmodes.evaluate.models.registry import ARCHITECTURES, build_module
 
 
 @pytest.mark.parametrize("source", ["torchvision:resnet18", "timm:resnet18"])
