@@ -1,9 +1,73 @@
-"""A warehouse of how vision models fail: the package, whose five rooms are links to the folders beside it."""
+"""A warehouse of how vision models fail: every image's prediction, confidence and attention under graded corruption.
 
-from importlib.metadata import version
+    import failmodes
+
+    w = failmodes.benchmark(network, images, labels, to="runs/mine")   # a torch module; no study file
+    w = failmodes.open("runs/mine")                                    # or one made before; needs no torch
+    w.chart("curves")                                                  # an Altair chart
+    w.table("accuracy_by_severity", corruption="fog")                  # a Polars table
+    w.sql("select corruption, min(accuracy) from accuracy_by_severity group by all")
+    foggy = failmodes.corrupt(images, "fog", 3)                        # uint8 (N, H, W, 3) in and out
+
+The names below are public: they change by the rules of semantic versioning. All others may change without notice.
+"""
+
+from importlib import import_module
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from failmodes.analysis.opened_warehouse import Warehouse as Warehouse
+    from failmodes.api import benchmark as benchmark
+    from failmodes.api import open as open
+    from failmodes.api import run as run
+    from failmodes.evaluate.transform import CorruptTransform as CorruptTransform
+    from failmodes.ingest.corruptions.apply import corrupt as corrupt
+    from failmodes.ingest.corruptions.catalogue import corruptions as corruptions
+    from failmodes.ingest.corruptions.custom import CustomCorruption as CustomCorruption
+    from failmodes.ingest.corruptions.transform import CorruptImage as CorruptImage
+    from failmodes.warehouse.errors import DamagedShardError as DamagedShardError
+    from failmodes.warehouse.errors import DataError as DataError
+    from failmodes.warehouse.errors import DownloadError as DownloadError
+    from failmodes.warehouse.errors import FailmodesError as FailmodesError
+    from failmodes.warehouse.errors import IncompleteRunError as IncompleteRunError
+    from failmodes.warehouse.errors import ModelError as ModelError
+    from failmodes.warehouse.errors import QueryError as QueryError
+    from failmodes.warehouse.errors import StorageError as StorageError
+    from failmodes.warehouse.errors import StudyError as StudyError
+    from failmodes.warehouse.errors import WarehouseError as WarehouseError
+
+__version__ = "0.1.0"
 
 ROOMS = ("analysis", "evaluate", "ingest", "sql", "warehouse")
+
+# Where each public name is defined: imported when it is first asked for, so that `import failmodes` loads nothing
+_PUBLIC = {
+    "benchmark": "api",
+    "open": "api",
+    "run": "api",
+    "Warehouse": "analysis.opened_warehouse",
+    "corrupt": "ingest.corruptions.apply",
+    "corruptions": "ingest.corruptions.catalogue",
+    "CorruptImage": "ingest.corruptions.transform",
+    "CorruptTransform": "evaluate.transform",
+    "CustomCorruption": "ingest.corruptions.custom",
+    **dict.fromkeys(
+        (
+            "DamagedShardError",
+            "DataError",
+            "DownloadError",
+            "FailmodesError",
+            "IncompleteRunError",
+            "ModelError",
+            "QueryError",
+            "StorageError",
+            "StudyError",
+            "WarehouseError",
+        ),
+        "warehouse.errors",
+    ),
+}
 
 if any((Path(__file__).parent / room).is_file() for room in ROOMS):
     raise ImportError(
@@ -12,4 +76,14 @@ if any((Path(__file__).parent / room).is_file() for room in ROOMS):
         "first); or install the published package: `pip install failmodes`"
     )
 
-__version__ = version("failmodes")
+
+def __getattr__(name: str) -> Any:
+    if name not in _PUBLIC:
+        raise AttributeError(f"module 'failmodes' has no attribute {name!r}")
+    value = getattr(import_module(f"failmodes.{_PUBLIC[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_PUBLIC})
