@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 from rich.console import Console
 
+from failmodes.evaluate.extras import require_torch
 from failmodes.warehouse.errors import IncompleteRunError
 from failmodes.warehouse.terminal import interruptible, remark
 
@@ -40,7 +41,7 @@ def init(
 
 def ingest(study_file: StudyArgument = DEFAULT_STUDY) -> None:
     """Check the images: open the data set and the corrupted set, fingerprint them, put them on record."""
-    from failmodes.evaluate.evaluation import open_evaluation_data
+    from failmodes.evaluate.evaluation_data import open_evaluation_data
     from failmodes.evaluate.study.reading import read_study
     from failmodes.ingest.datasets.dataset import record_dataset
     from failmodes.ingest.datasets.opening import open_dataset
@@ -65,6 +66,7 @@ def ingest(study_file: StudyArgument = DEFAULT_STUDY) -> None:
 
 def train(study_file: StudyArgument = DEFAULT_STUDY) -> None:
     """Train the networks of a study that have no checkpoint yet; a killed training goes on from its last epoch."""
+    require_torch("`failmodes train`")
     from failmodes.evaluate.progress import training_bar
     from failmodes.evaluate.study.reading import read_study
     from failmodes.evaluate.study_models import train_missing
@@ -90,6 +92,7 @@ def evaluate(
 
     Its networks are printed first: what each is, how images are prepared for it, and how it is attended to.
     """
+    require_torch("`failmodes evaluate`")
     from failmodes.evaluate.engine.run import evaluate_study
     from failmodes.evaluate.progress import evaluation_bar
     from failmodes.evaluate.study.reading import read_study
@@ -159,6 +162,7 @@ def import_(
 
     Nothing is kept before all of the file is checked. A second import does nothing, or finishes what was interrupted.
     """
+    require_torch("`failmodes import`")
     from failmodes.evaluate.import_predictions.importing import import_predictions
     from failmodes.evaluate.progress import import_bar
     from failmodes.evaluate.study.reading import read_study
@@ -200,18 +204,24 @@ def report_lines(report: "ImportReport", label: str) -> list[str]:
 
 
 def print_progress(study_file: Path) -> None:
-    """Print one row an evaluation, its cells published and missing; of networks not trained yet only the names."""
+    """Print one row an evaluation, its cells published and missing; of networks not trained yet only the names.
+
+    Raises:
+        MissingExtraError: the study names networks, and PyTorch is not installed.
+    """
     from rich.table import Table
 
-    from failmodes.evaluate.devices import choose_device
-    from failmodes.evaluate.engine.plan import missing_cells, plan_evaluations
     from failmodes.evaluate.study.reading import read_study
-    from failmodes.evaluate.study_models import study_models
-    from failmodes.ingest.datasets.opening import open_dataset
 
     study = read_study(study_file, require_models=False)
     if not study.models:
         return  # its predictions are imported: the warehouse says what is there
+    require_torch("the progress of a study's networks")
+    from failmodes.evaluate.devices import choose_device
+    from failmodes.evaluate.engine.plan import missing_cells, plan_evaluations
+    from failmodes.evaluate.study_models import study_models
+    from failmodes.ingest.datasets.opening import open_dataset
+
     dataset = open_dataset(study.dataset, study.cache)
     console = Console(highlight=False, markup=False)
     untrained = [model.label for model in study_models(study, dataset) if not model.is_there]

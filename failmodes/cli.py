@@ -11,9 +11,10 @@ import typer
 from failmodes import __version__
 from failmodes.analysis.cli import chart, print_findings, report, shapes
 from failmodes.evaluate.cli import DEFAULT_STUDY, StudyArgument, evaluate, import_, ingest, init, train
+from failmodes.evaluate.extras import require_torch
 from failmodes.ingest.cli import corrupt, download
 from failmodes.warehouse.cli import WhereArgument, load, print_status, query
-from failmodes.warehouse.errors import FailmodesError, IncompleteRunError
+from failmodes.warehouse.errors import FailmodesError, IncompleteRunError, MissingExtraError
 from failmodes.warehouse.terminal import remark
 
 app = typer.Typer(
@@ -46,9 +47,12 @@ def run(study_file: StudyArgument = DEFAULT_STUDY) -> None:
     """Do all that a study still needs: ingest, train, evaluate, load, analyse, report."""
     from failmodes.evaluate.study.reading import read_study
 
+    names_networks = bool(read_study(study_file, require_models=False).models)  # else its predictions are imported
+    if names_networks:
+        require_torch("`failmodes run`")
     ingest(study_file)
     raised: IncompleteRunError | None = None
-    if read_study(study_file, require_models=False).models:  # else its predictions are imported
+    if names_networks:
         train(study_file)
         try:
             evaluate(study_file)
@@ -69,7 +73,10 @@ def status(where: WhereArgument = None) -> None:
     if where.suffix == ".toml":
         from failmodes.evaluate.cli import print_progress
 
-        print_progress(where)
+        try:
+            print_progress(where)
+        except MissingExtraError as error:
+            remark(f"failmodes: {error}")  # what the warehouse holds is shown all the same
     if not print_status(where):
         raise typer.Exit(1)
 

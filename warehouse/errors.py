@@ -20,6 +20,12 @@ class StudyError(FailmodesError):
     exit_code = 2
 
 
+class MissingExtraError(FailmodesError):
+    """What was asked for needs packages of an optional extra that are not installed."""
+
+    exit_code = 2
+
+
 class DataError(FailmodesError):
     """Images, labels or a corrupted set are missing, damaged or of the wrong kind."""
 

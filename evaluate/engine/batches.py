@@ -17,7 +17,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from failmodes.evaluate.child_processes import exit_with_parent, identity_collate, process_context
-from failmodes.evaluate.evaluation import EvaluationData, open_evaluation_data
+from failmodes.evaluate.evaluation_data import EvaluationData, open_evaluation_data
 from failmodes.evaluate.study.study_schema import Study
 from failmodes.ingest.corruptions.catalogue import Corruption, add_corruption, registered
 from failmodes.ingest.datasets.dataset import Dataset as ImageDataset

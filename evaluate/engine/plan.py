@@ -7,7 +7,8 @@ import torch
 from failmodes.evaluate.cam.cam_method import CamMethod, CamUnavailable
 from failmodes.evaluate.cam.method_selection import select_cam_method
 from failmodes.evaluate.engine.clean_baseline import clean_baseline_path
-from failmodes.evaluate.evaluation import Evaluation, make_evaluation, open_evaluation_data
+from failmodes.evaluate.evaluation import Evaluation, make_evaluation
+from failmodes.evaluate.evaluation_data import open_evaluation_data
 from failmodes.evaluate.models.model import Model
 from failmodes.evaluate.models.network import Network, compile_network
 from failmodes.evaluate.study.study_schema import Study

@@ -10,7 +10,7 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 
-from failmodes.evaluate.evaluation import EvaluationData
+from failmodes.evaluate.evaluation_data import EvaluationData
 from failmodes.evaluate.import_predictions.predictions_file import LABEL, Predictions, readable
 from failmodes.ingest.corruptions.catalogue import find_corruption_name, unknown_corruption
 from failmodes.warehouse.errors import DataError

@@ -15,7 +15,8 @@ from failmodes.evaluate.engine.image_statistics import compute_prediction_statis
 from failmodes.evaluate.engine.plan import discard_damaged, missing_cells, record_plan
 from failmodes.evaluate.engine.run import record_missing_exemplars
 from failmodes.evaluate.engine.writer import RowBuffer, prediction_columns
-from failmodes.evaluate.evaluation import Evaluation, make_evaluation, open_evaluation_data
+from failmodes.evaluate.evaluation import Evaluation, make_evaluation
+from failmodes.evaluate.evaluation_data import open_evaluation_data
 from failmodes.evaluate.import_predictions.checks import check_predictions
 from failmodes.evaluate.import_predictions.predictions_file import (
     OutputKind,

@@ -18,7 +18,8 @@ from failmodes.evaluate.engine.batches import BatchStream
 from failmodes.evaluate.engine.cell_evaluation import ModelRun
 from failmodes.evaluate.engine.tasks import Task
 from failmodes.evaluate.engine.worker import RunCallbacks, Worker
-from failmodes.evaluate.evaluation import Evaluation, EvaluationData, Subset, make_evaluation
+from failmodes.evaluate.evaluation import Evaluation, make_evaluation
+from failmodes.evaluate.evaluation_data import EvaluationData, Subset
 from failmodes.evaluate.models.network import Network, prepare_network
 from failmodes.evaluate.models.registry import ARCHITECTURES
 from failmodes.evaluate.study.study_schema import Normalisation, Precision

@@ -15,7 +15,7 @@ from failmodes.evaluate.engine.batches import (
     limit_workers,
     make_batch,
 )
-from failmodes.evaluate.evaluation import open_evaluation_data
+from failmodes.evaluate.evaluation_data import open_evaluation_data
 from failmodes.evaluate.study.reading import read_study
 from failmodes.ingest.datasets.opening import open_dataset
 from failmodes.warehouse.shards.format import Cell

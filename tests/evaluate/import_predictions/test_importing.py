@@ -9,7 +9,7 @@ from corrupted_sets import write_published
 from import_files import LOGITS, SMALL_STUDY, import_into, small_frame, stored_rows, write_as
 from scipy.special import log_softmax
 
-from failmodes.evaluate.evaluation import open_evaluation_data
+from failmodes.evaluate.evaluation_data import open_evaluation_data
 from failmodes.evaluate.study.reading import read_study
 from failmodes.ingest.datasets.opening import open_dataset
 from failmodes.warehouse.errors import StorageError, StudyError

@@ -9,7 +9,7 @@ from corrupted_sets import DIGITS, open_set, open_tree, set_options, write_set, 
 from PIL import Image
 from sklearn.datasets import load_sample_images
 
-from failmodes.evaluate.evaluation import choose_subset
+from failmodes.evaluate.evaluation_data import choose_subset
 from failmodes.ingest.corrupted_sets.command import write_corrupted_set
 from failmodes.ingest.corrupted_sets.opening import PublishedSource, correlations
 from failmodes.ingest.corruptions.apply import corrupt

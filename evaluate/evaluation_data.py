@@ -1,0 +1,92 @@
+"""The images of an evaluation: a data set, where its corrupted images come from, and which of them are evaluated.
+
+It stands apart from `evaluation`, so that images can be checked (`failmodes ingest`) where PyTorch is not installed.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from failmodes.evaluate.study.study_schema import Study
+from failmodes.ingest.corrupted_sets.opening import PublishedSource
+from failmodes.ingest.datasets.dataset import Dataset, balanced_subset
+from failmodes.ingest.sources import GeneratedSource, Source
+from failmodes.warehouse.hashing import fingerprint_of
+
+
+@dataclass(frozen=True, eq=False)
+class Subset:
+    """Which images are evaluated: clean ones and their corrupted counterparts.
+
+    Attributes:
+        clean_ids: (N,) indices into the data set.
+        corrupted_ids: (M,) indices into the corrupted set; the same ones where the two pair.
+        corrupted_labels: (M,) their labels.
+        description: how it was chosen, for reports.
+    """
+
+    clean_ids: np.ndarray
+    corrupted_ids: np.ndarray
+    corrupted_labels: np.ndarray
+    description: str
+
+    @property
+    def subset_id(self) -> str:
+        """Hash of both lists of indices."""
+        return fingerprint_of([self.clean_ids.astype(np.int64), self.corrupted_ids.astype(np.int64)])
+
+
+class EvaluationData(NamedTuple):
+    """Where images come from, clean and corrupted, and which of them are evaluated."""
+
+    dataset: Dataset
+    source: Source
+    subset: Subset
+
+    @property
+    def paired(self) -> bool:
+        """Whether corrupted images pair with clean ones, image by image."""
+        return self.source.pairing.paired
+
+
+def open_evaluation_data(
+    study: Study, dataset: Dataset, seeds: Sequence[int] | None = None
+) -> Iterator[EvaluationData]:
+    """The images of a study, once for each seed of its corruptions, in their order; a published set has no seeds.
+
+    Args:
+        study: names corruptions, their source, and how many images.
+        dataset: its data set.
+        seeds: of the study's seeds only these.
+
+    Raises:
+        DataError: the corrupted set is missing or damaged.
+    """
+    spec = study.corruptions
+    every = spec.seeds if spec.published is None else spec.seeds[:1]
+    for seed in every if seeds is None else seeds:
+        source: Source = (
+            GeneratedSource.from_spec(spec, seed)
+            if spec.published is None
+            else PublishedSource.from_spec(spec, dataset, study.cache)
+        )
+        yield EvaluationData(dataset, source, choose_subset(dataset, source, study.dataset.images))
+
+
+def choose_subset(dataset: Dataset, source: Source, images: int | None) -> Subset:
+    """The images to evaluate, balanced over classes; of a source that pairs with some images, paired images only."""
+    pairing = source.pairing
+    if pairing.image_pairs is not None:
+        held = pairing.image_pairs.clean_ids
+        positions, description = balanced_subset(dataset.labels[held], images)
+        ids = held[positions]
+        of_all = f"of the {len(held):,} (of {len(dataset.labels):,}) that the corrupted set holds"
+        return Subset(ids, ids, dataset.labels[ids], f"{description}, {of_all}")
+    clean_ids, description = balanced_subset(dataset.labels, images)
+    if pairing.paired:
+        return Subset(clean_ids, clean_ids, dataset.labels[clean_ids], description)
+    labels = source.labels(dataset)
+    corrupted_ids, _ = balanced_subset(labels, images)
+    return Subset(clean_ids, corrupted_ids, labels[corrupted_ids], f"{description}; corrupted images chosen likewise")
