@@ -11,7 +11,6 @@ import typer
 from rich.console import Console
 
 from failmodes.evaluate.extras import require_torch
-from failmodes.warehouse.errors import IncompleteRunError
 from failmodes.warehouse.terminal import interruptible, remark
 
 if TYPE_CHECKING:
@@ -114,18 +113,9 @@ def print_run(report: "RunReport") -> None:
     Raises:
         IncompleteRunError: a network raised.
     """
-    for path in report.rewritten:
-        remark(f"damaged, made again: {path}")
-    remark(f"{report.written} shards made, {report.existing} were there")
-    for label, share in report.changed_predictions.items():
-        remark(f"{label}: the lower precision changes {share:.2%} of up to 512 clean predictions")
-    for label, count in report.not_finite.items():
-        remark(f"{label}: {count:,} rows have logits that are not finite (wrong, without confidence)")
-    for failure in report.failures:
-        remark(f"{failure.model_label} raised and was set aside: {failure.reason}")
-    if report.failures:
-        labels = ", ".join(sorted({failure.model_label for failure in report.failures}))
-        raise IncompleteRunError(f"not evaluated to the end: {labels}; mend it and run the same command")
+    for line in report.describe():
+        remark(line)
+    report.raise_if_incomplete("mend it and run the same command")
 
 
 def import_(

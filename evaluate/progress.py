@@ -1,9 +1,12 @@
 """Progress on stderr: shards done, images a second, time left."""
 
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 from rich.progress import MofNCompleteColumn, TaskID
 
@@ -12,12 +15,21 @@ from failmodes.evaluate.import_predictions.predictions_file import ProgressCallb
 from failmodes.evaluate.study_models import StudyModel
 from failmodes.evaluate.training.trainer import EpochMetrics
 from failmodes.warehouse.shards.format import ShardKey
-from failmodes.warehouse.terminal import ImagesPerSecond, progress_bar, remark
+from failmodes.warehouse.terminal import ImagesPerSecond, in_notebook, progress_bar, remark
 
 
 @contextmanager
-def evaluation_bar() -> Iterator[RunCallbacks]:
-    """A bar that counts images towards all missing shards; where stderr is no terminal, one line a shard."""
+def evaluation_bar(show: bool = True) -> Iterator[RunCallbacks]:
+    """A bar that counts images towards all missing shards.
+
+    In a notebook it is one line that changes; where stderr is no terminal, one line a shard; nothing unless `show`.
+    """
+    if not show:
+        yield RunCallbacks()
+        return
+    if in_notebook():
+        yield _notebook_line()
+        return
     if not sys.stderr.isatty():
         yield _lines()
         return
@@ -52,16 +64,44 @@ def _lines() -> RunCallbacks:
     return RunCallbacks(begin=begin, shard=shard, networks=_print_lines)
 
 
+def _notebook_line() -> RunCallbacks:
+    """One line in the output of a notebook's cell, written over as shards are done; needs no widgets."""
+    display: Callable[..., Any] = import_module("IPython.display").display
+
+    counts = {"shards": 0, "all": 0, "images": 0}
+    started = time.monotonic()
+    line: Any = None
+
+    def show(cell: str = "") -> None:
+        rate = counts["images"] / max(time.monotonic() - started, 1e-9)
+        text = f"evaluate: {counts['shards']}/{counts['all']} shards, {rate:,.0f} images/s {cell}".rstrip()
+        line.update({"text/plain": text}, raw=True)
+
+    def begin(shards: int, images: int) -> None:
+        nonlocal line
+        counts["all"] = shards
+        line = display({"text/plain": f"evaluate: {images:,} images to run"}, raw=True, display_id=True)
+
+    def advance(count: int) -> None:
+        counts["images"] += count
+
+    def shard(key: ShardKey) -> None:
+        counts["shards"] += 1
+        show(str(key.cell))
+
+    return RunCallbacks(begin, advance, shard, _print_lines)
+
+
 def _print_lines(lines: list[str]) -> None:
     for line in lines:
         remark(line)
 
 
 @contextmanager
-def training_bar() -> Iterator[Callable[[StudyModel, EpochMetrics], None]]:
+def training_bar(show: bool = True) -> Iterator[Callable[[StudyModel, EpochMetrics], None]]:
     """One bar per network; call the yielded function after each epoch."""
     result_column = "epochs, {task.fields[result]}"
-    with progress_bar("[bold]train[/] {task.description}", MofNCompleteColumn(), result_column, show=True) as bar:
+    with progress_bar("[bold]train[/] {task.description}", MofNCompleteColumn(), result_column, show=show) as bar:
         tasks: dict[Path | None, TaskID] = {}
 
         def show_epoch(model: StudyModel, epoch: EpochMetrics) -> None:

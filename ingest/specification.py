@@ -12,9 +12,10 @@ from failmodes.ingest.corruptions.catalogue import SEVERITIES, STUDY_CORRUPTIONS
 from failmodes.ingest.corruptions.custom import resolve_corruptions
 from failmodes.warehouse.errors import StudyError, did_you_mean
 
-DatasetKind = Literal["digits", "cifar10", "cifar100", "folder"]
+DatasetKind = Literal["digits", "cifar10", "cifar100", "folder", "arrays"]
 Split = Literal["train", "test"]
 Value = TypeVar("Value", int, str, Decimal)
+Model = TypeVar("Model", bound=BaseModel)
 Location = tuple[int | str, ...]  # of a key in nested tables, as pydantic gives it
 
 
@@ -28,7 +29,7 @@ class DatasetSpec(StrictModel):
     """A data set of a study.
 
     Attributes:
-        kind: digits (embedded), cifar10, cifar100, or a folder of labelled images.
+        kind: digits (embedded), cifar10, cifar100, a folder of labelled images, or arrays (images.npy, labels.npy).
         path: the folder that holds it; not for digits.
         split: the part to evaluate.
         images: how many of its images, balanced over classes; all if not given.
@@ -52,7 +53,7 @@ class DatasetSpec(StrictModel):
         if self.kind != "digits" and self.path is None:
             raise ValueError(f"kind {self.kind!r} needs `path`, the folder that holds it")
         if self.kind != "folder" and self.image_size is not None:
-            raise ValueError(f"`image_size` is for kind 'folder': {self.kind} images keep their 32 pixels")
+            raise ValueError(f"`image_size` is for kind 'folder': {self.kind} images keep their size")
         if self.resize is not None and self.image_size is None:
             raise ValueError("`resize` goes with `image_size`, the side to crop to, such as resize 256, image_size 224")
         if self.resize is not None and self.image_size is not None and self.resize < self.image_size:
@@ -120,6 +121,26 @@ class CorruptionSpec(StrictModel):
                 f" leave out {', '.join(switched)}, use whole severities, or set `across_switches = true` to cross-fade"
             )
         return self
+
+
+def validate(
+    model: type[Model], content: Any, origin: str, describe_location: "Callable[[Location], str] | None" = None
+) -> Model:
+    """A checked part of a study.
+
+    Args:
+        model: what it must be.
+        content: keys and tables.
+        origin: where it comes from, for errors.
+        describe_location: see `first_problem`.
+
+    Raises:
+        StudyError: the first problem, in one line.
+    """
+    try:
+        return model.model_validate(content)
+    except ValidationError as error:
+        raise StudyError(f"{origin}: {first_problem(error, model, describe_location or dotted_key)}") from error
 
 
 def dotted_key(location: Location) -> str:

@@ -1,5 +1,6 @@
 """What a command says beside its answer, on stderr: remarks, the one progress bar, and that the user stopped it."""
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -18,6 +19,13 @@ def stderr_console() -> Console:
 def remark(text: str) -> None:
     """Say something beside a command's answer: one line on stderr."""
     stderr_console().print(text)
+
+
+def in_notebook() -> bool:
+    """Whether this process is the kernel of a notebook, whose cells show output that can be written over."""
+    ipython = sys.modules.get("IPython")
+    shell = None if ipython is None else ipython.get_ipython()
+    return type(shell).__name__ == "ZMQInteractiveShell"
 
 
 @contextmanager

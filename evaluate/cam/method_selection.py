@@ -19,6 +19,7 @@ from failmodes.evaluate.models.network import Network
 from failmodes.warehouse.errors import ModelError
 
 SWITCHED_OFF = "switched off in the study"
+OPAQUE = "a function of pixels, not a network of layers"
 NO_SPATIAL_LAYER = "no layer that the logits depend on has places on the image"
 
 
@@ -41,6 +42,10 @@ def select_cam_method(
     if method == NONE:
         return CamUnavailable(SWITCHED_OFF)
     inputs = probe_inputs(network, image_shape)
+    if not inputs.is_floating_point():
+        if method != AUTO:
+            raise ModelError(f"{network.label} is {OPAQUE}: there is no {method}; set attention to 'auto' or 'none'")
+        return CamUnavailable(OPAQUE)
     head = find_pooled_linear_head(network, inputs, layer)
     may_be_closed = method in (AUTO, GRAD_CAM, CLOSED_FORM)
     if head is not None and head.spatial_positions > 1:

@@ -1,6 +1,6 @@
 """The plan: which evaluations a study asks for, which of their cells are missing, which files are damaged."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import torch
 
@@ -30,13 +30,21 @@ from failmodes.warehouse.shards.format import (
 from failmodes.warehouse.storage.files import StorePath, delete, exists
 
 
-def plan_evaluations(study: Study, dataset: Dataset, device: torch.device) -> list[list[Evaluation]]:
+def plan_evaluations(
+    study: Study, dataset: Dataset, device: torch.device, models: Sequence[Model] | None = None
+) -> list[list[Evaluation]]:
     """Evaluations of a study, a group for each seed of its corruptions; each network is on the device once.
+
+    Args:
+        study: the study.
+        dataset: its data set.
+        device: where networks run.
+        models: the networks, where they are objects of this process; those that the study names if not given.
 
     Raises:
         ModelError: a network is not trained yet, does not fit, has no attention as requested, or stands there twice.
     """
-    models = load_study_models(study, dataset)
+    models = load_study_models(study, dataset) if models is None else models
     ready = [(model, *_prepare(study, dataset, model, device)) for model in models]
     labels: dict[str, str] = {}
     for model in models:

@@ -1,5 +1,6 @@
 """The run: one at a time on an output, only what is missing, through any fault."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -10,10 +11,12 @@ from failmodes.evaluate.engine.executors.executor import Executor, SerialExecuto
 from failmodes.evaluate.engine.exemplars import exemplars_are_done, record_exemplars
 from failmodes.evaluate.engine.plan import discard_damaged, missing_cells, plan_evaluations, record_plan
 from failmodes.evaluate.engine.tasks import RunResult, make_tasks
-from failmodes.evaluate.engine.worker import RunCallbacks
+from failmodes.evaluate.engine.worker import COMPARED_IMAGES, RunCallbacks
 from failmodes.evaluate.evaluation import Evaluation
+from failmodes.evaluate.models.model import Model
 from failmodes.evaluate.study.study_schema import Study
 from failmodes.ingest.datasets.dataset import Dataset
+from failmodes.warehouse.errors import IncompleteRunError
 from failmodes.warehouse.storage.files import StorePath, remove_stale_temporaries
 from failmodes.warehouse.storage.locks import run_lock
 
@@ -32,9 +35,40 @@ class RunReport(RunResult):
     existing: int = 0
     rewritten: list[StorePath] = field(default_factory=list)
 
+    def describe(self) -> list[str]:
+        """What it did, a line each."""
+        lines = [f"damaged, made again: {path}" for path in self.rewritten]
+        lines.append(f"{self.written} shards made, {self.existing} were there")
+        lines += [
+            f"{label}: the lower precision changes {share:.2%} of up to {COMPARED_IMAGES} clean predictions"
+            for label, share in self.changed_predictions.items()
+        ]
+        lines += [
+            f"{label}: {count:,} rows have logits that are not finite (wrong, without confidence)"
+            for label, count in self.not_finite.items()
+        ]
+        return lines + [
+            f"{failure.model_label} raised and was set aside: {failure.reason}" for failure in self.failures
+        ]
+
+    def raise_if_incomplete(self, mend: str) -> None:
+        """Raise an error that names the networks that raised, and says how to `mend` it.
+
+        Raises:
+            IncompleteRunError: there are such networks.
+        """
+        if self.failures:
+            labels = ", ".join(sorted({failure.model_label for failure in self.failures}))
+            raise IncompleteRunError(f"not evaluated to the end: {labels}; {mend}")
+
 
 def evaluate_study(
-    study: Study, dataset: Dataset, *, redo_damaged: bool = False, progress: RunCallbacks | None = None
+    study: Study,
+    dataset: Dataset,
+    *,
+    models: Sequence[Model] | None = None,
+    redo_damaged: bool = False,
+    progress: RunCallbacks | None = None,
 ) -> RunReport:
     """Evaluate all that is missing: the clean cell of each network first, then cell by cell over all networks.
 
@@ -44,6 +78,7 @@ def evaluate_study(
     Args:
         study: the study, its networks trained.
         dataset: its data set.
+        models: its networks, where they are objects of this process, which no other can open (executor "here").
         redo_damaged: check the hash of every stored file of the study, and make damaged ones again.
         progress: called as the run goes on.
 
@@ -56,7 +91,7 @@ def evaluate_study(
         for folder in {study.output, study.record_output}:
             remove_stale_temporaries(folder)
         device = choose_device(study.evaluation.device)
-        groups = plan_evaluations(study, dataset, device)
+        groups = plan_evaluations(study, dataset, device, models)
         progress.networks([evaluation.describe() for evaluation in groups[0]])
         record_plan(study, groups)
         evaluations = [evaluation for group in groups for evaluation in group]

@@ -51,7 +51,11 @@ def read_tensors(path: Path) -> tuple[Tensors, dict[str, str]]:
 
 def save_checkpoint(path: Path, module: nn.Module, metadata: dict[str, str]) -> None:
     """Write a module's weights as safetensors with its metadata, atomically."""
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in module.state_dict().items()}
+    state = module.state_dict()
+    # each a copy of its own: safetensors refuses tensors that share memory, as tied weights do
+    tensors = {
+        name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format) for name, tensor in state.items()
+    }
     with atomic_write(path) as temporary:
         save_file(tensors, temporary, metadata=metadata)
 

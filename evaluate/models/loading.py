@@ -98,7 +98,7 @@ def check_model_outputs(model: Model, dataset: Dataset) -> Model:
             f"or `image_size = {side}` of a folder"
         )
     seen = f"{side}×{side} px" if side is not None else f"{height}×{width} px"
-    count = _count_outputs(model, np.asarray(dataset.images[:1]), seen)
+    count = count_outputs(model, np.asarray(dataset.images[:1]), seen)
     if model.output_count is not None and count != model.output_count:
         raise ModelError(f"model {model.label!r} gives {count} outputs, but {model.output_count} were expected of it")
     outputs = map_classes(
@@ -108,8 +108,17 @@ def check_model_outputs(model: Model, dataset: Dataset) -> Model:
     return replace(model, outputs=outputs, output_count=count)
 
 
-def _count_outputs(model: Model, image: np.ndarray, seen: str) -> int:
-    """The number of outputs, by a forward pass of one image (1, H, W, 3)."""
+def count_outputs(model: Model, image: np.ndarray, seen: str) -> int:
+    """The number of outputs of a model, by a forward pass of one image (1, H, W, 3) on the CPU.
+
+    Args:
+        model: with its weights; its classes do not matter.
+        image: (1, H, W, 3) uint8.
+        seen: what the network sees, in words, for errors.
+
+    Raises:
+        ModelError: it does not take such an image, or gives no logits.
+    """
     try:
         network = model.network(torch.device("cpu"), "float32")
         with torch.no_grad():  # not inference mode: what a network caches at its first pass must serve gradients too

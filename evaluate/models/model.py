@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import nn
 
-from failmodes.evaluate.models.network import Network, prepare_network
+from failmodes.evaluate.models.network import UNIT_RANGE, Network, prepare_network
+from failmodes.evaluate.models.preprocessing import Preprocessing
 from failmodes.evaluate.models.registry import PUBLISHED_WIDTH, STEM, family_of, resolve_architecture, source_hash
 from failmodes.evaluate.study.study_schema import ModelSpec, Normalisation, Precision
 from failmodes.warehouse.hashing import fingerprint_of, identity_of
@@ -48,7 +49,7 @@ class Model:
         module: the network, in evaluation mode.
         spec: the model as the study describes it.
         class_names: (C,) classes of the data set.
-        normalisation: mean and std of its inputs, of values / 255.
+        normalisation: mean and std of its inputs, of values / 255; None where `preprocessing` makes them.
         input_side_px: the side that images are resized to; None: not resized.
         output_names: names of all its outputs, where known.
         output_count: how many outputs it has; None where only a forward pass tells.
@@ -56,12 +57,14 @@ class Model:
         metadata: the metadata of its file.
         checkpoint: file name of the weights, or their name on a hub; None for a user's own function.
         prefix: what was stripped from the names of its tensors ("" for nothing).
+        preprocessing: a user's own, instead of normalisation and resizing.
+        definition: hash of its code, where it was handed over as an object of this process.
     """
 
     module: nn.Module
     spec: ModelSpec
     class_names: tuple[str, ...]
-    normalisation: Normalisation
+    normalisation: Normalisation | None
     input_side_px: int | None = None
     output_names: tuple[str, ...] | None = None
     output_count: int | None = None
@@ -69,6 +72,8 @@ class Model:
     metadata: dict[str, str] = field(default_factory=dict)
     checkpoint: str | None = None
     prefix: str = ""
+    preprocessing: Preprocessing | None = None
+    definition: str | None = None
 
     @property
     def seed(self) -> int | None:
@@ -94,23 +99,21 @@ class Model:
     @cached_property
     def _model_id(self) -> str:
         facts: dict[str, Any] = {
-            "tensors": {
-                name: fingerprint_of([tensor.detach().cpu().float().reshape(-1).numpy()])
-                for name, tensor in sorted(self.module.state_dict().items())
-            },
+            "tensors": tensor_hashes(self.module),
             "architecture": self.architecture,
-            "normalisation": self.normalisation.model_dump(mode="json"),
+            "normalisation": None if self.normalisation is None else self.normalisation.model_dump(mode="json"),
             "classes": self.class_names,
         }
         if self.spec.is_ours:
             facts |= {"width": self.spec.width, "stem": STEM}
         else:
-            definition = source_hash(self.spec, self.module)
+            definition = self.definition or source_hash(self.spec, self.module)
             facts |= {"options": self.spec.options, "stem": self.spec.stem, "definition": definition}
         optional = {
             "input_side_px": self.input_side_px,
             "outputs": self.outputs,
             "recipe": _identifying_recipe(self.metadata),
+            "preprocessing": None if self.preprocessing is None else self.preprocessing.identity,
         }
         return identity_of(facts | {key: value for key, value in optional.items() if value is not None})
 
@@ -119,6 +122,7 @@ class Model:
         return prepare_network(
             self.module, self.spec.architecture, self.normalisation, device, precision,
             label=self.label, input_side_px=self.input_side_px, outputs=self.outputs,
+            preprocess=None if self.preprocessing is None else self.preprocessing.apply,
         )  # fmt: skip
 
     def row(self) -> dict[str, Any]:
@@ -131,8 +135,8 @@ class Model:
             "variant": self._variant(),
             "class_count": len(self.class_names),
             "parameter_count": self._parameter_count(),
-            "input_mean": list(self.normalisation.mean),
-            "input_std": list(self.normalisation.std),
+            "input_mean": None if self.normalisation is None else list(self.normalisation.mean),
+            "input_std": None if self.normalisation is None else list(self.normalisation.std),
             "input_side_px": self.input_side_px,
             "training_recipe": self.metadata.get("recipe"),
             "training_seed": self.seed,
@@ -145,13 +149,11 @@ class Model:
 
     def describe(self) -> str:
         """One line on what is about to run."""
-        mean, std = ("/".join(f"{value:.4g}" for value in v) for v in (self.normalisation.mean, self.normalisation.std))
-        side = "as they come" if self.input_side_px is None else f"at {self.input_side_px} px"
         count = self._parameter_count()
         parts = [
             f"{self.label}: {self.architecture}",
-            f"{count / 1e6:,.1f} M parameters" if count >= 1e5 else f"{count:,} parameters",
-            f"images {side}, mean {mean}, std {std}",
+            None if count is None else f"{count / 1e6:,.1f} M parameters" if count >= 1e5 else f"{count:,} parameters",
+            self._describe_inputs(),
             self._describe_classes(),
             self._variant() if self.outputs is None else None,
             None if self.checkpoint is None else f"weights {self.checkpoint}",
@@ -159,8 +161,19 @@ class Model:
         ]
         return "; ".join(part for part in parts if part)
 
-    def _parameter_count(self) -> int:
-        return sum(p.numel() for p in self.module.parameters())
+    def _describe_inputs(self) -> str:
+        if self.preprocessing is not None:
+            return self.preprocessing.description
+        side = "as they come" if self.input_side_px is None else f"at {self.input_side_px} px"
+        given = self.normalisation or UNIT_RANGE
+        if given == UNIT_RANGE:
+            return f"images {side}, values in [0, 1]"
+        mean, std = ("/".join(f"{value:.4g}" for value in channels) for channels in (given.mean, given.std))
+        return f"images {side}, mean {mean}, std {std}"
+
+    def _parameter_count(self) -> int | None:
+        """How many parameters; None for a function, whose network is not seen."""
+        return sum(p.numel() for p in self.module.parameters()) or None
 
     def _used_names(self) -> list[str] | None:
         """(C,) names of the outputs that are used, in the data set's order, where the model has names."""
@@ -193,6 +206,14 @@ class Model:
         pairs = [f"{name} = {output}{f' {own}' if own not in ('', name) else ''}" for name, output, own in triples]
         more = ", …" if len(self.outputs) > SHOWN else ""
         return f"{len(self.class_names):,} classes on {self._subset()} ({', '.join(pairs[:SHOWN])}{more})"
+
+
+def tensor_hashes(module: nn.Module) -> dict[str, str]:
+    """Hash of each tensor of a state_dict, in float32, by name."""
+    return {
+        name: fingerprint_of([tensor.detach().cpu().float().reshape(-1).numpy()])
+        for name, tensor in sorted(module.state_dict().items())
+    }
 
 
 def _stated_accuracy(metadata: dict[str, str]) -> float | None:

@@ -1,5 +1,6 @@
 """A network ready to run: weights on a device, normalisation on the device, the outputs that are classes."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import cast
 
@@ -10,6 +11,8 @@ from torch._functorch import config as functorch_config
 from torch.nn.functional import interpolate
 
 from failmodes.evaluate.study.study_schema import Normalisation, Precision
+
+UNIT_RANGE = Normalisation(mean=(0, 0, 0), std=(1, 1, 1))  # values / 255 as they are
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,6 +29,7 @@ class Network:
         shift: (1, 3, 1, 1): what is then added.
         input_side_px: the side that images are resized to; not resized if None.
         outputs: (C,) which of the module's outputs are the data set's classes, in their order; all if None.
+        preprocess: a user's own way from uint8 tensors (N, 3, H, W) on the CPU to inputs, instead of all this.
     """
 
     module: nn.Module
@@ -37,11 +41,14 @@ class Network:
     shift: torch.Tensor
     input_side_px: int | None = None
     outputs: torch.Tensor | None = None
+    preprocess: Callable[[torch.Tensor], torch.Tensor] | None = None
 
     def inputs(self, images: np.ndarray | torch.Tensor) -> torch.Tensor:
         """Normalised floats (N, 3, h, w) of uint8 images (N, H, W, 3), which cross to the device as bytes."""
         if isinstance(images, np.ndarray):
             images = torch.from_numpy(np.require(images, requirements=["C", "W"]))  # torch takes no read-only map
+        if self.preprocess is not None:
+            return self.preprocess(images.permute(0, 3, 1, 2).contiguous()).to(self.device)
         batch = images.to(self.device, non_blocking=True)
         # (N, H, W, 3) memory seen as (N, 3, H, W) is channels_last already: nothing is moved
         values = batch.permute(0, 3, 1, 2)
@@ -66,25 +73,32 @@ class Network:
 def prepare_network(
     module: nn.Module,
     architecture: str,
-    normalisation: Normalisation,
+    normalisation: Normalisation | None,
     device: torch.device,
     precision: Precision,
     *,
     label: str = "network",
     input_side_px: int | None = None,
     outputs: list[int] | None = None,
+    preprocess: Callable[[torch.Tensor], torch.Tensor] | None = None,
 ) -> Network:
-    """Put a module on its device, channels_last, in evaluation mode; images are resized to `input_side_px` if given."""
+    """Put a module on its device, channels_last, in evaluation mode; images are resized to `input_side_px` if given.
+
+    Without a normalisation, values stay in [0, 1].
+    """
     module = to_channels_last(module, device).eval().requires_grad_(False)
     if device.type == "cuda":  # float32 must mean float32, and the same images must give the same rows
         torch.backends.cudnn.allow_tf32 = False
         torch.backends.cudnn.deterministic = True
+    given = normalisation or UNIT_RANGE
     mean, std = (
-        torch.tensor(values, dtype=torch.float32, device=device).view(1, 3, 1, 1)
-        for values in (normalisation.mean, normalisation.std)
+        torch.tensor(values, dtype=torch.float32, device=device).view(1, 3, 1, 1) for values in (given.mean, given.std)
     )
     chosen = None if outputs is None else torch.tensor(outputs, device=device)
-    return Network(module, architecture, label, device, precision, 1 / (255 * std), -mean / std, input_side_px, chosen)
+    scale, shift = 1 / (255 * std), -mean / std
+    return Network(
+        module, architecture, label, device, precision, scale, shift, input_side_px, chosen, preprocess
+    )  # fmt: skip
 
 
 def compile_network(network: Network) -> None:

@@ -2,13 +2,12 @@
 
 import sys
 import tomllib
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TypeVar
-
-from pydantic import ValidationError
+from typing import Any, TypeVar
 
 from failmodes.evaluate.study.study_schema import Study
-from failmodes.ingest.specification import StrictModel, first_problem
+from failmodes.ingest.specification import Location, StrictModel, dotted_key, validate
 from failmodes.warehouse.errors import StudyError
 from failmodes.warehouse.storage.files import as_store_path, is_url
 
@@ -35,16 +34,35 @@ def read_study(path: Path, *, require_models: bool = True) -> Study:
         raise StudyError(f"no study file at {path}: write one with `failmodes init`") from error
     except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise StudyError(f"{path} is not a readable TOML file: {error}") from error
-    folder = path.resolve().parent
+    return check_study(content, path.resolve().parent, str(path), require_models=require_models)
+
+
+def check_study(
+    content: Mapping[str, Any],
+    folder: Path,
+    origin: str = "study",
+    *,
+    require_models: bool = True,
+    describe_location: Callable[[Location], str] = dotted_key,
+) -> Study:
+    """Check the content of a study file, and make its paths absolute.
+
+    Args:
+        content: keys and tables, as TOML gives them.
+        folder: what its paths are relative to; modules that it names are looked for there too.
+        origin: where it comes from, for errors.
+        require_models: whether it must name models.
+        describe_location: what a user calls the place of a key, for errors.
+
+    Raises:
+        StudyError, StorageError: as `read_study`.
+    """
     if str(folder) not in sys.path:
         sys.path.insert(0, str(folder))  # so that a corruption `module:name` may lie beside the study
-    try:
-        study = Study.model_validate(content)
-    except ValidationError as error:
-        raise StudyError(f"{path}: {first_problem(error, Study)}") from error
+    study = validate(Study, dict(content), origin, describe_location)
     if require_models and not study.models:
         raise StudyError(
-            f"{path}: models: no network is named: add a [[models]] table, or bring predictions made elsewhere with "
+            f"{origin}: models: no network is named: add a [[models]] table, or bring predictions made elsewhere with "
             "`failmodes import`"
         )
     return _anchored(study, folder)

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 
+from failmodes.ingest.datasets.arrays import CLASSES_FILE, IMAGES_FILE, LABELS_FILE, open_arrays
 from failmodes.ingest.datasets.cifar import VARIANTS, open_cifar
 from failmodes.ingest.datasets.dataset import Dataset
 from failmodes.ingest.datasets.digits import open_digits
@@ -42,10 +43,14 @@ def _read(spec: DatasetSpec, cache: Path, split: str) -> Dataset:
     if not path.is_dir():
         found = "is a file, not a folder" if path.exists() else "does not exist"
         hint = f"expected a folder of class folders, such as {path}/cat/0001.png"
+        if spec.kind == "arrays":
+            hint = f"expected a folder that holds {IMAGES_FILE}, {LABELS_FILE} and {CLASSES_FILE}"
         if spec.kind in VARIANTS:
             command = f"failmodes download {spec.kind} --to {path.parent}"
             hint = f"get {VARIANTS[spec.kind].label} with `{command}` or from {CIFAR_HOME}"
         raise DataError(f"{path} {found}: {hint}")
+    if spec.kind == "arrays":
+        return open_arrays(path, split, declared_split=spec.split)
     if spec.kind == "folder":
         return open_folder(
             path, split, cache, image_size=spec.image_size, resize=spec.resize, declared_split=spec.split

@@ -1,0 +1,196 @@
+"""The benchmark: live networks over given images, by the engine, record and identities of a study."""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from os import PathLike
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import nn
+
+from failmodes.evaluate.benchmark.given_images import GivenImages, read_given_images
+from failmodes.evaluate.benchmark.live_models import LiveModel, LiveNetwork, ModelOptions
+from failmodes.evaluate.benchmark.study_file import check_study_file, write_study_file
+from failmodes.evaluate.engine.run import RunReport, evaluate_study
+from failmodes.evaluate.engine.worker import RunCallbacks
+from failmodes.evaluate.study.reading import check_study
+from failmodes.evaluate.study.study_schema import Study
+from failmodes.ingest.corruptions.catalogue import RECIPES
+from failmodes.ingest.corruptions.custom import CustomCorruption, register
+from failmodes.ingest.datasets.arrays import CLASSES_FILE, IMAGES_FILE, write_arrays
+from failmodes.ingest.datasets.dataset import Dataset, ImageArray
+from failmodes.ingest.datasets.opening import open_dataset
+from failmodes.ingest.specification import DatasetSpec, Location, validate
+from failmodes.warehouse.errors import ModelError, StudyError
+from failmodes.warehouse.hashing import identity_of
+
+IMAGES_FOLDER, CACHE_FOLDER = "images", "cache"
+ARRAYS_LABEL = "Images given as arrays"
+ARGUMENTS = {"names": "corruptions", "images": "image_count", "path": "images", "label": "dataset_label"}
+OneCorruption = str | CustomCorruption | Callable[..., NDArray[np.uint8]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class BenchmarkRequest:
+    """What `failmodes.benchmark` was asked for; its docstring says what each part means.
+
+    Attributes:
+        networks: modules and functions by label.
+        images: arrays, a data set, or the path of a folder.
+        labels: of the images, where these do not have them.
+        output: the folder that holds the result.
+        name: of the study.
+        models: what is said of all networks.
+        dataset: keys of a study's [dataset] table.
+        label_names: names of the labels.
+        corruptions: names, functions and own corruptions.
+        sampling: keys of a study's [corruptions] table.
+        evaluation: keys of a study's [evaluation] table.
+    """
+
+    networks: Mapping[str, Any]
+    images: Any
+    labels: Any
+    output: Path
+    name: str
+    models: ModelOptions
+    dataset: dict[str, Any]
+    label_names: Sequence[str] | None
+    corruptions: OneCorruption | Sequence[OneCorruption]
+    sampling: dict[str, Any]
+    evaluation: dict[str, Any] = field(default_factory=dict)
+
+
+class BenchmarkReport(NamedTuple):
+    """What a benchmark did: its study, and the report of its run."""
+
+    study: Study
+    run: RunReport
+
+
+def run_benchmark(request: BenchmarkRequest, progress: RunCallbacks) -> BenchmarkReport:
+    """Evaluate all that is missing, and write the study file that says what was run.
+
+    Raises:
+        StudyError, DataError, ModelError, WarehouseError, StorageError: as the message says.
+    """
+    check_study_file(request.output)
+    keys, dataset, networks = _open_images(request)
+    names, own = _corruption_names(request.corruptions)
+    content = {
+        "name": request.name,
+        "output": str(request.output),
+        "dataset": keys,
+        "corruptions": {"names": names, "recipe": _recipe(dataset)} | _given(request.sampling),
+        "evaluation": {"executor": "here"} | _given(request.evaluation),
+    }
+    study = check_study(content, request.output, "benchmark", require_models=False, describe_location=_argument_name)
+    progress.networks(_assumptions(request, study))
+    live = [network.as_model(dataset, request.output) for network in networks]
+    report = evaluate_study(study, dataset, models=[one.model for one in live], progress=progress)
+    _write_study(study, live, own)
+    return BenchmarkReport(study, report)
+
+
+def _open_images(request: BenchmarkRequest) -> tuple[dict[str, Any], Dataset, list[LiveNetwork]]:
+    """The images as a data set on disk, with the keys of a study that open it; and the networks that meet them."""
+    if isinstance(request.images, str | PathLike):
+        return _open_folder(request, Path(request.images).expanduser().absolute())
+    crop = {key: request.dataset.get(key) for key in ("image_size", "resize")}
+    given = read_given_images(request.images, request.labels, request.output / "cache", **crop)
+    networks = _networks(request, given.images)
+    names = request.label_names or given.label_names or request.models.output_names
+    if names is None:
+        names = tuple(map(str, range(networks[0].count_outputs())))  # labels are numbers of outputs
+    path = _store(given, tuple(names), request.output)
+    keys = {"kind": "arrays", "path": str(path), "label": ARRAYS_LABEL}
+    keys |= {key: value for key, value in _given(request.dataset).items() if key not in crop}
+    return keys, _dataset(keys, request.output), networks
+
+
+def _open_folder(request: BenchmarkRequest, path: Path) -> tuple[dict[str, Any], Dataset, list[LiveNetwork]]:
+    for argument, value in (("labels", request.labels), ("label_names", request.label_names)):
+        if value is not None:
+            raise StudyError(f"benchmark: {argument} are in the folder {path}: leave {argument}= out")
+    kind = "arrays" if (path / IMAGES_FILE).is_file() else "folder"
+    keys = {"kind": kind, "path": str(path)} | _given(request.dataset)
+    dataset = _dataset(keys, request.output)
+    return keys, dataset, _networks(request, dataset.images)
+
+
+def _dataset(keys: dict[str, Any], output: Path) -> Dataset:
+    spec = validate(DatasetSpec, keys, "benchmark", describe_location=_argument_name)
+    return open_dataset(spec, output / CACHE_FOLDER)
+
+
+def _networks(request: BenchmarkRequest, images: ImageArray) -> list[LiveNetwork]:
+    if not request.networks:
+        raise ModelError("there is no network to benchmark: the dict of models is empty")
+    sample = np.resize(np.asarray(images[:2]), (2, *images.shape[1:]))
+    return [LiveNetwork(label, network, request.models, sample) for label, network in request.networks.items()]
+
+
+def _store(given: GivenImages, names: tuple[str, ...], output: Path) -> Path:
+    """The folder of arrays that holds these images; written where it is not there yet, named by what it holds."""
+    dataset = Dataset("arrays", ARRAYS_LABEL, "test", given.images, given.labels, names)
+    path = output / IMAGES_FOLDER / identity_of([dataset.dataset_id, list(names)])
+    if not (path / CLASSES_FILE).exists():
+        write_arrays(path, given.images, given.labels, names)
+    return path
+
+
+def _corruption_names(corruptions: OneCorruption | Sequence[OneCorruption]) -> tuple[list[str], list[str]]:
+    """The names of corruptions, those of the caller's own registered; and the names of these."""
+    several = corruptions if isinstance(corruptions, Sequence) and not isinstance(corruptions, str) else [corruptions]
+    names: list[str] = []
+    own: list[str] = []
+    for one in several:
+        if isinstance(one, str):
+            names.append(one)
+            continue
+        made = one if isinstance(one, CustomCorruption) else CustomCorruption(getattr(one, "__name__", str(one)), one)
+        names.append(register(made).name)
+        own.append(made.name)
+    return names, own
+
+
+def _recipe(dataset: Dataset) -> str:
+    """The recipe that was published for the nearest side: by ratio, so up to 84 pixels it is CIFAR-C's."""
+    side = min(dataset.images.shape[1:3])
+    return min(RECIPES, key=lambda name: abs(math.log(side / RECIPES[name].side_px)))
+
+
+def _assumptions(request: BenchmarkRequest, study: Study) -> list[str]:
+    """What was not said and had to be chosen, a line each."""
+    lines = []
+    if request.sampling.get("recipe") is None:
+        recipe = study.corruptions.recipe
+        lines.append(f"corruptions: recipe {recipe}, published for the size nearest to the images' (or give recipe=)")
+    if any(isinstance(n, nn.Module) for n in request.networks.values()) and not request.models.says_inputs:
+        lines.append("networks get values in [0, 1], since neither normalisation= nor preprocess= is given")
+    return lines
+
+
+def _write_study(study: Study, live: list[LiveModel], own_corruptions: list[str]) -> None:
+    notes = [one.note for one in live if one.note]
+    notes += [f"{name}: a corruption of the program that called this benchmark" for name in own_corruptions]
+    names = [name for name in study.corruptions.names if name not in own_corruptions]
+    parts: dict[str, Any] = {
+        "models": [one.model.spec for one in live if not one.note],
+        "evaluation": study.evaluation.model_copy(update={"executor": "auto"}),
+        "corruptions": study.corruptions.model_copy(update={"names": names}),
+    }
+    write_study_file(study.model_copy(update=parts), notes)
+
+
+def _given(keys: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in keys.items() if value is not None}
+
+
+def _argument_name(location: Location) -> str:
+    """What the argument of `failmodes.benchmark` is called that ended up at this key of a study."""
+    names = [part for part in location if isinstance(part, str)]
+    return ARGUMENTS.get(names[-1], names[-1]) if names else ""

@@ -1,0 +1,251 @@
+"""Networks that are objects of this process, as models: a torch module or a function, with what travels with it."""
+
+import copy
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import nn
+
+from failmodes.evaluate.benchmark.recognition import recognise_architecture
+from failmodes.evaluate.models.checkpoints import save_checkpoint
+from failmodes.evaluate.models.class_mapping import imagenet_names
+from failmodes.evaluate.models.code_identity import code_hash
+from failmodes.evaluate.models.loading import check_model_outputs, count_outputs, load_model
+from failmodes.evaluate.models.model import Model, ModelConfig, tensor_hashes
+from failmodes.evaluate.models.network import UNIT_RANGE
+from failmodes.evaluate.models.preprocessing import Preprocessing, bytes_as_they_come, make_preprocessing
+from failmodes.evaluate.study.study_schema import ModelSpec, Normalisation
+from failmodes.ingest.datasets.dataset import Dataset
+from failmodes.ingest.specification import validate
+from failmodes.warehouse.errors import ModelError
+from failmodes.warehouse.hashing import identity_of
+
+NETWORKS_FOLDER = "networks"
+CHECKPOINT_HINT = "its tensors lie in {}: write a function that builds it, and name both in a [[models]] table"
+
+
+@dataclass(frozen=True)
+class ModelOptions:
+    """What is said of all networks of a benchmark; the keys of a study's [[models]] table mean the same there.
+
+    Attributes:
+        normalisation: mean and std of values / 255.
+        preprocess: a user's own function from pixels to input, instead.
+        input_side_px: the side that images are resized to.
+        class_names: names of the outputs, in order, or "imagenet-1k".
+        class_map: the output of a class of the data set, where names do not match.
+        attention_layer: the layer to look at, instead of the one found.
+        version: stands in identities for code that cannot be read.
+    """
+
+    normalisation: Normalisation | None = None
+    preprocess: Callable[..., Any] | None = None
+    input_side_px: int | None = None
+    class_names: str | list[str] | None = None
+    class_map: Mapping[str, int | str] | None = None
+    attention_layer: str | None = None
+    version: str | None = None
+
+    @property
+    def says_inputs(self) -> bool:
+        """Whether anything says how pixels become input."""
+        return self.normalisation is not None or self.preprocess is not None
+
+    @property
+    def output_names(self) -> tuple[str, ...] | None:
+        """Names of the outputs, in order."""
+        if self.class_names == "imagenet-1k":
+            return imagenet_names()
+        return None if self.class_names is None else tuple(self.class_names)
+
+
+def make_model_options(normalisation: Any, class_names: Any, **options: Any) -> ModelOptions:
+    """Options as a user gives them: a normalisation as a pair or a mapping, class names as any sequence.
+
+    Raises:
+        StudyError: no such normalisation.
+    """
+    if isinstance(normalisation, tuple | list) and len(normalisation) == 2:
+        normalisation = {"mean": normalisation[0], "std": normalisation[1]}
+    if normalisation is not None:
+        normalisation = validate(Normalisation, normalisation, "benchmark: normalisation")
+    names = class_names if class_names is None or isinstance(class_names, str) else list(class_names)
+    return ModelOptions(normalisation=normalisation, class_names=names, **options)
+
+
+class LiveModel(NamedTuple):
+    """A model of a benchmark.
+
+    Attributes:
+        model: ready for the engine.
+        note: why a study file cannot name it; None where it can.
+    """
+
+    model: Model
+    note: str | None
+
+
+class FunctionNetwork(nn.Module):
+    """A user's function from uint8 images (N, H, W, 3) to logits (N, C), as a module that takes (N, 3, H, W)."""
+
+    def __init__(self, function: Callable[[np.ndarray], Any]) -> None:
+        super().__init__()
+        self.function = function
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """Logits (N, C) float32 of uint8 images (N, 3, H, W)."""
+        pixels = np.ascontiguousarray(images.cpu().permute(0, 2, 3, 1).numpy())
+        return torch.as_tensor(self.function(pixels)).to(images.device, torch.float32)
+
+
+class LiveNetwork:
+    """A module or function that a user handed over, copied, so that their own is left as it is.
+
+    Args:
+        label: its name on charts.
+        given: a module in any mode, or a function from uint8 images (N, H, W, 3) to logits.
+        options: what is said of all networks.
+        sample: (2, H, W, 3) uint8 images, to try the preprocessing on.
+
+    Raises:
+        ModelError: it is neither, cannot be copied, or options do not go together.
+    """
+
+    def __init__(self, label: str, given: Any, options: ModelOptions, sample: np.ndarray) -> None:
+        self.label, self.options, self.sample = label, options, sample
+        self.is_module = isinstance(given, nn.Module)
+        self.given = _unwrapped(given)
+        self.module = _copied(self.given, label) if self.is_module else _function(given, label)
+        self.preprocessing, self.normalisation = self._inputs()
+
+    def _inputs(self) -> tuple[Preprocessing | None, Normalisation | None]:
+        options, subject = self.options, f"model {self.label!r}"
+        if not self.is_module:
+            if options.preprocess or options.normalisation or options.input_side_px:
+                raise ModelError(
+                    f"{subject} is a function, which gets uint8 pixels: prepare them inside it, and leave out "
+                    "normalisation, preprocess and input_side_px"
+                )
+            return bytes_as_they_come(), None
+        if options.preprocess is None:
+            return None, options.normalisation or UNIT_RANGE
+        if options.normalisation or options.input_side_px:
+            raise ModelError(
+                f"{subject}: preprocess= stands instead of normalisation and input_side_px: give one of them"
+            )
+        made = make_preprocessing(options.preprocess, self.sample, subject=subject, version=options.version)
+        return made, None
+
+    def count_outputs(self) -> int:
+        """How many outputs it has, by a forward pass of one image.
+
+        Raises:
+            ModelError: it does not take such images, or gives no logits.
+        """
+        side = self.options.input_side_px
+        seen = f"{side}×{side} px" if side else f"{self.sample.shape[2]}×{self.sample.shape[1]} px"
+        return count_outputs(self._model(("any",), definition="not known yet"), self.sample[:1], seen)
+
+    def as_model(self, dataset: Dataset, folder: Path) -> LiveModel:
+        """The model, fitted to a data set; its tensors are saved in `folder`.
+
+        A network that torchvision or timm builds under a name is the one that a study would name, identity included.
+
+        Raises:
+            ModelError: its outputs do not fit the classes, or its code cannot be identified.
+        """
+        outputs, checkpoint = self.count_outputs(), None
+        if self.is_module and self.module.state_dict():
+            checkpoint = (
+                folder
+                / NETWORKS_FOLDER
+                / f"{_slug(self.label)}-{identity_of(tensor_hashes(self.module))[:8]}.safetensors"
+            )
+            if not checkpoint.exists():
+                save_checkpoint(checkpoint, self.module, {})
+        plain = self.preprocessing is None and self.options.version is None
+        architecture = recognise_architecture(self.module, outputs) if plain else None
+        if architecture is not None and checkpoint is not None:
+            spec = self._spec(architecture=architecture, checkpoint=checkpoint)
+            return LiveModel(check_model_outputs(load_model(spec, dataset.class_names, checkpoint), dataset), None)
+        model = self._model(dataset.class_names, definition=self._definition())
+        saved = "" if checkpoint is None else f"; {CHECKPOINT_HINT.format(checkpoint.relative_to(folder))}"
+        return LiveModel(check_model_outputs(model, dataset), f"{self.label}: {self._what()}{saved}")
+
+    def _definition(self) -> str:
+        if self.options.version is not None:
+            return identity_of({"version": self.options.version})
+        thing = self.module if self.is_module else self.given
+        return code_hash(thing, subject=f"model {self.label!r}", tensors=False)
+
+    def _model(self, class_names: tuple[str, ...], definition: str) -> Model:
+        spec = self._spec(architecture=_architecture(self.given))
+        config = ModelConfig(self.normalisation, self.options.input_side_px, self.options.output_names)
+        return Model(
+            self.module.float().eval(), spec, class_names, *config, preprocessing=self.preprocessing,
+            definition=definition,
+        )  # fmt: skip
+
+    def _spec(self, **building: Any) -> ModelSpec:
+        """What a study would say of it."""
+        options = self.options
+        keys = {
+            "label": self.label,
+            "normalisation": self.normalisation,
+            "input_side_px": options.input_side_px,
+            "class_names": options.class_names,
+            "class_map": dict(options.class_map or {}),
+            "attention_layer": options.attention_layer,
+        }
+        given = {key: value for key, value in keys.items() if value not in (None, {})}
+        return validate(ModelSpec, given | building, f"model {self.label!r}")
+
+    def _what(self) -> str:
+        if not self.is_module:
+            return "a function of the program that called this benchmark"
+        own = " with preprocessing of its own" if self.preprocessing else ""
+        return f"a {type(self.given).__qualname__} of the program that called this benchmark{own}"
+
+
+def _unwrapped(given: Any) -> Any:
+    """The network itself, where torch.compile or DataParallel has wrapped it."""
+    if isinstance(given, nn.DataParallel | nn.parallel.DistributedDataParallel):
+        return _unwrapped(given.module)
+    original = getattr(given, "_orig_mod", None)
+    return original if isinstance(original, nn.Module) else given
+
+
+def _copied(module: nn.Module, label: str) -> nn.Module:
+    try:
+        return copy.deepcopy(module).cpu()
+    except Exception as error:  # whatever an attribute of a user's module raises
+        raise ModelError(
+            f"model {label!r} cannot be copied ({type(error).__name__}), and a benchmark must not change yours: give "
+            "the inner network, such as the `model` of a LightningModule"
+        ) from error
+
+
+def _function(given: Any, label: str) -> nn.Module:
+    if isinstance(given, type) or not callable(given):
+        hint = f": make one, {given.__name__}()" if isinstance(given, type) else ""
+        found = f"the class {given.__name__}" if isinstance(given, type) else f"a {type(given).__name__}"
+        raise ModelError(
+            f"model {label!r} is {found}: expected a torch module or a function from pixels to logits{hint}"
+        )
+    return FunctionNetwork(given)
+
+
+def _architecture(given: Any) -> str:
+    """`module:Name` of a network's class, or of a function; for the record, not to be imported."""
+    thing = type(given) if isinstance(given, nn.Module) or not hasattr(given, "__qualname__") else given
+    words = [re.sub(r"\W", "_", part) for part in (*thing.__module__.split("."), thing.__qualname__.split(".")[-1])]
+    return f"{'.'.join(words[:-1])}:{words[-1]}"
+
+
+def _slug(label: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "-", label.lower()).strip("-") or "network"

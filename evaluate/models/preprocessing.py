@@ -1,0 +1,113 @@
+"""Preprocessing of a user's own: what stands between uint8 pixels and the network, in place of our normalisation."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from PIL import Image
+
+from failmodes.evaluate.models.code_identity import code_hash
+from failmodes.warehouse.errors import ModelError, first_line
+from failmodes.warehouse.hashing import identity_of
+
+PIXEL_VALUES = "pixel_values"  # where Hugging Face's image processors put their result
+TOLERANCE = 1e-3  # by which an image may differ between a batch of one and a batch of two
+
+
+class Preprocessing(NamedTuple):
+    """How pixels become the network's input.
+
+    Attributes:
+        apply: (N, 3, H, W) uint8 tensor on the CPU → the network's input, N first.
+        identity: hash of its code and settings.
+        description: in a few words, for the line that describes a model.
+    """
+
+    apply: Callable[[torch.Tensor], torch.Tensor]
+    identity: str
+    description: str
+
+
+def bytes_as_they_come() -> Preprocessing:
+    """No preprocessing: a function of the user's own takes the uint8 pixels."""
+    return Preprocessing(lambda images: images, "uint8", "its own preparation of the pixels")
+
+
+def make_preprocessing(
+    function: Callable[..., Any], images: np.ndarray, *, subject: str, version: str | None = None
+) -> Preprocessing:
+    """Find out how a user's preprocessing is called, by trying it on two images.
+
+    It may take a batch of uint8 tensors (N, 3, H, W), as torchvision's transforms and Hugging Face's image processors
+    do, or one PIL image at a time, as timm's do; it is called with a batch where that works.
+
+    Args:
+        function: returns floats (N, 3, h, w), or (3, h, w) for one PIL image.
+        images: (2, H, W, 3) uint8, to try it on.
+        subject: the network, for errors.
+        version: stands in the identity instead of its code, where that cannot be read.
+
+    Raises:
+        ModelError: neither works, or it gives no floats; an image's result depends on the rest of its batch.
+    """
+    two = torch.from_numpy(np.ascontiguousarray(images)).permute(0, 3, 1, 2).contiguous()
+    problems = []
+    for apply, taken in ((_of_batch, "a uint8 tensor (N, 3, H, W)"), (_of_pil_images, "one PIL image")):
+        try:
+            result = apply(function, two)
+            alone = apply(function, two[:1])
+        except Exception as error:  # whatever a user's function raises
+            problems.append(f"given {taken}: {type(error).__name__}: {first_line(error)}")
+            continue
+        if not torch.allclose(result[:1], alone, atol=TOLERANCE):
+            raise ModelError(f"{subject}: preprocess gives an image another result in another batch: it must not")
+        code = {"version": version} if version else code_hash(function, subject=f"{subject}: preprocess")
+        name = getattr(function, "__name__", type(function).__name__)
+        side = f"{result.shape[2]}×{result.shape[3]}"
+        applied = _Applied(function, apply)
+        return Preprocessing(applied, identity_of([code, taken]), f"preprocess {name} (of {taken}) to {side} px")
+    raise ModelError(
+        f"{subject}: preprocess must take a uint8 tensor (N, 3, H, W) or one PIL image, and return floats: "
+        + "; ".join(problems)
+    )
+
+
+@dataclass(frozen=True)
+class _Applied:
+    """A user's function, called in the way that was found."""
+
+    function: Callable[..., Any]
+    apply: Callable[[Callable[..., Any], torch.Tensor], torch.Tensor]
+
+    def __call__(self, images: torch.Tensor) -> torch.Tensor:
+        return self.apply(self.function, images)
+
+
+def _of_batch(function: Callable[..., Any], images: torch.Tensor) -> torch.Tensor:
+    return _floats(function(images), len(images))
+
+
+def _of_pil_images(function: Callable[..., Any], images: torch.Tensor) -> torch.Tensor:
+    pixels = images.permute(0, 2, 3, 1).numpy()
+    inputs = [_floats(function(Image.fromarray(image)), None) for image in pixels]
+    return torch.cat(inputs)
+
+
+def _floats(result: Any, count: int | None) -> torch.Tensor:
+    """The result as a float tensor (N, C, h, w).
+
+    Raises:
+        TypeError: it is something else.
+    """
+    if isinstance(result, Mapping) and PIXEL_VALUES in result:
+        result = result[PIXEL_VALUES]
+    if isinstance(result, list | tuple) and result:
+        result = torch.stack([torch.as_tensor(one) for one in result])
+    values = torch.as_tensor(result)
+    if count is None and values.ndim == 3:
+        values = values[None]
+    if not values.is_floating_point() or values.ndim != 4 or len(values) != (count or 1):
+        raise TypeError(f"it returned {values.dtype} {tuple(values.shape)}")
+    return values.float()

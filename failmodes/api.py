@@ -1,0 +1,231 @@
+"""The public functions: open a warehouse, benchmark networks that are objects of this process, run a study."""
+
+from collections.abc import Callable, Mapping, Sequence
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from failmodes.analysis.opened_warehouse import Warehouse
+from failmodes.evaluate.extras import require_torch
+from failmodes.warehouse.storage.locations import WAREHOUSE_FILE, find_warehouse
+from failmodes.warehouse.terminal import remark
+
+if TYPE_CHECKING:
+    from decimal import Decimal
+
+    import numpy as np
+    import torch
+    from numpy.typing import NDArray
+
+    from failmodes.evaluate.engine.run import RunReport
+    from failmodes.ingest.corruptions.custom import CustomCorruption
+    from failmodes.warehouse.storage.files import StorePath
+
+    Network = torch.nn.Module | Callable[[NDArray[np.uint8]], Any]
+    Corruption = str | CustomCorruption | Callable[..., NDArray[np.uint8]]
+
+
+def open(location: "str | PathLike[str] | None" = None) -> Warehouse:  # noqa: A001  # as PIL's and h5py's
+    """Open a warehouse for reading; needs neither images nor networks nor PyTorch.
+
+        w = failmodes.open("warehouse.duckdb")
+        w.tables()
+        w.table("accuracy_by_severity", model_label="ResNet-18", corruption="fog")
+        w.chart("curves").save("curves.pdf")
+
+    Args:
+        location: a `.duckdb` file, the folder that holds `warehouse.duckdb`, or a study file (`.toml`); if not given,
+            study.toml or warehouse.duckdb in the current folder.
+
+    Raises:
+        StudyError: it is none of these.
+        WarehouseError: there is no warehouse, or one of another schema version.
+    """
+    return Warehouse(find_warehouse(None if location is None else Path(location)))
+
+
+def run(study: "str | PathLike[str] | Mapping[str, Any]", *, progress: bool = True) -> Warehouse:
+    """Do all that a study still needs: train, evaluate, load; interrupted, the same call goes on where it was.
+
+        w = failmodes.run("study.toml")
+
+    Args:
+        study: the path of a study file, or its content; relative paths in a content are relative to the current folder.
+        progress: whether to show on stderr, or in the notebook, what is done.
+
+    Returns:
+        The study's warehouse, open for reading.
+
+    Raises:
+        MissingExtraError: PyTorch is not installed.
+        IncompleteRunError: a network raised; the others are in the warehouse (`failmodes.open` it).
+        FailmodesError: the study, its images or networks are not what they should be: one line says what and how to
+            mend it.
+    """
+    from failmodes.evaluate.study.reading import check_study, read_study
+
+    if isinstance(study, Mapping):
+        read = check_study(study, Path.cwd(), "failmodes.run", require_models=False)
+    else:
+        read = read_study(Path(study), require_models=False)
+    if not read.models:  # its predictions are imported: there is nothing to evaluate
+        return _loaded(read.record_output, read.output)
+    require_torch("failmodes.run")
+    from failmodes.evaluate.engine.run import evaluate_study
+    from failmodes.evaluate.progress import evaluation_bar, training_bar
+    from failmodes.evaluate.study_models import train_missing
+    from failmodes.ingest.datasets.opening import open_dataset
+
+    dataset = open_dataset(read.dataset, read.cache)
+    with training_bar(progress) as show_epoch:
+        train_missing(read, dataset, show_epoch)
+    with evaluation_bar(progress) as callbacks:
+        report = evaluate_study(read, dataset, progress=callbacks)
+    return _finished(report, read.record_output, read.output, show=progress)
+
+
+def benchmark(
+    model: "Network | Mapping[str, Network]",
+    images: Any,
+    labels: Any = None,
+    *,
+    to: "str | PathLike[str]",
+    corruptions: "Corruption | Sequence[Corruption]" = "headline",
+    severities: "Sequence[int | float | Decimal]" = (1, 2, 3, 4, 5),
+    recipe: 'Literal["cifar-c", "imagenet-c"] | None' = None,
+    seeds: Sequence[int] = (0,),
+    draws: Literal["paired", "independent"] = "paired",
+    across_switches: bool = False,
+    image_count: int | None = None,
+    image_size: int | None = None,
+    resize: int | None = None,
+    label: str | None = None,
+    dataset_label: str | None = None,
+    normalisation: Any = None,
+    preprocess: Callable[..., Any] | None = None,
+    input_side_px: int | None = None,
+    class_names: 'Sequence[str] | Literal["imagenet-1k"] | None' = None,
+    label_names: Sequence[str] | None = None,
+    class_map: "Mapping[str, int | str] | None" = None,
+    attention: bool | str = True,
+    attention_layer: str | None = None,
+    precision: Literal["float32", "bfloat16", "float16"] = "float32",
+    batch_size: int | None = None,
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto",
+    version: str | None = None,
+    name: str | None = None,
+    progress: bool = True,
+) -> Warehouse:
+    """Evaluate networks of this program on images under graded corruption; no study file is needed.
+
+        w = failmodes.benchmark(network, images, labels, to="runs/mine", normalisation=(MEAN, STD))
+        w.chart("curves")
+
+    Rows are made by the same engine as a study's and are as safe: interrupted, the same call goes on where it was, and
+    once all is there it returns at once. Other images, weights or settings are another evaluation beside the first, in
+    the same folder and warehouse. Networks that need different preparation are benchmarked one after the other into
+    one folder.
+
+    Args:
+        model: a torch module, a function from uint8 images (N, H, W, 3) to logits (N, C), or a dict of several by
+            label. A module is copied: yours keeps its mode, device and gradients. It must return one tensor of logits.
+        images: uint8 (N, H, W, 3), RGB, or a uint8 tensor (N, 3, H, W); a sequence of such images or PIL images; a
+            torch Dataset, or a DataLoader that does not shuffle, of (image, label) or of mappings; a Hugging Face
+            Dataset; or the path of a folder of class folders. Pixels are uint8: corruptions come before normalisation.
+        labels: (N,) whole numbers, class indices, where the images do not bring their own.
+        to: the folder that holds the result: record, warehouse, and `study.toml`, which says what was run.
+        corruptions: "headline" (the 15 of the published metrics), "all" (19), a name, or a list of names, functions of
+            (images, parameters) and `CustomCorruption`s. `failmodes.corruptions()` lists the names.
+        severities: levels above 0, up to 5; clean is always evaluated.
+        recipe: "cifar-c" (published for 32 pixels) or "imagenet-c" (224); if not given, that of the nearest size.
+        seeds: seeds of the corruptions' samples, an evaluation each.
+        draws: "paired": an image has the same samples at every severity; "independent": new ones at each.
+        across_switches: cross-fade between the severities of corruptions that do not interpolate.
+        image_count: only so many images, the first of each class; all if not given.
+        image_size: side of the square, in pixels, that a folder's or a data set's images are cropped to.
+        resize: what their shorter side is resized to before that, pixels.
+        label: the network's name on charts; its class's name if not given.
+        dataset_label: the images' name on charts.
+        normalisation: (mean, std) of values / 255, three channels each, or a mapping of both.
+        preprocess: instead of it, your own function from pixels to the network's input: it gets uint8 tensors
+            (N, 3, H, W) or, where it does not take these, one PIL image at a time. With neither, values are in [0, 1].
+        input_side_px: the side that images are resized to for the network, after corruption.
+        class_names: names of the network's outputs, in order; "imagenet-1k" for the 1,000 of ImageNet.
+        label_names: names of the labels, where they do not number the outputs; matched with `class_names`.
+        class_map: the output, by number or name, of a label whose name does not match.
+        attention: True, False, or a CAM method: "closed-form", "backward", or one of the grad-cam package's.
+        attention_layer: the layer to look at, by its dotted name, instead of the one found.
+        precision: of the forward pass.
+        batch_size: images at a time; tried out and remembered if not given.
+        device: where networks run; auto takes cuda, then mps, then cpu.
+        version: your own name for code whose source or captured values cannot be read, such as a session of another
+            library; change it when the code changes.
+        name: of the study; the folder's name if not given.
+        progress: whether to show on stderr, or in the notebook, what is done.
+
+    Returns:
+        The folder's warehouse, open for reading.
+
+    Raises:
+        MissingExtraError: PyTorch is not installed.
+        DataError: images or labels are of another type or shape, or are missing.
+        ModelError: a network does not take the images, its outputs do not fit the labels, or its code cannot be
+            identified and no `version` is given.
+        StudyError: another argument is not what it should be.
+        IncompleteRunError: a network raised in mid-run; the others are in the warehouse (`failmodes.open` it).
+    """
+    require_torch("failmodes.benchmark")
+    from failmodes.evaluate.benchmark.benchmark import BenchmarkRequest, run_benchmark
+    from failmodes.evaluate.benchmark.live_models import make_model_options
+    from failmodes.evaluate.progress import evaluation_bar
+
+    output = Path(to).expanduser().absolute()
+    networks = model if isinstance(model, Mapping) else {label or _name_of(model): model}
+    request = BenchmarkRequest(
+        networks=networks,
+        images=images,
+        labels=labels,
+        output=output,
+        name=name or output.name,
+        models=make_model_options(
+            normalisation, preprocess=preprocess, input_side_px=input_side_px, class_names=class_names,
+            class_map=class_map, attention_layer=attention_layer, version=version,
+        ),
+        dataset={"images": image_count, "image_size": image_size, "resize": resize, "label": dataset_label},
+        label_names=label_names,
+        corruptions=corruptions,
+        sampling={
+            "severities": list(severities), "recipe": recipe, "seeds": list(seeds), "draws": draws,
+            "across_switches": across_switches,
+        },
+        evaluation={"attention": attention, "precision": precision, "batch_size": batch_size, "device": device},
+    )  # fmt: skip
+    with evaluation_bar(progress) as callbacks:
+        done = run_benchmark(request, callbacks)
+    return _finished(done.run, done.study.record_output, output, show=progress)
+
+
+def _finished(report: "RunReport", record: "StorePath", output: Path, *, show: bool) -> Warehouse:
+    """The warehouse with all that a run gave, after saying what it did.
+
+    Raises:
+        IncompleteRunError: a network raised.
+    """
+    for line in report.describe() if show else ():
+        remark(line)
+    warehouse = _loaded(record, output)
+    report.raise_if_incomplete(f"what the others gave: failmodes.open({str(output)!r})")
+    return warehouse
+
+
+def _loaded(record: "StorePath", output: Path) -> Warehouse:
+    from failmodes.warehouse.database.load import load
+
+    path = output / WAREHOUSE_FILE
+    load([record], path)
+    return Warehouse(path)
+
+
+def _name_of(model: object) -> str:
+    name: str = getattr(model, "__name__", type(model).__name__)
+    return name
