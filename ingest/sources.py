@@ -23,12 +23,6 @@ from failmodes.warehouse.hashing import identity_of
 from failmodes.warehouse.shards.format import write_dimension
 from failmodes.warehouse.storage.files import StorePath
 
-CORRUPTION_COLUMNS = (
-    "corruption", "corruption_label", "corruption_group", "corruption_order", "headline", "dose_ordered",
-    "interpolable",
-)  # fmt: skip
-
-
 # Raise it when a corrected corruption gives other pixels than before: it is part of a generated source's identity
 ENGINE_REVISION = 2
 
@@ -188,8 +182,14 @@ def record_source(output: StorePath, source: Source) -> None:
 
 def record_corruptions(output: StorePath) -> None:
     """Write `corruptions`: the clean row, all published ones and those registered in this process, a file each."""
-    known = (*CORRUPTIONS.values(), *registered().values())
-    rows = [(schema.CLEAN, "Clean", "clean", 0, False, True, True)]
-    rows += [(c.name, c.label, c.group, c.order, c.headline, c.dose_ordered, c.interpolable) for c in known]
-    for row in rows:
-        write_dimension(output, schema.CORRUPTIONS, row[0], [dict(zip(CORRUPTION_COLUMNS, row, strict=True))])
+    clean = {
+        "corruption": schema.CLEAN,
+        "corruption_label": "Clean",
+        "corruption_group": "clean",
+        "corruption_order": 0,
+        "headline": False,
+        "dose_ordered": True,
+        "interpolable": True,
+    }
+    for row in (clean, *(known.row() for known in (*CORRUPTIONS.values(), *registered().values()))):
+        write_dimension(output, schema.CORRUPTIONS, row["corruption"], [row])

@@ -13,13 +13,16 @@ A severity is any number from 0 to 5. Whole numbers have exactly the published p
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
+from numbers import Integral
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from failmodes.ingest.corruptions import sampling
-from failmodes.ingest.corruptions.catalogue import Corruption, Recipe, Severity, as_severity, corruption_info, recipe_of
+from failmodes.ingest.corruptions.catalogue import Corruption, Severity, as_severity, recipe_of
+from failmodes.ingest.corruptions.custom import CustomCorruption, resolve_corruption
+from failmodes.ingest.corruptions.image_checks import check_images
 from failmodes.ingest.corruptions.kernels.base import Images, Levels, Parameters
 from failmodes.warehouse.errors import DataError, StudyError
 
@@ -27,12 +30,6 @@ ImageIds = Sequence[int] | NDArray[np.integer]
 BLOCK_VALUES = 1 << 18  # values corrupted at a time: scratch stays at a few megabytes, mostly in cache
 MIXTURE_CORRUPTIONS = {"defocus_blur", "zoom_blur", "snow"}
 INVERSE_ROOT_CORRUPTIONS = {"shot_noise"}
-CHANNEL_HINTS = {  # by dimensions and channels of arrays that are refused
-    (4, 4): ": drop the alpha channel with images[..., :3]",
-    (4, 1): ": repeat the grey channel with np.repeat(images, 3, axis=3)",
-    (3, 3): ": one image is images[None]",
-    (3, 4): ": one image is images[None]",
-}
 
 
 class MixtureComponent(NamedTuple):
@@ -42,9 +39,27 @@ class MixtureComponent(NamedTuple):
     parameters: Parameters | None
 
 
+class CorruptionSettings(NamedTuple):
+    """One corruption at one severity, checked: everything that shapes an image's result beside the image itself.
+
+    Attributes:
+        corruption: the corruption.
+        severity: to thousandths.
+        recipe: name of the recipe.
+        stream: the random streams.
+        mixture: what makes the image at the severity.
+    """
+
+    corruption: Corruption
+    severity: Decimal
+    recipe: str
+    stream: sampling.Stream
+    mixture: tuple[MixtureComponent, ...]
+
+
 def corrupt(
     images: Images,
-    name: str,
+    name: str | CustomCorruption,
     severity: Severity,
     *,
     recipe: str = "cifar-c",
@@ -61,16 +76,28 @@ def corrupt(
     machine; pixels are for the same versions of NumPy, SciPy, OpenCV, Pillow and libjpeg and the same kind of
     processor, elsewhere they may differ by 1 in rare values, where rounding meets truncation.
 
+    Images are given as they are stored, before any resizing to a network's input, scaling to 0-1 and normalisation.
+    For samples one by one, as a data loader has them, there are `failmodes.CorruptImage` (arrays, albumentations) and
+    `failmodes.CorruptTransform` (tensors, torchvision).
+
+    Example:
+        >>> images = np.stack([np.asarray(Image.open(path).convert("RGB").resize((224, 224))) for path in paths])
+        >>> foggy = failmodes.corrupt(images, "fog", 3, recipe="imagenet-c")
+        >>> one = failmodes.corrupt(images[7:8], "fog", 3, recipe="imagenet-c", image_ids=[7])[0]  # is foggy[7]
+
     Args:
         images: (N, H, W, 3) uint8, RGB; never changed. Greyscale and RGBA arrays are refused: the caller decides which
             three channels to make of them.
-        name: name of the corruption, "fog" for example; also one that was registered.
+        name: name of the corruption, "fog" for example: `failmodes.corruptions()` lists them. Or one of your own: a
+            `failmodes.CustomCorruption`, or where to import it from, as "module:name".
         severity: 0 (the clean images, copied) to 5, taken to thousandths. Whole numbers have the published parameters,
-            others lie between them (see above).
-        recipe: "cifar-c" (published for 32×32 pixels) or "imagenet-c" (224×224). Other sizes are fine from 8 and 32
-            pixels: lengths stay pixels; fog's grid, elastic's unit, zoom and pixelate follow the image's side.
+            others lie between them; a few corruptions are not defined there, see `failmodes.corruptions()`.
+        recipe: "cifar-c" (published for 32×32 pixels) or "imagenet-c" (224×224): take the one whose size is nearer to
+            that of your images. Other sizes are fine from 8 and 32 pixels: lengths stay pixels; fog's grid, elastic's
+            unit, zoom and pixelate follow the image's side.
         seed: seed of all samples.
-        image_ids: (N,) whole numbers from 0 that identify the images; 0 … N-1 if not given.
+        image_ids: (N,) whole numbers from 0 that identify the images; 0 … N-1 if not given. Give them where images
+            come batch by batch: else the first image of each batch has the same samples.
         draws: "paired": an image has the same samples at every severity; "independent": new ones at each, as
             published. Either way every severity by itself has the published distribution.
         across_switches: between severities of a corruption that does not interpolate, cross-fade.
@@ -80,24 +107,51 @@ def corrupt(
         (N, H, W, 3) uint8.
 
     Raises:
-        StudyError: an unknown corruption, recipe, severity or sampling mode, or a severity between switches.
+        StudyError: an unknown corruption, recipe, severity, seed or sampling mode, or a severity between switches.
         DataError: images or image_ids of another type or shape, images too small, no photographs of frost.
     """
+    settings = check_settings(name, severity, recipe=recipe, seed=seed, draws=draws, across_switches=across_switches)
+    check_images(images, recipe)
+    ids = np.arange(len(images), dtype=np.int64) if image_ids is None else _checked_ids(image_ids, len(images))
+    return apply_settings(images, settings, ids, threads)
+
+
+def check_settings(
+    name: str | CustomCorruption,
+    severity: Severity,
+    *,
+    recipe: str,
+    seed: int,
+    draws: sampling.SamplingMode,
+    across_switches: bool,
+) -> CorruptionSettings:
+    """Check all arguments of `corrupt` but the images.
+
+    Raises:
+        StudyError: as `corrupt` does.
+    """
     exact = as_severity(severity)
-    chosen = recipe_of(recipe)
-    corruption = corruption_info(name)
-    _check_images(images, recipe, chosen)
-    ids = _checked_ids(images, image_ids)
+    recipe_of(recipe)
+    corruption = resolve_corruption(name)
     if draws not in sampling.SAMPLING_MODES:
         raise StudyError(f"unknown draws {draws!r}: expected 'paired' or 'independent'")
+    if not isinstance(seed, Integral):
+        raise StudyError(f"seed {seed!r}: expected a whole number")
     stream = sampling.Stream(int(seed), corruption.name, str(exact) if draws == "independent" else None)
     mixture = mixture_at(corruption, corruption.levels[recipe], exact, across_switches=across_switches)
-    if mixture == (MixtureComponent(1.0, None),):
+    return CorruptionSettings(corruption, exact, recipe, stream, mixture)
+
+
+def apply_settings(
+    images: Images, settings: CorruptionSettings, image_ids: NDArray[np.int64], threads: int = 1
+) -> Images:
+    """Corrupt checked images (N, H, W, 3) of `image_ids` (N,)."""
+    if settings.mixture == (MixtureComponent(1.0, None),):
         return np.array(images)
     result = np.empty(images.shape, np.uint8)
 
     def corrupt_block(rows: slice) -> None:
-        result[rows] = _apply_mixture(np.ascontiguousarray(images[rows]), ids[rows], corruption, mixture, stream)
+        result[rows] = _apply_mixture(np.ascontiguousarray(images[rows]), image_ids[rows], settings)
 
     step = max(1, BLOCK_VALUES // int(np.prod(images.shape[1:])))
     _for_each([slice(start, start + step) for start in range(0, len(images), step)], corrupt_block, threads)
@@ -130,14 +184,9 @@ def mixture_at(
     return (MixtureComponent(1.0, tuple(value ** (1 / power) for value in line)),)
 
 
-def _apply_mixture(
-    images: Images,
-    ids: NDArray[np.int64],
-    corruption: Corruption,
-    mixture: tuple[MixtureComponent, ...],
-    stream: sampling.Stream,
-) -> Images:
-    samples = sampling.sample(stream, ids, (images.shape[1], images.shape[2]), corruption.samples)
+def _apply_mixture(images: Images, ids: NDArray[np.int64], settings: CorruptionSettings) -> Images:
+    corruption, mixture = settings.corruption, settings.mixture
+    samples = sampling.sample(settings.stream, ids, (images.shape[1], images.shape[2]), corruption.samples)
     corrupted = [
         images if component.parameters is None else corruption.apply(images, component.parameters, **samples)
         for component in mixture
@@ -158,27 +207,10 @@ def _for_each(blocks: list[slice], action: Callable[[slice], None], threads: int
             pass  # raises what a block raised
 
 
-def _check_images(images: Images, name: str, recipe: Recipe) -> None:
-    if not isinstance(images, np.ndarray) or images.dtype != np.uint8:
-        raise DataError(f"images must be uint8 values 0-255, not {getattr(images, 'dtype', type(images).__name__)}")
-    if images.ndim != 4 or images.shape[3] != 3 or 0 in images.shape[1:]:
-        hint = CHANNEL_HINTS.get((images.ndim, images.shape[-1] if images.ndim else 0), "")
-        if images.ndim == 3 and not hint:
-            hint = ": repeat grey with np.repeat(images[..., None], 3, axis=3)"
-        raise DataError(f"images must have shape (N, height, width, 3), not {images.shape}{hint}")
-    if min(images.shape[1:3]) < recipe.least_side_px:
-        raise DataError(
-            f"images of {images.shape[2]}×{images.shape[1]} pixels are too small for recipe {name!r}: expected at least"
-            f" {recipe.least_side_px} pixels a side (it was published for {recipe.side_px})"
-        )
-
-
-def _checked_ids(images: Images, image_ids: ImageIds | None) -> NDArray[np.int64]:
-    if image_ids is None:
-        return np.arange(len(images), dtype=np.int64)
+def _checked_ids(image_ids: ImageIds, count: int) -> NDArray[np.int64]:
     ids = np.asarray(image_ids)
-    if ids.shape != (len(images),) or (ids.size and not np.issubdtype(ids.dtype, np.integer)):
-        raise DataError(f"image_ids must be {len(images)} whole numbers, one an image, not {ids.dtype} {ids.shape}")
+    if ids.shape != (count,) or (ids.size and not np.issubdtype(ids.dtype, np.integer)):
+        raise DataError(f"image_ids must be {count} whole numbers, one an image, not {ids.dtype} {ids.shape}")
     if ids.size and ids.min() < 0:
         raise DataError(f"image_ids count from 0: {ids.min()} is negative")
     return ids.astype(np.int64)

@@ -9,12 +9,15 @@ image's side follows the side.
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from decimal import ROUND_HALF_EVEN, Decimal, InvalidOperation
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from failmodes.ingest.corruptions.kernels import blur, colour, digital, frost, noise, weather
 from failmodes.ingest.corruptions.kernels.base import Images, RecipeLevels
 from failmodes.ingest.corruptions.sampling import RandomVariable, Size, normal, uint32, uniform
 from failmodes.warehouse.errors import StudyError, did_you_mean
+
+if TYPE_CHECKING:
+    import polars as pl
 
 Severity = int | float | Decimal
 THOUSANDTH = Decimal("0.001")
@@ -73,6 +76,18 @@ class Corruption:
     def interpolable(self) -> bool:
         """Whether it is defined between the published severities."""
         return self.switch is None
+
+    def row(self) -> dict[str, Any]:
+        """Its row of the `corruptions` dimension."""
+        return {
+            "corruption": self.name,
+            "corruption_label": self.label,
+            "corruption_group": self.group,
+            "corruption_order": self.order,
+            "headline": self.headline,
+            "dose_ordered": self.dose_ordered,
+            "interpolable": self.interpolable,
+        }
 
 
 def default_label(name: str) -> str:
@@ -153,6 +168,25 @@ def add_corruption(corruption: Corruption) -> None:
     _registered[corruption.name] = corruption
 
 
+def corruptions() -> "pl.DataFrame":
+    """All corruptions that this process knows: the 19 published ones, and users' own that were registered.
+
+    Example:
+        >>> failmodes.corruptions().filter(pl.col("corruption_group") == "weather")["corruption"].to_list()
+        ['snow', 'frost', 'fog', 'brightness', 'spatter']
+
+    Returns:
+        One row a corruption, in order of publication: its name (`corruption`), its name on charts
+        (`corruption_label`), `corruption_group` (noise, blur, weather or digital), `corruption_order`, whether it is
+        one of the 15 of the headline metrics (`headline`), whether distortion never falls as severity grows
+        (`dose_ordered`), whether it is defined between whole severities (`interpolable`), and if not, why (`switch`).
+    """
+    import polars as pl
+
+    rows = [{**known.row(), "switch": known.switch} for known in (*CORRUPTIONS.values(), *_registered.values())]
+    return pl.DataFrame(rows, schema_overrides={"corruption_order": pl.Int16})
+
+
 def find_corruption_name(name: str) -> str | None:
     """The name that `name` (a published name, an alias or a registered name) stands for; None if it is unknown."""
     name = ALIASES.get(name, name)
@@ -174,7 +208,8 @@ def corruption_info(name: str) -> Corruption:
 def unknown_corruption(name: object) -> str:
     """One line that says that a corruption is unknown and which name is nearest."""
     spelled = str(name).lower().replace("-", "_").replace(" ", "_")
-    hint = did_you_mean(spelled, CORRUPTIONS, f"known are {', '.join(CORRUPTIONS)}")
+    known = [*CORRUPTIONS, *_registered]
+    hint = did_you_mean(spelled, known, f"known are {', '.join(known)}")
     return f"unknown corruption {name!r}: {hint}"
 
 

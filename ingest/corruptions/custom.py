@@ -135,11 +135,24 @@ def resolve_corruptions(names: Sequence[str]) -> list[str]:
     for name in names:
         if name in ("headline", "all"):
             found += [c.name for c in CORRUPTIONS.values() if c.headline or name == "all"]
-        elif ":" in name:
-            found.append(register_from(name).name)
         else:
-            found.append(corruption_info(name).name)
+            found.append(resolve_corruption(name).name)
     return found
+
+
+def resolve_corruption(name: str | CustomCorruption) -> Corruption:
+    """The corruption that is meant by a name, an import path (`module:name`) or a CustomCorruption.
+
+    The last two are registered, in the place of what had their name before.
+
+    Raises:
+        StudyError: the name is unknown, or the path cannot be imported.
+    """
+    if isinstance(name, CustomCorruption):
+        return corruption_info(register(name).name)
+    if isinstance(name, str) and ":" in name:
+        return corruption_info(register_from(name).name)
+    return corruption_info(str(name))
 
 
 def _definition(corruption: CustomCorruption) -> str:

@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from failmodes.ingest.corruptions.catalogue import CORRUPTIONS, RECIPES, STUDY_CORRUPTIONS
+from failmodes.ingest.corruptions.catalogue import CORRUPTIONS, RECIPES, STUDY_CORRUPTIONS, corruptions
+from failmodes.ingest.corruptions.custom import CustomCorruption, register
 from failmodes.ingest.corruptions.sampling import Stream, sample
+from failmodes.warehouse.schema import CORRUPTIONS as CORRUPTIONS_TABLE
 
 SIZE = (6, 5)
 
@@ -65,3 +67,23 @@ def test_what_each_corruption_draws_is_distributed_as_it_says(name: str) -> None
         assert values.dtype == (np.uint32 if variable.kind == "uint32" else np.float32)
         assert DISTRIBUTIONS[variable.kind](values.ravel().astype(float)) > 0.001, which
         assert len(np.unique(values)) > 0.9 * values.size, "no value is drawn twice but by chance"
+
+
+def test_the_table_of_corruptions_has_the_columns_of_the_record_and_why_one_is_not_interpolable() -> None:
+    table = corruptions()
+    assert table["corruption"].to_list()[:19] == PUBLISHED
+    assert table.columns == [*CORRUPTIONS_TABLE.arrow().names, "switch"]
+    assert table.drop("switch").to_arrow().cast(CORRUPTIONS_TABLE.arrow()).num_rows == len(table)
+    assert table.filter(table["headline"])["corruption"].to_list() == PUBLISHED[:15]
+    reasons = dict(table.filter(~table["interpolable"]).head(3).select("corruption", "switch").iter_rows())
+    assert list(reasons) == ["glass_blur", "spatter", "saturate"]
+    assert "mud" in reasons["spatter"]
+    assert table.filter(table["interpolable"])["switch"].null_count() == table["interpolable"].sum()
+
+
+def test_the_table_of_corruptions_has_those_that_were_registered() -> None:
+    register(CustomCorruption("sepia", lambda images, parameters: images, clean=None, group="weather"))
+    (row,) = corruptions().rows(named=True)[-1:]
+    assert row["corruption_order"] > 19
+    assert (row["corruption"], row["corruption_label"], row["corruption_group"]) == ("sepia", "Sepia", "weather")
+    assert (row["headline"], row["interpolable"], row["switch"]) == (False, False, "it has no clean anchor")

@@ -107,3 +107,12 @@ def test_a_wrong_registration_is_refused(fields: dict[str, Any], message: str) -
 def test_a_wrong_import_path_is_refused(corruption_module: str, path: str, message: str) -> None:
     with pytest.raises(ValidationError, match=message):
         CorruptionSpec(names=[path.format(corruption_module)])
+
+
+def test_corrupt_takes_a_corruption_itself_or_its_import_path(corruption_module: str) -> None:
+    expected = (IMAGES * 0.7).astype(np.uint8)
+    np.testing.assert_array_equal(corrupt(IMAGES, f"{corruption_module}:darken", 3), expected)
+    own = CustomCorruption("own", lambda images, parameters: (images * 0.7).astype(np.uint8))
+    np.testing.assert_array_equal(corrupt(IMAGES, own, 3), expected)
+    with pytest.raises(StudyError, match="did you mean 'darken'"):
+        corrupt(IMAGES, "darkn", 1)

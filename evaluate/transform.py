@@ -1,0 +1,131 @@
+"""A corruption as a transform of torchvision's, of images and of whole samples."""
+
+from typing import Any
+
+from PIL import Image
+
+from failmodes.evaluate.extras import require_torch
+from failmodes.ingest.corruptions.catalogue import Severity
+from failmodes.ingest.corruptions.custom import CustomCorruption
+from failmodes.ingest.corruptions.image_checks import check_size
+from failmodes.ingest.corruptions.sampling import SamplingMode
+from failmodes.ingest.corruptions.transform import CorruptImage
+from failmodes.warehouse.errors import DataError
+
+try:
+    import torch
+    from torchvision import tv_tensors
+    from torchvision.transforms import v2
+except ImportError:
+    require_torch("failmodes.CorruptTransform")
+    raise
+
+
+class CorruptTransform(v2.Transform):  # type: ignore[misc]  # torchvision has no types
+    """A corruption as a `torchvision.transforms.v2` transform; `failmodes.CorruptImage` is the one for arrays.
+
+    It takes what transforms of v2 take: a PIL image, a uint8 tensor (…, 3, H, W), a `tv_tensors.Image` or `Video`, or a
+    whole sample of tuples, lists and dicts, of which labels, masks, boxes and keypoints pass through.
+
+    **Seeded per image.** What is random about a corruption is decided by `seed`, the corruption and the image's own
+    pixels: an image is corrupted in the same way in every worker, epoch, order and batch, and two images in different
+    ways. No random state of torch is read or advanced. The images of a batch (N, 3, H, W), and the frames of a video,
+    are corrupted each for itself, byte for byte as `failmodes.CorruptImage` does.
+
+    Example:
+        >>> transform = v2.Compose([
+        ...     v2.Resize(256), v2.CenterCrop(224),
+        ...     failmodes.CorruptTransform("fog", 3, recipe="imagenet-c"),
+        ...     v2.ToImage(), v2.ToDtype(torch.float32, scale=True), v2.Normalize(mean, std),
+        ... ])
+
+    Put it after resizing and cropping and before `ToDtype` and `Normalize`: it takes stored values, 0-255. A share of
+    the images is corrupted by `v2.RandomApply([failmodes.CorruptTransform("fog", 3)], p=0.5)`.
+
+    Args:
+        name: name of the corruption (see `failmodes.corruptions`), a `failmodes.CustomCorruption`, or where to import
+            one from, as "module:name".
+        severity: 0 (the clean image) to 5.
+        recipe: "cifar-c" (published for 32×32 pixels) or "imagenet-c" (224×224).
+        seed: seed of all samples.
+        draws: "paired": an image has the same samples at every severity; "independent": new ones at each.
+        across_switches: between severities of a corruption that does not interpolate, cross-fade.
+
+    Raises:
+        StudyError: as it is made, of an unknown corruption, recipe, severity, seed or sampling mode.
+        DataError: as it is made, where frost lacks its photographs; as it is called, of a float tensor, an image of
+            another shape, or a sample without an image.
+    """
+
+    def __init__(
+        self,
+        name: str | CustomCorruption,
+        severity: Severity,
+        *,
+        recipe: str = "cifar-c",
+        seed: int = 0,
+        draws: SamplingMode = "paired",
+        across_switches: bool = False,
+    ) -> None:
+        super().__init__()
+        self._corrupt_image = CorruptImage(
+            name, severity, recipe=recipe, seed=seed, draws=draws, across_switches=across_switches
+        )
+
+    def check_inputs(self, flat_inputs: list[Any]) -> None:
+        """Check that a sample holds an image: transforms of v2 pass by what they do not know.
+
+        Raises:
+            DataError: it holds none.
+        """
+        if not any(_is_image(entry) for entry in flat_inputs):
+            kinds = sorted({type(entry).__name__ for entry in flat_inputs})
+            hint = ": for arrays there is failmodes.CorruptImage" if "ndarray" in kinds else ""
+            raise DataError(f"no image to corrupt (a PIL image or a uint8 tensor) among {', '.join(kinds)}{hint}")
+
+    def transform(self, inpt: Any, params: dict[str, Any]) -> Any:
+        """Corrupt an image; return anything else as it is.
+
+        Args:
+            inpt: a PIL image, a tensor (…, 3, H, W) uint8, or an entry of the sample that is no image.
+            params: none.
+        """
+        if not _is_image(inpt):
+            return inpt
+        if isinstance(inpt, Image.Image):
+            return self._corrupt_image(inpt)
+        _check_tensor(inpt)
+        check_size(inpt.shape[-2], inpt.shape[-1], self._corrupt_image.recipe)
+        images = inpt.reshape(-1, *inpt.shape[-3:]).permute(0, 2, 3, 1).numpy(force=True)
+        corrupted = torch.from_numpy(self._corrupt_image.corrupt_each(images)).permute(0, 3, 1, 2).contiguous()
+        return corrupted.reshape(inpt.shape).to(inpt.device).as_subclass(type(inpt))
+
+    def extra_repr(self) -> str:
+        """The arguments, as they would be written."""
+        return repr(self._corrupt_image).partition("(")[2].removesuffix(")")
+
+
+def _is_image(entry: Any) -> bool:
+    """Whether an entry of a sample is an image or a video; a plain tensor may be one."""
+    if isinstance(entry, tv_tensors.TVTensor):
+        return isinstance(entry, tv_tensors.Image | tv_tensors.Video)
+    return isinstance(entry, torch.Tensor | Image.Image)
+
+
+def _check_tensor(images: torch.Tensor) -> None:
+    if images.dtype == torch.uint8 and images.ndim >= 3 and images.shape[-3] == 3:
+        return
+    if images.is_floating_point():
+        hint = "put it before v2.ToDtype and v2.Normalize (in place of v1's ToTensor, v2.ToImage before it)"
+    elif images.ndim < 3:
+        hint = "of a sample's plain tensors the first is taken as its image; make the image a tv_tensors.Image"
+    elif images.dtype != torch.uint8:
+        hint = "for values 0-255, images.to(torch.uint8)"
+    elif images.shape[-1] == 3:
+        hint = "channels come first, images.movedim(-1, -3)"
+    else:
+        hint = "for grey images put v2.RGB() before it, an alpha channel goes with images[..., :3, :, :]"
+    raise DataError(
+        "CorruptTransform takes uint8 tensors of shape (…, 3, height, width), values 0-255, not"
+        f" {str(images.dtype).removeprefix('torch.')} {tuple(images.shape)}: {hint}"
+    )
