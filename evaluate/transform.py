@@ -6,7 +6,7 @@ from PIL import Image
 
 from failmodes.evaluate.extras import require_torch
 from failmodes.ingest.corruptions.catalogue import Severity
-from failmodes.ingest.corruptions.custom import CustomCorruption
+from failmodes.ingest.corruptions.custom import GivenCorruption
 from failmodes.ingest.corruptions.image_checks import check_size
 from failmodes.ingest.corruptions.sampling import SamplingMode
 from failmodes.ingest.corruptions.transform import CorruptImage
@@ -43,8 +43,8 @@ class CorruptTransform(v2.Transform):  # type: ignore[misc]  # torchvision has n
     the images is corrupted by `v2.RandomApply([failmodes.CorruptTransform("fog", 3)], p=0.5)`.
 
     Args:
-        name: name of the corruption (see `failmodes.corruptions`), a `failmodes.CustomCorruption`, or where to import
-            one from, as "module:name".
+        name: name of the corruption (see `failmodes.corruptions`), or one of your own: a `failmodes.CustomCorruption`,
+            a function of (images, parameters), or where to import one from, as "module:name".
         severity: 0 (the clean image) to 5.
         recipe: "cifar-c" (published for 32×32 pixels) or "imagenet-c" (224×224).
         seed: seed of all samples.
@@ -59,7 +59,7 @@ class CorruptTransform(v2.Transform):  # type: ignore[misc]  # torchvision has n
 
     def __init__(
         self,
-        name: str | CustomCorruption,
+        name: GivenCorruption,
         severity: Severity,
         *,
         recipe: str = "cifar-c",

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from failmodes.ingest.corruptions import sampling
 from failmodes.ingest.corruptions.catalogue import Corruption, Severity, as_severity, recipe_of
-from failmodes.ingest.corruptions.custom import CustomCorruption, resolve_corruption
+from failmodes.ingest.corruptions.custom import GivenCorruption, resolve_corruption
 from failmodes.ingest.corruptions.image_checks import check_images
 from failmodes.ingest.corruptions.kernels.base import Images, Levels, Parameters
 from failmodes.warehouse.errors import DataError, StudyError
@@ -59,7 +59,7 @@ class CorruptionSettings(NamedTuple):
 
 def corrupt(
     images: Images,
-    name: str | CustomCorruption,
+    name: GivenCorruption,
     severity: Severity,
     *,
     recipe: str = "cifar-c",
@@ -89,7 +89,8 @@ def corrupt(
         images: (N, H, W, 3) uint8, RGB; never changed. Greyscale and RGBA arrays are refused: the caller decides which
             three channels to make of them.
         name: name of the corruption, "fog" for example: `failmodes.corruptions()` lists them. Or one of your own: a
-            `failmodes.CustomCorruption`, or where to import it from, as "module:name".
+            `failmodes.CustomCorruption`, a function of (images, parameters), or where to import one from, as
+            "module:name".
         severity: 0 (the clean images, copied) to 5, taken to thousandths. Whole numbers have the published parameters,
             others lie between them; a few corruptions are not defined there, see `failmodes.corruptions()`.
         recipe: "cifar-c" (published for 32×32 pixels) or "imagenet-c" (224×224): take the one whose size is nearer to
@@ -117,7 +118,7 @@ def corrupt(
 
 
 def check_settings(
-    name: str | CustomCorruption,
+    name: GivenCorruption,
     severity: Severity,
     *,
     recipe: str,

@@ -30,6 +30,7 @@ from failmodes.ingest.corruptions.catalogue import (
     corruption_info,
     default_label,
     registered,
+    unknown_corruption,
 )
 from failmodes.ingest.corruptions.kernels.base import Images, Parameters
 from failmodes.ingest.corruptions.sampling import RandomVariable
@@ -76,6 +77,9 @@ class CustomCorruption:
         lengths = {len(level) for level in (*self.levels, *([self.clean] if self.clean else []))}
         if len(self.levels) != len(SEVERITIES) or len(lengths) != 1:
             raise StudyError(f"corruption {self.name!r}: expected 5 levels and a clean anchor, equally long")
+
+
+GivenCorruption = str | CustomCorruption | Callable[..., Images]
 
 
 def register(corruption: CustomCorruption) -> CustomCorruption:
@@ -140,19 +144,21 @@ def resolve_corruptions(names: Sequence[str]) -> list[str]:
     return found
 
 
-def resolve_corruption(name: str | CustomCorruption) -> Corruption:
-    """The corruption that is meant by a name, an import path (`module:name`) or a CustomCorruption.
+def resolve_corruption(given: GivenCorruption) -> Corruption:
+    """The corruption that a user gives: by name or import path (`module:name`), or one of their own itself.
 
-    The last two are registered, in the place of what had their name before.
+    Users' own are registered, in the place of what had their name before.
 
     Raises:
         StudyError: the name is unknown, or the path cannot be imported.
     """
-    if isinstance(name, CustomCorruption):
-        return corruption_info(register(name).name)
-    if isinstance(name, str) and ":" in name:
-        return corruption_info(register_from(name).name)
-    return corruption_info(str(name))
+    if isinstance(given, str):
+        return corruption_info(register_from(given).name if ":" in given else given)
+    if isinstance(given, CustomCorruption):
+        return corruption_info(register(given).name)
+    if callable(given):
+        return corruption_info(register(CustomCorruption(getattr(given, "__name__", str(given)), given)).name)
+    raise StudyError(unknown_corruption(given))
 
 
 def _definition(corruption: CustomCorruption) -> str:

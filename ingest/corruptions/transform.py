@@ -11,7 +11,7 @@ from PIL import Image
 
 from failmodes.ingest.corruptions.apply import CorruptionSettings, apply_settings, check_settings
 from failmodes.ingest.corruptions.catalogue import Severity, add_corruption
-from failmodes.ingest.corruptions.custom import CustomCorruption
+from failmodes.ingest.corruptions.custom import GivenCorruption
 from failmodes.ingest.corruptions.image_checks import check_image
 from failmodes.ingest.corruptions.kernels.base import Images
 from failmodes.ingest.corruptions.kernels.frost import frost_folder
@@ -49,11 +49,11 @@ class CorruptImage:
     corrupted by `A.Lambda(image=fog, p=0.5)`; which ones, albumentations decides.
 
     It can be pickled, for the workers of a data loader. Of your own corruptions this needs functions that can be
-    imported: give "module:name", or a CustomCorruption without lambdas.
+    imported, no lambdas.
 
     Attributes:
-        name: name of the corruption (see `failmodes.corruptions`), a `failmodes.CustomCorruption`, or where to import
-            one from, as "module:name".
+        name: name of the corruption (see `failmodes.corruptions`), or one of your own: a `failmodes.CustomCorruption`,
+            a function of (images, parameters), or where to import one from, as "module:name".
         severity: 0 (the clean image) to 5.
         recipe: "cifar-c" (published for 32×32 pixels) or "imagenet-c" (224×224).
         seed: seed of all samples.
@@ -66,7 +66,7 @@ class CorruptImage:
             shape, or too small for the recipe.
     """
 
-    name: str | CustomCorruption
+    name: GivenCorruption
     severity: Severity
     _: KW_ONLY
     recipe: str = "cifar-c"

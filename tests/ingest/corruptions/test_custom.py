@@ -112,7 +112,15 @@ def test_a_wrong_import_path_is_refused(corruption_module: str, path: str, messa
 def test_corrupt_takes_a_corruption_itself_or_its_import_path(corruption_module: str) -> None:
     expected = (IMAGES * 0.7).astype(np.uint8)
     np.testing.assert_array_equal(corrupt(IMAGES, f"{corruption_module}:darken", 3), expected)
-    own = CustomCorruption("own", lambda images, parameters: (images * 0.7).astype(np.uint8))
-    np.testing.assert_array_equal(corrupt(IMAGES, own, 3), expected)
+
+    def own(images: np.ndarray, parameters: tuple[float, ...]) -> np.ndarray:
+        return (images * (1 - parameters[0] / 10)).astype(np.uint8)
+
+    for given in (own, CustomCorruption("other", own), "other", "own"):
+        np.testing.assert_array_equal(corrupt(IMAGES, given, 3), expected)
+    with pytest.raises(StudyError, match="unknown corruption 3"):
+        corrupt(IMAGES, 3, 3)  # type: ignore[arg-type]
+    with pytest.raises(StudyError, match="corruption name '<lambda>'"):
+        corrupt(IMAGES, lambda images, parameters: images, 3)
     with pytest.raises(StudyError, match="did you mean 'darken'"):
         corrupt(IMAGES, "darkn", 1)
