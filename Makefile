@@ -1,12 +1,14 @@
-# make demo | test | check | bench     everything happens in .venv (and .venv-peer, which bench makes); nothing else is touched
+# make demo | test | check | bench | dist     everything happens in .venv (beside it .venv-small and build/ of test-small,
+# .venv-peer of bench, and dist/); nothing else is touched
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+SMALL := .venv-small
 # A file of tests at a time on each core, one thread each: networks that share cores stall each other
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile
 
-.PHONY: demo test test-all check format bench clean
+.PHONY: demo test test-all test-small check format dist bench clean
 
 # The embedded study: no download, about three minutes on two CPU cores after installation
 demo: $(INSTALLED)
@@ -20,6 +22,21 @@ test: $(INSTALLED)
 test-all: $(INSTALLED)
 	$(PYTEST) -m "not gpu"
 
+# As published, without PyTorch: beside Hugging Face's packages, one of which is called evaluate, installed before and
+# after ours; then the tests that need no network, from the unpacked source distribution
+test-small: dist
+	rm -rf $(SMALL)
+	$(PYTHON) -m venv $(SMALL)
+	$(SMALL)/bin/python -m pip install --quiet --upgrade pip
+	$(SMALL)/bin/python -m pip install --quiet datasets evaluate
+	$(SMALL)/bin/python -m pip install --quiet "$$(echo dist/*.whl)[test]"
+	$(SMALL)/bin/python -m pip install --quiet --no-deps corrupt-tta
+	$(SMALL)/bin/python .ci/beside_hugging_face.py
+	$(SMALL)/bin/python -m pip install --quiet --force-reinstall --no-deps datasets evaluate
+	$(SMALL)/bin/python .ci/beside_hugging_face.py
+	rm -rf build && mkdir build && tar -xzf dist/*.tar.gz -C build
+	cd build/failmodes-* && OMP_NUM_THREADS=1 ../../$(SMALL)/bin/pytest -n auto --dist loadfile
+
 check: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -31,6 +48,12 @@ check: $(INSTALLED)
 format: $(INSTALLED)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+# The source distribution, the wheel made from it, and whether a package index would take them
+dist: $(INSTALLED)
+	rm -rf dist
+	$(BIN)/python -m build --outdir dist .
+	$(BIN)/twine check --strict dist/*
 
 # Ratios to a peer or a limit of the same run; JSON=path writes them as a list too, ONLY=networks measures one part
 bench: $(INSTALLED)
@@ -44,4 +67,4 @@ $(INSTALLED): pyproject.toml
 	touch $@
 
 clean:
-	rm -rf $(VENV) .venv-peer runs/digits runs/demo.toml
+	rm -rf $(VENV) $(SMALL) .venv-peer build dist runs/digits runs/demo.toml

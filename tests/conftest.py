@@ -1,4 +1,4 @@
-"""Fixtures that several rooms share."""
+"""Fixtures that several rooms share. Those of networks import what they need themselves: others run without PyTorch."""
 
 import os
 import shutil
@@ -9,15 +9,11 @@ import duckdb
 import polars as pl
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
-from import_files import SMALL_STUDY, stored_rows
 from synthetic_record import Synthetic, write_synthetic
-from tiny_study import CELLS, hashes, run_and_read, write_tiny_study
 from warehouse_files import SECRET, SMALL_RECORD
 
-from failmodes.evaluate.engine.run import evaluate_study
 from failmodes.evaluate.study.reading import read_study
 from failmodes.evaluate.study.study_schema import Study
-from failmodes.evaluate.study_models import train_missing
 from failmodes.ingest.datasets.opening import open_dataset
 from failmodes.warehouse.database.connection import open_warehouse
 from failmodes.warehouse.database.load import load
@@ -46,9 +42,6 @@ def real_warehouse(real_data: Path, tmp_path_factory: pytest.TempPathFactory) ->
     if named:
         return Path(named).resolve()
     from failmodes.evaluate.engine.run import evaluate_study
-    from failmodes.evaluate.study.reading import read_study
-    from failmodes.ingest.datasets.opening import open_dataset
-    from failmodes.warehouse.database.load import load
 
     folder = tmp_path_factory.mktemp("real")
     models = "".join(
@@ -90,17 +83,18 @@ def handed(tmp_path_factory) -> Path:
 @pytest.fixture(scope="session")
 def direct_evaluation(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A study file whose network was evaluated here."""
+    from tiny_study import run_study, write_tiny_study
+
     path = write_tiny_study(tmp_path_factory.mktemp("direct"))
-    study = read_study(path)
-    dataset = open_dataset(study.dataset, study.cache)
-    train_missing(study, dataset)
-    evaluate_study(study, dataset)
+    run_study(path)
     return path
 
 
 @pytest.fixture(scope="session")
 def exported_predictions(direct_evaluation: Path) -> pl.DataFrame:
     """What another program would hand over: image_id, corruption, severity, logits."""
+    from import_files import stored_rows
+
     rows = stored_rows(direct_evaluation.parent / "out")
     return rows.select("image_id", "corruption", pl.col("severity").cast(pl.Float64), "logits")
 
@@ -115,6 +109,8 @@ def fresh_study(direct_evaluation: Path, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def small_import(tmp_path: Path) -> Path:
+    from import_files import SMALL_STUDY
+
     (tmp_path / "study.toml").write_text(SMALL_STUDY)
     return tmp_path / "study.toml"
 
@@ -166,6 +162,8 @@ def memory_record(memory_url: str) -> Synthetic:
 
 @pytest.fixture(scope="session")
 def tiny_run(tmp_path_factory) -> tuple[Path, Study, dict[str, str]]:
+    from tiny_study import CELLS, hashes, run_and_read, write_tiny_study
+
     folder = tmp_path_factory.mktemp("tiny")
     path = write_tiny_study(folder)
     report, study = run_and_read(path)

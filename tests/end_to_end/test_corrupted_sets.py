@@ -6,6 +6,9 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+
+pytest.importorskip("torch")
+
 from corrupted_sets import write_published
 from tiny_study import CELLS, hashes, run_and_read, write_tiny_study
 

@@ -9,6 +9,9 @@ import time
 from pathlib import Path
 
 import pytest
+
+pytest.importorskip("torch")
+
 from executor_runs import RAISING
 from tiny_study import hashes, write_tiny_study
 

@@ -4,6 +4,9 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
+
+pytest.importorskip("torch")
+
 from tiny_study import write_tiny_study
 
 from failmodes.warehouse.database.checks import run_checks

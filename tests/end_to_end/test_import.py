@@ -6,6 +6,9 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+
+pytest.importorskip("torch")
+
 from import_files import import_into, invoke, small_frame, write_as
 
 from failmodes.analysis.findings.limitations import limitation_findings

@@ -10,6 +10,9 @@ import time
 from pathlib import Path
 
 import pytest
+
+pytest.importorskip("torch")
+
 import torch
 from safetensors import safe_open
 from tiny_study import CELLS, hashes, rows_of, write_tiny_study

@@ -3,6 +3,9 @@
 import json
 
 import pytest
+
+pytest.importorskip("torch")
+
 from installed_script import failmodes
 from tiny_study import write_tiny_study
 

@@ -8,7 +8,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 from sklearn.datasets import load_sample_images
-from torchvision.transforms import v2
 
 from failmodes.ingest.datasets.dataset import Dataset
 from failmodes.ingest.datasets.folder import resize_and_crop
@@ -77,12 +76,14 @@ SIDES = st.integers(20, 90)
 @settings(max_examples=60, deadline=None)
 @given(width=SIDES, height=SIDES, side=st.integers(8, 40), more=st.integers(0, 9))
 def test_photographs_are_prepared_as_torchvision_does(width: int, height: int, side: int, more: int) -> None:
+    v2 = pytest.importorskip("torchvision.transforms.v2")
     image = Image.fromarray(RNG.integers(0, 256, (height, width, 3), dtype=np.uint8))
     expected = v2.Compose([v2.Resize(side + more), v2.CenterCrop(side)])(image)
     np.testing.assert_array_equal(np.asarray(resize_and_crop(image, side, side + more)), np.asarray(expected))
 
 
 def test_resize_then_crop_as_published_for_imagenet(tmp_path: Path) -> None:
+    v2 = pytest.importorskip("torchvision.transforms.v2")
     for number, pixels in enumerate(load_sample_images().images):
         (tmp_path / "set" / "a").mkdir(parents=True, exist_ok=True)
         Image.fromarray(pixels).save(tmp_path / "set" / "a" / f"{number}.png")

@@ -1,0 +1,9 @@
+"""Without PyTorch, only tests of what needs none are collected: the study file, and what says that it is missing."""
+
+from importlib.util import find_spec
+from pathlib import Path
+
+WITHOUT_TORCH = {"conftest.py", "study", "test_extras.py"}
+
+if find_spec("torch") is None:
+    collect_ignore = [path.name for path in Path(__file__).parent.iterdir() if path.name not in WITHOUT_TORCH]

@@ -1,0 +1,99 @@
+"""Where PyTorch is not installed: what needs it says so in one line with the command, and the rest works."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from failmodes.evaluate.extras import NETWORK_PACKAGES, require_torch
+from failmodes.warehouse.database.load import load
+from failmodes.warehouse.errors import FailmodesError, MissingExtraError
+
+INSTALL = 'pip install "failmodes[evaluate]"'
+
+STUDY = """
+name = "small"
+output = "out"
+[dataset]
+kind = "digits"
+images = 20
+[corruptions]
+names = ["contrast"]
+severities = [1]
+"""
+
+MODEL = """
+[[models]]
+label = "A"
+architecture = "resnet18"
+training = { epochs = 1 }
+"""
+
+# The command line in a Python that does not find these packages
+WITHOUT = f"""
+import sys
+from importlib.machinery import PathFinder
+
+class Finder(PathFinder):
+    @classmethod
+    def find_spec(cls, name, path=None, target=None):
+        return None if name in {(*NETWORK_PACKAGES, "timm")!r} else super().find_spec(name, path, target)
+
+sys.meta_path = [Finder if finder is PathFinder else finder for finder in sys.meta_path]
+from failmodes.cli import main
+main()
+"""
+
+
+def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-c", WITHOUT, *arguments], cwd=folder, capture_output=True, text=True)
+
+
+@pytest.fixture
+def study_folder(tmp_path: Path) -> Path:
+    (tmp_path / "study.toml").write_text(STUDY + MODEL)
+    return tmp_path
+
+
+@pytest.mark.parametrize("command", ["run", "train", "evaluate", "import"])
+def test_a_command_over_networks_says_in_one_line_what_to_install(study_folder: Path, command: str) -> None:
+    more = ["predictions.parquet", "--label", "Elsewhere"] if command == "import" else []
+    done = run(study_folder, command, *more)
+    assert done.returncode == 2
+    expected = f"failmodes: `failmodes {command}` needs PyTorch, which is not installed: {INSTALL}\n"
+    assert (done.stdout, done.stderr) == ("", expected)
+    assert [path.name for path in study_folder.iterdir()] == ["study.toml"]
+
+
+def test_images_are_checked_and_a_study_without_networks_runs(study_folder: Path, synthetic) -> None:
+    done = run(study_folder, "ingest")
+    assert done.returncode == 0, done.stderr
+    assert "first 20 of 500, balanced over classes" in done.stderr
+    # a study of imported predictions: here, those of a record that someone else made
+    shutil.copytree(synthetic.output, study_folder / "shared")
+    (study_folder / "study.toml").write_text(STUDY.replace('"out"', '"out"\nrecord = "shared"'))
+    done = run(study_folder, "run")
+    assert done.returncode == 0, done.stderr
+    assert (study_folder / "out" / "report.html").is_file()
+
+
+def test_status_shows_the_warehouse_all_the_same(study_folder: Path, synthetic) -> None:
+    load([synthetic.output], study_folder / "out" / "warehouse.duckdb")
+    done = run(study_folder, "status")
+    assert done.returncode == 0
+    expected = f"failmodes: the progress of a study's networks needs PyTorch, which is not installed: {INSTALL}\n"
+    assert done.stderr == expected
+    assert "checks hold" in done.stdout
+
+
+def test_what_goes_with_pytorch_is_named_where_it_alone_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert issubclass(MissingExtraError, FailmodesError)
+    installed = {"torch", "safetensors"}
+    monkeypatch.setattr("failmodes.evaluate.extras.find_spec", lambda name: name in installed or None)
+    expected = rf"^benchmark needs torchvision, pytorch_grad_cam beside PyTorch, not installed: {INSTALL[:11]}"
+    with pytest.raises(MissingExtraError, match=expected):
+        require_torch("benchmark")
+    installed.update(NETWORK_PACKAGES)
+    require_torch("benchmark")
