@@ -8,7 +8,7 @@ from importlib.util import find_spec
 from failmodes.warehouse.errors import MissingExtraError
 
 EXTRA = 'pip install "failmodes[evaluate]"'
-NETWORK_PACKAGES = ("torch", "torchvision", "pytorch_grad_cam", "safetensors")  # as they are imported
+PACKAGES = ("torch", "torchvision", "pytorch_grad_cam", "safetensors", "tomli_w")  # by the names that are imported
 
 
 def require_torch(what: str) -> None:
@@ -20,8 +20,7 @@ def require_torch(what: str) -> None:
     Raises:
         MissingExtraError: a package of the extra `evaluate` is not installed.
     """
-    missing = [name for name in NETWORK_PACKAGES if find_spec(name) is None]
-    if "torch" in missing:
-        raise MissingExtraError(f"{what} needs PyTorch, which is not installed: {EXTRA}")
+    missing = [name for name in PACKAGES if find_spec(name) is None]
     if missing:
-        raise MissingExtraError(f"{what} needs {', '.join(missing)} beside PyTorch, not installed: {EXTRA}")
+        named = "PyTorch" if "torch" in missing else ", ".join(missing)
+        raise MissingExtraError(f"{what} needs {named}, not installed here: {EXTRA}")

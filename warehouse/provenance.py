@@ -4,6 +4,8 @@ import platform
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 
+from failmodes import __version__
+
 # Versions that can change a row or its reading; a missing one (an analyst without torch) is left out.
 PACKAGES = ("failmodes", "torch", "torchvision", "numpy", "scipy", "pillow", "pyarrow", "duckdb", "polars", "grad-cam")
 
@@ -13,7 +15,7 @@ def library_versions(names: tuple[str, ...] = PACKAGES) -> dict[str, str]:
     found = {"python": platform.python_version()}
     for name in names:
         try:
-            found[name] = version(name)
+            found[name] = __version__ if name == "failmodes" else version(name)  # a checkout may be ahead of pip
         except PackageNotFoundError:
             continue
     return found

@@ -3,12 +3,12 @@
 import io
 from collections.abc import Callable
 from decimal import Decimal
-from importlib.metadata import version
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
+from failmodes import __version__
 from failmodes.ingest.corrupted_sets.cifar_c import ArrayWriter
 from failmodes.ingest.corrupted_sets.imagenet_c import TreeWriter
 from failmodes.ingest.corrupted_sets.layouts import CIFAR_C, JPEG, JPEG_QUALITY, LABELS_FILE, severity_folder
@@ -94,7 +94,7 @@ def _manifest(folder: Path, there: Manifest | None, inputs: SetInputs, options: 
     hashed = "pixels, uint8 (N, H, W, 3)" if options.layout == CIFAR_C else "names and bytes of the files"
     new = {
         "made_by": MADE_BY,
-        "failmodes": version("failmodes"),
+        "failmodes": __version__,
         "date_utc": now_utc().isoformat(),
         "layout": options.layout,
         "format": options.encoding,

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from failmodes.evaluate.extras import NETWORK_PACKAGES, require_torch
+from failmodes.evaluate.extras import PACKAGES, require_torch
 from failmodes.warehouse.database.load import load
 from failmodes.warehouse.errors import FailmodesError, MissingExtraError
 
@@ -39,7 +39,7 @@ from importlib.machinery import PathFinder
 class Finder(PathFinder):
     @classmethod
     def find_spec(cls, name, path=None, target=None):
-        return None if name in {(*NETWORK_PACKAGES, "timm")!r} else super().find_spec(name, path, target)
+        return None if name in {(*PACKAGES, "timm")!r} else super().find_spec(name, path, target)
 
 sys.meta_path = [Finder if finder is PathFinder else finder for finder in sys.meta_path]
 from failmodes.cli import main
@@ -62,7 +62,7 @@ def test_a_command_over_networks_says_in_one_line_what_to_install(study_folder: 
     more = ["predictions.parquet", "--label", "Elsewhere"] if command == "import" else []
     done = run(study_folder, command, *more)
     assert done.returncode == 2
-    expected = f"failmodes: `failmodes {command}` needs PyTorch, which is not installed: {INSTALL}\n"
+    expected = f"failmodes: `failmodes {command}` needs PyTorch, not installed here: {INSTALL}\n"
     assert (done.stdout, done.stderr) == ("", expected)
     assert [path.name for path in study_folder.iterdir()] == ["study.toml"]
 
@@ -83,17 +83,17 @@ def test_status_shows_the_warehouse_all_the_same(study_folder: Path, synthetic) 
     load([synthetic.output], study_folder / "out" / "warehouse.duckdb")
     done = run(study_folder, "status")
     assert done.returncode == 0
-    expected = f"failmodes: the progress of a study's networks needs PyTorch, which is not installed: {INSTALL}\n"
+    expected = f"failmodes: the progress of a study's networks needs PyTorch, not installed here: {INSTALL}\n"
     assert done.stderr == expected
     assert "checks hold" in done.stdout
 
 
 def test_what_goes_with_pytorch_is_named_where_it_alone_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     assert issubclass(MissingExtraError, FailmodesError)
-    installed = {"torch", "safetensors"}
+    installed = {"torch", "safetensors", "tomli_w"}
     monkeypatch.setattr("failmodes.evaluate.extras.find_spec", lambda name: name in installed or None)
-    expected = rf"^benchmark needs torchvision, pytorch_grad_cam beside PyTorch, not installed: {INSTALL[:11]}"
+    expected = rf"^benchmark needs torchvision, pytorch_grad_cam, not installed here: {INSTALL[:11]}"
     with pytest.raises(MissingExtraError, match=expected):
         require_torch("benchmark")
-    installed.update(NETWORK_PACKAGES)
+    installed.update(PACKAGES)
     require_torch("benchmark")
