@@ -31,11 +31,36 @@ if TYPE_CHECKING:
     from failmodes.warehouse.errors import DownloadError as DownloadError
     from failmodes.warehouse.errors import FailmodesError as FailmodesError
     from failmodes.warehouse.errors import IncompleteRunError as IncompleteRunError
+    from failmodes.warehouse.errors import MissingExtraError as MissingExtraError
     from failmodes.warehouse.errors import ModelError as ModelError
     from failmodes.warehouse.errors import QueryError as QueryError
     from failmodes.warehouse.errors import StorageError as StorageError
     from failmodes.warehouse.errors import StudyError as StudyError
     from failmodes.warehouse.errors import WarehouseError as WarehouseError
+
+__all__ = [
+    "CorruptImage",
+    "CorruptTransform",
+    "CustomCorruption",
+    "DamagedShardError",
+    "DataError",
+    "DownloadError",
+    "FailmodesError",
+    "IncompleteRunError",
+    "MissingExtraError",
+    "ModelError",
+    "QueryError",
+    "StorageError",
+    "StudyError",
+    "Warehouse",
+    "WarehouseError",
+    "__version__",
+    "benchmark",
+    "corrupt",
+    "corruptions",
+    "open",
+    "run",
+]
 
 __version__ = "0.1.0"
 
@@ -59,6 +84,7 @@ _PUBLIC = {
             "DownloadError",
             "FailmodesError",
             "IncompleteRunError",
+            "MissingExtraError",
             "ModelError",
             "QueryError",
             "StorageError",

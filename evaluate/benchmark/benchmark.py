@@ -1,8 +1,9 @@
 """The benchmark: live networks over given images, by the engine, record and identities of a study."""
 
 import math
+import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from os import PathLike
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,10 +17,11 @@ from failmodes.evaluate.benchmark.live_models import LiveModel, LiveNetwork, Mod
 from failmodes.evaluate.benchmark.study_file import check_study_file, write_study_file
 from failmodes.evaluate.engine.run import RunReport, evaluate_study
 from failmodes.evaluate.engine.worker import RunCallbacks
+from failmodes.evaluate.models.code_identity import code_hash
 from failmodes.evaluate.study.reading import check_study
 from failmodes.evaluate.study.study_schema import Study
-from failmodes.ingest.corruptions.catalogue import RECIPES
-from failmodes.ingest.corruptions.custom import CustomCorruption, register
+from failmodes.ingest.corruptions.catalogue import RECIPES, add_corruption, corruption_info
+from failmodes.ingest.corruptions.custom import CustomCorruption, register, register_from
 from failmodes.ingest.datasets.arrays import CLASSES_FILE, IMAGES_FILE, write_arrays
 from failmodes.ingest.datasets.dataset import Dataset, ImageArray
 from failmodes.ingest.datasets.opening import open_dataset
@@ -79,7 +81,7 @@ def run_benchmark(request: BenchmarkRequest, progress: RunCallbacks) -> Benchmar
     """
     check_study_file(request.output)
     keys, dataset, networks = _open_images(request)
-    names, own = _corruption_names(request.corruptions)
+    names, own = _corruption_names(request.corruptions, request.models.version)
     content = {
         "name": request.name,
         "output": str(request.output),
@@ -142,19 +144,40 @@ def _store(given: GivenImages, names: tuple[str, ...], output: Path) -> Path:
     return path
 
 
-def _corruption_names(corruptions: OneCorruption | Sequence[OneCorruption]) -> tuple[list[str], list[str]]:
-    """The names of corruptions, those of the caller's own registered; and the names of these."""
+def _corruption_names(
+    corruptions: OneCorruption | Sequence[OneCorruption], version: str | None
+) -> tuple[list[str], dict[str, str | None]]:
+    """Names of corruptions as a study gives them, and where the caller's own are imported from (None: nowhere)."""
     several = corruptions if isinstance(corruptions, Sequence) and not isinstance(corruptions, str) else [corruptions]
     names: list[str] = []
-    own: list[str] = []
+    own: dict[str, str | None] = {}
     for one in several:
         if isinstance(one, str):
             names.append(one)
             continue
-        made = one if isinstance(one, CustomCorruption) else CustomCorruption(getattr(one, "__name__", str(one)), one)
-        names.append(register(made).name)
-        own.append(made.name)
+        path = _import_path(one)
+        made = register_from(path) if path else _register_live(one, version)
+        own[made.name] = path
+        names.append(path or made.name)
     return names, own
+
+
+def _import_path(corruption: object) -> str | None:
+    """`module:name` of a function that every process can import; None for one of a script, a notebook or a closure."""
+    module, name = getattr(corruption, "__module__", None), getattr(corruption, "__qualname__", None)
+    if module in (None, "__main__") or name is None or getattr(sys.modules.get(module), name, None) is not corruption:
+        return None
+    return f"{module}:{name}"
+
+
+def _register_live(corruption: Any, version: str | None) -> CustomCorruption:
+    """Register a corruption that is an object of this process, identified by its code and captured values."""
+    is_made = isinstance(corruption, CustomCorruption)
+    made = register(corruption if is_made else CustomCorruption(getattr(corruption, "__name__", "?"), corruption))
+    subject = f"corruption {made.name!r}"
+    definition = identity_of({"version": version}) if version else code_hash(corruption, subject=subject)
+    add_corruption(replace(corruption_info(made.name), definition=definition))
+    return made
 
 
 def _recipe(dataset: Dataset) -> str:
@@ -174,10 +197,11 @@ def _assumptions(request: BenchmarkRequest, study: Study) -> list[str]:
     return lines
 
 
-def _write_study(study: Study, live: list[LiveModel], own_corruptions: list[str]) -> None:
+def _write_study(study: Study, live: list[LiveModel], own: Mapping[str, str | None]) -> None:
     notes = [one.note for one in live if one.note]
-    notes += [f"{name}: a corruption of the program that called this benchmark" for name in own_corruptions]
-    names = [name for name in study.corruptions.names if name not in own_corruptions]
+    notes += [f"{name}: a corruption of the program that called this benchmark" for name in own if not own[name]]
+    named = [own.get(name, name) for name in study.corruptions.names]
+    names = [name for name in named if name is not None]
     parts: dict[str, Any] = {
         "models": [one.model.spec for one in live if not one.note],
         "evaluation": study.evaluation.model_copy(update={"executor": "auto"}),

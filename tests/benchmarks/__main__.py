@@ -12,9 +12,11 @@ from measure import Skipped  # noqa: E402
 from networks import measure_networks  # noqa: E402
 from rich.console import Console  # noqa: E402
 from scaling import measure_scaling  # noqa: E402
+from startup import measure_startup  # noqa: E402
 from tables import measure_tables  # noqa: E402
 
 PARTS = {
+    "startup": measure_startup,
     "tables": measure_tables,
     "corruptions": measure_corruptions,
     "networks": measure_networks,
