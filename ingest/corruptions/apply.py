@@ -76,8 +76,8 @@ def corrupt(
     machine; pixels are for the same versions of NumPy, SciPy, OpenCV, Pillow and libjpeg and the same kind of
     processor, elsewhere they may differ by 1 in rare values, where rounding meets truncation.
 
-    Images are given as they are stored, before any resizing to a network's input, scaling to 0-1 and normalisation.
-    For samples one by one, as a data loader has them, there are `failmodes.CorruptImage` (arrays, albumentations) and
+    Images are given as uint8, resized and cropped to one size, before scaling to 0-1 and normalisation. For samples one
+    by one, as a data loader has them, there are `failmodes.CorruptImage` (arrays, albumentations) and
     `failmodes.CorruptTransform` (tensors, torchvision).
 
     Example:
