@@ -2,14 +2,13 @@
 
 import math
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from os import PathLike
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 from torch import nn
 
 from failmodes.evaluate.benchmark.given_images import GivenImages, read_given_images
@@ -21,7 +20,7 @@ from failmodes.evaluate.models.code_identity import code_hash
 from failmodes.evaluate.study.reading import check_study
 from failmodes.evaluate.study.study_schema import Study
 from failmodes.ingest.corruptions.catalogue import RECIPES, add_corruption, corruption_info
-from failmodes.ingest.corruptions.custom import CustomCorruption, register, register_from
+from failmodes.ingest.corruptions.custom import CustomCorruption, GivenCorruption, register, register_from
 from failmodes.ingest.datasets.arrays import CLASSES_FILE, IMAGES_FILE, write_arrays
 from failmodes.ingest.datasets.dataset import Dataset, ImageArray
 from failmodes.ingest.datasets.opening import open_dataset
@@ -32,7 +31,6 @@ from failmodes.warehouse.hashing import identity_of
 IMAGES_FOLDER, CACHE_FOLDER = "images", "cache"
 ARRAYS_LABEL = "Images given as arrays"
 ARGUMENTS = {"names": "corruptions", "images": "image_count", "path": "images", "label": "dataset_label"}
-OneCorruption = str | CustomCorruption | Callable[..., NDArray[np.uint8]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +59,7 @@ class BenchmarkRequest:
     models: ModelOptions
     dataset: dict[str, Any]
     label_names: Sequence[str] | None
-    corruptions: OneCorruption | Sequence[OneCorruption]
+    corruptions: GivenCorruption | Sequence[GivenCorruption]
     sampling: dict[str, Any]
     evaluation: dict[str, Any] = field(default_factory=dict)
 
@@ -145,7 +143,7 @@ def _store(given: GivenImages, names: tuple[str, ...], output: Path) -> Path:
 
 
 def _corruption_names(
-    corruptions: OneCorruption | Sequence[OneCorruption], version: str | None
+    corruptions: GivenCorruption | Sequence[GivenCorruption], version: str | None
 ) -> tuple[list[str], dict[str, str | None]]:
     """Names of corruptions as a study gives them, and where the caller's own are imported from (None: nowhere)."""
     several = corruptions if isinstance(corruptions, Sequence) and not isinstance(corruptions, str) else [corruptions]

@@ -128,7 +128,7 @@ def count_outputs(model: Model, image: np.ndarray, seen: str) -> int:
             f"model {model.label!r} ({model.architecture}) cannot take images of {seen}: {first_line(error)}; "
             "set `input_side_px` to the side that it was made for, or `options` for this one"
         ) from error
-    if not isinstance(logits, torch.Tensor) or logits.ndim != 2 or logits.shape[0] != 1:
+    if not isinstance(logits, torch.Tensor) or logits.ndim != 2 or logits.shape[0] != 1 or not logits.shape[1]:
         given = tuple(logits.shape) if isinstance(logits, torch.Tensor) else type(logits).__name__
         raise ModelError(f"model {model.label!r} gives {given} for one image: expected logits of shape (1, classes)")
     return int(logits.shape[1])

@@ -1,0 +1,296 @@
+"""The public names, and what they do for someone who has a network, some images and a notebook."""
+
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+import failmodes
+from failmodes.ingest.datasets.digits import open_digits
+
+torch = pytest.importorskip("torch")
+CORRUPTIONS, SEVERITIES = ["fog", "contrast"], (1, 5)
+CELLS = 1 + len(CORRUPTIONS) * len(SEVERITIES)
+
+PUBLIC = {
+    "benchmark", "corrupt", "corruptions", "open", "run",
+    "Warehouse", "CorruptImage", "CorruptTransform", "CustomCorruption",
+    "FailmodesError", "DamagedShardError", "DataError", "DownloadError", "IncompleteRunError", "MissingExtraError",
+    "ModelError", "QueryError", "StorageError", "StudyError", "WarehouseError",
+    "__version__",
+}  # fmt: skip
+
+
+class Net(torch.nn.Module):
+    """A small network with the pooled linear head that attention in closed form needs."""
+
+    def __init__(self, classes: int = 10, width: int = 8) -> None:
+        super().__init__()
+        self.features = torch.nn.Sequential(torch.nn.Conv2d(3, width, 3, stride=4, padding=1), torch.nn.ReLU())
+        self.head = torch.nn.Linear(width, classes)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return self.head(self.features(images).mean((2, 3)))
+
+
+@pytest.fixture(scope="module")
+def digits() -> tuple[np.ndarray, np.ndarray]:
+    """(30, 32, 32, 3) uint8 images of digits with their labels."""
+    dataset = open_digits("test")
+    return np.asarray(dataset.images[:30]), dataset.labels[:30]
+
+
+def net(seed: int = 0) -> Net:
+    torch.manual_seed(seed)
+    return Net()
+
+
+def run(model, digits, folder: Path, **options) -> failmodes.Warehouse:
+    settings = {"corruptions": CORRUPTIONS, "severities": SEVERITIES, "batch_size": 16, "progress": False} | options
+    return failmodes.benchmark(model, *digits, to=folder, **settings)
+
+
+def shards(folder: Path) -> dict[Path, int]:
+    return {path: path.stat().st_mtime_ns for path in (folder / "record" / "predictions").rglob("*.parquet")}
+
+
+def test_the_public_names_are_these_and_no_others() -> None:
+    assert set(failmodes.__all__) == set(failmodes._PUBLIC) | {"__version__"} == PUBLIC
+    assert PUBLIC <= set(dir(failmodes))
+    for name in PUBLIC:
+        assert getattr(failmodes, name).__doc__
+
+
+def test_a_name_that_is_not_public_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="no attribute 'benchmarks'"):
+        failmodes.benchmarks  # noqa: B018
+
+
+def test_importing_the_package_loads_nothing_heavy() -> None:
+    code = (
+        "import sys, failmodes\n"
+        "heavy = {'torch', 'altair', 'polars', 'numpy', 'duckdb', 'pyarrow', 'pydantic'} & set(sys.modules)\n"
+        "assert not heavy, heavy\n"
+        "failmodes.corrupt\n"
+        "heavy = {'torch', 'altair', 'polars', 'duckdb'} & set(sys.modules)\n"
+        "assert not heavy, heavy"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_live_module_becomes_rows_like_a_studys(digits, tmp_path: Path) -> None:
+    images, labels = digits
+    mine = net().train()
+    w = run(mine, digits, tmp_path)
+    assert mine.training
+    assert all(parameter.requires_grad for parameter in mine.parameters())
+    rows = w.table("predictions", corruption="fog", severity=5).sort("image_id")
+    with torch.no_grad():
+        foggy = failmodes.corrupt(images, "fog", 5)
+        logits = net().eval()(torch.from_numpy(foggy).permute(0, 3, 1, 2).float() / 255).numpy()
+    np.testing.assert_allclose(np.stack(rows["logits"].to_list()), logits, atol=1e-5)
+    assert rows["label"].to_list() == labels.tolist()
+    assert w.table("attention").height == 2 * CELLS * len(images)
+    (facts,) = w.table("models").rows(named=True)
+    assert (facts["model_label"], facts["architecture"].split(":")[1]) == ("Net", "Net")
+    assert (facts["input_mean"], facts["input_std"]) == ([0, 0, 0], [1, 1, 1])
+
+
+def test_the_same_call_makes_nothing_again_and_other_weights_are_another_evaluation(digits, tmp_path: Path) -> None:
+    run(net(), digits, tmp_path)
+    made = shards(tmp_path)
+    assert len(made) == CELLS
+    run(net(), digits, tmp_path)
+    assert shards(tmp_path) == made
+    w = run(net(1), digits, tmp_path)
+    assert shards(tmp_path).items() > made.items()
+    assert w.table("evaluations").height == 2
+
+
+def test_an_interrupted_call_goes_on_where_it_was(digits, tmp_path: Path) -> None:
+    calls = iter(range(4))
+
+    def network(batch: np.ndarray) -> np.ndarray:
+        next(calls)  # the first is a trial of one image; the third corrupted batch is never answered
+        return batch.mean((1, 2)) @ np.ones((3, 10), np.float32)
+
+    with pytest.raises(failmodes.IncompleteRunError, match="not evaluated to the end: network"):
+        run(network, digits, tmp_path, version="1", batch_size=30)
+    before = shards(tmp_path)
+    assert 0 < len(before) < CELLS
+    calls = iter(range(1000))
+    w = run(network, digits, tmp_path, version="1", batch_size=30)
+    assert len(shards(tmp_path)) == CELLS
+    assert shards(tmp_path).items() > before.items()
+    assert w.table("predictions").height == CELLS * len(digits[0])
+
+
+def test_the_study_file_names_what_a_file_can_name_and_runs_to_the_same_evaluation(digits, tmp_path: Path) -> None:
+    from torchvision.models import shufflenet_v2_x0_5
+
+    torch.manual_seed(0)
+    run({"Shuffle": shufflenet_v2_x0_5(num_classes=10), "Mine": net()}, digits, tmp_path)
+    made = shards(tmp_path)
+    text = (tmp_path / "study.toml").read_text()
+    assert 'architecture = "torchvision:shufflenet_v2_x0_5"' in text
+    assert "# - Mine: a Net of the program that called this benchmark" in text
+    w = failmodes.run(tmp_path / "study.toml", progress=False)
+    assert shards(tmp_path) == made
+    assert set(w.table("models")["model_label"]) == {"Shuffle", "Mine"}
+
+
+def test_a_function_is_given_pixels_and_has_no_attention(digits, tmp_path: Path) -> None:
+    seen = []
+
+    def network(batch: np.ndarray) -> list[list[float]]:
+        seen.append((batch.dtype, batch.shape[1:]))
+        return [[float(image.mean()), *[0.0] * 9] for image in batch]
+
+    w = run(network, digits, tmp_path, version="1")
+    assert set(seen) == {(np.dtype(np.uint8), (32, 32, 3))}
+    assert set(w.table("predictions")["predicted"]) == {0}
+    (facts,) = w.table("evaluations").rows(named=True)
+    assert (facts["attention_method"], facts["attention_note"]) == (
+        "none",
+        "a function of pixels, not a network of layers",
+    )
+
+
+def test_a_function_whose_captured_values_cannot_be_read_needs_a_version(digits, tmp_path: Path) -> None:
+    lock = threading.Lock()
+
+    def network(batch: np.ndarray) -> np.ndarray:
+        with lock:
+            return np.zeros((len(batch), 10))
+
+    with pytest.raises(failmodes.ModelError, match='network → lock: a lock has no state .* version="1"'):
+        run(network, digits, tmp_path)
+
+
+def test_a_torch_data_set_with_preprocessing_of_its_own(digits, tmp_path: Path) -> None:
+    images, labels = digits
+
+    class Pairs(torch.utils.data.Dataset):
+        classes = [f"digit {number}" for number in range(10)]  # noqa: RUF012
+
+        def __len__(self) -> int:
+            return len(images)
+
+        def __getitem__(self, index: int):
+            return torch.from_numpy(images[index]).permute(2, 0, 1), int(labels[index])
+
+    def half(batch: torch.Tensor) -> torch.Tensor:
+        return batch[:, :, ::2, ::2].float() / 128 - 1
+
+    w = failmodes.benchmark(
+        net(), Pairs(), to=tmp_path, corruptions="fog", severities=[5], preprocess=half, progress=False
+    )
+    rows = w.table("predictions", corruption="none").sort("image_id")
+    with torch.no_grad():
+        logits = net().eval()(half(torch.from_numpy(images).permute(0, 3, 1, 2))).numpy()
+    np.testing.assert_allclose(np.stack(rows["logits"].to_list()), logits, atol=1e-5)
+    assert w.table("classes").sort("class_index")["class_name"].to_list() == Pairs.classes
+    assert w.table("models")["input_mean"].to_list() == [None]
+
+
+def test_a_folder_of_photographs(tmp_path: Path) -> None:
+    from PIL import Image
+
+    rng = np.random.default_rng(0)
+    for name in ("cat", "dog"):
+        (tmp_path / "photographs" / name).mkdir(parents=True)
+        for number in range(3):
+            pixels = rng.integers(0, 256, (40, 50, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(tmp_path / "photographs" / name / f"{number}.png")
+    w = failmodes.benchmark(
+        Net(classes=2), tmp_path / "photographs", to=tmp_path / "out", image_size=32, corruptions=["fog"],
+        severities=[1], progress=False,
+    )  # fmt: skip
+    assert w.table("images").height == 6
+    assert sorted(w.table("classes")["class_name"]) == ["cat", "dog"]
+
+
+def test_an_own_corruption_is_a_function(digits, tmp_path: Path) -> None:
+    def darker(images: np.ndarray, parameters: tuple[float]) -> np.ndarray:
+        return (images * (1 - parameters[0] / 10)).astype(np.uint8)
+
+    w = run(net(), digits, tmp_path, corruptions=["fog", darker])
+    assert set(w.table("predictions")["corruption"]) == {"none", "fog", "darker"}
+    assert "# - darker: a corruption of the program that called this benchmark" in (tmp_path / "study.toml").read_text()
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "line"),
+    [
+        ({"corruptions": ["foog"]}, failmodes.StudyError, "benchmark: corruptions: unknown corruption 'foog': did you mean 'fog'?"),
+        ({"severities": [7]}, failmodes.StudyError, "benchmark: severities: severity 7 is out of range"),
+        ({"image_count": 31}, failmodes.StudyError, "31 images are asked for and the data set has 30"),
+        ({"normalisation": 3}, failmodes.StudyError, "normalisation: "),
+        ({"recipe": "cifar"}, failmodes.StudyError, "benchmark: recipe: "),
+        ({"precision": "float8"}, failmodes.StudyError, "benchmark: precision: "),
+        ({"attention": "gradcamm"}, failmodes.ModelError, "unknown attention method 'gradcamm'"),
+        ({"class_names": list("abcdefghijk")}, failmodes.ModelError, "has 10 outputs, but 11 class names"),
+        ({"label": "x" * 99}, failmodes.StudyError, "label: "),
+    ],
+    ids=lambda value: "-".join(value) if isinstance(value, dict) else "",
+)  # fmt: skip
+def test_an_argument_that_is_wrong_is_one_line(digits, tmp_path: Path, options, error, line: str) -> None:
+    with pytest.raises(error) as raised:
+        run(net(), digits, tmp_path, **options)
+    assert line in str(raised.value)
+    assert "\n" not in str(raised.value)
+    assert not shards(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("images", "line"),
+    [
+        (np.zeros((2, 32, 32, 3), np.float32), "images are float32: uint8 pixels (0 to 255) are needed"),
+        (torch.zeros(2, 3, 32, 32), "images are float32: uint8 pixels"),
+        (np.zeros((2, 32, 32), np.uint8), "images have shape (2, 32, 32): expected (N, height, width, 3)"),
+        (7, "images are a int: expected a uint8 array"),
+    ],
+    ids=["float array", "float tensor", "grey", "number"],
+)
+def test_images_of_another_kind_are_refused_with_the_mend(tmp_path: Path, images, line: str) -> None:
+    with pytest.raises(failmodes.DataError) as raised:
+        failmodes.benchmark(net(), images, [0, 1], to=tmp_path, progress=False)
+    assert line in str(raised.value)
+
+
+def test_progress_is_on_stderr_and_quiet_without(digits, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    run(net(), digits, tmp_path)
+    assert capfd.readouterr() == ("", "")
+    run(net(1), digits, tmp_path, progress=True)
+    out, err = capfd.readouterr()
+    assert out == ""
+    assert "networks get values in [0, 1], since neither normalisation= nor preprocess= is given" in err
+    assert f"evaluate: {CELLS}/{CELLS} contrast 5" in err
+
+
+def test_a_study_is_run_from_its_content(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    study = {
+        "name": "from a dict",
+        "output": "out",
+        "dataset": {"kind": "digits", "images": 20},
+        "corruptions": {"names": ["fog"], "severities": [5]},
+        "models": [{"label": "Net", "architecture": "resnet18", "width": 8, "training": {"epochs": 1, "images": 64}}],
+    }
+    w = failmodes.run(study, progress=False)
+    assert w.path == tmp_path / "out" / "warehouse.duckdb"
+    assert isinstance(w.sql("select count(*) as n from predictions"), pl.DataFrame)
+    assert w.sql("select count(*) as n from predictions").item() == 40
+
+
+def test_a_study_that_is_wrong_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(failmodes.StudyError, match=r"failmodes\.run: nam: unknown key; did you mean 'name'"):
+        failmodes.run({"nam": "x", "name": "x", "output": str(tmp_path), "dataset": {"kind": "digits"}})
+    with pytest.raises(failmodes.StudyError, match="no study file at"):
+        failmodes.run(tmp_path / "gone.toml")
+    with pytest.raises(failmodes.WarehouseError, match="there is no warehouse"):
+        failmodes.open(tmp_path)
