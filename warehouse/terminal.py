@@ -12,8 +12,11 @@ from failmodes.warehouse.errors import Interrupted
 
 
 def stderr_console() -> Console:
-    """A console on stderr that prints text as it is: no markup, no highlighting, no line breaks of its own."""
-    return Console(stderr=True, markup=False, highlight=False, soft_wrap=True)
+    """A console on stderr that prints text as it is: no markup, no highlighting, no line breaks of its own.
+
+    In a notebook too it is the stream that is written to: rich would make an HTML block of each line.
+    """
+    return Console(stderr=True, markup=False, highlight=False, soft_wrap=True, force_jupyter=False)
 
 
 def remark(text: str) -> None:
