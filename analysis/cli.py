@@ -122,20 +122,17 @@ def print_findings(where: Path) -> None:
     """Print the headlines of the report, finding by finding."""
     from rich.console import Console
 
-    from failmodes.analysis.report.rendering import findings
-    from failmodes.analysis.selection import select
-    from failmodes.warehouse.database.connection import open_warehouse
+    from failmodes.analysis.findings.collection import warehouse_findings
+    from failmodes.analysis.statistics.shape_tables import open_with_shapes
     from failmodes.warehouse.storage.locations import find_warehouse
 
     console = Console(highlight=False, markup=False, soft_wrap=True)
-    with open_warehouse(find_warehouse(where)) as con:
-        found = [finding for selection in select(con) for finding in findings(con, selection)]
-    for finding in found:
-        if finding.verdict != "limitation":
-            undecided = " (undecided)" if finding.verdict == "undecided" else ""
-            console.print(f"- {finding.headline}{undecided}")
-    limitations = sum(finding.verdict == "limitation" for finding in found)
-    console.print(f"The report has the figures behind each, and {limitations} limits of what these data can say.")
+    with open_with_shapes(find_warehouse(where)) as con:
+        found = warehouse_findings(con)
+    for bullet in found.bullets:
+        console.print(bullet)
+    limits = len(found.limitations)
+    console.print(f"The report has the figures behind each, and {limits} limits of what these data can say.")
 
 
 def print_shape_table(con: "duckdb.DuckDBPyConnection") -> None:

@@ -14,6 +14,9 @@ WhereArgument = Annotated[
     typer.Argument(help="Study file, output folder or .duckdb file; study.toml or warehouse.duckdb here by default."),
 ]
 
+TABLE_ROWS = 50  # that a table shows
+WIDTH_OF_FILES = 1000  # letters of a line where output goes to a file
+
 RecordArgument = Annotated[
     str | None,
     typer.Argument(help="Study file, output folder or URL that holds a record; study.toml here by default."),
@@ -58,7 +61,7 @@ def query(
     timeout: Annotated[float, typer.Option(help="Seconds until the query is stopped.", min=0.001)] = 60,
 ) -> None:
     """Ask the warehouse a question in SQL; it can only read."""
-    from failmodes.warehouse.database.query import TABLE_ROWS, format_rows, run_query, saved_queries, write_rows
+    from failmodes.warehouse.database.query import first_rows, run_query, saved_queries
     from failmodes.warehouse.errors import StudyError
     from failmodes.warehouse.storage.locations import find_warehouse
 
@@ -68,15 +71,21 @@ def query(
         return
     if not sql:
         raise StudyError('query: expected SQL such as "select * from accuracy_by_severity", or @name (see --list)')
-    rows = run_query(find_warehouse(where), sql, timeout_s=timeout)
+    from failmodes.warehouse.database.answers import format_rows, format_table, write_rows
+
+    path = find_warehouse(where)
+    if output_format == "table" and not output:
+        first = first_rows(path, sql, TABLE_ROWS, timeout_s=timeout)
+        sys.stdout.write(format_table(first, Console().width if sys.stdout.isatty() else WIDTH_OF_FILES))
+        if first.row_count > TABLE_ROWS:
+            remark(f"first {TABLE_ROWS} of {first.row_count:,} rows: --format csv or --output FILE gives all")
+        return
+    rows = run_query(path, sql, timeout_s=timeout)
     if output:
         write_rows(rows, output)
         remark(f"{rows.height:,} rows in {output}")
-        return
-    width = Console().width if sys.stdout.isatty() else 1000
-    sys.stdout.write(format_rows(rows, output_format, width))
-    if output_format == "table" and rows.height > TABLE_ROWS:
-        remark(f"first {TABLE_ROWS} of {rows.height:,} rows: --format csv or --output FILE gives all")
+    else:
+        sys.stdout.write(format_rows(rows, output_format))
 
 
 def print_status(where: Path) -> bool:

@@ -1,14 +1,15 @@
 """The contract: every table of the warehouse, column by column, with types, units and meaning.
 
 One vocabulary from here on: Parquet, SQL, Polars and charts use these names. Evolution: a new column is nullable and
-read by name (raise the minor version); a change of meaning raises the major version and asks for a rebuild.
+read by name (raise the minor version in `schema_version`); a change of meaning raises the major version and asks for a
+rebuild.
 """
 
 from typing import NamedTuple
 
 import pyarrow as pa
 
-SCHEMA_VERSION = "1.1"
+from failmodes.warehouse.schema_version import SCHEMA_VERSION as SCHEMA_VERSION
 
 CLEAN = "none"  # the clean images, stored once per evaluation as corruption 'none' at severity 0
 

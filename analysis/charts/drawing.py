@@ -25,8 +25,7 @@ from failmodes.analysis.charts.style.theme import CHART_SIZES
 from failmodes.analysis.formatting import join_names
 from failmodes.analysis.sample_images import CorruptionRequest
 from failmodes.analysis.selection import select_one
-from failmodes.analysis.statistics.shape_tables import ensure_shapes
-from failmodes.warehouse.database.connection import open_warehouse
+from failmodes.analysis.statistics.shape_tables import open_with_shapes
 from failmodes.warehouse.errors import StudyError
 from failmodes.warehouse.storage.locations import default_location, find_warehouse
 
@@ -105,10 +104,42 @@ def draw_chart(
         if name not in IMAGE_CHARTS or warehouse.location:
             raise
         raise StudyError(f"{error}; or let the chart corrupt images itself with --recipe") from error
-    ensure_shapes(path)
-    filters = {"models": warehouse.model or (), "evaluations": warehouse.evaluation or (), "corruptions": corruptions}
-    with open_warehouse(path) as con:
-        return CHARTS[name](con, select_one(con, **filters), size=CHART_SIZES[size])
+    return draw_from_warehouse(
+        path, name, models=warehouse.model or (), evaluations=warehouse.evaluation or (), corruptions=corruptions,
+        size=size,
+    )  # fmt: skip
+
+
+def draw_from_warehouse(
+    path: Path,
+    name: str,
+    *,
+    models: Sequence[str] = (),
+    evaluations: Sequence[str] = (),
+    corruptions: Sequence[str] = (),
+    size: str = "page",
+) -> alt.VConcatChart:
+    """Draw one chart from a warehouse, after its shapes were brought up to date.
+
+    Args:
+        path: the DuckDB file.
+        name: one of CHARTS.
+        models: only these networks, by label.
+        evaluations: only these evaluations, by identity or its first letters.
+        corruptions: only these.
+        size: 'page' or 'paper'.
+
+    Raises:
+        StudyError: an unknown chart or size, or a filter names what the warehouse does not hold.
+        WarehouseError: the warehouse cannot be read, or lacks what the chart shows.
+    """
+    if name not in CHARTS:
+        raise StudyError(f"no chart {name!r} of a warehouse: choose among {', '.join(CHARTS)}")
+    if size not in CHART_SIZES:
+        raise StudyError(f"no layout {size!r}: choose {' or '.join(CHART_SIZES)}")
+    with open_with_shapes(path) as con:
+        selection = select_one(con, models=models, evaluations=evaluations, corruptions=corruptions)
+        return CHARTS[name](con, selection, size=CHART_SIZES[size])
 
 
 def _given(options: WarehouseOptions | ImageOptions) -> list[str]:

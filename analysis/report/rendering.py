@@ -14,26 +14,17 @@ from markupsafe import Markup, escape
 
 from failmodes.analysis.charts.drawing import CHARTS
 from failmodes.analysis.charts.style.theme import CHART_SIZES, DARK, DARK_COLOURS, LIGHT, vega_config
-from failmodes.analysis.findings.attention import attention_findings
-from failmodes.analysis.findings.calibration import confidence_findings
-from failmodes.analysis.findings.corruption_cost import cost_findings
-from failmodes.analysis.findings.curve_shape import shape_findings
+from failmodes.analysis.findings.collection import selection_findings
 from failmodes.analysis.findings.finding import Finding
-from failmodes.analysis.findings.limitations import limitation_findings
-from failmodes.analysis.findings.model_comparison import comparison_findings
 from failmodes.analysis.formatting import MAX_LISTED, format_count, join_names, lower_label
 from failmodes.analysis.report.provenance import NameValueRows, network_provenance, shared_provenance
 from failmodes.analysis.report.report_tables import ReportTable, tables
 from failmodes.analysis.selection import Selection, corruption_labels, select
-from failmodes.analysis.statistics.shape_tables import ensure_shapes
-from failmodes.warehouse.database.connection import open_warehouse
+from failmodes.analysis.statistics.shape_tables import open_with_shapes
 from failmodes.warehouse.errors import WarehouseError
 from failmodes.warehouse.storage.files import atomic_write_bytes
 
 REPORT_FILE = "report.html"
-
-TOPICS = (cost_findings, shape_findings, confidence_findings, attention_findings, comparison_findings,
-          limitation_findings)  # fmt: skip
 
 PER_NETWORK = ("exemplars",)  # charts that show one network each
 
@@ -65,7 +56,7 @@ def write_report(warehouse: Path, output: Path | None = None) -> Path:
     """Write the report of a warehouse, after its shapes were brought up to date.
 
     Args:
-        warehouse: the DuckDB file; close other connections to it first.
+        warehouse: the DuckDB file.
         output: the HTML file; by default report.html beside the warehouse.
 
     Returns:
@@ -75,8 +66,7 @@ def write_report(warehouse: Path, output: Path | None = None) -> Path:
         WarehouseError: the warehouse is missing, in use or empty.
         StorageError: the report could not be written.
     """
-    ensure_shapes(warehouse)
-    with open_warehouse(warehouse) as con:
+    with open_with_shapes(warehouse) as con:
         page = render(con)
     path = output or warehouse.parent / REPORT_FILE
     atomic_write_bytes(path, page.encode())
@@ -100,7 +90,7 @@ def render(con: duckdb.DuckDBPyConnection) -> str:
 
 def report_section(con: duckdb.DuckDBPyConnection, selection: Selection) -> ReportSection:
     """Findings, charts, tables and provenance of one selection."""
-    found = findings(con, selection)
+    found = selection_findings(con, selection)
     figures, missing = _figures(con, selection)
     names = corruption_labels(con)
     labels = selection.labels.values()
@@ -118,13 +108,6 @@ def report_section(con: duckdb.DuckDBPyConnection, selection: Selection) -> Repo
         provenance=shared_provenance(con, selection),
         networks=[(evaluation.label, network_provenance(con, evaluation)) for evaluation in selection.evaluations],
     )
-
-
-def findings(con: duckdb.DuckDBPyConnection, selection: Selection) -> list[Finding]:
-    """Everything that can be said of a selection, in the order of a report; needs shapes (see `ensure_shapes`)."""
-    found = [finding for topic_findings in TOPICS for finding in topic_findings(con, selection)]
-    topics = list(dict.fromkeys(finding.topic for finding in found))
-    return sorted(found, key=lambda finding: topics.index(finding.topic))
 
 
 def _figures(con: duckdb.DuckDBPyConnection, selection: Selection) -> tuple[list[ReportChart], list[str]]:

@@ -1,6 +1,8 @@
 """From correctness in the warehouse to the derived tables of shapes, steps and thresholds tried; only when needed."""
 
+import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from decimal import Decimal
 from pathlib import Path
@@ -22,6 +24,8 @@ from failmodes.analysis.statistics.curve_shape import (
 from failmodes.warehouse.database.connection import fetch_first, open_warehouse
 from failmodes.warehouse.database.tables import DERIVED
 from failmodes.warehouse.database.updates import input_fingerprint, replace_derived_tables
+from failmodes.warehouse.errors import StorageError, WarehouseError
+from failmodes.warehouse.terminal import remark
 
 METHOD = 2  # raise it when the method changes, so that stored shapes are computed again
 FLAT_SWEEP = (0.01, 0.02, 0.05)
@@ -44,13 +48,53 @@ def ensure_shapes(warehouse: Path, settings: ShapeSettings | None = None) -> boo
         StorageError: it cannot be written.
     """
     with open_warehouse(warehouse) as con:
-        settings = settings or stored_settings(con)
-        fingerprint = input_fingerprint(con, {**asdict(settings), "method": METHOD})
-        if con.execute("select distinct input_fingerprint from shapes").fetchall() == [(fingerprint,)]:
-            return False
-        tables = shape_tables(con, settings, fingerprint)
-    replace_derived_tables(warehouse, tables)
-    return True
+        tables = _due_tables(con, settings or stored_settings(con))
+    if tables:
+        replace_derived_tables(warehouse, tables)
+    return bool(tables)
+
+
+@contextmanager
+def open_with_shapes(warehouse: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Open the warehouse to read, with current shapes: computed and stored where they are out of date.
+
+    Where they cannot be stored (a read-only file or folder, another writer at work), this connection alone has them.
+
+    Raises:
+        WarehouseError: it is missing, in use, or a cell is incomplete.
+    """
+    con = open_warehouse(warehouse)
+    try:
+        if tables := _due_tables(con, stored_settings(con)):
+            con = _with_shapes(con, warehouse, tables)
+        yield con
+    finally:
+        con.close()
+
+
+def _with_shapes(
+    con: duckdb.DuckDBPyConnection, warehouse: Path, tables: dict[str, pa.Table]
+) -> duckdb.DuckDBPyConnection:
+    """A connection to the warehouse with these tables in it; else `con`, in which they hide the stored ones."""
+    try:
+        if not os.access(warehouse, os.W_OK):  # its folder may be open to writers all the same
+            raise StorageError(f"{warehouse} is write-protected")
+        replace_derived_tables(warehouse, tables)
+    except (StorageError, WarehouseError) as error:
+        remark(f"the shapes of its curves hold for this call alone, since they cannot be stored: {error}")
+        for name, rows in tables.items():
+            con.register(name, rows)
+        return con
+    con.close()
+    return open_warehouse(warehouse)
+
+
+def _due_tables(con: duckdb.DuckDBPyConnection, settings: ShapeSettings) -> dict[str, pa.Table]:
+    """The derived tables, computed anew; empty where those stored are current."""
+    fingerprint = input_fingerprint(con, {**asdict(settings), "method": METHOD})
+    if con.execute("select distinct input_fingerprint from shapes").fetchall() == [(fingerprint,)]:
+        return {}
+    return shape_tables(con, settings, fingerprint)
 
 
 def stored_settings(con: duckdb.DuckDBPyConnection) -> ShapeSettings:

@@ -10,8 +10,8 @@ from model_comparisons import CORRUPTIONS, FALLS
 from PIL import Image
 from synthetic_record import Synthetic, write_synthetic
 
+from failmodes.analysis.findings.collection import selection_findings
 from failmodes.analysis.findings.finding import Finding
-from failmodes.analysis.report.rendering import findings
 from failmodes.analysis.selection import Selection, select_one
 from failmodes.analysis.statistics.curve_shape import ShapeSettings
 from failmodes.analysis.statistics.shape_tables import ensure_shapes
@@ -46,7 +46,7 @@ def selection(con: duckdb.DuckDBPyConnection) -> Selection:
 
 @pytest.fixture(scope="session")
 def all_findings(con: duckdb.DuckDBPyConnection, selection: Selection) -> list[Finding]:
-    return findings(con, selection)
+    return selection_findings(con, selection)
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,7 @@ from synthetic_record import Synthetic, write_synthetic
 
 from failmodes.analysis.charts.drawing import CHARTS
 from failmodes.analysis.charts.style.theme import CHART_SIZES
-from failmodes.analysis.report.rendering import findings
+from failmodes.analysis.findings.collection import selection_findings
 from failmodes.analysis.report.report_tables import tables
 from failmodes.analysis.selection import Selection, select_one
 from failmodes.analysis.statistics.curve_shape import ShapeSettings
@@ -86,7 +86,7 @@ def test_charts_and_tables_take_any_grid(tmp_path: Path, severities: list[float]
         make(warehouse.con, warehouse.selection)
     accuracy = next(t for t in tables(warehouse.con, warehouse.selection) if t.caption.startswith("Accuracy"))
     assert accuracy.columns == ("Corruption", "clean", *(f"{s:g}" for s in severities))
-    cost = findings(warehouse.con, warehouse.selection)[0]
+    cost = selection_findings(warehouse.con, warehouse.selection)[0]
     assert f"at severity {severities[-1]:g}" in cost.headline
 
 
@@ -117,9 +117,10 @@ def test_onset_stands_on_the_fractions(dense: Opened) -> None:
 def test_a_dense_grid_tells_the_same_shapes_and_collapse(dense: Opened, whole: Opened) -> None:
     query = "select corruption, shape, largest_step_from, largest_step_to from shapes order by corruption"
     assert [row[:2] for row in dense.con.sql(query).fetchall()] == [row[:2] for row in whole.con.sql(query).fetchall()]
-    told = {f.topic: f.headline for f in findings(dense.con, dense.selection)}["Collapse"]
+    told = {f.topic: f.headline for f in selection_findings(dense.con, dense.selection)}["Collapse"]
     assert "in one severity under" in told
-    assert "in one step under" in {f.topic: f.headline for f in findings(whole.con, whole.selection)}["Collapse"]
+    told = {f.topic: f.headline for f in selection_findings(whole.con, whole.selection)}["Collapse"]
+    assert "in one step under" in told
 
 
 def test_tables_of_a_dense_grid_show_whole_severities_and_say_where_the_rest_is(dense: Opened) -> None:
@@ -129,7 +130,7 @@ def test_tables_of_a_dense_grid_show_whole_severities_and_say_where_the_rest_is(
 
 
 def test_extras_stand_apart_from_rankings_and_averages(every: Opened) -> None:
-    found = {f.topic: f for f in findings(every.con, every.selection)}
+    found = {f.topic: f for f in selection_findings(every.con, every.selection)}
     assert "Apart, as no part of the headline metrics:" in found["Cost"].detail
     assert "averaged over the 15 headline corruptions" in found["Confidence"].headline
     expected = every.con.sql(
@@ -143,7 +144,7 @@ def test_extras_stand_apart_from_rankings_and_averages(every: Opened) -> None:
 
 def test_only_extras_are_ranked_among_themselves(every: Opened) -> None:
     extras = select_one(every.con, corruptions=["spatter", "saturate"])
-    assert findings(every.con, extras)[0].headline.startswith("Spatter costs Alpha most")
+    assert selection_findings(every.con, extras)[0].headline.startswith("Spatter costs Alpha most")
 
 
 def test_calibration_shows_six_levels_of_a_dense_grid_and_says_so(dense: Opened) -> None:

@@ -17,7 +17,8 @@ import duckdb
 import pytest
 from installed_script import failmodes
 
-from failmodes.warehouse.database.query import run_query, write_rows
+from failmodes.warehouse.database.answers import write_rows
+from failmodes.warehouse.database.query import run_query
 
 ARCHIVE = Path(__file__).parents[1] / "references" / "study_of_0_1_0.tar.xz"
 SHARDS = "select table_name, evaluation_id, corruption, severity::varchar, content_hash from shards order by all"

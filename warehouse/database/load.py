@@ -31,7 +31,7 @@ from failmodes.warehouse.database.tables import (
 from failmodes.warehouse.database.updates import staged_database, writer_lock
 from failmodes.warehouse.errors import DamagedShardError, StorageError
 from failmodes.warehouse.schema import ATTENTION, DIMENSIONS, EXEMPLARS, FACTS, PARTITIONS, PREDICTIONS, Table
-from failmodes.warehouse.shards.format import check_version, is_readable_version
+from failmodes.warehouse.schema_version import check_version, is_readable_version
 from failmodes.warehouse.shards.inventory import FileKey, LoadError, RecordFile, read_verified_rows, scan_record
 from failmodes.warehouse.storage.files import StorePath
 

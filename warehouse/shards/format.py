@@ -23,10 +23,11 @@ import pyarrow.compute
 import pyarrow.parquet as pq
 from upath import UPath
 
-from failmodes.warehouse.errors import DamagedShardError, WarehouseError, first_line
+from failmodes.warehouse.errors import DamagedShardError, first_line
 from failmodes.warehouse.hashing import identity_of
 from failmodes.warehouse.provenance import now_utc
-from failmodes.warehouse.schema import ATTENTION, CLEAN, PARTITIONS, PREDICTIONS, SCHEMA_VERSION, Table
+from failmodes.warehouse.schema import ATTENTION, CLEAN, PARTITIONS, PREDICTIONS, Table
+from failmodes.warehouse.schema_version import SCHEMA_VERSION
 from failmodes.warehouse.storage.files import StorePath, atomic_write, list_published, read_bytes
 
 pc: Any = pyarrow.compute  # its functions are made as it is imported: no checker knows them
@@ -226,22 +227,6 @@ def _unsealed(metadata: dict[bytes, bytes]) -> dict[str, Any]:
 def _cell_of(path: StorePath) -> Cell:
     corruption, severity = (part.split("=", 1)[1] for part in path.parts[-3:-1])
     return Cell(corruption, Decimal(severity))
-
-
-def check_version(version: str, subject: object, hint: str) -> None:
-    """Refuse another major schema version.
-
-    Raises:
-        WarehouseError: `subject` has that version, this one was expected, and `hint`.
-    """
-    if not is_readable_version(version):
-        expected = SCHEMA_VERSION.split(".")[0]
-        raise WarehouseError(f"{subject} has schema version {version}, this failmodes reads {expected}.x: {hint}")
-
-
-def is_readable_version(version: str) -> bool:
-    """Whether the major version is ours."""
-    return version.split(".")[0] == SCHEMA_VERSION.split(".")[0]
 
 
 def content_hash(rows: pa.Table) -> str:

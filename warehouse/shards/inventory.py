@@ -13,13 +13,8 @@ import pyarrow as pa
 
 from failmodes.warehouse.errors import DamagedShardError, StorageError, WarehouseError
 from failmodes.warehouse.schema import ATTENTION, DIMENSIONS, FACTS, PARTITIONS, PREDICTIONS, SEVERITY, Table
-from failmodes.warehouse.shards.format import (
-    RECORD_FOLDER,
-    check_version,
-    list_record_files,
-    read_footer,
-    read_verified,
-)
+from failmodes.warehouse.schema_version import check_version
+from failmodes.warehouse.shards.format import RECORD_FOLDER, list_record_files, read_footer, read_verified
 from failmodes.warehouse.storage.files import StorePath, is_folder
 
 # A shard's key is (table, evaluation_id, corruption, severity as text), a dimension file's is (table, file name).

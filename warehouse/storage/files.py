@@ -12,13 +12,14 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import cast
-
-from upath import UPath
+from typing import TYPE_CHECKING, TypeAlias, cast
 
 from failmodes.warehouse.errors import StorageError, first_line
 
-StorePath = Path | UPath
+if TYPE_CHECKING:
+    from upath import UPath
+
+StorePath: TypeAlias = "Path | UPath"  # not imported here: with fsspec it takes longer than a short command
 TEMPORARY_PREFIX = ".tmp-"
 
 # Object stores, where an object appears with its last byte; elsewhere a file grows while it is written.
@@ -54,6 +55,7 @@ def as_store_path(location: str, folder: Path | None = None) -> StorePath:
     if not is_url(location):
         return (folder or Path()) / location
     from fsspec import get_filesystem_class
+    from upath import UPath
 
     try:
         get_filesystem_class(location.split("://", 1)[0])
@@ -109,7 +111,7 @@ def list_published(folder: StorePath, suffix: str) -> list[StorePath]:
     return []
 
 
-def read_bytes(path: UPath, last: int | None = None) -> bytes:
+def read_bytes(path: "UPath", last: int | None = None) -> bytes:
     """Content of a remote file, or only its `last` bytes, in one request.
 
     Raises:
@@ -131,7 +133,7 @@ def atomic_write(path: StorePath) -> Iterator[Path]:
     Raises:
         StorageError: the file could not be written.
     """
-    if isinstance(path, UPath):
+    if not isinstance(path, Path):
         with tempfile.TemporaryDirectory(prefix="failmodes-") as folder:
             temporary = Path(folder) / path.name
             with storage_errors(temporary):
@@ -196,7 +198,7 @@ def fsync(path: Path) -> None:
         os.close(handle)
 
 
-def _upload(source: Path, path: UPath) -> None:
+def _upload(source: Path, path: "UPath") -> None:
     """Bring the local file `source` to `path`, where it appears whole: in one put, elsewhere by put and rename."""
     fs, target = path.fs, path.path
     with _driver_errors("write", path, missing="no such bucket or folder: make it, or correct the URL"):
@@ -218,7 +220,7 @@ def _upload(source: Path, path: UPath) -> None:
 def _driver_errors(verb: str, path: StorePath, missing: str | None = None) -> Iterator[None]:
     """Turn whatever a driver raises into one line; FileNotFoundError only where `missing` says what it means."""
     try:
-        if isinstance(path, UPath):
+        if not isinstance(path, Path):
             path.fs.invalidate_cache()  # a listing that the driver remembers knows nothing of other writers
         yield
     except FileNotFoundError as error:

@@ -1,7 +1,8 @@
-"""Charts as files: SVG, PNG, PDF, offline HTML or JSON, by suffix, written atomically; and images inside charts."""
+"""Charts as files: SVG, PNG, PDF, offline HTML or JSON, by suffix, written atomically; and what goes inside a chart."""
 
 import base64
 import io
+import json
 from pathlib import Path
 from typing import Literal
 
@@ -10,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from failmodes.analysis.charts.style.theme import DARK_COLOURS, THEMES
+from failmodes.analysis.charts.style.theme import DARK_COLOURS, THEMES, vega_config
 from failmodes.warehouse.errors import StudyError
 from failmodes.warehouse.storage.files import atomic_write
 
@@ -34,20 +35,36 @@ def save_chart(chart: alt.VConcatChart, path: Path, *, theme: str = "light") -> 
     kind = FORMATS.get(path.suffix.lower())
     if kind is None:
         raise StudyError(f"cannot save a chart as {path.name!r}: name it with one of {', '.join(FORMATS)}")
-    if theme not in THEMES:
-        raise StudyError(f"no theme {theme!r}: choose {' or '.join(THEMES)}")
+    themed = with_theme(chart, theme)
     scale = PNG_SCALE if kind == "png" else 1
-    with alt.theme.enable(THEMES[theme]), atomic_write(path) as temporary:
-        drawn: alt.TopLevelMixin = chart
-        if theme == "dark":
-            specification = chart.to_json()
-            for light_colour, dark_colour in DARK_COLOURS.items():
-                specification = specification.replace(light_colour, dark_colour)
-            drawn = alt.VConcatChart.from_json(specification)
-        drawn.save(str(temporary), format=kind, scale_factor=scale, inline=kind == "html")
+    with alt.theme.enable("none"), atomic_write(path) as temporary:
+        themed.save(str(temporary), format=kind, scale_factor=scale, inline=kind == "html")
         if kind == "png":
             _compress(temporary)
     return path
+
+
+def with_theme(chart: alt.VConcatChart, theme: str = "light") -> alt.VConcatChart:
+    """A copy of a chart that carries a theme in itself, and so looks the same wherever it is shown.
+
+    Args:
+        chart: a chart as `add_text` makes it.
+        theme: 'light' or 'dark'.
+
+    Raises:
+        StudyError: another theme.
+    """
+    if theme not in THEMES:
+        raise StudyError(f"no theme {theme!r}: choose {' or '.join(THEMES)}")
+    themed = chart.copy(deep=False)
+    if theme == "dark":
+        with alt.data_transformers.enable("default"):  # whatever the session does with data: these colours are in it
+            specification = chart.to_json()
+        for light_colour, dark_colour in DARK_COLOURS.items():
+            specification = specification.replace(light_colour, dark_colour)
+        themed = alt.VConcatChart.from_dict(json.loads(specification), validate=False)
+    themed.config = alt.Config(**vega_config(THEMES[theme]))
+    return themed
 
 
 def image_url(pixels: NDArray[np.uint8]) -> str:

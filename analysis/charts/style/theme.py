@@ -1,4 +1,4 @@
-"""How every chart looks: one Altair theme in light and dark, two sizes, and the text around the plot.
+"""How every chart looks: one theme in light and dark, two sizes, and the text around the plot.
 
 Colours that depend on light or dark are never written into a chart: marks name a style of the theme ("ink", "muted"),
 so the same chart can be drawn in either, which the report does as the reader's system asks.
@@ -6,7 +6,7 @@ so the same chart can be drawn in either, which the report does as the reader's 
 
 import textwrap
 from collections.abc import Sequence
-from typing import Any, LiteralString, NamedTuple
+from typing import Any, NamedTuple
 
 import altair as alt
 
@@ -80,6 +80,7 @@ _ORANGES = ("#faf6f1", "#fdc592", "#e5671b", "#8c2d04")
 _EMBERS = ("#22252c", "#6a3c1c", "#c96a24", "#ffbd85")
 LIGHT = ThemeColours("#ffffff", "#1b1b1f", "#5c6068", "#e8e8ea", "#dcdce0", _ORANGES, "#1b1b1f", "#ffffff")
 DARK = ThemeColours("#16181d", "#ececef", "#a6abb5", "#2c3038", "#3a3f49", _EMBERS, "#ececef", "#16181d")
+THEMES = {"light": LIGHT, "dark": DARK}
 
 
 def vega_config(colours: ThemeColours) -> Any:
@@ -115,21 +116,6 @@ def vega_config(colours: ThemeColours) -> Any:
             "source": {"fill": colours.muted, "fontSize": 10, "fontWeight": "normal"},
         },
     }  # fmt: skip
-
-
-@alt.theme.register("failmodes", enable=True)
-def light() -> alt.theme.ThemeConfig:
-    """The light theme; importing this module switches it on."""
-    return alt.theme.ThemeConfig(config=vega_config(LIGHT))
-
-
-@alt.theme.register("failmodes_dark", enable=False)
-def dark() -> alt.theme.ThemeConfig:
-    """The dark theme."""
-    return alt.theme.ThemeConfig(config=vega_config(DARK))
-
-
-THEMES: dict[str, LiteralString] = {"light": "failmodes", "dark": "failmodes_dark"}
 
 
 def add_text(parts: Sequence[Any], text: ChartText, size: ChartSize) -> alt.VConcatChart:

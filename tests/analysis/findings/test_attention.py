@@ -7,8 +7,8 @@ from model_comparisons import of_topic
 from synthetic_record import write_synthetic
 
 from failmodes.analysis.findings.attention import concentration_verdict, drift_sentence
+from failmodes.analysis.findings.collection import selection_findings
 from failmodes.analysis.findings.finding import Finding
-from failmodes.analysis.report.rendering import findings
 from failmodes.analysis.selection import select_one
 from failmodes.analysis.statistics.attention import CellDrift
 from failmodes.analysis.statistics.bootstrap import Estimate
@@ -56,7 +56,7 @@ def test_without_pairing_attention_is_undecided_with_the_reason(tmp_path: Path) 
     load([tmp_path], path)
     ensure_shapes(path, ShapeSettings(resamples=50))
     with open_warehouse(path) as con:
-        all_findings = findings(con, select_one(con))
+        all_findings = selection_findings(con, select_one(con))
     (attention,) = [f for f in of_topic(all_findings, "Attention") if f.verdict != "limitation"]
     assert attention.verdict == "undecided"
     assert "labels differ" in attention.detail

@@ -7,9 +7,9 @@ import pytest
 from model_comparisons import of_topic
 from synthetic_record import Synthetic, write_synthetic
 
+from failmodes.analysis.findings.collection import selection_findings
 from failmodes.analysis.findings.corruption_cost import costliest_on_average_sentence, costliest_sentence
 from failmodes.analysis.findings.finding import Finding
-from failmodes.analysis.report.rendering import findings
 from failmodes.analysis.selection import Selection, select_one
 from failmodes.analysis.statistics.curve_shape import ShapeSettings
 from failmodes.analysis.statistics.shape_tables import ensure_shapes
@@ -28,7 +28,7 @@ def test_cost_names_first_and_lead(all_findings: list[Finding], synthetic: Synth
 
 def test_costs_that_cannot_be_told_apart_are_undecided(con: duckdb.DuckDBPyConnection) -> None:
     close = select_one(con, models=["Alpha"], corruptions=["fog", "contrast"])
-    (cost,) = of_topic(findings(con, close), "Cost")
+    (cost,) = of_topic(selection_findings(con, close), "Cost")
     assert cost.verdict == "undecided"
     assert "cannot be told apart" in cost.headline
 
@@ -58,7 +58,7 @@ def test_few_networks_say_so_where_nothing_costs(
     few = select_one(many_con, models=models)
     assert costliest_sentence(many_con, few).endswith(costliest)
     assert costliest_on_average_sentence(many_con, few).endswith(average)
-    costs = [finding for finding in findings(many_con, few) if finding.topic == "Cost"]
+    costs = [finding for finding in selection_findings(many_con, few) if finding.topic == "Cost"]
     assert costs[-1].verdict == "undecided"
     assert costs[-1].headline == "No corruption costs Birch accuracy at severity 5 beyond sampling noise."
 

@@ -7,9 +7,9 @@ import pytest
 from model_comparisons import decided_by_hand, of_topic, pair
 from synthetic_record import Synthetic
 
+from failmodes.analysis.findings.collection import selection_findings
 from failmodes.analysis.findings.finding import Finding
 from failmodes.analysis.findings.model_comparison import leader_sentence
-from failmodes.analysis.report.rendering import findings
 from failmodes.analysis.report.report_tables import pair_tables
 from failmodes.analysis.selection import Selection, select_one
 from failmodes.analysis.statistics.mcnemar import correct_jointly, rank_by_wins
@@ -22,7 +22,7 @@ def test_comparison_is_undecided_and_says_why(all_findings: list[Finding]) -> No
 
 
 def comparisons(many_con: duckdb.DuckDBPyConnection, many_selection: Selection) -> list[Finding]:
-    return [finding for finding in findings(many_con, many_selection) if finding.topic == "Comparison"]
+    return [finding for finding in selection_findings(many_con, many_selection) if finding.topic == "Comparison"]
 
 
 def test_all_pairs_are_one_finding_with_counts_and_method(

@@ -8,8 +8,9 @@ import pytest
 from synthetic_record import CURVES, Synthetic
 
 from failmodes.analysis.statistics.curve_shape import ShapeSettings
-from failmodes.analysis.statistics.shape_tables import ensure_shapes, stored_settings
+from failmodes.analysis.statistics.shape_tables import ensure_shapes, open_with_shapes, stored_settings
 from failmodes.warehouse.database.connection import open_warehouse
+from failmodes.warehouse.errors import StorageError
 
 EXPECTED = {
     "fog": "late_collapse", "contrast": "near_linear", "motion_blur": "early_drop", "brightness": "flat",
@@ -43,6 +44,33 @@ def test_stored_figures_agree_with_correctness(shaped_warehouse: Path, synthetic
     assert [change for (change,) in steps] == pytest.approx(np.diff(right).tolist())
     shares = [row[f"share_{name}"] for name in ("flat", "non_monotone", "late_collapse", "early_drop", "near_linear")]
     assert sum(shares) == pytest.approx(1)
+
+
+@pytest.mark.parametrize("protected", ["file", "folder"])
+def test_shapes_that_cannot_be_stored_hold_for_one_connection(
+    warehouse_copy: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], protected: str
+) -> None:
+    content = warehouse_copy.read_bytes()
+    columns = "select corruption, shape, largest_step_from, typeof(largest_step_from) from shapes order by all"
+    with monkeypatch.context() as patch:
+        if protected == "file":
+            patch.setattr("failmodes.analysis.statistics.shape_tables.os.access", lambda *_: False)
+        else:
+            patch.setattr("failmodes.warehouse.database.updates.file_lock", _refused)
+        with open_with_shapes(warehouse_copy) as con:
+            unstored = con.execute(columns).fetchall()
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    assert "cannot be stored" in said
+    assert warehouse_copy.read_bytes() == content
+    with open_with_shapes(warehouse_copy) as con:
+        assert con.execute(columns).fetchall() == unstored
+    assert len(unstored) == 2 * len(CURVES)
+    assert warehouse_copy.read_bytes() != content
+
+
+def _refused(*_: object) -> None:
+    raise StorageError("cannot write the lock: permission denied")
 
 
 def test_sweep_covers_the_settings_themselves(shaped_warehouse: Path) -> None:

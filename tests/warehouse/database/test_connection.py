@@ -1,13 +1,15 @@
-"""A locked connection: SQL can neither write nor read outside, in whatever form it comes."""
+"""A connection to read: SQL can neither write nor read outside, in whatever form it comes."""
 
+import shutil
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import duckdb
 import pytest
 from warehouse_files import SECRET
 
-from failmodes.warehouse.database.connection import open_locked
+from failmodes.warehouse.database.connection import open_warehouse
 from failmodes.warehouse.database.query import run_query
 from failmodes.warehouse.errors import QueryError, WarehouseError
 
@@ -80,10 +82,10 @@ READS = [
     "copy corruptions from 'secret.csv'",
     "import database '{here}'",
     "select getenv('FAILMODES_TEST_SECRET')",
-    "select * from duckdb_secrets()",
 ]
 
-NO_EFFECT = ["checkpoint", "force checkpoint"]  # accepted: there is nothing to write in a database opened read-only
+# accepted: there is nothing to write in a database attached read-only, and no folder of secrets to be seen
+NO_EFFECT = ["checkpoint", "force checkpoint", "select * from duckdb_secrets()"]
 
 SETTINGS = [
     "set enable_external_access = true",
@@ -113,7 +115,7 @@ def test_query_can_neither_write_nor_read_outside(query_here: Path, sql: str) ->
 
 @pytest.fixture(scope="module")
 def locked(query_folder: Path) -> Iterator[duckdb.DuckDBPyConnection]:
-    with open_locked(query_folder / "warehouse.duckdb") as con:
+    with open_warehouse(query_folder / "warehouse.duckdb") as con:
         yield con
 
 
@@ -121,6 +123,7 @@ def locked(query_folder: Path) -> Iterator[duckdb.DuckDBPyConnection]:
 def test_the_lock_alone_holds(query_here: Path, locked: duckdb.DuckDBPyConnection, sql: str) -> None:
     """Without the list of statements that `run_query` turns away: what is not refused has no effect (see `here`)."""
     with locked.cursor() as con:
+        con.execute("use warehouse")
         try:
             answer = str(con.execute(sql.format(here=query_here)).fetchall())
         except duckdb.Error as error:
@@ -134,12 +137,47 @@ def test_the_lock_alone_holds(query_here: Path, locked: duckdb.DuckDBPyConnectio
         assert settings == [(False, "", [], True)]
 
 
+REOPENING = (
+    "use memory",
+    "detach warehouse",
+    "attach '{here}/warehouse.duckdb' as again (read_write)",
+    "create table again.t (a integer)",
+    "copy (select 1) to '{here}/warehouse.duckdb'",
+    "copy (select 1) to '{here}/warehouse.duckdb.wal'",
+)
+
+
+def test_the_lock_holds_statement_after_statement(query_here: Path) -> None:
+    """What no single statement does, no sequence does either: nothing is written (see `here`)."""
+    with open_warehouse(query_here / "warehouse.duckdb") as con:
+        for sql in REOPENING:
+            with suppress(duckdb.Error):
+                con.execute(sql.format(here=query_here))
+        assert con.execute("select database_name from duckdb_databases() where path is not null").fetchall() == []
+
+
+def test_a_view_in_the_file_reads_no_other_file(query_folder: Path, tmp_path: Path) -> None:
+    shutil.copy(query_folder / "warehouse.duckdb", tmp_path)
+    with duckdb.connect(str(tmp_path / "warehouse.duckdb")) as con:
+        con.execute(f"create or replace view evaluation_labels as from read_text('{query_folder}/secret.csv')")
+    with open_warehouse(tmp_path / "warehouse.duckdb") as con, pytest.raises(duckdb.PermissionException):
+        con.sql("from evaluation_labels").pl()
+
+
+def test_a_file_open_for_writing_in_this_process_is_refused(warehouse_copy: Path) -> None:
+    with duckdb.connect(str(warehouse_copy)), pytest.raises(WarehouseError, match="for writing in this process"):
+        open_warehouse(warehouse_copy)
+
+
 def test_missing_warehouse_says_how_to_make_one(tmp_path: Path) -> None:
     with pytest.raises(WarehouseError, match="make it with `failmodes load STUDY`"):
         run_query(tmp_path / "warehouse.duckdb", "select 1")
     assert not list(tmp_path.iterdir())
 
 
-def test_two_locked_connections_live_side_by_side(query_here: Path) -> None:
-    with open_locked(query_here / "warehouse.duckdb") as one, open_locked(query_here / "warehouse.duckdb") as other:
+def test_two_connections_live_side_by_side(query_here: Path) -> None:
+    with (
+        open_warehouse(query_here / "warehouse.duckdb") as one,
+        open_warehouse(query_here / "warehouse.duckdb") as other,
+    ):
         assert one.sql("select 1").pl().item() == other.sql("select 1").pl().item()

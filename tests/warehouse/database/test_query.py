@@ -1,14 +1,13 @@
 """Ad hoc SQL: it answers, fails in one line and stops in time; its answer is printed or written to a file."""
 
-import json
+from decimal import Decimal
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
-import typer
-from warehouse_files import run_query_command
 
-from failmodes.warehouse.database.query import run_query
+from failmodes.warehouse.database.query import first_rows, run_query
 from failmodes.warehouse.errors import QueryError
 
 
@@ -53,6 +52,60 @@ def test_bad_query_is_one_clear_line(query_here: Path, sql: str, message: str) -
     assert "\n" not in str(caught.value)
 
 
+def test_values_of_many_kinds_are_bound(sound_warehouse: Path) -> None:
+    def ask(sql: str, **parameters: object) -> list[tuple[object, ...]]:
+        return run_query(sound_warehouse, sql, parameters).rows()
+
+    count = "select count(*) from accuracy_by_severity where"
+    assert ask(f"{count} corruption = $name and severity >= $least", name="fog", least=4.0) == [(4,)]
+    assert ask(f"{count} corruption = any($names)", names=("fog", "snow")) == [(12,)]
+    assert ask(f"{count} corruption = any($names)", names={"fog"}) == [(12,)]
+    values = {"a": None, "b": Decimal("0.5"), "c": np.float32(2), "d": [np.int64(1)], "e": True}
+    assert ask("select $a, $b, $c, $d, $e", **values) == [(None, Decimal("0.5"), 2.0, [1], True)]
+    assert ask("@worst_cells") != []
+
+
+@pytest.mark.parametrize("value", ["'; drop table predictions; --", "' or 1=1 --", '"; select 1', "$other", "\\"])
+def test_a_hostile_value_is_only_a_value(sound_warehouse: Path, value: str) -> None:
+    assert run_query(sound_warehouse, "select $value", {"value": value}).item() == value
+    asked = "from accuracy_by_severity where corruption = $value"
+    assert run_query(sound_warehouse, asked, {"value": value}).is_empty()
+
+
+@pytest.mark.parametrize(
+    ("sql", "parameters", "message"),
+    [
+        ("select $floor", {}, r"no value for \$floor: .* as in sql\(query, floor=…\)"),
+        ("select $a, $b", {"b": 1}, r"no value for \$a:"),
+        ("select $floor", {"flor": 1}, r"no parameter \$flor in the query: did you mean 'floor'\?"),
+        ("select $a", {"zzz": 1}, r"no parameter \$zzz in the query: it has \$a"),
+        ("select 1", {"x": 1}, r"no parameter \$x in the query: it has none"),
+        ("select ?", {"x": 1}, r"without a name: write it as \$name"),
+        ("select $x", {"x": object()}, "object"),
+    ],
+)
+def test_parameters_and_values_must_meet(
+    sound_warehouse: Path, sql: str, parameters: dict[str, object], message: str
+) -> None:
+    with pytest.raises(QueryError, match=message) as caught:
+        run_query(sound_warehouse, sql, parameters)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_query_sees_no_variable_of_its_caller(sound_warehouse: Path) -> None:
+    frame = pl.DataFrame({"a": [1]})
+    with pytest.raises(QueryError, match="frame does not exist"):
+        run_query(sound_warehouse, "from frame")
+    assert frame.height == 1
+
+
+def test_the_first_rows_say_how_many_there_are(sound_warehouse: Path) -> None:
+    ordered = "select image_id from images order by image_id"
+    assert first_rows(sound_warehouse, ordered, 3) == (["image_id"], [(0,), (1,), (2,)], 400)
+    assert first_rows(sound_warehouse, f"{ordered} limit 2", 3).row_count == 2
+    assert first_rows(sound_warehouse, f"{ordered} limit 3", 3).row_count == 3
+
+
 def test_query_is_stopped_in_time(query_here: Path) -> None:
     with pytest.raises(QueryError, match=r"stopped after 0\.3 s"):
         run_query(
@@ -60,36 +113,3 @@ def test_query_is_stopped_in_time(query_here: Path) -> None:
             "select count(*) from range(1e9::bigint) a, range(1e9::bigint) b",
             timeout_s=0.3,
         )
-
-
-def test_json_and_csv_carry_what_they_can_say(app: typer.Typer, query_here: Path) -> None:
-    sql = """
-        select 1.5::decimal(4, 3) as severity, 2::hugeint as many, 'nan'::float as missing, [1, 2] as list,
-        'x'::blob as bytes, null as nothing, timestamptz '2026-01-02 03:04:05+00' as moment, true as flag,
-        {'a': 1} as pair
-    """
-    row = json.loads(run_query_command(app, sql, "--format", "json")[0])[0]
-    assert row == {
-        "severity": 1.5, "many": 2, "missing": None, "list": [1, 2], "bytes": "eA==", "nothing": None,
-        "moment": "2026-01-02T03:04:05+00:00", "flag": True, "pair": {"a": 1},
-    }  # fmt: skip
-    header, line = run_query_command(app, sql, "--format", "csv")[0].splitlines()
-    assert header.split(",")[0] == "severity"
-    assert '"[1, 2]",eA==' in line
-
-
-@pytest.mark.parametrize("suffix", ["csv", "json", "parquet"])
-def test_output_file_is_written_whole(app: typer.Typer, query_folder: Path, tmp_path: Path, suffix: str) -> None:
-    path = tmp_path / f"rows.{suffix}"
-    output, remark = run_query_command(
-        app, "select image_id, label from images order by all", str(query_folder), "--output", str(path)
-    )
-    assert (output, "400 rows" in remark) == ("", True)
-    rows = {"csv": pl.read_csv, "json": pl.read_json, "parquet": pl.read_parquet}[suffix](path)
-    assert rows["image_id"].to_list() == list(range(400))
-    assert list(tmp_path.iterdir()) == [path]
-
-
-def test_output_of_another_kind_is_refused(app: typer.Typer, query_here: Path) -> None:
-    with pytest.raises(QueryError, match=r"\.csv, \.json or \.parquet"):
-        run_query_command(app, "select 1", "--output", "rows.xlsx")

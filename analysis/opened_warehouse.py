@@ -1,0 +1,268 @@
+"""An open warehouse for notebooks and scripts: SQL, tables, charts, findings and the report of one DuckDB file."""
+
+import html
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Literal
+
+from failmodes.warehouse.errors import FailmodesError, WarehouseError
+
+if TYPE_CHECKING:
+    import altair as alt
+    import polars as pl
+
+    from failmodes.analysis.findings.collection import Findings
+
+MOST_LISTED = 6  # names of networks or corruptions in the description of a warehouse
+
+
+class Warehouse:
+    """A warehouse, open to read: what `failmodes.open` and `failmodes.benchmark` return.
+
+    Each call opens the file anew (about 30 ms) and closes it again, so nothing is locked between two calls, what a load
+    put in its place meanwhile is seen, and several threads may use one warehouse. Tables are Polars data frames, charts
+    are Altair charts; PyTorch is never needed.
+
+    SQL can neither change the warehouse nor read any other file. Charts, findings and the report need the shapes of the
+    curves: where these are out of date they are computed and stored in the file, or, where it cannot be written, kept
+    for that one call.
+
+    Examples:
+        >>> import failmodes
+        >>> w = failmodes.open("runs/mine")
+        >>> w                                                    # what it holds
+        >>> w.tables()                                           # what can be asked
+        >>> w.table("accuracy_by_severity", corruption=["fog", "snow"], severity=5)
+        >>> w.sql("select corruption, min(accuracy) as worst from accuracy_by_severity group by all order by worst")
+        >>> w.chart("curves", model="ResNet-18")
+        >>> w.findings()
+        >>> w.report("report.html")
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        """Open a warehouse; `failmodes.open` also finds the one of a study or of an output folder.
+
+        Args:
+            path: the DuckDB file.
+
+        Raises:
+            WarehouseError: it is missing, no warehouse, of another schema version, or in use by a writer.
+        """
+        from failmodes.warehouse.database.connection import open_warehouse
+
+        self._path = Path(path).absolute()
+        self._closed = False
+        open_warehouse(self._path).close()
+
+    @property
+    def path(self) -> Path:
+        """The DuckDB file, as an absolute path."""
+        return self._path
+
+    def sql(self, query: str, /, *, timeout_s: float | None = 60, **parameters: object) -> "pl.DataFrame":
+        """Answer one SQL statement; it can only read.
+
+        Args:
+            query: one statement in DuckDB's dialect, or the name of a saved query, such as "@worst_cells".
+            timeout_s: seconds after which it is stopped; None waits.
+            **parameters: the value of each `$name` in the statement. Values are bound, never written into the text.
+
+        Raises:
+            QueryError: it is no valid SQL, more than one statement, not a reading one, lacks the value of a parameter,
+                or is out of time or memory.
+
+        Examples:
+            >>> w.sql("select * from accuracy_by_severity where accuracy < $floor order by accuracy", floor=0.5)
+            >>> w.sql("from hardest_images where model_label = any($models)", models=["ResNet-18", "ViT"])
+            >>> w.sql("@worst_cells")
+        """
+        path = self._opened()
+        from failmodes.warehouse.database.query import run_query
+
+        return run_query(path, query, parameters, timeout_s=timeout_s)
+
+    def table(self, name: str, /, **filters: object) -> "pl.DataFrame":
+        """The rows of a table or view that fit every filter, in no particular order.
+
+        Args:
+            name: a table or view, as `tables` lists them.
+            **filters: by column: a value (its rows have it), a list or tuple (they have one of these), or None (they
+                have none). A severity may be given as int, float or Decimal.
+
+        Raises:
+            QueryError: there is no such table, view or column, or a value is of another kind than its column.
+
+        Examples:
+            >>> w.table("accuracy_by_severity", model_label="ResNet-18", corruption=["fog", "snow"])
+            >>> w.table("predictions", corruption="fog", severity=2.5, predicted=None)
+        """
+        path = self._opened()
+        from failmodes.warehouse.database.catalog import read_rows
+
+        return read_rows(path, name, filters)
+
+    def tables(self) -> "pl.DataFrame":
+        """Every table and view: name, kind ('table' or 'view'), meaning in a sentence, row_count (null for views)."""
+        path = self._opened()
+        from failmodes.warehouse.database.catalog import list_relations
+
+        return list_relations(path)
+
+    def schema(self, name: str | None = None) -> "pl.DataFrame":
+        """The columns of one table or view, or of all: table, column, type, meaning.
+
+        The meaning has range and unit; it is null for the columns of views, whose names say what the tables' say.
+
+        Raises:
+            QueryError: there is no table or view `name`.
+        """
+        path = self._opened()
+        from failmodes.warehouse.database.catalog import list_columns
+
+        return list_columns(path, name)
+
+    def chart(
+        self,
+        name: str,
+        *,
+        model: str | Sequence[str] | None = None,
+        corruption: str | Sequence[str] | None = None,
+        evaluation: str | Sequence[str] | None = None,
+        layout: Literal["page", "paper"] = "page",
+        theme: Literal["light", "dark"] = "light",
+    ) -> "alt.VConcatChart":
+        """Draw a chart, as `failmodes chart` does; it shows itself in notebooks, and `.save("chart.svg")` writes it.
+
+        Args:
+            name: curves, drops, shapes, attention, exemplars, onset, calibration or distortion.
+            model: only this network or these, by label.
+            corruption: only this corruption or these.
+            evaluation: only this evaluation or these, by identity or its first letters.
+            layout: 'page' (680 px wide) or 'paper' (85 mm, one column).
+            theme: 'light' or 'dark'.
+
+        Raises:
+            StudyError: an unknown chart, layout or theme, a filter names what the warehouse does not hold, or the
+                evaluations do not share images and corruptions.
+            WarehouseError: the warehouse lacks what the chart shows; the message says why.
+
+        Examples:
+            >>> w.chart("curves")
+            >>> w.chart("drops", model=["ResNet-18", "ViT"], theme="dark").save("drops.html")
+        """
+        path = self._opened()
+        from failmodes.analysis.charts.drawing import draw_from_warehouse
+        from failmodes.analysis.charts.style.saving import with_theme
+
+        chart = draw_from_warehouse(
+            path, name, models=_names(model), evaluations=_names(evaluation), corruptions=_names(corruption),
+            size=layout,
+        )  # fmt: skip
+        return with_theme(chart, theme)
+
+    def findings(self) -> "Findings":
+        """What the data say, in sentences with intervals: a sequence that prints as a list; `.to_frame()` for a table.
+
+        Raises:
+            WarehouseError: there is no evaluation, or none that was run to the end.
+
+        Examples:
+            >>> w.findings()
+            >>> w.findings()[0].detail
+            >>> w.findings().to_frame().filter(verdict="undecided")
+        """
+        path = self._opened()
+        from failmodes.analysis.findings.collection import warehouse_findings
+        from failmodes.analysis.statistics.shape_tables import open_with_shapes
+
+        with open_with_shapes(path) as con:
+            return warehouse_findings(con)
+
+    def report(self, path: str | os.PathLike[str] | None = None) -> Path:
+        """Write the report: findings, charts, tables and how it was made, in one HTML file that needs no network.
+
+        Args:
+            path: the file to write; by default report.html beside the warehouse.
+
+        Returns:
+            Path of the report.
+
+        Raises:
+            StorageError: it cannot be written.
+        """
+        warehouse = self._opened()
+        from failmodes.analysis.report.rendering import write_report
+
+        return write_report(warehouse, None if path is None else Path(path))
+
+    def close(self) -> None:
+        """Refuse further use; nothing is held open between two calls, so this frees nothing."""
+        self._closed = True
+
+    def __enter__(self) -> "Warehouse":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        facts = self._facts()
+        width = max(len(name) for name, _ in facts)
+        return "\n".join([f"Warehouse {self._path}", *(f"  {name:{width}}  {value}" for name, value in facts)])
+
+    def _repr_html_(self) -> str:
+        rows = [("warehouse", str(self._path)), *self._facts()]
+        cells = (f"<tr><th>{html.escape(name)}</th><td>{html.escape(value)}</td></tr>" for name, value in rows)
+        return f"<table>{''.join(cells)}</table>"
+
+    def _opened(self) -> Path:
+        if self._closed:
+            raise WarehouseError(f"this warehouse was closed: open it again with failmodes.open({str(self._path)!r})")
+        return self._path
+
+    def _facts(self) -> list[tuple[str, str]]:
+        """What the warehouse holds, as names and values; describing it never raises."""
+        try:
+            path = self._opened()
+            from failmodes.analysis.formatting import format_severity
+            from failmodes.warehouse.database.connection import open_warehouse
+            from failmodes.warehouse.database.query import query_errors
+
+            with open_warehouse(path) as con, query_errors():
+                networks = con.execute("select distinct model_label from evaluation_labels order by all").fetchall()
+                cells = con.execute(
+                    "select distinct corruption, severity from shards inner join corruptions using (corruption) "
+                    "where table_name = 'predictions' and severity > 0 order by corruption_order, corruption, severity"
+                ).fetchall()
+                images = con.execute(
+                    "select distinct image_count, dataset_label from evaluation_labels order by all desc"
+                ).fetchall()
+                (counts,) = con.execute(
+                    "select (select count(*) from predictions), (select count(*) from attention)"
+                ).fetchall()
+        except FailmodesError as error:
+            return [("state", "closed" if self._closed else str(error))]
+        corruptions = dict.fromkeys(corruption for corruption, _ in cells)
+        severities = sorted({severity for _, severity in cells})
+        return [
+            ("networks", _listed([label for (label,) in networks])),
+            ("corruptions", _listed(list(corruptions))),
+            ("severities", _listed([format_severity(float(severity)) for severity in severities])),
+            ("images", "; ".join(f"{count:,} of {dataset}" for count, dataset in images) or "none"),
+            ("rows", f"{counts[0]:,} predictions, {counts[1]:,} attention rows"),
+        ]
+
+
+def _names(given: str | Sequence[str] | None) -> list[str]:
+    """One name, several or none, as a list."""
+    return [given] if isinstance(given, str) else list(given or ())
+
+
+def _listed(names: list[str]) -> str:
+    """How many there are, and the first of them."""
+    rest = f" and {len(names) - MOST_LISTED} more" if len(names) > MOST_LISTED else ""
+    return f"{len(names)}: {', '.join(names[:MOST_LISTED])}{rest}" if names else "none"

@@ -1,0 +1,117 @@
+"""The answer to a query as text or file: a table for the eye, CSV, JSON, Parquet."""
+
+import base64
+import io
+import json
+import math
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from failmodes.warehouse.database.query import FirstRows
+from failmodes.warehouse.errors import QueryError
+from failmodes.warehouse.storage.files import atomic_write
+
+if TYPE_CHECKING:
+    import polars as pl
+
+MOST_LETTERS, MOST_ITEMS = 1000, 10  # of a text and of a list in a cell of a table
+
+
+def format_table(first: FirstRows, width: int) -> str:
+    """The first rows as a table of at most `width` letters, ending in a line break.
+
+    It does without Polars, whose import takes longer than the answer to most questions.
+    """
+    from rich.box import SQUARE_DOUBLE_HEAD
+    from rich.console import Console
+    from rich.table import Column, Table
+    from rich.text import Text
+
+    columns = (Column(Text(name), header_style="", overflow="fold") for name in first.columns)
+    table = Table(*columns, box=SQUARE_DOUBLE_HEAD)
+    for row in first.rows:
+        table.add_row(*(Text(_cell(value)) for value in row))
+    text = io.StringIO()
+    Console(file=text, width=width, color_system=None).print(table)
+    return text.getvalue()
+
+
+def format_rows(rows: "pl.DataFrame", output_format: str) -> str:
+    """Rows as CSV or JSON (a list of objects), ending in a line break."""
+    if output_format == "csv":
+        return _flat(rows).write_csv()
+    return json.dumps([_plain(row) for row in rows.iter_rows(named=True)], ensure_ascii=False) + "\n"
+
+
+def write_rows(rows: "pl.DataFrame", path: Path) -> None:
+    """Write rows to a .csv, .json or .parquet file, whole or not at all.
+
+    Raises:
+        QueryError: another suffix.
+        StorageError: the file cannot be written.
+    """
+    output_format = path.suffix.removeprefix(".")
+    if output_format not in ("csv", "json", "parquet"):
+        raise QueryError(f"{path}: expected a file name that ends in .csv, .json or .parquet")
+    with atomic_write(path) as temporary:
+        if output_format == "parquet":
+            rows.write_parquet(temporary)
+        else:
+            temporary.write_text(format_rows(rows, output_format), encoding="utf-8")
+
+
+def _cell(value: Any) -> str:
+    """A value in a cell of a table: floats with six digits after the point, long texts and lists cut."""
+    match value:
+        case None:
+            return "null"
+        case bool():
+            return str(value).lower()
+        case float() if value and math.isfinite(value) and not 1e-4 <= abs(value) < 1e9:
+            return f"{value:.4e}"
+        case float() if math.isfinite(value):
+            text = f"{value:.6f}".rstrip("0")
+            return f"{text}0" if text.endswith(".") else text
+        case list() | tuple():
+            rest = ", …" if len(value) > MOST_ITEMS else ""
+            return f"[{', '.join(map(_cell, value[:MOST_ITEMS]))}{rest}]"
+        case _:
+            text = str(value)
+            return text if len(text) <= MOST_LETTERS else f"{text[:MOST_LETTERS]}…"
+
+
+def _flat(rows: "pl.DataFrame") -> "pl.DataFrame":
+    """Rows without lists, structures and bytes, which CSV lacks: they become JSON text, the bytes in it base64."""
+    import polars as pl
+
+    nested = [name for name, kind in rows.schema.items() if kind.is_nested() or kind in (pl.Binary, pl.Object)]
+    columns = {name: [_as_text(value) for value in rows[name].to_list()] for name in nested}
+    return rows.with_columns([pl.Series(name, values, pl.String) for name, values in columns.items()])
+
+
+def _as_text(value: Any) -> str | None:
+    plain = _plain(value)
+    return plain if plain is None or isinstance(plain, str) else json.dumps(plain, ensure_ascii=False)
+
+
+def _plain(value: Any) -> Any:
+    """The value in JSON's types: not-a-number and infinity become null, decimals numbers, bytes base64, times ISO."""
+    match value:
+        case dict():
+            return {str(name): _plain(inner) for name, inner in value.items()}
+        case list() | tuple():
+            return [_plain(inner) for inner in value]
+        case float():
+            return value if math.isfinite(value) else None
+        case Decimal():
+            return int(value) if value == value.to_integral_value() else float(value)
+        case bytes():
+            return base64.b64encode(value).decode()
+        case datetime() | date() | time():
+            return value.isoformat()
+        case timedelta():
+            return str(value)
+        case _:
+            return value

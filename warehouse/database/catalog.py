@@ -1,0 +1,137 @@
+"""What tables and views a warehouse has, what their columns mean, and the rows of one of them that fit some values."""
+
+import math
+from collections.abc import Mapping
+from decimal import Decimal
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import duckdb
+
+from failmodes.warehouse.database.connection import fetch_first, open_warehouse
+from failmodes.warehouse.database.query import bindable, query_errors, to_polars
+from failmodes.warehouse.errors import QueryError, did_you_mean
+
+if TYPE_CHECKING:
+    import polars as pl
+
+_RELATIONS = """
+select table_name as name, 'table' as kind, comment as meaning from duckdb_tables()
+where database_name = 'warehouse' and schema_name = 'main'
+union all
+select view_name, 'view', comment from duckdb_views()
+where database_name = 'warehouse' and schema_name = 'main' and not internal
+order by kind, name
+"""
+
+_COLUMNS = """
+select table_name as "table", column_name as "column", data_type as type, comment as meaning from duckdb_columns()
+where database_name = 'warehouse' and schema_name = 'main' and not internal and ($name is null or table_name = $name)
+order by table_name, column_index
+"""
+
+_TEXT, _FLAG = ("VARCHAR", "ENUM"), ("BOOLEAN",)
+_NUMBERS = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT",
+            "FLOAT", "DOUBLE", "DECIMAL")  # fmt: skip
+
+
+def list_relations(path: Path) -> "pl.DataFrame":
+    """Every table and view of the warehouse `path`, tables first.
+
+    Returns:
+        name; kind, 'table' or 'view'; meaning, in a sentence; row_count, null for a view.
+
+    Raises:
+        WarehouseError: the warehouse cannot be opened.
+    """
+    import polars as pl
+
+    with open_warehouse(path) as con:
+        found = con.execute(_RELATIONS).fetchall()
+        rows = [(*row, _count(con, row[0]) if row[1] == "table" else None) for row in found]
+    schema = {"name": pl.String, "kind": pl.String, "meaning": pl.String, "row_count": pl.Int64}
+    return pl.DataFrame(rows, schema, orient="row")
+
+
+def list_columns(path: Path, name: str | None = None) -> "pl.DataFrame":
+    """The columns of one table or view, or of all.
+
+    Returns:
+        table, column, type (as DuckDB writes it), meaning (with range and unit; null where nothing is on record).
+
+    Raises:
+        QueryError: there is no table or view `name`.
+        WarehouseError: the warehouse cannot be opened.
+    """
+    with open_warehouse(path) as con:
+        if name is not None:
+            _column_types(con, name)
+        return to_polars(con.sql(_COLUMNS, params={"name": name}))
+
+
+def read_rows(path: Path, name: str, filters: Mapping[str, object]) -> "pl.DataFrame":
+    """The rows of a table or view that fit every filter.
+
+    Args:
+        path: the DuckDB file.
+        name: a table or view.
+        filters: by column: a value that its rows have, a list of values of which they have one, or None for null.
+
+    Raises:
+        QueryError: there is no such table, view or column, or a value is of another kind than its column.
+        WarehouseError: the warehouse cannot be opened.
+    """
+    with open_warehouse(path) as con:
+        types = _column_types(con, name)
+        conditions: list[str] = []
+        values: dict[str, object] = {}
+        for position, (column, value) in enumerate(filters.items()):
+            if column not in types:
+                every = f"{name} has the columns {', '.join(types)}"
+                raise QueryError(f"{name} has no column {column!r}: {did_you_mean(column, types, every)}")
+            wanted = value if isinstance(value, list | tuple | set | frozenset) else [value]
+            known = [_fitting(item, types[column], f"{name}.{column}") for item in wanted if item is not None]
+            quoted, parameter = _quoted(column), f"value_{position}"
+            choices = [f"{quoted} = any(${parameter})"] if known else []
+            choices += [f"{quoted} is null"] if None in wanted else []
+            conditions.append(f"({' or '.join(choices) or 'false'})")
+            values |= {parameter: known} if known else {}
+        where = f" where {' and '.join(conditions)}" if conditions else ""
+        with query_errors():
+            return to_polars(con.sql(f"from {_quoted(name)}{where}", params=values or None))
+
+
+def _count(con: duckdb.DuckDBPyConnection, name: str) -> int:
+    row = fetch_first(con, f"select count(*) from {_quoted(name)}")
+    assert row is not None, "an aggregate without groups has one row"
+    return int(row[0])
+
+
+def _column_types(con: duckdb.DuckDBPyConnection, name: str) -> dict[str, str]:
+    """Type by column of the table or view `name`."""
+    rows = con.execute(_COLUMNS, {"name": name}).fetchall()
+    if not rows:
+        names = [row[0] for row in con.execute(_RELATIONS).fetchall()]
+        every = f"there are {', '.join(names)}"
+        raise QueryError(f"no table or view {name!r}: {did_you_mean(name, names, every)}")
+    return {column: kind for _, column, kind, _ in rows}
+
+
+def _fitting(value: object, kind: str, column: str) -> object:
+    """A value as it is compared with a column of type `kind`: with decimals, by the digits that it was written with."""
+    value, family = bindable(value), kind.partition("(")[0]
+    is_number = isinstance(value, int | float | Decimal) and not isinstance(value, bool)
+    fits = {
+        **dict.fromkeys(_TEXT, isinstance(value, str)),
+        **dict.fromkeys(_FLAG, isinstance(value, bool)),
+        **dict.fromkeys(_NUMBERS, is_number),
+    }
+    if not fits.get(family, True):
+        raise QueryError(f"{column} is {kind}, and {value!r} is {type(value).__name__}: give a value of its kind")
+    if family == "DECIMAL" and isinstance(value, float) and math.isfinite(value):
+        return Decimal(repr(round(value, 9)))  # 0.1 + 0.2 is severity 0.3
+    return value
+
+
+def _quoted(identifier: str) -> str:
+    return '"' + identifier.replace('"', '""') + '"'

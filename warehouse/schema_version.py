@@ -1,0 +1,21 @@
+"""The version of the tables of the contract, and which versions can be read; loads no library."""
+
+from failmodes.warehouse.errors import WarehouseError
+
+SCHEMA_VERSION = "1.1"
+
+
+def is_readable_version(version: str) -> bool:
+    """Whether the major version is ours."""
+    return version.split(".")[0] == SCHEMA_VERSION.split(".")[0]
+
+
+def check_version(version: str, subject: object, hint: str) -> None:
+    """Refuse another major schema version.
+
+    Raises:
+        WarehouseError: `subject` has that version, this one was expected, and `hint`.
+    """
+    if not is_readable_version(version):
+        expected = SCHEMA_VERSION.split(".")[0]
+        raise WarehouseError(f"{subject} has schema version {version}, this failmodes reads {expected}.x: {hint}")
