@@ -5,6 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 SMALL := .venv-small
+SMALL_PIP := $(SMALL)/bin/python -m pip install --quiet --no-compile
 # A file of tests at a time on each core, one thread each: networks that share cores stall each other
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile
 
@@ -27,12 +28,12 @@ test-all: $(INSTALLED)
 test-small: dist
 	rm -rf $(SMALL)
 	$(PYTHON) -m venv $(SMALL)
-	$(SMALL)/bin/python -m pip install --quiet --upgrade pip
-	$(SMALL)/bin/python -m pip install --quiet datasets evaluate
-	$(SMALL)/bin/python -m pip install --quiet "$$(echo dist/*.whl)[test]"
-	$(SMALL)/bin/python -m pip install --quiet --no-deps corrupt-tta
+	$(SMALL_PIP) --upgrade pip
+	$(SMALL_PIP) datasets evaluate
+	$(SMALL_PIP) "$$(echo dist/*.whl)[test]"
+	$(SMALL_PIP) --no-deps corrupt-tta
 	$(SMALL)/bin/python .ci/beside_hugging_face.py
-	$(SMALL)/bin/python -m pip install --quiet --force-reinstall --no-deps datasets evaluate
+	$(SMALL_PIP) --force-reinstall --no-deps datasets evaluate
 	$(SMALL)/bin/python .ci/beside_hugging_face.py
 	rm -rf build && mkdir build && tar -xzf dist/*.tar.gz -C build
 	cd build/failmodes-* && OMP_NUM_THREADS=1 ../../$(SMALL)/bin/pytest -n auto --dist loadfile

@@ -1,11 +1,11 @@
 """Where PyTorch is not installed: what needs it says so in one line with the command, and the rest works."""
 
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from synthetic_record import write_synthetic
 
 from failmodes.evaluate.extras import PACKAGES, require_torch
 from failmodes.warehouse.database.load import load
@@ -67,16 +67,19 @@ def test_a_command_over_networks_says_in_one_line_what_to_install(study_folder: 
     assert [path.name for path in study_folder.iterdir()] == ["study.toml"]
 
 
-def test_images_are_checked_and_a_study_without_networks_runs(study_folder: Path, synthetic) -> None:
+def test_images_are_checked_all_the_same(study_folder: Path) -> None:
     done = run(study_folder, "ingest")
     assert done.returncode == 0, done.stderr
     assert "first 20 of 500, balanced over classes" in done.stderr
-    # a study of imported predictions: here, those of a record that someone else made
-    shutil.copytree(synthetic.output, study_folder / "shared")
-    (study_folder / "study.toml").write_text(STUDY.replace('"out"', '"out"\nrecord = "shared"'))
+
+
+@pytest.mark.slow
+def test_a_study_of_imported_predictions_runs_all_the_same(study_folder: Path) -> None:
+    (study_folder / "study.toml").write_text(STUDY)
+    write_synthetic(study_folder / "out", images=40, models=("Elsewhere",), corruptions=("fog",))
     done = run(study_folder, "run")
     assert done.returncode == 0, done.stderr
-    assert (study_folder / "out" / "report.html").is_file()
+    assert "Elsewhere" in (study_folder / "out" / "report.html").read_text()
 
 
 def test_status_shows_the_warehouse_all_the_same(study_folder: Path, synthetic) -> None:
