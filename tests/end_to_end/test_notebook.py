@@ -73,7 +73,7 @@ def test_the_ten_lines_of_the_readme_run_in_a_kernel(tmp_path: Path) -> None:
 
 
 def test_progress_in_a_notebook_is_one_line_that_changes(tmp_path: Path) -> None:
-    cells = [nbformat.v4.new_code_cell(text) for text in [HAVE, ten_lines()[0]]]
+    cells = [nbformat.v4.new_code_cell(text) for text in [HAVE, "\n".join(ten_lines()[:2])]]
     notebook = execute(nbformat.v4.new_notebook(cells=cells), tmp_path)
     lines = [output.data["text/plain"] for output in notebook.cells[1].outputs if "data" in output]
     assert [re.sub(r"[\d,]+ images/s", "…", line) for line in lines] == ["evaluate: 11/11 shards, … contrast 5"]
@@ -99,4 +99,4 @@ def test_they_run_in_marimo(tmp_path: Path, source: str) -> None:
     )  # fmt: skip
     page = (tmp_path / "made.html").read_text(encoding="utf-8")
     assert "Traceback" not in page
-    assert "marimo-vega" in page or "image/png" in page
+    assert "application/vnd.vegalite" in page or "image/png" in page
