@@ -1,6 +1,6 @@
 """A corruption as a transform of torchvision's, of images and of whole samples."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
@@ -16,12 +16,17 @@ try:
     import torch
     from torchvision import tv_tensors
     from torchvision.transforms import v2
+
+    if TYPE_CHECKING:
+        from torch.nn import Module as Transform  # which v2.Transform is; torchvision has no types
+    else:
+        from torchvision.transforms.v2 import Transform
 except ImportError:
     require_torch("failmodes.CorruptTransform")
     raise
 
 
-class CorruptTransform(v2.Transform):  # type: ignore[misc]  # torchvision has no types
+class CorruptTransform(Transform):
     """A corruption as a `torchvision.transforms.v2` transform; `failmodes.CorruptImage` is the one for arrays.
 
     It takes what transforms of v2 take: a PIL image, a uint8 tensor (…, 3, H, W), a `tv_tensors.Image` or `Video`, or a
