@@ -34,6 +34,10 @@ _TEXT, _FLAG = ("VARCHAR", "ENUM"), ("BOOLEAN",)
 _NUMBERS = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT",
             "FLOAT", "DOUBLE", "DECIMAL")  # fmt: skip
 
+# Types of columns that say of what a row is: names, classes, images, severities; counts and measures are longer
+_IDENTIFYING = ("VARCHAR", "ENUM", "TINYINT", "SMALLINT", "INTEGER", "DECIMAL")
+_UNSORTED = ("predictions", "attention")
+
 
 def list_relations(path: Path) -> "pl.DataFrame":
     """Every table and view of the warehouse `path`, tables first.
@@ -70,7 +74,9 @@ def list_columns(path: Path, name: str | None = None) -> "pl.DataFrame":
 
 
 def read_rows(path: Path, name: str, filters: Mapping[str, object]) -> "pl.DataFrame":
-    """The rows of a table or view that fit every filter.
+    """The rows of a table or view that fit every filter, sorted by the columns that say of what they are.
+
+    The two tables with a row for each image are not sorted: at their size it would take more memory than reading them.
 
     Args:
         path: the DuckDB file.
@@ -98,7 +104,8 @@ def read_rows(path: Path, name: str, filters: Mapping[str, object]) -> "pl.DataF
             values |= {parameter: known} if known else {}
         where = f" where {' and '.join(conditions)}" if conditions else ""
         with query_errors():
-            return to_polars(con.sql(f"from {_quoted(name)}{where}", params=values or None))
+            rows = to_polars(con.sql(f"from {_quoted(name)}{where}", params=values or None))
+    return rows if name in _UNSORTED else rows.sort([c for c, kind in types.items() if kind.startswith(_IDENTIFYING)])
 
 
 def _count(con: duckdb.DuckDBPyConnection, name: str) -> int:
