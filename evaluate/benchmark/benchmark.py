@@ -12,7 +12,7 @@ import numpy as np
 from torch import nn
 
 from failmodes.evaluate.benchmark.given_images import GivenImages, read_given_images
-from failmodes.evaluate.benchmark.live_models import LiveModel, LiveNetwork, ModelOptions
+from failmodes.evaluate.benchmark.live_models import LiveModel, LiveNetwork, ModelOptions, check_names
 from failmodes.evaluate.benchmark.study_file import check_study_file, write_study_file
 from failmodes.evaluate.engine.run import RunReport, evaluate_study
 from failmodes.evaluate.engine.worker import RunCallbacks
@@ -102,9 +102,9 @@ def _open_images(request: BenchmarkRequest) -> tuple[dict[str, Any], Dataset, li
     crop = {key: request.dataset.get(key) for key in ("image_size", "resize")}
     given = read_given_images(request.images, request.labels, request.output / "cache", **crop)
     networks = _networks(request, given.images)
-    names = request.label_names or given.label_names or request.models.output_names
+    names = check_names("label_names", request.label_names) or given.label_names or request.models.output_names
     if names is None:
-        names = tuple(map(str, range(networks[0].count_outputs())))  # labels are numbers of outputs
+        names = tuple(map(str, range(networks[0].output_count)))  # labels are numbers of outputs
     path = _store(given, tuple(names), request.output)
     keys = {"kind": "arrays", "path": str(path), "label": ARRAYS_LABEL}
     keys |= {key: value for key, value in _given(request.dataset).items() if key not in crop}

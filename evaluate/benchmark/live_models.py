@@ -1,8 +1,10 @@
 """Networks that are objects of this process, as models: a torch module or a function, with what travels with it."""
 
 import copy
+import functools
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -10,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from torch import nn
+from torch.nn.modules.module import register_module_forward_pre_hook
 
 from failmodes.evaluate.benchmark.recognition import recognise_architecture
 from failmodes.evaluate.models.checkpoints import save_checkpoint
@@ -22,7 +25,7 @@ from failmodes.evaluate.models.preprocessing import Preprocessing, bytes_as_they
 from failmodes.evaluate.study.study_schema import ModelSpec, Normalisation
 from failmodes.ingest.datasets.dataset import Dataset
 from failmodes.ingest.specification import validate
-from failmodes.warehouse.errors import ModelError
+from failmodes.warehouse.errors import ModelError, StudyError, first_line
 from failmodes.warehouse.hashing import identity_of
 
 NETWORKS_FOLDER = "networks"
@@ -68,14 +71,34 @@ def make_model_options(normalisation: Any, class_names: Any, **options: Any) -> 
     """Options as a user gives them: a normalisation as a pair or a mapping, class names as any sequence.
 
     Raises:
-        StudyError: no such normalisation.
+        StudyError: no such normalisation, or no names.
     """
     if isinstance(normalisation, tuple | list) and len(normalisation) == 2:
         normalisation = {"mean": normalisation[0], "std": normalisation[1]}
+    if isinstance(normalisation, Mapping):  # of arrays, tensors or lists
+        normalisation = {key: np.asarray(value).tolist() for key, value in normalisation.items()}
     if normalisation is not None:
         normalisation = validate(Normalisation, normalisation, "benchmark: normalisation")
-    names = class_names if class_names is None or isinstance(class_names, str) else list(class_names)
+    names = class_names if class_names == "imagenet-1k" else check_names("class_names", class_names)
     return ModelOptions(normalisation=normalisation, class_names=names, **options)
+
+
+def check_names(argument: str, names: Any) -> list[str] | None:
+    """Names as a list; None where none are given.
+
+    Raises:
+        StudyError: it is no sequence of names, or one stands there twice.
+    """
+    if names is None:
+        return None
+    listed = list(names) if isinstance(names, Sequence | np.ndarray) and not isinstance(names, str) else []
+    if not listed or not all(isinstance(name, str) for name in listed):
+        shown = repr(names) if isinstance(names, str) else f"a {type(names).__name__}"
+        raise StudyError(f"benchmark: {argument} is {shown}: expected a list of names, in the order of their numbers")
+    twice = [name for name in listed if listed.count(name) > 1]
+    if twice:
+        raise StudyError(f"benchmark: {argument} has {twice[0]!r} twice: each name must be another")
+    return [str(name) for name in listed]
 
 
 class LiveModel(NamedTuple):
@@ -100,7 +123,10 @@ class FunctionNetwork(nn.Module):
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Logits (N, C) float32 of uint8 images (N, 3, H, W)."""
         pixels = np.ascontiguousarray(images.cpu().permute(0, 2, 3, 1).numpy())
-        return torch.as_tensor(self.function(pixels)).to(images.device, torch.float32)
+        logits = self.function(pixels)
+        if isinstance(logits, list | tuple) and all(isinstance(row, torch.Tensor) for row in logits):
+            logits = torch.stack(list(logits))
+        return torch.as_tensor(logits).to(images.device, torch.float32)
 
 
 class LiveNetwork:
@@ -120,13 +146,14 @@ class LiveNetwork:
         self.label, self.options, self.sample = label, options, sample
         self.is_module = isinstance(given, nn.Module)
         self.given = _unwrapped(given)
-        self.module = _copied(self.given, label) if self.is_module else _function(given, label)
+        module = _copied(self.given, label) if self.is_module else _function(given, label)
+        self.module = module.float().eval()
         self.preprocessing, self.normalisation = self._inputs()
 
     def _inputs(self) -> tuple[Preprocessing | None, Normalisation | None]:
         options, subject = self.options, f"model {self.label!r}"
         if not self.is_module:
-            if options.preprocess or options.normalisation or options.input_side_px:
+            if options.says_inputs or options.input_side_px:
                 raise ModelError(
                     f"{subject} is a function, which gets uint8 pixels: prepare them inside it, and leave out "
                     "normalisation, preprocess and input_side_px"
@@ -141,7 +168,8 @@ class LiveNetwork:
         made = make_preprocessing(options.preprocess, self.sample, subject=subject, version=options.version)
         return made, None
 
-    def count_outputs(self) -> int:
+    @functools.cached_property
+    def output_count(self) -> int:
         """How many outputs it has, by a forward pass of one image.
 
         Raises:
@@ -149,7 +177,8 @@ class LiveNetwork:
         """
         side = self.options.input_side_px
         seen = f"{side}×{side} px" if side else f"{self.sample.shape[2]}×{self.sample.shape[1]} px"
-        return count_outputs(self._model(("any",), definition="not known yet"), self.sample[:1], seen)
+        with self._left_alone():
+            return count_outputs(self._model(("any",), definition="not known yet"), self.sample[:1], seen)
 
     def as_model(self, dataset: Dataset, folder: Path) -> LiveModel:
         """The model, fitted to a data set; its tensors are saved in `folder`.
@@ -159,17 +188,9 @@ class LiveNetwork:
         Raises:
             ModelError: its outputs do not fit the classes, or its code cannot be identified.
         """
-        outputs, checkpoint = self.count_outputs(), None
-        if self.is_module and self.module.state_dict():
-            checkpoint = (
-                folder
-                / NETWORKS_FOLDER
-                / f"{_slug(self.label)}-{identity_of(tensor_hashes(self.module))[:8]}.safetensors"
-            )
-            if not checkpoint.exists():
-                save_checkpoint(checkpoint, self.module, {})
+        count, checkpoint = self.output_count, self._save(folder)
         plain = self.preprocessing is None and self.options.version is None
-        architecture = recognise_architecture(self.module, outputs) if plain else None
+        architecture = recognise_architecture(self.module, count) if plain and checkpoint is not None else None
         if architecture is not None and checkpoint is not None:
             spec = self._spec(architecture=architecture, checkpoint=checkpoint)
             return LiveModel(check_model_outputs(load_model(spec, dataset.class_names, checkpoint), dataset), None)
@@ -177,18 +198,48 @@ class LiveNetwork:
         saved = "" if checkpoint is None else f"; {CHECKPOINT_HINT.format(checkpoint.relative_to(folder))}"
         return LiveModel(check_model_outputs(model, dataset), f"{self.label}: {self._what()}{saved}")
 
+    @contextmanager
+    def _left_alone(self) -> Iterator[None]:
+        """Refuse a copy whose forward pass goes through the user's own module, and would change it."""
+        own = {id(part) for part in self.given.modules()} if self.is_module else set[int]()
+
+        def check(module: nn.Module, _inputs: Any) -> None:
+            if id(module) in own:
+                raise ModelError(
+                    f"model {self.label!r} cannot be copied: its forward pass was replaced by a function that holds "
+                    "the module itself; change it in a subclass, or give a function from pixels to logits"
+                )
+
+        handle = register_module_forward_pre_hook(check)
+        try:
+            yield
+        finally:
+            handle.remove()
+
+    def _save(self, folder: Path) -> Path | None:
+        """Path of the file of its tensors; None where it has none, or some that such a file cannot hold."""
+        state = self.module.state_dict().values()
+        if not state or not all(isinstance(tensor, torch.Tensor) and not tensor.is_quantized for tensor in state):
+            return None
+        identity = identity_of(tensor_hashes(self.module))[:8]
+        path = folder / NETWORKS_FOLDER / f"{_slug(self.label)}-{identity}.safetensors"
+        if not path.exists():
+            save_checkpoint(path, self.module, {})
+        return path
+
     def _definition(self) -> str:
+        """Identity of all but the tensors that a model's identity holds anyway, in float32."""
         if self.options.version is not None:
-            return identity_of({"version": self.options.version})
-        thing = self.module if self.is_module else self.given
-        return code_hash(thing, subject=f"model {self.label!r}", tensors=False)
+            return identity_of({"version": self.options.version, "label": self.label})
+        state = self.module.state_dict(keep_vars=True)
+        floats = {name: tensor for name, tensor in state.items() if _is_real(tensor)}
+        return code_hash(self.module if self.is_module else self.given, subject=f"model {self.label!r}", apart=floats)
 
     def _model(self, class_names: tuple[str, ...], definition: str) -> Model:
         spec = self._spec(architecture=_architecture(self.given))
         config = ModelConfig(self.normalisation, self.options.input_side_px, self.options.output_names)
         return Model(
-            self.module.float().eval(), spec, class_names, *config, preprocessing=self.preprocessing,
-            definition=definition,
+            self.module, spec, class_names, *config, preprocessing=self.preprocessing, definition=definition
         )  # fmt: skip
 
     def _spec(self, **building: Any) -> ModelSpec:
@@ -217,17 +268,28 @@ def _unwrapped(given: Any) -> Any:
     if isinstance(given, nn.DataParallel | nn.parallel.DistributedDataParallel):
         return _unwrapped(given.module)
     original = getattr(given, "_orig_mod", None)
-    return original if isinstance(original, nn.Module) else given
+    return _unwrapped(original) if isinstance(original, nn.Module) else given
 
 
 def _copied(module: nn.Module, label: str) -> nn.Module:
     try:
-        return copy.deepcopy(module).cpu()
+        copied = copy.deepcopy(module)
+        if _parts(copied) & _parts(module):
+            raise TypeError("its copy shares parts with it")
+        return copied.cpu()
     except Exception as error:  # whatever an attribute of a user's module raises
         raise ModelError(
-            f"model {label!r} cannot be copied ({type(error).__name__}), and a benchmark must not change yours: give "
-            "the inner network, such as the `model` of a LightningModule"
+            f"model {label!r} cannot be copied ({type(error).__name__}: {first_line(error)}), and a benchmark must not "
+            "change yours: give the inner network, such as the `model` of a LightningModule"
         ) from error
+
+
+def _parts(module: nn.Module) -> set[int]:
+    return {id(part) for part in (*module.modules(), *module.parameters(), *module.buffers())}
+
+
+def _is_real(tensor: Any) -> bool:
+    return isinstance(tensor, torch.Tensor) and tensor.is_floating_point()
 
 
 def _function(given: Any, label: str) -> nn.Module:
@@ -242,8 +304,11 @@ def _function(given: Any, label: str) -> nn.Module:
 
 def _architecture(given: Any) -> str:
     """`module:Name` of a network's class, or of a function; for the record, not to be imported."""
+    while isinstance(given, functools.partial):
+        given = given.func
     thing = type(given) if isinstance(given, nn.Module) or not hasattr(given, "__qualname__") else given
-    words = [re.sub(r"\W", "_", part) for part in (*thing.__module__.split("."), thing.__qualname__.split(".")[-1])]
+    home = (thing.__module__ or "builtins").split(".")
+    words = [re.sub(r"\W", "_", part) for part in (*home, thing.__qualname__.split(".")[-1])]
     return f"{'.'.join(words[:-1])}:{words[-1]}"
 
 

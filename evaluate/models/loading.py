@@ -123,6 +123,8 @@ def count_outputs(model: Model, image: np.ndarray, seen: str) -> int:
         network = model.network(torch.device("cpu"), "float32")
         with torch.no_grad():  # not inference mode: what a network caches at its first pass must serve gradients too
             logits = network.module(network.inputs(image))
+    except ModelError:
+        raise
     except Exception as error:  # whatever a network raises at an input that it does not take
         raise ModelError(
             f"model {model.label!r} ({model.architecture}) cannot take images of {seen}: {first_line(error)}; "

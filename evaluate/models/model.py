@@ -209,11 +209,19 @@ class Model:
 
 
 def tensor_hashes(module: nn.Module) -> dict[str, str]:
-    """Hash of each tensor of a state_dict, in float32, by name."""
+    """Hash of each tensor of a state_dict, in float32, by name; what else a state_dict holds is left out."""
     return {
-        name: fingerprint_of([tensor.detach().cpu().float().reshape(-1).numpy()])
+        name: fingerprint_of([_as_floats(tensor).reshape(-1).numpy()])
         for name, tensor in sorted(module.state_dict().items())
+        if isinstance(tensor, torch.Tensor)
     }
+
+
+def _as_floats(tensor: torch.Tensor) -> torch.Tensor:
+    plain = tensor.detach().cpu()
+    if plain.is_quantized:
+        return plain.dequantize()
+    return torch.view_as_real(plain.resolve_conj()).float() if plain.is_complex() else plain.float()
 
 
 def _stated_accuracy(metadata: dict[str, str]) -> float | None:
