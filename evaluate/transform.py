@@ -15,7 +15,6 @@ from failmodes.warehouse.errors import DataError
 try:
     import torch
     from torchvision import tv_tensors
-    from torchvision.transforms import v2
 
     if TYPE_CHECKING:
         from torch.nn import Module as Transform  # which v2.Transform is; torchvision has no types
