@@ -12,6 +12,7 @@ import enum
 import functools
 import pickle
 import types
+import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import PurePath
@@ -33,20 +34,25 @@ from failmodes.evaluate.models.source_code import (
 from failmodes.warehouse.errors import ModelError
 from failmodes.warehouse.hashing import fingerprint_of, identity_of
 
-MODULE_STATE = frozenset(vars(nn.Module()))  # what every module has: parameters, buffers, hooks, training …
+# What every module has (parameters, buffers, hooks, training …), and the mark of one that was compiled
+MODULE_STATE = frozenset({*vars(nn.Module()), "_is_torch_compile"})
 PLAIN = (bool, int, str, float, complex, bytes, type(None))
 HOOKS = ("forward", "forward_pre", "backward", "backward_pre")  # the last two shape what gradients show
 PLAIN_ATTRIBUTES = {  # of a class: they say nothing of what it computes
     "__module__", "__dict__", "__weakref__", "__doc__", "__annotations__", "__qualname__", "__firstlineno__",
     "__static_attributes__", "__abstractmethods__", "_abc_impl", "__annotate_func__", "__annotations_cache__",
     "__orig_bases__", "__parameters__", "__match_args__", "__dataclass_params__", "__dataclass_fields__",
+    "__signature__",
+    *(f"__pydantic_{name}__" for name in (  # made from the fields, with addresses in it
+        "complete", "core_schema", "custom_init", "decorators", "generic_metadata", "parent_namespace", "post_init",
+        "serializer", "setattr_handlers", "validator",
+    )),
 }  # fmt: skip
 DESCRIPTIONS = {  # attributes of networks of this package or class that say where they come from, or are derived
     "timm": {"pretrained_cfg", "default_cfg"},
     fx.GraphModule.__module__: {"_graph", "_lineno_map", "_prologue_start"},
 }
 Parts = Callable[[Any, str], Iterable[Any]]  # value, path to it → facts
-COMPILED = ("_orig_mod", "_torchdynamo_orig_callable")  # where torch.compile keeps what it was given
 
 
 def code_hash(thing: object, *, subject: str, apart: Mapping[str, torch.Tensor] | None = None) -> str:
@@ -85,6 +91,8 @@ class _Reader:
             (torch.Tensor, self._tensor),
             (enum.Enum, lambda v, path: self._sequence((type(v), v.name, v.value), path)),
             (PurePath | torch.dtype | np.generic | np.dtype, lambda v, _: [str(v)]),
+            (weakref.ReferenceType, lambda v, path: [self.facts(v(), path)]),
+            (types.MappingProxyType, lambda v, path: [self.facts(dict(v), path)]),
             (types.ModuleType, lambda v, _: [v.__name__, package_version(v.__name__)]),
             (types.CodeType, self._code),
             (functools.partial, lambda v, path: self._sequence((v.func, v.args, v.keywords), path)),
@@ -99,6 +107,7 @@ class _Reader:
 
     def facts(self, value: Any, path: str) -> Any:
         """A plain value itself, or the hash of any other; `path` leads to it, for errors."""
+        value = _as_given(value)
         if value is None or type(value) in (bool, int, str):
             return value
         if type(value) in (float, complex, bytes):
@@ -169,10 +178,6 @@ class _Reader:
 
     def _function(self, function: types.FunctionType, path: str) -> Iterator[Any]:
         """Text of a user's function and what it reads; of an installed one its name and what it captured."""
-        compiled = getattr(function, COMPILED[1], None)
-        if compiled is not None:
-            yield self.facts(compiled, path)
-            return
         if is_installed_file(function.__code__.co_filename):
             yield [function.__module__, function.__qualname__, package_version(function.__module__)]
         else:
@@ -198,9 +203,6 @@ class _Reader:
 
     def _module(self, module: nn.Module, path: str) -> Iterator[Any]:
         """A network: class, attributes, hooks, tensors, children."""
-        if COMPILED[0] in module._modules:
-            yield self.facts(module._modules[COMPILED[0]], path)
-            return
         yield [self.facts(type(module), path), module.training]
         skipped = MODULE_STATE.union(*(names for home, names in DESCRIPTIONS.items() if _comes_from(module, home)))
         yield self._named({name: value for name, value in vars(module).items() if name not in skipped}, path)
@@ -234,6 +236,13 @@ class _Reader:
 def _name(thing: object) -> str:
     name: str = getattr(thing, "__name__", type(thing).__name__)
     return name
+
+
+def _as_given(value: Any) -> Any:
+    """What torch.compile was given, where a module or function came from it."""
+    if isinstance(value, nn.Module):
+        return getattr(value, "_orig_mod", value)
+    return getattr(value, "_torchdynamo_orig_callable", value) if isinstance(value, types.FunctionType) else value
 
 
 def _kind(value: object) -> str:

@@ -28,6 +28,7 @@ def function_text(function: types.FunctionType) -> str | None:
     is a lambda, whose line may hold several.
     """
     code = function.__code__
+    linecache.checkcache(code.co_filename)
     text = "".join(linecache.getlines(code.co_filename, function.__globals__))
     if code.co_name == "<lambda>" or code not in _compiled(text, code.co_filename):
         return None
@@ -75,7 +76,7 @@ def inner_function(attribute: Any) -> Any:
 
 def is_installed(cls: type) -> bool:
     """Whether a class comes from the standard library or an installed package, not from a user's file."""
-    return _is_installed_module(cls.__module__ or "")
+    return isinstance(cls.__module__, str) and _is_installed_module(cls.__module__)
 
 
 @functools.cache

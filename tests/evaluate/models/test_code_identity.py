@@ -1,0 +1,231 @@
+"""The identity of live code: all that changes what it computes changes it, and nothing else does."""
+
+import contextlib
+import copy
+import importlib
+import json
+import linecache
+import os
+import pickle
+import runpy
+import subprocess
+import sys
+import threading
+import types
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from code_samples import CHANGES, HEAD, NETWORK_CHANGES, SAME, STABLE, Change
+from torch import nn
+from torchvision.models import ResNet, resnet18
+
+from failmodes.evaluate.models.code_identity import code_hash
+from failmodes.evaluate.models.source_code import foreign_functions
+from failmodes.warehouse.errors import ModelError
+
+
+def identity(thing: object) -> str:
+    return code_hash(thing, subject="model 'A'")
+
+
+@pytest.fixture
+def make(tmp_path, monkeypatch):
+    """Imports a user's module afresh, its helpers beside it, and gives what it calls `thing`."""
+    monkeypatch.syspath_prepend(str(tmp_path))
+
+    def write_and_import(text: str, helpers: str = "") -> object:
+        for name, content in (("mine", HEAD + text), ("helpers", helpers)):
+            sys.modules.pop(name, None)
+            (tmp_path / f"{name}.py").write_text(content)
+            for cached in (tmp_path / "__pycache__").glob(f"{name}.*"):
+                cached.unlink()  # of the same second and size
+        importlib.invalidate_caches()
+        return importlib.import_module("mine").thing
+
+    yield write_and_import
+    for name in ("mine", "helpers"):
+        sys.modules.pop(name, None)
+
+
+def both(make, change: Change, identify=identity) -> list[str]:
+    """Identities before and after a change."""
+    values = change.before, change.after
+    return [identify(make(*(part.replace("§", v) for part in (change.text, change.helpers)))) for v in values]
+
+
+def network_identity(network: nn.Module) -> str:
+    """Without the tensors that a model's identity holds anyway."""
+    return code_hash(network, subject="model 'A'", apart=network.state_dict(keep_vars=True))
+
+
+@pytest.mark.filterwarnings("ignore:.*quantize_per_tensor")
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+def test_what_changes_a_function_or_object_changes_its_identity(make, change: Change) -> None:
+    before, after = both(make, change)
+    assert before != after
+
+
+@pytest.mark.parametrize("change", NETWORK_CHANGES.values(), ids=NETWORK_CHANGES)
+def test_what_changes_a_network_beside_its_tensors_changes_its_identity(make, change: Change) -> None:
+    before, after = both(make, change, network_identity)
+    assert before != after
+
+
+@pytest.mark.parametrize("change", SAME.values(), ids=SAME)
+def test_what_changes_no_row_changes_no_identity(make, change: Change) -> None:
+    before, after = both(make, change)
+    assert before == after
+
+
+def test_tensors_that_are_identified_apart_count_by_name_alone(make) -> None:
+    networks = [make("thing = Net(§)".replace("§", seed)) for seed in "01"]
+    assert identity(networks[0]) != identity(networks[1])
+    assert network_identity(networks[0]) == network_identity(networks[1])
+
+
+@pytest.mark.parametrize(
+    "change", [c for c in NETWORK_CHANGES.values() if "symbolic_trace" not in c.text],
+    ids=[name for name, c in NETWORK_CHANGES.items() if "symbolic_trace" not in c.text],
+)  # fmt: skip
+def test_a_copy_of_a_network_has_its_identity(make, change: Change) -> None:
+    network = make(change.text.replace("§", change.before))
+    assert network_identity(copy.deepcopy(network)) == network_identity(network)
+
+
+def test_an_object_that_was_pickled_has_its_identity() -> None:
+    things = [{"a": (1, 2), "b": [3.0, None, "x" * 100]}, nn.LSTM(2, 3), np.random.default_rng(0), {("a", 1), ("b", 2)}]
+    assert [identity(pickle.loads(pickle.dumps(thing))) for thing in things] == [identity(thing) for thing in things]
+
+
+def test_identities_are_the_same_in_every_process(tmp_path: Path, capsys) -> None:
+    """Whatever the addresses, the order of sets, and the folder of the file."""
+    for folder in ("here", "there"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "script.py").write_text(STABLE)
+    environment = os.environ | {"PYTHONHASHSEED": "1"}
+    command = [sys.executable, "-W", "ignore", tmp_path / "there" / "script.py"]
+    there = subprocess.run(command, capture_output=True, check=True, env=environment).stdout
+    runpy.run_path(str(tmp_path / "here" / "script.py"), run_name="__main__")
+    here = capsys.readouterr().out
+    assert json.loads(here) == json.loads(there)
+    assert len(set(json.loads(here).values())) == len(json.loads(here)) > 35
+
+
+@pytest.mark.parametrize(
+    ("thing", "path"),
+    [
+        ([threading.Lock()], r"list\[0\]: a lock has no state"),
+        ((number for number in (1, 2)), "<genexpr>: a generator"),
+        (types.SimpleNamespace(session=threading.Lock()), "SimpleNamespace"),
+        (np.frompyfunc(lambda x: x, 1, 1), "a ufunc"),
+        (torch.ones(2, device="meta"), "has no values"),
+        (torch.eye(2).to_sparse(), "has no values"),
+    ],
+    ids=["lock", "generator", "attribute", "ufunc", "meta", "sparse"],
+)
+def test_what_cannot_be_read_asks_for_a_version(thing, path: str) -> None:
+    with pytest.raises(ModelError, match=rf"^model 'A' cannot be identified: .*{path}.*version=\"1\""):
+        identity(thing)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_torchscript_asks_for_a_version() -> None:
+    with pytest.raises(ModelError, match="_c: a ScriptModule has no state"):
+        identity(torch.jit.trace(nn.ReLU(), torch.ones(1)))
+
+
+def test_an_open_file_and_parts_without_end_ask_for_a_version(tmp_path: Path) -> None:
+    deep: list = []
+    for _ in range(5000):
+        deep = [deep]
+    with (tmp_path / "a").open("w") as file:
+        for thing, reason in ((file, "TextIOWrapper has no state"), (deep, "nested too deeply")):
+            with pytest.raises(ModelError, match=reason):
+                identity(thing)
+
+
+def test_what_holds_itself_ends(make) -> None:
+    thing = make("def a(x): return b(x)\ndef b(x): return a(x)\nthing = [a]\nthing.append(thing)")
+    assert identity(thing) == identity(thing)
+    other = make("def a(x): return b(x)\ndef b(x): return -a(x)\nthing = [a]\nthing.append(thing)")
+    assert identity(other) != identity(thing)
+
+
+def test_functions_that_call_each_other_are_a_set_without_order(make) -> None:
+    text = "def a(x): return b(x)\ndef b(x): return a(x)\nthing = {§}"
+    assert len({identity(make(text.replace("§", order))) for order in ("a, b", "b, a")}) == 1
+
+
+def test_an_installed_module_counts_by_its_name_and_a_large_array_by_its_values(make, monkeypatch) -> None:
+    thing = make("table = np.zeros((64, 1 << 16))\ndef thing(x): return np.take(table, x)")
+    before = identity(thing)
+    monkeypatch.setattr(np, "take", np.add)
+    assert identity(thing) == before
+    thing.__globals__["table"][5, 7] = 1
+    assert identity(thing) != before
+
+
+def test_text_that_was_edited_after_its_import_is_not_taken_for_what_runs(make, tmp_path: Path) -> None:
+    before = make("def thing(x): return x * 2")
+    identity_before = identity(before)
+    (tmp_path / "mine.py").write_text((tmp_path / "mine.py").read_text().replace("x * 2", "x * 3"))
+    os.utime(tmp_path / "mine.py", (1, 1))
+    edited = identity(before)
+    after = make("def thing(x): return x * 3")
+    assert len({identity_before, edited, identity(after)}) == 3
+
+
+def test_a_module_that_was_loaded_again_has_the_identity_of_its_new_text(make, tmp_path: Path) -> None:
+    make("def thing(x): return x * 3")
+    fresh = identity(sys.modules["mine"].thing)
+    identity(make("def thing(x):  return x * 2"))
+    assert identity(make("def thing(x): return x * 3")) == fresh
+
+
+@contextlib.contextmanager
+def cell(text: str):
+    """Runs text as a notebook does, which keeps it in linecache; gives what it defines."""
+    name, namespace = f"<ipython-input-1-{abs(hash(text))}>", {"__name__": "__main__"}
+    linecache.cache[name] = (len(text), None, text.splitlines(keepends=True), name)
+    try:
+        exec(compile(text, name, "exec"), namespace)
+        yield namespace
+    finally:
+        del linecache.cache[name]
+
+
+def test_a_cell_of_a_notebook_has_the_identity_of_the_same_text_in_a_file(make) -> None:
+    text = "F = 2\n\ndef thing(x):\n    return x * F\n"
+    in_file = identity(make(text))
+    with cell(text) as names, cell(text.replace("x * F", "x / F")) as other:
+        assert identity(names["thing"]) == in_file
+        assert identity(other["thing"]) != in_file
+
+
+def test_a_class_of_a_cell_is_read_method_by_method() -> None:
+    text = "class A:\n    def f(self):\n        return §\n"
+    with cell(text.replace("§", "1")) as one, cell("\n" + text.replace("§", "1")) as same:
+        assert identity(one["A"]()) == identity(same["A"]())
+        with cell(text.replace("§", "2")) as other:
+            assert identity(one["A"]()) != identity(other["A"]())
+
+
+def test_a_patched_method_of_an_installed_class_counts(monkeypatch) -> None:
+    network = resnet18(num_classes=2)
+    before = network_identity(network)
+    assert foreign_functions(ResNet) == {}
+    monkeypatch.setattr(ResNet, "_forward_impl", lambda self, x: x)
+    assert list(foreign_functions(ResNet)) == ["ResNet._forward_impl"]
+    assert network_identity(network) != before
+
+
+def test_an_object_that_is_called_once_more_keeps_its_identity(make) -> None:
+    thing = make(
+        "@functools.lru_cache\ndef f(x): return x\n"
+        "class A(nn.Module):\n    def forward(self, x): return f(1)\nthing = A()"
+    )
+    before = identity(thing)
+    thing(torch.ones(1))
+    assert identity(thing) == before
