@@ -1,5 +1,7 @@
 """Preprocessing of a user's own: what stands between uint8 pixels and the network, in place of our normalisation."""
 
+import pickle
+import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -14,6 +16,7 @@ from failmodes.warehouse.hashing import identity_of
 
 PIXEL_VALUES = "pixel_values"  # where Hugging Face's image processors put their result
 TOLERANCE = 1e-3  # by which an image may differ between a batch of one and a batch of two
+CALLS, CALLS_IF_RANDOM = 4, 100  # to see chance at work, of what may happen once in some twenty times too
 
 
 class Preprocessing(NamedTuple):
@@ -45,28 +48,34 @@ def make_preprocessing(
 
     Args:
         function: returns floats (N, 3, h, w), or (3, h, w) for one PIL image.
-        images: (2, H, W, 3) uint8, to try it on.
+        images: (1 or more, H, W, 3) uint8; it is tried on the first one and its negative.
         subject: the network, for errors.
         version: stands in the identity instead of its code, where that cannot be read.
 
     Raises:
-        ModelError: neither works, or it gives no floats; an image's result depends on the rest of its batch.
+        ModelError: neither works, or it gives no floats; an image's result depends on chance or the rest of its batch.
     """
-    two = torch.from_numpy(np.ascontiguousarray(images)).permute(0, 3, 1, 2).contiguous()
+    one = torch.from_numpy(np.array(images[:1])).permute(0, 3, 1, 2).contiguous()
+    two = torch.cat([one, 255 - one])  # two images that differ, whatever they show
     problems = []
     for apply, taken in ((_of_batch, "a uint8 tensor (N, 3, H, W)"), (_of_pil_images, "one PIL image")):
+        applied = _Applied(function, apply)
         try:
-            result = apply(function, two)
-            alone = apply(function, two[:1])
+            result, alone = applied(two.clone()), applied(one.clone())
+            is_random = _is_random(applied, one, alone)
         except Exception as error:  # whatever a user's function raises
             problems.append(f"given {taken}: {type(error).__name__}: {first_line(error)}")
             continue
-        if not torch.allclose(result[:1], alone, atol=TOLERANCE):
+        if is_random:
+            raise ModelError(
+                f"{subject}: preprocess gives an image another result each time: leave out what is random, as "
+                "augmentation is"
+            )
+        if not _is_same(result[:1], alone):
             raise ModelError(f"{subject}: preprocess gives an image another result in another batch: it must not")
         code = {"version": version} if version else code_hash(function, subject=f"{subject}: preprocess")
         name = getattr(function, "__name__", type(function).__name__)
         side = f"{result.shape[2]}×{result.shape[3]}"
-        applied = _Applied(function, apply)
         return Preprocessing(applied, identity_of([code, taken]), f"preprocess {name} (of {taken}) to {side} px")
     raise ModelError(
         f"{subject}: preprocess must take a uint8 tensor (N, 3, H, W) or one PIL image, and return floats: "
@@ -81,6 +90,7 @@ class _Applied:
     function: Callable[..., Any]
     apply: Callable[[Callable[..., Any], torch.Tensor], torch.Tensor]
 
+    @torch.no_grad()
     def __call__(self, images: torch.Tensor) -> torch.Tensor:
         return self.apply(self.function, images)
 
@@ -93,6 +103,26 @@ def _of_pil_images(function: Callable[..., Any], images: torch.Tensor) -> torch.
     pixels = images.permute(0, 2, 3, 1).numpy()
     inputs = [_floats(function(Image.fromarray(image)), None) for image in pixels]
     return torch.cat(inputs)
+
+
+def _is_random(apply: Callable[[torch.Tensor], torch.Tensor], image: torch.Tensor, first: torch.Tensor) -> bool:
+    """Whether a function gives another result than the first; it is called often where it draws random numbers."""
+    before = _random_states()
+    for call in range(CALLS_IF_RANDOM):
+        if call == CALLS and _random_states() == before:
+            break
+        if not _is_same(apply(image.clone()), first):
+            return True
+    return False
+
+
+def _random_states() -> tuple[bytes, object, bytes]:
+    drawn = np.random.get_state(legacy=False)
+    return torch.get_rng_state().numpy().tobytes(), random.getstate(), pickle.dumps(drawn)
+
+
+def _is_same(one: torch.Tensor, other: torch.Tensor) -> bool:
+    return one.shape == other.shape and torch.allclose(one, other, atol=TOLERANCE, equal_nan=True)
 
 
 def _floats(result: Any, count: int | None) -> torch.Tensor:
