@@ -67,7 +67,7 @@ class Dataset:
 
     def __post_init__(self) -> None:
         shape = self.images.shape
-        if len(shape) != 4 or shape[3] != 3 or self.images.dtype != np.uint8:
+        if len(shape) != 4 or shape[3] != 3 or 0 in shape[1:] or self.images.dtype != np.uint8:
             raise DataError(f"{self.label}: images must be uint8 (N, H, W, 3), not {self.images.dtype} {shape}")
         if self.labels.shape != (shape[0],) or not shape[0]:
             raise DataError(f"{self.label}: {shape[0]} images but labels of shape {self.labels.shape}")
