@@ -176,7 +176,7 @@ def benchmark(
     """
     require_torch("failmodes.benchmark")
     from failmodes.evaluate.benchmark.benchmark import BenchmarkRequest, run_benchmark
-    from failmodes.evaluate.benchmark.live_models import make_model_options
+    from failmodes.evaluate.benchmark.model_options import make_model_options
     from failmodes.evaluate.progress import evaluation_bar
 
     output = Path(to).expanduser().absolute()

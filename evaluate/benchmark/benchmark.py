@@ -12,7 +12,8 @@ import numpy as np
 from torch import nn
 
 from failmodes.evaluate.benchmark.given_images import GivenImages, read_given_images
-from failmodes.evaluate.benchmark.live_models import LiveModel, LiveNetwork, ModelOptions, check_names
+from failmodes.evaluate.benchmark.live_models import LiveModel, LiveNetwork
+from failmodes.evaluate.benchmark.model_options import ModelOptions, check_names
 from failmodes.evaluate.benchmark.study_file import check_study_file, write_study_file
 from failmodes.evaluate.engine.run import RunReport, evaluate_study
 from failmodes.evaluate.engine.worker import RunCallbacks
@@ -100,6 +101,8 @@ def _open_images(request: BenchmarkRequest) -> tuple[dict[str, Any], Dataset, li
     if isinstance(request.images, str | PathLike):
         return _open_folder(request, Path(request.images).expanduser().absolute())
     crop = {key: request.dataset.get(key) for key in ("image_size", "resize")}
+    as_folder = {"kind": "folder", "path": str(request.output)} | _given(crop)
+    validate(DatasetSpec, as_folder, "benchmark", describe_location=_argument_name)
     given = read_given_images(request.images, request.labels, request.output / "cache", **crop)
     networks = _networks(request, given.images)
     names = check_names("label_names", request.label_names) or given.label_names or request.models.output_names

@@ -1,7 +1,8 @@
 """Labelled images as a user has them (arrays, tensors, a torch or Hugging Face data set), brought to one array."""
 
 import tempfile
-from collections.abc import Iterator, Mapping, Sized
+from collections.abc import Callable, Iterator, Mapping, Sized
+from itertools import repeat
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,15 +15,22 @@ from torch.utils.data import DataLoader, Dataset
 from failmodes.ingest.datasets.dataset import ImageArray
 from failmodes.ingest.datasets.decoding import EIGHT_BIT_MODES
 from failmodes.ingest.datasets.folder import resize_and_crop
-from failmodes.warehouse.errors import DataError
+from failmodes.warehouse.errors import DataError, first_line
+from failmodes.warehouse.storage.files import make_folder, storage_errors
 
 IMAGE_KEYS = ("image", "img", "images", "pixel_values")
 LABEL_KEYS = ("label", "labels", "fine_label", "target", "targets")
-IN_ORDER = {"SequentialSampler", "_InfiniteConstantSampler"}  # samplers that give the same order every time
+# Samplers that give the same order every time
+IN_ORDER = {"SequentialSampler", "_InfiniteConstantSampler", "BatchSampler", "range", "list", "tuple"}
 FLOATS = (
     "uint8 pixels (0 to 255) are needed, since corruptions are defined on them; leave ToTensor, ToDtype and Normalize "
     "out, and say how the network gets its input with normalisation= or preprocess="
 )
+Parts = tuple[Any, Any]  # image and label of an item, or those of a batch; no label where labels are given apart
+
+
+NO_IMAGES = "there are no images: the data set is empty"
+GREY = "; of grey images, repeat the channel three times"
 
 
 class GivenImages(NamedTuple):
@@ -53,18 +61,22 @@ def read_given_images(
         resize: what their shorter side is resized to before; image_size if not given.
 
     Raises:
-        DataError: images are no uint8 pixels or of several sizes, labels are missing or no whole numbers, a DataLoader
-            shuffles.
+        DataError: images are no uint8 pixels or of several sizes, labels are missing, given twice or no whole numbers,
+            a DataLoader shuffles.
+        StorageError: the file of items cannot be written.
     """
     if image_size is None and hasattr(images, "dtype") and hasattr(images, "shape"):
         pixels = _array(images)
         return GivenImages(pixels, _labels(labels, len(pixels)))
-    whole = images.dataset if isinstance(images, DataLoader) else images
-    blocks = _batches(images) if isinstance(images, DataLoader) else _items(images, with_labels=labels is None)
-    pixels, found = _spool(blocks, scratch, image_size, resize)
-    if labels is not None and isinstance(images, DataLoader):
-        raise DataError("labels are given twice: by the DataLoader and as labels=; leave the second out")
-    return GivenImages(pixels, _labels(found if labels is None else labels, len(pixels)), _label_names(whole))
+    if isinstance(images, Mapping):
+        keys = ", ".join(map(repr, list(images)[:4]))
+        raise DataError(f"images are a mapping of {keys}: expected one data set, such as the one under its test key")
+    parts = _image_and_label if labels is None else _image_alone
+    is_loader = isinstance(images, DataLoader)
+    items = _of_loader(images, parts) if is_loader else _of_dataset(images, parts)
+    pixels, found = _spool(items, scratch, image_size, resize)
+    names = _label_names(images.dataset if is_loader else images)
+    return GivenImages(pixels, _labels(found if labels is None else labels, len(pixels)), names)
 
 
 def _array(images: Any) -> NDArray[np.uint8]:
@@ -77,27 +89,34 @@ def _array(images: Any) -> NDArray[np.uint8]:
     channels_first = len(shape) == 4 and shape[1] == 3 and (is_tensor or shape[3] != 3)
     pixels = pixels.transpose(0, 2, 3, 1) if channels_first else pixels
     if len(shape) != 4 or pixels.shape[3] != 3:
-        hint = "; one image is images[None]" if len(shape) == 3 else ""
+        hint = "; one image is images[None]" if len(shape) == 3 and 3 in (shape[0], shape[2]) else GREY
         raise DataError(f"images have shape {shape}: expected (N, height, width, 3), or (N, 3, height, width){hint}")
+    if not len(pixels):
+        raise DataError(NO_IMAGES)
     return pixels
 
 
-def _batches(loader: "DataLoader[Any]") -> Iterator[tuple[Any, Any]]:
+def _of_loader(loader: "DataLoader[Any]", parts: Callable[[Any, Any], Parts]) -> Iterator[Parts]:
     """Images and labels of a DataLoader, one by one."""
-    if type(loader.sampler).__name__ not in IN_ORDER:
-        raise DataError(
-            f"the DataLoader takes its images in the order of a {type(loader.sampler).__name__}: expected the same "
-            "order every time, shuffle=False"
-        )
+    batches: Any = loader.batch_sampler
+    for sampler in (loader.sampler, batches, getattr(batches, "sampler", None)):
+        if sampler is not None and type(sampler).__name__ not in IN_ORDER:
+            raise DataError(
+                f"the DataLoader takes its images in the order of a {type(sampler).__name__}: expected the same "
+                "order every time, shuffle=False"
+            )
     for batch in loader:
-        images, labels = _pair(batch, loader.dataset)
-        if len(images) != len(labels):
+        images, labels = parts(batch, loader.dataset)
+        if batches is None:  # it gives items, as batch_size=None asks
+            yield images, labels
+            continue
+        if labels is not None and len(images) != len(labels):
             raise DataError(f"a batch of the DataLoader has {len(images)} images and {len(labels)} labels")
-        yield from zip(images, labels, strict=True)
+        yield from zip(images, repeat(None) if labels is None else labels, strict=False)
 
 
-def _items(images: Any, *, with_labels: bool) -> Iterator[tuple[Any, Any]]:
-    """Images and labels of a data set or a sequence; labels None where they are given apart."""
+def _of_dataset(images: Any, parts: Callable[[Any, Any], Parts]) -> Iterator[Parts]:
+    """Images and labels of a data set or a sequence, one by one."""
     if isinstance(images, Dataset) and isinstance(images, Sized):
         items: Any = (images[index] for index in range(len(images)))  # not all of them end by an IndexError
     else:
@@ -109,29 +128,41 @@ def _items(images: Any, *, with_labels: bool) -> Iterator[tuple[Any, Any]]:
                 "DataLoader, a Hugging Face Dataset, or a folder"
             ) from error
     for item in items:
-        yield _pair(item, images) if with_labels else (item, None)
+        yield parts(item, images)
 
 
-def _pair(item: Any, source: Any) -> tuple[Any, Any]:
-    """The image and the label of an item, or those of a batch."""
+def _image_and_label(item: Any, source: Any) -> Parts:
     if isinstance(item, Mapping):
         return item[_key(item, source, "Image", IMAGE_KEYS)], item[_key(item, source, "ClassLabel", LABEL_KEYS)]
     if isinstance(item, tuple | list) and len(item) == 2:
         return item[0], item[1]
+    found = f"{type(item).__name__} of {len(item)}" if isinstance(item, tuple | list) else type(item).__name__
     raise DataError(
-        f"an item of the images is a {type(item).__name__}: expected (image, label), or a mapping with both; "
+        f"an item of the images is a {found}: expected (image, label), or a mapping with both; "
         "for images alone give labels= too"
     )
 
 
+def _image_alone(item: Any, source: Any) -> Parts:
+    if isinstance(item, tuple | list) and len(item) == 1:
+        return item[0], None
+    if isinstance(item, tuple | list) or isinstance(item, Mapping) and _keys(item, source, "ClassLabel", LABEL_KEYS):
+        raise DataError("labels are given twice: by the items of the images and as labels=; leave the second out")
+    return item[_key(item, source, "Image", IMAGE_KEYS)] if isinstance(item, Mapping) else item, None
+
+
 def _key(item: Mapping[str, Any], source: Any, feature: str, usual: tuple[str, ...]) -> str:
     """The key of an item's image or label: the one of that feature, else a usual name."""
-    features = getattr(source, "features", None) or {}
-    named = [key for key, kind in features.items() if type(kind).__name__ == feature]
-    found = [key for key in (named if len(named) == 1 else usual) if key in item]
+    found = _keys(item, source, feature, usual)
     if not found:
         raise DataError(f"an item has the keys {', '.join(map(str, item))}: expected one of {', '.join(usual)}")
     return found[0]
+
+
+def _keys(item: Mapping[str, Any], source: Any, feature: str, usual: tuple[str, ...]) -> list[str]:
+    features = getattr(source, "features", None) or {}
+    named = [key for key, kind in features.items() if type(kind).__name__ == feature]
+    return [key for key in (named if len(named) == 1 else usual) if key in item]
 
 
 def _label_names(source: Any) -> tuple[str, ...] | None:
@@ -141,17 +172,17 @@ def _label_names(source: Any) -> tuple[str, ...] | None:
     while isinstance(getattr(source, "dataset", None), Dataset) and not hasattr(source, "classes"):
         source = source.dataset  # of a Subset
     names = named[0].names if len(named) == 1 else getattr(source, "classes", None)
-    if isinstance(names, list | tuple) and names and all(isinstance(name, str) for name in names):
-        return tuple(names)
-    return None
+    if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
+        return None
+    return tuple(names) if names and len(set(names)) == len(names) else None
 
 
 def _spool(
     items: Iterator[tuple[Any, Any]], scratch: Path, image_size: int | None, resize: int | None
 ) -> tuple[NDArray[np.uint8], list[Any]]:
     """Images one by one into an unnamed file, which is then mapped; and their labels."""
-    scratch.mkdir(parents=True, exist_ok=True)
-    file = tempfile.TemporaryFile(dir=scratch)  # noqa: SIM115  # the map keeps it open
+    with storage_errors(scratch):
+        file = tempfile.TemporaryFile(dir=make_folder(scratch))  # noqa: SIM115  # the map keeps it open
     labels: list[Any] = []
     shape: tuple[int, ...] = ()
     for image, label in items:
@@ -162,11 +193,13 @@ def _spool(
                 f"image {len(labels)} is {pixels.shape[1]}×{pixels.shape[0]} pixels, the first {shape[1]}×{shape[0]}: "
                 "give image_size= to bring all to one size"
             )
-        file.write(pixels.tobytes())
+        with storage_errors(scratch):
+            file.write(pixels.tobytes())
         labels.append(label)
     if not labels:
-        raise DataError("there are no images: the data set is empty")
-    file.flush()
+        raise DataError(NO_IMAGES)
+    with storage_errors(scratch):
+        file.flush()
     return np.memmap(file, np.uint8, "r", shape=(len(labels), *shape)), labels
 
 
@@ -175,12 +208,15 @@ def _pixels(image: Any, index: int, image_size: int | None, resize: int | None) 
     if isinstance(image, Image.Image):
         if image.mode not in EIGHT_BIT_MODES:
             raise DataError(f"image {index} has pixels of mode {image.mode}: expected at most 8 bits a channel")
-        rgb = image.convert("RGB")
+        try:
+            rgb = image.convert("RGB")
+        except (OSError, SyntaxError, ValueError) as error:  # a file that is read only now
+            raise DataError(f"image {index} cannot be decoded: {first_line(error)}") from error
     else:
         if not hasattr(image, "dtype") or not hasattr(image, "shape"):
             raise DataError(f"image {index} is a {type(image).__name__}: expected a PIL image or a uint8 array")
         if image.ndim != 3:
-            raise DataError(f"image {index} has shape {tuple(image.shape)}: expected (H, W, 3), or (3, H, W)")
+            raise DataError(f"image {index} has shape {tuple(image.shape)}: expected (H, W, 3), or (3, H, W){GREY}")
         pixels = _array(image[None])[0]
         if image_size is None:
             return np.ascontiguousarray(pixels)
@@ -191,7 +227,10 @@ def _pixels(image: Any, index: int, image_size: int | None, resize: int | None) 
 def _labels(labels: Any, count: int) -> NDArray[np.int64]:
     if labels is None:
         raise DataError("labels are missing: give labels=, one whole number an image")
-    found = np.asarray(labels.detach().cpu() if isinstance(labels, torch.Tensor) else labels)
+    try:
+        found = np.asarray(labels.detach().cpu() if isinstance(labels, torch.Tensor) else labels)
+    except (ValueError, TypeError, RuntimeError) as error:  # each of another length
+        raise DataError(f"labels must be {count:,} whole numbers, one an image: {first_line(error)}") from error
     if found.shape != (count,) or not np.issubdtype(found.dtype, np.integer):
         raise DataError(f"labels must be {count:,} whole numbers, one an image, not {found.dtype} {found.shape}")
     return found.astype(np.int64)

@@ -3,9 +3,8 @@
 import copy
 import functools
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,9 +13,9 @@ import torch
 from torch import nn
 from torch.nn.modules.module import register_module_forward_pre_hook
 
+from failmodes.evaluate.benchmark.model_options import ModelOptions
 from failmodes.evaluate.benchmark.recognition import recognise_architecture
 from failmodes.evaluate.models.checkpoints import save_checkpoint
-from failmodes.evaluate.models.class_mapping import imagenet_names
 from failmodes.evaluate.models.code_identity import code_hash
 from failmodes.evaluate.models.loading import check_model_outputs, count_outputs, load_model
 from failmodes.evaluate.models.model import Model, ModelConfig, tensor_hashes
@@ -25,80 +24,11 @@ from failmodes.evaluate.models.preprocessing import Preprocessing, bytes_as_they
 from failmodes.evaluate.study.study_schema import ModelSpec, Normalisation
 from failmodes.ingest.datasets.dataset import Dataset
 from failmodes.ingest.specification import validate
-from failmodes.warehouse.errors import ModelError, StudyError, first_line
+from failmodes.warehouse.errors import ModelError, first_line
 from failmodes.warehouse.hashing import identity_of
 
 NETWORKS_FOLDER = "networks"
 CHECKPOINT_HINT = "its tensors lie in {}: write a function that builds it, and name both in a [[models]] table"
-
-
-@dataclass(frozen=True)
-class ModelOptions:
-    """What is said of all networks of a benchmark; the keys of a study's [[models]] table mean the same there.
-
-    Attributes:
-        normalisation: mean and std of values / 255.
-        preprocess: a user's own function from pixels to input, instead.
-        input_side_px: the side that images are resized to.
-        class_names: names of the outputs, in order, or "imagenet-1k".
-        class_map: the output of a class of the data set, where names do not match.
-        attention_layer: the layer to look at, instead of the one found.
-        version: stands in identities for code that cannot be read.
-    """
-
-    normalisation: Normalisation | None = None
-    preprocess: Callable[..., Any] | None = None
-    input_side_px: int | None = None
-    class_names: str | list[str] | None = None
-    class_map: Mapping[str, int | str] | None = None
-    attention_layer: str | None = None
-    version: str | None = None
-
-    @property
-    def says_inputs(self) -> bool:
-        """Whether anything says how pixels become input."""
-        return self.normalisation is not None or self.preprocess is not None
-
-    @property
-    def output_names(self) -> tuple[str, ...] | None:
-        """Names of the outputs, in order."""
-        if self.class_names == "imagenet-1k":
-            return imagenet_names()
-        return None if self.class_names is None else tuple(self.class_names)
-
-
-def make_model_options(normalisation: Any, class_names: Any, **options: Any) -> ModelOptions:
-    """Options as a user gives them: a normalisation as a pair or a mapping, class names as any sequence.
-
-    Raises:
-        StudyError: no such normalisation, or no names.
-    """
-    if isinstance(normalisation, tuple | list) and len(normalisation) == 2:
-        normalisation = {"mean": normalisation[0], "std": normalisation[1]}
-    if isinstance(normalisation, Mapping):  # of arrays, tensors or lists
-        normalisation = {key: np.asarray(value).tolist() for key, value in normalisation.items()}
-    if normalisation is not None:
-        normalisation = validate(Normalisation, normalisation, "benchmark: normalisation")
-    names = class_names if class_names == "imagenet-1k" else check_names("class_names", class_names)
-    return ModelOptions(normalisation=normalisation, class_names=names, **options)
-
-
-def check_names(argument: str, names: Any) -> list[str] | None:
-    """Names as a list; None where none are given.
-
-    Raises:
-        StudyError: it is no sequence of names, or one stands there twice.
-    """
-    if names is None:
-        return None
-    listed = list(names) if isinstance(names, Sequence | np.ndarray) and not isinstance(names, str) else []
-    if not listed or not all(isinstance(name, str) for name in listed):
-        shown = repr(names) if isinstance(names, str) else f"a {type(names).__name__}"
-        raise StudyError(f"benchmark: {argument} is {shown}: expected a list of names, in the order of their numbers")
-    twice = [name for name in listed if listed.count(name) > 1]
-    if twice:
-        raise StudyError(f"benchmark: {argument} has {twice[0]!r} twice: each name must be another")
-    return [str(name) for name in listed]
 
 
 class LiveModel(NamedTuple):

@@ -1,0 +1,348 @@
+"""Labelled images as users have them come to one array; what is no uint8 pixels is refused with the mend."""
+
+import weakref
+from collections import UserDict
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch.utils.data import (
+    BatchSampler,
+    ConcatDataset,
+    DataLoader,
+    Dataset,
+    IterableDataset,
+    RandomSampler,
+    Subset,
+    TensorDataset,
+)
+from torchvision import tv_tensors
+from torchvision.datasets import ImageFolder
+from torchvision.transforms import v2
+
+from failmodes.evaluate.benchmark.given_images import read_given_images
+from failmodes.ingest.datasets.opening import open_dataset
+from failmodes.ingest.specification import DatasetSpec
+from failmodes.warehouse.errors import DataError, StorageError
+
+PIXELS = np.random.default_rng(0).integers(0, 256, (7, 9, 8, 3), dtype=np.uint8)
+LABELS = np.array([0, 1, 2, 0, 1, 2, 0])
+TENSORS = torch.from_numpy(PIXELS).permute(0, 3, 1, 2)
+PIL = [Image.fromarray(image) for image in PIXELS]
+
+
+class Images(Dataset):
+    """A data set of (image, label), or of what `make` makes of these."""
+
+    def __init__(self, images=PIL, make=lambda image, label: (image, label)) -> None:
+        self.images, self.make = images, make
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, index: int):
+        return self.make(self.images[index], int(LABELS[index]))  # never an IndexError of its own
+
+
+class Stream(IterableDataset):
+    def __iter__(self):
+        return iter(zip(PIL, LABELS, strict=True))
+
+
+class ClassLabel:
+    """As the feature of Hugging Face's data sets."""
+
+    names = ["a", "b", "c"]  # noqa: RUF012
+
+
+class HuggingFace:
+    """As a data set of Hugging Face, which is no torch Dataset: mappings, and features that say what is what."""
+
+    def __init__(self, image="image", label="label", more=None) -> None:
+        kind = type("Image", (), {})
+        self.features = {image: kind(), label: ClassLabel()} | (more or {})
+        self.items = [{image: i, label: int(k), "other": 1} for i, k in zip(PIL, LABELS, strict=True)]
+
+    def __iter__(self):
+        return iter(self.items)
+
+
+def loader(images=TENSORS, **options) -> DataLoader:
+    return DataLoader(TensorDataset(images, torch.from_numpy(LABELS)), **options)
+
+
+def read(tmp_path: Path, images, labels=None, **options):
+    return read_given_images(images, labels, tmp_path / "cache", **options)
+
+
+class NotInMemory:
+    """As arrays of HDF5 or Zarr are: shape, type and slices."""
+
+    shape, dtype = PIXELS.shape, PIXELS.dtype
+
+    def __len__(self) -> int:
+        return len(PIXELS)
+
+    def __getitem__(self, rows):
+        return PIXELS[rows]
+
+
+ALONE = {
+    "array": lambda: PIXELS,
+    "array, channels first": lambda: np.ascontiguousarray(PIXELS.transpose(0, 3, 1, 2)),
+    "array, mirrored view": lambda: PIXELS[:, ::-1][:, ::-1],
+    "not in memory": NotInMemory,
+    "tensor": lambda: TENSORS,
+    "tensor, channels last": lambda: torch.from_numpy(PIXELS),
+    "tensor of an image": lambda: tv_tensors.Image(TENSORS),
+    "list of arrays": lambda: list(PIXELS),
+    "tuple of tensors": lambda: tuple(TENSORS),
+    "list of PIL images": lambda: PIL,
+    "generator": lambda: (image for image in PIL),
+    "data set": lambda: Images(make=lambda image, _: image),
+    "data set of one tensor": lambda: TensorDataset(TENSORS),
+    "mappings": lambda: [{"img": image} for image in PIL],
+    "loader": lambda: DataLoader(TensorDataset(TENSORS), batch_size=3),
+    "loader of images": lambda: DataLoader(Images(TENSORS, lambda image, _: image), batch_size=3),
+}
+WITH_LABELS = {
+    "data set of PIL images": Images,
+    "data set of tensors": lambda: Images(TENSORS),
+    "data set of arrays": lambda: Images(PIXELS),
+    "data set with transform": lambda: Images(make=lambda image, label: (v2.functional.pil_to_tensor(image), label)),
+    "data set of mappings": lambda: Images(make=lambda image, label: {"image": image, "label": label}),
+    "data set of other keys": lambda: Images(make=lambda image, label: {"pixel_values": image, "target": label}),
+    "data set of a mapping's kind": lambda: Images(make=lambda image, label: UserDict(img=image, fine_label=label)),
+    "tensor labels": lambda: Images(make=lambda image, label: (image, torch.tensor(label))),
+    "NumPy labels": lambda: Images(make=lambda image, label: [image, np.int16(label)]),
+    "list of pairs": lambda: list(zip(PIL, LABELS, strict=True)),
+    "generator of pairs": lambda: zip(PIXELS, LABELS, strict=True),
+    "subset": lambda: Subset(Images(PIL + PIL), range(7)),
+    "concatenated": lambda: ConcatDataset([Subset(Images(), range(3)), Subset(Images(), range(3, 7))]),
+    "stream": Stream,
+    "loader": lambda: loader(batch_size=3),
+    "loader of one batch": lambda: loader(batch_size=7),
+    "loader of items": lambda: loader(batch_size=None),
+    "loader with workers": lambda: loader(batch_size=2, num_workers=2),
+    "loader of mappings": lambda: DataLoader(
+        Images(TENSORS, lambda image, label: {"image": image, "label": label}), batch_size=2
+    ),
+    "loader of a stream": lambda: DataLoader(Stream(), batch_size=2, collate_fn=lambda items: list(zip(*items))),  # noqa: B905
+    "loader with an order": lambda: loader(sampler=list(range(7)), batch_size=2),
+    "loader with a batch sampler": lambda: loader(batch_sampler=BatchSampler(range(7), 3, drop_last=False)),
+    "Hugging Face": HuggingFace,
+    "Hugging Face, other names": lambda: HuggingFace("photo", "species"),
+    "Hugging Face, two labels": lambda: HuggingFace("img", "fine_label", {"coarse_label": ClassLabel()}),
+}
+
+
+@pytest.mark.parametrize("make", ALONE.values(), ids=ALONE)
+def test_images_alone_come_with_labels_of_their_own(tmp_path: Path, make) -> None:
+    given = read(tmp_path, make(), LABELS.tolist())
+    np.testing.assert_array_equal(given.images[:], PIXELS)
+    np.testing.assert_array_equal(given.labels, LABELS)
+    assert (given.labels.dtype, given.images.dtype, given.images.shape) == (np.int64, np.uint8, PIXELS.shape)
+
+
+@pytest.mark.parametrize("make", WITH_LABELS.values(), ids=WITH_LABELS)
+def test_data_sets_bring_their_labels(tmp_path: Path, make) -> None:
+    given = read(tmp_path, make())
+    np.testing.assert_array_equal(given.images[:], PIXELS)
+    np.testing.assert_array_equal(given.labels, LABELS)
+
+
+@pytest.mark.parametrize("make", WITH_LABELS.values(), ids=WITH_LABELS)
+def test_labels_that_are_there_already_are_not_given_twice(tmp_path: Path, make) -> None:
+    with pytest.raises(DataError, match="labels are given twice: .* leave the second out"):
+        read(tmp_path, make(), LABELS)
+
+
+def test_a_mapped_file_stays_mapped(tmp_path: Path) -> None:
+    np.save(tmp_path / "a.npy", PIXELS)
+    mapped = np.load(tmp_path / "a.npy", mmap_mode="r")
+    assert np.shares_memory(read(tmp_path, mapped, LABELS).images, mapped)
+
+
+def test_items_are_kept_in_a_file_not_in_memory(tmp_path: Path) -> None:
+    alive, most = 0, 0
+
+    def forget() -> None:
+        nonlocal alive
+        alive -= 1
+
+    def items():
+        nonlocal alive, most
+        for index in range(200):
+            image = np.full((8, 8, 3), index, np.uint8)
+            weakref.finalize(image, forget)
+            alive += 1
+            most = max(most, alive)
+            yield image, index
+            del image
+
+    given = read(tmp_path, items())
+    assert most <= 2
+    assert isinstance(given.images, np.memmap)
+    assert given.images[:, 0, 0, 0].tolist() == list(range(200))
+    assert list((tmp_path / "cache").iterdir()) == []
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGBA", "CMYK", "YCbCr"])
+def test_pil_images_of_eight_bits_become_rgb(tmp_path: Path, mode: str) -> None:
+    images = [image.convert(mode) for image in PIL]
+    expected = np.stack([np.asarray(image.convert("RGB")) for image in images])
+    np.testing.assert_array_equal(read(tmp_path, images, LABELS).images, expected)
+
+
+SIZES = [(20, 12), (12, 20), (16, 16), (33, 17)]
+
+
+@pytest.fixture
+def photographs(tmp_path: Path) -> Path:
+    """A folder of class folders with photographs of several sizes."""
+    rng = np.random.default_rng(1)
+    for index, size in enumerate(SIZES):
+        folder = tmp_path / "photographs" / "ab"[index % 2]
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(rng.integers(0, 256, (*size, 3), dtype=np.uint8)).save(folder / f"{index}.png")
+    return tmp_path / "photographs"
+
+
+@pytest.mark.parametrize(("image_size", "resize"), [(8, None), (8, 12), (11, 14)])
+def test_sizes_are_brought_to_one_as_a_folders_are(photographs: Path, tmp_path, image_size, resize) -> None:
+    spec = DatasetSpec(kind="folder", path=photographs, image_size=image_size, resize=resize)
+    expected = open_dataset(spec, tmp_path / "cache")
+    for transform in (None, v2.PILToTensor(), np.asarray):
+        given = read(tmp_path, ImageFolder(photographs, transform), image_size=image_size, resize=resize)
+        np.testing.assert_array_equal(given.images, expected.images)
+        np.testing.assert_array_equal(given.labels, expected.labels)
+        assert given.label_names == expected.class_names == ("a", "b")
+
+
+def test_a_whole_array_is_cropped_too(tmp_path: Path) -> None:
+    given = [read(tmp_path, images, LABELS, image_size=8).images for images in (PIXELS, TENSORS, PIL)]
+    assert given[0].shape == (7, 8, 8, 3)
+    for other in given[1:]:
+        np.testing.assert_array_equal(other, given[0])
+
+
+def test_names_of_labels_are_those_of_the_source(tmp_path: Path) -> None:
+    named = Images()
+    named.classes = ["x", "y", "z"]
+    twice = Images()
+    twice.classes = ["x", "x", "z"]
+    cases = {
+        "classes": (named, ("x", "y", "z")),
+        "subset of a subset": (Subset(Subset(named, range(5)), range(3)), ("x", "y", "z")),
+        "loader": (DataLoader(named, batch_size=2, collate_fn=lambda items: list(zip(*items))), ("x", "y", "z")),  # noqa: B905
+        "features": (HuggingFace(), ("a", "b", "c")),
+        "two labels": (HuggingFace("img", "fine_label", {"coarse_label": ClassLabel()}), None),
+        "none": (Images(), None),
+        "twice": (twice, None),
+    }
+    assert {name: read(tmp_path, images).label_names for name, (images, _) in cases.items()} == {
+        name: names for name, (_, names) in cases.items()
+    }
+
+
+def test_a_data_set_of_hugging_face(tmp_path: Path) -> None:
+    datasets = pytest.importorskip("datasets")
+    features = datasets.Features(image=datasets.Image(), label=datasets.ClassLabel(names=["a", "b", "c"]))
+    made = datasets.Dataset.from_dict({"image": PIL, "label": LABELS.tolist()}, features=features)
+    given = read(tmp_path, made)
+    np.testing.assert_array_equal(given.images, PIXELS)
+    np.testing.assert_array_equal(given.labels, LABELS)
+    assert given.label_names == ("a", "b", "c")
+    alone = read(tmp_path, made.select_columns("image"), made["label"])
+    np.testing.assert_array_equal(alone.labels, LABELS)
+    with pytest.raises(DataError, match="a mapping of 'test': expected one data set"):
+        read(tmp_path, datasets.DatasetDict(test=made))
+
+
+FLOATS = r"images are float32: uint8 pixels \(0 to 255\) are needed.*leave ToTensor, ToDtype and Normalize out"
+REFUSED = {
+    "float array": (lambda: PIXELS / np.float32(255), FLOATS),
+    "float tensor": (lambda: TENSORS / 255, FLOATS),
+    "float items": (lambda: list(TENSORS / 255), FLOATS),
+    "wider numbers": (lambda: PIXELS.astype(np.int64), "images are int64: uint8 pixels"),
+    "one image": (lambda: PIXELS[0], r"shape \(9, 8, 3\): .*one image is images\[None\]"),
+    "grey array": (lambda: PIXELS[..., 0], r"shape \(7, 9, 8\): .*of grey images, repeat the channel"),
+    "one channel": (lambda: PIXELS[..., :1], r"shape \(7, 9, 8, 1\): .*of grey images, repeat the channel"),
+    "four channels": (lambda: np.zeros((7, 9, 8, 4), np.uint8), r"shape \(7, 9, 8, 4\): expected \(N, height"),
+    "no images": (lambda: PIXELS[:0], "there are no images"),
+    "empty list": (list, "there are no images"),
+    "empty data set": (lambda: Images([]), "there are no images"),
+    "grey items": (lambda: list(PIXELS[..., 0]), r"image 0 has shape \(9, 8\): .*repeat the channel"),
+    "several sizes": (
+        lambda: [PIXELS[0], PIXELS[1, :5]], "image 1 is 8×5 pixels, the first 8×9: give image_size= to bring",
+    ),
+    "16 bits": (lambda: [Image.fromarray(PIXELS[0, ..., 0].astype(np.uint16))], "pixels of mode I;16: expected at"),
+    "floating PIL image": (lambda: [Image.fromarray(np.ones((9, 8), np.float32))], "mode F: expected at most 8 bits"),
+    "paths": (lambda: ["a.png"], "image 0 is a str: expected a PIL image or a uint8 array"),
+    "lists of numbers": (lambda: [{"image": [[1, 2]]}], "image 0 is a list: expected a PIL image"),
+    "number": (lambda: 3, "images are a int: expected a uint8 array"),
+    "mapping of splits": (lambda: {"train": Images(), "test": Images()}, "mapping of 'train', 'test': expected one"),
+    "triples": (lambda: Images(make=lambda i, k: (i, k, 0)), "labels are given twice"),
+    "other keys": (lambda: [{"photo": PIL[0]}], "an item has the keys photo: expected one of image, img"),
+    "shuffled": (lambda: DataLoader(Images(TENSORS), 2, shuffle=True), "order of a RandomSampler: expected the same"),
+    "shuffled batches": (
+        lambda: loader(batch_sampler=BatchSampler(RandomSampler(range(7)), 2, drop_last=False)), "a RandomSampler: exp",
+    ),
+    "order of one's own": (lambda: loader(sampler=iter([1, 0])), "in the order of a list_iterator: expected the same"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("make", "said"), REFUSED.values(), ids=REFUSED)
+def test_what_is_no_pixels_is_refused_with_the_mend(tmp_path: Path, make, said: str) -> None:
+    with pytest.raises(DataError, match=said) as refused:
+        read(tmp_path, make(), LABELS)
+    assert "\n" not in str(refused.value)
+
+
+NO_LABELS = {
+    "missing": (PIXELS, None, "labels are missing: give labels=, one whole number an image"),
+    "of items": (PIL, None, r"an item of the images is a \w*Image\w*: expected \(image, label\).*give labels= too"),
+    "triples": ([(PIL[0], 1, 2)], None, r"an item of the images is a tuple of 3: expected \(image, label\)"),
+    "no key": ([{"image": PIL[0]}], None, "the keys image: expected one of label, labels"),
+    "too few": (PIXELS, LABELS[:5], r"labels must be 7 whole numbers, one an image, not int64 \(5,\)"),
+    "too many of items": (PIL, LABELS.repeat(2), r"labels must be 7 whole numbers, one an image, not int64 \(14,\)"),
+    "floats": (PIXELS, LABELS / 1, r"whole numbers, one an image, not float64"),
+    "one-hot": (PIXELS, np.eye(3, dtype=int)[LABELS], r"not int64 \(7, 3\)"),
+    "words": (PIXELS, ["a"] * 7, r"not <U1 \(7,\)"),
+    "truth values": (PIXELS, LABELS > 0, "not bool"),
+    "of a soft data set": (Images(make=lambda image, label: (image, label + 0.5)), None, "not float64"),
+    "none in some": (Images(make=lambda image, label: (image, label or None)), None, "not object"),
+    "uneven": ([(PIL[0], [1]), (PIL[1], [1, 2])], None, "labels must be 2 whole numbers"),
+}
+
+
+@pytest.mark.parametrize(("images", "labels", "said"), NO_LABELS.values(), ids=NO_LABELS)
+def test_labels_are_one_whole_number_an_image(tmp_path: Path, images, labels, said: str) -> None:
+    with pytest.raises(DataError, match=said):
+        read(tmp_path, images, labels)
+
+
+def test_labels_of_any_kind_of_whole_numbers(tmp_path: Path) -> None:
+    for labels in (LABELS.tolist(), tuple(LABELS), LABELS.astype(">u2"), torch.from_numpy(LABELS), list(range(7))):
+        assert read(tmp_path, PIXELS, labels).labels.dtype == np.int64
+
+
+def test_a_loader_whose_batch_is_uneven(tmp_path: Path) -> None:
+    uneven = DataLoader(Images(TENSORS), 4, collate_fn=lambda items: ([i for i, _ in items], [0]))
+    with pytest.raises(DataError, match="a batch of the DataLoader has 4 images and 1 labels"):
+        read(tmp_path, uneven)
+
+
+def test_a_broken_file_that_pil_reads_only_now(tmp_path: Path) -> None:
+    PIL[1].save(tmp_path / "a.png")
+    (tmp_path / "a.png").write_bytes((tmp_path / "a.png").read_bytes()[:100])
+    with pytest.raises(DataError, match="image 1 cannot be decoded"):
+        read(tmp_path, [PIL[0], Image.open(tmp_path / "a.png")], [0, 1])
+
+
+def test_a_folder_that_cannot_be_written_is_a_storage_error(tmp_path: Path) -> None:
+    (tmp_path / "cache").write_text("")
+    with pytest.raises(StorageError, match="cannot write"):
+        read(tmp_path, PIL, LABELS)
