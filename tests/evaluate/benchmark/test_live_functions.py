@@ -1,0 +1,64 @@
+"""Functions from pixels to logits as networks of a benchmark."""
+
+import functools
+import operator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from live_networks import IMAGES, Predictor, as_model, live, logits
+from torch import nn
+
+from failmodes.warehouse.errors import ModelError
+
+LOGITS = IMAGES.mean((1, 2))
+FUNCTIONS = {
+    "NumPy": lambda images: images.mean((1, 2)),
+    "lists": lambda images: images.mean((1, 2)).tolist(),
+    "torch": lambda images: torch.from_numpy(images.mean((1, 2))),
+    "tensors": lambda images: [torch.from_numpy(row) for row in images.mean((1, 2))],
+    "with gradients": lambda images: torch.from_numpy(images.mean((1, 2))) * nn.Parameter(torch.ones(1)),
+    "writes into its input": lambda images: images.mean((1, 2)) + 0 * np.add(images, 0, out=images).min(),
+    "callable": Predictor(),
+    "method": Predictor().__call__,
+    "partial": functools.partial(np.mean, axis=(1, 2)),
+    "methodcaller": operator.methodcaller("mean", (1, 2)),
+}
+
+
+@pytest.mark.parametrize("function", FUNCTIONS.values(), ids=FUNCTIONS)
+def test_a_function_gets_pixels_and_gives_logits(tmp_path: Path, function) -> None:
+    made = as_model(function, tmp_path)
+    torch.testing.assert_close(logits(made), torch.from_numpy(LOGITS).float())
+    assert made.note == "Net A: a function of the program that called this benchmark"
+    assert (made.model.normalisation, made.model.checkpoint) == (None, None)
+    assert ":" in made.model.architecture
+    assert "its own preparation of the pixels" in made.model.describe()
+    assert not (tmp_path / "networks").exists()
+
+
+@pytest.mark.parametrize(
+    ("function", "said"),
+    [
+        (lambda images: 1 / 0, "cannot take images of 8×8 px: division by zero"),
+        (lambda images: images.mean((1, 2))[0], r"gives \(3,\) for one image: expected logits of shape \(1, classes\)"),
+        (lambda images: images.mean(1), r"gives \(1, 8, 3\) for one image"),
+        (lambda images: None, "cannot take images of 8×8 px"),
+        (lambda images: np.ones((1, 5)), "5 outputs, but the data set has 3 classes"),
+    ],
+    ids=["raises", "squeezes", "gives maps", "gives nothing", "other classes"],
+)
+def test_a_function_that_gives_no_logits_is_refused(tmp_path: Path, function, said: str) -> None:
+    with pytest.raises(ModelError, match=said):
+        as_model(function, tmp_path)
+
+
+@pytest.mark.parametrize(
+    "more", [{"normalisation": (0.5, 0.5)}, {"preprocess": torch.Tensor.float}, {"input_side_px": 9}]
+)
+def test_a_function_prepares_its_pixels_itself(more) -> None:
+    if "normalisation" in more:
+        more = {"normalisation": ([0.5] * 3, [0.5] * 3)}
+    with pytest.raises(ModelError, match="'Net A' is a function, which gets uint8 pixels: prepare them inside it"):
+        live(Predictor(), **more)

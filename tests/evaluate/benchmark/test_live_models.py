@@ -1,0 +1,258 @@
+"""Networks that are objects of this process: copied, named, identified; the caller's own is left as it was."""
+
+import copy
+import functools
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from live_networks import HALF, PIXELS, Net, Predictor, Tied, as_model, assert_equal, live, logits, state
+from safetensors.torch import load_file
+from torch import nn
+
+from failmodes.warehouse.errors import ModelError
+
+
+class Locked(Net):
+    def __init__(self) -> None:
+        super().__init__()
+        self.lock = threading.Lock()
+
+
+class CopyIsItself(Net):
+    def __deepcopy__(self, memo):
+        return self
+
+
+class SharesWeights(Net):
+    def __deepcopy__(self, memo):
+        other = Net()
+        other.head.weight = self.head.weight
+        return other
+
+
+class Raises(Net):
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        raise RuntimeError("no such luck\nat all")
+
+
+class Maps(Net):
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return self.conv(images)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [Net, lambda: Net().half(), lambda: Net().bfloat16(), lambda: Net().double(), Tied, Raises, Maps, lambda: Net(5)],
+    ids=["plain", "half", "bfloat16", "double", "tied", "raises", "gives maps", "other outputs"],
+)
+def test_the_callers_module_is_left_as_it_was(tmp_path: Path, make) -> None:
+    module = make().train()
+    first = next(module.children())
+    first.eval()
+    first.requires_grad_(False)
+    hook = module.register_forward_hook(lambda module, given, output: output)
+    for parameter in module.parameters():
+        parameter.grad = torch.ones_like(parameter)
+    before = state(module)
+    random_state = torch.get_rng_state()
+    try:
+        logits(as_model(module, tmp_path))
+    except ModelError:
+        assert isinstance(module, Raises | Maps) or module.head.out_features == 5
+    assert_equal(state(module), before)
+    assert torch.equal(torch.get_rng_state(), random_state)
+    hook.remove()
+
+
+@pytest.mark.parametrize(
+    ("make", "tolerance"),
+    [(Net, 1e-5), (lambda: Net().half(), 1e-2), (lambda: Net().double(), 1e-5), (Tied, 1e-5)],
+    ids=["plain", "half", "double", "tied"],
+)
+def test_its_logits_are_those_of_the_module_in_evaluation_mode(tmp_path: Path, make, tolerance) -> None:
+    module = make().train()
+    found = logits(as_model(module, tmp_path, normalisation=([0.5, 0.4, 0.3], [0.2, 0.3, 0.4])))
+    mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in ([0.5, 0.4, 0.3], [0.2, 0.3, 0.4]))
+    expected = copy.deepcopy(module).float().eval()((PIXELS / 255 - mean) / std)
+    torch.testing.assert_close(found, expected, atol=tolerance, rtol=0)
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        torch.compile, nn.DataParallel,
+        lambda net: torch.compile(nn.DataParallel(net)), lambda net: nn.DataParallel(torch.compile(net)),
+    ],
+    ids=["compiled", "parallel", "compiled and parallel", "parallel and compiled"],
+)  # fmt: skip
+def test_a_wrapper_does_not_change_the_network(tmp_path: Path, wrap) -> None:
+    plain, wrapped = (as_model(module, tmp_path) for module in (Net(), wrap(Net())))
+    assert wrapped.model.model_id() == plain.model.model_id()
+    assert wrapped.model.architecture == plain.model.architecture
+    assert wrapped.note == plain.note
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (Locked, r"cannot be copied \(TypeError: cannot pickle '_thread.lock' object\)"),
+        (CopyIsItself, r"cannot be copied \(TypeError: its copy shares parts with it\)"),
+        (SharesWeights, r"cannot be copied \(TypeError: its copy shares parts with it\)"),
+        (lambda: Net().to("meta"), r"cannot be copied \(NotImplementedError"),
+        (lambda: Net, "is the class Net: expected a torch module or a function .*: make one, Net\\(\\)"),
+        (lambda: Predictor, "is the class Predictor: .*: make one, Predictor\\(\\)"),
+        (lambda: "resnet18", "is a str: expected a torch module or a function from pixels to logits$"),
+        (lambda: None, "is a NoneType: expected a torch module"),
+    ],
+    ids=["lock", "copy is itself", "copy shares weights", "no values", "class", "class of a callable", "name", "None"],
+)
+def test_what_is_no_network_that_can_be_copied_is_refused(make, said: str) -> None:
+    given = make()
+    with pytest.raises(ModelError, match=rf"^model 'Net A' {said}") as refused:
+        live(given)
+    assert "\n" not in str(refused.value)
+    if isinstance(given, nn.Module):
+        assert given.training
+        assert all(parameter.requires_grad for parameter in given.parameters())
+
+
+def test_a_forward_pass_that_holds_the_module_itself_is_refused_before_it_runs() -> None:
+    module = Net().train()
+    original = module.forward
+    module.forward = lambda images: original(images) * 2
+    before = state(module)
+    with pytest.raises(ModelError, match="'Net A' cannot be copied: its forward pass was replaced by a function that"):
+        _ = live(module).output_count
+    assert_equal(state(module), before)
+    assert not torch.nn.modules.module._global_forward_pre_hooks
+
+
+def test_a_forward_pass_that_is_replaced_for_all_is_used(tmp_path: Path) -> None:
+    module, patched = Net(), Net()
+    patched.forward = functools.partial(Net.forward, patched)
+    torch.testing.assert_close(logits(as_model(patched, tmp_path)), logits(as_model(module, tmp_path)))
+
+
+def test_preprocessing_stands_instead_of_normalisation(tmp_path: Path) -> None:
+    def prepare(images):
+        return images.float() / 255
+
+    made = as_model(Net(), tmp_path, preprocess=prepare)
+    torch.testing.assert_close(logits(made), logits(as_model(Net(), tmp_path)))
+    assert made.model.model_id() != as_model(Net(), tmp_path).model.model_id()
+    assert "with preprocessing of its own" in made.note
+    for more in ({"normalisation": HALF}, {"input_side_px": 16}):
+        with pytest.raises(ModelError, match="preprocess= stands instead of normalisation and input_side_px"):
+            live(Net(), preprocess=prepare, **more)
+
+
+def test_its_tensors_are_kept_in_a_file_of_their_own(tmp_path: Path) -> None:
+    made = as_model(Net(), tmp_path, label="Größe: 1/2")
+    (file,) = (tmp_path / "networks").iterdir()
+    assert file.name.startswith("gr-e-1-2-")
+    written = file.stat().st_mtime_ns
+    torch.testing.assert_close(load_file(file), dict(Net().state_dict()))
+    assert f"its tensors lie in networks/{file.name}" in made.note
+    as_model(Net(), tmp_path, label="Größe: 1/2")
+    assert file.stat().st_mtime_ns == written
+    as_model(Net(seed=1), tmp_path, label="Größe: 1/2")
+    assert len(list((tmp_path / "networks").iterdir())) == 2
+    torch.testing.assert_close(load_file(file), dict(Net().state_dict()))
+
+
+def test_a_module_without_tensors_needs_no_file(tmp_path: Path) -> None:
+    class Means(nn.Module):
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            return images.mean((2, 3))
+
+    made = as_model(Means(), tmp_path)
+    assert made.note == f"Net A: a {Means.__qualname__} of the program that called this benchmark"
+    assert made.model.row()["parameter_count"] is None
+
+
+def identity(given, folder: Path, **more) -> str:
+    return as_model(given, folder, **more).model.model_id()
+
+
+def test_all_that_changes_rows_changes_the_identity(tmp_path: Path) -> None:
+    def with_net(net: nn.Module):
+        return lambda images: net.eval()(torch.from_numpy(images).permute(0, 3, 1, 2) / 255).detach()
+
+    hooked = Net()
+    hooked.register_forward_hook(lambda module, given, output: output * 2)
+    strided = Net()
+    strided.conv.stride = (2, 2)
+    many = [
+        identity(Net(), tmp_path),
+        identity(Net(seed=1), tmp_path),
+        identity(hooked, tmp_path),
+        identity(strided, tmp_path),
+        identity(Net(), tmp_path, normalisation=HALF),
+        identity(Net(), tmp_path, input_side_px=12),
+        identity(Net(), tmp_path, class_names=["dog", "cat", "owl"]),
+        identity(Net(), tmp_path, version="1"),
+        identity(Net(), tmp_path, version="2"),
+        identity(with_net(Net()), tmp_path),
+        identity(with_net(Net(seed=1)), tmp_path),
+        identity(Predictor(), tmp_path),
+    ]
+    assert len(set(many)) == len(many)
+    assert identity(Net().train(), tmp_path) == identity(Net().requires_grad_(False).eval(), tmp_path) == many[0]
+    assert identity(Net(), tmp_path, label="another") == many[0]
+    assert identity(with_net(Net()), tmp_path, label="another") == many[9]
+
+
+def test_a_version_stands_for_code_that_cannot_be_read_under_its_label(tmp_path: Path) -> None:
+    lock = threading.Lock()
+
+    def predict(images: np.ndarray) -> np.ndarray:
+        with lock:
+            return images.mean((1, 2))
+
+    with pytest.raises(ModelError, match=r"model 'Net A' cannot be identified: .*lock.*version=\"1\""):
+        as_model(predict, tmp_path)
+    one = identity(predict, tmp_path, version="1")
+    assert identity(predict, tmp_path, version="1") == one
+    assert identity(predict, tmp_path, version="2") != one
+    assert identity(predict, tmp_path, version="1", label="another session") != one
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")
+def test_a_quantized_network_runs_and_is_identified_by_its_numbers(tmp_path: Path) -> None:
+    def quantized(seed: int) -> nn.Module:
+        return torch.ao.quantization.quantize_dynamic(Net(seed=seed).eval(), {nn.Linear}, torch.qint8)
+
+    made = as_model(quantized(0), tmp_path)
+    expected = quantized(0)(PIXELS / 255)
+    torch.testing.assert_close(logits(made), expected, atol=0.02, rtol=0)
+    assert not (tmp_path / "networks").exists()
+    assert identity(quantized(1), tmp_path) != made.model.model_id() == identity(quantized(0), tmp_path)
+
+
+def test_complex_weights_count_in_both_parts(tmp_path: Path) -> None:
+    class Spectral(nn.Module):
+        def __init__(self, phase: float) -> None:
+            super().__init__()
+            self.filter = nn.Parameter(torch.polar(torch.ones(3), torch.tensor([phase] * 3)))
+
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            return (images.mean((2, 3)) * self.filter).imag
+
+    assert identity(Spectral(0.1), tmp_path) != identity(Spectral(-0.1), tmp_path)
+
+
+def test_outputs_are_counted_once_and_an_error_is_one_line() -> None:
+    calls = []
+
+    def predict(images: np.ndarray) -> np.ndarray:
+        calls.append(images.shape)
+        return images.mean((1, 2))
+
+    network = live(predict)
+    assert (network.output_count, network.output_count, calls) == (3, 3, [(1, 8, 8, 3)])
+    with pytest.raises(ModelError, match=r"'Net A' .*:Raises\) cannot take images of 8×8 px: no such luck") as error:
+        _ = live(Raises()).output_count
+    assert "\n" not in str(error.value)
