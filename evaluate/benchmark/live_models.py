@@ -203,7 +203,7 @@ def _unwrapped(given: Any) -> Any:
 
 def _copied(module: nn.Module, label: str) -> nn.Module:
     try:
-        copied = copy.deepcopy(module)
+        copied = copy.deepcopy(module, _computed(module))
         if _parts(copied) & _parts(module):
             raise TypeError("its copy shares parts with it")
         return copied.cpu()
@@ -212,6 +212,12 @@ def _copied(module: nn.Module, label: str) -> nn.Module:
             f"model {label!r} cannot be copied ({type(error).__name__}: {first_line(error)}), and a benchmark must not "
             "change yours: give the inner network, such as the `model` of a LightningModule"
         ) from error
+
+
+def _computed(module: nn.Module) -> dict[int, Any]:
+    """Copies by id, as `deepcopy` remembers them, of attributes with a history of gradients, which it refuses."""
+    values = [value for part in module.modules() for value in vars(part).values() if isinstance(value, torch.Tensor)]
+    return {id(value): value.detach().clone() for value in values if not value.is_leaf}
 
 
 def _parts(module: nn.Module) -> set[int]:

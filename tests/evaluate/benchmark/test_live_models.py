@@ -11,6 +11,7 @@ import torch
 from live_networks import HALF, PIXELS, Net, Predictor, Tied, as_model, assert_equal, live, logits, state
 from safetensors.torch import load_file
 from torch import nn
+from torch.nn.utils.prune import random_unstructured
 
 from failmodes.warehouse.errors import ModelError
 
@@ -117,6 +118,21 @@ def test_what_is_no_network_that_can_be_copied_is_refused(make, said: str) -> No
     if isinstance(given, nn.Module):
         assert given.training
         assert all(parameter.requires_grad for parameter in given.parameters())
+
+
+def test_a_module_that_keeps_what_it_computed_is_copied_and_identified_whatever_it_saw(tmp_path: Path) -> None:
+    class Keeps(Net):
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            self.seen = self.conv(images)
+            return super().forward(images)
+
+    fresh, used, pruned = Keeps(), Keeps().eval(), Net()
+    used(torch.ones(2, 3, 9, 9)).sum()
+    random_unstructured(pruned.head, "weight", 0.5)
+    made = as_model(used, tmp_path)
+    assert used.seen.requires_grad
+    assert made.model.model_id() == as_model(fresh, tmp_path).model.model_id()
+    torch.testing.assert_close(logits(as_model(pruned, tmp_path)), pruned.eval()(PIXELS / 255), atol=1e-5, rtol=0)
 
 
 def test_a_forward_pass_that_holds_the_module_itself_is_refused_before_it_runs() -> None:
