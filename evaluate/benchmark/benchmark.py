@@ -208,7 +208,8 @@ def _write_study(study: Study, live: list[LiveModel], own: Mapping[str, str | No
         "evaluation": study.evaluation.model_copy(update={"executor": "auto"}),
         "corruptions": study.corruptions.model_copy(update={"names": names}),
     }
-    write_study_file(study.model_copy(update=parts), notes)
+    subjects = [*(one.model.label for one in live), *own]
+    write_study_file(study.model_copy(update=parts), notes, subjects)
 
 
 def _given(keys: Mapping[str, Any]) -> dict[str, Any]:

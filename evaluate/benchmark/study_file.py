@@ -1,7 +1,7 @@
 """The study file of a benchmark: what was run, so that `failmodes run` does it again as far as a file can say it."""
 
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from failmodes.warehouse.storage.files import atomic_write_bytes
 from failmodes.warehouse.storage.locations import STUDY_FILE
 
 HEADER = "# Written by failmodes.benchmark: the next call with this folder writes it anew."
+NOTES_HEADER, NOTE = "# A study file cannot name these, so `failmodes run` does without them:", "# - "
 
 
 def check_study_file(folder: Path) -> None:
@@ -22,42 +23,50 @@ def check_study_file(folder: Path) -> None:
         StudyError: there is one.
     """
     path = folder / STUDY_FILE
-    if path.exists() and not path.read_text(encoding="utf-8", errors="replace").startswith(HEADER):
+    if path.exists() and not _former_text(path).startswith(HEADER):
         raise StudyError(
             f"{path} is a study of your own, and a benchmark would write over it: give another folder as to="
         )
 
 
-def write_study_file(study: Study, notes: Sequence[str]) -> Path:
+def write_study_file(study: Study, notes: Sequence[str], subjects: Collection[str]) -> Path:
     """Write the study file of a benchmark into its output folder.
 
-    Networks that former benchmarks of the same images and corruptions put there stay in it.
+    Networks that former benchmarks of the same images and corruptions put there stay in it, and so do their notes.
 
     Args:
         study: with those networks that a file can name.
-        notes: what it cannot say, a line each.
+        notes: what it cannot say, a line each, which begins with a label or name and a colon.
+        subjects: labels of all networks and names of all own corruptions of this benchmark.
 
     Returns:
         Path of the file.
     """
     path = study.output / STUDY_FILE
     content = _content(study)
-    labels = {model["label"] for model in content["models"]}
-    content["models"] = [model for model in _former_models(path, content) if model["label"] not in labels] + content[
-        "models"
-    ]
-    lines = [HEADER]
-    if notes:
-        lines.append("# A study file cannot name these, so `failmodes run` does without them:")
-        lines += [f"# - {note}" for note in notes]
-    atomic_write_bytes(path, ("\n".join(lines) + "\n\n" + tomli_w.dumps(content)).encode())
+    models, kept = _of_former_benchmarks(_former_text(path), content, subjects)
+    content["models"] = models + content["models"]
+    lines = [*kept, *(NOTE + _one_line(note) for note in notes)]
+    head = [HEADER, *([NOTES_HEADER, *lines] if lines else [])]
+    atomic_write_bytes(path, ("\n".join(head) + "\n\n" + tomli_w.dumps(content)).encode())
     return path
+
+
+def _one_line(text: str) -> str:
+    """Text that stays within a comment's line."""
+    return "".join(letter if letter.isprintable() else " " for letter in text)
+
+
+def _identifying(model: Mapping[str, Any]) -> dict[str, Any]:
+    """A network without its label; the name of its file ends in a hash of its tensors."""
+    return {**model, "label": None, "checkpoint": str(model.get("checkpoint")).rpartition("-")[2]}
 
 
 def _content(study: Study) -> dict[str, Any]:
     """What differs from the defaults, paths relative to the output folder where they lie in it."""
     content = study.model_dump(mode="json", exclude_defaults=True, exclude={"output", "models"})
     content |= {"output": ".", "models": [_model(model, study.output) for model in study.models]}
+    content["corruptions"] = {"names": study.corruptions.names} | content.get("corruptions", {})
     content["dataset"]["path"] = _relative(content["dataset"]["path"], study.output)
     content["corruptions"]["severities"] = [_number(level) for level in study.corruptions.severities]
     order = ("name", "output", "dataset", "corruptions", "evaluation", "models")
@@ -77,11 +86,25 @@ def _number(level: Any) -> int | float:
     return int(level) if level == int(level) else float(level)
 
 
-def _former_models(path: Path, content: dict[str, Any]) -> list[dict[str, Any]]:
-    """The networks of a former benchmark that differs in its networks alone."""
+def _former_text(path: Path) -> str:
     try:
-        former = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return []
+        return path.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
+
+
+def _of_former_benchmarks(
+    text: str, content: dict[str, Any], subjects: Collection[str]
+) -> tuple[list[dict[str, Any]], list[str]]:
+    """Networks and notes of a file that differs in its networks alone, except those that this benchmark replaces."""
+    try:
+        former = tomllib.loads(text)
+    except ValueError:
+        return [], []
     models: list[dict[str, Any]] = former.pop("models", [])
-    return models if former == {key: value for key, value in content.items() if key != "models"} else []
+    if former != {key: value for key, value in content.items() if key != "models"}:
+        return [], []
+    known = [_identifying(model) for model in content["models"]]
+    others = [m for m in models if m.get("label") not in subjects and _identifying(m) not in known]
+    replaced = tuple(f"{NOTE}{_one_line(subject)}: " for subject in subjects)
+    return others, [line for line in text.splitlines() if line.startswith(NOTE) and not line.startswith(replaced)]
