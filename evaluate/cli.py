@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
-from rich.console import Console
 
 from failmodes.evaluate.extras import require_torch
 from failmodes.warehouse.terminal import interruptible, remark
@@ -199,6 +198,7 @@ def print_progress(study_file: Path) -> None:
     Raises:
         MissingExtraError: the study names networks, and PyTorch is not installed.
     """
+    from rich.console import Console
     from rich.table import Table
 
     from failmodes.evaluate.study.reading import read_study

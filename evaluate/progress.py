@@ -14,8 +14,9 @@ from failmodes.evaluate.engine.worker import RunCallbacks
 from failmodes.evaluate.import_predictions.predictions_file import ProgressCallback
 from failmodes.evaluate.study_models import StudyModel
 from failmodes.evaluate.training.trainer import EpochMetrics
+from failmodes.warehouse.progress_bar import ImagesPerSecond, progress_bar
 from failmodes.warehouse.shards.format import ShardKey
-from failmodes.warehouse.terminal import ImagesPerSecond, in_notebook, progress_bar, remark
+from failmodes.warehouse.terminal import in_notebook, remark
 
 
 @contextmanager

@@ -15,8 +15,8 @@ import httpx
 from rich.progress import DownloadColumn, TransferSpeedColumn
 
 from failmodes.warehouse.errors import DownloadError, StudyError, did_you_mean, first_line
+from failmodes.warehouse.progress_bar import progress_bar
 from failmodes.warehouse.storage.files import TEMPORARY_PREFIX, make_folder, storage_errors
-from failmodes.warehouse.terminal import progress_bar
 
 TIMEOUT_S = 30.0
 ATTEMPTS = 5  # in a row that bring no new byte

@@ -2,10 +2,10 @@
 
 import sys
 from pathlib import Path
+from shutil import get_terminal_size
 from typing import Annotated, Literal
 
 import typer
-from rich.console import Console
 
 from failmodes.warehouse.terminal import remark, stderr_console
 
@@ -76,7 +76,7 @@ def query(
     path = find_warehouse(where)
     if output_format == "table" and not output:
         first = first_rows(path, sql, TABLE_ROWS, timeout_s=timeout)
-        sys.stdout.write(format_table(first, Console().width if sys.stdout.isatty() else WIDTH_OF_FILES))
+        sys.stdout.write(format_table(first, get_terminal_size().columns if sys.stdout.isatty() else WIDTH_OF_FILES))
         if first.row_count > TABLE_ROWS:
             remark(f"first {TABLE_ROWS} of {first.row_count:,} rows: --format csv or --output FILE gives all")
         return
@@ -90,6 +90,8 @@ def query(
 
 def print_status(where: Path) -> bool:
     """Print what a warehouse holds and whether every invariant holds; whether all is well."""
+    from rich.console import Console
+
     from failmodes.warehouse.database.status import warehouse_status
     from failmodes.warehouse.storage.locations import find_warehouse
 

@@ -19,9 +19,10 @@ from failmodes.ingest.datasets.opening import open_dataset
 from failmodes.ingest.sources import GeneratedSource
 from failmodes.ingest.specification import DatasetSpec
 from failmodes.warehouse.errors import StorageError, StudyError
+from failmodes.warehouse.progress_bar import ImagesPerSecond, progress_bar
 from failmodes.warehouse.storage.files import TEMPORARY_PREFIX, make_folder, remove_stale_temporaries, storage_errors
 from failmodes.warehouse.storage.locks import file_lock
-from failmodes.warehouse.terminal import ImagesPerSecond, interruptible, progress_bar, remark
+from failmodes.warehouse.terminal import interruptible, remark
 
 WORK_FOLDER = ".failmodes"
 LOCK_FILE = "lock"

@@ -8,6 +8,7 @@ from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from unicodedata import category, combining, east_asian_width
 
 from failmodes.warehouse.database.query import FirstRows
 from failmodes.warehouse.errors import QueryError
@@ -22,17 +23,37 @@ MOST_LETTERS, MOST_ITEMS = 1000, 10  # of a text and of a list in a cell of a ta
 def format_table(first: FirstRows, width: int) -> str:
     """The first rows as a table of at most `width` letters, ending in a line break.
 
-    It does without Polars, whose import takes longer than the answer to most questions.
+    Neither Polars nor, where the table fits, rich is imported: both take longer than the answer to most questions.
     """
+    texts = [[_cell(value) for value in row] for row in first.rows]
+    widths = [max(map(_width, column)) for column in zip(first.columns, *texts, strict=True)]
+    if sum(widths) + 3 * len(widths) < width and not any("\n" in text for row in texts for text in row):
+        return _boxed(first.columns, texts, widths)
+    return _folded(first.columns, texts, width)
+
+
+def _boxed(names: list[str], rows: list[list[str]], widths: list[int]) -> str:
+    def line(texts: list[str]) -> str:
+        cells = (text + " " * (width - _width(text)) for text, width in zip(texts, widths, strict=True))
+        return f"│ {' │ '.join(cells)} │"
+
+    def rule(left: str, stroke: str, between: str, right: str) -> str:
+        return left + between.join(stroke * (width + 2) for width in widths) + right
+
+    head = [rule("┌", "─", "┬", "┐"), line(names), rule("╞", "═", "╪", "╡")]
+    return "\n".join([*head, *map(line, rows), rule("└", "─", "┴", "┘")]) + "\n"
+
+
+def _folded(names: list[str], rows: list[list[str]], width: int) -> str:
+    """The same table where texts have several lines, or are folded into several."""
     from rich.box import SQUARE_DOUBLE_HEAD
     from rich.console import Console
     from rich.table import Column, Table
     from rich.text import Text
 
-    columns = (Column(Text(name), header_style="", overflow="fold") for name in first.columns)
-    table = Table(*columns, box=SQUARE_DOUBLE_HEAD)
-    for row in first.rows:
-        table.add_row(*(Text(_cell(value)) for value in row))
+    table = Table(*(Column(Text(name), header_style="", overflow="fold") for name in names), box=SQUARE_DOUBLE_HEAD)
+    for row in rows:
+        table.add_row(*map(Text, row))
     text = io.StringIO()
     Console(file=text, width=width, color_system=None).print(table)
     return text.getvalue()
@@ -63,7 +84,7 @@ def write_rows(rows: "pl.DataFrame", path: Path) -> None:
 
 
 def _cell(value: Any) -> str:
-    """A value in a cell of a table: floats with six digits after the point, long texts and lists cut."""
+    """A value in a cell: floats with six digits after the point, long texts and lists cut, controls spelt out."""
     match value:
         case None:
             return "null"
@@ -79,7 +100,13 @@ def _cell(value: Any) -> str:
             return f"[{', '.join(map(_cell, value[:MOST_ITEMS]))}{rest}]"
         case _:
             text = str(value)
-            return text if len(text) <= MOST_LETTERS else f"{text[:MOST_LETTERS]}…"
+            text = text if len(text) <= MOST_LETTERS else f"{text[:MOST_LETTERS]}…"
+            return "".join(x if x == "\n" or category(x) != "Cc" else repr(x)[1:-1] for x in text)
+
+
+def _width(text: str) -> int:
+    """Places that a text takes on a terminal: wide letters, such as Chinese ones, take two."""
+    return sum(0 if combining(letter) else 1 + (east_asian_width(letter) in "WF") for letter in text)
 
 
 def _flat(rows: "pl.DataFrame") -> "pl.DataFrame":
