@@ -1,12 +1,13 @@
 """The public functions: open a warehouse, benchmark networks that are objects of this process, run a study."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from failmodes.analysis.opened_warehouse import Warehouse
 from failmodes.evaluate.extras import require_torch
+from failmodes.warehouse.errors import StudyError
 from failmodes.warehouse.storage.locations import WAREHOUSE_FILE, find_warehouse
 from failmodes.warehouse.terminal import remark
 
@@ -176,11 +177,14 @@ def benchmark(
     """
     require_torch("failmodes.benchmark")
     from failmodes.evaluate.benchmark.benchmark import BenchmarkRequest, run_benchmark
+    from failmodes.evaluate.benchmark.live_models import unwrapped
     from failmodes.evaluate.benchmark.model_options import make_model_options
     from failmodes.evaluate.progress import evaluation_bar
 
     output = Path(to).expanduser().absolute()
-    networks = model if isinstance(model, Mapping) else {label or _name_of(model): model}
+    if isinstance(model, Mapping) and label is not None:
+        raise StudyError("benchmark: label= names one network: the keys of a dict are the labels of its networks")
+    networks = model if isinstance(model, Mapping) else {label or _name_of(unwrapped(model)): model}
     request = BenchmarkRequest(
         networks=networks,
         images=images,
@@ -195,7 +199,7 @@ def benchmark(
         label_names=label_names,
         corruptions=corruptions,
         sampling={
-            "severities": list(severities), "recipe": recipe, "seeds": list(seeds), "draws": draws,
+            "severities": _listed(severities), "recipe": recipe, "seeds": _listed(seeds), "draws": draws,
             "across_switches": across_switches,
         },
         evaluation={"attention": attention, "precision": precision, "batch_size": batch_size, "device": device},
@@ -224,6 +228,11 @@ def _loaded(record: "StorePath", output: Path) -> Warehouse:
     path = output / WAREHOUSE_FILE
     load([record], path)
     return Warehouse(path)
+
+
+def _listed(values: Any) -> Any:
+    """Any numbers as a list; what is none as it is, to be refused under its argument's name."""
+    return values if isinstance(values, str) or not isinstance(values, Iterable) else list(values)
 
 
 def _name_of(model: object) -> str:

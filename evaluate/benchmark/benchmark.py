@@ -19,13 +19,13 @@ from failmodes.evaluate.engine.run import RunReport, evaluate_study
 from failmodes.evaluate.engine.worker import RunCallbacks
 from failmodes.evaluate.models.code_identity import code_hash
 from failmodes.evaluate.study.reading import check_study
-from failmodes.evaluate.study.study_schema import Study
+from failmodes.evaluate.study.study_schema import EvaluationSpec, Study
 from failmodes.ingest.corruptions.catalogue import RECIPES, add_corruption, corruption_info
 from failmodes.ingest.corruptions.custom import CustomCorruption, GivenCorruption, register, register_from
 from failmodes.ingest.datasets.arrays import CLASSES_FILE, IMAGES_FILE, write_arrays
 from failmodes.ingest.datasets.dataset import Dataset, ImageArray
 from failmodes.ingest.datasets.opening import open_dataset
-from failmodes.ingest.specification import DatasetSpec, Location, validate
+from failmodes.ingest.specification import CorruptionSpec, DatasetSpec, Location, validate
 from failmodes.warehouse.errors import ModelError, StudyError
 from failmodes.warehouse.hashing import identity_of
 
@@ -79,14 +79,17 @@ def run_benchmark(request: BenchmarkRequest, progress: RunCallbacks) -> Benchmar
         StudyError, DataError, ModelError, WarehouseError, StorageError: as the message says.
     """
     check_study_file(request.output)
-    keys, dataset, networks = _open_images(request)
     names, own = _corruption_names(request.corruptions, request.models.version)
+    parts = (CorruptionSpec, {"names": names} | _given(request.sampling)), (EvaluationSpec, _given(request.evaluation))
+    for part, given in parts:  # before images are read, which may take long
+        validate(part, given, "benchmark", _argument_name)
+    keys, dataset, networks = _open_images(request)
     content = {
         "name": request.name,
         "output": str(request.output),
         "dataset": keys,
         "corruptions": {"names": names, "recipe": _recipe(dataset)} | _given(request.sampling),
-        "evaluation": {"executor": "here"} | _given(request.evaluation),
+        "evaluation": {"executor": "here"} | _given({"workers": _workers(own)} | request.evaluation),
     }
     study = check_study(content, request.output, "benchmark", require_models=False, describe_location=_argument_name)
     progress.networks(_assumptions(request, study))
@@ -163,6 +166,12 @@ def _corruption_names(
     return names, own
 
 
+def _workers(own: Mapping[str, str | None]) -> int | None:
+    """How many processes corrupt ahead of a GPU: none where they could not, or would run the caller's script again."""
+    is_script = getattr(sys.modules["__main__"], "__file__", None) is not None
+    return 0 if is_script or None in own.values() else None
+
+
 def _import_path(corruption: object) -> str | None:
     """`module:name` of a function that every process can import; None for one of a script, a notebook or a closure."""
     module, name = getattr(corruption, "__module__", None), getattr(corruption, "__qualname__", None)
@@ -173,8 +182,16 @@ def _import_path(corruption: object) -> str | None:
 
 def _register_live(corruption: Any, version: str | None) -> CustomCorruption:
     """Register a corruption that is an object of this process, identified by its code and captured values."""
-    is_made = isinstance(corruption, CustomCorruption)
-    made = register(corruption if is_made else CustomCorruption(getattr(corruption, "__name__", "?"), corruption))
+    name = getattr(corruption, "__name__", None)
+    if isinstance(corruption, CustomCorruption):
+        made = register(corruption)
+    elif callable(corruption) and name not in (None, "<lambda>"):
+        made = register(CustomCorruption(str(name), corruption))
+    else:
+        raise StudyError(
+            f"benchmark: corruptions: {'a lambda' if name else f'a {type(corruption).__name__}'} is no corruption by "
+            'itself: expected a name, a list of names, a function with a name, or CustomCorruption("mine", function)'
+        )
     subject = f"corruption {made.name!r}"
     definition = identity_of({"version": version}) if version else code_hash(corruption, subject=subject)
     add_corruption(replace(corruption_info(made.name), definition=definition))
@@ -205,7 +222,7 @@ def _write_study(study: Study, live: list[LiveModel], own: Mapping[str, str | No
     names = [name for name in named if name is not None]
     parts: dict[str, Any] = {
         "models": [one.model.spec for one in live if not one.note],
-        "evaluation": study.evaluation.model_copy(update={"executor": "auto"}),
+        "evaluation": study.evaluation.model_copy(update={"executor": "auto", "workers": None}),
         "corruptions": study.corruptions.model_copy(update={"names": names}),
     }
     subjects = [*(one.model.label for one in live), *own]

@@ -75,7 +75,7 @@ class LiveNetwork:
     def __init__(self, label: str, given: Any, options: ModelOptions, sample: np.ndarray) -> None:
         self.label, self.options, self.sample = label, options, sample
         self.is_module = isinstance(given, nn.Module)
-        self.given = _unwrapped(given)
+        self.given = unwrapped(given)
         module = _copied(self.given, label) if self.is_module else _function(given, label)
         self.module = module.float().eval()
         self.preprocessing, self.normalisation = self._inputs()
@@ -193,12 +193,12 @@ class LiveNetwork:
         return f"a {type(self.given).__qualname__} of the program that called this benchmark{own}"
 
 
-def _unwrapped(given: Any) -> Any:
+def unwrapped(given: Any) -> Any:
     """The network itself, where torch.compile or DataParallel has wrapped it."""
     if isinstance(given, nn.DataParallel | nn.parallel.DistributedDataParallel):
-        return _unwrapped(given.module)
+        return unwrapped(given.module)
     original = getattr(given, "_orig_mod", None)
-    return _unwrapped(original) if isinstance(original, nn.Module) else given
+    return unwrapped(original) if isinstance(original, nn.Module) else given
 
 
 def _copied(module: nn.Module, label: str) -> nn.Module:

@@ -58,7 +58,9 @@ def make_model_options(normalisation: Any, class_names: Any, **options: Any) -> 
     if isinstance(normalisation, Mapping):  # of arrays, tensors or lists
         normalisation = {key: np.asarray(value).tolist() for key, value in normalisation.items()}
     if normalisation is not None:
-        normalisation = validate(Normalisation, normalisation, "benchmark: normalisation")
+        normalisation = validate(
+            Normalisation, normalisation, "benchmark: normalisation", lambda location: ".".join(map(str, location))
+        )
     names = class_names if class_names == "imagenet-1k" else check_names("class_names", class_names)
     return ModelOptions(normalisation=normalisation, class_names=names, **options)
 

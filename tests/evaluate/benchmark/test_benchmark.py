@@ -1,0 +1,161 @@
+"""What a benchmark makes of its arguments before anything runs."""
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from live_networks import IMAGES, NAMES, Net
+
+from failmodes.evaluate.benchmark import benchmark
+from failmodes.evaluate.benchmark.benchmark import BenchmarkRequest, run_benchmark
+from failmodes.evaluate.benchmark.model_options import ModelOptions
+from failmodes.evaluate.engine.worker import RunCallbacks
+from failmodes.evaluate.study.reading import read_study
+from failmodes.ingest.corruptions.catalogue import corruption_info
+from failmodes.ingest.corruptions.custom import CustomCorruption
+from failmodes.warehouse.errors import DataError, ModelError, StudyError
+
+LABELS = np.arange(len(IMAGES)) % 3
+
+
+class NotRead:
+    """Images that must not be asked for."""
+
+    def __iter__(self):
+        raise AssertionError("images were read")
+
+
+@pytest.fixture
+def request_of(tmp_path: Path, monkeypatch):
+    """Runs a request up to the engine, and gives the study and the data set that it is handed."""
+    handed = []
+    monkeypatch.setattr(
+        benchmark, "evaluate_study", lambda study, dataset, **more: handed.append((study, dataset, more))
+    )
+
+    def run(**changes):
+        request = BenchmarkRequest(
+            networks={"Net A": Net()}, images=IMAGES, labels=LABELS, output=tmp_path / "out", name="mine",
+            models=ModelOptions(), dataset={}, label_names=None, corruptions="fog", sampling={"severities": [1]},
+        )  # fmt: skip
+        run_benchmark(replace(request, **changes), RunCallbacks())
+        return handed[-1]
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "said"),
+    [
+        ({"corruptions": "fogg"}, StudyError, "^benchmark: corruptions: unknown corruption 'fogg': did you mean 'fog'"),
+        ({"corruptions": []}, StudyError, "^benchmark: corruptions: list should have at least 1 item"),
+        ({"corruptions": ["fog", "fog"]}, StudyError, "^benchmark: corruptions: corruption 'fog' is named twice"),
+        ({"corruptions": [lambda i, p: i]}, StudyError, "a lambda is no corruption by itself: .*CustomCorruption"),
+        ({"corruptions": {"fog"}}, StudyError, "a set is no corruption by itself: expected a name, a list of names"),
+        ({"corruptions": None}, StudyError, "a NoneType is no corruption by itself"),
+        (
+            {"sampling": {"severities": 3}},
+            StudyError,
+            "^benchmark: severities: input should be a valid list",
+        ),
+        ({"sampling": {"severities": [0]}}, StudyError, "^benchmark: severities: severity 0 is clean"),
+        ({"sampling": {"seeds": [-1]}}, StudyError, "^benchmark: seeds: "),
+        ({"sampling": {"recipe": "c"}}, StudyError, "^benchmark: recipe: input should be 'cifar-c' or 'imagenet-c'"),
+        ({"evaluation": {"precision": "half"}}, StudyError, "^benchmark: precision: "),
+        ({"evaluation": {"batch_size": 0}}, StudyError, "^benchmark: batch_size: "),
+        ({"dataset": {"resize": 40}}, StudyError, "^benchmark: `resize` goes with `image_size`"),
+        ({"dataset": {"image_size": 0}}, StudyError, "^benchmark: image_size: input should be greater"),
+    ],
+    ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
+)
+def test_an_argument_that_is_wrong_is_named_before_images_are_read(request_of, changes, error, said: str) -> None:
+    with pytest.raises(error, match=said):
+        request_of(images=NotRead(), **changes)
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "said"),
+    [
+        ({"networks": {}}, ModelError, "there is no network to benchmark: the dict of models is empty"),
+        ({"label_names": "abc"}, StudyError, "label_names is 'abc': expected a list of names"),
+        ({"label_names": ["a", "b"]}, DataError, "label 2 of image 2 is out of range: expected 0 to 1"),
+        ({"labels": LABELS + 1}, DataError, "label 3 of image 2 is out of range: expected 0 to 2"),
+        ({"images": Path("/not/there"), "labels": None}, DataError, "/not/there does not exist"),
+        ({"images": Path("/not/there")}, StudyError, "labels are in the folder /not/there: leave labels= out"),
+        ({"images": "/", "labels": None, "label_names": NAMES}, StudyError, "label_names are in the folder /"),
+    ],
+    ids=["networks", "word", "names", "labels", "folder", "labels of a folder", "names of a folder"],
+)
+def test_images_labels_and_names_that_do_not_fit_are_refused(request_of, changes, error, said: str) -> None:
+    with pytest.raises(error, match=said):
+        request_of(**changes)
+
+
+def test_a_study_of_ones_own_stops_it_before_all_else(request_of, tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "study.toml").write_text("")
+    with pytest.raises(StudyError, match="is a study of your own"):
+        request_of(images=NotRead())
+
+
+@pytest.mark.parametrize(
+    ("changes", "names"),
+    [
+        ({}, ("0", "1", "2")),
+        ({"label_names": NAMES}, NAMES),
+        ({"models": ModelOptions(class_names=list(NAMES))}, NAMES),
+        ({"label_names": NAMES[::-1], "models": ModelOptions(class_names=list(NAMES))}, NAMES[::-1]),
+    ],
+    ids=["numbers", "labels", "outputs", "both"],
+)  # fmt: skip
+def test_labels_have_the_names_of_labels_else_of_outputs_else_numbers(request_of, changes, names) -> None:
+    _, dataset = request_of(**changes)
+    assert dataset.class_names == names
+    np.testing.assert_array_equal(dataset.images, IMAGES)
+    np.testing.assert_array_equal(dataset.labels, LABELS)
+
+
+def test_the_same_images_are_stored_once_and_others_beside_them(request_of, tmp_path: Path) -> None:
+    for images in (IMAGES, list(IMAGES), IMAGES[:, ::-1]):
+        request_of(images=images)
+    assert len(list((tmp_path / "out" / "images").iterdir())) == 2
+
+
+@pytest.mark.parametrize(
+    ("side", "recipe"), [(32, "cifar-c"), (84, "cifar-c"), (85, "imagenet-c"), (224, "imagenet-c")]
+)
+def test_the_recipe_is_that_of_the_nearest_size(request_of, side: int, recipe: str) -> None:
+    images = np.zeros((3, side, side + 9, 3), np.uint8)
+    assert request_of(images=images, labels=[0, 1, 2])[0].corruptions.recipe == recipe
+    given = request_of(images=images, labels=[0, 1, 2], sampling={"severities": [1], "recipe": "cifar-c"})
+    assert given[0].corruptions.recipe == "cifar-c"
+
+
+def test_corruptions_of_a_program_are_identified_by_what_they_capture(request_of) -> None:
+    def darker(by: int):
+        def dim(images: np.ndarray, parameters) -> np.ndarray:
+            return images // by
+
+        return dim
+
+    found = []
+    for corruption in (darker(2), darker(2), darker(3), CustomCorruption("dim", darker(3), label="Dim")):
+        assert request_of(corruptions=[corruption])[0].corruptions.names == ["dim"]
+        found.append(corruption_info("dim").definition)
+    assert found[0] == found[1]
+    assert len(set(found)) == 3
+
+
+def test_no_process_is_started_that_would_run_the_callers_script_again(request_of, tmp_path: Path, monkeypatch) -> None:
+    def dim(images: np.ndarray, parameters) -> np.ndarray:
+        return images // 2
+
+    main = type(sys)("__main__")
+    monkeypatch.setitem(sys.modules, "__main__", main)  # of a notebook or a prompt
+    assert request_of()[0].evaluation.workers is None
+    assert request_of(corruptions=[dim])[0].evaluation.workers == 0
+    main.__file__ = "script.py"
+    assert request_of()[0].evaluation.workers == 0
+    assert read_study(tmp_path / "out" / "study.toml", require_models=False).evaluation.workers is None
