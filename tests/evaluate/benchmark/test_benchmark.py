@@ -31,9 +31,7 @@ class NotRead:
 def request_of(tmp_path: Path, monkeypatch):
     """Runs a request up to the engine, and gives the study and the data set that it is handed."""
     handed = []
-    monkeypatch.setattr(
-        benchmark, "evaluate_study", lambda study, dataset, **more: handed.append((study, dataset, more))
-    )
+    monkeypatch.setattr(benchmark, "evaluate_study", lambda *study_and_data, **_: handed.append(study_and_data))
 
     def run(**changes):
         request = BenchmarkRequest(
