@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from os import PathLike
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 from torch import nn
@@ -111,6 +111,9 @@ def _open_images(request: BenchmarkRequest) -> tuple[dict[str, Any], Dataset, li
     names = check_names("label_names", request.label_names) or given.label_names or request.models.output_names
     if names is None:
         names = tuple(map(str, range(networks[0].output_count)))  # labels are numbers of outputs
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise StudyError(f"benchmark: labels would have the name {twice!r} twice: give label_names=, each another")
     path = _store(given, tuple(names), request.output)
     keys = {"kind": "arrays", "path": str(path), "label": ARRAYS_LABEL}
     keys |= {key: value for key, value in _given(request.dataset).items() if key not in crop}
@@ -186,7 +189,7 @@ def _register_live(corruption: Any, version: str | None) -> CustomCorruption:
     if isinstance(corruption, CustomCorruption):
         made = register(corruption)
     elif callable(corruption) and name not in (None, "<lambda>"):
-        made = register(CustomCorruption(str(name), corruption))
+        made = register(CustomCorruption(str(name), cast(Any, corruption)))
     else:
         raise StudyError(
             f"benchmark: corruptions: {'a lambda' if name else f'a {type(corruption).__name__}'} is no corruption by "

@@ -69,7 +69,7 @@ def check_names(argument: str, names: Any) -> list[str] | None:
     """Names as a list; None where none are given.
 
     Raises:
-        StudyError: it is no sequence of names, or one stands there twice.
+        StudyError: it is no sequence of names.
     """
     if names is None:
         return None
@@ -77,7 +77,4 @@ def check_names(argument: str, names: Any) -> list[str] | None:
     if not listed or not all(isinstance(name, str) for name in listed):
         shown = repr(names) if isinstance(names, str) else f"a {type(names).__name__}"
         raise StudyError(f"benchmark: {argument} is {shown}: expected a list of names, in the order of their numbers")
-    twice = [name for name in listed if listed.count(name) > 1]
-    if twice:
-        raise StudyError(f"benchmark: {argument} has {twice[0]!r} twice: each name must be another")
     return [str(name) for name in listed]

@@ -78,13 +78,25 @@ def test_an_argument_that_is_wrong_is_named_before_images_are_read(request_of, c
     [
         ({"networks": {}}, ModelError, "there is no network to benchmark: the dict of models is empty"),
         ({"label_names": "abc"}, StudyError, "label_names is 'abc': expected a list of names"),
+        ({"label_names": ["a", "b", "a"]}, StudyError, "labels would have the name 'a' twice: give label_names="),
+        ({"models": ModelOptions(class_names=["a", "b", "a"])}, StudyError, "the name 'a' twice: give label_names="),
         ({"label_names": ["a", "b"]}, DataError, "label 2 of image 2 is out of range: expected 0 to 1"),
         ({"labels": LABELS + 1}, DataError, "label 3 of image 2 is out of range: expected 0 to 2"),
         ({"images": Path("/not/there"), "labels": None}, DataError, "/not/there does not exist"),
         ({"images": Path("/not/there")}, StudyError, "labels are in the folder /not/there: leave labels= out"),
         ({"images": "/", "labels": None, "label_names": NAMES}, StudyError, "label_names are in the folder /"),
     ],
-    ids=["networks", "word", "names", "labels", "folder", "labels of a folder", "names of a folder"],
+    ids=[
+        "networks",
+        "word",
+        "label twice",
+        "output twice",
+        "names",
+        "labels",
+        "folder",
+        "labels of a folder",
+        "names of a folder",
+    ],
 )
 def test_images_labels_and_names_that_do_not_fit_are_refused(request_of, changes, error, said: str) -> None:
     with pytest.raises(error, match=said):
