@@ -135,7 +135,7 @@ class Warehouse:
         layout: Literal["page", "paper"] = "page",
         theme: Literal["light", "dark"] = "light",
     ) -> "alt.VConcatChart":
-        """Draw a chart, as `failmodes chart` does; it shows itself in notebooks, and `.save("chart.svg")` writes it.
+        """Draw a chart, as `failmodes chart` does; it shows itself in notebooks, `.save("chart.svg")` writes it.
 
         Args:
             name: curves, drops, shapes, attention, exemplars, onset, calibration or distortion.
@@ -151,7 +151,7 @@ class Warehouse:
             WarehouseError: the warehouse lacks what the chart shows; the message says why.
 
         Examples:
-            >>> w.chart("curves")
+            >>> w.chart("curves").save("curves.png", ppi=200)     # or .svg, .pdf, .html
             >>> w.chart("drops", model=["ResNet-18", "ViT"], theme="dark").save("drops.html")
         """
         path = self._opened()
@@ -235,7 +235,10 @@ class Warehouse:
             from failmodes.warehouse.database.query import query_errors
 
             with open_warehouse(path) as con, query_errors():
-                networks = con.execute("select distinct model_label from evaluation_labels order by all").fetchall()
+                networks = con.execute(
+                    "select model_label || case count(*) when 1 then '' else format(' ({} evaluations)', count(*)) end "
+                    "from evaluation_labels group by model_label order by model_label"
+                ).fetchall()
                 cells = con.execute(
                     "select distinct corruption, severity from shards inner join corruptions using (corruption) "
                     "where table_name = 'predictions' and severity > 0 order by corruption_order, corruption, severity"

@@ -155,8 +155,10 @@ def select_one(con: duckdb.DuckDBPyConnection, **filters: Sequence[str]) -> Sele
     """
     found = select(con, **filters)
     if len(found) > 1:
-        groups = "; ".join(f"{join_names(s.labels.values())} on {s.images} ({s.ids[0]})" for s in found)
-        raise StudyError(f"these evaluations do not share images and corruptions, name one with --evaluation: {groups}")
+        groups = "; ".join(
+            f"{s.ids[0]} ({join_names(s.labels.values())} on {s.images}, {_particulars(s)})" for s in found
+        )
+        raise StudyError(f"these do not share images and corruptions, name one evaluation: {groups}")
     return found[0]
 
 
@@ -194,6 +196,11 @@ def averaged_severities(severities: Iterable[float]) -> list[float]:
     """Severities that averages are over: the whole ones above clean, as published; all above clean if none is whole."""
     corrupted = [severity for severity in severities if severity]
     return [severity for severity in corrupted if not severity % 1] or corrupted
+
+
+def _particulars(selection: Selection) -> str:
+    """What may tell a selection from others: its subset, and where its corrupted pixels come from."""
+    return f"{selection.shared['subset']}; {selection.shared['source_label']}"
 
 
 def _partial(con: duckdb.DuckDBPyConnection) -> set[str]:

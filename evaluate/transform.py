@@ -39,7 +39,7 @@ class CorruptTransform(Transform):
     Example:
         >>> transform = v2.Compose([
         ...     v2.Resize(256), v2.CenterCrop(224),
-        ...     failmodes.CorruptTransform("fog", 3, recipe="imagenet-c"),
+        ...     failmodes.CorruptTransform("fog", 3),
         ...     v2.ToImage(), v2.ToDtype(torch.float32, scale=True), v2.Normalize(mean, std),
         ... ])
 
@@ -50,7 +50,7 @@ class CorruptTransform(Transform):
         name: name of the corruption (see `failmodes.corruptions`), or one of your own: a `failmodes.CustomCorruption`,
             a function of (images, parameters), or where to import one from, as "module:name".
         severity: 0 (the clean image) to 5.
-        recipe: "cifar-c" (published for 32×32 pixels) or "imagenet-c" (224×224).
+        recipe: "cifar-c" (published for 32×32 pixels) or "imagenet-c" (224×224); if not given, by the size.
         seed: seed of all samples.
         draws: "paired": an image has the same samples at every severity; "independent": new ones at each.
         across_switches: between severities of a corruption that does not interpolate, cross-fade.
@@ -66,7 +66,7 @@ class CorruptTransform(Transform):
         name: GivenCorruption,
         severity: Severity,
         *,
-        recipe: str = "cifar-c",
+        recipe: str | None = None,
         seed: int = 0,
         draws: SamplingMode = "paired",
         across_switches: bool = False,

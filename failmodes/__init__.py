@@ -9,7 +9,8 @@
     w.sql("select corruption, min(accuracy) from accuracy_by_severity group by all")
     foggy = failmodes.corrupt(images, "fog", 3)                        # uint8 (N, H, W, 3) in and out
 
-The names below are public: they change by the rules of semantic versioning. All others may change without notice.
+Begin with help(failmodes.benchmark) and help(failmodes.Warehouse). The names below are public: they change by the rules
+of semantic versioning. All others may change without notice.
 """
 
 from importlib import import_module
@@ -112,4 +113,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_PUBLIC})
+    return sorted({*__all__, "__doc__", "__file__", "__name__", "__path__"})

@@ -1,6 +1,7 @@
 """The public functions: open a warehouse, benchmark networks that are objects of this process, run a study."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -8,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from failmodes.analysis.opened_warehouse import Warehouse
 from failmodes.evaluate.extras import require_torch
 from failmodes.warehouse.errors import StudyError
-from failmodes.warehouse.storage.locations import WAREHOUSE_FILE, find_warehouse
+from failmodes.warehouse.storage.locations import STUDY_FILE, WAREHOUSE_FILE, find_warehouse
 from failmodes.warehouse.terminal import remark
 
 if TYPE_CHECKING:
@@ -42,16 +43,22 @@ def open(location: "str | PathLike[str] | None" = None) -> Warehouse:  # noqa: A
         StudyError: it is none of these.
         WarehouseError: there is no warehouse, or one of another schema version.
     """
-    return Warehouse(find_warehouse(None if location is None else Path(location)))
+    return Warehouse(find_warehouse(None if location is None else Path(location).expanduser()))
 
 
 def run(study: "str | PathLike[str] | Mapping[str, Any]", *, progress: bool = True) -> Warehouse:
     """Do all that a study still needs: train, evaluate, load; interrupted, the same call goes on where it was.
 
         w = failmodes.run("study.toml")
+        w = failmodes.run({
+            "name": "Digits", "output": "runs/digits", "dataset": {"kind": "digits"},
+            "corruptions": {"names": ["fog", "contrast"], "severities": [1, 3, 5]},
+            "models": [{"label": "Small", "architecture": "resnet18", "width": 16, "training": {"epochs": 5}}],
+        })
 
     Args:
-        study: the path of a study file, or its content; relative paths in a content are relative to the current folder.
+        study: the path of a study file or of the folder that holds `study.toml`, or its content: the keys and tables
+            that `failmodes init` writes and explains. Relative paths in a content are relative to the current folder.
         progress: whether to show on stderr, or in the notebook, what is done.
 
     Returns:
@@ -68,7 +75,8 @@ def run(study: "str | PathLike[str] | Mapping[str, Any]", *, progress: bool = Tr
     if isinstance(study, Mapping):
         read = check_study(study, Path.cwd(), "failmodes.run", require_models=False)
     else:
-        read = read_study(Path(study), require_models=False)
+        path = Path(study).expanduser()
+        read = read_study(path / STUDY_FILE if path.is_dir() else path, require_models=False)
     if not read.models:  # its predictions are imported: there is nothing to evaluate
         return _loaded(read.record_output, read.output)
     require_torch("failmodes.run")
@@ -78,9 +86,9 @@ def run(study: "str | PathLike[str] | Mapping[str, Any]", *, progress: bool = Tr
     from failmodes.ingest.datasets.opening import open_dataset
 
     dataset = open_dataset(read.dataset, read.cache)
-    with training_bar(progress) as show_epoch:
+    with _goes_on(progress), training_bar(progress) as show_epoch:
         train_missing(read, dataset, show_epoch)
-    with evaluation_bar(progress) as callbacks:
+    with _goes_on(progress), evaluation_bar(progress) as callbacks:
         report = evaluate_study(read, dataset, progress=callbacks)
     return _finished(report, read.record_output, read.output, show=progress)
 
@@ -134,18 +142,20 @@ def benchmark(
             torch Dataset, or a DataLoader that does not shuffle, of (image, label) or of mappings; a Hugging Face
             Dataset; or the path of a folder of class folders. Pixels are uint8: corruptions come before normalisation.
         labels: (N,) whole numbers, class indices, where the images do not bring their own.
-        to: the folder that holds the result: record, warehouse, and `study.toml`, which says what was run.
+        to: the folder that holds the result: record, warehouse, and `study.toml`, which says what the last call ran.
         corruptions: "headline" (the 15 of the published metrics), "all" (19), a name, or a list of names, functions of
             (images, parameters) and `CustomCorruption`s. `failmodes.corruptions()` lists the names.
         severities: levels above 0, up to 5; clean is always evaluated.
         recipe: "cifar-c" (published for 32 pixels) or "imagenet-c" (224); if not given, that of the nearest size.
-        seeds: seeds of the corruptions' samples, an evaluation each.
+        seeds: seeds of the corruptions' samples, an evaluation each; charts show one, `evaluation=`.
         draws: "paired": an image has the same samples at every severity; "independent": new ones at each.
         across_switches: cross-fade between the severities of corruptions that do not interpolate.
-        image_count: only so many images, the first of each class; all if not given.
+        image_count: only so many images, the first of each class; all if not given. Another number is another
+            evaluation: to try something out, take another folder as `to`.
         image_size: side of the square, in pixels, that a folder's or a data set's images are cropped to.
         resize: what their shorter side is resized to before that, pixels.
-        label: the network's name on charts; its class's name if not given.
+        label: the network's name on charts; its class's name if not given. Other weights under a label that is there
+            already are shown beside the first, told apart by identity: another label reads better.
         dataset_label: the images' name on charts.
         normalisation: (mean, std) of values / 255, three channels each, or a mapping of both.
         preprocess: instead of it, your own function from pixels to the network's input: it gets uint8 tensors
@@ -204,7 +214,7 @@ def benchmark(
         },
         evaluation={"attention": attention, "precision": precision, "batch_size": batch_size, "device": device},
     )  # fmt: skip
-    with evaluation_bar(progress) as callbacks:
+    with _goes_on(progress), evaluation_bar(progress) as callbacks:
         done = run_benchmark(request, callbacks)
     return _finished(done.run, done.study.record_output, output, show=progress)
 
@@ -220,6 +230,17 @@ def _finished(report: "RunReport", record: "StorePath", output: Path, *, show: b
     warehouse = _loaded(record, output)
     report.raise_if_incomplete(f"what the others gave: failmodes.open({str(output)!r})")
     return warehouse
+
+
+@contextmanager
+def _goes_on(show: bool) -> Iterator[None]:
+    """Say on Ctrl-C what is kept, and let it go its way."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        if show:
+            remark("interrupted: what is finished is kept, and the same call goes on from there")
+        raise
 
 
 def _loaded(record: "StorePath", output: Path) -> Warehouse:

@@ -229,7 +229,7 @@ def test_an_own_corruption_is_a_function(digits, tmp_path: Path) -> None:
         ({"corruptions": ["foog"]}, failmodes.StudyError, "unknown corruption 'foog': did you mean 'fog'?"),
         ({"severities": [7]}, failmodes.StudyError, "benchmark: severities: severity 7 is out of range"),
         ({"image_count": 31}, failmodes.StudyError, "31 images are asked for and the data set has 30"),
-        ({"normalisation": 3}, failmodes.StudyError, "normalisation: "),
+        ({"normalisation": 3}, failmodes.StudyError, "normalisation is 3: expected (mean, std)"),
         ({"recipe": "cifar"}, failmodes.StudyError, "benchmark: recipe: "),
         ({"precision": "float8"}, failmodes.StudyError, "benchmark: precision: "),
         ({"attention": "gradcamm"}, failmodes.ModelError, "unknown attention method 'gradcamm'"),
@@ -294,3 +294,28 @@ def test_a_study_that_is_wrong_is_one_line(tmp_path: Path) -> None:
         failmodes.run(tmp_path / "gone.toml")
     with pytest.raises(failmodes.WarehouseError, match="there is no warehouse"):
         failmodes.open(tmp_path)
+
+
+def test_outputs_that_look_like_probabilities_are_said(
+    digits, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    run(torch.nn.Sequential(net(), torch.nn.Softmax(1)), digits, tmp_path, progress=True)
+    assert "Sequential: its outputs look like probabilities, and logits are expected" in capfd.readouterr().err
+
+
+def test_the_result_does_not_go_into_the_folder_of_the_images(tmp_path: Path) -> None:
+    (tmp_path / "cat").mkdir()
+    for to in (tmp_path, tmp_path / "out"):
+        with pytest.raises(failmodes.StudyError, match="within the folder of the images"):
+            failmodes.benchmark(net(), tmp_path, to=to, progress=False)
+    assert [path.name for path in tmp_path.iterdir()] == ["cat"]
+
+
+def test_one_image_has_a_report_without_a_null_of_attention(digits, tmp_path: Path) -> None:
+    images, labels = digits
+    w = failmodes.benchmark(
+        net(), images[:1], labels[:1], to=tmp_path, corruptions=CORRUPTIONS, severities=SEVERITIES, progress=False
+    )
+    assert w.report().is_file()
+    with pytest.raises(failmodes.WarehouseError, match="no attention drift to show"):
+        w.chart("attention")

@@ -64,7 +64,9 @@ def cell_drifts(con: duckdb.DuckDBPyConnection, selection: Selection) -> list[Ce
         WarehouseError: there is none; the message says why.
     """
     cells = read_for_selection(con, "attention_drift", selection).filter(
-        pl.col("target") == CLEAN_TARGET, pl.col("median_centroid_shift").is_not_null()
+        pl.col("target") == CLEAN_TARGET,
+        pl.col("median_centroid_shift").is_not_null(),
+        pl.col("null_median_centroid_shift").is_not_null(),  # it takes two images to have one
     )
     if cells.is_empty():
         raise WarehouseError(f"no attention drift to show: {missing_drift_reason(selection)}")

@@ -1,6 +1,5 @@
 """The benchmark: live networks over given images, by the engine, record and identities of a study."""
 
-import math
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -9,6 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 import numpy as np
+import torch
 from torch import nn
 
 from failmodes.evaluate.benchmark.given_images import GivenImages, read_given_images
@@ -20,7 +20,7 @@ from failmodes.evaluate.engine.worker import RunCallbacks
 from failmodes.evaluate.models.code_identity import code_hash
 from failmodes.evaluate.study.reading import check_study
 from failmodes.evaluate.study.study_schema import EvaluationSpec, Study
-from failmodes.ingest.corruptions.catalogue import RECIPES, add_corruption, corruption_info
+from failmodes.ingest.corruptions.catalogue import add_corruption, corruption_info, nearest_recipe
 from failmodes.ingest.corruptions.custom import CustomCorruption, GivenCorruption, register, register_from
 from failmodes.ingest.datasets.arrays import CLASSES_FILE, IMAGES_FILE, write_arrays
 from failmodes.ingest.datasets.dataset import Dataset, ImageArray
@@ -31,6 +31,7 @@ from failmodes.warehouse.hashing import identity_of
 
 IMAGES_FOLDER, CACHE_FOLDER = "images", "cache"
 ARRAYS_LABEL = "Images given as arrays"
+PROBED_IMAGES, SUM_TOLERANCE = 2, 1e-3
 ARGUMENTS = {"names": "corruptions", "images": "image_count", "path": "images", "label": "dataset_label"}
 
 
@@ -88,14 +89,16 @@ def run_benchmark(request: BenchmarkRequest, progress: RunCallbacks) -> Benchmar
         "name": request.name,
         "output": str(request.output),
         "dataset": keys,
-        "corruptions": {"names": names, "recipe": _recipe(dataset)} | _given(request.sampling),
+        "corruptions": {"names": names, "recipe": nearest_recipe(*dataset.images.shape[1:3])}
+        | _given(request.sampling),
         "evaluation": {"executor": "here"} | _given({"workers": _workers(own)} | request.evaluation),
     }
     study = check_study(content, request.output, "benchmark", require_models=False, describe_location=_argument_name)
     progress.networks(_assumptions(request, study))
     live = [network.as_model(dataset, request.output) for network in networks]
-    report = evaluate_study(study, dataset, models=[one.model for one in live], progress=progress)
+    progress.networks(_doubts(live, dataset))
     _write_study(study, live, own)
+    report = evaluate_study(study, dataset, models=[one.model for one in live], progress=progress)
     return BenchmarkReport(study, report)
 
 
@@ -124,6 +127,10 @@ def _open_folder(request: BenchmarkRequest, path: Path) -> tuple[dict[str, Any],
     for argument, value in (("labels", request.labels), ("label_names", request.label_names)):
         if value is not None:
             raise StudyError(f"benchmark: {argument} are in the folder {path}: leave {argument}= out")
+    if path == request.output or path in request.output.parents:
+        raise StudyError(
+            f"benchmark: to= is {request.output}, within the folder of the images {path}: give another folder"
+        )
     kind = "arrays" if (path / IMAGES_FILE).is_file() else "folder"
     keys = {"kind": kind, "path": str(path)} | _given(request.dataset)
     dataset = _dataset(keys, request.output)
@@ -201,12 +208,6 @@ def _register_live(corruption: Any, version: str | None) -> CustomCorruption:
     return made
 
 
-def _recipe(dataset: Dataset) -> str:
-    """The recipe that was published for the nearest side: by ratio, so up to 84 pixels it is CIFAR-C's."""
-    side = min(dataset.images.shape[1:3])
-    return min(RECIPES, key=lambda name: abs(math.log(side / RECIPES[name].side_px)))
-
-
 def _assumptions(request: BenchmarkRequest, study: Study) -> list[str]:
     """What was not said and had to be chosen, a line each."""
     lines = []
@@ -215,6 +216,21 @@ def _assumptions(request: BenchmarkRequest, study: Study) -> list[str]:
         lines.append(f"corruptions: recipe {recipe}, published for the size nearest to the images' (or give recipe=)")
     if any(isinstance(n, nn.Module) for n in request.networks.values()) and not request.models.says_inputs:
         lines.append("networks get values in [0, 1], since neither normalisation= nor preprocess= is given")
+    return lines
+
+
+def _doubts(live: Sequence[LiveModel], dataset: Dataset) -> list[str]:
+    """What looks as if something else was meant, a line each."""
+    lines = []
+    for one in live:
+        network = one.model.network(torch.device("cpu"), "float32")
+        with torch.no_grad():
+            outputs = network.module(network.inputs(dataset.images[:PROBED_IMAGES]))
+        if outputs.shape[1] > 1 and (outputs >= 0).all() and ((outputs.sum(1) - 1).abs() < SUM_TOLERANCE).all():
+            lines.append(
+                f"{one.model.label}: its outputs look like probabilities, and logits are expected: confidence and "
+                "calibration will be wrong; leave the softmax out, or return the logarithm"
+            )
     return lines
 
 

@@ -16,6 +16,7 @@ from torch.nn.modules.module import register_module_forward_pre_hook
 from failmodes.evaluate.benchmark.model_options import ModelOptions
 from failmodes.evaluate.benchmark.recognition import recognise_architecture
 from failmodes.evaluate.models.checkpoints import save_checkpoint
+from failmodes.evaluate.models.class_mapping import map_classes
 from failmodes.evaluate.models.code_identity import code_hash
 from failmodes.evaluate.models.loading import check_model_outputs, count_outputs, load_model
 from failmodes.evaluate.models.model import Model, ModelConfig, tensor_hashes
@@ -119,6 +120,10 @@ class LiveNetwork:
             ModelError: its outputs do not fit the classes, or its code cannot be identified.
         """
         count, checkpoint = self.output_count, self._save(folder)
+        names, classes = self.options.output_names, dataset.class_names
+        map_classes(
+            f"model {self.label!r}", classes, self.options.class_map or {}, output_count=count, output_names=names
+        )  # before its file is named in an error
         plain = self.preprocessing is None and self.options.version is None
         architecture = recognise_architecture(self.module, count) if plain and checkpoint is not None else None
         if architecture is not None and checkpoint is not None:

@@ -55,6 +55,11 @@ def make_model_options(normalisation: Any, class_names: Any, **options: Any) -> 
     """
     if isinstance(normalisation, tuple | list) and len(normalisation) == 2:
         normalisation = {"mean": normalisation[0], "std": normalisation[1]}
+    elif normalisation is not None and not isinstance(normalisation, Mapping | Normalisation):
+        shown = repr(normalisation)[:60]
+        raise StudyError(
+            f"benchmark: normalisation is {shown}: expected (mean, std), three numbers each, of values / 255"
+        )
     if isinstance(normalisation, Mapping):  # of arrays, tensors or lists
         normalisation = {key: np.asarray(value).tolist() for key, value in normalisation.items()}
     if normalisation is not None:

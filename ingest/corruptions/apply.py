@@ -20,7 +20,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from failmodes.ingest.corruptions import sampling
-from failmodes.ingest.corruptions.catalogue import Corruption, Severity, as_severity, recipe_of
+from failmodes.ingest.corruptions.catalogue import (
+    RECIPES,
+    Corruption,
+    Severity,
+    as_severity,
+    nearest_recipe,
+    recipe_of,
+)
 from failmodes.ingest.corruptions.custom import GivenCorruption, resolve_corruption
 from failmodes.ingest.corruptions.image_checks import check_images
 from failmodes.ingest.corruptions.kernels.base import Images, Levels, Parameters
@@ -45,16 +52,20 @@ class CorruptionSettings(NamedTuple):
     Attributes:
         corruption: the corruption.
         severity: to thousandths.
-        recipe: name of the recipe.
+        recipe: name of the recipe; None: that of the nearest size.
         stream: the random streams.
-        mixture: what makes the image at the severity.
+        mixtures: what makes the image at the severity, by recipe.
     """
 
     corruption: Corruption
     severity: Decimal
-    recipe: str
+    recipe: str | None
     stream: sampling.Stream
-    mixture: tuple[MixtureComponent, ...]
+    mixtures: dict[str, tuple[MixtureComponent, ...]]
+
+    def mixture_of(self, images: Images) -> tuple[MixtureComponent, ...]:
+        """What makes the image at the severity, for images (N, H, W, 3) of their size."""
+        return self.mixtures[self.recipe or nearest_recipe(images.shape[1], images.shape[2])]
 
 
 def corrupt(
@@ -62,7 +73,7 @@ def corrupt(
     name: GivenCorruption,
     severity: Severity,
     *,
-    recipe: str = "cifar-c",
+    recipe: str | None = None,
     seed: int = 0,
     image_ids: ImageIds | None = None,
     draws: sampling.SamplingMode = "paired",
@@ -82,8 +93,8 @@ def corrupt(
 
     Example:
         >>> images = np.stack([np.asarray(Image.open(path).convert("RGB").resize((224, 224))) for path in paths])
-        >>> foggy = failmodes.corrupt(images, "fog", 3, recipe="imagenet-c")
-        >>> one = failmodes.corrupt(images[7:8], "fog", 3, recipe="imagenet-c", image_ids=[7])[0]  # is foggy[7]
+        >>> foggy = failmodes.corrupt(images, "fog", 3)
+        >>> one = failmodes.corrupt(images[7:8], "fog", 3, image_ids=[7])[0]  # is foggy[7]
 
     Args:
         images: (N, H, W, 3) uint8, RGB; never changed. Greyscale and RGBA arrays are refused: the caller decides which
@@ -93,9 +104,9 @@ def corrupt(
             "module:name".
         severity: 0 (the clean images, copied) to 5, taken to thousandths. Whole numbers have the published parameters,
             others lie between them; a few corruptions are not defined there, see `failmodes.corruptions()`.
-        recipe: "cifar-c" (published for 32×32 pixels) or "imagenet-c" (224×224): take the one whose size is nearer to
-            that of your images. Other sizes are fine from 8 and 32 pixels: lengths stay pixels; fog's grid, elastic's
-            unit, zoom and pixelate follow the image's side.
+        recipe: "cifar-c" (published for 32×32 pixels) or "imagenet-c" (224×224); if not given, the one whose size is
+            nearer to that of the images: "cifar-c" up to 84 pixels. Other sizes are fine from 8 and 32 pixels: lengths
+            stay pixels; fog's grid, elastic's unit, zoom and pixelate follow the image's side.
         seed: seed of all samples.
         image_ids: (N,) whole numbers from 0 that identify the images; 0 … N-1 if not given. Give them where images
             come batch by batch: else the first image of each batch has the same samples.
@@ -121,7 +132,7 @@ def check_settings(
     name: GivenCorruption,
     severity: Severity,
     *,
-    recipe: str,
+    recipe: str | None,
     seed: int,
     draws: sampling.SamplingMode,
     across_switches: bool,
@@ -132,22 +143,26 @@ def check_settings(
         StudyError: as `corrupt` does.
     """
     exact = as_severity(severity)
-    recipe_of(recipe)
+    if recipe is not None:
+        recipe_of(recipe)
     corruption = resolve_corruption(name)
     if draws not in sampling.SAMPLING_MODES:
         raise StudyError(f"unknown draws {draws!r}: expected 'paired' or 'independent'")
     if not isinstance(seed, Integral):
         raise StudyError(f"seed {seed!r}: expected a whole number")
     stream = sampling.Stream(int(seed), corruption.name, str(exact) if draws == "independent" else None)
-    mixture = mixture_at(corruption, corruption.levels[recipe], exact, across_switches=across_switches)
-    return CorruptionSettings(corruption, exact, recipe, stream, mixture)
+    mixtures = {
+        name: mixture_at(corruption, corruption.levels[name], exact, across_switches=across_switches)
+        for name in ([recipe] if recipe is not None else RECIPES)
+    }
+    return CorruptionSettings(corruption, exact, recipe, stream, mixtures)
 
 
 def apply_settings(
     images: Images, settings: CorruptionSettings, image_ids: NDArray[np.int64], threads: int = 1
 ) -> Images:
     """Corrupt checked images (N, H, W, 3) of `image_ids` (N,)."""
-    if settings.mixture == (MixtureComponent(1.0, None),):
+    if settings.mixture_of(images) == (MixtureComponent(1.0, None),):
         return np.array(images)
     result = np.empty(images.shape, np.uint8)
 
@@ -186,7 +201,7 @@ def mixture_at(
 
 
 def _apply_mixture(images: Images, ids: NDArray[np.int64], settings: CorruptionSettings) -> Images:
-    corruption, mixture = settings.corruption, settings.mixture
+    corruption, mixture = settings.corruption, settings.mixture_of(images)
     samples = sampling.sample(settings.stream, ids, (images.shape[1], images.shape[2]), corruption.samples)
     corrupted = [
         images if component.parameters is None else corruption.apply(images, component.parameters, **samples)

@@ -6,6 +6,7 @@ Perturbations", ICLR 2019. The recipes are those of its public generator: `make_
 image's side follows the side.
 """
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from decimal import ROUND_HALF_EVEN, Decimal, InvalidOperation
@@ -223,6 +224,15 @@ def recipe_of(name: str) -> Recipe:
         hint = did_you_mean(str(name).lower().replace("_", "-"), RECIPES, "known are " + ", ".join(RECIPES))
         raise StudyError(f"unknown recipe {name!r}: {hint}")
     return RECIPES[name]
+
+
+def nearest_recipe(height_px: int, width_px: int) -> str:
+    """The recipe that was published for the size nearest to an image's shorter side.
+
+    Near is meant by ratio, so that up to 84 pixels it is CIFAR-C's (32), above it ImageNet-C's (224).
+    """
+    side = min(height_px, width_px)
+    return min(RECIPES, key=lambda name: abs(math.log(side / RECIPES[name].side_px)))
 
 
 def as_severity(severity: Severity) -> Decimal:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from failmodes.ingest.corruptions.catalogue import recipe_of
+from failmodes.ingest.corruptions.catalogue import nearest_recipe, recipe_of
 from failmodes.warehouse.errors import DataError
 
 
@@ -55,7 +55,7 @@ SINGLE_LAYOUTS = (
 )
 
 
-def check_images(images: object, recipe: str) -> None:
+def check_images(images: object, recipe: str | None) -> None:
     """Check a batch of images.
 
     Raises:
@@ -66,7 +66,7 @@ def check_images(images: object, recipe: str) -> None:
     check_size(images.shape[1], images.shape[2], recipe)
 
 
-def check_image(image: object, recipe: str) -> None:
+def check_image(image: object, recipe: str | None) -> None:
     """Check one image.
 
     Raises:
@@ -77,12 +77,13 @@ def check_image(image: object, recipe: str) -> None:
     check_size(image.shape[0], image.shape[1], recipe)
 
 
-def check_size(height: int, width: int, recipe: str) -> None:
+def check_size(height: int, width: int, recipe: str | None) -> None:
     """Check the size of images.
 
     Raises:
         DataError: a side is shorter than the recipe needs.
     """
+    recipe = recipe or nearest_recipe(height, width)
     needed = recipe_of(recipe)
     if min(height, width) < needed.least_side_px:
         raise DataError(

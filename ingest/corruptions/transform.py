@@ -55,7 +55,7 @@ class CorruptImage:
         name: name of the corruption (see `failmodes.corruptions`), or one of your own: a `failmodes.CustomCorruption`,
             a function of (images, parameters), or where to import one from, as "module:name".
         severity: 0 (the clean image) to 5.
-        recipe: "cifar-c" (published for 32×32 pixels) or "imagenet-c" (224×224).
+        recipe: "cifar-c" (published for 32×32 pixels) or "imagenet-c" (224×224); if not given, by the size.
         seed: seed of all samples.
         draws: "paired": an image has the same samples at every severity; "independent": new ones at each.
         across_switches: between severities of a corruption that does not interpolate, cross-fade.
@@ -69,7 +69,7 @@ class CorruptImage:
     name: GivenCorruption
     severity: Severity
     _: KW_ONLY
-    recipe: str = "cifar-c"
+    recipe: str | None = None
     seed: int = 0
     draws: SamplingMode = "paired"
     across_switches: bool = False

@@ -250,4 +250,4 @@ def test_nothing_is_loaded_before_it_is_needed(shaped_warehouse: Path, use: str,
 def test_a_tables_rows_stand_in_order(sound_warehouse: Path) -> None:
     rows = Warehouse(sound_warehouse).table("accuracy_by_severity", corruption="fog")
     assert rows.height > 2
-    assert rows.equals(rows.sort("evaluation_id", "severity"))
+    assert rows.equals(rows.sort("model_label", "evaluation_id", "severity"))

@@ -28,5 +28,5 @@ def test_evaluations_of_other_images_do_not_share_a_chart(synthetic: Synthetic, 
     load([synthetic.output, tmp_path / "other"], path)
     with open_warehouse(path) as con:
         assert [selection.image_count for selection in select(con)] == [400, 100]
-        with pytest.raises(StudyError, match="name one with --evaluation"):
+        with pytest.raises(StudyError, match="name one evaluation"):
             select_one(con)

@@ -105,7 +105,8 @@ def read_rows(path: Path, name: str, filters: Mapping[str, object]) -> "pl.DataF
         where = f" where {' and '.join(conditions)}" if conditions else ""
         with query_errors():
             rows = to_polars(con.sql(f"from {_quoted(name)}{where}", params=values or None))
-    return rows if name in _UNSORTED else rows.sort([c for c, kind in types.items() if kind.startswith(_IDENTIFYING)])
+    keys = [column for column, kind in types.items() if kind.startswith(_IDENTIFYING)]
+    return rows if name in _UNSORTED else rows.sort(sorted(keys, key=lambda column: column != "model_label"))
 
 
 def _count(con: duckdb.DuckDBPyConnection, name: str) -> int:

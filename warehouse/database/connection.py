@@ -63,7 +63,9 @@ def attach_read_only(path: Path) -> duckdb.DuckDBPyConnection:
         WarehouseError: it is missing, no database, or in use by a writer.
     """
     if not path.is_file():
-        raise WarehouseError(f"there is no warehouse {path}: make it with {_MAKE}")
+        raise WarehouseError(
+            f"there is no warehouse {path}: {_MAKE} makes it from a record, failmodes.benchmark from a network"
+        )
     con = duckdb.connect(config=dict(_LOCKED))
     try:
         with _opening_errors(path):
@@ -107,5 +109,7 @@ def _opening_errors(path: Path) -> Iterator[None]:
         if "lock" in reason:
             message = f"{path} is open for writing in another program: close it there and try again"
         else:
-            message = f"{path} cannot be opened as a DuckDB database ({reason}): delete it, then make it with {_MAKE}"
+            message = (
+                f"{path} cannot be opened as a DuckDB database ({reason}): name a warehouse, or make one with {_MAKE}"
+            )
         raise WarehouseError(message) from error

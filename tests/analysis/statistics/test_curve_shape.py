@@ -107,9 +107,9 @@ def test_a_dense_grid_on_the_same_lines_gives_the_same_class_and_collapse(case: 
 
 
 @settings(max_examples=50, deadline=None)
-@given(arrays(np.float64, 6, elements=st.floats(0, 1)))
+@given(arrays(np.float64, 6, elements=st.floats(0, 1, allow_subnormal=False)))
 def test_on_even_grids_the_bow_is_the_plain_mean_to_the_last_bit(curve: np.ndarray) -> None:
-    if not total_drop(curve):
+    if abs(total_drop(curve)) < 1e-9:  # of no number of images; a quotient may overflow
         return
     for step in (1, 0.25):
         above = (curve - chord(curve, GRID * step))[1:-1].mean()

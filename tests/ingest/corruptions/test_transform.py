@@ -163,8 +163,18 @@ def test_a_copy_is_equal_and_does_the_same() -> None:
 
 def test_its_repr_makes_it_again() -> None:
     transform = CorruptImage("fog", 2.5, seed=4)
-    assert repr(transform).startswith("CorruptImage(name='fog', severity=2.5, recipe='cifar-c', seed=4, ")
+    assert repr(transform).startswith("CorruptImage(name='fog', severity=2.5, recipe=None, seed=4, ")
     assert eval(repr(transform)) == transform
+
+
+@pytest.mark.parametrize(
+    ("side", "recipe"), [(32, "cifar-c"), (84, "cifar-c"), (85, "imagenet-c"), (224, "imagenet-c")]
+)
+def test_without_a_recipe_it_is_that_of_the_nearest_size_as_for_corrupt_and_benchmark(side: int, recipe: str) -> None:
+    image = np.random.default_rng(0).integers(0, 256, (side, side + 8, 3), dtype=np.uint8)
+    found = CorruptImage("contrast", 2.5)(image)
+    np.testing.assert_array_equal(found, failmodes.corrupt(image[None], "contrast", 2.5, recipe=recipe)[0])
+    np.testing.assert_array_equal(found, failmodes.corrupt(image[None], "contrast", 2.5)[0])
 
 
 AT_CONSTRUCTION: dict[str, tuple[str, dict[str, Any]]] = {
