@@ -170,7 +170,7 @@ def benchmark(
         batch_size: images at a time; tried out and remembered if not given.
         device: where networks run; auto takes cuda, then mps, then cpu.
         version: your own name for code whose source or captured values cannot be read, such as a session of another
-            library; change it when the code changes.
+            library, or that reads files as it runs; change it when the code changes.
         name: of the study; the folder's name if not given.
         progress: whether to show on stderr, or in the notebook, what is done.
 

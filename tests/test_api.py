@@ -319,3 +319,14 @@ def test_one_image_has_a_report_without_a_null_of_attention(digits, tmp_path: Pa
     assert w.report().is_file()
     with pytest.raises(failmodes.WarehouseError, match="no attention drift to show"):
         w.chart("attention")
+
+
+def test_a_function_that_takes_one_image_at_a_time_is_named_with_its_cell(digits, tmp_path: Path) -> None:
+    def network(batch: np.ndarray) -> np.ndarray:
+        if len(batch) != 1:
+            raise ValueError("one image at a time")
+        return np.zeros((1, 10))
+
+    with pytest.raises(failmodes.IncompleteRunError, match="not evaluated to the end: network"):
+        run(network, digits, tmp_path)
+    assert len(run(network, digits, tmp_path, batch_size=1).table("predictions")) == CELLS * len(digits[0])
