@@ -311,6 +311,7 @@ def test_the_result_does_not_go_into_the_folder_of_the_images(tmp_path: Path) ->
     assert [path.name for path in tmp_path.iterdir()] == ["cat"]
 
 
+@pytest.mark.slow
 def test_one_image_has_a_report_without_a_null_of_attention(digits, tmp_path: Path) -> None:
     images, labels = digits
     w = failmodes.benchmark(

@@ -63,6 +63,7 @@ def test_the_notebook_runs_in_a_kernel(tmp_path: Path) -> None:
     assert (tmp_path / "digits" / "warehouse.duckdb").is_file()
 
 
+@pytest.mark.slow
 def test_the_ten_lines_of_the_readme_run_in_a_kernel(tmp_path: Path) -> None:
     cells = [nbformat.v4.new_code_cell(text) for text in [HAVE, *ten_lines(), 'w.chart("curves")', "w", "w.findings()"]]
     notebook = execute(nbformat.v4.new_notebook(cells=cells), tmp_path)
@@ -72,6 +73,7 @@ def test_the_ten_lines_of_the_readme_run_in_a_kernel(tmp_path: Path) -> None:
     assert all("text/html" in kind and "text/plain" in kind for kind in kinds[1:])
 
 
+@pytest.mark.slow
 def test_progress_in_a_notebook_is_one_line_that_changes(tmp_path: Path) -> None:
     cells = [nbformat.v4.new_code_cell(text) for text in [HAVE, "\n".join(ten_lines()[:2])]]
     notebook = execute(nbformat.v4.new_notebook(cells=cells), tmp_path)

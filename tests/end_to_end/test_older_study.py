@@ -84,6 +84,7 @@ def assert_same(found: Any, stated: Any, where: str) -> None:
         assert found == stated, where
 
 
+@pytest.mark.slow
 def test_its_record_is_resumed_and_no_shard_is_made_again(older: Path, expected: dict[str, Any]) -> None:
     pytest.importorskip("torch")
     before = files_of(older / "out" / "record")
@@ -99,6 +100,7 @@ def test_its_record_is_resumed_and_no_shard_is_made_again(older: Path, expected:
     assert "14 of 14 checks hold" in failmodes("status", "study.toml", folder=older).stdout
 
 
+@pytest.mark.slow
 def test_its_warehouse_answers_every_view_and_saved_query_as_before(older: Path, expected: dict[str, Any]) -> None:
     failmodes("load", "study.toml", folder=older)  # installs the views of today
     listed = failmodes("query", "--list", folder=older).stdout

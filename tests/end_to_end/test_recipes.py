@@ -34,6 +34,7 @@ def images_and_network() -> dict[str, Any]:
     return run_blocks(FIRST, {})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in RECIPES_BY_NAME if name != FIRST])
 def test_a_recipe_runs_as_it_stands(
     name: str, images_and_network: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch

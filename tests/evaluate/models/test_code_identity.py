@@ -99,6 +99,7 @@ def test_an_object_that_was_pickled_has_its_identity() -> None:
     assert [identity(pickle.loads(pickle.dumps(thing))) for thing in things] == [identity(thing) for thing in things]
 
 
+@pytest.mark.slow
 def test_identities_are_the_same_in_every_process(tmp_path: Path, capsys) -> None:
     """Whatever the addresses, the order of sets, and the folder of the file."""
     for folder in ("here", "there"):
