@@ -78,22 +78,7 @@ _PUBLIC = {
     "CorruptImage": "ingest.corruptions.transform",
     "CorruptTransform": "evaluate.transform",
     "CustomCorruption": "ingest.corruptions.custom",
-    **dict.fromkeys(
-        (
-            "DamagedShardError",
-            "DataError",
-            "DownloadError",
-            "FailmodesError",
-            "IncompleteRunError",
-            "MissingExtraError",
-            "ModelError",
-            "QueryError",
-            "StorageError",
-            "StudyError",
-            "WarehouseError",
-        ),
-        "warehouse.errors",
-    ),
+    **{name: "warehouse.errors" for name in __all__ if name.endswith("Error")},
 }
 
 if any((Path(__file__).parent / room).is_file() for room in ROOMS):

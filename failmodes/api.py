@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     Corruption = str | CustomCorruption | Callable[..., NDArray[np.uint8]]
 
 
-def open(location: "str | PathLike[str] | None" = None) -> Warehouse:  # noqa: A001  # as PIL's and h5py's
+def open(location: "str | PathLike[str] | None" = None) -> Warehouse:  # as PIL's and h5py's
     """Open a warehouse for reading; needs neither images nor networks nor PyTorch.
 
         w = failmodes.open("warehouse.duckdb")

@@ -175,7 +175,7 @@ def test_a_torch_data_set_with_preprocessing_of_its_own(digits, tmp_path: Path) 
     images, labels = digits
 
     class Pairs(torch.utils.data.Dataset):
-        classes = [f"digit {number}" for number in range(10)]  # noqa: RUF012
+        classes = [f"digit {number}" for number in range(10)]
 
         def __len__(self) -> int:
             return len(images)

@@ -227,7 +227,7 @@ def _doubts(live: Sequence[LiveModel], dataset: Dataset) -> list[str]:
         try:
             with torch.no_grad():
                 outputs = network.module(network.inputs(dataset.images[:PROBED_IMAGES]))
-        except Exception:  # noqa: S112  # whatever it raises at two images, the run will say in which cell and batch
+        except Exception:  # whatever it raises at two images, the run will say in which cell and batch
             continue
         if outputs.shape[1] > 1 and (outputs >= 0).all() and ((outputs.sum(1) - 1).abs() < SUM_TOLERANCE).all():
             lines.append(

@@ -26,11 +26,9 @@ FLOATS = (
     "uint8 pixels (0 to 255) are needed, since corruptions are defined on them; leave ToTensor, ToDtype and Normalize "
     "out, and say how the network gets its input with normalisation= or preprocess="
 )
-Parts = tuple[Any, Any]  # image and label of an item, or those of a batch; no label where labels are given apart
-
-
 NO_IMAGES = "there are no images: the data set is empty"
 GREY = "; of grey images, repeat the channel three times"
+Parts = tuple[Any, Any]  # image and label of an item, or those of a batch; no label where labels are given apart
 
 
 class GivenImages(NamedTuple):

@@ -44,7 +44,7 @@ def _is_built_as(library: str, name: str, output_count: int, code: str, shapes: 
         try:
             with torch.random.fork_rng(devices=[]), without_weights:
                 candidate = _build(library, name, output_count)
-        except Exception:  # noqa: S112  # whatever a builder raises at this number of outputs, or without weights
+        except Exception:  # whatever a builder raises at this number of outputs, or without weights
             continue
         found = _code(candidate) if _shapes(candidate) == shapes else ""
         if found is not None:  # else some tensor that no state_dict holds got no memory either

@@ -32,7 +32,7 @@ class Stream(IterableDataset):
 class ClassLabel:
     """As the feature of Hugging Face's data sets."""
 
-    names = ["a", "b", "c"]  # noqa: RUF012
+    names = ["a", "b", "c"]
 
 
 class HuggingFace:

@@ -118,7 +118,7 @@ class Refused:
     """Functions that are refused, and what is said of them."""
 
     own = np.random.default_rng()
-    CASES = {  # noqa: RUF012
+    CASES = {
         "whole numbers": (lambda images: images, "returned torch.uint8 (2, 3, 40, 36)"),
         "neither batch nor PIL image": (lambda images: 1 / 0, "ZeroDivisionError"),
         "logits": (lambda images: torch.ones(len(images), 10), "returned torch.float32"),
