@@ -146,8 +146,8 @@ class BatchStream:
                 if isinstance(batch, FailmodesError):
                     raise batch
                 yield batch
-        except (RuntimeError, ConnectionError) as error:
-            if "DataLoader worker" not in str(error) and not isinstance(error, ConnectionError):
+        except (RuntimeError, OSError, EOFError) as error:
+            if not _means_a_killed_worker(error):
                 raise
             raise DataError(
                 "a process that corrupts images was killed, most likely for want of memory: set a smaller `workers` in "
@@ -210,6 +210,13 @@ def _corrupted(
     clean = data.dataset.images[ids]
     images = data.source.corrupted(clean, cell.corruption, cell.severity, ids)
     return images, rmse(clean, images), ssim(clean, images)
+
+
+def _means_a_killed_worker(error: Exception) -> bool:
+    """Torch tells it in words; where the process died while it handed over a batch, a pipe or socket ends instead."""
+    told = str(error)
+    handing_over = isinstance(error, ConnectionError | FileNotFoundError | EOFError)
+    return told.startswith("DataLoader worker (pid") or (handing_over and not told.startswith("Caught "))
 
 
 def _joined(parts: tuple[np.ndarray | None, ...]) -> np.ndarray | None:

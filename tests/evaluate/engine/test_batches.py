@@ -18,6 +18,7 @@ from failmodes.evaluate.engine.batches import (
 from failmodes.evaluate.evaluation_data import open_evaluation_data
 from failmodes.evaluate.study.reading import read_study
 from failmodes.ingest.datasets.opening import open_dataset
+from failmodes.warehouse.errors import DataError
 from failmodes.warehouse.shards.format import Cell
 
 
@@ -54,6 +55,32 @@ def test_batches_made_in_workers_come_in_order_and_are_the_same(data_and_spec) -
     for one, other in zip(here, there, strict=True):
         assert torch.equal(one.images, other.images)
         np.testing.assert_array_equal(one.rmse, other.rmse)
+
+
+@pytest.mark.parametrize(
+    ("raised", "is_killed"),
+    [
+        (RuntimeError("DataLoader worker (pid(s) 12) exited unexpectedly"), True),
+        (EOFError(), True),
+        (ConnectionResetError(104, "Connection reset by peer"), True),
+        (FileNotFoundError(2, "No such file or directory"), True),
+        (RuntimeError("Caught RuntimeError in DataLoader worker process 0.\nOriginal Traceback …"), False),
+        (EOFError("Caught EOFError in DataLoader worker process 0.\nOriginal Traceback …"), False),
+        (PermissionError(13, "Permission denied"), False),
+    ],
+)
+def test_a_worker_killed_at_whatever_instant_is_told_in_one_line(
+    data_and_spec, monkeypatch, raised: Exception, is_killed: bool
+) -> None:
+    data, worker_spec = data_and_spec
+
+    def failing_loader(*_):
+        raise raised
+        yield
+
+    monkeypatch.setattr(BatchStream, "_loader", failing_loader)
+    with pytest.raises(DataError if is_killed else type(raised), match="was killed" if is_killed else None):
+        list(BatchStream([data], worker_spec, workers=1).batches([]))
 
 
 def test_batches_hold_whole_forward_passes_and_fit_shared_memory(monkeypatch) -> None:
