@@ -5,6 +5,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from failmodes.warehouse.cli import READING_S, TimeoutOption
+from failmodes.warehouse.limits import limit_command
+from failmodes.warehouse.terminal import stdout_console
+
 if TYPE_CHECKING:
     import duckdb
 
@@ -33,6 +37,7 @@ def shapes(
     resamples: Annotated[int | None, typer.Option(min=10, help="Bootstrap resamples of the images.")] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Seed of the resampling.")] = None,
     level: Annotated[float | None, typer.Option(min=0.5, max=0.999, help="Level of the intervals.")] = None,
+    timeout: TimeoutOption = READING_S,
 ) -> None:
     """Describe how accuracy falls: shape, stability, total drop, bow and largest step of every curve.
 
@@ -44,6 +49,7 @@ def shapes(
     from failmodes.warehouse.database.connection import open_warehouse
     from failmodes.warehouse.storage.locations import find_warehouse
 
+    limit_command(timeout)
     path = find_warehouse(where)
     given: dict[str, Any] = {"flat_below": flat_below, "bow_threshold": bow_threshold, "resamples": resamples,
                              "seed": seed, "interval_level": level}  # fmt: skip
@@ -90,8 +96,10 @@ def chart(
         list[float] | None,
         typer.Option(min=0, max=5, help="Only this severity beside clean; may be repeated.", rich_help_panel=IMAGES),
     ] = None,
+    timeout: TimeoutOption = READING_S,
 ) -> None:
     """Draw one chart and save it in the format that its suffix names (default NAME.svg in the current folder)."""
+    limit_command(timeout)
     from failmodes.analysis.charts.drawing import ImageOptions, WarehouseOptions, draw_chart
     from failmodes.analysis.charts.style.saving import save_chart
 
@@ -110,8 +118,10 @@ def report(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="HTML file; default report.html beside the warehouse.")
     ] = None,
+    timeout: TimeoutOption = READING_S,
 ) -> None:
     """Write the report: findings in sentences, charts, tables and how it was made, in one offline HTML file."""
+    limit_command(timeout)
     from failmodes.analysis.report.rendering import write_report
     from failmodes.warehouse.storage.locations import find_warehouse
 
@@ -120,13 +130,11 @@ def report(
 
 def print_findings(where: Path) -> None:
     """Print the headlines of the report, finding by finding."""
-    from rich.console import Console
-
     from failmodes.analysis.findings.collection import warehouse_findings
     from failmodes.analysis.statistics.shape_tables import open_with_shapes
     from failmodes.warehouse.storage.locations import find_warehouse
 
-    console = Console(highlight=False, markup=False, soft_wrap=True)
+    console = stdout_console()
     with open_with_shapes(find_warehouse(where)) as con:
         found = warehouse_findings(con)
     for bullet in found.bullets:
@@ -137,7 +145,6 @@ def print_findings(where: Path) -> None:
 
 def print_shape_table(con: "duckdb.DuckDBPyConnection") -> None:
     """Print the shapes of every evaluation to stdout, costliest corruption first, with the settings beneath."""
-    from rich.console import Console
     from rich.table import Table
 
     from failmodes.analysis.formatting import SHAPE_NAMES, format_percent, format_severity
@@ -145,9 +152,9 @@ def print_shape_table(con: "duckdb.DuckDBPyConnection") -> None:
     from failmodes.analysis.selection import corruption_labels, read_for_selection, select
     from failmodes.analysis.statistics.shape_tables import stored_settings
 
-    console = Console(markup=False)
+    console = stdout_console(soft_wrap=False)
     if not console.is_terminal:
-        console = Console(width=NARROWEST, markup=False)
+        console = stdout_console(soft_wrap=False, width=NARROWEST)
     names, settings = corruption_labels(con), stored_settings(con)
     for selection in select(con):
         table = Table(*SHAPE_COLUMNS, title=selection.images, box=None, title_justify="left", pad_edge=False)

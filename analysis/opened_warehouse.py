@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from failmodes.analysis.findings.collection import Findings
 
+_DESCRIBED = ("evaluation_labels", "shards", "corruptions", "predictions", "attention")
 MOST_LISTED = 6  # names of networks or corruptions in the description of a warehouse
 
 
@@ -54,7 +55,8 @@ class Warehouse:
 
         self._path = Path(path).absolute()
         self._closed = False
-        open_warehouse(self._path).close()
+        with open_warehouse(self._path, ()):
+            pass  # it is a warehouse of our version
 
     @property
     def path(self) -> Path:
@@ -234,7 +236,7 @@ class Warehouse:
             from failmodes.warehouse.database.connection import open_warehouse
             from failmodes.warehouse.database.query import query_errors
 
-            with open_warehouse(path) as con, query_errors():
+            with open_warehouse(path, _DESCRIBED) as con, query_errors():
                 networks = con.execute(
                     "select model_label || case count(*) when 1 then '' else format(' ({} evaluations)', count(*)) end "
                     "from evaluation_labels group by model_label order by model_label"

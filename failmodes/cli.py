@@ -1,6 +1,6 @@
 """Failmodes: a warehouse of how vision models fail. This is the command line's root.
 
-It composes the stages' commands, and turns an error that is meant for the user into one line on stderr.
+It composes the stages' commands, and turns whatever ends one early into one line on stderr.
 """
 
 import sys
@@ -13,9 +13,11 @@ from failmodes.analysis.cli import chart, print_findings, report, shapes
 from failmodes.evaluate.cli import DEFAULT_STUDY, StudyArgument, evaluate, import_, ingest, init, train
 from failmodes.evaluate.extras import require_torch
 from failmodes.ingest.cli import corrupt, download
-from failmodes.warehouse.cli import WhereArgument, load, print_status, query
-from failmodes.warehouse.errors import FailmodesError, IncompleteRunError, MissingExtraError
-from failmodes.warehouse.terminal import remark
+from failmodes.warehouse.cli import READING_S, SqlCommand, TimeoutOption, WhereArgument, load, print_status, query
+from failmodes.warehouse.diagnosis import explain, wants_traceback
+from failmodes.warehouse.errors import IncompleteRunError, MissingExtraError, StorageError
+from failmodes.warehouse.limits import allow_limits, limit_command
+from failmodes.warehouse.terminal import finish_answer, prepare_streams, raise_on_termination, remark
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -47,6 +49,7 @@ def run(study_file: StudyArgument = DEFAULT_STUDY) -> None:
     """Do all that a study still needs: ingest, train, evaluate, load, analyse, report."""
     from failmodes.evaluate.study.reading import read_study
 
+    allow_limits(False)  # it reads what it made itself, and has threads by then
     names_networks = bool(read_study(study_file, require_models=False).models)  # else its predictions are imported
     if names_networks:
         require_torch("`failmodes run`")
@@ -65,8 +68,9 @@ def run(study_file: StudyArgument = DEFAULT_STUDY) -> None:
         raise raised
 
 
-def status(where: WhereArgument = None) -> None:
+def status(where: WhereArgument = None, timeout: TimeoutOption = READING_S) -> None:
     """Say how far a study is, what its warehouse holds, and whether every invariant of the data holds."""
+    limit_command(timeout)
     from failmodes.warehouse.storage.locations import default_location
 
     where = where or default_location()
@@ -100,17 +104,44 @@ app.command("import", rich_help_panel=STAGES)(import_)
 app.command(rich_help_panel=STAGES)(load)
 
 
-for question in (query, shapes, chart, report):
+app.command(cls=SqlCommand, rich_help_panel=QUESTIONS)(query)
+
+
+for question in (shapes, chart, report):
     app.command(rich_help_panel=QUESTIONS)(question)
 
 
 def main() -> None:
-    """Run a command; an error that a user can act on is one line and an exit code, never a traceback."""
+    """Run a command; whatever ends it early is one line and an exit code, never a traceback."""
+    prepare_streams()
+    raise_on_termination()
+    allow_limits()
+    try:
+        _run_command()
+    except BaseException as error:
+        if isinstance(error, SystemExit):
+            raise
+        if wants_traceback():
+            raise
+        told = explain(error)
+        try:
+            finish_answer()
+        except StorageError as unwritten:  # else the interpreter would fail at it once more, in its own words
+            told = unwritten if isinstance(error, OSError) else told
+        remark(f"failmodes: {told}")
+        sys.exit(told.exit_code)
+
+
+def _run_command() -> None:
+    """Run it, and bring its answer out; typer ends every command with SystemExit, one that was stopped too."""
     try:
         app()
-    except FailmodesError as error:
-        remark(f"failmodes: {error}")
-        sys.exit(error.exit_code)
+    except SystemExit as end:
+        cause = end.__context__.__cause__ if end.__context__ else None
+        if isinstance(cause, KeyboardInterrupt):
+            raise cause from None
+        finish_answer()
+        raise
 
 
 if __name__ == "__main__":

@@ -1,21 +1,37 @@
 """Commands of the warehouse: load records into it, ask it questions in SQL, say what it holds."""
 
+import re
 import sys
 from pathlib import Path
 from shutil import get_terminal_size
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
+from typer.core import TyperCommand
 
-from failmodes.warehouse.terminal import remark, stderr_console
+from failmodes.warehouse.errors import StudyError
+from failmodes.warehouse.limits import limit_command, query_memory
+from failmodes.warehouse.terminal import interruptible, remark, stderr_console, stdout_console
 
 WhereArgument = Annotated[
     Path | None,
     typer.Argument(help="Study file, output folder or .duckdb file; study.toml or warehouse.duckdb here by default."),
 ]
 
+TimeoutOption = Annotated[float, typer.Option("--timeout", help="Seconds until it is stopped.", min=0.001)]
+READING_S = 3600  # by default: a report of many networks takes minutes
+
 TABLE_ROWS = 50  # that a table shows
 WIDTH_OF_FILES = 1000  # letters of a line where output goes to a file
+
+
+class SqlCommand(TyperCommand):
+    """A command whose argument is SQL: text that begins with a comment, "-- all of fog", is no option."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Let such texts begin with a space, which means nothing in SQL."""
+        return super().parse_args(ctx, [f" {text}" if re.match(r"--[^=\s]*\s", text) else text for text in args])
+
 
 RecordArgument = Annotated[
     str | None,
@@ -32,12 +48,13 @@ def load(
     rebuild: Annotated[bool, typer.Option("--rebuild", help="Start from nothing: holds just what is named.")] = False,
 ) -> None:
     """Load evaluated cells into the warehouse: only what is new, each file verified by its hash."""
+    limit_command(None)
     from failmodes.warehouse.database.load import load as load_records
     from failmodes.warehouse.storage.locations import find_record, find_warehouse
 
     target = find_warehouse(into or where)
     outputs = [find_record(location) for location in (where, *(more or []))]
-    with stderr_console().status("loading …"):
+    with stderr_console().status("loading …"), interruptible("the warehouse is as it was"):
         report = load_records(outputs, target, rebuild=rebuild)
     counts = [
         f"{report.new_shards:,} new",
@@ -59,45 +76,50 @@ def query(
     output: Annotated[Path | None, typer.Option(help="Write to this .csv, .json or .parquet file instead.")] = None,
     list_queries: Annotated[bool, typer.Option("--list", help="List the saved queries.")] = False,
     timeout: Annotated[float, typer.Option(help="Seconds until the query is stopped.", min=0.001)] = 60,
+    memory_gb: Annotated[
+        float | None, typer.Option(help="Memory that it may take; half of the machine's by default.", min=0.1)
+    ] = None,
 ) -> None:
-    """Ask the warehouse a question in SQL; it can only read."""
-    from failmodes.warehouse.database.query import first_rows, run_query, saved_queries
-    from failmodes.warehouse.errors import StudyError
-    from failmodes.warehouse.storage.locations import find_warehouse
+    """Ask the warehouse a question in SQL; it can only read.
 
+    Rows are shown as a table, whose controls are spelt out; CSV and JSON carry the values as they are.
+    """
     if list_queries:
+        from failmodes.warehouse.database.query import saved_queries
+
         for name, purpose in saved_queries().items():
             print(f"@{name}\t{purpose}")
         return
     if not sql:
         raise StudyError('query: expected SQL such as "select * from accuracy_by_severity", or @name (see --list)')
-    from failmodes.warehouse.database.answers import format_rows, format_table, write_rows
+    limit_command(timeout, query_memory(memory_gb))  # before what follows brings threads
+    from failmodes.warehouse.database.answers import format_table, print_rows, write_rows
+    from failmodes.warehouse.database.query import first_rows, query_batches
+    from failmodes.warehouse.storage.locations import find_warehouse
 
     path = find_warehouse(where)
     if output_format == "table" and not output:
         first = first_rows(path, sql, TABLE_ROWS, timeout_s=timeout)
         sys.stdout.write(format_table(first, get_terminal_size().columns if sys.stdout.isatty() else WIDTH_OF_FILES))
-        if first.row_count > TABLE_ROWS:
-            remark(f"first {TABLE_ROWS} of {first.row_count:,} rows: --format csv or --output FILE gives all")
+        if first.row_count is None or first.row_count > TABLE_ROWS:
+            count = "more" if first.row_count is None else f"{first.row_count:,} rows"
+            remark(f"first {TABLE_ROWS} of {count}: --format csv or --output FILE gives all")
         return
-    rows = run_query(path, sql, timeout_s=timeout)
-    if output:
-        write_rows(rows, output)
-        remark(f"{rows.height:,} rows in {output}")
-    else:
-        sys.stdout.write(format_rows(rows, output_format))
+    with query_batches(path, sql, timeout_s=timeout) as batches:
+        if output:
+            remark(f"{write_rows(batches, output):,} rows in {output}")
+        else:
+            print_rows(batches, sys.stdout, output_format)
 
 
 def print_status(where: Path) -> bool:
     """Print what a warehouse holds and whether every invariant holds; whether all is well."""
-    from rich.console import Console
-
     from failmodes.warehouse.database.status import warehouse_status
     from failmodes.warehouse.storage.locations import find_warehouse
 
     path = find_warehouse(where)
     status = warehouse_status(path)
-    console = Console(highlight=False, soft_wrap=True, markup=False)
+    console = stdout_console()
     facts = f"{status.row_counts['predictions']:,} predictions, {status.row_counts['attention']:,} attention rows"
     console.print(
         f"{path}: schema {status.schema_version}, {status.size_bytes / 1e6:,.1f} MB, {facts}, "

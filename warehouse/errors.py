@@ -5,13 +5,23 @@ given, what was expected and how to repair it.
 """
 
 import difflib
+import unicodedata
 from collections.abc import Iterable
+
+MOST_LETTERS = 2000  # of an error: what a hostile file says of itself may be as long as the file
+
+# Controls (Cc), letters that turn the direction of a line (in Cf), halves of a pair that no encoding takes (Cs), and
+# line and paragraph separators: a terminal may act on them.
+_UNPRINTABLE = ("Cc", "Cf", "Cs", "Zl", "Zp")
 
 
 class FailmodesError(Exception):
-    """Base of every error that is meant for the user; never raised itself."""
+    """Base of every error that is meant for the user; never raised itself. Its message is one `printable` line."""
 
     exit_code = 1
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(printable(message))
 
 
 class StudyError(FailmodesError):
@@ -54,14 +64,64 @@ class WarehouseError(FailmodesError):
     """The warehouse is missing, of another schema version, in use, or lacks what was asked of it."""
 
 
+class WarehouseInUseError(WarehouseError):
+    """Another program, or another part of this one, has the warehouse open for writing."""
+
+
 class QueryError(FailmodesError):
     """An ad hoc SQL statement failed, was refused, or ran out of time."""
+
+
+class LimitError(FailmodesError):
+    """The memory or the time that a command may take ran out."""
+
+
+class UnexpectedError(FailmodesError):
+    """An error that failmodes has no words for: its own fault, or one that a library did not announce."""
+
+    exit_code = 70  # EX_SOFTWARE of BSD's sysexits.h
 
 
 class Interrupted(FailmodesError):
     """The user stopped a run; what was published stays."""
 
     exit_code = 130
+
+
+class Terminated(Interrupted):
+    """The system, or whoever manages its jobs, stopped a run (SIGTERM); what was published stays."""
+
+    exit_code = 143
+
+
+def printable(text: str, most: int = MOST_LETTERS) -> str:
+    """Text from outside as one line that a terminal only shows.
+
+    Args:
+        text: any text; line breaks and tabs in it become spaces, other controls are spelt out.
+        most: how many of its letters are kept; an ellipsis stands for the rest.
+    """
+    kept = text if len(text) <= most else f"{text[:most]}…"
+    if kept.isascii() and kept.isprintable():
+        return kept
+    line = " ".join(kept.split()) if any(x in kept for x in "\n\r\t\v\f") else kept
+    return "".join(spelt_out(letter) for letter in line)
+
+
+def spelt_out(letter: str) -> str:
+    """The letter, or its escape as Python writes it where a terminal may act on it."""
+    if unicodedata.category(letter) not in _UNPRINTABLE:
+        return letter
+    return letter.encode("unicode_escape", "backslashreplace").decode()
+
+
+def shown(value: object, most: int = 80) -> str:
+    """A value as an error shows it: at most `most` letters of it."""
+    try:
+        text = repr(value)
+    except ValueError:  # Python writes no whole number of more than 4,300 digits
+        return "a number of thousands of digits"
+    return text if len(text) <= most else f"{text[:most]}…"
 
 
 def first_line(error: BaseException) -> str:

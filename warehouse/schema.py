@@ -5,11 +5,12 @@ read by name (raise the minor version in `schema_version`); a change of meaning 
 rebuild.
 """
 
-from typing import NamedTuple
-
-import pyarrow as pa
+from typing import TYPE_CHECKING, NamedTuple
 
 from failmodes.warehouse.schema_version import SCHEMA_VERSION as SCHEMA_VERSION
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 CLEAN = "none"  # the clean images, stored once per evaluation as corruption 'none' at severity 0
 
@@ -21,14 +22,22 @@ IMPORTED_FAMILY = "imported"  # the family of models known by predictions made e
 
 EXEMPLAR_REASONS = ("first_to_fail", "confidently_wrong", "recovered", "still_right")  # in the order of preference
 
-SEVERITY = pa.decimal128(4, 3)
+# Types by the names of Arrow, which is not imported here: it takes longer than a short question.
+text, flag, binary = "string", "bool", "binary"
+int16, int32, int64, real, double = "int16", "int32", "int64", "float32", "float64"
+moment, SEVERITY = "timestamp[s, UTC]", "decimal128(4, 3)"
+
+
+def list_of(kind: str) -> str:
+    """The type of a list of values of type `kind`."""
+    return f"list<{kind}>"
 
 
 class Column(NamedTuple):
-    """One column: its name, Arrow type, meaning (with range and unit), and whether it may be null."""
+    """One column: its name, type (by Arrow's name), meaning (with range and unit), and whether it may be null."""
 
     name: str
-    type: pa.DataType
+    type: str
     meaning: str
     nullable: bool = False
 
@@ -46,14 +55,23 @@ class Table(NamedTuple):
         """A table of these columns."""
         return cls(name, grain, key, columns)
 
-    def arrow(self, *, without: tuple[str, ...] = ()) -> pa.Schema:
+    def arrow(self, *, without: tuple[str, ...] = ()) -> "pa.Schema":
         """The Arrow schema, less the columns in `without` (hive partitions live in the path)."""
-        return pa.schema([pa.field(c.name, c.type, c.nullable) for c in self.columns if c.name not in without])
+        import pyarrow as pa
+
+        kept = [column for column in self.columns if column.name not in without]
+        return pa.schema([pa.field(column.name, arrow_type(column.type), column.nullable) for column in kept])
 
 
-text, int16, int32, int64 = pa.string(), pa.int16(), pa.int32(), pa.int64()
+def arrow_type(kind: str) -> "pa.DataType":
+    """The Arrow type that a column's `type` names."""
+    import pyarrow as pa
 
-real, double, flag, moment = pa.float32(), pa.float64(), pa.bool_(), pa.timestamp("s", tz="UTC")
+    if kind.startswith("list<"):
+        return pa.list_(arrow_type(kind.removeprefix("list<").removesuffix(">")))
+    special = {SEVERITY: pa.decimal128(4, 3), moment: pa.timestamp("s", tz="UTC")}
+    return special.get(kind) or pa.type_for_alias(kind)
+
 
 # The keys that a shard's path carries (hive partitioning); the Parquet file itself holds the other columns.
 PARTITIONS = ("evaluation_id", "corruption", "severity")
@@ -85,9 +103,9 @@ PREDICTIONS = Table.of(
     Column("log_sum_exp", real, "log of the sum of exponentiated logits (negative free energy)", True),
     Column("max_logit", real, "largest logit", True),
     Column("finite", flag, "whether every logit is a finite number"),
-    Column("logits", pa.list_(real), f"all logits by class up to {FULL_LOGITS_CLASSES} classes, else the "
+    Column("logits", list_of(real), f"all logits by class up to {FULL_LOGITS_CLASSES} classes, else the "
            f"{TOP_LOGITS} largest in falling order", True),
-    Column("logit_classes", pa.list_(int16), "classes of `logits` where these are the largest; else null", True),
+    Column("logit_classes", list_of(int16), "classes of `logits` where these are the largest; else null", True),
     Column("rmse", real, "root mean square difference from the clean image, 0-1 (values / 255); null if unpaired",
            True),
     Column("ssim", real, "structural similarity to the clean image (7x7 window), -1 to 1; null if unpaired", True),
@@ -135,16 +153,16 @@ MODELS = Table.of(
     Column("variant", text, "how it differs from the published architecture, in words", True),
     Column("class_count", int32, "number of outputs"),
     Column("parameter_count", int64, "number of trainable parameters; null: predictions made elsewhere", True),
-    Column("input_mean", pa.list_(real), "normalisation mean per channel, of values / 255", True),
-    Column("input_std", pa.list_(real), "normalisation standard deviation per channel, of values / 255", True),
+    Column("input_mean", list_of(real), "normalisation mean per channel, of values / 255", True),
+    Column("input_std", list_of(real), "normalisation standard deviation per channel, of values / 255", True),
     Column("input_side_px", int16, "side to which the network resizes images, pixels; null: as they come", True),
     Column("training_recipe", text, "recipe as JSON or words, as the checkpoint states it", True),
     Column("training_seed", int32, "seed of the training run", True),
     Column("training_data", text, "what it was trained on, as the checkpoint states it", True),
     Column("stated_accuracy", real, "clean accuracy that the checkpoint states, 0-1", True),
     Column("checkpoint", text, "file name of the checkpoint", True),
-    Column("class_names", pa.list_(text), "names of the outputs used, in the data set's order; null: unnamed", True),
-    Column("class_outputs", pa.list_(int32), "outputs used, in the data set's order; null: all, in order", True),
+    Column("class_names", list_of(text), "names of the outputs used, in the data set's order; null: unnamed", True),
+    Column("class_outputs", list_of(int32), "outputs used, in the data set's order; null: all, in order", True),
 )
 
 DATASETS = Table.of(
@@ -239,8 +257,8 @@ EXEMPLARS = Table.of(
     Column("label", int16, "true class index"),
     Column("predicted", int16, "predicted class index", True),
     Column("confidence", real, "largest softmax probability, 0-1", True),
-    Column("png", pa.binary(), "the image as PNG"),
-    Column("map_f16", pa.binary(), "attention for the class predicted on the clean image: little-endian float16, "
+    Column("png", binary, "the image as PNG"),
+    Column("map_f16", binary, "attention for the class predicted on the clean image: little-endian float16, "
            "row by row; null without attention", True),
     Column("map_height", int16, "rows of the map", True),
     Column("map_width", int16, "columns of the map", True),
@@ -253,7 +271,7 @@ CLEAN_MAPS = Table.of(
     Column("evaluation_id", text, "evaluation"),
     _IMAGE,
     Column("predicted", int16, "class predicted on the clean image"),
-    Column("map", pa.list_(real), "rectified map of that class, row by row"),
+    Column("map", list_of(real), "rectified map of that class, row by row"),
     Column("map_height", int16, "rows of the map"),
     Column("map_width", int16, "columns of the map"),
 )

@@ -10,6 +10,12 @@ def is_readable_version(version: str) -> bool:
     return version.split(".")[0] == SCHEMA_VERSION.split(".")[0]
 
 
+def is_older_version(version: str) -> bool:
+    """Whether a readable version is an earlier minor version than ours."""
+    minor = version.partition(".")[2]
+    return minor.isdigit() and int(minor) < int(SCHEMA_VERSION.partition(".")[2])
+
+
 def check_version(version: str, subject: object, hint: str) -> None:
     """Refuse another major schema version.
 

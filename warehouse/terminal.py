@@ -1,32 +1,46 @@
-"""What a command says beside its answer, on stderr: remarks, and that the user stopped it.
+"""What a command says beside its answer, on stderr: remarks, and that the user stopped it; and streams that hold.
 
 rich is imported by whoever has something to say: a short command says nothing, and would wait for it.
 """
 
+import io
+import os
+import signal
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from contextlib import contextmanager, suppress
+from types import FrameType
+from typing import TYPE_CHECKING, Any
 
-from failmodes.warehouse.errors import Interrupted
+from failmodes.warehouse.errors import Interrupted, StorageError, Terminated, printable
 
 if TYPE_CHECKING:
     from rich.console import Console
 
 
+class TerminationSignal(KeyboardInterrupt):
+    """SIGTERM, raised where the process was: it unwinds as Ctrl-C does."""
+
+
 def stderr_console() -> "Console":
-    """A console on stderr that prints text as it is: no markup, no highlighting, no line breaks of its own.
+    """A console on stderr that prints text as it is: no markup, no highlighting, no line breaks of its own."""
+    return _console(stderr=True, soft_wrap=True)
 
-    In a notebook too it is the stream that is written to: rich would make an HTML block of each line.
+
+def stdout_console(*, width: int | None = None, soft_wrap: bool = True) -> "Console":
+    """A console on stdout that prints text as it is.
+
+    Args:
+        width: letters of a line, for tables; by default those of the terminal.
+        soft_wrap: whether lines are left to the terminal to break; not for tables.
     """
-    from rich.console import Console
-
-    return Console(stderr=True, markup=False, highlight=False, soft_wrap=True, force_jupyter=False)
+    return _console(width=width, soft_wrap=soft_wrap)
 
 
 def remark(text: str) -> None:
     """Say something beside a command's answer: one line on stderr."""
-    stderr_console().print(text)
+    with suppress(OSError):  # nobody listens
+        stderr_console().print(printable(text))
 
 
 def in_notebook() -> bool:
@@ -38,12 +52,75 @@ def in_notebook() -> bool:
 
 @contextmanager
 def interruptible(kept: str) -> Iterator[None]:
-    """Turn Ctrl-C into one line, which begins with what is `kept`.
+    """Turn Ctrl-C and SIGTERM into one line, which begins with what is `kept`.
 
     Raises:
         Interrupted: the user pressed Ctrl-C.
+        Terminated: the process got SIGTERM.
     """
     try:
         yield
     except KeyboardInterrupt as error:
-        raise Interrupted(f"stopped; {kept}: run the same command to go on") from error
+        kind = Terminated if isinstance(error, TerminationSignal) else Interrupted
+        raise kind(f"stopped; {kept}: run the same command to go on") from error
+
+
+def raise_on_termination() -> None:
+    """Let SIGTERM unwind this process as Ctrl-C does, so that it tidies up and says that it was stopped."""
+
+    def stop(_number: int, _frame: FrameType | None) -> None:
+        raise TerminationSignal
+
+    signal.signal(signal.SIGTERM, stop)
+
+
+def prepare_streams() -> None:
+    """Make stdout and stderr take any text, and occupy those that are closed.
+
+    What the encoding of a stream lacks is spelt out. The number of a closed stream would otherwise go to the next file
+    that is opened, and what is printed into that file.
+    """
+    for number, flags in ((0, os.O_RDONLY), (1, os.O_RDONLY), (2, os.O_WRONLY)):  # writing to a closed stdout fails
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, flags)
+    sys.stdout = sys.stdout or os.fdopen(1, "w", encoding="utf-8", closefd=False)
+    sys.stderr = sys.stderr or os.fdopen(2, "w", encoding="utf-8", closefd=False)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def finish_answer() -> None:
+    """Bring what was printed to stdout out of this process.
+
+    Raises:
+        StorageError: stdout cannot be written to: it is closed, or on a full disk.
+    """
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        _silence_stdout()  # whoever read it has seen enough, such as `head`
+    except (OSError, ValueError) as error:
+        _silence_stdout()
+        raise StorageError(f"the answer cannot be written: {getattr(error, 'strerror', None) or error}") from error
+
+
+def _silence_stdout() -> None:
+    """Let nothing be written when the interpreter ends: it would fail once more."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+
+
+def _console(**options: Any) -> "Console":
+    from rich.console import Console
+
+    class PlainConsole(Console):
+        """Shows labels, names and messages from outside as text: no controls in them reach the terminal."""
+
+        def render_str(self, text: str, *arguments: Any, **keywords: Any) -> Any:
+            lines = (printable(line, len(line)) for line in text.split("\n"))
+            return super().render_str("\n".join(lines), *arguments, **keywords)
+
+    # in a notebook too it is the stream that is written to: rich would make an HTML block of each line
+    return PlainConsole(markup=False, highlight=False, force_jupyter=False, **options)

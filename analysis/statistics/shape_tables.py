@@ -22,7 +22,7 @@ from failmodes.analysis.statistics.curve_shape import (
     describe_curve,
 )
 from failmodes.warehouse.database.connection import fetch_first, open_warehouse
-from failmodes.warehouse.database.tables import DERIVED
+from failmodes.warehouse.database.own_tables import DERIVED
 from failmodes.warehouse.database.updates import input_fingerprint, replace_derived_tables
 from failmodes.warehouse.errors import StorageError, WarehouseError
 from failmodes.warehouse.terminal import remark
@@ -63,30 +63,27 @@ def open_with_shapes(warehouse: Path) -> Iterator[duckdb.DuckDBPyConnection]:
     Raises:
         WarehouseError: it is missing, in use, or a cell is incomplete.
     """
-    con = open_warehouse(warehouse)
-    try:
-        if tables := _due_tables(con, stored_settings(con)):
-            con = _with_shapes(con, warehouse, tables)
+    with open_warehouse(warehouse) as con:
+        tables = _due_tables(con, stored_settings(con))
+        if not tables or not _are_stored(warehouse, tables):
+            for name, rows in tables.items():
+                con.register(name, rows)  # hides the stored one
+            yield con
+            return
+    with open_warehouse(warehouse) as con:  # the former shows what it opened
         yield con
-    finally:
-        con.close()
 
 
-def _with_shapes(
-    con: duckdb.DuckDBPyConnection, warehouse: Path, tables: dict[str, pa.Table]
-) -> duckdb.DuckDBPyConnection:
-    """A connection to the warehouse with these tables in it; else `con`, in which they hide the stored ones."""
+def _are_stored(warehouse: Path, tables: dict[str, pa.Table]) -> bool:
+    """Store derived tables; where that cannot be done say so, and return False."""
     try:
         if not os.access(warehouse, os.W_OK):  # its folder may be open to writers all the same
             raise StorageError(f"{warehouse} is write-protected")
         replace_derived_tables(warehouse, tables)
     except (StorageError, WarehouseError) as error:
         remark(f"the shapes of its curves hold for this call alone, since they cannot be stored: {error}")
-        for name, rows in tables.items():
-            con.register(name, rows)
-        return con
-    con.close()
-    return open_warehouse(warehouse)
+        return False
+    return True
 
 
 def _due_tables(con: duckdb.DuckDBPyConnection, settings: ShapeSettings) -> dict[str, pa.Table]:

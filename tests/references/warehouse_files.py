@@ -12,7 +12,7 @@ from synthetic_record import Synthetic, write_synthetic
 from typer.testing import CliRunner
 
 from failmodes.warehouse.database.connection import open_warehouse
-from failmodes.warehouse.database.tables import STEPS
+from failmodes.warehouse.database.own_tables import STEPS
 
 
 def steps_table(fingerprint: str) -> pa.Table:
@@ -20,7 +20,7 @@ def steps_table(fingerprint: str) -> pa.Table:
         "evaluation_id": "e", "corruption": "fog", "severity_from": 0, "severity_to": 1,
         "input_fingerprint": fingerprint,
     }  # fmt: skip
-    return pa.Table.from_pylist([row], schema=pa.schema([(c.name, c.type) for c in STEPS.columns]))
+    return pa.Table.from_pylist([row], schema=pa.schema([pa.field(field.name, field.type) for field in STEPS.arrow()]))
 
 
 def write_small_record(folder: Path, model: str) -> Synthetic:

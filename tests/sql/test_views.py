@@ -15,7 +15,7 @@ from failmodes.warehouse import schema
 from failmodes.warehouse.database.checks import run_checks
 from failmodes.warehouse.database.connection import open_warehouse
 from failmodes.warehouse.database.load import load
-from failmodes.warehouse.database.tables import view_definitions
+from failmodes.warehouse.database.relations import view_definitions
 from failmodes.warehouse.shards.format import Cell, ShardKey, read_verified, shard_path, write_shard
 
 # Building blocks of the views above them, which the comparisons of those cover.
@@ -128,7 +128,8 @@ def test_extra_corruptions_stay_out_of_the_headline_mean(tmp_path) -> None:
 
 
 def test_counts_are_whole_numbers_and_views_are_documented(con: duckdb.DuckDBPyConnection) -> None:
-    views = con.sql("select view_name, comment from duckdb_views() where not internal").pl()
+    stored = "select view_name, comment from duckdb_views() where database_name = 'warehouse' and not internal"
+    views = con.sql(stored).pl()
     assert set(views["view_name"]) == view_definitions().keys()
     for name, comment in views.iter_rows():
         assert comment.startswith("One row per"), name

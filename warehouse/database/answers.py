@@ -4,14 +4,15 @@ import base64
 import io
 import json
 import math
+from collections.abc import Iterable
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-from unicodedata import category, combining, east_asian_width
+from typing import TYPE_CHECKING, Any, TextIO
+from unicodedata import combining, east_asian_width
 
-from failmodes.warehouse.database.query import FirstRows
-from failmodes.warehouse.errors import QueryError
+from failmodes.warehouse.database.query import FirstRows, unshowable_values
+from failmodes.warehouse.errors import QueryError, printable, spelt_out
 from failmodes.warehouse.storage.files import atomic_write
 
 if TYPE_CHECKING:
@@ -25,11 +26,11 @@ def format_table(first: FirstRows, width: int) -> str:
 
     Neither Polars nor, where the table fits, rich is imported: both take longer than the answer to most questions.
     """
-    texts = [[_cell(value) for value in row] for row in first.rows]
-    widths = [max(map(_width, column)) for column in zip(first.columns, *texts, strict=True)]
+    names, texts = list(map(printable, first.columns)), [[_cell(value) for value in row] for row in first.rows]
+    widths = [max(map(_width, column)) for column in zip(names, *texts, strict=True)]
     if sum(widths) + 3 * len(widths) < width and not any("\n" in text for row in texts for text in row):
-        return _boxed(first.columns, texts, widths)
-    return _folded(first.columns, texts, width)
+        return _boxed(names, texts, widths)
+    return _folded(names, texts, width)
 
 
 def _boxed(names: list[str], rows: list[list[str]], widths: list[int]) -> str:
@@ -59,18 +60,38 @@ def _folded(names: list[str], rows: list[list[str]], width: int) -> str:
     return text.getvalue()
 
 
-def format_rows(rows: "pl.DataFrame", output_format: str) -> str:
-    """Rows as CSV or JSON (a list of objects), ending in a line break."""
-    if output_format == "csv":
-        return _flat(rows).write_csv()
-    return json.dumps([_plain(row) for row in rows.iter_rows(named=True)], ensure_ascii=False) + "\n"
+def print_rows(batches: Iterable["pl.DataFrame"], file: TextIO, output_format: str) -> int:
+    """Write an answer, batch by batch, as CSV or JSON (a list of objects), ending in a line break.
 
-
-def write_rows(rows: "pl.DataFrame", path: Path) -> None:
-    """Write rows to a .csv, .json or .parquet file, whole or not at all.
+    Returns:
+        How many rows there were.
 
     Raises:
-        QueryError: another suffix.
+        QueryError: a value that neither can say.
+    """
+    count, is_csv = 0, output_format == "csv"
+    for position, rows in enumerate(batches):
+        with unshowable_values():
+            if is_csv:
+                text = _flat(rows).write_csv(include_header=position == 0)
+            else:
+                objects = [json.dumps(_plain(row), ensure_ascii=False) for row in rows.iter_rows(named=True)]
+                text = ("[" if position == 0 else ", " if objects else "") + ", ".join(objects)
+        file.write(text)
+        count += rows.height
+    if not is_csv:
+        file.write("]\n")
+    return count
+
+
+def write_rows(batches: Iterable["pl.DataFrame"], path: Path) -> int:
+    """Write an answer, batch by batch, to a .csv, .json or .parquet file, whole or not at all.
+
+    Returns:
+        How many rows there were.
+
+    Raises:
+        QueryError: another suffix, or a value that such a file cannot hold.
         StorageError: the file cannot be written.
     """
     output_format = path.suffix.removeprefix(".")
@@ -78,9 +99,29 @@ def write_rows(rows: "pl.DataFrame", path: Path) -> None:
         raise QueryError(f"{path}: expected a file name that ends in .csv, .json or .parquet")
     with atomic_write(path) as temporary:
         if output_format == "parquet":
-            rows.write_parquet(temporary)
-        else:
-            temporary.write_text(format_rows(rows, output_format), encoding="utf-8")
+            return _write_parquet(batches, temporary)
+        with temporary.open("w", encoding="utf-8", newline="") as file:
+            return print_rows(batches, file, output_format)
+
+
+def _write_parquet(batches: Iterable["pl.DataFrame"], path: Path) -> int:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    count, writer = 0, None
+    try:
+        for rows in batches:
+            with unshowable_values():
+                table = rows.to_arrow()
+                writer = writer or pq.ParquetWriter(path, table.schema, compression="zstd")
+                writer.write_table(table)
+            count += rows.height
+    except pa.ArrowException as error:
+        raise QueryError(f"a column cannot be stored as Parquet, cast it to varchar: {error}") from error
+    finally:
+        if writer:
+            writer.close()
+    return count
 
 
 def _cell(value: Any) -> str:
@@ -101,7 +142,7 @@ def _cell(value: Any) -> str:
         case _:
             text = str(value)
             text = text if len(text) <= MOST_LETTERS else f"{text[:MOST_LETTERS]}…"
-            return "".join(x if x == "\n" or category(x) != "Cc" else repr(x)[1:-1] for x in text)
+            return "".join(letter if letter == "\n" else spelt_out(letter) for letter in text)
 
 
 def _width(text: str) -> int:

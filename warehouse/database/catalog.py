@@ -8,25 +8,18 @@ from typing import TYPE_CHECKING
 
 import duckdb
 
+from failmodes.sql import first_comment
 from failmodes.warehouse.database.connection import fetch_first, open_warehouse
 from failmodes.warehouse.database.query import bindable, query_errors, to_polars
+from failmodes.warehouse.database.relations import TABLES, relation_names, view_definitions
 from failmodes.warehouse.errors import QueryError, did_you_mean
 
 if TYPE_CHECKING:
     import polars as pl
 
-_RELATIONS = """
-select table_name as name, 'table' as kind, comment as meaning from duckdb_tables()
-where database_name = 'warehouse' and schema_name = 'main'
-union all
-select view_name, 'view', comment from duckdb_views()
-where database_name = 'warehouse' and schema_name = 'main' and not internal
-order by kind, name
-"""
-
 _COLUMNS = """
-select table_name as "table", column_name as "column", data_type as type, comment as meaning from duckdb_columns()
-where database_name = 'warehouse' and schema_name = 'main' and not internal and ($name is null or table_name = $name)
+select table_name, column_name, data_type from duckdb_columns()
+where database_name = 'memory' and schema_name = 'main' and not internal and ($name is null or table_name = $name)
 order by table_name, column_index
 """
 
@@ -50,9 +43,9 @@ def list_relations(path: Path) -> "pl.DataFrame":
     """
     import polars as pl
 
-    with open_warehouse(path) as con:
-        found = con.execute(_RELATIONS).fetchall()
-        rows = [(*row, _count(con, row[0]) if row[1] == "table" else None) for row in found]
+    with open_warehouse(path, TABLES) as con:
+        rows = [(name, "table", table.grain, _count(con, name)) for name, table in sorted(TABLES.items())]
+    rows += [(name, "view", first_comment(sql), None) for name, sql in sorted(view_definitions().items())]
     schema = {"name": pl.String, "kind": pl.String, "meaning": pl.String, "row_count": pl.Int64}
     return pl.DataFrame(rows, schema, orient="row")
 
@@ -67,10 +60,15 @@ def list_columns(path: Path, name: str | None = None) -> "pl.DataFrame":
         QueryError: there is no table or view `name`.
         WarehouseError: the warehouse cannot be opened.
     """
-    with open_warehouse(path) as con:
-        if name is not None:
-            _column_types(con, name)
-        return to_polars(con.sql(_COLUMNS, params={"name": name}))
+    import polars as pl
+
+    if name is not None:
+        _check_known(name)
+    with open_warehouse(path, None if name is None else [name]) as con:
+        found = con.execute(_COLUMNS, {"name": name}).fetchall()
+    meanings = {(table.name, column.name): column.meaning for table in TABLES.values() for column in table.columns}
+    rows = [(*row, meanings.get(row[:2])) for row in found]
+    return pl.DataFrame(rows, {name: pl.String for name in ("table", "column", "type", "meaning")}, orient="row")
 
 
 def read_rows(path: Path, name: str, filters: Mapping[str, object]) -> "pl.DataFrame":
@@ -87,8 +85,9 @@ def read_rows(path: Path, name: str, filters: Mapping[str, object]) -> "pl.DataF
         QueryError: there is no such table, view or column, or a value is of another kind than its column.
         WarehouseError: the warehouse cannot be opened.
     """
-    with open_warehouse(path) as con:
-        types = _column_types(con, name)
+    _check_known(name)
+    with open_warehouse(path, [name]) as con:
+        types = {column: kind for _, column, kind in con.execute(_COLUMNS, {"name": name}).fetchall()}
         conditions: list[str] = []
         values: dict[str, object] = {}
         for position, (column, value) in enumerate(filters.items()):
@@ -115,14 +114,12 @@ def _count(con: duckdb.DuckDBPyConnection, name: str) -> int:
     return int(row[0])
 
 
-def _column_types(con: duckdb.DuckDBPyConnection, name: str) -> dict[str, str]:
-    """Type by column of the table or view `name`."""
-    rows = con.execute(_COLUMNS, {"name": name}).fetchall()
-    if not rows:
-        names = [row[0] for row in con.execute(_RELATIONS).fetchall()]
+def _check_known(name: str) -> None:
+    """Refuse a name that is neither table nor view."""
+    names = relation_names()
+    if name not in names:
         every = f"there are {', '.join(names)}"
         raise QueryError(f"no table or view {name!r}: {did_you_mean(name, names, every)}")
-    return {column: kind for _, column, kind, _ in rows}
 
 
 def _fitting(value: object, kind: str, column: str) -> object:

@@ -6,7 +6,7 @@ import duckdb
 import polars as pl
 
 from failmodes.sql import CHECKS, first_comment, read_sql
-from failmodes.warehouse.database.tables import SHARDS
+from failmodes.warehouse.database.own_tables import SHARDS
 from failmodes.warehouse.schema import ATTENTION, DIMENSIONS, PREDICTIONS
 
 SHOWN_ROWS = 5

@@ -1,76 +1,118 @@
 """Reading the warehouse: connections that can neither write nor leave it, and so bear other people's SQL and files.
 
-Every connection is a database in memory of its own, to which the file is attached read-only. Those that DuckDB opens by
-path share one database within a process: it keeps showing a file that a load has replaced meanwhile, and refuses other
-settings. These share nothing, so threads do not disturb each other, and whoever opens after a load sees what it loaded.
-Opening and closing take 20 to 40 ms, most of it for starting a database, which a path opened alone costs as well.
+Every connection is a database in memory of its own, to which the file is attached read-only; it shows the file's tables
+and this program's views (`relations`). Those that DuckDB opens by path share one database within a process: it keeps
+showing a file that a load has replaced meanwhile, and refuses other settings. These share nothing, so threads do not
+disturb each other, and whoever opens after a load sees what it loaded. Opening and closing take 20 to 40 ms, most of it
+for starting a database, which a path opened alone costs as well, and 150 ms more where all views are shown.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import duckdb
 
-from failmodes.warehouse.errors import WarehouseError, first_line
+from failmodes.warehouse.database.relations import REBUILD_HINT, TABLES, base_tables, check_table, show_relations
+from failmodes.warehouse.errors import LimitError, WarehouseError, WarehouseInUseError, first_line
+from failmodes.warehouse.limits import database_memory
 from failmodes.warehouse.schema_version import check_version
+from failmodes.warehouse.storage.files import check_regular
 
 _MAKE = "`failmodes load STUDY`"
-REBUILD_HINT = "make it anew with `failmodes load STUDY --rebuild`"
 
 # Nothing is spilled to disk: with external access off, DuckDB still lets COPY write into its temporary directory.
-_LOCKED = {
+LOCKED = {
     "temp_directory": "",
     "autoinstall_known_extensions": "false",
     "autoload_known_extensions": "false",
     "allow_community_extensions": "false",
+    "python_enable_replacements": "false",  # else SQL reads the variables of whoever runs it
 }
 
+_LOCK_CONFLICT = "Could not set lock on file"  # DuckDB's words; a damaged "block" is another matter
+OUT_OF_MEMORY = "out of memory: aggregate more or select less; a query may not spill to disk"
 
-def open_warehouse(path: Path) -> duckdb.DuckDBPyConnection:
-    """Open the warehouse, after its schema version was checked; see `attach_read_only`.
+
+@contextmanager
+def open_warehouse(path: Path, names: Iterable[str] | None = None) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A connection to the warehouse, after its schema version and tables were checked; see `attach_read_only`.
+
+    Args:
+        path: the DuckDB file.
+        names: tables and views that are needed; all if not given. The others are not there.
 
     Raises:
-        WarehouseError: it is missing, no warehouse, of another schema version, or in use by a writer.
+        WarehouseError: it is missing, no warehouse, of another schema version, changed by others, damaged, or in use by
+            a writer; whatever DuckDB raises while the connection is used is one too.
+        LimitError: memory ran out.
     """
-    con = attach_read_only(path)
-    try:
-        check_version(_read_info(con, path)["schema_version"], path, REBUILD_HINT)
-    except BaseException:
-        con.close()
-        raise
-    return con
+    with attach_read_only(path) as con, reading_errors(path):
+        version = _read_info(con, path)["schema_version"]
+        check_version(version, path, REBUILD_HINT)
+        show_relations(con, path, version, names)
+        yield con
 
 
 def read_info(path: Path) -> dict[str, Any]:
     """The row of `warehouse_info`, of whatever schema version the file is.
 
     Raises:
-        WarehouseError: it is missing, no warehouse, never finished, or in use by a writer.
+        WarehouseError: it is missing, no warehouse, never finished, damaged, or in use by a writer.
     """
-    with attach_read_only(path) as con:
+    with attach_read_only(path) as con, reading_errors(path):
         return _read_info(con, path)
+
+
+def was_warehouse(path: Path) -> bool:
+    """Whether a file is a warehouse, even if it is damaged or of another form: a database with a `warehouse_info`."""
+    try:
+        with attach_read_only(path) as con, reading_errors(path):
+            return "warehouse_info" in base_tables(con)
+    except WarehouseError:
+        return False
+
+
+@contextmanager
+def reading_errors(path: Path) -> Iterator[None]:
+    """Turn what DuckDB raises while a warehouse is read into an error of one line.
+
+    Raises:
+        LimitError: memory ran out.
+        WarehouseError: anything else, such as a damaged block.
+    """
+    try:
+        yield
+    except duckdb.OutOfMemoryException as error:
+        raise LimitError(OUT_OF_MEMORY) from error
+    except duckdb.Error as error:
+        raise WarehouseError(
+            f"{path} is damaged, or not as failmodes wrote it ({first_line(error)}): {REBUILD_HINT}"
+        ) from error
 
 
 def attach_read_only(path: Path) -> duckdb.DuckDBPyConnection:
     """A connection to the file that can neither write, nor read any other file, nor change that; not even by its views.
 
-    It keeps the file that it opened, whatever takes its place. Tables may be registered with it: they hide stored ones
-    of the same name.
+    It keeps the file that it opened, whatever takes its place. Tables may be registered with it: they hide those of
+    the same name. What the file holds is reached as warehouse.main.NAME.
 
     Raises:
         WarehouseError: it is missing, no database, or in use by a writer.
+        StorageError: it is no regular file, or may not be read.
     """
-    if not path.is_file():
+    if path.is_dir() or not path.exists():
         raise WarehouseError(
             f"there is no warehouse {path}: {_MAKE} makes it from a record, failmodes.benchmark from a network"
         )
-    con = duckdb.connect(config=dict(_LOCKED))
+    check_regular(path)
+    memory = database_memory()
+    with _opening_errors(path):
+        con = duckdb.connect(config=LOCKED | ({} if memory is None else {"memory_limit": f"{memory}B"}))
     try:
         with _opening_errors(path):
             con.execute("attach ? as warehouse (read_only)", [str(path)])
-            con.execute("use warehouse")
             con.execute("set enable_external_access = false")
             con.execute("set disabled_filesystems = 'LocalFileSystem'")  # else: detach the file, attach it to write
             con.execute("set lock_configuration = true")
@@ -87,14 +129,15 @@ def fetch_first(con: duckdb.DuckDBPyConnection, sql: str, values: Sequence[Any] 
 
 
 def _read_info(con: duckdb.DuckDBPyConnection, path: Path) -> dict[str, Any]:
-    try:
-        found = con.execute("from warehouse_info")
-    except duckdb.CatalogException as error:
-        raise WarehouseError(f"{path} is no warehouse of failmodes: name one, or make it with {_MAKE}") from error
-    names, rows = [column[0] for column in found.description or ()], found.fetchall()
-    if not rows:
+    table = TABLES["warehouse_info"]
+    if table.name not in base_tables(con):
+        raise WarehouseError(f"{path} is no warehouse of failmodes: name one, or make it with {_MAKE}")
+    check_table(con, table, path)
+    names = [column.name for column in table.columns]
+    row = fetch_first(con, f"select {', '.join(names)} from warehouse.main.{table.name} limit 1")
+    if row is None or None in row:
         raise WarehouseError(f"{path} was never finished: make it anew with {_MAKE}")
-    return dict(zip(names, rows[0], strict=True))
+    return dict(zip(names, row, strict=True))
 
 
 @contextmanager
@@ -103,13 +146,15 @@ def _opening_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except duckdb.ResourceInUseException as error:
-        raise WarehouseError(f"{path} is open for writing in this process: close that connection first") from error
+        raise WarehouseInUseError(f"{path} is open for writing in this process: close that connection first") from error
     except duckdb.Error as error:
         reason = first_line(error)
-        if "lock" in reason:
+        if isinstance(error, duckdb.OutOfMemoryException):
+            raise LimitError(OUT_OF_MEMORY) from error
+        if _LOCK_CONFLICT in reason:
             message = f"{path} is open for writing in another program: close it there and try again"
-        else:
-            message = (
-                f"{path} cannot be opened as a DuckDB database ({reason}): name a warehouse, or make one with {_MAKE}"
-            )
-        raise WarehouseError(message) from error
+            raise WarehouseInUseError(message) from error
+        raise WarehouseError(
+            f"{path} cannot be opened as a DuckDB database ({reason}): name a warehouse; or move it away, and make one "
+            f"with {_MAKE}"
+        ) from error

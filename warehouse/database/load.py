@@ -17,10 +17,10 @@ from typing import Any, NamedTuple
 import duckdb
 import pyarrow as pa
 
-from failmodes.warehouse.database.connection import REBUILD_HINT, attach_read_only, read_info
+from failmodes.warehouse.database.connection import open_warehouse, read_info, was_warehouse
+from failmodes.warehouse.database.own_tables import LOADED_DIMENSIONS, SHARDS
+from failmodes.warehouse.database.relations import REBUILD_HINT
 from failmodes.warehouse.database.tables import (
-    LOADED_DIMENSIONS,
-    SHARDS,
     create_tables,
     delete_matching,
     insert_rows,
@@ -28,10 +28,10 @@ from failmodes.warehouse.database.tables import (
     views_fingerprint,
     write_info,
 )
-from failmodes.warehouse.database.updates import staged_database, writer_lock
-from failmodes.warehouse.errors import DamagedShardError, StorageError
+from failmodes.warehouse.database.updates import check_writable, staged_database, writer_lock
+from failmodes.warehouse.errors import DamagedShardError, StorageError, WarehouseError, WarehouseInUseError
 from failmodes.warehouse.schema import ATTENTION, DIMENSIONS, EXEMPLARS, FACTS, PARTITIONS, PREDICTIONS, Table
-from failmodes.warehouse.schema_version import check_version, is_readable_version
+from failmodes.warehouse.schema_version import check_version
 from failmodes.warehouse.shards.inventory import FileKey, LoadError, RecordFile, read_verified_rows, scan_record
 from failmodes.warehouse.storage.files import StorePath
 
@@ -97,14 +97,24 @@ def load(outputs: Sequence[StorePath], warehouse: Path, *, rebuild: bool = False
 
 
 def _read_loaded_state(warehouse: Path, rebuild: bool) -> LoadedState:
-    """What the file holds; nothing where there is none, or where a `rebuild` replaces one of another version."""
+    """What the file holds; nothing where there is none, or where a `rebuild` replaces one that cannot be read."""
     if not warehouse.exists():
         return EMPTY_STATE
+    try:
+        return _loaded_state(warehouse)
+    except WarehouseInUseError:
+        raise
+    except WarehouseError:
+        if rebuild and was_warehouse(warehouse):
+            return EMPTY_STATE
+        raise
+
+
+def _loaded_state(warehouse: Path) -> LoadedState:
     info = read_info(warehouse)
-    if rebuild and not is_readable_version(info["schema_version"]):
-        return EMPTY_STATE
     check_version(info["schema_version"], warehouse, REBUILD_HINT)
-    with attach_read_only(warehouse) as con:
+    check_writable(warehouse)
+    with open_warehouse(warehouse, ("shards", "loaded_dimensions")) as con:
         keys = ", ".join(f"{name}::varchar" for name in PARTITIONS)
         shards = con.execute(f"select table_name, {keys}, content_hash from shards").fetchall()
         files = con.execute("select table_name, file_key, content_hash from loaded_dimensions").fetchall()

@@ -1,7 +1,9 @@
 """Ad hoc SQL: one statement that reads, on a connection that can do nothing else, within a time limit."""
 
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from datetime import date
 from pathlib import Path
 from threading import Timer
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -9,7 +11,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import duckdb
 
 from failmodes.sql import QUERIES, first_comment, read_sql
-from failmodes.warehouse.database.connection import open_warehouse
+from failmodes.warehouse.database.connection import OUT_OF_MEMORY, open_warehouse
+from failmodes.warehouse.database.relations import relation_names
 from failmodes.warehouse.errors import QueryError, did_you_mean
 
 if TYPE_CHECKING:
@@ -19,15 +22,26 @@ _Kind = duckdb.StatementType
 
 # The lock on the connection is what protects; these kinds only turn away what returns no rows.
 _REFUSED = "{} is refused: a query only reads (SELECT, DESCRIBE, SUMMARIZE, …)"
+_DAYS = (date.min.toordinal() - date(1970, 1, 1).toordinal(), date.max.toordinal() - date(1970, 1, 1).toordinal())
+_TICKS_PER_DAY = {"ms": 86_400_000, "us": 86_400_000_000, "ns": 86_400_000_000_000}
+
+BATCH_ROWS = 64 * 1024  # of an answer that are in memory at a time, where it goes to a file
+_OF_THE_FILE = (duckdb.IOException, duckdb.FatalException, duckdb.SerializationException)
 _READS = {_Kind.SELECT, _Kind.EXPLAIN, _Kind.PRAGMA, _Kind.CALL, _Kind.MULTI}  # MULTI: PIVOT
 
 
+# Words by which a statement may reach a table without naming it, or list all tables.
+_INDIRECT = re.compile(
+    r"\b(show|describe|summarize|pragma|call|query|query_table|information_schema|(duckdb|pg|sqlite)_\w+)\b", re.I
+)
+
+
 class FirstRows(NamedTuple):
-    """The head of an answer: the names of its columns, its first rows as Python values, and how many rows it has."""
+    """The head of an answer: names of its columns, first rows as Python values, number of its rows (None: unknown)."""
 
     columns: list[str]
     rows: list[tuple[Any, ...]]
-    row_count: int
+    row_count: int | None
 
 
 def run_query(
@@ -52,6 +66,17 @@ def run_query(
         return to_polars(relation)
 
 
+@contextmanager
+def query_batches(path: Path, sql: str, *, timeout_s: float | None = 60) -> Iterator[Iterator["pl.DataFrame"]]:
+    """The rows of an answer in batches, one at least, which are computed as they are drawn.
+
+    Raises:
+        QueryError, WarehouseError: as `run_query`; a QueryError may be raised while batches are drawn.
+    """
+    with _asked(path, sql, {}, timeout_s) as relation:
+        yield _batches(relation, timeout_s)
+
+
 def first_rows(path: Path, sql: str, most: int, *, timeout_s: float | None = 60) -> FirstRows:
     """The first rows of an answer, `most` at the most, for the eye; needs neither Polars nor Arrow.
 
@@ -60,7 +85,7 @@ def first_rows(path: Path, sql: str, most: int, *, timeout_s: float | None = 60)
     """
     with _asked(path, sql, {}, timeout_s) as relation:
         rows = relation.limit(most + 1).fetchall()
-        return FirstRows(relation.columns, rows[:most], len(rows) if len(rows) <= most else len(relation))
+        return FirstRows(relation.columns, rows[:most], len(rows) if len(rows) <= most else _count(relation))
 
 
 def saved_query(name: str) -> str:
@@ -86,13 +111,21 @@ def to_polars(relation: duckdb.DuckDBPyRelation) -> "pl.DataFrame":
     Raises:
         QueryError: a column is of a type that Polars lacks.
     """
-    from polars.exceptions import PolarsError
+    with unshowable_values():
+        rows: pl.DataFrame = relation.pl()
+        _check_dates(rows)
+    return rows
+
+
+@contextmanager
+def unshowable_values() -> Iterator[None]:
+    """Turn what Polars and Python raise for values beyond theirs, such as the year 20000, into a QueryError."""
+    from polars.exceptions import PanicException, PolarsError
 
     try:
-        rows: pl.DataFrame = relation.pl()
-    except PolarsError as error:
+        yield
+    except (PolarsError, PanicException, OverflowError, ValueError) as error:
         raise QueryError(f"a column cannot be shown, cast it to varchar: {_one_line(error)}") from error
-    return rows
 
 
 def bindable(value: object) -> object:
@@ -109,10 +142,12 @@ def query_errors(timeout_s: float | None = None) -> Iterator[None]:
     try:
         yield
     except duckdb.InterruptException as error:
-        raise QueryError(f"stopped after {timeout_s:g} s: narrow the query down, or allow more time") from error
-    except duckdb.OutOfMemoryException as error:
-        raise QueryError("out of memory: aggregate more or select less; a query may not spill to disk") from error
+        raise _stopped(timeout_s) from error
+    except (duckdb.OutOfMemoryException, MemoryError) as error:
+        raise QueryError(OUT_OF_MEMORY) from error
     except duckdb.Error as error:
+        if isinstance(error, _OF_THE_FILE) or type(error) is duckdb.Error:  # so DuckDB tells of wrong checksums
+            raise  # not the statement's fault: `open_warehouse` says that the file is damaged
         raise QueryError(_one_line(error)) from error
 
 
@@ -122,7 +157,7 @@ def _asked(
 ) -> Iterator[duckdb.DuckDBPyRelation]:
     """The answer, which DuckDB computes as it is read, inside the context."""
     text = saved_query(sql[1:]) if sql.startswith("@") else sql
-    with open_warehouse(path) as con, query_errors(timeout_s):
+    with open_warehouse(path, _named_relations(text)) as con, query_errors(timeout_s):
         statement = _reading_statement(con, text)
         _check_parameters(parameters, statement.named_parameters)
         values = {name: bindable(value) for name, value in parameters.items()}
@@ -136,7 +171,70 @@ def _asked(
                 timer.cancel()
 
 
+def _named_relations(sql: str) -> list[str] | None:
+    """Tables and views that a statement may read: those whose names occur in it, or all (None).
+
+    Those that no statement reads are not made, for the sake of short questions.
+    """
+    if _INDIRECT.search(sql):
+        return None
+    words = set(re.findall(r"\w+", sql.lower()))
+    return [name for name in relation_names() if name in words]
+
+
+def _count(relation: duckdb.DuckDBPyRelation) -> int | None:
+    """How many rows an answer has; None where counting takes longer than the time that is left."""
+    try:
+        return len(relation)
+    except duckdb.InterruptException:
+        return None
+
+
+def _batches(relation: duckdb.DuckDBPyRelation, timeout_s: float | None) -> Iterator["pl.DataFrame"]:
+    import polars as pl
+    import pyarrow as pa
+
+    reader = relation.to_arrow_reader(BATCH_ROWS)
+    given = 0
+    try:
+        for batch in reader:
+            given += 1
+            with unshowable_values():
+                rows = pl.DataFrame(batch)
+                _check_dates(rows)
+            yield rows
+    except (pa.ArrowException, OSError) as error:  # Arrow tells of DuckDB's errors in words
+        text = _one_line(error)
+        if "Out of Memory" in text:
+            raise QueryError(OUT_OF_MEMORY) from error
+        raise (_stopped(timeout_s) if "nterrupted" in text else QueryError(text)) from error
+    if not given:
+        with unshowable_values():
+            yield pl.DataFrame(reader.schema.empty_table())
+
+
+def _check_dates(rows: "pl.DataFrame") -> None:
+    """Refuse dates beyond Python's years 1 to 9999, such as infinity: Polars panics when it shows them."""
+    import polars as pl
+
+    for name, kind in rows.schema.items():
+        if kind == pl.Date or isinstance(kind, pl.Datetime):
+            ticks_per_day = 1 if kind == pl.Date else _TICKS_PER_DAY[kind.time_unit]
+            values = rows[name].to_physical()
+            first, last = (day * ticks_per_day for day in _DAYS)
+            if not values.is_between(first, last + ticks_per_day - 1).all():
+                raise ValueError(f"{name} has a date beyond the years 1 to 9999")
+
+
+def _stopped(timeout_s: float | None) -> QueryError:
+    return QueryError(f"stopped after {timeout_s or 0:g} s: narrow the query down, or allow more time")
+
+
 def _reading_statement(con: duckdb.DuckDBPyConnection, sql: str) -> duckdb.Statement:
+    try:
+        sql.encode()  # DuckDB would say that it is no text
+    except UnicodeEncodeError as error:
+        raise QueryError(f"the query is not valid UTF-8: {error}") from error
     statements = con.extract_statements(sql)
     if len(statements) != 1:
         raise QueryError(f"{len(statements)} statements where one is expected: run them one by one")

@@ -13,8 +13,10 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from failmodes.warehouse.database.connection import open_warehouse
-from failmodes.warehouse.database.tables import DERIVED, create_tables, insert_rows, write_info
+from failmodes.warehouse.database.connection import LOCKED, open_warehouse
+from failmodes.warehouse.database.own_tables import DERIVED
+from failmodes.warehouse.database.relations import REBUILD_HINT, TABLES, foreign_objects
+from failmodes.warehouse.database.tables import create_tables, insert_rows, write_info
 from failmodes.warehouse.errors import StorageError, WarehouseError, first_line
 from failmodes.warehouse.hashing import identity_of
 from failmodes.warehouse.shards.inventory import cast_to_table
@@ -44,6 +46,19 @@ def writer_lock(warehouse: Path) -> Iterator[None]:
         yield
 
 
+def check_writable(warehouse: Path) -> None:
+    """Make sure that a warehouse that will be written to is as this program wrote it.
+
+    Who writes sees the file from within: its macros may hide DuckDB's functions, its constraints are computed.
+
+    Raises:
+        WarehouseError: it is missing, of another version, or has tables, macros or constraints that are not ours.
+    """
+    with open_warehouse(warehouse, TABLES) as con:
+        if found := foreign_objects(con):
+            raise WarehouseError(f"{warehouse} holds {', '.join(found)}, not made by failmodes: {REBUILD_HINT}")
+
+
 @contextmanager
 def staged_database(warehouse: Path, *, empty: bool = False) -> Iterator[duckdb.DuckDBPyConnection]:
     """Give a connection to a copy of the warehouse (`empty`: to an empty file); on success it becomes the warehouse.
@@ -57,7 +72,8 @@ def staged_database(warehouse: Path, *, empty: bool = False) -> Iterator[duckdb.
         try:
             if not empty:
                 shutil.copyfile(warehouse, temporary)
-            with duckdb.connect(str(temporary)) as con:
+            with duckdb.connect(str(temporary), config=dict(LOCKED)) as con:
+                con.execute("set enable_external_access = false")
                 con.begin()  # one commit in all: a table, a comment, a view each would cost one of its own
                 yield con
                 con.commit()
@@ -106,7 +122,7 @@ def replace_derived_tables(warehouse: Path, tables: Mapping[str, pa.Table]) -> N
     if unknown := sorted(tables.keys() - known.keys()):
         raise WarehouseError(f"{', '.join(unknown)}: no derived table; these are {', '.join(known)}")
     with writer_lock(warehouse):
-        open_warehouse(warehouse).close()  # it exists, and has our version
+        check_writable(warehouse)
         with staged_database(warehouse) as con:
             create_tables(con)
             for name, rows in tables.items():

@@ -1,14 +1,23 @@
-"""Where the warehouse and the record are: from a study file, an output folder, a URL or the database file itself."""
+"""Where the warehouse and the record are: from a study file, an output folder, a URL or the database file itself.
 
-import tomllib
+Whatever a study file may be (a pipe, a device, no text, no TOML) is one line, said here for all who read one.
+"""
+
+import re
 from pathlib import Path
 from typing import Any
 
-from failmodes.warehouse.errors import StudyError
-from failmodes.warehouse.storage.files import StorePath, as_store_path, is_url
+from failmodes.warehouse.errors import StorageError, StudyError, first_line
+from failmodes.warehouse.storage.files import StorePath, as_store_path, is_url, read_regular
 
 WAREHOUSE_FILE = "warehouse.duckdb"
 STUDY_FILE = "study.toml"
+MOST_STUDY_BYTES = 4_000_000  # a study is a few kB; the names of 32,767 classes, the most that are recorded, below 1 MB
+MOST_PATH_LETTERS = 4096  # PATH_MAX of Linux
+MOST_KEY_PARTS = 100  # of a dotted key: the parser's time grows with their square, and with 100,000 it takes minutes
+
+_KEY_PART = r"""(?:[\w-]++|"(?:[^"\\\n]|\\.)*+"|'[^'\n]*+')"""
+_DOTTED_KEY = rf"""(?<![\w-])(?:{_KEY_PART}[ \t]*+\.[ \t]*+)++"""
 
 
 def find_warehouse(location: str | Path | None) -> Path:
@@ -34,12 +43,12 @@ def find_output(location: Path) -> Path:
         StudyError: `location` is neither study file, folder nor .duckdb file, or its study names no output folder.
     """
     if location.suffix == ".toml":
-        output = _content(location).get("output")
+        output = read_toml(location).get("output")
         if not isinstance(output, str) or not output:
             raise StudyError(
                 f'study {location} names no output folder: add a line such as output = "runs/mine" at its top'
             )
-        return location.parent / output
+        return location.parent / _path_in(location, "output", output)
     if location.suffix == ".duckdb":
         return location.parent
     if location.is_dir():
@@ -62,9 +71,10 @@ def find_record(location: str | Path | None) -> StorePath:
         return as_store_path(location)
     location = Path(location) if location else default_location()
     if location.suffix == ".toml":
-        record = _content(location).get("record")
+        record = read_toml(location).get("record")
         if isinstance(record, str) and record:
-            return as_store_path(record, location.parent)
+            given = record if is_url(record) else str(_path_in(location, "record", record))
+            return as_store_path(given, location.parent)
     return find_output(location)
 
 
@@ -82,12 +92,66 @@ def default_location() -> Path:
     )
 
 
-def _content(study: Path) -> dict[str, Any]:
+def read_toml(study: Path) -> dict[str, Any]:
+    """Keys and tables of a study file, not checked any further.
+
+    Raises:
+        StudyError: nothing is there, or no regular file of at most MOST_STUDY_BYTES bytes, or no TOML.
+    """
     try:
-        return tomllib.loads(study.read_text(encoding="utf-8"))
+        return parse_toml(read_regular(study, MOST_STUDY_BYTES).decode("utf-8-sig"))  # editors of Windows mark UTF-8
     except FileNotFoundError as error:
-        raise StudyError(f"study {study} does not exist: name a study file (.toml)") from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise StudyError(f"study {study} cannot be read: {error}") from error
-    except tomllib.TOMLDecodeError as error:
-        raise StudyError(f"study {study} is not valid TOML: {error}") from error
+        raise StudyError(
+            f"no study file at {study}: write one with `failmodes init`, since it does not exist"
+        ) from error
+    except StorageError as error:
+        raise StudyError(f"{error}: name a study file (.toml)") from error
+    except UnicodeDecodeError as error:
+        raise StudyError(f"study {study} cannot be read: it is no text in UTF-8 (byte {error.start})") from error
+    except ValueError as error:
+        raise StudyError(f"study {study} is not valid TOML: {first_line(error)}") from error
+
+
+def parse_toml(text: str) -> dict[str, Any]:
+    """Keys and tables of a TOML text.
+
+    Raises:
+        ValueError: it is none, or is nested deeper, or has longer keys or numbers, than can be read.
+    """
+    import tomllib  # which most commands do without
+
+    if any(key[0].count(".") >= MOST_KEY_PARTS for key in re.finditer(_DOTTED_KEY, text)):
+        raise ValueError(f"a key has more than {MOST_KEY_PARTS} parts")
+    try:
+        return tomllib.loads(text)
+    except RecursionError as error:
+        raise ValueError("its arrays or tables are too deeply nested") from error
+    except tomllib.TOMLDecodeError:
+        raise
+    except ValueError as error:
+        raise ValueError("a number has too many digits") from error
+
+
+def user_path(given: str | Path) -> Path:
+    """The path that a user wrote, where ~ stands for their home folder.
+
+    Raises:
+        StudyError: it is blank, too long, holds a null character, or names the home folder of nobody.
+    """
+    text = str(given)
+    if not text.strip():
+        raise StudyError("a path is blank: name a folder or a file, such as runs/mine")
+    if "\0" in text or len(text) > MOST_PATH_LETTERS:
+        kind = "holds a null character" if "\0" in text else f"is longer than {MOST_PATH_LETTERS:,} letters"
+        raise StudyError(f"the path {text[:60]!r} {kind}: name a folder or a file, such as runs/mine")
+    try:
+        return Path(text).expanduser()
+    except RuntimeError as error:
+        raise StudyError(f"the path {text[:60]!r} begins with the home folder of nobody: write it in full") from error
+
+
+def _path_in(study: Path, key: str, text: str) -> Path:
+    try:
+        return user_path(text)
+    except StudyError as error:
+        raise StudyError(f"study {study}: {key}: {error}") from error

@@ -160,13 +160,16 @@ def test_a_view_in_the_file_reads_no_other_file(query_folder: Path, tmp_path: Pa
     shutil.copy(query_folder / "warehouse.duckdb", tmp_path)
     with duckdb.connect(str(tmp_path / "warehouse.duckdb")) as con:
         con.execute(f"create or replace view evaluation_labels as from read_text('{query_folder}/secret.csv')")
-    with open_warehouse(tmp_path / "warehouse.duckdb") as con, pytest.raises(duckdb.PermissionException):
-        con.sql("from evaluation_labels").pl()
+    with open_warehouse(tmp_path / "warehouse.duckdb") as con:
+        assert con.sql("select model_label from evaluation_labels").pl().height > 0  # ours, not the file's
+        with pytest.raises(duckdb.PermissionException):
+            con.sql("from warehouse.main.evaluation_labels").pl()
 
 
 def test_a_file_open_for_writing_in_this_process_is_refused(warehouse_copy: Path) -> None:
-    with duckdb.connect(str(warehouse_copy)), pytest.raises(WarehouseError, match="for writing in this process"):
-        open_warehouse(warehouse_copy)
+    in_use = pytest.raises(WarehouseError, match="for writing in this process")
+    with duckdb.connect(str(warehouse_copy)), in_use, open_warehouse(warehouse_copy):
+        pass
 
 
 def test_missing_warehouse_says_how_to_make_one(tmp_path: Path) -> None:

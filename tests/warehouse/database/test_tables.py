@@ -8,9 +8,9 @@ from synthetic_record import Synthetic
 from warehouse_files import value
 
 from failmodes.warehouse import schema
-from failmodes.warehouse.database.connection import open_warehouse
 from failmodes.warehouse.database.load import load
-from failmodes.warehouse.database.tables import DERIVED, SHARDS, topological_order
+from failmodes.warehouse.database.own_tables import DERIVED, SHARDS
+from failmodes.warehouse.database.tables import topological_order
 from failmodes.warehouse.errors import WarehouseError
 
 
@@ -20,7 +20,7 @@ def test_another_schema_version_asks_for_a_rebuild(record: Synthetic, tmp_path: 
     with duckdb.connect(str(path)) as con:
         con.execute("update warehouse_info set schema_version = '7.3'")
         con.execute("alter table shards drop column content_hash")
-    for attempt in (lambda: load([record.output], path), lambda: open_warehouse(path)):
+    for attempt in (lambda: load([record.output], path), lambda: value(path, "select 1")):
         with pytest.raises(WarehouseError, match=r"schema version 7\.3, this failmodes reads 1\.x.*--rebuild"):
             attempt()
     assert load([record.output], path, rebuild=True).new_shards == 22
@@ -47,7 +47,9 @@ def test_a_column_that_an_older_minor_version_lacks_becomes_null(record: Synthet
 def test_tables_are_documented_by_the_contract(con: duckdb.DuckDBPyConnection) -> None:
     for table in (*schema.FACTS, *schema.DIMENSIONS, SHARDS, *DERIVED):
         found = con.execute(
-            "select column_name, comment from duckdb_columns() where table_name = ? order by column_index", [table.name]
+            "select column_name, comment from duckdb_columns() "
+            "where database_name = 'warehouse' and table_name = ? order by column_index",
+            [table.name],
         ).fetchall()
         assert found == [(column.name, column.meaning) for column in table.columns]
     kinds = dict(con.execute("select column_name, column_type from (describe predictions)").fetchall())

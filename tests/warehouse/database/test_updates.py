@@ -59,8 +59,8 @@ def test_a_database_that_others_write_to_is_refused(record: Synthetic, tmp_path:
         writer.stdout.readline()
         with pytest.raises(WarehouseError, match="open for writing in another program"):
             load([record.output], path)
-        with pytest.raises(WarehouseError, match="open for writing in another program"):
-            open_warehouse(path)
+        with pytest.raises(WarehouseError, match="open for writing in another program"), open_warehouse(path):
+            pass
         writer.kill()
     path.with_name("w.duckdb.wal").write_bytes(b"left behind")
     with pytest.raises(WarehouseError, match="left changes"):

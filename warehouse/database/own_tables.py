@@ -1,0 +1,129 @@
+"""The tables that the database alone has, beside those of the record: what the file is, its shards, what was derived.
+
+They load no library, as the tables of the record (`failmodes.warehouse.schema`).
+"""
+
+from failmodes.warehouse.schema import (
+    _CELL,
+    DIMENSIONS,
+    FACTS,
+    PARTITIONS,
+    SEVERITY,
+    Column,
+    Table,
+    double,
+    int32,
+    int64,
+    moment,
+    text,
+)
+
+WAREHOUSE_INFO = Table.of(
+    "warehouse_info",
+    "one row: what this file is",
+    (),
+    Column("schema_version", text, "version of the tables; another major version asks for a rebuild"),
+    Column("failmodes_version", text, "failmodes that wrote the file last"),
+    Column("created_at", moment, "when the file was first made, UTC"),
+    Column("updated_at", moment, "when its content last changed, UTC"),
+    Column("build_id", text, "another value for every file that took the place of the former"),
+    Column("views_fingerprint", text, "hash of the SQL of its views"),
+)
+
+LOADED_DIMENSIONS = Table.of(
+    "loaded_dimensions",
+    "one row per file of a dimension that was loaded",
+    ("table_name", "file_key"),
+    Column("table_name", text, "dimension"),
+    Column("file_key", text, "name of the file in the record, without suffix"),
+    Column("content_hash", text, "hash of its rows, which the file's footer carries"),
+)
+
+_CURVE = (Column("evaluation_id", text, "evaluation"), Column("corruption", text, "corruption name"))
+_INPUT_FINGERPRINT = Column("input_fingerprint", text, "hash of the shards and settings that these rows were made from")
+
+SHAPES = Table.of(
+    "shapes",
+    "one row per evaluation and corruption: how accuracy falls from clean to the last severity",
+    ("evaluation_id", "corruption"),
+    *_CURVE,
+    Column("shape", text, "flat, non_monotone, late_collapse, early_drop or near_linear"),
+    Column("stability", double, "share of resamples that give the same shape, 0-1"),
+    Column("total_drop", double, "clean minus last accuracy, 0-1"),
+    Column("total_drop_low", double, "lower end of its interval"),
+    Column("total_drop_high", double, "upper end of its interval"),
+    Column("bow", double, "mean of (accuracy - chord) / total drop over the inner severities, weighted by the span "
+           "each stands for; positive falls late; null where the curve is flat", True),
+    Column("bow_low", double, "lower end of its interval", True),
+    Column("bow_high", double, "upper end of its interval", True),
+    Column("largest_step", double, "accuracy lost in the largest single step (where steps are shorter, within one "
+           "severity), 0-1"),
+    Column("largest_step_share", double, "its share of the total drop", True),
+    Column("largest_step_from", SEVERITY, "severity where the largest step begins"),
+    Column("largest_step_to", SEVERITY, "severity where the largest step ends"),
+    Column("share_flat", double, "share of resamples classed flat, 0-1"),
+    Column("share_non_monotone", double, "share of resamples classed non_monotone, 0-1"),
+    Column("share_late_collapse", double, "share of resamples classed late_collapse, 0-1"),
+    Column("share_early_drop", double, "share of resamples classed early_drop, 0-1"),
+    Column("share_near_linear", double, "share of resamples classed near_linear, 0-1"),
+    Column("image_count", int32, "images resampled"),
+    Column("resamples", int32, "bootstrap resamples"),
+    Column("bootstrap_seed", int64, "seed of the resampling"),
+    Column("interval_level", double, "level of all intervals, such as 0.95"),
+    Column("flat_below", double, "setting: a total drop below this is flat, 0-1"),
+    Column("bow_threshold", double, "setting: bow at which a curve counts as late or early"),
+    _INPUT_FINGERPRINT,
+)  # fmt: skip
+
+SHAPE_SWEEP = Table.of(
+    "shape_sweep",
+    "one row per evaluation, corruption and pair of thresholds: how the shape depends on the settings",
+    ("evaluation_id", "corruption", "flat_below", "bow_threshold"),
+    *_CURVE,
+    Column("flat_below", double, "a total drop below this is flat, 0-1"),
+    Column("bow_threshold", double, "bow at which a curve counts as late or early"),
+    Column("shape", text, "the shape under these thresholds"),
+    _INPUT_FINGERPRINT,
+)
+
+STEPS = Table.of(
+    "steps",
+    "one row per evaluation, corruption and adjacent pair of severities",
+    ("evaluation_id", "corruption", "severity_from"),
+    *_CURVE,
+    Column("severity_from", SEVERITY, "severity where the step begins"),
+    Column("severity_to", SEVERITY, "severity where the step ends"),
+    Column("accuracy_change", double, "accuracy after minus before, -1 to 1"),
+    Column("accuracy_change_low", double, "lower end of its paired interval"),
+    Column("accuracy_change_high", double, "upper end of its paired interval"),
+    _INPUT_FINGERPRINT,
+)
+
+DERIVED = (SHAPES, STEPS, SHAPE_SWEEP)
+
+SHARDS = Table.of(
+    "shards",
+    "one row per stored fact shard",
+    ("table_name", *PARTITIONS),
+    *_CELL,
+    Column("table_name", text, "predictions or attention"),
+    Column("row_count", int64, "rows in the shard"),
+    Column("content_hash", text, "hash of the rows, which the file's footer carries"),
+    Column("path", text, "path within the output folder"),
+    Column("created_at", moment, "when it was made, UTC"),
+    Column("elapsed_s", double, "seconds from first image to last row", True),
+    Column("images_per_s", double, "images a second, everything included", True),
+    Column("device", text, "device of the forward pass", True),
+    Column("batch_size", int32, "images per forward pass", True),
+    Column("identity_error", double, "largest |map sum + bias - logit| relative to the logits' scale", True),
+    Column("versions", text, "library versions, as JSON", True),
+    Column(
+        "changed_predictions",
+        double,
+        "share of clean predictions that float32 gives differently, 0-1; measured "
+        "on up to 512 images of the clean cell at a lower precision",
+        True,
+    ),
+)
+
+ALL_TABLES = (*FACTS, *DIMENSIONS, SHARDS, *DERIVED, LOADED_DIMENSIONS, WAREHOUSE_INFO)

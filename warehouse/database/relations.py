@@ -1,0 +1,185 @@
+"""What a connection shows of a warehouse file: its tables, once they were checked, and views of this program's own SQL.
+
+A file may come from a stranger, so nothing that it says is run. Its views and macros stay out of sight (they are
+reached by their full name alone, as warehouse.main.NAME). A table is shown where it is a base table whose columns have
+the types of the contract and no expression behind them; a generated column would be computed whenever it is read.
+"""
+
+import re
+from collections.abc import Collection, Iterable
+from functools import cache
+from pathlib import Path
+
+import duckdb
+
+from failmodes.sql import MARTS, STAGING, read_sql
+from failmodes.warehouse.database.own_tables import ALL_TABLES
+from failmodes.warehouse.errors import WarehouseError
+from failmodes.warehouse.schema import FACTS, Column, Table
+from failmodes.warehouse.schema_version import is_older_version
+
+REBUILD_HINT = "make it anew with `failmodes load STUDY --rebuild`"
+TABLES = {table.name: table for table in ALL_TABLES}
+
+_INTEGERS = "TINYINT|SMALLINT|INTEGER|BIGINT|UTINYINT|USMALLINT|UINTEGER"
+
+# The types of DuckDB that a column may have, by the name of its Arrow type; enums take the place of texts one day.
+_FITTING = {
+    "string": r"VARCHAR|ENUM\(.*\)",
+    "bool": "BOOLEAN",
+    "binary": "BLOB",
+    "int16": _INTEGERS,
+    "int32": _INTEGERS,
+    "int64": _INTEGERS,
+    "float32": "FLOAT|DOUBLE",
+    "float64": "FLOAT|DOUBLE",
+    "timestamp[s, UTC]": "TIMESTAMP WITH TIME ZONE|TIMESTAMP(_S|_MS|_NS)?",
+    "decimal128(4, 3)": r"DECIMAL\(\d+,\d+\)",
+}
+
+
+_FOREIGN = """
+select distinct 'a macro ' || function_name from duckdb_functions()
+where
+    database_name = 'warehouse'
+    and function_name in (select function_name from duckdb_functions() where database_name = 'system')
+union
+select 'a constraint of ' || table_name from duckdb_constraints()
+where database_name = 'warehouse' and schema_name = 'main'
+union
+select 'an index of ' || table_name from duckdb_indexes()
+where database_name = 'warehouse' and schema_name = 'main'
+order by 1
+"""
+
+
+@cache
+def view_definitions() -> dict[str, str]:
+    """SQL of every view by name; no name is in both folders."""
+    staging, marts = read_sql(STAGING), read_sql(MARTS)
+    assert not staging.keys() & marts.keys(), "a view is in both folders"
+    return staging | marts
+
+
+def relation_names() -> list[str]:
+    """Every table and view that a connection may show, tables first."""
+    return [*sorted(TABLES), *sorted(view_definitions())]
+
+
+def show_relations(
+    con: duckdb.DuckDBPyConnection, path: Path, schema_version: str, names: Iterable[str] | None = None
+) -> None:
+    """Make tables and views of the attached file `warehouse` known to the connection under their own names.
+
+    Args:
+        con: a locked connection, to which the file is attached as `warehouse`.
+        path: the file, for errors.
+        schema_version: that of the file; one of an older minor version may lack tables that came later.
+        names: those that are needed, in any spelling, with what they are made from; all if not given.
+
+    Raises:
+        WarehouseError: a table is missing, no base table, or has a column of another type than the contract's.
+    """
+    stored = base_tables(con)
+    shown: set[str] = set()
+
+    def show(name: str) -> None:
+        if name in shown:
+            return
+        shown.add(name)
+        if table := TABLES.get(name):
+            con.execute(f"create view {name} as {_select(con, table, stored, path, schema_version)}")
+        elif sql := view_definitions().get(name):
+            for source in con.get_table_names(sql):
+                show(source)
+            con.execute(f"create view {name} as {sql}")
+
+    for name in relation_names() if names is None else names:
+        show(name.lower())
+
+
+def base_tables(con: duckdb.DuckDBPyConnection) -> set[str]:
+    """Names of the base tables of the attached file; views are none."""
+    return {
+        name
+        for (name,) in con.execute(
+            "select table_name from duckdb_tables() where database_name = 'warehouse' and schema_name = 'main'"
+        ).fetchall()
+    }
+
+
+def check_table(con: duckdb.DuckDBPyConnection, table: Table, path: Path) -> dict[str, str]:
+    """Types of the columns of a stored base table, by name; it is read by `pragma_table_info`, which runs nothing.
+
+    Raises:
+        WarehouseError: a column is missing, has an expression behind it, or another type than the contract's.
+    """
+    found = con.execute(f"select name, type, dflt_value from pragma_table_info('warehouse.main.{table.name}')")
+    types: dict[str, str] = {}
+    for name, kind, expression in found.fetchall():
+        types[name] = kind
+        if expression is not None:
+            raise _changed(path, f"{table.name}.{name} is computed by an expression")
+    for column in table.columns:
+        if column.name not in types and not column.nullable:
+            raise _changed(path, f"{table.name} lacks the column {column.name}")
+        if column.name in types and not _fits(column, types[column.name]):
+            raise _changed(path, f"{table.name}.{column.name} is {types[column.name]}, expected {column.type}")
+    return types
+
+
+def foreign_objects(con: duckdb.DuckDBPyConnection) -> list[str]:
+    """What would have a say when the attached file is written to: macros that hide DuckDB's functions, constraints."""
+    return [what for (what,) in con.execute(_FOREIGN).fetchall()]
+
+
+def _select(
+    con: duckdb.DuckDBPyConnection, table: Table, stored: Collection[str], path: Path, schema_version: str
+) -> str:
+    """The statement that reads a table of the file; of an older file's, with nulls for columns that came later."""
+    if table.name not in stored:
+        if not is_older_version(schema_version):
+            raise _changed(path, f"it has no table {table.name}")
+        empty = ", ".join(f"null::{_duckdb_type(column.type)} as {column.name}" for column in table.columns)
+        return f"select {empty} where false"
+    types = check_table(con, table, path)
+    if table not in FACTS:  # of facts, which may be millions, `failmodes status` finds what breaks the contract
+        _check_nulls(con, table, path)
+    columns = ", ".join(
+        column.name if column.name in types else f"null::{_duckdb_type(column.type)} as {column.name}"
+        for column in table.columns
+    )
+    return f"select {columns} from warehouse.main.{table.name}"
+
+
+def _check_nulls(con: duckdb.DuckDBPyConnection, table: Table, path: Path) -> None:
+    needed = [column.name for column in table.columns if not column.nullable]
+    counts = ", ".join(f"count(*) - count({name})" for name in needed)
+    row = con.execute(f"select {counts} from warehouse.main.{table.name}").fetchone()
+    for name, nulls in zip(needed, row or (), strict=True):
+        if nulls:
+            raise _changed(path, f"{table.name}.{name} is null in {nulls:,} rows")
+
+
+def _fits(column: Column, found: str) -> bool:
+    kind = column.type
+    if kind.startswith("list<"):
+        if not found.endswith("[]"):
+            return False
+        kind, found = kind.removeprefix("list<").removesuffix(">"), found.removesuffix("[]")
+    return re.fullmatch(_FITTING[kind], found, re.DOTALL) is not None
+
+
+def _duckdb_type(kind: str) -> str:
+    if kind.startswith("list<"):
+        return f"{_duckdb_type(kind.removeprefix('list<').removesuffix('>'))}[]"
+    names = {
+        "string": "varchar", "bool": "boolean", "binary": "blob", "int16": "smallint", "int32": "integer",
+        "int64": "bigint", "float32": "float", "float64": "double", "timestamp[s, UTC]": "timestamptz",
+        "decimal128(4, 3)": "decimal(4, 3)",
+    }  # fmt: skip
+    return names[kind]
+
+
+def _changed(path: Path, what: str) -> WarehouseError:
+    return WarehouseError(f"{path} is no warehouse as failmodes writes it, or was changed: {what}; {REBUILD_HINT}")

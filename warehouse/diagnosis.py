@@ -1,0 +1,64 @@
+"""The one place that turns whatever ended a command into an error of one line that says what to do."""
+
+import os
+import sys
+
+from failmodes.warehouse.errors import (
+    FailmodesError,
+    Interrupted,
+    LimitError,
+    StorageError,
+    StudyError,
+    Terminated,
+    UnexpectedError,
+    first_line,
+)
+from failmodes.warehouse.limits import TimeIsUp, time_is_up
+from failmodes.warehouse.storage.files import reason_of
+from failmodes.warehouse.terminal import TerminationSignal
+
+TRACEBACK = "FAILMODES_TRACEBACK"  # environment variable: show where an error came from
+_NO_MEMORY = "out of memory: ask for less, close other programs, or raise the limit (ulimit -v)"
+
+
+def wants_traceback() -> bool:
+    """Whether the user asked to see where errors come from."""
+    return bool(os.environ.get(TRACEBACK))
+
+
+def explain(error: BaseException) -> FailmodesError:
+    """The error of one line for whatever was raised; those that are meant for the user stay as they are."""
+    if isinstance(error, FailmodesError):
+        return error
+    if isinstance(error, KeyboardInterrupt):
+        return _of_signal(error)
+    if isinstance(error, MemoryError) or _is_want_of_memory(error):
+        return LimitError(_NO_MEMORY)
+    if isinstance(error, OSError):
+        where = f" {error.filename}" if error.filename else ""
+        return StorageError(f"cannot read or write{where}: {reason_of(error)}")
+    if isinstance(error, RecursionError):
+        return StudyError("too deeply nested to be read")
+    if isinstance(error, UnicodeError):
+        return StudyError(f"text that is not valid UTF-8: {first_line(error)}")
+    return UnexpectedError(
+        f"unexpected {type(error).__name__}: {first_line(error)}; this is a fault of failmodes: please report it with "
+        f"what it prints under {TRACEBACK}=1"
+    )
+
+
+def _of_signal(stop: KeyboardInterrupt) -> FailmodesError:
+    if isinstance(stop, TimeIsUp):
+        return time_is_up()
+    return Terminated("stopped") if isinstance(stop, TerminationSignal) else Interrupted("stopped")
+
+
+def _is_want_of_memory(error: BaseException) -> bool:
+    """Whether a library says in its own way that memory, or a thread for want of it, was refused."""
+    duckdb = sys.modules.get("duckdb")
+    if duckdb is not None and isinstance(error, duckdb.OutOfMemoryException):
+        return True
+    text = str(error).lower()
+    return isinstance(error, RuntimeError) and any(
+        sign in text for sign in ("can't start new thread", "not enough memory", "can't allocate memory", "bad_alloc")
+    )
