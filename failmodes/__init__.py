@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from failmodes.warehouse.errors import DownloadError as DownloadError
     from failmodes.warehouse.errors import FailmodesError as FailmodesError
     from failmodes.warehouse.errors import IncompleteRunError as IncompleteRunError
+    from failmodes.warehouse.errors import LimitError as LimitError
     from failmodes.warehouse.errors import MissingExtraError as MissingExtraError
     from failmodes.warehouse.errors import ModelError as ModelError
     from failmodes.warehouse.errors import QueryError as QueryError
@@ -48,6 +49,7 @@ __all__ = [
     "DownloadError",
     "FailmodesError",
     "IncompleteRunError",
+    "LimitError",
     "MissingExtraError",
     "ModelError",
     "QueryError",

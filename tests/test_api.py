@@ -19,7 +19,8 @@ CELLS = 1 + len(CORRUPTIONS) * len(SEVERITIES)
 PUBLIC = {
     "benchmark", "corrupt", "corruptions", "open", "run",
     "Warehouse", "CorruptImage", "CorruptTransform", "CustomCorruption",
-    "FailmodesError", "DamagedShardError", "DataError", "DownloadError", "IncompleteRunError", "MissingExtraError",
+    "FailmodesError", "DamagedShardError", "DataError", "DownloadError", "IncompleteRunError", "LimitError",
+    "MissingExtraError",
     "ModelError", "QueryError", "StorageError", "StudyError", "WarehouseError",
     "__version__",
 }  # fmt: skip

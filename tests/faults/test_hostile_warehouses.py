@@ -25,8 +25,10 @@ COMMANDS = (
     ("load", "record", "--into", "warehouse.duckdb"),
 )
 CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e]")
-QUICK = {"models is a view", "warehouse_info is a view", "a generated column", "a struct for a text", "a null version",
-         "their accuracy_by_severity", "their macros", "their schemas", "names with controls", "nulls where none may be"}  # fmt: skip
+QUICK = {
+    "models is a view", "warehouse_info is a view", "a generated column", "a struct for a text", "a null version",
+    "their accuracy_by_severity", "their macros", "their schemas", "names with controls", "nulls where none may be",
+}  # fmt: skip
 
 
 def cases(mutations: dict[str, str]) -> list[object]:

@@ -44,7 +44,10 @@ def list_relations(path: Path) -> "pl.DataFrame":
     import polars as pl
 
     with open_warehouse(path, TABLES) as con:
-        rows = [(name, "table", table.grain, _count(con, name)) for name, table in sorted(TABLES.items())]
+        counts = {name: _count(con, name) for name in TABLES}
+    rows: list[tuple[str, str, str, int | None]] = [
+        (name, "table", table.grain, counts[name]) for name, table in sorted(TABLES.items())
+    ]
     rows += [(name, "view", first_comment(sql), None) for name, sql in sorted(view_definitions().items())]
     schema = {"name": pl.String, "kind": pl.String, "meaning": pl.String, "row_count": pl.Int64}
     return pl.DataFrame(rows, schema, orient="row")

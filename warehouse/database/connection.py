@@ -23,7 +23,7 @@ from failmodes.warehouse.storage.files import check_regular
 _MAKE = "`failmodes load STUDY`"
 
 # Nothing is spilled to disk: with external access off, DuckDB still lets COPY write into its temporary directory.
-LOCKED = {
+LOCKED: dict[str, Any] = {
     "temp_directory": "",
     "autoinstall_known_extensions": "false",
     "autoload_known_extensions": "false",
@@ -108,8 +108,9 @@ def attach_read_only(path: Path) -> duckdb.DuckDBPyConnection:
         )
     check_regular(path)
     memory = database_memory()
+    held: dict[str, Any] = {} if memory is None else {"memory_limit": f"{memory}B"}
     with _opening_errors(path):
-        con = duckdb.connect(config=LOCKED | ({} if memory is None else {"memory_limit": f"{memory}B"}))
+        con = duckdb.connect(config=LOCKED | held)
     try:
         with _opening_errors(path):
             con.execute("attach ? as warehouse (read_only)", [str(path)])

@@ -219,7 +219,7 @@ def _check_dates(rows: "pl.DataFrame") -> None:
 
     for name, kind in rows.schema.items():
         if kind == pl.Date or isinstance(kind, pl.Datetime):
-            ticks_per_day = 1 if kind == pl.Date else _TICKS_PER_DAY[kind.time_unit]
+            ticks_per_day = _TICKS_PER_DAY[kind.time_unit] if isinstance(kind, pl.Datetime) else 1
             values = rows[name].to_physical()
             first, last = (day * ticks_per_day for day in _DAYS)
             if not values.is_between(first, last + ticks_per_day - 1).all():
