@@ -5,15 +5,17 @@ from typing import Annotated, Literal
 
 import typer
 
+from failmodes.warehouse.storage.locations import user_path
+
 
 def download(
     name: Annotated[str, typer.Argument(help="cifar10, cifar100, cifar10-c or cifar100-c", metavar="NAME")],
-    to: Annotated[Path, typer.Option(help="Folder to put it in", metavar="DIR")] = Path("data"),
+    to: Annotated[Path, typer.Option(help="Folder to put it in", metavar="DIR", parser=user_path)] = Path("data"),
 ) -> None:
     """Fetch a public data set with checksum; a download that broke off is resumed."""
     from failmodes.ingest.downloads import download_dataset
 
-    typer.echo(download_dataset(name, to.expanduser()))
+    typer.echo(download_dataset(name, to))
 
 
 def corrupt(
@@ -21,9 +23,10 @@ def corrupt(
         Literal["digits", "cifar10", "cifar100", "folder"],
         typer.Argument(help="The clean images: digits (embedded), cifar10, cifar100 or folder.", metavar="KIND"),
     ],
-    to: Annotated[Path, typer.Option(help="Folder to write the set to.", metavar="DIR")],
+    to: Annotated[Path, typer.Option(help="Folder to write the set to.", metavar="DIR", parser=user_path)],
     path: Annotated[
-        Path | None, typer.Option(help="Folder of the clean images; not for digits.", metavar="DIR")
+        Path | None,
+        typer.Option(help="Folder of the clean images; not for digits.", metavar="DIR", parser=user_path),
     ] = None,
     layout: Annotated[
         Literal["cifar-c", "imagenet-c"] | None,
@@ -100,6 +103,7 @@ def corrupt(
         typer.Option(
             help="Folder that keeps decoded images, such as a study's. Default: in DIR, until all is made.",
             metavar="DIR",
+            parser=user_path,
         ),
     ] = None,
 ) -> None:
@@ -136,4 +140,4 @@ def corrupt(
     dataset = validate(
         DatasetSpec, kind=kind, path=path, split=split, images=images, image_size=image_size, resize=resize
     )
-    typer.echo(write_corrupted_set(dataset, options, to.expanduser(), cache and cache.expanduser()))
+    typer.echo(write_corrupted_set(dataset, options, to, cache))

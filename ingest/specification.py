@@ -3,19 +3,31 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from decimal import Decimal
-from pathlib import Path
+from numbers import Real
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from failmodes.ingest.corruptions.catalogue import SEVERITIES, STUDY_CORRUPTIONS, as_severity, corruption_info
 from failmodes.ingest.corruptions.custom import resolve_corruptions
-from failmodes.warehouse.errors import StudyError, did_you_mean
+from failmodes.ingest.study_types import (
+    PRINTABLE,
+    CorruptionSeeds,
+    Count,
+    Flag,
+    Name,
+    SidePx,
+    UserPath,
+    first_duplicate,
+)
+from failmodes.warehouse.errors import StudyError, did_you_mean, shown
 
 DatasetKind = Literal["digits", "cifar10", "cifar100", "folder", "arrays"]
 Split = Literal["train", "test"]
 Value = TypeVar("Value", int, str, Decimal)
 Model = TypeVar("Model", bound=BaseModel)
+MOST_SEVERITIES = 5000
+MOST_KEY_LETTERS = 100  # that an error shows of a key
 Location = tuple[int | str, ...]  # of a key in nested tables, as pydantic gives it
 
 
@@ -39,12 +51,12 @@ class DatasetSpec(StrictModel):
     """
 
     kind: DatasetKind
-    path: Path | None = None
+    path: UserPath | None = None
     split: Split = "test"
-    images: Annotated[int, Field(ge=1)] | None = None
-    image_size: Annotated[int, Field(ge=8)] | None = None
-    resize: Annotated[int, Field(ge=8)] | None = None
-    label: Annotated[str, Field(min_length=1)] | None = None
+    images: Count | None = None
+    image_size: SidePx | None = None
+    resize: SidePx | None = None
+    label: Annotated[str, Field(min_length=1, max_length=200), PRINTABLE] | None = None
 
     @model_validator(mode="after")
     def _fits_its_kind(self) -> "DatasetSpec":
@@ -76,13 +88,13 @@ class CorruptionSpec(StrictModel):
             generating them.
     """
 
-    names: Annotated[list[str], Field(min_length=1)] = list(STUDY_CORRUPTIONS)
+    names: Annotated[list[Name], Field(min_length=1, max_length=1000)] = list(STUDY_CORRUPTIONS)
     severities: Annotated[list[Decimal], Field(min_length=1)] = [Decimal(s) for s in SEVERITIES]
     recipe: Literal["cifar-c", "imagenet-c"] = "cifar-c"
-    seeds: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)] = [0]
+    seeds: CorruptionSeeds = [0]
     draws: Literal["paired", "independent"] = "paired"
-    across_switches: bool = False
-    published: Path | None = None
+    across_switches: Flag = False
+    published: UserPath | None = None
 
     @field_validator("names")
     @classmethod
@@ -96,7 +108,7 @@ class CorruptionSpec(StrictModel):
         if not isinstance(severities, list):
             return severities
         with _as_problem():
-            exact = [as_severity(severity) for severity in severities]
+            exact = [as_severity(severity) for severity in _numbers(severities)]
         if Decimal(0) in exact:
             raise ValueError("severity 0 is clean, and is always evaluated: leave it out")
         return _unique(exact, "severity")
@@ -145,7 +157,7 @@ def validate(
 
 def dotted_key(location: Location) -> str:
     """A location as it is written in TOML, "models.0.label"; "study" for the whole file."""
-    return ".".join(map(str, location)) or "study"
+    return ".".join(str(part)[:MOST_KEY_LETTERS] for part in location) or "study"
 
 
 def first_problem(
@@ -167,10 +179,10 @@ def first_problem(
         message = "this key is missing"
     elif problem["type"] == "extra_forbidden":
         known = _known_keys(model, problem["loc"])
-        hint = did_you_mean(str(problem["loc"][-1]), known, f"known keys: {', '.join(known)}")
+        hint = did_you_mean(str(problem["loc"][-1])[:MOST_KEY_LETTERS], known, f"known keys: {', '.join(known)}")
         message = f"unknown key; {hint}"
     elif not isinstance(problem["input"], dict | list):
-        message += f" (given: {problem['input']!r})"
+        message += f" (given: {shown(problem['input'])})"
     more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
     return f"{location}: {message}{more}" if location else f"{message}{more}"
 
@@ -194,8 +206,18 @@ def _as_problem() -> Iterator[None]:
         raise ValueError(str(error)) from error
 
 
+def _numbers(severities: list[Any]) -> list[Any]:
+    """The severities, if they are numbers and no more than there are, in thousandths."""
+    if len(severities) > MOST_SEVERITIES:
+        raise ValueError(f"{len(severities):,} severities are given: in thousandths there are {MOST_SEVERITIES:,}")
+    for severity in severities:
+        if isinstance(severity, bool) or not isinstance(severity, Real | Decimal):
+            raise ValueError(f"severity {shown(severity)} is no number: expected one above 0 and up to 5")
+    return severities
+
+
 def _unique(values: list[Value], subject: str) -> list[Value]:
-    for value in values:
-        if values.count(value) > 1:
-            raise ValueError(f"{subject} {value!r} is named twice")
+    twice = first_duplicate(values)
+    if twice is not None:
+        raise ValueError(f"{subject} {twice!r} is named twice")
     return values

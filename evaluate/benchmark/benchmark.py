@@ -26,6 +26,7 @@ from failmodes.ingest.datasets.arrays import CLASSES_FILE, IMAGES_FILE, write_ar
 from failmodes.ingest.datasets.dataset import Dataset, ImageArray
 from failmodes.ingest.datasets.opening import open_dataset
 from failmodes.ingest.specification import CorruptionSpec, DatasetSpec, Location, validate
+from failmodes.ingest.study_types import first_duplicate
 from failmodes.warehouse.errors import ModelError, StudyError
 from failmodes.warehouse.hashing import identity_of
 
@@ -114,8 +115,8 @@ def _open_images(request: BenchmarkRequest) -> tuple[dict[str, Any], Dataset, li
     names = check_names("label_names", request.label_names) or given.label_names or request.models.output_names
     if names is None:
         names = tuple(map(str, range(networks[0].output_count)))  # labels are numbers of outputs
-    if len(set(names)) < len(names):
-        twice = next(name for name in names if names.count(name) > 1)
+    twice = first_duplicate(names)
+    if twice is not None:
         raise StudyError(f"benchmark: labels would have the name {twice!r} twice: give label_names=, each another")
     path = _store(given, tuple(names), request.output)
     keys = {"kind": "arrays", "path": str(path), "label": ARRAYS_LABEL}

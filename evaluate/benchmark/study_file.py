@@ -1,6 +1,5 @@
 """The study file of a benchmark: what was run, so that `failmodes run` does it again as far as a file can say it."""
 
-import tomllib
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -8,9 +7,9 @@ from typing import Any
 import tomli_w
 
 from failmodes.evaluate.study.study_schema import ModelSpec, Study
-from failmodes.warehouse.errors import StudyError
-from failmodes.warehouse.storage.files import atomic_write_bytes
-from failmodes.warehouse.storage.locations import STUDY_FILE
+from failmodes.warehouse.errors import StorageError, StudyError
+from failmodes.warehouse.storage.files import atomic_write_bytes, read_regular
+from failmodes.warehouse.storage.locations import MOST_STUDY_BYTES, STUDY_FILE, parse_toml
 
 HEADER = "# Written by failmodes.benchmark: the next call with this folder writes it anew."
 NOTES_HEADER, NOTE = "# A study file cannot name these, so `failmodes run` does without them:", "# - "
@@ -88,8 +87,8 @@ def _number(level: Any) -> int | float:
 
 def _former_text(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8", errors="replace")
-    except OSError:
+        return read_regular(path, MOST_STUDY_BYTES).decode(errors="replace")
+    except (FileNotFoundError, StorageError):
         return ""
 
 
@@ -98,7 +97,7 @@ def _of_former_benchmarks(
 ) -> tuple[list[dict[str, Any]], list[str]]:
     """Networks and notes of a file that differs in its networks alone, except those that this benchmark replaces."""
     try:
-        former = tomllib.loads(text)
+        former = parse_toml(text)
     except ValueError:
         return [], []
     models: list[dict[str, Any]] = former.pop("models", [])

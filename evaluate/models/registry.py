@@ -18,6 +18,7 @@ from torchvision.models import DenseNet, ResNet
 from torchvision.models.resnet import BasicBlock
 
 from failmodes.evaluate.study.study_schema import ModelSpec
+from failmodes.ingest.data_files import check_memory
 from failmodes.warehouse.errors import ModelError, did_you_mean, first_line
 from failmodes.warehouse.hashing import identity_of
 
@@ -33,6 +34,7 @@ FAMILIES = (
     "googlenet", "inception", "vgg", "alexnet", r"\bvit", r"\beva",
 )  # fmt: skip
 PUBLISHED_WIDTH = 64
+BYTES_TO_TRAIN = 12 * 11_200_000  # weights, gradients and momentum of ours at that width; they grow with its square
 STEM = "cifar (3x3 stride 1, no max-pool)"
 STEM_LAYERS = (("conv1", "maxpool"), ("features.conv0", "features.pool0"))  # of ResNets and of DenseNets
 
@@ -92,6 +94,9 @@ def build_module(spec: ModelSpec, class_count: int) -> nn.Module:
     """
     architecture = resolve_architecture(spec.architecture)
     if architecture.source == "ours":
+        check_memory(
+            BYTES_TO_TRAIN * spec.width**2 // PUBLISHED_WIDTH**2, f"model {spec.label!r} of width {spec.width}"
+        )
         return ARCHITECTURES[architecture.name](class_count, spec.width)
     try:
         module = _builder(spec, architecture, class_count)()

@@ -1,7 +1,6 @@
 """Reading a study file, and templates to begin one with."""
 
 import sys
-import tomllib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -9,7 +8,8 @@ from typing import Any, TypeVar
 from failmodes.evaluate.study.study_schema import Study
 from failmodes.ingest.specification import Location, StrictModel, dotted_key, validate
 from failmodes.warehouse.errors import StudyError
-from failmodes.warehouse.storage.files import as_store_path, is_url
+from failmodes.warehouse.storage.files import as_store_path, check_regular, is_url
+from failmodes.warehouse.storage.locations import read_toml
 
 TEMPLATES = Path(__file__).parent / "templates"
 Part = TypeVar("Part", bound=StrictModel)
@@ -27,14 +27,7 @@ def read_study(path: Path, *, require_models: bool = True) -> Study:
             the study names and that is not there.
         StorageError: `record` is a URL of no known protocol, or its driver is not installed.
     """
-    try:
-        with path.open("rb") as file:
-            content = tomllib.load(file)
-    except FileNotFoundError as error:
-        raise StudyError(f"no study file at {path}: write one with `failmodes init`") from error
-    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise StudyError(f"{path} is not a readable TOML file: {error}") from error
-    return check_study(content, path.resolve().parent, str(path), require_models=require_models)
+    return check_study(read_toml(path), path.resolve().parent, str(path), require_models=require_models)
 
 
 def check_study(
@@ -65,7 +58,9 @@ def check_study(
             f"{origin}: models: no network is named: add a [[models]] table, or bring predictions made elsewhere with "
             "`failmodes import`"
         )
-    return _anchored(study, folder)
+    study = _anchored(study, folder)
+    _check_encoding(study, origin)
+    return study
 
 
 def templates() -> dict[str, Path]:
@@ -77,8 +72,11 @@ def _anchored(study: Study, folder: Path) -> Study:
     """Make paths absolute and check those that must exist."""
     models = [_with_absolute(model, "checkpoint", folder) for model in study.models]
     for model in models:
-        if model.checkpoint is not None and not model.checkpoint.is_file():
-            raise StudyError(f"model {model.label!r}: no checkpoint at {model.checkpoint}")
+        try:
+            if model.checkpoint is not None:
+                check_regular(model.checkpoint)
+        except FileNotFoundError as error:
+            raise StudyError(f"model {model.label!r}: no checkpoint at {model.checkpoint}") from error
     record = study.record
     if record is not None:
         path = as_store_path(record, folder)  # a driver that is missing is an error here, not after the training
@@ -92,6 +90,17 @@ def _anchored(study: Study, folder: Path) -> Study:
             "corruptions": _with_absolute(study.corruptions, "published", folder),
         }
     )
+
+
+def _check_encoding(study: Study, origin: str) -> None:
+    """Refuse a folder that Arrow and DuckDB cannot write into: they take paths in UTF-8 alone."""
+    for key, location in (("output", str(study.output)), ("record", study.record or "")):
+        try:
+            location.encode()
+        except UnicodeEncodeError as error:
+            raise StudyError(
+                f"{origin}: {key}: the path {location!r} is not valid UTF-8: rename its folders, or name another"
+            ) from error
 
 
 def _with_absolute(part: Part, key: str, folder: Path) -> Part:

@@ -5,8 +5,9 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, JsonValue, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
+from failmodes.ingest import study_types
 from failmodes.ingest.specification import CorruptionSpec, DatasetSpec, StrictModel
 from failmodes.warehouse.shards.format import CLEAN_CELL, Cell
 from failmodes.warehouse.storage.files import StorePath, as_store_path
@@ -14,8 +15,6 @@ from failmodes.warehouse.storage.files import StorePath, as_store_path
 Precision = Literal["float32", "bfloat16", "float16"]
 Augmentation = Literal["standard", "augmix", "trivialaugment"]
 Optimiser = Literal["sgd", "adamw"]
-Channels = tuple[float, float, float]
-Positive = Annotated[float, Field(gt=0)]
 LARGEST_MEAN = 2  # values / 255 have a mean of 1 at most; a larger one belongs to values up to 255
 
 # Ours, with the CIFAR stem; `failmodes.evaluate.models.registry` says how they are built.
@@ -34,8 +33,8 @@ RESERVED_OPTIONS = (
 class Normalisation(StrictModel):
     """Mean and standard deviation per channel, of pixel values / 255. It belongs to the model, not to the data."""
 
-    mean: Channels
-    std: tuple[Positive, Positive, Positive]
+    mean: tuple[study_types.PixelMean, study_types.PixelMean, study_types.PixelMean]
+    std: tuple[study_types.Rate, study_types.Rate, study_types.Rate]
 
     @model_validator(mode="after")
     def _of_values_up_to_one(self) -> "Normalisation":
@@ -64,18 +63,20 @@ class TrainingSpec(StrictModel):
         images: how many training images, balanced over classes; all if not given.
     """
 
-    epochs: int = Field(default=30, ge=1)
-    batch_size: int = Field(default=128, ge=2)
+    epochs: study_types.Epochs = 30
+    batch_size: Annotated[study_types.BatchSize, Field(ge=2)] = 128
     optimiser: Optimiser = "sgd"
-    peak_learning_rate: float = Field(
-        default_factory=lambda given: 1e-3 if given.get("optimiser") == "adamw" else 0.1, gt=0
+    peak_learning_rate: study_types.Rate = Field(
+        default_factory=lambda given: 1e-3 if given.get("optimiser") == "adamw" else 0.1
     )
-    momentum: float = Field(default=0.9, ge=0, lt=1)
-    weight_decay: float = Field(default_factory=lambda given: 0.05 if given.get("optimiser") == "adamw" else 5e-4, ge=0)
+    momentum: Annotated[study_types.RateOrZero, Field(lt=1)] = 0.9
+    weight_decay: study_types.RateOrZero = Field(
+        default_factory=lambda given: 0.05 if given.get("optimiser") == "adamw" else 5e-4
+    )
     augmentation: Augmentation = "standard"
-    crop_padding_px: int = Field(default=4, ge=0)
-    flip: bool = True
-    images: int | None = Field(default=None, ge=2)
+    crop_padding_px: study_types.PaddingPx = 4
+    flip: study_types.Flag = True
+    images: Annotated[study_types.Count, Field(ge=2)] | None = None
 
     @property
     def augmentation_in_words(self) -> str:
@@ -112,21 +113,21 @@ class ModelSpec(StrictModel):
         attention_layer: the layer to look at, by its dotted name, instead of the one found automatically.
     """
 
-    label: str = Field(min_length=1, max_length=60)
-    architecture: str
-    width: int = Field(default=64, ge=8, multiple_of=8)
-    options: dict[str, JsonValue] = Field(default={})
+    label: Annotated[str, Field(min_length=1, max_length=60), study_types.PRINTABLE]
+    architecture: Annotated[str, Field(max_length=200)]
+    width: study_types.Width = 64
+    options: study_types.Options = {}
     stem: Literal["cifar"] | None = None
-    checkpoint: Path | None = None
+    checkpoint: study_types.UserPath | None = None
     training: TrainingSpec | None = None
-    weights: Annotated[str, Field(min_length=1)] | None = None
-    seeds: list[Annotated[int, Field(ge=0)]] = Field(default=[0], min_length=1)
+    weights: Annotated[study_types.Name, Field(min_length=1)] | None = None
+    seeds: study_types.TrainingSeeds = [0]
     normalisation: Normalisation | None = None
-    input_side_px: int | None = Field(default=None, ge=8)
-    class_names: Literal["imagenet-1k"] | Annotated[list[str], Field(min_length=2)] | None = None
-    class_map: dict[str, Annotated[int, Field(ge=0, strict=True)] | str] = Field(default={})
-    attention: str | None = None
-    attention_layer: str | None = None
+    input_side_px: study_types.SidePx | None = None
+    class_names: Literal["imagenet-1k"] | Annotated[list[study_types.Name], Field(min_length=2)] | None = None
+    class_map: dict[study_types.Name, study_types.OutputIndex | study_types.Name] = {}
+    attention: study_types.Name | None = None
+    attention_layer: study_types.Name | None = None
 
     def label_of(self, seed: int | None) -> str:
         """The label, with the seed behind it where several are trained."""
@@ -161,7 +162,7 @@ class ModelSpec(StrictModel):
     @field_validator("seeds")
     @classmethod
     def _distinct_seeds(cls, seeds: list[int]) -> list[int]:
-        if len(set(seeds)) != len(seeds):
+        if study_types.first_duplicate(seeds) is not None:
             raise ValueError("each seed may stand once")
         return seeds
 
@@ -238,12 +239,18 @@ class EvaluationSpec(StrictModel):
 
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     precision: Precision = "float32"
-    batch_size: int | None = Field(default=None, ge=1)
-    attention: bool | str = True
-    compile: bool = False
+    batch_size: study_types.BatchSize | None = None
+    attention: study_types.Flag | study_types.Name = True
+    compile: study_types.Flag = False
     executor: Literal["auto", "here", "processes", "ray"] = "auto"
-    processes: int | None = Field(default=None, ge=1)
-    workers: int | None = Field(default=None, ge=0)
+    processes: study_types.Processes | None = None
+    workers: study_types.Workers | None = None
+
+    @model_validator(mode="after")
+    def _fits_one_machine(self) -> "EvaluationSpec":
+        if self.executor != "ray" and (self.processes or 0) > study_types.MOST_HERE:
+            raise ValueError(f"`processes`: on one machine at most {study_types.MOST_HERE} (given: {self.processes})")
+        return self
 
     @property
     def attention_method(self) -> str:
@@ -259,12 +266,12 @@ class Study(StrictModel):
     `record` is where shards and dimensions go instead of `output`: another folder, or a URL such as s3://bucket/study.
     """
 
-    name: str = Field(min_length=1, max_length=80)
-    output: Path
-    record: str | None = Field(default=None, min_length=1)
+    name: Annotated[str, Field(min_length=1, max_length=80), study_types.PRINTABLE]
+    output: study_types.UserPath
+    record: study_types.FolderOrUrl | None = None
     dataset: DatasetSpec
     corruptions: CorruptionSpec = CorruptionSpec()
-    models: list[ModelSpec] = []
+    models: Annotated[list[ModelSpec], Field(max_length=study_types.MOST_MODELS)] = []
     evaluation: EvaluationSpec = EvaluationSpec()
 
     @property
@@ -289,7 +296,6 @@ class Study(StrictModel):
 
     @model_validator(mode="after")
     def _distinct_labels(self) -> "Study":
-        labels = [model.label for model in self.models]
-        if len(set(labels)) != len(labels):
+        if study_types.first_duplicate(model.label for model in self.models) is not None:
             raise ValueError("two models have the same label: charts could not tell them apart")
         return self

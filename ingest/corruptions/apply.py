@@ -31,7 +31,7 @@ from failmodes.ingest.corruptions.catalogue import (
 from failmodes.ingest.corruptions.custom import GivenCorruption, resolve_corruption
 from failmodes.ingest.corruptions.image_checks import check_images
 from failmodes.ingest.corruptions.kernels.base import Images, Levels, Parameters
-from failmodes.warehouse.errors import DataError, StudyError
+from failmodes.warehouse.errors import DataError, StudyError, shown
 
 ImageIds = Sequence[int] | NDArray[np.integer]
 BLOCK_VALUES = 1 << 18  # values corrupted at a time: scratch stays at a few megabytes, mostly in cache
@@ -148,8 +148,8 @@ def check_settings(
     corruption = resolve_corruption(name)
     if draws not in sampling.SAMPLING_MODES:
         raise StudyError(f"unknown draws {draws!r}: expected 'paired' or 'independent'")
-    if not isinstance(seed, Integral):
-        raise StudyError(f"seed {seed!r}: expected a whole number")
+    if not isinstance(seed, Integral) or abs(seed) > sampling.MAX_SEED:
+        raise StudyError(f"seed {shown(seed)}: expected a whole number of 64 bits")
     stream = sampling.Stream(int(seed), corruption.name, str(exact) if draws == "independent" else None)
     mixtures = {
         name: mixture_at(corruption, corruption.levels[name], exact, across_switches=across_switches)
@@ -227,6 +227,7 @@ def _checked_ids(image_ids: ImageIds, count: int) -> NDArray[np.int64]:
     ids = np.asarray(image_ids)
     if ids.shape != (count,) or (ids.size and not np.issubdtype(ids.dtype, np.integer)):
         raise DataError(f"image_ids must be {count} whole numbers, one an image, not {ids.dtype} {ids.shape}")
-    if ids.size and ids.min() < 0:
-        raise DataError(f"image_ids count from 0: {ids.min()} is negative")
+    if ids.size and (ids.min() < 0 or ids.max() > sampling.MAX_IMAGE_ID):
+        wrong = f"{ids.min()} is negative" if ids.min() < 0 else f"{ids.max()} is beyond 63 bits"
+        raise DataError(f"image_ids count from 0: {wrong}")
     return ids.astype(np.int64)

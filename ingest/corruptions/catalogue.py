@@ -242,9 +242,13 @@ def as_severity(severity: Severity) -> Decimal:
         StudyError: it is no number from 0 to 5.
     """
     try:
-        exact = Decimal(str(severity)).quantize(THOUSANDTH, ROUND_HALF_EVEN)
+        given = str(severity)
+    except ValueError:  # Python writes no whole number of more than 4,300 digits
+        given = "of thousands of digits"
+    try:
+        exact = Decimal(given).quantize(THOUSANDTH, ROUND_HALF_EVEN)
     except InvalidOperation:
         exact = Decimal("nan")
     if not (exact.is_finite() and 0 <= exact <= SEVERITIES[-1]):
-        raise StudyError(f"severity {severity} is out of range: expected a number from 0 (clean) to {SEVERITIES[-1]}")
+        raise StudyError(f"severity {given[:60]} is out of range: expected a number from 0 (clean) to {SEVERITIES[-1]}")
     return exact

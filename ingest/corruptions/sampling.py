@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 SamplingMode = Literal["paired", "independent"]
 SAMPLING_MODES: tuple[SamplingMode, ...] = ("paired", "independent")
+MAX_SEED = MAX_IMAGE_ID = 2**63 - 1  # as the record keeps seeds, and as Philox counts images
 
 # Any letter is as good as another. Fog and frost on the six photographs of the published generator's moments vary so
 # much that two families in three miss its own tolerance, of four samples, at one seed: of a to l, h at seed 0 is within

@@ -15,11 +15,9 @@ from failmodes.ingest.corruptions.custom import GivenCorruption
 from failmodes.ingest.corruptions.image_checks import check_image
 from failmodes.ingest.corruptions.kernels.base import Images
 from failmodes.ingest.corruptions.kernels.frost import frost_folder
-from failmodes.ingest.corruptions.sampling import SamplingMode
+from failmodes.ingest.corruptions.sampling import MAX_IMAGE_ID, SamplingMode
 from failmodes.warehouse.errors import DataError
 from failmodes.warehouse.hashing import fingerprint_of
-
-MAX_IMAGE_ID = np.iinfo(np.int64).max
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from failmodes.ingest.corruptions.catalogue import STUDY_CORRUPTIONS
 from failmodes.warehouse.errors import StudyError
 
 HARD = 'a "b" \\ \'\'\' # größer\n[[models]]\nlabel = "evil"\r\x00\x7f\u2028\u0085…'
+LABEL = 'a "b" \\ \'\'\' # größer [[models]] label = "evil"…'  # as hard as a label may be: printable
 
 
 def model(folder: Path, label: str = "Net A", weights: str = "aaaa", **more) -> dict:
@@ -52,8 +53,8 @@ VARIANTS = {
     "evaluation": {"evaluation": {"attention": "layercam", "precision": "bfloat16", "batch_size": 8, "device": "cpu"}},
     "no attention": {"evaluation": {"attention": False}},
     "folder elsewhere": {"dataset": {"kind": "folder", "path": "/data/photographs", "image_size": 32, "resize": 40}},
-    "label of the images": {"dataset": {"kind": "arrays", "path": "/data/a", "images": 30, "label": HARD}},
-    "hard name": {"name": HARD},
+    "label of the images": {"dataset": {"kind": "arrays", "path": "/data/a", "images": 30, "label": LABEL}},
+    "hard name": {"name": LABEL},
 }
 
 
@@ -62,7 +63,9 @@ def test_a_study_reads_what_was_written(tmp_path: Path, more: dict) -> None:
     networks = [
         model(tmp_path),
         model(tmp_path, "B", normalisation={"mean": [0.1, 0.2, 0.3], "std": [1, 2, 3]}, input_side_px=64),
-        model(tmp_path, HARD, class_names=["cat", HARD], class_map={HARD: 3, "dog": "hound"}, attention_layer="layer4"),
+        model(
+            tmp_path, LABEL, class_names=["cat", HARD], class_map={HARD: 3, "dog": "hound"}, attention_layer="layer4"
+        ),
     ]
     made = study(tmp_path, *networks, **more)
     text = write(made, "Net B: " + HARD)
@@ -166,3 +169,15 @@ def test_networks_alone_may_be_none(tmp_path: Path) -> None:
     with pytest.raises(StudyError, match="no network is named"):
         read_study(tmp_path / "study.toml")
     assert labels(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    "more",
+    [{"name": HARD}, {"dataset": {"kind": "arrays", "path": "/data/a", "label": HARD}}, {"models": [{"label": HARD}]}],
+    ids=["name", "label of the images", "label of a network"],
+)
+def test_names_that_a_chart_cannot_show_are_refused(tmp_path: Path, more: dict) -> None:
+    networks = [model(tmp_path) | network for network in more.get("models", [{}])]
+    others = {key: value for key, value in more.items() if key != "models"}
+    with pytest.raises(StudyError, match=r"must be printable, and holds \\n"):
+        study(tmp_path, *networks, **others)

@@ -46,7 +46,7 @@ BAD = {
     ),
     "neither": (GOOD.replace("training = { epochs = 1 }", ""), "needs one of a checkpoint to load, a training"),
     "same label": (GOOD + GOOD[GOOD.index("[[models]]") :], "same label"),
-    "not TOML": (GOOD + "[", "not a readable TOML"),
+    "not TOML": (GOOD + "[", "is not valid TOML"),
     "wrong type": (GOOD.replace("epochs = 1", 'epochs = "many"'), "epochs: .*given: 'many'"),
     "normalisation of 0-255": (
         GOOD + "normalisation = { mean = [123.7, 116.3, 103.5], std = [58, 57, 57] }",

@@ -1,0 +1,180 @@
+"""How files of images and labels are opened: only regular ones, of the size that they state, into memory that is there.
+
+Whatever opens an array, a JSON file or a folder of files of a stranger goes through here; images that must be decoded
+go through `failmodes.ingest.datasets.decoding`.
+"""
+
+import io
+import json
+import math
+import os
+import warnings
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from failmodes.warehouse.errors import DataError, LimitError, StorageError, first_line
+from failmodes.warehouse.limits import machine_memory
+from failmodes.warehouse.storage.files import check_regular, read_regular, reason_of
+
+MOST_NPY_HEADER_BYTES = 10_000  # of a plain array it has 118
+MOST_JSON_BYTES = 16 << 20
+MOST_NAME_LETTERS = 1000  # of a class or a file
+
+
+def map_npy(path: Path, *, says: str = "is no array that can be read", mend: str = "") -> NDArray[Any]:
+    """The array of a `.npy` file, mapped: nothing is read but its header, nothing is ever unpickled.
+
+    Args:
+        path: the file.
+        says: what an error says of a file that is none.
+        mend: how to mend it.
+
+    Raises:
+        FileNotFoundError: nothing is there.
+        DataError: it is no regular file, no array, one of Python objects, or not of the size that its header states.
+    """
+    try:
+        size = check_regular(path)
+        with path.open("rb") as file, warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            header = io.BytesIO(file.read(MOST_NPY_HEADER_BYTES))
+            shape, in_fortran_order, dtype = _read_npy_header(header)
+        start = header.tell()
+        _check_npy(shape, dtype, size - start)
+        array: NDArray[Any] = np.memmap(
+            os.fspath(path), dtype, "r", offset=start, shape=shape, order="F" if in_fortran_order else "C"
+        )
+    except FileNotFoundError:
+        raise
+    except StorageError as error:
+        raise DataError(f"{error}{mend}") from error
+    except (
+        Exception
+    ) as error:  # a hostile header raises ValueError, TokenError, KeyError, RecursionError, MemoryError …
+        raise DataError(f"{path} {says}: {first_line(error)}{mend}") from error
+    return array
+
+
+def map_npy_if_whole(path: Path) -> NDArray[Any] | None:
+    """The array of a `.npy` file, mapped; None where there is none, or a damaged or truncated one."""
+    try:
+        return map_npy(path)
+    except (FileNotFoundError, DataError):
+        return None
+
+
+def write_npy(path: Path, shape: tuple[int, ...], blocks: Iterable[NDArray[np.uint8]]) -> None:
+    """Write a `.npy` file block by block.
+
+    As a file, not through a map: where the disk is full, a map would kill the process.
+
+    Args:
+        path: the file.
+        shape: of the whole, uint8.
+        blocks: its rows, some at a time.
+
+    Raises:
+        DataError: there are fewer or more rows than `shape` states.
+        OSError: the file cannot be written.
+    """
+    rows = 0
+    with path.open("wb") as file:
+        np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
+        for block in blocks:
+            file.write(np.ascontiguousarray(block, np.uint8).data)
+            rows += len(block)
+    if rows != shape[0]:
+        raise DataError(f"{rows:,} images were decoded where {shape[0]:,} are listed: a source changed meanwhile")
+
+
+def read_json(path: Path) -> Any:
+    """Content of a JSON file.
+
+    Raises:
+        FileNotFoundError: nothing is there.
+        DataError: it is no regular file, larger than MOST_JSON_BYTES, or no JSON.
+    """
+    try:
+        if check_regular(path) > MOST_JSON_BYTES:
+            raise DataError(f"{path} is too large: expected at most {MOST_JSON_BYTES / 1e6:.0f} MB")
+        content = json.loads(read_regular(path, MOST_JSON_BYTES))
+        json.dumps(content, ensure_ascii=False).encode()  # half a surrogate pair is no text
+    except StorageError as error:
+        raise DataError(str(error)) from error
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{path} is no JSON that can be read: {first_line(error)}") from error
+    return content
+
+
+def sorted_names(folder: Path, *, folders: bool, mend: str = "") -> list[str]:
+    """Names of the folders in a folder, or else of all that is none, sorted; hidden ones are passed over.
+
+    Raises:
+        DataError: it cannot be read; `mend` says how to mend it.
+    """
+    try:
+        with os.scandir(folder) as found:
+            return sorted(x.name for x in found if not x.name.startswith(".") and _is_folder(x) == folders)
+    except OSError as error:
+        raise DataError(f"{folder} cannot be read ({reason_of(error)}){mend}") from error
+
+
+def check_names(names: Sequence[str], location: str) -> None:
+    """Check names that charts and tables will show.
+
+    Raises:
+        DataError: one is not valid UTF-8, or longer than MOST_NAME_LETTERS.
+    """
+    for name in names:
+        if len(name) > MOST_NAME_LETTERS:
+            raise DataError(f"{location} has a name of {len(name):,} letters: expected at most {MOST_NAME_LETTERS:,}")
+    try:
+        "\n".join(names).encode()
+    except UnicodeEncodeError as error:
+        wrong = next(name for name in names if any("\ud800" <= letter <= "\udfff" for letter in name))
+        raise DataError(f"{location} has a name that is not valid UTF-8, {wrong!r}: rename it") from error
+
+
+def check_memory(needed_bytes: int, subject: str) -> None:
+    """Check that this machine has as much memory.
+
+    Raises:
+        LimitError: it has not.
+    """
+    if needed_bytes > machine_memory():
+        raise LimitError(
+            f"{subject} would take {needed_bytes / 1e9:,.1f} GB of memory, and this machine has"
+            f" {machine_memory() / 1e9:,.1f} GB: ask for less, or go to a larger one"
+        )
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link that leads round in a circle
+        return False
+
+
+def _read_npy_header(header: io.BytesIO) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    """Shape, whether in Fortran's order, and type; the stream is then where values begin."""
+    version = np.lib.format.read_magic(header)
+    if version == (1, 0):
+        return np.lib.format.read_array_header_1_0(header)
+    if version == (2, 0):
+        return np.lib.format.read_array_header_2_0(header)
+    raise ValueError(f"it has the version {version} of the format: expected 1.0 or 2.0")
+
+
+def _check_npy(shape: tuple[int, ...], dtype: np.dtype[Any], size: int) -> None:
+    """Refuse what is not of the size that its header states; `size` is without the header, bytes."""
+    if dtype.hasobject:
+        raise ValueError("it holds Python objects, which are never unpickled")
+    if min(shape, default=0) < 0:
+        raise ValueError(f"it has the shape {shape}")
+    stated = math.prod(shape) * dtype.itemsize
+    if stated != size:
+        raise ValueError(f"it holds {size:,} bytes of values, and states {stated:,}: {dtype} {shape}")
