@@ -11,6 +11,7 @@ import numpy as np
 
 from failmodes.evaluate.study.study_schema import Study
 from failmodes.ingest.corrupted_sets.opening import PublishedSource
+from failmodes.ingest.corruptions.image_checks import check_size
 from failmodes.ingest.datasets.dataset import Dataset, balanced_subset
 from failmodes.ingest.sources import GeneratedSource, Source
 from failmodes.warehouse.hashing import fingerprint_of
@@ -62,9 +63,12 @@ def open_evaluation_data(
         seeds: of the study's seeds only these.
 
     Raises:
-        DataError: the corrupted set is missing or damaged.
+        DataError: the corrupted set is missing or damaged, or images are too small for the recipe.
     """
     spec = study.corruptions
+    if spec.published is None:
+        height, width = dataset.images.shape[1:3]
+        check_size(height, width, spec.recipe)  # said now, not in the first cell
     every = spec.seeds if spec.published is None else spec.seeds[:1]
     for seed in every if seeds is None else seeds:
         source: Source = (

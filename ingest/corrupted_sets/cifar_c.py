@@ -16,8 +16,9 @@ from failmodes.ingest.corrupted_sets.layouts import FETCH_AGAIN, LABELS_FILE, se
 from failmodes.ingest.corrupted_sets.manifest import recorded_ids, recorded_origin
 from failmodes.ingest.corrupted_sets.set_writer import Fingerprints, ProgressCallback, SetPart, SetWriter
 from failmodes.ingest.corruptions.catalogue import SEVERITIES, Severity, find_corruption_name
-from failmodes.ingest.datasets.decoding import memmap_if_whole
-from failmodes.warehouse.errors import DataError, first_line
+from failmodes.ingest.data_files import check_memory, map_npy, map_npy_if_whole
+from failmodes.ingest.datasets.dataset import BYTES_PER_LABEL, MAX_IMAGES
+from failmodes.warehouse.errors import DataError
 from failmodes.warehouse.hashing import fingerprint_of, identity_of
 from failmodes.warehouse.storage.files import fsync, storage_errors
 
@@ -97,14 +98,9 @@ def memmap_npy(path: Path) -> NDArray[Any]:
         DataError: it is missing, truncated or no plain array.
     """
     try:
-        array = np.load(path, mmap_mode="r", allow_pickle=False)
+        return map_npy(path, says="is truncated or no .npy array", mend=f": {FETCH_AGAIN}")
     except FileNotFoundError as error:
         raise DataError(f"{path} is missing: {FETCH_AGAIN}") from error
-    except (ValueError, EOFError, OSError) as error:
-        raise DataError(f"{path} is truncated or no .npy array ({first_line(error)}): {FETCH_AGAIN}") from error
-    if not isinstance(array, np.memmap):
-        raise DataError(f"{path} is not a plain .npy array: {FETCH_AGAIN}")
-    return array
 
 
 def _read_labels(path: Path) -> NDArray[np.int64]:
@@ -113,6 +109,9 @@ def _read_labels(path: Path) -> NDArray[np.int64]:
         raise DataError(f"{path} holds {labels.dtype} of shape {labels.shape}: expected one whole number an image")
     if not len(labels) or len(labels) % len(SEVERITIES):
         raise DataError(f"{path} holds {len(labels):,} labels: expected a multiple of {len(SEVERITIES)} (severities)")
+    if len(labels) > MAX_IMAGES:
+        raise DataError(f"{path} holds {len(labels):,} labels: at most {MAX_IMAGES:,} images are recorded")
+    check_memory(BYTES_PER_LABEL * len(labels), f"{path}, of {len(labels):,} labels,")
     rounds = np.asarray(labels, dtype=np.int64).reshape(len(SEVERITIES), -1)
     if (rounds != rounds[0]).any():
         raise DataError(f"{path}: labels differ between severities, expected the same labels five times")
@@ -144,14 +143,14 @@ class ArrayWriter(SetWriter):
 
     def is_whole(self, part: SetPart) -> bool:
         """Whether the array is as long as it should be."""
-        images = memmap_if_whole(self.target(part))
+        images = map_npy_if_whole(self.target(part))
         return images is not None and images.shape == self._shape(part)
 
     def write(self, part: SetPart, advance: ProgressCallback) -> Fingerprints:
         """Write severity by severity; one is done when it is on the disk, and noted then."""
         partial, count = self.partial(part), len(self.inputs.image_ids)
         with storage_errors(partial):
-            images = memmap_if_whole(partial)
+            images = map_npy_if_whole(partial)
             done: Fingerprints = {} if images is None else self.read_note(part)
             if images is None:
                 images = np.lib.format.open_memmap(partial, mode="w+", dtype=np.uint8, shape=self._shape(part))

@@ -4,6 +4,7 @@ A set is made in a hidden folder of its own folder, which is gone when all is do
 terminal, else a line whenever something is whole.
 """
 
+import os
 import shutil
 import sys
 from collections.abc import Callable, Iterator
@@ -72,7 +73,7 @@ def _refuse_within(folder: Path, spec: DatasetSpec) -> None:
     """Refuse to write class folders among the clean ones."""
     if spec.kind != "folder" or spec.path is None:
         return
-    clean, target = spec.path.expanduser().resolve(), folder.resolve()
+    clean, target = (Path(os.path.realpath(path)) for path in (spec.path, folder))  # also of links round in a circle
     if target == clean or clean in target.parents:
         raise StudyError(f"--to {folder} lies within the clean images, {spec.path}: choose a folder beside it")
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from failmodes.ingest.corrupted_sets.layouts import severity_folder
 from failmodes.ingest.corrupted_sets.manifest import SetProvenance
 from failmodes.ingest.corruptions.catalogue import SEVERITIES, Severity, find_corruption_name
+from failmodes.ingest.data_files import read_json
 from failmodes.warehouse.errors import DataError, StudyError
 from failmodes.warehouse.hashing import identity_of
 from failmodes.warehouse.storage.files import atomic_write_bytes
@@ -93,8 +94,8 @@ class CorruptedSet(ABC):
             return fingerprint()
         path = self.cache / "fingerprints" / f"{identity_of(stamp)}.json"
         try:
-            return str(json.loads(path.read_text())["fingerprint"])
-        except (OSError, ValueError, KeyError, TypeError):  # missing or damaged
+            return str(read_json(path)["fingerprint"])
+        except (FileNotFoundError, DataError, KeyError, TypeError):  # missing or damaged
             computed = fingerprint()
         atomic_write_bytes(path, json.dumps({"file": subject, "fingerprint": computed}).encode())
         return computed

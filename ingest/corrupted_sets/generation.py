@@ -19,7 +19,7 @@ from failmodes.ingest.corruptions.catalogue import SEVERITIES
 from failmodes.ingest.sources import GeneratedSource
 from failmodes.warehouse.errors import StudyError
 from failmodes.warehouse.provenance import now_utc
-from failmodes.warehouse.storage.files import atomic_write_bytes
+from failmodes.warehouse.storage.files import atomic_write_bytes, check_regular
 
 
 class SetPlan(NamedTuple):
@@ -52,8 +52,8 @@ def plan_set(inputs: SetInputs, options: SetOptions, folder: Path, work: Path) -
         (plan.existing if _is_done(manifest, writer, part) else plan.missing).append(part)
     for part in plan.missing:
         _refuse_foreign(writer, part, begun=there is not None)
-    labels = folder / LABELS_FILE
-    if options.layout == CIFAR_C and labels.exists() and labels.read_bytes() != _labels(inputs):
+    labels, expected = folder / LABELS_FILE, _labels(inputs)
+    if options.layout == CIFAR_C and labels.exists() and not _holds(labels, expected):
         raise StudyError(f"{labels} is there and holds other labels: choose another folder with --to")
     _rehearse(inputs, plan.missing)
     return plan
@@ -142,6 +142,11 @@ def _rehearse(inputs: SetInputs, parts: list[SetPart]) -> None:
     for corruption, severities in parts:
         for severity in {severities[0], *(s for s in severities if s != int(s))}:
             inputs.corrupted(corruption, severity, first)
+
+
+def _holds(path: Path, content: bytes) -> bool:
+    """Whether a file holds just this; one of another size is not read."""
+    return check_regular(path) == len(content) and path.read_bytes() == content
 
 
 def _labels(inputs: SetInputs) -> bytes:

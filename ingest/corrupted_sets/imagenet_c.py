@@ -31,13 +31,15 @@ from failmodes.ingest.corrupted_sets.layouts import (
 from failmodes.ingest.corrupted_sets.manifest import recorded_origin
 from failmodes.ingest.corrupted_sets.set_writer import Fingerprints, ProgressCallback, SetPart, SetWriter
 from failmodes.ingest.corruptions.catalogue import Severity, find_corruption_name
+from failmodes.ingest.data_files import sorted_names
 from failmodes.ingest.datasets.decoding import decode
 from failmodes.ingest.datasets.folder import IMAGE_SUFFIXES
 from failmodes.warehouse.errors import DataError, StorageError
 from failmodes.warehouse.hashing import DIGEST_BYTES, identity_of
-from failmodes.warehouse.storage.files import fsync, make_folder, storage_errors
+from failmodes.warehouse.storage.files import check_regular, fsync, make_folder, storage_errors
 
 Cells = dict[str, dict[Decimal, Path]]
+MEND = f": {FETCH_AGAIN}"
 WORKERS = min(32, os.cpu_count() or 1)  # reading, hashing and (de)coding leave Python's lock, so threads help
 
 
@@ -141,7 +143,7 @@ def corruption_folders(folder: Path) -> dict[str, Path]:
 
 def _severities(folder: Path) -> dict[Decimal, Path]:
     found: dict[Decimal, Path] = {}
-    for name in sorted_names(folder, folders=True):
+    for name in sorted_names(folder, folders=True, mend=MEND):
         severity = parse_severity(name)
         if severity in found:
             raise DataError(f"{folder} holds severity {severity_folder(severity or 0)} twice: remove one folder")
@@ -184,8 +186,8 @@ def list_image_files(cell: Path) -> list[str]:
     """`class/image` of every image of one corruption and severity, by class folder, then by file name."""
     return [
         f"{folder}/{entry}"
-        for folder in sorted_names(cell, folders=True)
-        for entry in sorted_names(cell / folder, folders=False)
+        for folder in sorted_names(cell, folders=True, mend=MEND)
+        for entry in sorted_names(cell / folder, folders=False, mend=MEND)
         if Path(entry).suffix.lower() in IMAGE_SUFFIXES
     ]
 
@@ -214,14 +216,11 @@ def file_stats(cell: Path, files: list[str]) -> list[list[object]]:
     return [[file, status.st_size, status.st_mtime_ns] for file, status in zip(files, statuses, strict=True)]
 
 
-def sorted_names(folder: Path, *, folders: bool) -> list[str]:
-    """Names of the folders, or else of the files, in a folder, sorted; hidden ones are passed over."""
-    with _reading(folder), os.scandir(folder) as found:
-        return sorted(entry.name for entry in found if not entry.name.startswith(".") and entry.is_dir() == folders)
-
-
 def _digest(path: Path) -> bytes:
-    with _reading(path), path.open("rb") as file:
+    with _reading(path):
+        check_regular(path)
+        file = path.open("rb")
+    with file, _reading(path):
         return hashlib.file_digest(file, partial(hashlib.blake2b, digest_size=DIGEST_BYTES)).digest()
 
 
@@ -258,7 +257,8 @@ class TreeWriter(SetWriter):
     def write(self, part: SetPart, advance: ProgressCallback) -> Fingerprints:
         """Save block by block; one is done when it is on the disk, and noted then."""
         partial, target = self.partial(part), self.target(part)
-        start = int(self.read_note(part).get("images", 0)) if partial.exists() else 0
+        noted = self.read_note(part).get("images") if partial.exists() else 0
+        start = noted if isinstance(noted, int) and 0 <= noted <= len(self.files) else 0
         advance(start)
         for block in self.inputs.blocks(part.corruption, part.severities[0], start):
             self._save(partial, self.files[start : start + len(block)], block)

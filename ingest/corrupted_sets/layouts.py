@@ -9,6 +9,7 @@ from decimal import Decimal, InvalidOperation
 
 from failmodes.ingest.corruptions.catalogue import SEVERITIES, Severity
 from failmodes.ingest.datasets.dataset import Dataset
+from failmodes.ingest.study_types import first_duplicate
 from failmodes.warehouse.errors import DataError
 
 CIFAR_C, IMAGENET_C = "cifar-c", "imagenet-c"
@@ -46,8 +47,8 @@ def image_names(dataset: Dataset) -> list[str]:
         classes = [dataset.class_names[label] for label in dataset.labels.tolist()]
         return [f"{name}/{image_id:0{width}d}" for image_id, name in enumerate(classes)]
     names = [without_suffix(file) for file in dataset.files]
-    if len(set(names)) < len(names):
-        twice = next(name for index, name in enumerate(names) if name in names[:index])
+    twice = first_duplicate(names)
+    if twice is not None:
         raise DataError(
             f"two images of {dataset.label} are called {twice}, apart from their suffix: rename one of them"
         )

@@ -7,13 +7,16 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from failmodes.ingest.corrupted_sets.layouts import CIFAR_C, MANIFEST_FILE
-from failmodes.warehouse.errors import DataError, StudyError
+from failmodes.ingest.corrupted_sets.layouts import CIFAR_C, MANIFEST_FILE, parse_severity
+from failmodes.ingest.corruptions.custom import NAME
+from failmodes.ingest.data_files import read_json
+from failmodes.warehouse.errors import DataError, StudyError, printable
 from failmodes.warehouse.storage.files import atomic_write_bytes
 
 MADE_BY = "failmodes corrupt"
 Manifest = dict[str, Any]
 OTHER_SET_HINT = "choose another folder with --to, or give the options it was made with"
+MOST_ORIGIN_LETTERS = 200  # of the description of a set's origin
 
 
 class SetProvenance(NamedTuple):
@@ -69,13 +72,12 @@ def format_id_ranges(image_ids: NDArray[np.int64], total: int) -> str | None:
 def recorded_ids(folder: Path, count: int) -> NDArray[np.int64] | None:
     """Which images of the full data set a set of arrays holds, (count,), where its own manifest says so."""
     manifest = _parsed(folder / MANIFEST_FILE)
-    ranges = manifest and manifest["layout"] == CIFAR_C and manifest["image_ids"]
+    ranges = manifest and manifest["layout"] == CIFAR_C and manifest.get("image_ids")
     if not isinstance(ranges, str):
         return None
-    try:
-        bounds = [(int(run.split("-")[0]), int(run.split("-")[-1])) for run in ranges.split()]
-    except ValueError as error:
-        raise DataError(f"{folder / MANIFEST_FILE} is damaged: its image_ids are no ranges such as 0-99") from error
+    bounds = _bounds(ranges)
+    if bounds is None:
+        raise DataError(f"{folder / MANIFEST_FILE} is damaged: its image_ids are no ranges such as 0-99")
     if sum(last - first + 1 for first, last in bounds) != count:
         raise DataError(f"{folder / MANIFEST_FILE} names other images than its arrays hold ({count:,}): make it again")
     return np.concatenate([np.arange(first, last + 1, dtype=np.int64) for first, last in bounds])
@@ -88,18 +90,36 @@ def recorded_origin(folder: Path) -> SetProvenance | None:
         return None
     independent = ", independent draws" if manifest["draws"] == "independent" else ""
     description = f"by {MADE_BY}, {manifest['recipe']} recipe, seed {manifest['seed']}{independent}"
-    return SetProvenance(str(manifest["dataset"]["dataset_id"]), description)
+    return SetProvenance(str(manifest["dataset"]["dataset_id"]), printable(description, MOST_ORIGIN_LETTERS))
 
 
 def _parsed(path: Path) -> Manifest | None:
     """The manifest, if it is one of ours and whole."""
     try:
-        manifest = json.loads(path.read_bytes())
+        manifest = read_json(path)
         _compared(manifest)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        whole = manifest["made_by"] == MADE_BY and all(
+            _is_corruption(name, levels) for name, levels in manifest["corruptions"].items()
+        )
+    except (FileNotFoundError, DataError, ValueError, KeyError, TypeError, AttributeError):
         return None
-    whole = manifest["made_by"] == MADE_BY and isinstance(manifest["corruptions"], dict)
     return manifest if whole else None
+
+
+def _is_corruption(name: str, levels: Any) -> bool:
+    """Whether a manifest's entry is one: its name becomes a file's, its levels folders'."""
+    is_named = NAME.fullmatch(name) is not None
+    return is_named and isinstance(levels, dict) and all(parse_severity(level) is not None for level in levels)
+
+
+def _bounds(ranges: str) -> list[tuple[int, int]] | None:
+    """First and last image_id of each range; None where they are none, or do not rise."""
+    try:
+        bounds = [(int(run.split("-")[0]), int(run.split("-")[-1])) for run in ranges.split()]
+    except ValueError:
+        return None
+    ends = [-1, *(last for _, last in bounds)]
+    return bounds if all(end < first <= last for end, (first, last) in zip(ends, bounds, strict=False)) else None
 
 
 def _compared(manifest: Manifest) -> dict[str, str]:

@@ -17,7 +17,7 @@ from failmodes.ingest.corruptions.kernels.base import Images
 from failmodes.ingest.datasets.dataset import Dataset, ImageArray
 from failmodes.ingest.sources import ImagePairs, Pairing
 from failmodes.ingest.specification import CorruptionSpec
-from failmodes.warehouse.errors import DataError
+from failmodes.warehouse.errors import DataError, printable
 from failmodes.warehouse.hashing import identity_of
 
 # Correlation of an image and its own corrupted version, among 500 CIFAR-10 images at severity 1: median 0.97 to 0.999,
@@ -92,8 +92,7 @@ class PublishedSource:
             StudyError: it lacks a severity.
         """
         assert spec.published is not None
-        folder = spec.published.expanduser()
-        return cls(open_corrupted_set(folder, spec.names, cache, severities=spec.severities), dataset)
+        return cls(open_corrupted_set(spec.published, spec.names, cache, severities=spec.severities), dataset)
 
     @property
     def source_id(self) -> str:
@@ -102,11 +101,11 @@ class PublishedSource:
 
     def row(self) -> dict[str, Any]:
         """Its row of the `sources` dimension; a set that was written here is not called a published one."""
-        origin = self.published.origin
+        origin, name = self.published.origin, printable(self.published.folder.name)
         return {
             "source_id": self.source_id,
             "source_kind": "published",
-            "source_label": f"{self.published.folder.name} ({origin.description if origin else 'published'})",
+            "source_label": f"{name} ({origin.description if origin else 'published'})",
         }
 
     def corrupted(self, clean: Images | None, corruption: str, severity: Severity, image_ids: ImageIds) -> Images:

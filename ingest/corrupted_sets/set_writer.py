@@ -14,8 +14,10 @@ from numpy.typing import NDArray
 
 from failmodes.ingest.corrupted_sets.layouts import severity_folder
 from failmodes.ingest.corrupted_sets.manifest import format_id_ranges
+from failmodes.ingest.data_files import read_json
 from failmodes.ingest.datasets.dataset import Dataset
 from failmodes.ingest.sources import GeneratedSource
+from failmodes.warehouse.errors import DataError
 from failmodes.warehouse.storage.files import atomic_write_bytes
 
 CHUNK_BYTES = 1 << 25  # clean images at a time; as much again when corrupted
@@ -138,8 +140,8 @@ class SetWriter(ABC):
     def read_note(self, part: SetPart) -> dict[str, Any]:
         """What is noted of an unfinished part; nothing where there is no note."""
         try:
-            note = json.loads(self._note(part).read_bytes())
-        except (OSError, ValueError):
+            note = read_json(self._note(part))
+        except (FileNotFoundError, DataError):
             return {}
         return note if isinstance(note, dict) else {}
 

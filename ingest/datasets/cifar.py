@@ -12,12 +12,16 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from failmodes.ingest.data_files import check_memory
 from failmodes.ingest.datasets.cifar_parquet import open_parquet
 from failmodes.ingest.datasets.dataset import ConcatenatedImages, Dataset, ImageArray, check_labels
-from failmodes.warehouse.errors import DataError, first_line
+from failmodes.warehouse.errors import DataError, StorageError, first_line
+from failmodes.warehouse.storage.files import check_regular
 
 SIDE = 32
 PIXEL_BYTES = 3 * SIDE * SIDE
+MOST_BATCH_IMAGES = 10_000_000  # the largest set in these layouts, CIFAR-5m, has 6 million
+PICKLED_BYTES = 4096  # of an image with its label and its file name, and some more
 _CIFAR100 = """
 apple aquarium_fish baby bear beaver bed bee beetle bicycle bottle bowl boy bridge bus butterfly camel can castle
 caterpillar cattle chair chimpanzee clock cloud cockroach couch crab crocodile cup dinosaur dolphin elephant
@@ -97,7 +101,7 @@ def _open_here(folder: Path, kind: str, variant: CifarVariant, split: str, cache
         (".bin", read_binary_batch),
     )
     for suffix, reader in readers:
-        if any((folder / f"{name}{suffix}").is_file() for name in names):
+        if any(file.exists() and not file.is_dir() for file in (folder / f"{name}{suffix}" for name in names)):
             parts = [reader(folder / f"{name}{suffix}", variant) for name in names]
             images = parts[0][0] if len(parts) == 1 else ConcatenatedImages([images for images, _ in parts])
             labels = np.concatenate([labels for _, labels in parts])
@@ -125,16 +129,27 @@ def read_python_batch(path: Path, variant: CifarVariant) -> tuple[NDArray[np.uin
 
 def read_binary_batch(path: Path, variant: CifarVariant) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     """Images (N, 32, 32, 3), mapped, and labels (N,) of one binary batch."""
-    if not path.is_file():
-        raise DataError(f"{path} is missing: fetch the data set again")
     record = variant.label_bytes + PIXEL_BYTES
-    size = path.stat().st_size
+    size = _size(path, record)
     if not size or size % record:
         raise DataError(f"{path} holds {size:,} bytes: expected a multiple of {record:,}, it is truncated or no batch")
     records = np.memmap(path, dtype=np.uint8, mode="r", shape=(size // record, record))
     labels = records[:, variant.label_bytes - 1].astype(np.int64)
     check_labels(labels, len(variant.class_names), str(path))
     return _as_images(records[:, variant.label_bytes :]), labels
+
+
+def _size(path: Path, record_bytes: int) -> int:
+    """Size of a batch, bytes; one of more images than there can be is refused before it is read."""
+    try:
+        size = check_regular(path)
+    except FileNotFoundError as error:
+        raise DataError(f"{path} is missing: fetch the data set again") from error
+    except StorageError as error:
+        raise DataError(f"{error}: fetch the data set again") from error
+    if size > record_bytes * MOST_BATCH_IMAGES:
+        raise DataError(f"{path} holds {size:,} bytes: a batch of CIFAR has at most {MOST_BATCH_IMAGES:,} images")
+    return size
 
 
 def _as_images(flat: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -148,7 +163,12 @@ def _whole_numbers(values: object, path: Path) -> NDArray[np.int64]:
     return labels.astype(np.int64)
 
 
-class _ArraysOnly(pickle.Unpickler):
+class _ArraysOnly(pickle._Unpickler):
+    """Builds arrays, lists and dicts, and nothing else.
+
+    It is the one written in Python: that in C makes room for as many memos as a single opcode names, up to 64 GB.
+    """
+
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) in _ALLOWED:
             return _ALLOWED[module, name]
@@ -163,15 +183,13 @@ def read_pickle(path: Path) -> dict[bytes, Any]:
     Raises:
         DataError: it is missing, truncated, no dict, or names anything but NumPy arrays; no code in it is run.
     """
+    check_memory(2 * _size(path, PICKLED_BYTES), f"{path}, unpickled,")
     try:
         with path.open("rb") as file:
             content = _ArraysOnly(file, encoding="bytes").load()
-    except FileNotFoundError as error:
-        raise DataError(f"{path} is missing: fetch the data set again") from error
     except DataError as error:
         raise DataError(f"{path} is refused: {error}") from error
-    except (pickle.UnpicklingError, EOFError, OSError, ValueError, TypeError, KeyError, IndexError, AttributeError,
-            UnicodeDecodeError, MemoryError, OverflowError) as error:  # fmt: skip
+    except Exception as error:  # whatever a stream of opcodes raises that no pickler wrote
         raise DataError(f"{path} is truncated or no pickle ({first_line(error)}): fetch the data set again") from error
     if not isinstance(content, dict):
         raise DataError(f"{path} holds a {type(content).__name__}: expected a dict of data and labels")

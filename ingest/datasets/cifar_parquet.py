@@ -14,7 +14,9 @@ from numpy.typing import NDArray
 
 from failmodes.ingest.datasets.dataset import Dataset, check_labels
 from failmodes.ingest.datasets.decoding import decode, decode_to_cache
-from failmodes.warehouse.errors import DataError, first_line
+from failmodes.warehouse.errors import DataError, StorageError, first_line
+from failmodes.warehouse.shards.decoded_size import check_decoded_size, text_leaves
+from failmodes.warehouse.storage.files import check_regular
 
 pc: Any = pyarrow.compute  # its functions are made as it is imported: no checker knows them
 
@@ -22,6 +24,7 @@ IMAGE_COLUMNS = ("img", "image")
 BLOCK_ROWS = 512
 JPEG_MAGIC = b"\xff\xd8\xff"
 SHAPE = (32, 32, 3)
+MOST_ENCODED_BYTES = 1 << 16  # of one image: unpacked, 32×32 pixels are 3,072 bytes
 
 
 def open_parquet(
@@ -62,8 +65,12 @@ def open_parquet(
 
 
 def _schema(path: Path) -> pa.Schema:
-    with _reading(path), pq.ParquetFile(path) as file:
-        return file.schema_arrow
+    """The columns of a file that takes no more memory than one of its size rightly does."""
+    with _reading(path):
+        size = check_regular(path)
+        with pq.ParquetFile(path) as file:
+            check_decoded_size(file.metadata, size)
+            return file.schema_arrow
 
 
 def _column(files: list[Path], schemas: list[pa.Schema], names: tuple[str, ...]) -> str:
@@ -80,7 +87,7 @@ def _class_names(schema: pa.Schema, label_column: str) -> tuple[str, ...]:
         features = json.loads((schema.metadata or {})[b"huggingface"])["info"]["features"]
         names = features[label_column]["names"]
         return tuple(str(name) for name in (names.values() if isinstance(names, dict) else names))
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, RecursionError):
         return ()
 
 
@@ -118,13 +125,23 @@ def _decoded_blocks(path: Path, column: str) -> Iterator[NDArray[np.uint8]]:
 
 
 def _encoded_blocks(path: Path, column: str) -> Iterator[pa.Array]:
-    with _reading(path), pq.ParquetFile(path) as file:
+    with _reading(path), pq.ParquetFile(path, read_dictionary=_texts(path)) as file:
         for batch in file.iter_batches(batch_size=BLOCK_ROWS, columns=[column]):
             values = batch.column(0)
             encoded = pc.struct_field(values, "bytes") if pa.types.is_struct(values.type) else values
-            if not (pa.types.is_binary(encoded.type) or pa.types.is_large_binary(encoded.type)):
+            distinct = encoded.dictionary if pa.types.is_dictionary(encoded.type) else encoded
+            if not (pa.types.is_binary(distinct.type) or pa.types.is_large_binary(distinct.type)):
                 raise DataError(f"{path} holds images of {values.type}: expected the bytes of encoded images")
-            yield encoded
+            longest = pc.max(pc.binary_length(distinct)).as_py() or 0
+            if longest > MOST_ENCODED_BYTES:
+                raise DataError(f"{path} holds an image of {longest:,} bytes: expected 32×32 pixels")
+            yield encoded if distinct is encoded else encoded.dictionary_decode()
+
+
+def _texts(path: Path) -> list[str]:
+    """Columns to be read as dictionaries: a value that the file holds once is then held once in memory too."""
+    with pq.ParquetFile(path) as file:
+        return text_leaves(file.metadata)
 
 
 @contextmanager
@@ -132,5 +149,7 @@ def _reading(path: Path) -> Iterator[None]:
     """Turn what pyarrow raises while it reads `path` into a DataError."""
     try:
         yield
-    except (pa.ArrowException, OSError, KeyError) as error:
+    except StorageError as error:
+        raise DataError(f"{error}: fetch the data set again") from error
+    except (pa.ArrowException, OSError, KeyError, ValueError) as error:
         raise DataError(f"{path} is damaged and cannot be read ({first_line(error)}): fetch it again") from error

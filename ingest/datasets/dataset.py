@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from failmodes.ingest.data_files import check_memory, check_names
 from failmodes.warehouse import schema
 from failmodes.warehouse.errors import DataError, StudyError
 from failmodes.warehouse.hashing import fingerprint_of
@@ -15,6 +16,8 @@ from failmodes.warehouse.shards.format import write_dimension
 from failmodes.warehouse.storage.files import StorePath
 
 MAX_CLASSES = 2**15 - 1  # the record keeps class indices in 16 bits
+MAX_IMAGES = 2**31 - 1  # and image_ids in 32
+BYTES_PER_LABEL = 32  # int64, and as much again and again while they are checked and counted
 
 
 class ImageArray(Protocol):
@@ -66,11 +69,8 @@ class Dataset:
     masks: NDArray[np.bool_] | None = None
 
     def __post_init__(self) -> None:
-        shape = self.images.shape
-        if len(shape) != 4 or shape[3] != 3 or 0 in shape[1:] or self.images.dtype != np.uint8:
-            raise DataError(f"{self.label}: images must be uint8 (N, H, W, 3), not {self.images.dtype} {shape}")
-        if self.labels.shape != (shape[0],) or not shape[0]:
-            raise DataError(f"{self.label}: {shape[0]} images but labels of shape {self.labels.shape}")
+        check_shapes(self.label, self.images, self.labels)
+        check_names((self.label, *self.class_names), "the data set")
         if len(self.class_names) > MAX_CLASSES:
             raise DataError(f"{self.label} has {len(self.class_names):,} classes: at most {MAX_CLASSES:,} are recorded")
         check_labels(self.labels, len(self.class_names), self.label)
@@ -102,6 +102,23 @@ class ConcatenatedImages:
             if mine.any():
                 images[mine] = part[requested[mine] - (self._ends[index] - len(part))]
         return images
+
+
+def check_shapes(label: str, images: ImageArray, labels: NDArray[Any]) -> None:
+    """Check what images and labels state of themselves, before any of it is read.
+
+    Raises:
+        DataError: they are not (N, H, W, 3) uint8 and (N,), or more images than can be recorded.
+        LimitError: so many labels do not fit into this machine's memory.
+    """
+    shape = images.shape
+    if len(shape) != 4 or shape[3] != 3 or 0 in shape[1:] or images.dtype != np.uint8:
+        raise DataError(f"{label}: images must be uint8 (N, H, W, 3), not {images.dtype} {shape}")
+    if labels.shape != (shape[0],) or not shape[0]:
+        raise DataError(f"{label}: {shape[0]} images but labels of shape {labels.shape}")
+    if shape[0] > MAX_IMAGES:
+        raise DataError(f"{label} has {shape[0]:,} images: at most {MAX_IMAGES:,} are recorded")
+    check_memory(BYTES_PER_LABEL * shape[0], f"{label}, of {shape[0]:,} images,")
 
 
 def check_labels(labels: NDArray[np.integer], class_count: int, location: str) -> None:

@@ -12,12 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from failmodes.ingest.datasets.dataset import Dataset
-from failmodes.ingest.datasets.decoding import decode, decode_to_cache
-from failmodes.warehouse.errors import DataError
+from failmodes.ingest.data_files import check_names, sorted_names
+from failmodes.ingest.datasets.dataset import MAX_CLASSES, Dataset
+from failmodes.ingest.datasets.decoding import check_resized, decode, decode_to_cache
+from failmodes.warehouse.errors import DataError, printable
 
 IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg"}
-BLOCK_IMAGES = 64
+BLOCK_IMAGES, BLOCK_BYTES = 64, 1 << 27  # decoded at a time: fewer where images are large
+NAMED_CLASSES = 10  # that a note lists
 FOLDER_HINT = "expected a folder a class, with .png, .jpg or .jpeg images in it, such as cat/0001.png"
 
 
@@ -58,7 +60,7 @@ def open_folder(
     shape = (len(listing.files), *size, 3)
     return Dataset(
         name="folder",
-        label=path.name,
+        label=printable(path.name),
         split=split,
         images=decode_to_cache(cache, listing.files, how, shape, blocks),
         labels=listing.labels,
@@ -69,33 +71,50 @@ def open_folder(
 
 
 def list_images(root: Path) -> FolderListing:
-    """List images in the order of their image_id: by class, then by file name."""
-    folders = sorted(entry for entry in root.iterdir() if entry.is_dir() and not entry.name.startswith("."))
-    if not folders:
+    """List images in the order of their image_id: by class, then by file name.
+
+    What has an image's suffix is an image, so that a pipe or a broken link among them is not passed over in silence.
+
+    Raises:
+        DataError: there are no class folders or no images, more classes than can be recorded, or a name is no text.
+    """
+    names = sorted_names(root, folders=True)
+    if not names:
         raise DataError(f"{root} has no class folders: {FOLDER_HINT}")
+    if len(names) > MAX_CLASSES:
+        raise DataError(f"{root} has {len(names):,} class folders: at most {MAX_CLASSES:,} classes are recorded")
+    check_names(names, str(root))
     files: list[Path] = []
     labels: list[int] = []
     passed_over = 0
-    for label, folder in enumerate(folders):
-        entries = sorted(entry for entry in folder.iterdir() if entry.is_file() and not entry.name.startswith("."))
-        images = [entry for entry in entries if entry.suffix.lower() in IMAGE_SUFFIXES]
-        files += images
+    for label, name in enumerate(names):
+        entries = sorted_names(root / name, folders=False)
+        images = [entry for entry in entries if Path(entry).suffix.lower() in IMAGE_SUFFIXES]
+        check_names(images, str(root / name))
+        files += [root / name / image for image in images]
         labels += [label] * len(images)
         passed_over += len(entries) - len(images)
     if not files:
-        raise DataError(f"{root} has class folders ({folders[0].name}, …) but no images: {FOLDER_HINT}")
-    return FolderListing(tuple(folder.name for folder in folders), files, np.array(labels, dtype=np.int64), passed_over)
+        raise DataError(f"{root} has class folders ({names[0]}, …) but no images: {FOLDER_HINT}")
+    return FolderListing(tuple(names), files, np.array(labels, dtype=np.int64), passed_over)
 
 
-def resize_and_crop(image: Image.Image, side: int, resize: int | None = None) -> Image.Image:
+def resize_and_crop(
+    image: Image.Image, side: int, resize: int | None = None, location: str = "an image"
+) -> Image.Image:
     """Resize the shorter side to `resize` (bilinear, anti-aliased), cut `side`×`side` pixels from the centre.
 
     Pixel for pixel torchvision's Resize(resize) and CenterCrop(side) of a PIL image: the longer side is rounded down,
     and margins of half a pixel are rounded to even ones.
+
+    Raises:
+        DataError: it is so long and thin that resizing makes too large an image; `location` says which.
     """
     width, height = image.size
     shorter, to = min(width, height), resize or side
-    resized = image.resize((to * width // shorter, to * height // shorter), Image.Resampling.BILINEAR)
+    size = to * width // shorter, to * height // shorter
+    check_resized(*size, location)
+    resized = image.resize(size, Image.Resampling.BILINEAR)
     left, top = (round((length - side) / 2) for length in resized.size)
     return resized.crop((left, top, left + side, top + side))
 
@@ -115,12 +134,13 @@ def _size(file: Path, root: Path) -> tuple[int, int]:
 
 
 def _blocks(files: list[Path], root: Path, size: tuple[int, int], resize: int | None) -> Iterator[NDArray[np.uint8]]:
-    for start in range(0, len(files), BLOCK_IMAGES):
-        some = files[start : start + BLOCK_IMAGES]
+    step = max(1, min(BLOCK_IMAGES, BLOCK_BYTES // (3 * size[0] * size[1])))
+    for start in range(0, len(files), step):
+        some = files[start : start + step]
         block = np.empty((len(some), *size, 3), np.uint8)
         for row, file in enumerate(some):
             image = decode(file, str(file))
-            pixels = np.asarray(resize_and_crop(image, size[0], resize) if resize else image)
+            pixels = np.asarray(resize_and_crop(image, size[0], resize, str(file)) if resize else image)
             if pixels.shape[:2] != size:
                 raise DataError(
                     f"{file} is {pixels.shape[1]}×{pixels.shape[0]} pixels where {files[0].relative_to(root)} is"
@@ -137,7 +157,9 @@ def _note(listing: FolderListing, image_size: int | None, resize: int | None) ->
         remarks.append(f"shorter side resized to {resize} pixels, centre cropped{to}")
     if listing.passed_over:
         remarks.append(f"files passed over, being neither .png nor .jpg nor .jpeg: {listing.passed_over:,}")
-    empty = [name for index, name in enumerate(listing.class_names) if index not in set(listing.labels.tolist())]
+    present = set(listing.labels.tolist())
+    empty = [name for index, name in enumerate(listing.class_names) if index not in present]
     if empty:
-        remarks.append(f"no images of {', '.join(empty)}")
+        more = f" and {len(empty) - NAMED_CLASSES:,} more" if len(empty) > NAMED_CLASSES else ""
+        remarks.append(f"no images of {', '.join(empty[:NAMED_CLASSES])}{more}")
     return "; ".join(remarks) or None

@@ -39,7 +39,7 @@ def open_dataset(spec: DatasetSpec, cache: Path, split: str | None = None) -> Da
 def _read(spec: DatasetSpec, cache: Path, split: str) -> Dataset:
     if spec.path is None:
         return open_digits(split)
-    path = spec.path.expanduser()
+    path = spec.path
     if not path.is_dir():
         found = "is a file, not a folder" if path.exists() else "does not exist"
         hint = f"expected a folder of class folders, such as {path}/cat/0001.png"

@@ -1,13 +1,17 @@
 """CIFAR in its three layouts: the same images whatever the layout, and clear errors for damaged ones."""
 
 import os
+import shutil
 from pathlib import Path
 
 import pyarrow.parquet as pq
+import pytest
 from cifar_files import write_parquet
 
+from failmodes.ingest.datasets.decoding import _stamp
 from failmodes.ingest.datasets.opening import open_dataset
 from failmodes.ingest.specification import DatasetSpec
+from failmodes.warehouse.errors import StorageError
 
 
 def test_a_changed_source_is_decoded_anew(tmp_path: Path) -> None:
@@ -19,3 +23,21 @@ def test_a_changed_source_is_decoded_anew(tmp_path: Path) -> None:
     pq.write_table(table.take(list(range(len(table)))[::-1]), file)
     os.utime(file, ns=(1, 1))
     assert open_dataset(spec, tmp_path / "cache").dataset_id != before
+
+
+def test_a_disk_without_room_is_told_before_anything_is_decoded(tmp_path: Path, monkeypatch) -> None:
+    folder = write_parquet(tmp_path / "hf", "cifar10")
+    monkeypatch.setattr(
+        "failmodes.ingest.datasets.decoding.shutil.disk_usage", lambda _: shutil._ntuple_diskusage(9, 8, 1)
+    )
+    with pytest.raises(StorageError, match=r"decoded, these images need 0\.0 GB, and 0\.0 GB are free: free some"):
+        open_dataset(DatasetSpec(kind="cifar10", path=folder), tmp_path / "cache")
+
+
+def test_a_stamp_names_the_file_that_a_link_leads_to(tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "real" / "a.png").touch()
+    (tmp_path / "linked").symlink_to("real")
+    (tmp_path / "b.png").symlink_to("real/a.png")
+    for path in (tmp_path / "linked" / "a.png", tmp_path / "b.png", tmp_path / "real" / "a.png"):
+        assert _stamp(path, {})[0] == str(path.resolve()) == str(tmp_path / "real" / "a.png")
