@@ -32,11 +32,12 @@ def striped(tmp_path: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def con(synthetic: Synthetic, tmp_path_factory: pytest.TempPathFactory) -> duckdb.DuckDBPyConnection:
+def con(synthetic: Synthetic, tmp_path_factory: pytest.TempPathFactory) -> Iterator[duckdb.DuckDBPyConnection]:
     path = tmp_path_factory.mktemp("findings") / "warehouse.duckdb"
     load([synthetic.output], path)
     ensure_shapes(path, ShapeSettings(resamples=300))
-    return open_warehouse(path)
+    with open_warehouse(path) as connection:
+        yield connection
 
 
 @pytest.fixture(scope="session")

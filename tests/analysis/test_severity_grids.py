@@ -1,6 +1,8 @@
 """Severities between the published ones, other numbers of them, and all 19 corruptions: charts, views, findings."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from decimal import Decimal
 from pathlib import Path
 from typing import NamedTuple
@@ -32,27 +34,31 @@ class Opened(NamedTuple):
     selection: Selection
 
 
-def opened(folder: Path, **settings: object) -> Opened:
+@contextmanager
+def opened(folder: Path, **settings: object) -> Iterator[Opened]:
     made = write_synthetic(folder, images=120, models=("Alpha",), **settings)
     load([folder], folder / "warehouse.duckdb")
     ensure_shapes(folder / "warehouse.duckdb", ShapeSettings(resamples=50))
-    con = open_warehouse(folder / "warehouse.duckdb")
-    return Opened(made, con, select_one(con))
+    with open_warehouse(folder / "warehouse.duckdb") as con:
+        yield Opened(made, con, select_one(con))
 
 
 @pytest.fixture(scope="module")
-def dense(tmp_path_factory: pytest.TempPathFactory) -> Opened:
-    return opened(tmp_path_factory.mktemp("dense"), severities=DENSE)
+def dense(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Opened]:
+    with opened(tmp_path_factory.mktemp("dense"), severities=DENSE) as warehouse:
+        yield warehouse
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> Opened:
-    return opened(tmp_path_factory.mktemp("whole"))
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Opened]:
+    with opened(tmp_path_factory.mktemp("whole")) as warehouse:
+        yield warehouse
 
 
 @pytest.fixture(scope="module")
-def every(tmp_path_factory: pytest.TempPathFactory) -> Opened:
-    return opened(tmp_path_factory.mktemp("every"), corruptions=tuple(CORRUPTIONS))
+def every(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Opened]:
+    with opened(tmp_path_factory.mktemp("every"), corruptions=tuple(CORRUPTIONS)) as warehouse:
+        yield warehouse
 
 
 def test_every_check_holds(dense: Opened, every: Opened) -> None:
@@ -81,12 +87,12 @@ def test_charts_draw_all_corruptions(every: Opened, name: str) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("severities", [UNEVEN, MILD], ids=["uneven", "mild"])
 def test_charts_and_tables_take_any_grid(tmp_path: Path, severities: list[float]) -> None:
-    warehouse = opened(tmp_path, severities=severities)
-    for make in CHARTS.values():
-        make(warehouse.con, warehouse.selection)
-    accuracy = next(t for t in tables(warehouse.con, warehouse.selection) if t.caption.startswith("Accuracy"))
+    with opened(tmp_path, severities=severities) as warehouse:
+        for make in CHARTS.values():
+            make(warehouse.con, warehouse.selection)
+        accuracy = next(t for t in tables(warehouse.con, warehouse.selection) if t.caption.startswith("Accuracy"))
+        cost = selection_findings(warehouse.con, warehouse.selection)[0]
     assert accuracy.columns == ("Corruption", "clean", *(f"{s:g}" for s in severities))
-    cost = selection_findings(warehouse.con, warehouse.selection)[0]
     assert f"at severity {severities[-1]:g}" in cost.headline
 
 
@@ -100,9 +106,9 @@ def test_mean_error_is_over_whole_severities_whatever_lies_between(dense: Opened
 
 
 def test_without_whole_severities_the_mean_error_is_over_all(tmp_path: Path) -> None:
-    mild = opened(tmp_path, severities=MILD)
     query = "select mean_error, severity_count from corruption_error_by_model where corruption = 'contrast'"
-    error, count = mild.con.sql(query).pl().row(0)
+    with opened(tmp_path, severities=MILD) as mild:
+        error, count = mild.con.sql(query).pl().row(0)
     assert error == pytest.approx(1 - mild.made.correct["Alpha", "contrast"][1:].mean())
     assert count == len(MILD)
 
