@@ -20,6 +20,7 @@ from failmodes.warehouse.storage.locations import user_path
 
 MAX_INT32, MAX_INT64 = 2**31 - 1, 2**63 - 1
 LARGEST_SIDE_PX = 8192  # no published network takes more than 4,096; such an image has 0.2 GB, and 0.8 GB as float32
+LEAST_STD = 1e-6  # of pixel values / 255, whose steps are 4e-3
 MOST_OPTIONS, DEEPEST_OPTION = 10_000, 20
 MOST_MODELS, MOST_SEEDS = 10_000, 10_000  # timm has some 1,700 checkpoints in all
 MOST_HERE = 256  # processes on one machine: as many as its cores
@@ -58,6 +59,18 @@ def _printable(text: str) -> str:
     if all(unicodedata.category(letter)[0] in "ZC" for letter in text):
         raise ValueError("it is blank: give a name that can be read on a chart")
     return text
+
+
+def _distinct(seeds: list[int]) -> list[int]:
+    if first_duplicate(seeds) is not None:
+        raise ValueError("each seed may stand once")
+    return seeds
+
+
+def _not_tiny(std: float) -> float:
+    if std < LEAST_STD:
+        raise ValueError(f"a standard deviation of values / 255 is at least {LEAST_STD}")
+    return std
 
 
 def _path(value: Any) -> Any:
@@ -106,7 +119,7 @@ SidePx = Annotated[int, Field(strict=True, ge=8, le=LARGEST_SIDE_PX), WHOLE]
 CorruptionSeed = Annotated[int, Field(strict=True, ge=0, le=MAX_INT64), WHOLE]  # sources.seed
 CorruptionSeeds = Annotated[list[CorruptionSeed], Field(min_length=1, max_length=MOST_SEEDS)]
 TrainingSeed = Annotated[int, Field(strict=True, ge=0, le=MAX_INT32), WHOLE]  # models.training_seed
-TrainingSeeds = Annotated[list[TrainingSeed], Field(min_length=1, max_length=MOST_SEEDS)]
+TrainingSeeds = Annotated[list[TrainingSeed], Field(min_length=1, max_length=MOST_SEEDS), AfterValidator(_distinct)]
 Epochs = Annotated[int, Field(strict=True, ge=1, le=100_000), WHOLE]
 # The largest batches in use, 32,768 and 65,536, are spread over hundreds of devices
 BatchSize = Annotated[int, Field(strict=True, ge=1, le=1 << 16), WHOLE]
@@ -121,6 +134,7 @@ OutputIndex = Annotated[int, Field(strict=True, ge=0, le=1 << 20)]
 Rate = Annotated[float, Field(strict=True, gt=0, le=1e4, allow_inf_nan=False), REAL]
 RateOrZero = Annotated[float, Field(strict=True, ge=0, le=1e4, allow_inf_nan=False), REAL]
 PixelMean = Annotated[float, Field(strict=True, ge=-1e4, le=1e4, allow_inf_nan=False), REAL]
+PixelStd = Annotated[Rate, AfterValidator(_not_tiny)]
 # Names that a file or a library gave, such as a class's or a layer's: shown as they are, whatever they hold
 Name = Annotated[str, Field(max_length=1000)]
 UserPath = Annotated[Path, BeforeValidator(_path)]

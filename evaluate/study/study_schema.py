@@ -34,7 +34,7 @@ class Normalisation(StrictModel):
     """Mean and standard deviation per channel, of pixel values / 255. It belongs to the model, not to the data."""
 
     mean: tuple[study_types.PixelMean, study_types.PixelMean, study_types.PixelMean]
-    std: tuple[study_types.Rate, study_types.Rate, study_types.Rate]
+    std: tuple[study_types.PixelStd, study_types.PixelStd, study_types.PixelStd]
 
     @model_validator(mode="after")
     def _of_values_up_to_one(self) -> "Normalisation":
@@ -158,13 +158,6 @@ class ModelSpec(StrictModel):
                 " timm:hf-hub:OWNER/NAME or module:function"
             )
         return name
-
-    @field_validator("seeds")
-    @classmethod
-    def _distinct_seeds(cls, seeds: list[int]) -> list[int]:
-        if study_types.first_duplicate(seeds) is not None:
-            raise ValueError("each seed may stand once")
-        return seeds
 
     @model_validator(mode="after")
     def _one_source_of_weights(self) -> "ModelSpec":

@@ -59,9 +59,13 @@ def as_store_path(location: str, folder: Path | None = None) -> StorePath:
     from upath import UPath
 
     try:
-        get_filesystem_class(location.split("://", 1)[0])
+        protocol = location.split("://", 1)[0]
+        if not protocol:
+            raise ValueError("it names no protocol")
+        get_filesystem_class(protocol)
         path = UPath(location)
-    except (ImportError, ValueError) as error:
+        _ = path / "record"  # a cache in front of another file system makes no paths of its own
+    except Exception as error:  # every driver has errors of its own
         hint = "" if isinstance(error, ImportError) else "; expected a path, or a URL such as s3://bucket/study"
         raise StorageError(f"cannot reach {location}: {first_line(error)}{hint}") from error
     return Path(path.path) if path.protocol in ("file", "local") else path

@@ -12,7 +12,7 @@ from failmodes.warehouse.storage.files import StorePath, as_store_path, is_url, 
 
 WAREHOUSE_FILE = "warehouse.duckdb"
 STUDY_FILE = "study.toml"
-MOST_STUDY_BYTES = 4_000_000  # a study is a few kB; the names of 32,767 classes, the most that are recorded, below 1 MB
+MOST_STUDY_BYTES = 2_000_000  # a study is a few kB; the names of 32,767 classes, the most that are recorded, below 1 MB
 MOST_PATH_LETTERS = 4096  # PATH_MAX of Linux
 MOST_KEY_PARTS = 100  # of a dotted key: the parser's time grows with their square, and with 100,000 it takes minutes
 
