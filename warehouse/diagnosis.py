@@ -59,6 +59,5 @@ def _is_want_of_memory(error: BaseException) -> bool:
     if duckdb is not None and isinstance(error, duckdb.OutOfMemoryException):
         return True
     text = str(error).lower()
-    return isinstance(error, RuntimeError) and any(
-        sign in text for sign in ("can't start new thread", "not enough memory", "can't allocate memory", "bad_alloc")
-    )
+    signs = ("can't start new thread", "not enough memory", "allocate memory", "bad_alloc", "failed to map segment")
+    return isinstance(error, RuntimeError | ImportError) and any(sign in text for sign in signs)

@@ -89,6 +89,8 @@ def machine_memory() -> int:
 
 def query_memory(memory_gb: float | None) -> int:
     """Memory that SQL which was typed in may take, bytes: what is asked for, or QUERY_MEMORY of the machine's."""
+    if memory_gb is not None and not 0 < memory_gb < math.inf:
+        raise StudyError(f"a limit of {memory_gb:g} GB: expected a finite number of gigabytes, such as 4")
     return int(QUERY_MEMORY * machine_memory() if memory_gb is None else memory_gb * 1e9)
 
 
