@@ -12,7 +12,9 @@ import torch
 from failmodes.evaluate.engine.image_statistics import MapDrift, drift_between, mask_weights
 from failmodes.evaluate.evaluation import NULL_SEED, Evaluation
 from failmodes.warehouse.schema import CLEAN_MAPS
-from failmodes.warehouse.shards.format import dimension_path, read_verified, write_dimension
+from failmodes.warehouse.shards.footer import damage_of
+from failmodes.warehouse.shards.format import dimension_path, write_dimension
+from failmodes.warehouse.shards.inventory import read_rows
 from failmodes.warehouse.storage.files import StorePath
 
 
@@ -99,12 +101,18 @@ def load_clean_baseline(output: StorePath, evaluation: Evaluation) -> CleanBasel
     """Read the clean maps of an earlier run.
 
     Raises:
-        DamagedShardError: they are missing or damaged.
+        DamagedShardError: they are missing or damaged, or not of this evaluation's images and classes.
     """
-    rows = read_verified(clean_baseline_path(output, evaluation)).rows
-    height, width = rows["map_height"][0].as_py(), rows["map_width"][0].as_py()
-    maps = rows["map"].combine_chunks().flatten().to_numpy().reshape(-1, 1, height, width)
-    predicted = torch.from_numpy(rows["predicted"].to_numpy().astype(np.int64))
+    path = clean_baseline_path(output, evaluation)
+    rows = read_rows(path, CLEAN_MAPS)
+    with damage_of(path):
+        if not np.array_equal(rows["image_id"].to_numpy(), evaluation.data.subset.clean_ids):
+            raise ValueError("its images are not those of the evaluation")
+        height, width = rows["map_height"][0].as_py(), rows["map_width"][0].as_py()
+        maps = rows["map"].combine_chunks().flatten().to_numpy().reshape(rows.num_rows, 1, height, width)
+        predicted = torch.from_numpy(rows["predicted"].to_numpy().astype(np.int64))
+        if not 0 <= int(predicted.min()) <= int(predicted.max()) < len(evaluation.data.dataset.class_names):
+            raise ValueError("it predicts classes that there are not")
     clean = CleanMapBuffer(len(maps), torch.empty(0, 1, height, width, device=evaluation.network.device))
     clean.put(0, predicted, torch.from_numpy(maps.copy()), torch.ones(len(maps), dtype=torch.bool))
     return make_clean_baseline(evaluation, clean)

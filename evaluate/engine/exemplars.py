@@ -14,21 +14,23 @@ from decimal import Decimal
 from typing import Any, NamedTuple
 
 import numpy as np
+import pyarrow as pa
 from PIL import Image
 
 from failmodes.evaluate.cam.cam_method import CamUnavailable
 from failmodes.evaluate.engine.clean_baseline import CleanBaseline
 from failmodes.evaluate.evaluation import Evaluation
+from failmodes.warehouse.errors import DamagedShardError
 from failmodes.warehouse.schema import EXEMPLAR_REASONS, EXEMPLARS, PREDICTIONS
 from failmodes.warehouse.shards.format import (
     CLEAN_CELL,
     Cell,
     ShardKey,
     dimension_path,
-    read_verified,
     shard_path,
     write_dimension,
 )
+from failmodes.warehouse.shards.inventory import read_rows
 from failmodes.warehouse.storage.files import StorePath, exists
 
 PER_REASON = 2
@@ -39,7 +41,7 @@ def exemplars_are_done(output: StorePath, evaluation: Evaluation, corruption: st
     path = dimension_path(output, EXEMPLARS, _key(evaluation, corruption))
     if not exists(path):
         return False
-    stored = set(read_verified(path).rows["severity"].to_pylist())
+    stored = set(read_rows(path, EXEMPLARS)["severity"].to_pylist())
     return not stored or stored == {CLEAN_CELL.severity, *severities}
 
 
@@ -115,12 +117,19 @@ class _Stored(NamedTuple):
 def _stored(output: StorePath, evaluation: Evaluation, corruption: str, severities: list[Decimal]) -> _Stored:
     cells = (CLEAN_CELL, *(Cell(corruption, severity) for severity in severities))
     keys = [ShardKey(evaluation.evaluation_id, cell) for cell in cells]
-    rows = [read_verified(shard_path(output, PREDICTIONS, key)).rows for key in keys]
+    rows = [_predictions(shard_path(output, PREDICTIONS, key), len(evaluation.data.subset.clean_ids)) for key in keys]
     return _Stored(
         np.stack([r["predicted"].fill_null(-1).to_numpy() for r in rows]),
         np.stack([r["confidence"].fill_null(0).to_numpy() for r in rows]),
         rows[0]["label"].to_numpy(),
     )
+
+
+def _predictions(path: StorePath, count: int) -> pa.Table:
+    rows = read_rows(path, PREDICTIONS)
+    if rows.num_rows != count:
+        raise DamagedShardError(f"{path} is damaged: it holds {rows.num_rows:,} images, the evaluation {count:,}")
+    return rows
 
 
 def _pictures(

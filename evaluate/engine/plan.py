@@ -23,10 +23,10 @@ from failmodes.warehouse.shards.format import (
     ShardKey,
     dimension_path,
     published_cells,
-    read_verified,
     shard_path,
     write_dimension,
 )
+from failmodes.warehouse.shards.inventory import read_rows
 from failmodes.warehouse.storage.files import StorePath, delete, exists
 
 
@@ -84,16 +84,16 @@ def missing_cells(study: Study, evaluation: Evaluation) -> list[Cell]:
 
 
 def discard_damaged(study: Study, evaluation: Evaluation) -> Iterator[StorePath]:
-    """Remove the evaluation's files that no longer match their hash; gives their paths."""
+    """Remove the evaluation's files that no longer match their hash, or break the contract; gives their paths."""
     output, identity = study.record_output, evaluation.evaluation_id
     keys = [ShardKey(identity, cell) for cell in study.cells]
-    paths = [shard_path(output, table, key) for key in keys for table in (PREDICTIONS, ATTENTION)]
-    paths.append(dimension_path(output, CLEAN_MAPS, identity))
-    paths += [dimension_path(output, EXEMPLARS, f"{identity}-{name}") for name in study.corruptions.names]
-    for path in paths:
+    files = [(table, shard_path(output, table, key)) for key in keys for table in (PREDICTIONS, ATTENTION)]
+    files.append((CLEAN_MAPS, dimension_path(output, CLEAN_MAPS, identity)))
+    files += [(EXEMPLARS, dimension_path(output, EXEMPLARS, f"{identity}-{name}")) for name in study.corruptions.names]
+    for table, path in files:
         try:
             if exists(path):
-                read_verified(path)
+                read_rows(path, table)
         except DamagedShardError:
             delete(path)
             yield path

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from failmodes.ingest.datasets.dataset import Dataset, check_labels
 from failmodes.ingest.datasets.decoding import decode, decode_to_cache
 from failmodes.warehouse.errors import DataError, StorageError, first_line
-from failmodes.warehouse.shards.decoded_size import check_decoded_size, text_leaves
+from failmodes.warehouse.shards.decoded_size import check_decoded_size, mapped, text_leaves
 from failmodes.warehouse.storage.files import check_regular
 
 pc: Any = pyarrow.compute  # its functions are made as it is imported: no checker knows them
@@ -67,9 +67,9 @@ def open_parquet(
 def _schema(path: Path) -> pa.Schema:
     """The columns of a file that takes no more memory than one of its size rightly does."""
     with _reading(path):
-        size = check_regular(path)
-        with pq.ParquetFile(path) as file:
-            check_decoded_size(file.metadata, size)
+        check_regular(path)
+        with mapped(path) as data, pq.ParquetFile(path) as file:
+            check_decoded_size(file.metadata, data)
             return file.schema_arrow
 
 

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import tempfile
 import time
+import traceback
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -108,6 +109,19 @@ def check_refusal(trial: Trial, says: str = "", code: int | None = None) -> None
     assert "Traceback" not in trial.stderr, trial.stderr
     assert "unexpected" not in lines[-1], trial.stderr
     assert not any(character in trial.stderr + trial.stdout for character in CONTROLS), trial
+
+
+def apart(make: Callable[..., object], *arguments: object) -> None:
+    """Make something in a process of its own: to what a command takes the system adds the most that its parent took."""
+    process = os.fork()
+    if not process:
+        try:
+            make(*arguments)
+        except BaseException:
+            traceback.print_exc()
+            os._exit(1)
+        os._exit(0)
+    assert os.waitpid(process, 0)[1] == 0
 
 
 def shell(before: str = "", after: str = "") -> tuple[str, ...]:

@@ -9,9 +9,9 @@ folder: layout, content and hashes are the same.
 """
 
 import hashlib
-import json
+import re
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -23,22 +23,24 @@ import pyarrow.compute
 import pyarrow.parquet as pq
 from upath import UPath
 
-from failmodes.warehouse.errors import DamagedShardError, first_line
-from failmodes.warehouse.hashing import identity_of
+from failmodes.warehouse.errors import DamagedShardError
 from failmodes.warehouse.provenance import now_utc
 from failmodes.warehouse.schema import ATTENTION, CLEAN, PARTITIONS, PREDICTIONS, Table
 from failmodes.warehouse.schema_version import SCHEMA_VERSION
-from failmodes.warehouse.storage.files import StorePath, atomic_write, list_published, read_bytes
+from failmodes.warehouse.shards.decoded_size import check_decoded_size, mapped, text_leaves, with_plain_texts
+from failmodes.warehouse.shards.footer import RECORD_FOLDER, SEVERITY_PATTERN, SHARD_FILE, damage_of, seal, unseal
+from failmodes.warehouse.shards.thrift import Data
+from failmodes.warehouse.storage.files import StorePath, atomic_write, check_regular, exists, list_published, read_bytes
 
 pc: Any = pyarrow.compute  # its functions are made as it is imported: no checker knows them
 
-FOOTER_KEY = b"failmodes"
-FOOTER_HASH_KEY = b"failmodes.seal"  # hash of the footer's text: facts are guarded like rows
-SHARD_FILE = "rows.parquet"
-RECORD_FOLDER = "record"
 FOOTER_BYTES = 64 * 1024  # asked for at once from a remote file: more than the footer of any shard needs
 ROW_GROUP_ROWS = 64 * 1024  # rows that are encoded at a time; any number gives the same rows and hash
 HASHED_ROWS = 16 * 1024  # rows that are copied at a time to be hashed
+
+_CELL_FILE = re.compile(
+    rf"/evaluation_id=[^/]+/corruption=(?P<corruption>[^/]+)/severity=(?P<severity>{SEVERITY_PATTERN})/{SHARD_FILE}$"
+)
 
 
 @dataclass(frozen=True)
@@ -109,15 +111,15 @@ def write_dimension(output: StorePath, table: Table, key: str, rows: list[dict[s
     path = dimension_path(output, table, key)
     given = pa.Table.from_pylist(rows, schema=table.arrow()) if isinstance(rows, list) else rows
     rows = given.select(table.arrow().names).cast(table.arrow())
-    with suppress(DamagedShardError):  # missing or damaged: written again
-        if read_verified(path).content_hash == content_hash(rows):
+    with suppress(DamagedShardError):  # missing, damaged, or no file at all: written again
+        if (not isinstance(path, Path) or exists(path)) and read_verified(path).content_hash == content_hash(rows):
             return path
     _write(path, table, rows, {"key": key}, {})
     return path
 
 
 def published_cells(output: StorePath, evaluation_id: str, *, attention: bool) -> set[Cell]:
-    """Cells of an evaluation whose rows are published, by one listing a table.
+    """Cells of an evaluation whose rows are published, by one listing a table; other files are passed over.
 
     Predictions are written last: they are the commit.
 
@@ -128,7 +130,8 @@ def published_cells(output: StorePath, evaluation_id: str, *, attention: bool) -
     cells = []
     for table in (PREDICTIONS, ATTENTION) if attention else (PREDICTIONS,):
         files = list_published(output / RECORD_FOLDER / table.name / folder, SHARD_FILE)
-        cells.append({_cell_of(path) for path in files})
+        found = (_CELL_FILE.search("/".join(path.parts)) for path in files)
+        cells.append({Cell(match["corruption"], Decimal(match["severity"])) for match in found if match})
     return set.intersection(*cells)
 
 
@@ -145,42 +148,59 @@ def read_verified(path: StorePath) -> StoredTable:
     """Read a file and prove that its rows are those that were written.
 
     Raises:
-        DamagedShardError: it is missing, cannot be parsed, carries no identity, or its rows do not match its hash.
-        StorageError: a remote file system does not answer.
+        DamagedShardError: it is missing, cannot be parsed, carries no identity, belongs elsewhere, says that it holds
+            far more than its size allows, or its rows do not match its hash.
+        StorageError: it cannot be read, or a remote file system does not answer.
     """
-    try:
-        source = path if isinstance(path, Path) else pa.BufferReader(read_bytes(path))
-        with pq.ParquetFile(source, page_checksum_verification=True) as file:
-            footer = _unsealed(file.metadata.metadata)
-            rows = file.read()
-        stored = StoredTable(
-            rows.replace_schema_metadata(None), footer["identity"], footer["facts"], footer["content_hash"]
-        )
-    except FileNotFoundError as error:
-        raise DamagedShardError(f"{path} is missing") from error
-    except (pa.ArrowException, OSError, KeyError, TypeError, ValueError) as error:
-        raise DamagedShardError(f"{path} is damaged and cannot be read ({first_line(error)})") from error
-    if content_hash(stored.rows) != stored.content_hash:
-        raise DamagedShardError(f"{path} is damaged: its rows do not match the hash in its footer")
-    partition = tuple(f"{name}={stored.identity[name]}" for name in PARTITIONS if name in stored.identity)
-    if partition and path.parts[-4:-1] != partition:
-        raise DamagedShardError(f"{path} does not belong here: its footer says {stored.identity}")
-    return stored
+    with damage_of(path), _opened(path) as (source, data):
+        metadata = pq.read_metadata(source)
+        footer = unseal(metadata, path)
+        most_bytes = check_decoded_size(metadata, data)
+        rows = _read_rows(source, metadata, most_bytes)
+        if content_hash(rows) != footer["content_hash"]:
+            raise DamagedShardError(f"{path} is damaged: its rows do not match the hash in its footer")
+    return StoredTable(rows, footer["identity"], footer["facts"], footer["content_hash"])
 
 
 def read_footer(path: StorePath) -> dict[str, Any]:
     """The footer of a file, without reading its rows: table, identity, content_hash, facts, row count.
 
     Raises:
-        DamagedShardError: it is missing, cannot be parsed, or its footer does not match its seal.
-        StorageError: a remote file system does not answer.
+        DamagedShardError: it is missing, cannot be parsed, belongs elsewhere, or its footer does not match its seal.
+        StorageError: it cannot be read, or a remote file system does not answer.
     """
-    try:
+    with damage_of(path):
+        if isinstance(path, Path):
+            check_regular(path)
         metadata = pq.read_metadata(path if isinstance(path, Path) else pa.BufferReader(_read_tail(path)))
-        footer = _unsealed(metadata.metadata)
-    except (pa.ArrowException, OSError, KeyError, TypeError, ValueError) as error:
-        raise DamagedShardError(f"{path} is damaged and cannot be read ({first_line(error)})") from error
-    return {**footer, "row_count": metadata.num_rows}
+        return {**unseal(metadata, path), "row_count": metadata.num_rows}
+
+
+@contextmanager
+def _opened(path: StorePath) -> Iterator[tuple[Any, Data]]:
+    """What Arrow opens, any number of times, and the bytes of it."""
+    if isinstance(path, Path):
+        check_regular(path)
+        with mapped(path) as data:
+            yield path, data
+    else:
+        content = read_bytes(path)
+        yield pa.BufferReader(content), content
+
+
+def _read_rows(source: Any, metadata: pq.FileMetaData, most_bytes: int) -> pa.Table:
+    """All rows; what a text that repeats takes is known before it is repeated.
+
+    Raises:
+        ValueError: texts take more than `most_bytes`, or there are other rows than the file says.
+    """
+    with pq.ParquetFile(
+        source, metadata=metadata, read_dictionary=text_leaves(metadata), page_checksum_verification=True
+    ) as file:
+        rows = file.read().replace_schema_metadata(None)
+    if rows.num_rows != metadata.num_rows:
+        raise ValueError(f"it says that it holds {metadata.num_rows:,} rows, and holds {rows.num_rows:,}")
+    return with_plain_texts(rows, most_bytes)
 
 
 def _read_tail(path: UPath) -> bytes:
@@ -198,8 +218,7 @@ def _write(path: StorePath, table: Table, rows: pa.Table, identity: dict[str, st
         "content_hash": content_hash(rows),
         "facts": {"created_at": now_utc().isoformat(), **facts},
     }
-    text = json.dumps(footer)
-    stamped = rows.replace_schema_metadata({FOOTER_KEY: text.encode(), FOOTER_HASH_KEY: identity_of(text).encode()})
+    stamped = rows.replace_schema_metadata(seal(footer))
     with atomic_write(path) as temporary:
         pq.write_table(
             stamped,
@@ -214,19 +233,6 @@ def _write(path: StorePath, table: Table, rows: pa.Table, identity: dict[str, st
 def _repeating(columns: pa.Schema) -> list[str]:
     """Columns of few distinct values: of others, such as measured figures, a dictionary is larger than the values."""
     return [field.name for field in columns if pa.types.is_int16(field.type) or pa.types.is_string(field.type)]
-
-
-def _unsealed(metadata: dict[bytes, bytes]) -> dict[str, Any]:
-    text = metadata[FOOTER_KEY].decode()
-    if metadata[FOOTER_HASH_KEY].decode() != identity_of(text):
-        raise ValueError("its footer does not match its seal")
-    footer: dict[str, Any] = json.loads(text)
-    return footer
-
-
-def _cell_of(path: StorePath) -> Cell:
-    corruption, severity = (part.split("=", 1)[1] for part in path.parts[-3:-1])
-    return Cell(corruption, Decimal(severity))
 
 
 def content_hash(rows: pa.Table) -> str:

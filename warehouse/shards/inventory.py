@@ -12,9 +12,10 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 
 from failmodes.warehouse.errors import DamagedShardError, StorageError, WarehouseError
-from failmodes.warehouse.schema import ATTENTION, DIMENSIONS, FACTS, PARTITIONS, PREDICTIONS, SEVERITY, Table
+from failmodes.warehouse.schema import ATTENTION, DIMENSIONS, FACTS, PARTITIONS, PREDICTIONS, Table
 from failmodes.warehouse.schema_version import check_version
-from failmodes.warehouse.shards.format import RECORD_FOLDER, list_record_files, read_footer, read_verified
+from failmodes.warehouse.shards.footer import RECORD_FOLDER, damage_of
+from failmodes.warehouse.shards.format import list_record_files, read_footer, read_verified
 from failmodes.warehouse.storage.files import StorePath, is_folder
 
 # A shard's key is (table, evaluation_id, corruption, severity as text), a dimension file's is (table, file name).
@@ -106,27 +107,54 @@ def read_verified_rows(files: Sequence[RecordFile], errors: list[LoadError]) -> 
 
 def _read(file: RecordFile) -> pa.Table | LoadError:
     try:
-        rows = read_verified(file.path).rows
-        if file.table in FACTS:
-            for name, value in zip(PARTITIONS, file.key[1:], strict=True):
-                scalar = pa.scalar(Decimal(value), SEVERITY) if name == "severity" else pa.scalar(value)
-                rows = rows.append_column(name, pa.repeat(scalar, rows.num_rows))
-        return cast_to_table(rows, file.table, file.path)
+        rows = read_rows(file.path, file.table)
+        if file.table not in FACTS:
+            return rows
+        schema = file.table.arrow()
+        for name, value in zip(PARTITIONS, file.key[1:], strict=True):
+            scalar = pa.scalar(Decimal(value) if name == "severity" else value, schema.field(name).type)
+            rows = rows.append_column(name, pa.repeat(scalar, rows.num_rows))
+        return pa.table(rows.select(schema.names).columns, schema=schema)
     except (DamagedShardError, StorageError) as error:
         return error
 
 
-def cast_to_table(rows: pa.Table, table: Table, subject: object) -> pa.Table:
-    """Bring rows to the columns of `table`: nullable columns that are missing become null, unknown ones go.
+def read_rows(path: StorePath, table: Table) -> pa.Table:
+    """Verified rows of a file with the columns of `table`, less those that the path of a shard holds.
 
     Raises:
-        DamagedShardError: a column that may not be null is missing or holds nulls; `subject` names the file.
+        DamagedShardError: as `read_verified`, or its columns are not those of the table.
+        StorageError: it cannot be read.
     """
-    columns = []
-    for column in table.columns:
-        known = column.name in rows.column_names
-        values = rows[column.name].cast(column.type) if known else pa.nulls(rows.num_rows, column.type)
-        if values.null_count and not column.nullable:
-            raise DamagedShardError(f"{subject} breaks the contract: {table.name}.{column.name} may not be null")
-        columns.append(values)
-    return pa.table(columns, schema=table.arrow())
+    stored = read_verified(path).rows
+    return cast_to_table(stored, table, path, without=PARTITIONS if table in FACTS else ())
+
+
+def cast_to_table(rows: pa.Table, table: Table, subject: object, *, without: tuple[str, ...] = ()) -> pa.Table:
+    """Bring rows to the columns of `table`: nullable columns that are missing become null, unknown ones go.
+
+    Args:
+        rows: from anywhere.
+        table: the table of the contract.
+        subject: names the file in errors.
+        without: columns of the table that are left out.
+
+    Raises:
+        DamagedShardError: a column is of another type, or one that may not be null is missing or holds nulls.
+    """
+    schema = table.arrow(without=without)
+    with damage_of(subject):
+        columns = [_cast_column(rows, field, f"{table.name}.{field.name}") for field in schema]
+    return pa.table(columns, schema=schema)
+
+
+def _cast_column(rows: pa.Table, field: pa.Field, name: str) -> pa.ChunkedArray | pa.Array:
+    if field.name not in rows.column_names and field.nullable:
+        return pa.nulls(rows.num_rows, field.type)
+    if field.name not in rows.column_names:
+        raise ValueError(f"it has no {name}")
+    values = rows[field.name].cast(field.type)
+    values.validate(full=True)  # texts may be no UTF-8
+    if values.null_count and not field.nullable:
+        raise ValueError(f"{name} may not be null")
+    return values
