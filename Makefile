@@ -1,4 +1,4 @@
-# make demo | test | check | bench | dist     everything happens in .venv (beside it .venv-small and build/ of test-small,
+# make demo | test | check | bench | soak | dist     everything happens in .venv (beside it .venv-small and build/ of test-small,
 # .venv-peer of bench, and dist/); nothing else is touched
 PYTHON ?= python3
 VENV := .venv
@@ -9,7 +9,7 @@ SMALL_PIP := $(SMALL)/bin/python -m pip install --quiet --no-compile
 # A file of tests at a time on each core, one thread each: networks that share cores stall each other
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile
 
-.PHONY: demo test test-all test-small check format dist bench clean
+.PHONY: demo test test-all faults test-small check format dist bench soak clean
 
 # The embedded study: no download, about three minutes on two CPU cores after installation
 demo: $(INSTALLED)
@@ -21,7 +21,11 @@ test: $(INSTALLED)
 
 # Slow tests too, and those on real data where FAILMODES_DATA names it
 test-all: $(INSTALLED)
-	$(PYTEST) -m "not gpu"
+	$(PYTEST) -m "not gpu and not corpus"
+
+# The whole corpus of hostile files, statements, streams and limits, about half an hour
+faults: $(INSTALLED)
+	$(PYTEST) -m "not gpu" tests/faults
 
 # As published, without PyTorch: beside Hugging Face's packages, one of which is called evaluate, installed before and
 # after ours; then the tests that need no network, from the unpacked source distribution
@@ -59,6 +63,11 @@ dist: $(INSTALLED)
 # Ratios to a peer or a limit of the same run; JSON=path writes them as a list too, ONLY=networks measures one part
 bench: $(INSTALLED)
 	$(BIN)/python -m tests.benchmarks $(if $(JSON),--json $(JSON)) $(if $(ONLY),--only $(ONLY))
+
+# Kills, full disks, limits, two processes, clocks and signals, compared by hash; ONLY=kills KILLS=20 SEED=1 JSON=path
+soak: $(INSTALLED)
+	$(BIN)/python -m tests.faults $(if $(JSON),--json $(JSON)) $(if $(ONLY),--only $(ONLY)) \
+		$(if $(KILLS),--kills $(KILLS)) $(if $(SEED),--seed $(SEED))
 
 $(INSTALLED): pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)

@@ -1,0 +1,13 @@
+"""The long parts of the corpus run by `make faults`; continuous integration has the fast ones and a few kills."""
+
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).parent
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.path.parent == HERE and item.path.name != "test_soak.py" and item.get_closest_marker("slow"):
+            item.add_marker("corpus")
