@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from failmodes.warehouse.cli import READING_S, TimeoutOption
+from failmodes.warehouse.errors import printable
 from failmodes.warehouse.limits import limit_command
 from failmodes.warehouse.terminal import stdout_console
 
@@ -110,7 +111,7 @@ def chart(
         corruptions=corruption or (),
         size=layout,
     )
-    typer.echo(save_chart(drawn, output or Path(f"{name}.svg"), theme=theme))
+    typer.echo(printable(str(save_chart(drawn, output or Path(f"{name}.svg"), theme=theme))))
 
 
 def report(
@@ -125,7 +126,7 @@ def report(
     from failmodes.analysis.report.rendering import write_report
     from failmodes.warehouse.storage.locations import find_warehouse
 
-    typer.echo(write_report(find_warehouse(where), output))
+    typer.echo(printable(str(write_report(find_warehouse(where), output))))
 
 
 def print_findings(where: Path) -> None:
