@@ -58,7 +58,7 @@ def answer(folder: Path, question: str) -> list[dict[str, Any]]:
     if question.startswith("@"):
         failmodes("query", question, "study.toml", "--output", output, folder=folder)
     else:
-        write_rows(run_query(folder / "out" / "warehouse.duckdb", f"select * from {question}"), output)
+        write_rows([run_query(folder / "out" / "warehouse.duckdb", f"select * from {question}")], output)
     return json.loads(output.read_text())
 
 
