@@ -1,22 +1,67 @@
-"""Processes beside this one: how they are started, and that they end with it."""
+"""Processes beside this one: how they are started, and that they end with it.
+
+A terminal sends Ctrl-C to every process of a command, and whoever manages jobs may send SIGTERM to all. One process
+answers for the command: those beside it never see Ctrl-C, and end at SIGTERM without a word.
+"""
 
 import multiprocessing
 import os
+import signal
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
 from typing import Any
 
 
 def process_context() -> Any:  # typeshed's BaseContext has no Process
     """A multiprocessing context whose processes inherit neither threads nor their locks, as a fork would."""
-    methods = multiprocessing.get_all_start_methods()
-    return multiprocessing.get_context("forkserver" if "forkserver" in methods else "spawn")
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        return multiprocessing.get_context("spawn")
+    from multiprocessing import forkserver
+
+    with deaf_to_interrupts():  # what the server starts inherits it
+        forkserver.ensure_running()
+    return multiprocessing.get_context("forkserver")
 
 
-def exit_with_parent(_worker: int = 0) -> None:
-    """End this process once its parent is gone; one that waits to send something would outlive it for ever.
+@contextmanager
+def deaf_to_interrupts() -> Iterator[None]:
+    """Have processes that are started in here never get Ctrl-C; this one gets it afterwards."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    from multiprocessing import resource_tracker
 
-    Usable as a DataLoader's `worker_init_fn`, which gets the worker's number.
+    resource_tracker.ensure_running()  # started on the way, it would unblock the signal
+    former = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, former)
+
+
+def begin_worker(_worker: int = 0) -> None:
+    """Have this process end with its parent, and at SIGTERM without a word: a DataLoader's `worker_init_fn`.
+
+    Torch would report a worker that SIGTERM killed as an error of the loader.
     """
+    exit_with_parent()
+    signal.signal(signal.SIGTERM, lambda _number, _frame: os._exit(0))
+
+
+def unwind_on_termination() -> None:
+    """Let the first SIGTERM unwind this process, as Ctrl-C does, and have it ignore those that follow."""
+
+    def stop(_number: int, _frame: FrameType | None) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, stop)
+
+
+def exit_with_parent() -> None:
+    """End this process once its parent is gone; one that waits to send something would outlive it for ever."""
     parent = multiprocessing.parent_process()
     assert parent is not None
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from failmodes.evaluate.extras import require_torch
-from failmodes.warehouse.terminal import interruptible, remark
+from failmodes.warehouse.terminal import interruptible, remark, stdout_console
 
 if TYPE_CHECKING:
     from failmodes.evaluate.engine.run import RunReport
@@ -198,7 +198,6 @@ def print_progress(study_file: Path) -> None:
     Raises:
         MissingExtraError: the study names networks, and PyTorch is not installed.
     """
-    from rich.console import Console
     from rich.table import Table
 
     from failmodes.evaluate.study.reading import read_study
@@ -213,7 +212,7 @@ def print_progress(study_file: Path) -> None:
     from failmodes.ingest.datasets.opening import open_dataset
 
     dataset = open_dataset(study.dataset, study.cache)
-    console = Console(highlight=False, markup=False)
+    console = stdout_console(soft_wrap=False)
     untrained = [model.label for model in study_models(study, dataset) if not model.is_there]
     if untrained:
         console.print(f"{study.name}: not trained yet: {', '.join(untrained)}")

@@ -39,6 +39,13 @@ def runs_bfloat16(device: torch.device) -> bool:
     return device.type == "cpu" and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
+def make_exact(device: torch.device) -> None:
+    """Have float32 mean float32, and the same images give the same rows."""
+    if device.type == "cuda":
+        torch.backends.cudnn.allow_tf32 = False
+        torch.backends.cudnn.deterministic = True
+
+
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether an error says that the device has no memory left for this batch, in whichever library's wording."""
     return isinstance(error, torch.OutOfMemoryError) or any(sign in str(error) for sign in OUT_OF_MEMORY)

@@ -56,11 +56,11 @@ def _lines() -> RunCallbacks:
 
     def begin(shards: int, images: int) -> None:
         counts["all"] = shards
-        print(f"evaluate: {shards} shards missing, {images:,} images to run", file=sys.stderr, flush=True)
+        remark(f"evaluate: {shards} shards missing, {images:,} images to run")
 
     def shard(key: ShardKey) -> None:
         counts["shards"] += 1
-        print(f"evaluate: {counts['shards']}/{counts['all']} {key.cell}", file=sys.stderr, flush=True)
+        remark(f"evaluate: {counts['shards']}/{counts['all']} {key.cell}")
 
     return RunCallbacks(begin=begin, shard=shard, networks=_print_lines)
 

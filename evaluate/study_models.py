@@ -17,6 +17,7 @@ from failmodes.ingest.datasets.dataset import Dataset
 from failmodes.ingest.datasets.opening import open_dataset
 from failmodes.warehouse.errors import ModelError
 from failmodes.warehouse.hashing import identity_of
+from failmodes.warehouse.storage.locks import RUN_LOCK, file_lock
 
 CHECKPOINT_FOLDER = "checkpoints"
 KEYS_WITHOUT_EFFECT_ON_WEIGHTS = {"label", "seeds", "attention", "attention_layer"}
@@ -63,25 +64,35 @@ def study_models(study: Study, dataset: Dataset) -> Iterator[StudyModel]:
 def train_missing(
     study: Study, dataset: Dataset, on_epoch: Callable[[StudyModel, EpochMetrics], None] = lambda _model, _epoch: None
 ) -> list[Path]:
-    """Train each network whose checkpoint is missing; returns the files written."""
-    missing = [
-        (model, model.seed, model.path)
-        for model in study_models(study, dataset)
-        if model.seed is not None and model.path is not None and not model.is_there
-    ]
-    if not missing:
+    """Train each network whose checkpoint is missing; returns the files written.
+
+    Raises:
+        WarehouseError: another run is training or evaluating into the same output folder.
+        ModelError, StudyError, StorageError: as the message says.
+    """
+    if not _untrained(study, dataset):
         return []
     for spec in study.models:
         resolve_architecture(spec.architecture)  # an unknown name is an error before hours of training
     train_set = open_dataset(study.dataset, study.cache, split="train")
     device = choose_device(study.evaluation.device)
+    message = f"another run ({{process}}) is training or evaluating into {study.output}: wait for it"
+    with file_lock(study.output / RUN_LOCK, message):
+        return [
+            train_model(
+                model.spec, seed, train_set=train_set, test_set=dataset, path=path, device=device,
+                on_epoch=partial(on_epoch, model),
+            )
+            for model, seed, path in _untrained(study, dataset)  # again: another run may just have trained some
+        ]  # fmt: skip
+
+
+def _untrained(study: Study, dataset: Dataset) -> list[tuple[StudyModel, int, Path]]:
     return [
-        train_model(
-            model.spec, seed, train_set=train_set, test_set=dataset, path=path, device=device,
-            on_epoch=partial(on_epoch, model),
-        )
-        for model, seed, path in missing
-    ]  # fmt: skip
+        (model, model.seed, model.path)
+        for model in study_models(study, dataset)
+        if model.seed is not None and model.path is not None and not model.is_there
+    ]
 
 
 def load_study_models(study: Study, dataset: Dataset) -> list[Model]:

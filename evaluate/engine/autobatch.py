@@ -16,10 +16,12 @@ from failmodes.evaluate.cam.cam_method import CamUnavailable
 from failmodes.evaluate.devices import BATCH_SIZE, describe_device, is_out_of_memory, release_memory
 from failmodes.evaluate.evaluation import Evaluation
 from failmodes.evaluate.models.network import Network
+from failmodes.warehouse.errors import StorageError
 from failmodes.warehouse.hashing import identity_of
-from failmodes.warehouse.storage.files import atomic_write_bytes
+from failmodes.warehouse.storage.files import atomic_write_bytes, read_regular
 
 BATCH_SIZES_FILE = "batch_sizes.json"
+MOST_CACHE_BYTES, MOST_BATCH_SIZE = 1 << 20, 1 << 16
 CANDIDATES = {"cpu": (8, 16, 32, 64, 128), "cuda": (64, 128, 256, 512, 1024, 2048), "mps": (32, 64, 128, 256)}
 ROUNDS = 3  # the first one warms up, the faster of the others counts
 TUNING_SHARE = 0.02  # of the run's images that tuning may cost
@@ -101,8 +103,9 @@ def _key(evaluation: Evaluation) -> str:
 
 def _recall(path: Path) -> dict[str, int]:
     try:
-        return {str(key): int(size) for key, size in json.loads(path.read_text()).items()}
-    except (OSError, ValueError, AttributeError, TypeError):
+        sizes = json.loads(read_regular(path, MOST_CACHE_BYTES)).items()
+        return {str(key): size for key, size in sizes if type(size) is int and 0 < size <= MOST_BATCH_SIZE}
+    except (OSError, StorageError, ValueError, AttributeError, RecursionError):
         return {}  # only a cache: timed again
 
 

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from failmodes.evaluate.child_processes import exit_with_parent, identity_collate, process_context
+from failmodes.evaluate.child_processes import begin_worker, identity_collate, process_context
 from failmodes.evaluate.evaluation_data import EvaluationData, open_evaluation_data
 from failmodes.evaluate.study.study_schema import Study
 from failmodes.ingest.corruptions.catalogue import Corruption, add_corruption, registered
@@ -230,4 +230,4 @@ def _tensor(images: np.ndarray) -> torch.Tensor:
 
 def _begin_worker(_worker: int) -> None:
     cv2.setNumThreads(1)  # each worker has one core
-    exit_with_parent()
+    begin_worker()

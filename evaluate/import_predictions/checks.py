@@ -11,7 +11,9 @@ import numpy as np
 import pyarrow as pa
 
 from failmodes.evaluate.evaluation_data import EvaluationData
-from failmodes.evaluate.import_predictions.predictions_file import LABEL, Predictions, readable
+from failmodes.evaluate.import_predictions.columns import LABEL
+from failmodes.evaluate.import_predictions.file_batches import readable
+from failmodes.evaluate.import_predictions.predictions_file import Predictions
 from failmodes.ingest.corruptions.catalogue import find_corruption_name, unknown_corruption
 from failmodes.warehouse.errors import DataError
 from failmodes.warehouse.schema import CLEAN
@@ -123,6 +125,7 @@ FILE_CHECKS = (
 )
 
 NAMED = 5  # cells or images that a message names before it only counts
+MOST_NAMES = 500  # of corruptions in a file; there are some twenty
 
 
 class ImportCounts(NamedTuple):
@@ -163,12 +166,23 @@ def check_predictions(
             if wrong:
                 said = message.format(**names | wrong)
                 raise DataError(f"{predictions.path}, row {wrong['file_row']:,}: {said}")
+        if not predictions.complete:
+            expected = count_expected(data, cells)
+            raise DataError(
+                f"{predictions.path} has more than {len(predictions.logits):,} rows, and the study asks for "
+                f"{expected:,}, one an image and cell: leave the others out"
+            )
         for query, message in FILE_CHECKS:
             wrong = _first(con, query, constants)
             if wrong:
                 raise DataError(f"{predictions.path}{message.format(**names | wrong)}")
         counts = "select count(*), count(*) - count_if(requested), count_if(requested and not finite) from placed"
         return ImportCounts(*con.execute(counts).fetchall()[0])
+
+
+def count_expected(data: EvaluationData, cells: Sequence[Cell]) -> int:
+    """How many rows a study asks for: one for each of its images in each of its cells."""
+    return sum(len(data.subset.clean_ids if cell.is_clean else data.subset.corrupted_ids) for cell in cells)
 
 
 def _place(predictions: Predictions, data: EvaluationData, cells: Sequence[Cell]) -> None:
@@ -192,7 +206,7 @@ def _place(predictions: Predictions, data: EvaluationData, cells: Sequence[Cell]
         }
         for number, cell in enumerate(cells)
     ]))  # fmt: skip
-    con.register("names", _corruption_names(con))
+    con.register("names", _corruption_names(predictions))
     con.execute(PLACED)
 
 
@@ -211,9 +225,16 @@ def _images(
     })  # fmt: skip
 
 
-def _corruption_names(con: duckdb.DuckDBPyConnection) -> pa.Table:
-    """Published name of each corruption of the file (aliases share one), or the message for an unknown one."""
-    given = [name for (name,) in con.execute("select distinct corruption::varchar from given").fetchall() if name]
+def _corruption_names(predictions: Predictions) -> pa.Table:
+    """Published name of each corruption of the file (aliases share one), or the message for an unknown one.
+
+    Raises:
+        DataError: there are more than MOST_NAMES.
+    """
+    query = f"select distinct corruption::varchar from given limit {MOST_NAMES + 1}"
+    given = [name for (name,) in predictions.keys.execute(query).fetchall() if name]
+    if len(given) > MOST_NAMES:
+        raise DataError(f"{predictions.path} names more than {MOST_NAMES} corruptions: expected the study's")
     names = [CLEAN if name in CLEAN_NAMES else find_corruption_name(name) for name in given]
     unknown = [unknown_corruption(name) if known is None else None for name, known in zip(given, names, strict=True)]
     text = pa.string()

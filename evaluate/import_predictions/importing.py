@@ -4,10 +4,11 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, cast
+from typing import Annotated, Any, cast
 
 import numpy as np
 import torch
+from pydantic import TypeAdapter, ValidationError
 
 from failmodes.evaluate.cam.cam_method import CamUnavailable
 from failmodes.evaluate.engine.batches import BatchSlice, images_per_batch, make_batch
@@ -17,34 +18,33 @@ from failmodes.evaluate.engine.run import record_missing_exemplars
 from failmodes.evaluate.engine.writer import RowBuffer, prediction_columns
 from failmodes.evaluate.evaluation import Evaluation, make_evaluation
 from failmodes.evaluate.evaluation_data import open_evaluation_data
-from failmodes.evaluate.import_predictions.checks import check_predictions
-from failmodes.evaluate.import_predictions.predictions_file import (
-    OutputKind,
-    Predictions,
-    ProgressCallback,
-    read_predictions,
-)
+from failmodes.evaluate.import_predictions.checks import check_predictions, count_expected
+from failmodes.evaluate.import_predictions.columns import OutputKind
+from failmodes.evaluate.import_predictions.predictions_file import Predictions, ProgressCallback, read_predictions
 from failmodes.evaluate.models.model import Model
 from failmodes.evaluate.models.network import Network
 from failmodes.evaluate.study.study_schema import Study
 from failmodes.ingest.datasets.dataset import Dataset
+from failmodes.ingest.study_types import PRINTABLE
 from failmodes.warehouse.errors import DamagedShardError, StudyError
 from failmodes.warehouse.hashing import fingerprint_of, identity_of
 from failmodes.warehouse.provenance import library_versions
-from failmodes.warehouse.schema import EVALUATIONS, IMPORTED_FAMILY, MODELS, PREDICTIONS
+from failmodes.warehouse.schema import EVALUATIONS, IMPORTED_FAMILY, MODELS, PREDICTIONS, Table
 from failmodes.warehouse.shards.format import (
     Cell,
     ShardKey,
     dimension_path,
     list_record_files,
-    read_verified,
     write_shard,
 )
+from failmodes.warehouse.shards.inventory import read_rows
 from failmodes.warehouse.storage.files import StorePath, remove_stale_temporaries
 
 PRECISION = "as imported"
 DEVICE = "elsewhere"
-MAX_LABEL_LENGTH = 60  # as in a study
+MAX_LABEL_LENGTH, MAX_ARCHITECTURE_LENGTH = 60, 200  # as in a study
+MOST_CELLS = 2000  # that a file may hold rows of beside those of the study, with `only_study`
+SPARE_ROWS = 100_000  # that are read beyond those that a study asks for, to tell what is wrong with them
 PREDICTIONS_ONLY = CamUnavailable("predictions were made elsewhere")
 
 
@@ -139,13 +139,14 @@ def import_predictions(
         StudyError: the study has no such seed, or the label is empty or too long.
         StorageError: the output folder cannot be written.
     """
-    if not 1 <= len(label) <= MAX_LABEL_LENGTH:
-        raise StudyError(
-            f"a label of {len(label)} characters: expected 1 to {MAX_LABEL_LENGTH}, as charts have room for"
-        )
+    _check_text("label", label, MAX_LABEL_LENGTH)
+    _check_text("architecture", architecture, MAX_ARCHITECTURE_LENGTH)
     classes, output, cells = dataset.class_names, study.record_output, study.cells
     (data,) = open_evaluation_data(study, dataset, [_checked_seed(study, seed)])
-    with read_predictions(path, classes, study.output, on_progress) as predictions:
+    most_rows = 2 * count_expected(data, cells) + SPARE_ROWS
+    if only_study:
+        most_rows = max(most_rows, MOST_CELLS * len(dataset.labels))
+    with read_predictions(path, classes, study.output, most_rows, on_progress) as predictions:
         counts = check_predictions(predictions, data, cells, only_study=only_study)
         kind = predictions.columns.kind
         model = ImportedModel(label, kind, _fingerprint(predictions, cells), classes, architecture)
@@ -165,6 +166,20 @@ def import_predictions(
     return ImportReport(
         evaluation.evaluation_id, kind, len(missing), len(cells) - len(missing), *counts, former, namesakes
     )
+
+
+def _check_text(what: str, text: str, most: int) -> None:
+    """Refuse what charts have no room for, or cannot show.
+
+    Raises:
+        StudyError: it is empty, too long, blank, or holds controls.
+    """
+    if not 1 <= len(text) <= most:
+        raise StudyError(f"{what} has {len(text)} characters: expected 1 to {most}, as charts have room for")
+    try:
+        TypeAdapter(Annotated[str, PRINTABLE]).validate_python(text)
+    except ValidationError as error:
+        raise StudyError(f"{what} {text!r}: {error.errors()[0]['msg'].removeprefix('Value error, ')}") from error
 
 
 def _checked_seed(study: Study, seed: int | None) -> int:
@@ -220,7 +235,7 @@ def _write_cell(study: Study, evaluation: Evaluation, predictions: Predictions, 
 
 def _former_label(output: StorePath, model: ImportedModel) -> str | None:
     """What the same predictions were called before, if otherwise."""
-    for row in _rows(dimension_path(output, MODELS, model.model_id())):
+    for row in _rows(dimension_path(output, MODELS, model.model_id()), MODELS):
         if row["model_label"] != model.label:
             return row["model_label"]
     return None
@@ -228,23 +243,23 @@ def _former_label(output: StorePath, model: ImportedModel) -> str | None:
 
 def _namesakes(output: StorePath, evaluation: Evaluation) -> list[str]:
     """Other models' evaluations of the same images and source under the same label."""
-    labels = {m["model_id"]: m["model_label"] for p in list_record_files(output, MODELS) for m in _rows(p)}
+    labels = {m["model_id"]: m["model_label"] for p in list_record_files(output, MODELS) for m in _rows(p, MODELS)}
     same = ("dataset_id", "source_id", "subset_id")
     mine = evaluation.row()
     return [
         row["evaluation_id"]
         for path in list_record_files(output, EVALUATIONS)
-        for row in _rows(path)
+        for row in _rows(path, EVALUATIONS)
         if labels.get(row["model_id"]) == evaluation.model.label
         and row["model_id"] != evaluation.model_id
         and all(row[name] == mine[name] for name in same)
     ]
 
 
-def _rows(path: StorePath) -> list[dict[str, str]]:
+def _rows(path: StorePath, table: Table) -> list[dict[str, str]]:
     """The rows of a dimension's file; none where it is missing or damaged."""
     try:
-        rows: list[dict[str, str]] = read_verified(path).rows.to_pylist()
+        rows: list[dict[str, str]] = read_rows(path, table).to_pylist()
     except DamagedShardError:
         return []
     return rows

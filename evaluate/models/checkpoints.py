@@ -1,25 +1,26 @@
-"""Checkpoint files: reading them safely, finding their tensors, and loading these into the network of the study."""
+"""Checkpoints: finding their tensors, and loading these into the network of the study."""
 
 from functools import reduce
-from itertools import takewhile
+from itertools import islice, takewhile
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import nn
 
+from failmodes.evaluate.models.checkpoint_files import Tensors, read_pickled, read_safetensors
 from failmodes.evaluate.models.registry import accepts_class_count, build_module, resolve_architecture
 from failmodes.evaluate.study.study_schema import ModelSpec
 from failmodes.warehouse.errors import ModelError, first_line
-from failmodes.warehouse.storage.files import atomic_write
+from failmodes.warehouse.storage.files import atomic_write_bytes
 
-Tensors = dict[str, torch.Tensor]
 MAX_CONTAINERS = 5  # nested in one another
 CONTAINERS = ("state_dict", "model_state_dict", "model", "net", "params")
 EMA_CONTAINERS = ("ema", "state_dict_ema", "model_ema")  # averaged weights: taken where there are no others
 PREFIXES = ("module.", "_orig_mod.", "model.", "net.", "network.", "backbone.", "encoder.")
+MAX_PREFIX_PARTS = 20  # names nest less deeply; those of a hostile file could be a million parts long
+MAX_OUTPUTS = 100_000  # that a head is built with because a file has so many: ImageNet-21k has 21,843
 OPTIONAL_BUFFER = "num_batches_tracked"  # counts batches of training; evaluation does not read it
 
 
@@ -31,22 +32,11 @@ def read_tensors(path: Path) -> tuple[Tensors, dict[str, str]]:
 
     Raises:
         ModelError: no such file, no checkpoint, or one that holds more than tensors.
+        StorageError: it is no regular file, or may not be read.
     """
-    try:
-        if path.suffix == ".safetensors":
-            with safe_open(path, framework="pt") as file:
-                return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError as error:
-        raise ModelError(f"no checkpoint at {path}") from error
-    except (SafetensorError, OSError, RuntimeError, ValueError, EOFError) as error:
-        raise ModelError(f"{path.name} is not a readable checkpoint: {first_line(error)}") from error
-    except Exception as error:  # torch raises pickle's own errors for anything that is not tensors
-        raise ModelError(
-            f"{path.name} holds more than tensors, which could run code when loaded: save the state_dict alone, "
-            "best as .safetensors"
-        ) from error
-    return _unpacked(content, path.name), {}
+    if path.suffix == ".safetensors":
+        return read_safetensors(path)
+    return _unpacked(read_pickled(path), path.name), {}
 
 
 def save_checkpoint(path: Path, module: nn.Module, metadata: dict[str, str]) -> None:
@@ -56,8 +46,8 @@ def save_checkpoint(path: Path, module: nn.Module, metadata: dict[str, str]) -> 
     tensors = {
         name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format) for name, tensor in state.items()
     }
-    with atomic_write(path) as temporary:
-        save_file(tensors, temporary, metadata=metadata)
+    # as bytes, for a full disk is none that `save_file` has a word for
+    atomic_write_bytes(path, save(tensors, metadata))
 
 
 def build_with_tensors(
@@ -76,7 +66,8 @@ def build_with_tensors(
         from the tensors' names ("" for none).
 
     Raises:
-        ModelError: naming the first tensor that has another shape, is missing or is foreign.
+        ModelError: naming the first tensor that has another shape, holds whole numbers where the network has fractions,
+            is missing or is foreign.
     """
     module = build_module(spec, output_count)
     tensors, prefix = strip_prefix(tensors, module)
@@ -84,14 +75,19 @@ def build_with_tensors(
     if found not in (None, output_count):
         module = build_module(spec, found)
     expected = module.state_dict()
-    shapes = [(name, tensors[name].shape, own.shape) for name, own in expected.items() if name in tensors]
-    problems = [f"{name} is {tuple(shape)} instead of {tuple(own)}" for name, shape, own in shapes if shape != own]
+    own = [(name, tensors[name], tensor) for name, tensor in expected.items() if name in tensors]
+    problems = [f"{name} {why}" for name, given, tensor in own if (why := _misfit(given, tensor))]
     missing = (name for name in expected if name not in tensors and not name.endswith(OPTIONAL_BUFFER))
     problems += [f"it lacks {name}" for name in missing]
     problems += [f"it has a foreign {name}" for name in tensors if name not in expected]
     if problems:
         raise ModelError(f"{file} does not fit {_described(spec)}: {problems[0]}")
-    module.load_state_dict(tensors, strict=False)  # all that may be missing are counts of training batches
+    try:
+        module.load_state_dict(tensors, strict=False)  # all that may be missing are counts of training batches
+    except MemoryError:
+        raise
+    except Exception as error:  # such as of a user's own module, or of a type of number that torch cannot copy
+        raise ModelError(f"{file} cannot be loaded into {_described(spec)}: {first_line(error)}") from error
     return module, found, prefix
 
 
@@ -130,7 +126,7 @@ def check_architecture(spec: ModelSpec, metadata: dict[str, str], file: str) -> 
         differs = spec.is_ours
     if differs:
         raise ModelError(
-            f"{file} holds a {named}, but the study calls {spec.label!r} a {spec.architecture}: "
+            f"{file} holds a {named[:100]}, but the study calls {spec.label!r} a {spec.architecture}: "
             "set the architecture that the checkpoint was trained as"
         )
 
@@ -153,7 +149,22 @@ def _unpacked(content: Any, file: str) -> Tensors:
 
 
 def _is_state_dict(content: dict[Any, Any]) -> bool:
-    return bool(content) and all(isinstance(k, str) and isinstance(v, torch.Tensor) for k, v in content.items())
+    tensors = (isinstance(k, str) and isinstance(v, torch.Tensor) and not v.is_nested for k, v in content.items())
+    return bool(content) and all(tensors)
+
+
+def _misfit(given: torch.Tensor, own: Any) -> str | None:
+    """Why a tensor cannot take the place of the network's own; None where it can."""
+    if not isinstance(own, torch.Tensor):
+        return None  # extra state of a module, which loads it as it likes
+    if given.shape != own.shape:
+        return f"is {tuple(given.shape)} instead of {tuple(own.shape)}"
+    if given.layout != own.layout or given.is_meta:
+        return "is sparse, or has no values: save plain tensors"
+    if own.is_floating_point() and not given.is_floating_point():
+        names = [str(tensor.dtype).removeprefix("torch.") for tensor in (given, own)]
+        return f"holds {names[0]} where the network has {names[1]}: save the weights in floating point"
+    return None
 
 
 def _head_size(tensors: Tensors, module: nn.Module, output_count: int) -> int:
@@ -166,11 +177,13 @@ def _head_size(tensors: Tensors, module: nn.Module, output_count: int) -> int:
         tensors[name].shape[0]
         for name, own in module.state_dict().items()
         if name in tensors
+        and isinstance(own, torch.Tensor)
         and own.ndim == tensors[name].ndim > 0
         and own.shape[0] == output_count != tensors[name].shape[0]
         and own.shape[1:] == tensors[name].shape[1:]
     }
-    return counts.pop() if len(counts) == 1 else output_count
+    found = counts.pop() if len(counts) == 1 else output_count
+    return found if found <= MAX_OUTPUTS else output_count
 
 
 def _described(spec: ModelSpec) -> str:
@@ -183,10 +196,14 @@ def _described(spec: ModelSpec) -> str:
 
 def _leading_parts(tensors: Tensors) -> list[str]:
     """Parts of a prefix, outermost first: those shared by all names, then usual ones that some names have."""
-    names = [name.split(".")[:-1] for name in tensors]
-    parts = [level[0] + "." for level in takewhile(lambda level: len(set(level)) == 1, zip(*names, strict=False))]
+    names = [name.split(".", MAX_PREFIX_PARTS)[:-1] for name in tensors]
+    levels = islice(zip(*names, strict=False), MAX_PREFIX_PARTS)
+    parts = [level[0] + "." for level in takewhile(lambda level: len(set(level)) == 1, levels)]
     prefix = "".join(parts)
-    while usual := next((p for p in PREFIXES if any(name.startswith(prefix + p) for name in tensors)), None):
+    while len(parts) < MAX_PREFIX_PARTS:
+        usual = next((p for p in PREFIXES if any(name.startswith(prefix + p) for name in tensors)), None)
+        if usual is None:
+            break
         prefix += usual
         parts.append(usual)
     return parts

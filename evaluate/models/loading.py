@@ -18,14 +18,15 @@ from failmodes.evaluate.models.pretrained import load_pretrained
 from failmodes.evaluate.models.registry import build_module
 from failmodes.evaluate.study.study_schema import ModelSpec, Normalisation
 from failmodes.ingest.datasets.dataset import Dataset
-from failmodes.warehouse.errors import ModelError, first_line
+from failmodes.ingest.study_types import LARGEST_SIDE_PX
+from failmodes.warehouse.errors import ModelError, first_line, shown
 
 IMAGENET_1K = "ImageNet-1k"  # the name of both its classes and its images
 
 # What a file or a module may say of its network: the type, and its description in errors
 CONFIG_TYPES: dict[str, tuple[TypeAdapter[Any], str]] = {
     "normalisation": (TypeAdapter(Normalisation), "mean and std of three channels each"),
-    "input_side_px": (TypeAdapter(Annotated[int, Field(gt=0, strict=True)]), "a side in pixels"),
+    "input_side_px": (TypeAdapter(Annotated[int, Field(gt=0, le=LARGEST_SIDE_PX, strict=True)]), "a side in pixels"),
     "class_names": (TypeAdapter(Annotated[Sequence[StrictStr], AfterValidator(tuple)]), "a list of names"),
 }
 
@@ -143,7 +144,7 @@ def _config_of_metadata(metadata: dict[str, str], file: str, study: ModelConfig)
         if given is None and key in metadata:
             try:
                 value = json.loads(metadata[key])
-            except ValueError:
+            except (ValueError, RecursionError):
                 value = metadata[key]
             values[key] = _checked(key, value, file)
     return ModelConfig(**values)
@@ -168,8 +169,8 @@ def _checked(key: str, value: Any, subject: str) -> Any:
     try:
         return adapter.validate_python(value)
     except ValidationError as error:
-        shown = repr(value) if len(repr(value)) < 80 else repr(value)[:77] + "…"
         article = "a normalisation" if key == "normalisation" else key
         raise ModelError(
-            f"{subject} states {article} that is none: {shown}; expected {expected}; say `{key}` in the study instead"
+            f"{subject} states {article} that is none: {shown(value)}; expected {expected}; "
+            f"say `{key}` in the study instead"
         ) from error

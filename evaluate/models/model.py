@@ -1,6 +1,7 @@
 """A model of a study with its weights: its identity, its row in `models`, and its one-line description."""
 
 import json
+import re
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -13,10 +14,12 @@ from failmodes.evaluate.models.network import UNIT_RANGE, Network, prepare_netwo
 from failmodes.evaluate.models.preprocessing import Preprocessing
 from failmodes.evaluate.models.registry import PUBLISHED_WIDTH, STEM, family_of, resolve_architecture, source_hash
 from failmodes.evaluate.study.study_schema import ModelSpec, Normalisation, Precision
+from failmodes.ingest.study_types import MAX_INT32
 from failmodes.warehouse.hashing import fingerprint_of, identity_of
 
 SHOWN = 3  # classes whose outputs are named in the line that describes a model
 STANDARD = "standard"
+MOST_LETTERS = 10_000  # of a text that a checkpoint states, in the record
 
 
 class ModelConfig(NamedTuple):
@@ -80,7 +83,7 @@ class Model:
         """Training seed, where its file gives one: under `seed`, or at the end of a recipe in plain text."""
         words = self.metadata.get("recipe", "").replace(",", " ").split()
         seed = self.metadata.get("seed") or (words[-1] if words[-2:-1] == ["seed"] else "")
-        return int(seed) if seed.isdecimal() else None
+        return int(seed) if re.fullmatch("[0-9]{1,10}", seed) and int(seed) <= MAX_INT32 else None
 
     @property
     def label(self) -> str:
@@ -138,9 +141,9 @@ class Model:
             "input_mean": None if self.normalisation is None else list(self.normalisation.mean),
             "input_std": None if self.normalisation is None else list(self.normalisation.std),
             "input_side_px": self.input_side_px,
-            "training_recipe": self.metadata.get("recipe"),
+            "training_recipe": _shortened(self.metadata.get("recipe")),
             "training_seed": self.seed,
-            "training_data": self.metadata.get("dataset"),
+            "training_data": _shortened(self.metadata.get("dataset")),
             "stated_accuracy": _stated_accuracy(self.metadata),
             "checkpoint": self.checkpoint,
             "class_names": self._used_names(),
@@ -224,6 +227,11 @@ def _as_floats(tensor: torch.Tensor) -> torch.Tensor:
     return torch.view_as_real(plain.resolve_conj()).float() if plain.is_complex() else plain.float()
 
 
+def _shortened(text: str | None) -> str | None:
+    """What a checkpoint says of itself, at most MOST_LETTERS of it."""
+    return text if text is None or len(text) <= MOST_LETTERS else f"{text[:MOST_LETTERS]}…"
+
+
 def _stated_accuracy(metadata: dict[str, str]) -> float | None:
     """The clean accuracy under `clean_accuracy`, or under such a key followed by the images measured."""
     for name in sorted(metadata):
@@ -242,7 +250,8 @@ def _identifying_recipe(metadata: dict[str, str]) -> dict[str, Any] | None:
     """
     try:
         recipe = json.loads(metadata.get("recipe", ""))
-    except ValueError:  # a recipe in plain text
+        identity_of(recipe)
+    except (ValueError, RecursionError):  # a recipe in plain text, or one that cannot be hashed
         return None
     if not isinstance(recipe, dict) or recipe.get("augmentation", STANDARD) == STANDARD:
         return None

@@ -10,6 +10,7 @@ from torch import nn
 from torch._functorch import config as functorch_config
 from torch.nn.functional import interpolate
 
+from failmodes.evaluate.devices import make_exact
 from failmodes.evaluate.study.study_schema import Normalisation, Precision
 
 UNIT_RANGE = Normalisation(mean=(0, 0, 0), std=(1, 1, 1))  # values / 255 as they are
@@ -87,9 +88,7 @@ def prepare_network(
     Without a normalisation, values stay in [0, 1].
     """
     module = to_channels_last(module, device).eval().requires_grad_(False)
-    if device.type == "cuda":  # float32 must mean float32, and the same images must give the same rows
-        torch.backends.cudnn.allow_tf32 = False
-        torch.backends.cudnn.deterministic = True
+    make_exact(device)
     given = normalisation or UNIT_RANGE
     mean, std = (
         torch.tensor(values, dtype=torch.float32, device=device).view(1, 3, 1, 1) for values in (given.mean, given.std)

@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as Items
 from torchvision.transforms import v2
 
-from failmodes.evaluate.child_processes import exit_with_parent, identity_collate
+from failmodes.evaluate.child_processes import begin_worker, deaf_to_interrupts, identity_collate
 from failmodes.evaluate.study.study_schema import Augmentation, TrainingSpec
 from failmodes.ingest.datasets.dataset import Dataset, ImageArray
 from failmodes.warehouse.errors import ModelError
@@ -54,7 +54,7 @@ class TrainingLoader:
             sampler=self._batches,
             num_workers=workers,
             collate_fn=identity_collate,
-            worker_init_fn=exit_with_parent,
+            worker_init_fn=begin_worker,
             persistent_workers=workers > 0,
             # a forked worker shares a memory map; elsewhere than on Linux forking is not safe
             multiprocessing_context="fork" if workers and sys.platform == "linux" else None,
@@ -69,7 +69,9 @@ class TrainingLoader:
         """
         self._batches[:] = batches
         try:
-            yield from zip(batches, self._loader, strict=True)
+            with deaf_to_interrupts():  # the first epoch starts the workers
+                made = iter(self._loader)
+            yield from zip(batches, made, strict=True)
         except RuntimeError as error:
             if not str(error).startswith("DataLoader worker"):
                 raise

@@ -1,7 +1,7 @@
 """One training run: its optimiser, its epochs, and its state between them."""
 
+import io
 from collections.abc import Callable, Iterable
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
@@ -12,10 +12,11 @@ from torch.nn import functional
 from torch.optim.lr_scheduler import OneCycleLR
 
 from failmodes.evaluate.devices import runs_bfloat16
+from failmodes.evaluate.models.checkpoint_files import read_pickled
 from failmodes.evaluate.study.study_schema import ModelSpec, Normalisation, TrainingSpec
 from failmodes.evaluate.training.data import BatchIndices, TrainingLoader, random_crop_and_flip
 from failmodes.ingest.datasets.dataset import Dataset
-from failmodes.warehouse.errors import ModelError
+from failmodes.warehouse.errors import ModelError, StorageError, first_line
 from failmodes.warehouse.storage.files import atomic_write
 
 MAX_GRADIENT_NORM = 1.0
@@ -147,19 +148,37 @@ class Trainer:
             "optimiser": self.optimiser.state_dict(),
             "schedule": self.schedule.state_dict(),
         }
+        buffer = io.BytesIO()  # a full disk is none that `torch.save` has a word for
+        torch.save(state, buffer)
         with atomic_write(path) as temporary:
-            torch.save(state, temporary)
+            temporary.write_bytes(buffer.getbuffer())
 
     def resume(self, path: Path) -> int:
-        """Load the state of a killed run of the same recipe and seed; returns the number of epochs done."""
-        with suppress(FileNotFoundError):
-            state: dict[str, Any] = torch.load(path, map_location=self.device, weights_only=True)
-            if (state["recipe"], state["seed"]) == (self.recipe.model_dump_json(), self.seed):
-                self.module.load_state_dict(state["module"])
-                self.optimiser.load_state_dict(state["optimiser"])
-                self.schedule.load_state_dict(state["schedule"])
-                return int(state["epochs_done"])
-        return 0
+        """Load the state of a killed run of the same recipe and seed; returns the number of epochs done.
+
+        Raises:
+            ModelError: the file is damaged, or no state of a training.
+            StorageError: it is no regular file, or may not be read.
+        """
+        if not path.exists():
+            return 0
+        try:
+            state = read_pickled(path, self.device)
+            if (state["recipe"], state["seed"]) != (self.recipe.model_dump_json(), self.seed):
+                return 0
+            self.module.load_state_dict(state["module"])
+            self.optimiser.load_state_dict(state["optimiser"])
+            self.schedule.load_state_dict(state["schedule"])
+            done = int(state["epochs_done"])
+            if not 0 <= done <= self.recipe.epochs:
+                raise ValueError(f"{done} epochs done of {self.recipe.epochs}")
+            return done
+        except (StorageError, MemoryError):
+            raise
+        except Exception as error:  # whatever foreign content makes torch raise
+            raise ModelError(
+                f"{path} is no state of this training ({first_line(error)}): remove it, and training begins anew"
+            ) from error
 
 
 def build_optimiser(module: nn.Module, recipe: TrainingSpec) -> torch.optim.Optimizer:

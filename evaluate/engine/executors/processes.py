@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from failmodes.evaluate.child_processes import exit_with_parent, process_context
+from failmodes.evaluate.child_processes import exit_with_parent, process_context, unwind_on_termination
 from failmodes.evaluate.devices import choose_device
 from failmodes.evaluate.engine.batches import WorkerSpec
 from failmodes.evaluate.engine.executors.executor import make_model_runs, make_worker
@@ -36,9 +36,14 @@ class ProcessExecutor:
         """Run all tasks."""
         make_model_runs(self.study, self.groups)  # tries batch sizes out, once and undisturbed, for all to recall
         count = min(self.count, len(tasks))
-        self.workers = [WorkerHandle(self.study, number, self.count) for number in range(count)]
         try:
+            for number in range(count):
+                self.workers.append(WorkerHandle(self.study, number, self.count))
             return run_tasks(tasks, self, count, progress)
+        except BaseException:
+            for worker in self.workers:
+                worker.process.terminate()  # all at once, amid their tasks
+            raise
         finally:
             for worker in self.workers:
                 worker.dismiss()
@@ -82,15 +87,16 @@ class WorkerHandle:
         self.connection.close()
         self.process.join(SHUTDOWN_TIMEOUT_S)
         if self.process.is_alive():
-            self.process.terminate()
+            self.process.kill()
             self.process.join()
 
     def _start(self) -> None:
         self.connection, theirs = multiprocessing.Pipe()
-        self.process = process_context().Process(
+        process = process_context().Process(
             target=_serve, args=(theirs, self.worker_spec, self.number, self.count), daemon=False
         )
-        self.process.start()
+        process.start()
+        self.process = process
         theirs.close()
 
 
@@ -104,6 +110,7 @@ def _serve(connection: Connection, worker_spec: WorkerSpec, number: int, count: 
 
     try:
         exit_with_parent()
+        unwind_on_termination()
         device = _device_of(choose_device(worker_spec.study.evaluation.device), number)
         torch.set_num_threads(max(1, (os.cpu_count() or 1) // count))
         study, dataset = worker_spec.open()

@@ -1,0 +1,242 @@
+"""What is decided about a GPU, tried without one: devices that exist by their name only.
+
+Proven here, for it is logic beside a device: which device is taken, how it is called in the record, whether bfloat16
+pays, that float32 is made exact, that a batch is halved after an error of CUDA's kind and memory given back, that
+timing waits for the device, which batch sizes are tried, when batches are pinned and made ahead, how many processes
+there are and which GPU each takes, and in how many copies statistics come back.
+
+Unproven without a GPU, and covered only by the tests marked `gpu` where there are some: that kernels give the same
+numbers there (all of `evaluate/cam` and `image_statistics` on CUDA), autocast in float16 and bfloat16, page-locked
+memory and copies that overlap with computing, the order of work on streams, errors of CUDA other than a lack of memory
+(they poison the context of a process), what `torch.compile` makes of a network, MPS, and two real GPUs at once.
+"""
+
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from failmodes.evaluate import devices
+from failmodes.evaluate.devices import (
+    BATCH_SIZE,
+    choose_device,
+    describe_device,
+    is_out_of_memory,
+    make_exact,
+    release_memory,
+    runs_bfloat16,
+)
+from failmodes.evaluate.engine import autobatch, run
+from failmodes.evaluate.engine.cell_evaluation import ModelRun
+from failmodes.evaluate.engine.executors import executor, processes
+from failmodes.evaluate.engine.executors.executor import SerialExecutor, make_worker
+from failmodes.evaluate.engine.executors.processes import ProcessExecutor
+from failmodes.evaluate.engine.executors.ray import actor_resources
+from failmodes.evaluate.engine.writer import _to_host
+from failmodes.evaluate.study.study_schema import EvaluationSpec
+from failmodes.warehouse.errors import StudyError
+
+CUDA = torch.device("cuda")
+
+
+@pytest.fixture
+def gpus(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[Any]]:
+    """Two GPUs by name; what was asked of them."""
+    asked: dict[str, list[Any]] = {name: [] for name in ("set_device", "empty_cache", "synchronize")}
+    answers = {
+        "is_available": lambda: True,
+        "device_count": lambda: 2,
+        "get_device_name": lambda device: f"Fake GPU {torch.device(device).index or 0}",
+        "is_bf16_supported": lambda including_emulation=True: including_emulation,
+        **{name: lambda *device, _name=name: asked[_name].append(device) for name in asked},
+    }
+    for name, answer in answers.items():
+        monkeypatch.setattr(torch.cuda, name, answer)
+    return asked
+
+
+@pytest.mark.parametrize(
+    ("cuda", "mps", "asked", "taken"),
+    [
+        (True, True, "auto", "cuda"), (False, True, "auto", "mps"), (False, False, "auto", "cpu"),
+        (True, True, "cpu", "cpu"), (True, False, "cuda", "cuda"), (True, False, "mps", None),
+        (False, False, "cuda", None),
+    ],
+)  # fmt: skip
+def test_the_device_is_the_one_asked_for_or_the_best(monkeypatch, cuda: bool, mps: bool, asked: str, taken) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: mps)
+    if taken is None:
+        with pytest.raises(StudyError, match=f"device '{asked}' is not present here .*'auto'"):
+            choose_device(asked)
+    else:
+        assert choose_device(asked) == torch.device(taken)
+
+
+def test_a_gpu_goes_on_record_by_its_name(gpus) -> None:
+    assert describe_device(torch.device("cuda", 1)) == "Fake GPU 1"
+    assert describe_device(torch.device("mps")) == "mps"
+    assert describe_device(torch.device("cpu")).startswith("cpu (")
+
+
+def test_emulated_bfloat16_does_not_count(gpus) -> None:
+    assert not runs_bfloat16(CUDA)
+    assert not runs_bfloat16(torch.device("mps"))
+
+
+def test_float32_is_exact_on_a_gpu_and_nothing_else_is_touched(monkeypatch) -> None:
+    cudnn = torch.backends.cudnn
+    before = cudnn.allow_tf32, cudnn.deterministic
+    try:
+        cudnn.allow_tf32, cudnn.deterministic = True, False
+        make_exact(torch.device("cpu"))
+        assert (cudnn.allow_tf32, cudnn.deterministic) == (True, False)
+        make_exact(CUDA)
+        assert (cudnn.allow_tf32, cudnn.deterministic) == (False, True)
+    finally:
+        cudnn.allow_tf32, cudnn.deterministic = before
+
+
+@pytest.mark.parametrize(
+    ("error", "means"),
+    [
+        (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB."), True),
+        (RuntimeError("CUDA error: out of memory"), True),
+        (RuntimeError("MPS backend out of memory (MPS allocated: 1 GB)"), True),
+        (RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"), True),
+        (RuntimeError("[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory"), True),
+        (RuntimeError("CUDA error: device-side assert triggered"), False),
+        (RuntimeError("CUDA error: an illegal memory access was encountered"), False),
+        (ValueError("eight is bad"), False),
+    ],
+)
+def test_a_want_of_memory_is_told_from_other_errors(error: Exception, means: bool) -> None:
+    assert is_out_of_memory(error) == means
+
+
+def test_a_batch_is_halved_to_powers_of_two_and_memory_given_back(gpus) -> None:
+    sizes = []
+    evaluation: Any = SimpleNamespace(network=SimpleNamespace(device=CUDA))
+    model_run = ModelRun(evaluation, 100, lambda _evaluation, size: sizes.append(size))
+    while model_run.halve_batch():
+        pass
+    assert sizes == [64, 32, 16, 8, 4, 2, 1]
+    assert len(gpus["empty_cache"]) == len(sizes)
+    release_memory(torch.device("cpu"))
+    assert len(gpus["empty_cache"]) == len(sizes)
+
+
+def test_timing_waits_for_the_gpu(gpus) -> None:
+    autobatch._seconds(lambda _images: None, np.zeros(1), CUDA)
+    autobatch._seconds(lambda _images: None, np.zeros(1), torch.device("cpu"))
+    assert gpus["synchronize"] == [(CUDA,)]
+
+
+def test_a_trial_that_a_gpu_has_no_memory_for_ends_at_the_size_before(gpus) -> None:
+    def step(images: np.ndarray) -> None:
+        if len(images) > 256:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    network: Any = SimpleNamespace(device=CUDA)
+    assert autobatch.fastest_batch_size(step, autobatch.CANDIDATES["cuda"], (1, 1), network) <= 256
+    assert gpus["empty_cache"]
+
+
+def test_every_kind_of_device_has_batch_sizes() -> None:
+    assert autobatch.CANDIDATES.keys() == BATCH_SIZE.keys() == {"cpu", "cuda", "mps"}
+    assert all(size in autobatch.CANDIDATES[kind] for kind, size in BATCH_SIZE.items())
+    assert devices.BATCH_SIZE["cuda"] > BATCH_SIZE["cpu"]
+
+
+@pytest.mark.parametrize(
+    ("device", "cores", "workers", "process_count", "expected"),
+    [
+        ("cuda", 16, None, 1, {"workers": 8, "threads": 16, "pinned": True}),
+        ("cuda", 16, None, 4, {"workers": 3, "threads": 4, "pinned": True}),
+        ("cuda", 2, None, 4, {"workers": 1, "threads": 1, "pinned": True}),
+        ("cuda", 16, 2, 1, {"workers": 2, "threads": 16, "pinned": True}),
+        ("mps", 8, None, 1, {"workers": 7, "threads": 8, "pinned": False}),
+        ("cpu", 16, None, 1, {"workers": 0, "threads": 16, "pinned": False}),
+    ],
+)
+def test_beside_a_gpu_batches_are_made_ahead_and_pinned(
+    monkeypatch, device: str, cores: int, workers: int | None, process_count: int, expected: dict[str, Any]
+) -> None:
+    given: dict[str, Any] = {}
+    monkeypatch.setattr(executor, "BatchStream", lambda _data, _spec, **options: given.update(options))
+    monkeypatch.setattr(executor, "make_model_runs", lambda _study, _groups: [SimpleNamespace(batch_size=32)])
+    monkeypatch.setattr(executor, "limit_workers", lambda requested, _bytes: requested)
+    monkeypatch.setattr(executor, "Worker", lambda *_: None)
+    monkeypatch.setattr(executor.WorkerSpec, "of", lambda _study: None)
+    monkeypatch.setattr(executor.os, "cpu_count", lambda: cores)
+    study: Any = SimpleNamespace(evaluation=SimpleNamespace(workers=workers))
+    images = SimpleNamespace(images=np.zeros((1, 32, 32, 3), np.uint8))
+    groups: Any = [[SimpleNamespace(data=SimpleNamespace(dataset=images))]]
+    make_worker(study, groups, torch.device(device), None, process_count=process_count)  # type: ignore[arg-type]
+    assert given == expected
+
+
+@pytest.mark.parametrize(
+    ("device", "settings", "kind", "count"),
+    [
+        ("cuda", {}, ProcessExecutor, 2),
+        ("cuda", {"processes": 1}, SerialExecutor, None),
+        ("cuda", {"processes": 6}, ProcessExecutor, 6),
+        ("cuda", {"executor": "here"}, SerialExecutor, None),
+        ("cuda", {"executor": "processes"}, ProcessExecutor, 2),
+        ("mps", {}, SerialExecutor, None),
+        ("cpu", {}, SerialExecutor, None),
+        ("cpu", {"executor": "processes"}, ProcessExecutor, 1),
+    ],
+)
+def test_there_is_a_process_for_each_gpu(gpus, device: str, settings: dict[str, Any], kind: type, count) -> None:
+    study: Any = SimpleNamespace(evaluation=EvaluationSpec(**settings))
+    chosen = run.choose_executor(study, [], torch.device(device))
+    assert type(chosen) is kind
+    assert getattr(chosen, "count", None) == count
+
+
+def test_processes_take_the_gpus_in_turn(gpus) -> None:
+    taken = [processes._device_of(CUDA, number) for number in range(5)]
+    assert [device.index for device in taken] == [0, 1, 0, 1, 0]
+    assert gpus["set_device"] == [(device,) for device in taken]
+    assert processes._device_of(torch.device("cpu"), 3) == torch.device("cpu")
+    assert len(gpus["set_device"]) == 5
+
+
+def test_actors_share_the_gpus_of_a_cluster() -> None:
+    assert actor_resources({"CPU": 32, "GPU": 4}, None) == (4, 8, 1)
+    assert actor_resources({"CPU": 32, "GPU": 4}, 6) == (6, 5, 0.5)
+    assert actor_resources({"CPU": 32}, None) == (1, 32, 0)
+    with pytest.raises(StudyError, match="2 CPUs for 4 processes"):
+        actor_resources({"CPU": 2, "GPU": 4}, None)
+
+
+class _Elsewhere(torch.Tensor):
+    """A tensor that says that it is on a GPU, and counts how often it is brought to the host."""
+
+    copies = 0
+
+    @property
+    def device(self) -> torch.device:  # type: ignore[override]
+        return CUDA
+
+    def cpu(self) -> torch.Tensor:  # type: ignore[override]
+        _Elsewhere.copies += 1
+        return self.as_subclass(torch.Tensor)
+
+
+def test_statistics_come_back_in_one_copy_a_type_and_shape() -> None:
+    plain = {
+        "a": torch.arange(4.0), "b": torch.arange(4), "c": torch.arange(4.0) * 2, "d": torch.arange(8.0).reshape(4, 2),
+        "e": torch.arange(4.0) > 1,
+    }  # fmt: skip
+    _Elsewhere.copies = 0
+    found = _to_host({name: value.as_subclass(_Elsewhere) for name, value in plain.items()})
+    assert list(found) == list(plain)
+    for name, value in plain.items():
+        np.testing.assert_array_equal(found[name], value.numpy())
+        assert found[name].dtype == value.numpy().dtype
+    assert _Elsewhere.copies == 4

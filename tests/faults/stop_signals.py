@@ -1,0 +1,61 @@
+"""Ctrl-C and SIGTERM at random instants: one line, 130 or 143, no process left, and the same command goes on."""
+
+import random
+import signal
+from functools import partial
+from pathlib import Path
+
+from fault_trials import attempt, check_refusal, half_written, stop
+from soak_study import COMMANDS, Base, Command, Found, Job, compare, outliving
+
+PART = "signals"
+CODES = {signal.SIGINT: 130, signal.SIGTERM: 143}
+INSTANTS = 2  # of each signal
+GONE_WITHIN_S = 2
+
+
+def signal_jobs(base: Base, seed: int) -> list[Job]:
+    """Every command, stopped by each signal at random instants."""
+    return [partial(_try_signals, base, name, f"{seed} {name}") for name in COMMANDS]
+
+
+def _try_signals(base: Base, name: str, seed: str, folder: Path) -> Found:
+    command, rng = COMMANDS[name], random.Random(seed)
+    wrong, told = [], []
+    whole_s = attempt(*command.arguments, folder=_prepared(command, base, folder / "whole")).elapsed_s
+    for number, sign in enumerate([*CODES] * INSTANTS):
+        here = _prepared(command, base, folder / str(number))
+        after_s, group = round(rng.uniform(0, whole_s), 2), rng.random() < 0.5
+        code, faults = _stop(command, here, sign, after_s, group)
+        told.append(f"{sign.name}{' to all' if group else ''} at {after_s} s: {code}")
+        wrong += [f"{told[-1]}: {fault}" for fault in faults]
+    if command.makes:
+        again = attempt(*command.arguments, folder=here)
+        wrong += [f"not resumed: {again.stderr.strip()}"] if again.code else compare(here, command, base).wrong
+    return Found(PART, name, ", ".join(told), wrong, {"undisturbed_s": round(whole_s, 2)})
+
+
+def _prepared(command: Command, base: Base, folder: Path) -> Path:
+    folder.mkdir()
+    command.prepare(base, folder)
+    return folder
+
+
+def _stop(command: Command, folder: Path, sign: signal.Signals, after_s: float, group: bool) -> tuple[int, list[str]]:
+    """Stop a command; its exit code, 0 where it was done first, and what did not hold."""
+    groups: list[int] = []
+
+    def send(number: int) -> None:
+        groups.append(number)
+        stop(number, sign, after_s, group=group)
+
+    trial = attempt(*command.arguments, folder=folder, start_new_session=True, meanwhile=send)
+    left = outliving(groups[0], GONE_WITHIN_S)
+    wrong = [f"processes left: {left}"] if left else []
+    if trial.code:
+        wrong += [f"half-written: {path}" for path in half_written(folder)]
+        try:
+            check_refusal(trial, "stopped", CODES[sign])
+        except AssertionError as error:
+            wrong.append(f"not one line: {error}")
+    return trial.code, wrong

@@ -1,0 +1,34 @@
+"""A quick part of `make soak`: it finds its instants, compares, and says so by its exit code."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("torch")
+
+pytestmark = pytest.mark.slow
+
+
+def test_a_handful_of_kills_ends_in_the_same_rows(tmp_path: Path) -> None:
+    command = [
+        sys.executable,
+        "-m",
+        "tests.faults",
+        "--only",
+        "kills",
+        "--kills",
+        "6",
+        "--json",
+        tmp_path / "found.json",
+    ]
+    done = subprocess.run(command, cwd=Path(__file__).parents[2], capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stdout + done.stderr
+    found = json.loads((tmp_path / "found.json").read_text())
+    assert len(found) == 6
+    for kill in found:
+        assert kill["figures"]["second"] > 0
+        assert (kill["figures"]["differing_rows"], kill["figures"]["rows_twice"], kill["wrong"]) == (0, 0, [])
+    assert "6 trials in" in done.stdout

@@ -1,0 +1,337 @@
+"""Training and evaluation on an unlucky day: full disks, damaged states, two at once, signals, limits."""
+
+import os
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("torch")
+
+import torch
+from fault_trials import WITH_TORCH_S, attempt, check_refusal, half_written, refused, shell, stop
+from installed_script import SCRIPT
+from safetensors.torch import load_file
+from tiny_study import hashes, write_tiny_study
+
+from failmodes.evaluate.study.reading import read_study
+from failmodes.evaluate.study_models import study_models, train_missing
+from failmodes.evaluate.training.loop import STATE_SUFFIX
+from failmodes.evaluate.training.trainer import Trainer
+from failmodes.ingest.datasets.opening import open_dataset
+from failmodes.warehouse.errors import ModelError, StorageError, WarehouseError
+from failmodes.warehouse.storage.locks import RUN_LOCK, file_lock
+
+CODES = {signal.SIGINT: 130, signal.SIGTERM: 143}
+linux_only = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc, as Linux alone has it")
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A study that was trained and evaluated."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    write_tiny_study(folder)
+    for command in ("train", "evaluate"):
+        trial = attempt(command, folder=folder)
+        assert trial.code == 0, trial
+    return folder
+
+
+def weights(folder: Path) -> dict[str, "torch.Tensor"]:
+    (path,) = (folder / "out" / "checkpoints").glob("*.safetensors")
+    return load_file(path)
+
+
+def check_trained(folder: Path, undisturbed: Path) -> None:
+    """Train to the end: the network is that of an undisturbed training."""
+    trial = attempt("train", folder=folder)
+    assert trial.code == 0, trial
+    ours, theirs = weights(folder), weights(undisturbed)
+    assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+    assert [path.name for path in (folder / "out" / "checkpoints").iterdir() if STATE_SUFFIX in path.name] == []
+
+
+def check_evaluated(folder: Path, undisturbed: Path) -> None:
+    trial = attempt("evaluate", folder=folder)
+    assert trial.code == 0, trial
+    assert hashes(folder / "out") == hashes(undisturbed / "out")
+    assert not half_written(folder)
+
+
+def trained_copy(undisturbed: Path, folder: Path, extra: str = "") -> Path:
+    """The study with its trained network and nothing else."""
+    folder.mkdir(exist_ok=True)
+    shutil.copytree(undisturbed / "out" / "checkpoints", folder / "out" / "checkpoints")
+    return write_tiny_study(folder, extra=extra).parent
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    made = tmp_path / "study"
+    made.mkdir()
+    return write_tiny_study(made).parent
+
+
+def limited(bytes_: int) -> Callable[[], None]:
+    return lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (bytes_, bytes_))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("bytes_", [0, 1000, 100_000, 1_000_000])
+def test_a_full_disk_ends_training_in_one_line_and_it_goes_on(bytes_: int, folder: Path, undisturbed: Path) -> None:
+    trial = attempt("train", folder=folder, preexec_fn=limited(bytes_))
+    check_refusal(trial, "file-size limit", 1)
+    assert not half_written(folder)
+    check_trained(folder, undisturbed)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("bytes_", [0, 1000, 6000, 20_000])
+def test_a_full_disk_ends_evaluation_in_one_line_and_it_goes_on(bytes_: int, tmp_path: Path, undisturbed: Path) -> None:
+    folder = trained_copy(undisturbed, tmp_path / "study")
+    check_refusal(attempt("evaluate", folder=folder, preexec_fn=limited(bytes_)), "cannot write", 1)
+    assert not half_written(folder)
+    check_evaluated(folder, undisturbed)
+
+
+def state_path(folder: Path) -> Path:
+    study = read_study(folder / "study.toml")
+    (model,) = study_models(study, open_dataset(study.dataset, study.cache))
+    assert model.path is not None
+    model.path.parent.mkdir(parents=True, exist_ok=True)
+    return model.path.with_name(model.path.name + STATE_SUFFIX)
+
+
+def train_here(folder: Path) -> list[Path]:
+    study = read_study(folder / "study.toml")
+    return train_missing(study, open_dataset(study.dataset, study.cache))
+
+
+def one_epoch(path: Path, **changes: object) -> None:
+    """The state after an epoch, with other values."""
+
+    class StoppedError(Exception):
+        pass
+
+    save = Trainer.save
+
+    def once(self: Trainer, at: Path, epochs_done: int) -> None:
+        save(self, at, epochs_done)
+        raise StoppedError
+
+    Trainer.save = once
+    try:
+        with pytest.raises(StoppedError):
+            train_here(path.parents[2])
+    finally:
+        Trainer.save = save
+    torch.save(torch.load(path, weights_only=True) | changes, path)
+
+
+DAMAGED: dict[str, Callable[[Path], object]] = {
+    "empty": lambda path: path.write_bytes(b""),
+    "a text": lambda path: path.write_bytes(b"hello"),
+    "a number": lambda path: torch.save(3, path),
+    "no recipe": lambda path: torch.save({"seed": 0}, path),
+    "half": lambda path: (one_epoch(path), path.write_bytes(path.read_bytes()[:5000])),
+    "another network": lambda path: one_epoch(path, module={"a": torch.zeros(1)}),
+    "no optimiser": lambda path: one_epoch(path, optimiser=None),
+    "another schedule": lambda path: one_epoch(path, schedule=[1]),
+    "too many epochs": lambda path: one_epoch(path, epochs_done=1_000_000),
+    "epochs before the first": lambda path: one_epoch(path, epochs_done=-5),
+    "epochs in words": lambda path: one_epoch(path, epochs_done="two"),
+}
+
+
+@pytest.mark.parametrize("name", DAMAGED)
+def test_a_damaged_state_is_named_with_its_mend(name: str, folder: Path) -> None:
+    path = state_path(folder)
+    DAMAGED[name](path)
+    with pytest.raises(ModelError, match=r"resume\.pt is no state of this training .*: remove it") as caught:
+        train_here(folder)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_state_that_is_no_file_is_not_waited_for(folder: Path) -> None:
+    os.mkfifo(state_path(folder))
+    with pytest.raises(StorageError, match="it is a named pipe"):
+        train_here(folder)
+
+
+@pytest.mark.slow
+def test_train_names_a_damaged_state_in_one_line(folder: Path, undisturbed: Path) -> None:
+    path = state_path(folder)
+    path.write_bytes(b"hello")
+    refused("train", folder=folder, says="is no state of this training", code=1, most_s=WITH_TORCH_S)
+    path.unlink()
+    check_trained(folder, undisturbed)
+
+
+def test_who_trains_holds_the_lock_of_a_run(folder: Path) -> None:
+    study = read_study(folder / "study.toml")
+    with (
+        file_lock(study.output / RUN_LOCK, "{process}"),
+        pytest.raises(WarehouseError, match=rf"another run \(process {os.getpid()}\) is training or evaluating into"),
+    ):
+        train_here(folder)
+    assert len(train_here(folder)) == 1
+    with file_lock(study.output / RUN_LOCK, "{process}"):
+        assert train_here(folder) == []  # nothing to do: no lock is asked for
+
+
+@pytest.mark.slow
+def test_of_two_trainings_at_once_the_second_is_refused(folder: Path, undisturbed: Path) -> None:
+    path = folder / "study.toml"
+    path.write_text(path.read_text().replace("epochs = 2", "epochs = 200"))
+    first = subprocess.Popen([SCRIPT, "train"], cwd=folder, stderr=subprocess.DEVNULL)
+    try:
+        deadline = time.monotonic() + 60
+        while not list(folder.rglob(f"*{STATE_SUFFIX}")):
+            assert first.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        for command in ("train", "run"):
+            trial = attempt(command, folder=folder)
+            check_refusal(trial, f"another run (process {first.pid}) is training or evaluating into", 1)
+    finally:
+        first.kill()
+        first.wait()
+    write_tiny_study(folder)
+    check_trained(folder, undisturbed)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("sign", CODES)
+@pytest.mark.parametrize("after_s", [0, 1, 2, 3, 4, 5])
+def test_a_stopped_training_is_one_line_and_goes_on(sign, after_s: float, folder: Path, undisturbed: Path) -> None:
+    trial = attempt("train", folder=folder, meanwhile=lambda process: stop(process, sign, after_s))
+    if trial.code:
+        check_refusal(trial, "stopped", CODES[sign])
+    assert not half_written(folder)
+    check_trained(folder, undisturbed)
+
+
+WAYS = {
+    "here": "",
+    "with workers": "[evaluation]\nworkers = 2\n",
+    "with processes": '[evaluation]\nexecutor = "processes"\nprocesses = 2\n',
+    "with both": '[evaluation]\nexecutor = "processes"\nprocesses = 2\nworkers = 1\n',
+}
+
+
+def of_group(group: int) -> list[int]:
+    """Processes of a process group that are not zombies."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                state, _parent, its_group = (entry / "stat").read_text().rsplit(")", 1)[1].split()[:3]
+            except OSError:
+                continue
+            if int(its_group) == group and state != "Z":
+                found.append(int(entry.name))
+    return found
+
+
+@linux_only
+@pytest.mark.slow
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("sign", CODES)
+@pytest.mark.parametrize("group", [False, True], ids=["alone", "all"])
+@pytest.mark.parametrize("after_s", [3, 5, 7, 9])
+def test_a_stopped_evaluation_is_one_line_leaves_no_process_and_goes_on(
+    way: str, sign, group: bool, after_s: float, tmp_path: Path, undisturbed: Path
+) -> None:
+    folder = trained_copy(undisturbed, tmp_path / "study", WAYS[way])
+    numbers = []
+
+    def meanwhile(process: int) -> None:
+        numbers.append(process)
+        stop(process, sign, after_s, group=group)
+
+    trial = attempt("evaluate", folder=folder, meanwhile=meanwhile, start_new_session=True)
+    if trial.code:
+        check_refusal(trial, "stopped", CODES[sign])
+    assert "Error" not in trial.stderr, trial
+    assert "Exception" not in trial.stderr, trial
+    deadline = time.monotonic() + 10
+    while of_group(numbers[0]) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert of_group(numbers[0]) == []
+    check_evaluated(folder, undisturbed)
+
+
+AUGMENTED = """
+import sys
+import failmodes.evaluate.training.loop as loop
+loop.default_workers = lambda _device: 2
+sys.argv = ["failmodes", "train"]
+from failmodes.cli import main
+main()
+"""
+
+
+@linux_only
+@pytest.mark.slow
+@pytest.mark.parametrize("sign", CODES)
+@pytest.mark.parametrize("group", [False, True], ids=["alone", "all"])
+@pytest.mark.parametrize("after_s", [4, 5, 6])
+def test_a_stopped_training_with_workers_is_one_line(sign, group: bool, after_s: float, folder: Path) -> None:
+    path = folder / "study.toml"
+    path.write_text(path.read_text().replace("epochs = 2", 'epochs = 500, augmentation = "augmix"'))
+    process = subprocess.Popen(
+        [sys.executable, "-c", AUGMENTED], cwd=folder, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    time.sleep(after_s)
+    (os.killpg if group else os.kill)(process.pid, sign)
+    error = process.communicate(timeout=30)[1]
+    assert process.returncode == CODES[sign], error
+    assert error.splitlines()[-1] == "failmodes: stopped; whole epochs are kept: run the same command to go on", error
+    assert "Traceback" not in error
+    assert of_group(process.pid) == []
+
+
+@linux_only
+@pytest.mark.slow
+@pytest.mark.parametrize("command", ["train", "evaluate"])
+@pytest.mark.parametrize("way", ["here", "with processes"])
+@pytest.mark.parametrize("limit", ["-n 8", "-n 16", "-n 24", "-n 40", "-v 500000", "-v 1500000", "-v 2500000"])
+def test_limits_of_files_and_memory_are_one_line(
+    command: str, way: str, limit: str, tmp_path: Path, undisturbed: Path
+) -> None:
+    folder = trained_copy(undisturbed, tmp_path / "study", WAYS[way])
+    if command == "train":
+        shutil.rmtree(folder / "out")
+    trial = attempt(command, folder=folder, through=shell(f"ulimit {limit}; "))
+    if trial.code:
+        check_refusal(trial)
+    assert "Traceback" not in trial.stderr, trial
+    assert not half_written(folder)
+    (check_trained if command == "train" else check_evaluated)(folder, undisturbed)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", ["train", "evaluate", "ingest", "run"])
+@pytest.mark.parametrize("output", ["/proc/nowhere/out", "study.toml/out", "/dev/null/out"])
+def test_an_output_that_cannot_be_written_is_one_line(command: str, output: str, folder: Path) -> None:
+    path = folder / "study.toml"
+    path.write_text(path.read_text().replace('output = "out"', f'output = "{output}"'))
+    refused(command, folder=folder, says="cannot write", most_s=WITH_TORCH_S)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+@pytest.mark.parametrize("command", ["train", "evaluate"])
+def test_a_folder_that_may_not_be_written_is_one_line(command: str, tmp_path: Path, undisturbed: Path) -> None:
+    folder = trained_copy(undisturbed, tmp_path / "study")
+    if command == "train":
+        shutil.rmtree(folder / "out")
+        (folder / "out").mkdir()
+    (folder / "out").chmod(0o500)
+    refused(command, folder=folder, says="permission denied", code=1, most_s=WITH_TORCH_S)

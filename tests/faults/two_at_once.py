@@ -1,0 +1,65 @@
+"""Two processes at once on one study: each does its work or names the other, and rows are what they would be."""
+
+import random
+import time
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+
+from fault_trials import Trial, attempt, check_refusal
+from soak_study import COMMANDS, Base, Found, Job, compare
+
+PART = "two at once"
+PAIRS = ("run", "evaluate", "train", "import", "load", "shapes", "report", "corrupt")
+QUERIES, LOADS = 12, 4
+
+
+def pair_jobs(base: Base, seed: int) -> list[Job]:
+    """Every command beside itself, twice; and queries while a load replaces what they read."""
+    pairs: list[Job] = [partial(_try_pair, base, name, f"{seed}/{turn}") for turn in range(2) for name in PAIRS]
+    return [*pairs, partial(_try_queries, base)]
+
+
+def _try_pair(base: Base, name: str, seed: str, folder: Path) -> Found:
+    command = COMMANDS[name]
+    command.prepare(base, folder)
+    later_s = random.Random(f"{seed} {name}").choice((0.0, 0.2, 1.0))
+
+    def start(after_s: float) -> Trial:
+        time.sleep(after_s)
+        return attempt(*command.arguments, folder=folder)
+
+    with ThreadPoolExecutor(2) as pool:
+        trials = list(pool.map(start, (0.0, later_s)))
+    wrong = [] if any(trial.code == 0 for trial in trials) else ["neither did its work"]
+    for trial in trials:
+        if trial.code:
+            try:
+                check_refusal(trial, "process")  # each names the other
+            except AssertionError as error:
+                wrong.append(f"does not name the other: {error}")
+    again = attempt(*command.arguments, folder=folder)
+    wrong += [f"afterwards: {again.stderr.strip()}"] if again.code else compare(folder, command, base).wrong
+    lines = [trial.stderr.strip().splitlines()[-1] if trial.code else "done" for trial in trials]
+    return Found(
+        PART, f"{name} + {name}", f"{later_s:g} s apart: {'; '.join(lines)}", wrong, {"codes": [t.code for t in trials]}
+    )
+
+
+def _try_queries(base: Base, folder: Path) -> Found:
+    """Queries in a loop while the warehouse is loaded again and again: each sees a whole one."""
+    COMMANDS["report"].prepare(base, folder)
+    ask = partial(
+        attempt, "query", "select count(*), sum(confidence) from predictions", "--format", "csv", folder=folder
+    )
+    expected = ask().stdout
+
+    def load_often() -> list[Trial]:
+        return [attempt("load", "--rebuild", folder=folder) for _ in range(LOADS)]
+
+    with ThreadPoolExecutor(1) as pool:
+        loads = pool.submit(load_often)
+        answers = [ask() for _ in range(QUERIES)]
+        wrong = [f"a load: {trial.stderr.strip()}" for trial in loads.result() if trial.code]
+    wrong += [f"a query: {trial}" for trial in answers if trial.code or trial.stdout != expected]
+    return Found(PART, "load + query in a loop", f"{LOADS} loads, {QUERIES} queries", wrong)
