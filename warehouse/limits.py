@@ -23,6 +23,8 @@ QUERY_MEMORY = 0.5  # of the machine's, for SQL that was typed in
 DATABASE_SHARE = 0.7  # of what is left, for DuckDB: Python, Arrow and threads need the rest
 LEAST_DATABASE_MEMORY = 16 << 20
 
+_THREADED = {"duckdb", "numpy", "polars", "pyarrow", "pytest", "torch"}  # whose threads a child would lack
+
 _OUT_OF_MEMORY = "killed, most likely for want of memory: ask for less, or free some"
 
 
@@ -38,8 +40,8 @@ class _Watch:
 
 
 def allow_limits(allowed: bool = True) -> None:
-    """Let `limit_command` split this process, or not; a process that has threads must not be."""
-    _Watch.allowed = allowed and hasattr(os, "fork")
+    """Let `limit_command` split this process, or not; one that has threads, or may have, is never split."""
+    _Watch.allowed = allowed and hasattr(os, "fork") and not _THREADED & sys.modules.keys()
 
 
 def limit_command(timeout_s: float | None, memory_bytes: int | None = None) -> None:
