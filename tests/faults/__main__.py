@@ -7,6 +7,7 @@ where anything did not hold.
 import argparse
 import json
 import os
+import signal
 import sys
 import tempfile
 import time
@@ -48,6 +49,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0, help="of the instants and sizes (default 0)")
     parser.add_argument("--at-once", type=int, default=2, help="trials at once (default 2)")
     arguments = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that disks and folders go with it
     console = Console(highlight=False, soft_wrap=True, markup=False, width=None if sys.stdout.isatty() else 140)
     started = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="failmodes-soak-") as name:

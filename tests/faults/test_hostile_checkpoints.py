@@ -12,7 +12,7 @@ pytest.importorskip("torch")
 
 import numpy as np
 import torch
-from fault_trials import WITH_TORCH_S, apart, attempt, refused
+from fault_trials import WITH_TORCH_S, attempt, refused
 from hostile_checkpoints import ACCEPTED, NEUTRAL, REFUSED, SUFFIX, State, stating
 
 from failmodes.evaluate.models.checkpoints import read_tensors
@@ -59,7 +59,7 @@ def test_a_checkpoint_is_refused_soon_and_by_name(name: str, state: State, tmp_p
     monkeypatch.chdir(tmp_path)
     path = tmp_path / f"weights{Path(name).suffix}"
     make, says = REFUSED[name]
-    apart(make, path, state)
+    make(path, state)
     started = time.monotonic()
     with pytest.raises(ModelError) as caught:
         load_model(spec_of(path), CLASSES, path)
@@ -73,7 +73,7 @@ def test_a_checkpoint_is_refused_soon_and_by_name(name: str, state: State, tmp_p
 @pytest.mark.parametrize("name", ACCEPTED)
 def test_odd_ones_that_do_no_harm_are_read(name: str, state: State, tmp_path: Path) -> None:
     path = tmp_path / f"weights{SUFFIX[name]}"
-    apart(ACCEPTED[name], path, state)
+    ACCEPTED[name](path, state)
     model = load_model(spec_of(path), CLASSES, path)
     row = model.row()
     assert row["training_seed"] is None
@@ -107,7 +107,7 @@ def test_evaluate_refuses_a_checkpoint_in_one_line(name: str, state: State, tmp_
     monkeypatch.chdir(folder)
     path = folder / f"weights{Path(name).suffix}"
     make, says = REFUSED[name]
-    apart(make, path, state)
+    make(path, state)
     refused("evaluate", folder=study_with(path), says=says, code=1, most_s=WITH_TORCH_S)
     assert not (folder / "ran").exists()
     assert not list(folder.rglob("record/predictions/**/*.parquet"))
@@ -119,7 +119,7 @@ def test_evaluate_takes_odd_ones_that_do_no_harm(name: str, state: State, tmp_pa
     folder = tmp_path / "study"
     folder.mkdir()
     path = folder / f"weights{SUFFIX[name]}"
-    apart(ACCEPTED[name], path, state)
+    ACCEPTED[name](path, state)
     for command in ("evaluate", "load"):
         trial = attempt(command, folder=study_with(path))
         assert "Traceback" not in trial.stderr, trial

@@ -12,7 +12,7 @@ import pytest
 
 pytest.importorskip("torch")
 
-from fault_trials import WITH_TORCH_S, Trial, apart, attempt, check_refusal, half_written, refused, shell, stop
+from fault_trials import WITH_TORCH_S, Trial, attempt, check_refusal, half_written, refused, shell, stop
 from hostile_imports import REFUSED, same_rows
 from import_files import SMALL_STUDY, import_into, small_frame, stored_rows
 
@@ -30,7 +30,7 @@ HEAVY = (
 
 def file_of(name: str, folder: Path) -> Path:
     path = folder / f"p.{name.split('.', 1)[1]}"
-    apart(REFUSED[name][0], path)
+    REFUSED[name][0](path)
     return path
 
 

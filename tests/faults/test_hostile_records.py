@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
-from fault_trials import apart, refused
+from fault_trials import refused
 from hostile_records import FILES, FOOTERS, MODEL_FILES, PLACES, ROWS
 from warehouse_files import write_small_record
 
@@ -52,7 +52,7 @@ HEAVY = {
 @pytest.mark.parametrize("name", [pytest.param(n, marks=() if n in QUICK else pytest.mark.slow) for n in ALL])
 def test_load_names_a_file_that_is_wrong_and_loads_nothing(name: str, output: Path) -> None:
     fault, says = ALL[name]
-    apart(fault, shard_of(output))
+    fault(shard_of(output))
     refused("load", output, "--into", "w.duckdb", folder=output.parent, says=says, code=1)
     assert not list(output.parent.glob("*.duckdb"))
 
@@ -71,7 +71,7 @@ def test_reading_raises_one_of_two_errors(name: str, sound: Path, tmp_path: Path
     lone = tmp_path / "out" / shard_of(sound).relative_to(sound)
     lone.parent.mkdir(parents=True)
     shutil.copy(shard_of(sound), lone)
-    apart(ALL[name][0], lone)
+    ALL[name][0](lone)
     with pytest.raises((DamagedShardError, StorageError) if "version" not in name else FailmodesError) as caught:
         read_all(tmp_path / "out")
     assert "\n" not in str(caught.value)
@@ -82,7 +82,7 @@ def test_reading_raises_one_of_two_errors(name: str, sound: Path, tmp_path: Path
 @pytest.mark.parametrize("name", MODEL_FILES)
 def test_a_dimension_that_is_wrong_is_named(name: str, output: Path) -> None:
     fault, says = MODEL_FILES[name]
-    apart(fault, shard_of(output))
+    fault(shard_of(output))
     refused("load", output, "--into", "w.duckdb", folder=output.parent, says=says, code=1)
 
 
