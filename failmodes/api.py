@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from failmodes.analysis.opened_warehouse import Warehouse
 from failmodes.evaluate.extras import require_torch
 from failmodes.warehouse.errors import StudyError
-from failmodes.warehouse.storage.locations import STUDY_FILE, WAREHOUSE_FILE, find_warehouse
+from failmodes.warehouse.storage.locations import STUDY_FILE, WAREHOUSE_FILE, find_warehouse, user_path
 from failmodes.warehouse.terminal import remark
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def open(location: "str | PathLike[str] | None" = None) -> Warehouse:  # as PIL'
         StudyError: it is none of these.
         WarehouseError: there is no warehouse, or one of another schema version.
     """
-    return Warehouse(find_warehouse(None if location is None else Path(location).expanduser()))
+    return Warehouse(find_warehouse(None if location is None else user_path(location)))
 
 
 def run(study: "str | PathLike[str] | Mapping[str, Any]", *, progress: bool = True) -> Warehouse:
@@ -75,7 +75,7 @@ def run(study: "str | PathLike[str] | Mapping[str, Any]", *, progress: bool = Tr
     if isinstance(study, Mapping):
         read = check_study(study, Path.cwd(), "failmodes.run", require_models=False)
     else:
-        path = Path(study).expanduser()
+        path = user_path(study)
         read = read_study(path / STUDY_FILE if path.is_dir() else path, require_models=False)
     if not read.models:  # its predictions are imported: there is nothing to evaluate
         return _loaded(read.record_output, read.output)
@@ -191,7 +191,7 @@ def benchmark(
     from failmodes.evaluate.benchmark.model_options import make_model_options
     from failmodes.evaluate.progress import evaluation_bar
 
-    output = Path(to).expanduser().absolute()
+    output = user_path(to).absolute()
     if isinstance(model, Mapping) and label is not None:
         raise StudyError("benchmark: label= names one network: the keys of a dict are the labels of its networks")
     networks = model if isinstance(model, Mapping) else {label or _name_of(unwrapped(model)): model}

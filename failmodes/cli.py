@@ -3,6 +3,7 @@
 It composes the stages' commands, and turns whatever ends one early into one line on stderr.
 """
 
+import os
 import sys
 from typing import Annotated
 
@@ -16,8 +17,9 @@ from failmodes.ingest.cli import corrupt, download
 from failmodes.warehouse.cli import READING_S, SqlCommand, TimeoutOption, WhereArgument, load, print_status, query
 from failmodes.warehouse.diagnosis import explain, wants_traceback
 from failmodes.warehouse.errors import IncompleteRunError, MissingExtraError, StorageError
-from failmodes.warehouse.limits import allow_limits, limit_command
+from failmodes.warehouse.limits import lift_limits, limit_command
 from failmodes.warehouse.terminal import finish_answer, prepare_streams, raise_on_termination, remark
+from failmodes.warehouse.watched_process import end_command, ignore_stops, watch_command
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -49,7 +51,7 @@ def run(study_file: StudyArgument = DEFAULT_STUDY) -> None:
     """Do all that a study still needs: ingest, train, evaluate, load, analyse, report."""
     from failmodes.evaluate.study.reading import read_study
 
-    allow_limits(False)  # it reads what it made itself, and has threads by then
+    lift_limits()  # it reads what it made itself
     names_networks = bool(read_study(study_file, require_models=False).models)  # else its predictions are imported
     if names_networks:
         require_torch("`failmodes run`")
@@ -115,33 +117,45 @@ def main() -> None:
     """Run a command; whatever ends it early is one line and an exit code, never a traceback."""
     prepare_streams()
     raise_on_termination()
-    allow_limits()
     try:
-        _run_command()
+        watch_command()
+        code = _run_command()
+    except SystemExit:  # in the process that watches
+        raise
     except BaseException as error:
-        if isinstance(error, SystemExit):
-            raise
         if wants_traceback():
-            raise
+            sys.excepthook(type(error), error, error.__traceback__)
+        code = _tell(error)
+    end_command(code)
+
+
+def _tell(error: BaseException) -> int:
+    """Say in one line what ended the command; its exit code."""
+    ignore_stops()
+    try:
         told = explain(error)
         try:
             finish_answer()
         except StorageError as unwritten:  # else the interpreter would fail at it once more, in its own words
             told = unwritten if isinstance(error, OSError) else told
         remark(f"failmodes: {told}")
-        sys.exit(told.exit_code)
+        return told.exit_code
+    except Exception:  # what says it needs memory and files too
+        os.write(2, b"failmodes: out of memory, or of open files\n")
+        return 1
 
 
-def _run_command() -> None:
-    """Run it, and bring its answer out; typer ends every command with SystemExit, one that was stopped too."""
+def _run_command() -> int:
+    """Run it, and bring its answer out; its exit code."""
     try:
         app()
-    except SystemExit as end:
+    except SystemExit as end:  # typer ends every command with it, one that was stopped too
         cause = end.__context__.__cause__ if end.__context__ else None
         if isinstance(cause, KeyboardInterrupt):
             raise cause from None
         finish_answer()
-        raise
+        return end.code if isinstance(end.code, int) else 0
+    return 0
 
 
 if __name__ == "__main__":

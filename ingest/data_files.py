@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 
 from failmodes.warehouse.errors import DataError, LimitError, StorageError, first_line
 from failmodes.warehouse.limits import machine_memory
-from failmodes.warehouse.storage.files import check_regular, read_regular, reason_of
+from failmodes.warehouse.storage.files import reason_of
+from failmodes.warehouse.storage.regular_files import check_regular, read_regular
 
 MOST_NPY_HEADER_BYTES = 10_000  # of a plain array it has 118
 MOST_JSON_BYTES = 16 << 20

@@ -13,9 +13,10 @@ from failmodes.warehouse.errors import (
     UnexpectedError,
     first_line,
 )
-from failmodes.warehouse.limits import TimeIsUp, time_is_up
+from failmodes.warehouse.limits import scarcity
 from failmodes.warehouse.storage.files import reason_of
-from failmodes.warehouse.terminal import TerminationSignal
+from failmodes.warehouse.terminal import TerminationSignal, stop_behind
+from failmodes.warehouse.watched_process import TimeIsUp, time_is_up
 
 TRACEBACK = "FAILMODES_TRACEBACK"  # environment variable: show where an error came from
 _NO_MEMORY = "out of memory: ask for less, close other programs, or raise the limit (ulimit -v)"
@@ -30,8 +31,8 @@ def explain(error: BaseException) -> FailmodesError:
     """The error of one line for whatever was raised; those that are meant for the user stay as they are."""
     if isinstance(error, FailmodesError):
         return error
-    if isinstance(error, KeyboardInterrupt):
-        return _of_signal(error)
+    if (stop := stop_behind(error)) is not None:
+        return _of_signal(stop)
     if isinstance(error, MemoryError) or _is_want_of_memory(error):
         return LimitError(_NO_MEMORY)
     if isinstance(error, OSError):
@@ -41,6 +42,8 @@ def explain(error: BaseException) -> FailmodesError:
         return StudyError("too deeply nested to be read")
     if isinstance(error, UnicodeError):
         return StudyError(f"text that is not valid UTF-8: {first_line(error)}")
+    if (held := scarcity()) is not None:
+        return LimitError(f"{held}, most likely too little ({first_line(error)}): raise it, or ask for less")
     return UnexpectedError(
         f"unexpected {type(error).__name__}: {first_line(error)}; this is a fault of failmodes: please report it with "
         f"what it prints under {TRACEBACK}=1"

@@ -8,7 +8,7 @@ import difflib
 import unicodedata
 from collections.abc import Iterable
 
-MOST_LETTERS = 2000  # of an error: what a hostile file says of itself may be as long as the file
+MOST_ERROR_LETTERS = 2000  # of an error: what a hostile file says of itself may be as long as the file
 
 # Controls (Cc), letters that turn the direction of a line (in Cf), halves of a pair that no encoding takes (Cs), and
 # line and paragraph separators: a terminal may act on them.
@@ -94,7 +94,7 @@ class Terminated(Interrupted):
     exit_code = 143
 
 
-def printable(text: str, most: int = MOST_LETTERS) -> str:
+def printable(text: str, most: int = MOST_ERROR_LETTERS) -> str:
     """Text from outside as one line that a terminal only shows.
 
     Args:

@@ -10,16 +10,24 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from failmodes.warehouse.errors import Interrupted, StorageError, Terminated, printable
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+_DUCKDB_STOPPED = "Query interrupted"
+
 
 class TerminationSignal(KeyboardInterrupt):
     """SIGTERM, raised where the process was: it unwinds as Ctrl-C does."""
+
+
+class _Last:
+    """The last stop that a handler of ours raised."""
+
+    stop: KeyboardInterrupt | None = None
 
 
 def stderr_console() -> "Console":
@@ -60,8 +68,11 @@ def interruptible(kept: str) -> Iterator[None]:
     """
     try:
         yield
-    except KeyboardInterrupt as error:
-        kind = Terminated if isinstance(error, TerminationSignal) else Interrupted
+    except (KeyboardInterrupt, RuntimeError) as error:
+        stop = stop_behind(error)
+        if stop is None:
+            raise
+        kind = Terminated if isinstance(stop, TerminationSignal) else Interrupted
         raise kind(f"stopped; {kept}: run the same command to go on") from error
 
 
@@ -69,9 +80,27 @@ def raise_on_termination() -> None:
     """Let SIGTERM unwind this process as Ctrl-C does, so that it tidies up and says that it was stopped."""
 
     def stop(_number: int, _frame: FrameType | None) -> None:
-        raise TerminationSignal
+        raise_stop(TerminationSignal())
 
     signal.signal(signal.SIGTERM, stop)
+
+
+def raise_stop(stop: KeyboardInterrupt) -> NoReturn:
+    """Raise what a signal asks for, from its handler, and keep it for `stop_behind`."""
+    _Last.stop = stop
+    raise stop
+
+
+def stop_behind(error: BaseException) -> KeyboardInterrupt | None:
+    """The stop that ended a process: the error itself, or the one that DuckDB raised another error in place of.
+
+    Where a handler raises while DuckDB works, DuckDB forgets what it raised, and raises RuntimeError("Query
+    interrupted").
+    """
+    if isinstance(error, KeyboardInterrupt):
+        return error
+    is_by_duckdb = isinstance(error, RuntimeError) and str(error) == _DUCKDB_STOPPED
+    return (_Last.stop or KeyboardInterrupt()) if is_by_duckdb else None
 
 
 def prepare_streams() -> None:

@@ -29,6 +29,7 @@ from failmodes.ingest.specification import CorruptionSpec, DatasetSpec, Location
 from failmodes.ingest.study_types import first_duplicate
 from failmodes.warehouse.errors import ModelError, StudyError
 from failmodes.warehouse.hashing import identity_of
+from failmodes.warehouse.storage.locations import user_path
 
 IMAGES_FOLDER, CACHE_FOLDER = "images", "cache"
 ARRAYS_LABEL = "Images given as arrays"
@@ -106,7 +107,7 @@ def run_benchmark(request: BenchmarkRequest, progress: RunCallbacks) -> Benchmar
 def _open_images(request: BenchmarkRequest) -> tuple[dict[str, Any], Dataset, list[LiveNetwork]]:
     """The images as a data set on disk, with the keys of a study that open it; and the networks that meet them."""
     if isinstance(request.images, str | PathLike):
-        return _open_folder(request, Path(request.images).expanduser().absolute())
+        return _open_folder(request, user_path(request.images).absolute())
     crop = {key: request.dataset.get(key) for key in ("image_size", "resize")}
     as_folder = {"kind": "folder", "path": str(request.output)} | _given(crop)
     validate(DatasetSpec, as_folder, "benchmark", describe_location=_argument_name)

@@ -8,8 +8,9 @@ import tomli_w
 
 from failmodes.evaluate.study.study_schema import ModelSpec, Study
 from failmodes.warehouse.errors import StorageError, StudyError
-from failmodes.warehouse.storage.files import atomic_write_bytes, read_regular
+from failmodes.warehouse.storage.files import atomic_write_bytes
 from failmodes.warehouse.storage.locations import MOST_STUDY_BYTES, STUDY_FILE, parse_toml
+from failmodes.warehouse.storage.regular_files import read_regular
 
 HEADER = "# Written by failmodes.benchmark: the next call with this folder writes it anew."
 NOTES_HEADER, NOTE = "# A study file cannot name these, so `failmodes run` does without them:", "# - "

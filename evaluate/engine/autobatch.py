@@ -18,7 +18,8 @@ from failmodes.evaluate.evaluation import Evaluation
 from failmodes.evaluate.models.network import Network
 from failmodes.warehouse.errors import StorageError
 from failmodes.warehouse.hashing import identity_of
-from failmodes.warehouse.storage.files import atomic_write_bytes, read_regular
+from failmodes.warehouse.storage.files import atomic_write_bytes
+from failmodes.warehouse.storage.regular_files import read_regular
 
 BATCH_SIZES_FILE = "batch_sizes.json"
 MOST_CACHE_BYTES, MOST_BATCH_SIZE = 1 << 20, 1 << 16

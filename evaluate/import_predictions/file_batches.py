@@ -20,7 +20,8 @@ import pyarrow.parquet as pq
 from failmodes.evaluate.import_predictions.columns import KEYS, LABEL, PredictionColumns, find_columns
 from failmodes.warehouse.errors import DataError, StorageError, first_line
 from failmodes.warehouse.shards.decoded_size import group_sizes, mapped, text_leaves
-from failmodes.warehouse.storage.files import check_regular, reason_of
+from failmodes.warehouse.storage.files import reason_of
+from failmodes.warehouse.storage.regular_files import check_regular
 
 pc: Any = pyarrow.compute  # its functions are made as it is imported: no checker knows them
 

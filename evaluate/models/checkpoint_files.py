@@ -15,7 +15,7 @@ import torch
 from safetensors import safe_open
 
 from failmodes.warehouse.errors import ModelError, first_line
-from failmodes.warehouse.storage.files import check_regular
+from failmodes.warehouse.storage.regular_files import check_regular
 
 Tensors = dict[str, torch.Tensor]
 MOST_TENSORS = 100_000  # networks have a few thousand

@@ -19,7 +19,7 @@ from failmodes.warehouse.hashing import fingerprint_of, identity_of
 
 SHOWN = 3  # classes whose outputs are named in the line that describes a model
 STANDARD = "standard"
-MOST_LETTERS = 10_000  # of a text that a checkpoint states, in the record
+MOST_STATED_LETTERS = 10_000  # of a text that a checkpoint states, in the record
 
 
 class ModelConfig(NamedTuple):
@@ -228,8 +228,8 @@ def _as_floats(tensor: torch.Tensor) -> torch.Tensor:
 
 
 def _shortened(text: str | None) -> str | None:
-    """What a checkpoint says of itself, at most MOST_LETTERS of it."""
-    return text if text is None or len(text) <= MOST_LETTERS else f"{text[:MOST_LETTERS]}…"
+    """What a checkpoint says of itself, at most MOST_STATED_LETTERS of it."""
+    return text if text is None or len(text) <= MOST_STATED_LETTERS else f"{text[:MOST_STATED_LETTERS]}…"
 
 
 def _stated_accuracy(metadata: dict[str, str]) -> float | None:

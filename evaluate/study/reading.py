@@ -8,8 +8,9 @@ from typing import Any, TypeVar
 from failmodes.evaluate.study.study_schema import Study
 from failmodes.ingest.specification import Location, StrictModel, dotted_key, validate
 from failmodes.warehouse.errors import StudyError
-from failmodes.warehouse.storage.files import as_store_path, check_regular, is_url
+from failmodes.warehouse.storage.files import as_store_path, is_url
 from failmodes.warehouse.storage.locations import read_toml
+from failmodes.warehouse.storage.regular_files import check_regular
 
 TEMPLATES = Path(__file__).parent / "templates"
 Part = TypeVar("Part", bound=StrictModel)

@@ -19,7 +19,8 @@ from failmodes.ingest.corruptions.catalogue import SEVERITIES
 from failmodes.ingest.sources import GeneratedSource
 from failmodes.warehouse.errors import StudyError
 from failmodes.warehouse.provenance import now_utc
-from failmodes.warehouse.storage.files import atomic_write_bytes, check_regular
+from failmodes.warehouse.storage.files import atomic_write_bytes
+from failmodes.warehouse.storage.regular_files import check_regular
 
 
 class SetPlan(NamedTuple):

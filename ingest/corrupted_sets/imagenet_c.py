@@ -36,7 +36,8 @@ from failmodes.ingest.datasets.decoding import decode
 from failmodes.ingest.datasets.folder import IMAGE_SUFFIXES
 from failmodes.warehouse.errors import DataError, StorageError
 from failmodes.warehouse.hashing import DIGEST_BYTES, identity_of
-from failmodes.warehouse.storage.files import check_regular, fsync, make_folder, storage_errors
+from failmodes.warehouse.storage.files import fsync, make_folder, storage_errors
+from failmodes.warehouse.storage.regular_files import check_regular
 
 Cells = dict[str, dict[Decimal, Path]]
 MEND = f": {FETCH_AGAIN}"

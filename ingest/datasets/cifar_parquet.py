@@ -16,7 +16,7 @@ from failmodes.ingest.datasets.dataset import Dataset, check_labels
 from failmodes.ingest.datasets.decoding import decode, decode_to_cache
 from failmodes.warehouse.errors import DataError, StorageError, first_line
 from failmodes.warehouse.shards.decoded_size import check_decoded_size, mapped, text_leaves
-from failmodes.warehouse.storage.files import check_regular
+from failmodes.warehouse.storage.regular_files import check_regular
 
 pc: Any = pyarrow.compute  # its functions are made as it is imported: no checker knows them
 

@@ -16,7 +16,8 @@ from PIL import Image, ImageOps
 from failmodes.ingest.data_files import map_npy, map_npy_if_whole, write_npy
 from failmodes.warehouse.errors import DataError, StorageError, first_line
 from failmodes.warehouse.hashing import identity_of
-from failmodes.warehouse.storage.files import atomic_write, check_regular, make_folder, reason_of
+from failmodes.warehouse.storage.files import atomic_write, make_folder, reason_of
+from failmodes.warehouse.storage.regular_files import check_regular
 
 DECODER = 1  # raise it when decoding changes pixels
 EIGHT_BIT_MODES = {"1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr"}

@@ -13,6 +13,7 @@ import pytest
 pytest.importorskip("torch")
 
 from executor_runs import RAISING
+from fault_trials import processes_of
 from tiny_study import hashes, write_tiny_study
 
 from failmodes.evaluate.engine.run import evaluate_study
@@ -91,20 +92,6 @@ def test_a_second_run_on_one_output_names_the_first_and_changes_nothing(finished
         first.wait()
 
 
-def of_group(group: int) -> list[int]:
-    """Processes of a process group that are not zombies."""
-    found = []
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                state, _parent, its_group = (entry / "stat").read_text().rsplit(")", 1)[1].split()[:3]
-            except OSError:
-                continue
-            if int(its_group) == group and state != "Z":
-                found.append(int(entry.name))
-    return found
-
-
 @pytest.mark.parametrize(
     "evaluation", ["workers = 2", 'executor = "processes"\nprocesses = 2'], ids=["with workers", "with processes"]
 )
@@ -113,15 +100,15 @@ def test_a_killed_run_leaves_no_process_behind(finished, tmp_path, evaluation: s
     run = subprocess.Popen([SCRIPT, "evaluate"], cwd=tmp_path, stderr=subprocess.DEVNULL, start_new_session=True)
     try:
         started(run, tmp_path / "out")
-        assert len(of_group(run.pid)) > 2
+        assert len(processes_of(run.pid)) > 2
         run.kill()
         run.wait()
         deadline = time.monotonic() + 20
-        while of_group(run.pid) and time.monotonic() < deadline:
+        while processes_of(run.pid) and time.monotonic() < deadline:
             time.sleep(0.1)
-        assert of_group(run.pid) == []
+        assert processes_of(run.pid) == []
     finally:
-        for process in of_group(run.pid):
+        for process in processes_of(run.pid):
             os.kill(process, signal.SIGKILL)
 
 

@@ -15,7 +15,7 @@ import pytest
 pytest.importorskip("torch")
 
 import torch
-from fault_trials import WITH_TORCH_S, attempt, check_refusal, half_written, refused, shell, stop
+from fault_trials import WITH_TORCH_S, attempt, check_refusal, half_written, processes_of, refused, shell, stop
 from installed_script import SCRIPT
 from safetensors.torch import load_file
 from tiny_study import hashes, write_tiny_study
@@ -225,20 +225,6 @@ WAYS = {
 }
 
 
-def of_group(group: int) -> list[int]:
-    """Processes of a process group that are not zombies."""
-    found = []
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                state, _parent, its_group = (entry / "stat").read_text().rsplit(")", 1)[1].split()[:3]
-            except OSError:
-                continue
-            if int(its_group) == group and state != "Z":
-                found.append(int(entry.name))
-    return found
-
-
 @linux_only
 @pytest.mark.slow
 @pytest.mark.parametrize("way", WAYS)
@@ -261,9 +247,9 @@ def test_a_stopped_evaluation_is_one_line_leaves_no_process_and_goes_on(
     assert "Error" not in trial.stderr, trial
     assert "Exception" not in trial.stderr, trial
     deadline = time.monotonic() + 10
-    while of_group(numbers[0]) and time.monotonic() < deadline:
+    while processes_of(numbers[0]) and time.monotonic() < deadline:
         time.sleep(0.05)
-    assert of_group(numbers[0]) == []
+    assert processes_of(numbers[0]) == []
     check_evaluated(folder, undisturbed)
 
 
@@ -294,7 +280,7 @@ def test_a_stopped_training_with_workers_is_one_line(sign, group: bool, after_s:
     assert process.returncode == CODES[sign], error
     assert error.splitlines()[-1] == "failmodes: stopped; whole epochs are kept: run the same command to go on", error
     assert "Traceback" not in error
-    assert of_group(process.pid) == []
+    assert processes_of(process.pid) == []
 
 
 @linux_only

@@ -18,7 +18,7 @@ from failmodes.warehouse.storage.files import atomic_write
 if TYPE_CHECKING:
     import polars as pl
 
-MOST_LETTERS, MOST_ITEMS = 1000, 10  # of a text and of a list in a cell of a table
+MOST_CELL_LETTERS, MOST_ITEMS = 1000, 10  # of a text and of a list in a cell of a table
 
 
 def format_table(first: FirstRows, width: int) -> str:
@@ -141,7 +141,7 @@ def _cell(value: Any) -> str:
             return f"[{', '.join(map(_cell, value[:MOST_ITEMS]))}{rest}]"
         case _:
             text = str(value)
-            text = text if len(text) <= MOST_LETTERS else f"{text[:MOST_LETTERS]}…"
+            text = text if len(text) <= MOST_CELL_LETTERS else f"{text[:MOST_CELL_LETTERS]}…"
             return "".join(letter if letter == "\n" else spelt_out(letter) for letter in text)
 
 

@@ -7,6 +7,8 @@ disturb each other, and whoever opens after a load sees what it loaded. Opening 
 for starting a database, which a path opened alone costs as well, and 150 ms more where all views are shown.
 """
 
+import errno
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,7 +20,7 @@ from failmodes.warehouse.database.relations import REBUILD_HINT, TABLES, base_ta
 from failmodes.warehouse.errors import LimitError, WarehouseError, WarehouseInUseError, first_line
 from failmodes.warehouse.limits import database_memory
 from failmodes.warehouse.schema_version import check_version
-from failmodes.warehouse.storage.files import check_regular
+from failmodes.warehouse.storage.regular_files import check_regular
 
 _MAKE = "`failmodes load STUDY`"
 
@@ -49,20 +51,10 @@ def open_warehouse(path: Path, names: Iterable[str] | None = None) -> Iterator[d
         LimitError: memory ran out.
     """
     with attach_read_only(path) as con, reading_errors(path):
-        version = _read_info(con, path)["schema_version"]
+        version = _read_version(con, path)
         check_version(version, path, REBUILD_HINT)
         show_relations(con, path, version, names)
         yield con
-
-
-def read_info(path: Path) -> dict[str, Any]:
-    """The row of `warehouse_info`, of whatever schema version the file is.
-
-    Raises:
-        WarehouseError: it is missing, no warehouse, never finished, damaged, or in use by a writer.
-    """
-    with attach_read_only(path) as con, reading_errors(path):
-        return _read_info(con, path)
 
 
 def was_warehouse(path: Path) -> bool:
@@ -129,16 +121,17 @@ def fetch_first(con: duckdb.DuckDBPyConnection, sql: str, values: Sequence[Any] 
     return rows[0] if rows else None
 
 
-def _read_info(con: duckdb.DuckDBPyConnection, path: Path) -> dict[str, Any]:
+def _read_version(con: duckdb.DuckDBPyConnection, path: Path) -> str:
+    """The schema version of a file, whatever version that is."""
     table = TABLES["warehouse_info"]
     if table.name not in base_tables(con):
         raise WarehouseError(f"{path} is no warehouse of failmodes: name one, or make it with {_MAKE}")
     check_table(con, table, path)
-    names = [column.name for column in table.columns]
-    row = fetch_first(con, f"select {', '.join(names)} from warehouse.main.{table.name} limit 1")
+    names = ", ".join(column.name for column in table.columns)
+    row = fetch_first(con, f"select schema_version, {names} from warehouse.main.{table.name} limit 1")
     if row is None or None in row:
         raise WarehouseError(f"{path} was never finished: make it anew with {_MAKE}")
-    return dict(zip(names, row, strict=True))
+    return str(row[0])
 
 
 @contextmanager
@@ -152,6 +145,8 @@ def _opening_errors(path: Path) -> Iterator[None]:
         reason = first_line(error)
         if isinstance(error, duckdb.OutOfMemoryException):
             raise LimitError(OUT_OF_MEMORY) from error
+        if os.strerror(errno.EMFILE) in reason:
+            raise LimitError(f"{path} cannot be opened: too many open files (ulimit -n)") from error
         if _LOCK_CONFLICT in reason:
             message = f"{path} is open for writing in another program: close it there and try again"
             raise WarehouseInUseError(message) from error

@@ -17,9 +17,8 @@ from typing import Any, NamedTuple
 import duckdb
 import pyarrow as pa
 
-from failmodes.warehouse.database.connection import open_warehouse, read_info, was_warehouse
+from failmodes.warehouse.database.connection import was_warehouse
 from failmodes.warehouse.database.own_tables import LOADED_DIMENSIONS, SHARDS
-from failmodes.warehouse.database.relations import REBUILD_HINT
 from failmodes.warehouse.database.tables import (
     create_tables,
     delete_matching,
@@ -28,10 +27,9 @@ from failmodes.warehouse.database.tables import (
     views_fingerprint,
     write_info,
 )
-from failmodes.warehouse.database.updates import check_writable, staged_database, writer_lock
+from failmodes.warehouse.database.updates import open_writable, staged_database, writer_lock
 from failmodes.warehouse.errors import DamagedShardError, StorageError, WarehouseError, WarehouseInUseError
 from failmodes.warehouse.schema import ATTENTION, DIMENSIONS, EXEMPLARS, FACTS, PARTITIONS, PREDICTIONS, Table
-from failmodes.warehouse.schema_version import check_version
 from failmodes.warehouse.shards.inventory import FileKey, LoadError, RecordFile, read_verified_rows, scan_record
 from failmodes.warehouse.storage.files import StorePath
 
@@ -111,14 +109,13 @@ def _read_loaded_state(warehouse: Path, rebuild: bool) -> LoadedState:
 
 
 def _loaded_state(warehouse: Path) -> LoadedState:
-    info = read_info(warehouse)
-    check_version(info["schema_version"], warehouse, REBUILD_HINT)
-    check_writable(warehouse)
-    with open_warehouse(warehouse, ("shards", "loaded_dimensions")) as con:
+    with open_writable(warehouse) as con:
+        fingerprint: str
+        ((fingerprint,),) = con.execute("select views_fingerprint from warehouse_info").fetchall()
         keys = ", ".join(f"{name}::varchar" for name in PARTITIONS)
         shards = con.execute(f"select table_name, {keys}, content_hash from shards").fetchall()
         files = con.execute("select table_name, file_key, content_hash from loaded_dimensions").fetchall()
-    return LoadedState({row[:-1]: row[-1] for row in (*shards, *files)}, info["views_fingerprint"])
+    return LoadedState({row[:-1]: row[-1] for row in (*shards, *files)}, fingerprint)
 
 
 def _count_shards(keys: Iterable[FileKey]) -> int:

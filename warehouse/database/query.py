@@ -9,11 +9,13 @@ from threading import Timer
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import duckdb
+from duckdb.sqltypes import DuckDBPyType
 
 from failmodes.sql import QUERIES, first_comment, read_sql
 from failmodes.warehouse.database.connection import OUT_OF_MEMORY, open_warehouse
 from failmodes.warehouse.database.relations import relation_names
-from failmodes.warehouse.errors import QueryError, did_you_mean
+from failmodes.warehouse.errors import QueryError, did_you_mean, shown
+from failmodes.warehouse.terminal import stop_behind
 
 if TYPE_CHECKING:
     import polars as pl
@@ -28,7 +30,6 @@ _TICKS_PER_DAY = {"ms": 86_400_000, "us": 86_400_000_000, "ns": 86_400_000_000_0
 BATCH_ROWS = 64 * 1024  # of an answer that are in memory at a time, where it goes to a file
 _OF_THE_FILE = (duckdb.IOException, duckdb.FatalException, duckdb.SerializationException)
 _READS = {_Kind.SELECT, _Kind.EXPLAIN, _Kind.PRAGMA, _Kind.CALL, _Kind.MULTI}  # MULTI: PIVOT
-
 
 # Words by which a statement may reach a table without naming it, or list all tables.
 _INDIRECT = re.compile(
@@ -111,6 +112,7 @@ def to_polars(relation: duckdb.DuckDBPyRelation) -> "pl.DataFrame":
     Raises:
         QueryError: a column is of a type that Polars lacks.
     """
+    _check_types(relation)
     with unshowable_values():
         rows: pl.DataFrame = relation.pl()
         _check_dates(rows)
@@ -149,6 +151,9 @@ def query_errors(timeout_s: float | None = None) -> Iterator[None]:
         if isinstance(error, _OF_THE_FILE) or type(error) is duckdb.Error:  # so DuckDB tells of wrong checksums
             raise  # not the statement's fault: `open_warehouse` says that the file is damaged
         raise QueryError(_one_line(error)) from error
+    except RuntimeError as error:
+        stop = stop_behind(error)
+        raise (error if stop is None else stop) from None
 
 
 @contextmanager
@@ -194,6 +199,7 @@ def _batches(relation: duckdb.DuckDBPyRelation, timeout_s: float | None) -> Iter
     import polars as pl
     import pyarrow as pa
 
+    _check_types(relation)
     reader = relation.to_arrow_reader(BATCH_ROWS)
     given = 0
     try:
@@ -211,6 +217,20 @@ def _batches(relation: duckdb.DuckDBPyRelation, timeout_s: float | None) -> Iter
     if not given:
         with unshowable_values():
             yield pl.DataFrame(reader.schema.empty_table())
+
+
+def _check_types(relation: duckdb.DuckDBPyRelation) -> None:
+    """Refuse unions: Polars panics, aloud, where it meets one."""
+    for name, kind in zip(relation.columns, relation.types, strict=True):
+        if _holds_union(kind):
+            raise QueryError(f"column {shown(name)} holds a union, which cannot be shown: cast it to varchar")
+
+
+def _holds_union(kind: DuckDBPyType) -> bool:
+    if kind.id in ("list", "array", "struct", "map"):
+        inner = [child for _name, child in kind.children]
+        return any(_holds_union(child) for child in inner if isinstance(child, DuckDBPyType))  # an array has its size
+    return kind.id == "union"
 
 
 def _check_dates(rows: "pl.DataFrame") -> None:

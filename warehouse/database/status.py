@@ -6,7 +6,7 @@ from typing import NamedTuple
 import polars as pl
 
 from failmodes.warehouse.database.checks import CheckResult, run_checks
-from failmodes.warehouse.database.connection import open_warehouse, read_info
+from failmodes.warehouse.database.connection import open_warehouse
 from failmodes.warehouse.database.own_tables import ALL_TABLES
 from failmodes.warehouse.database.updates import stale_tables
 
@@ -48,13 +48,12 @@ def warehouse_status(path: Path) -> WarehouseStatus:
     Raises:
         WarehouseError: it is missing, no warehouse, of another schema version, or in use by a writer.
     """
-    info = read_info(path)
-    size_bytes = path.stat().st_size
     with open_warehouse(path) as con:
+        ((schema_version, updated_at),) = con.sql("select schema_version, updated_at from warehouse_info").fetchall()
         return WarehouseStatus(
-            schema_version=info["schema_version"],
-            updated_at=info["updated_at"],
-            size_bytes=size_bytes,
+            schema_version=schema_version,
+            updated_at=updated_at,
+            size_bytes=path.stat().st_size,
             row_counts={t.name: con.sql(f"select count(*) from {t.name}").pl().item() for t in ALL_TABLES},
             evaluations=con.sql(_EVALUATIONS).pl(),
             checks=run_checks(con),

@@ -46,8 +46,9 @@ def writer_lock(warehouse: Path) -> Iterator[None]:
         yield
 
 
-def check_writable(warehouse: Path) -> None:
-    """Make sure that a warehouse that will be written to is as this program wrote it.
+@contextmanager
+def open_writable(warehouse: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A connection that reads the tables of a warehouse that will be written to, which is as this program wrote it.
 
     Who writes sees the file from within: its macros may hide DuckDB's functions, its constraints are computed.
 
@@ -57,6 +58,7 @@ def check_writable(warehouse: Path) -> None:
     with open_warehouse(warehouse, TABLES) as con:
         if found := foreign_objects(con):
             raise WarehouseError(f"{warehouse} holds {', '.join(found)}, not made by failmodes: {REBUILD_HINT}")
+        yield con
 
 
 @contextmanager
@@ -122,7 +124,8 @@ def replace_derived_tables(warehouse: Path, tables: Mapping[str, pa.Table]) -> N
     if unknown := sorted(tables.keys() - known.keys()):
         raise WarehouseError(f"{', '.join(unknown)}: no derived table; these are {', '.join(known)}")
     with writer_lock(warehouse):
-        check_writable(warehouse)
+        with open_writable(warehouse):
+            pass
         with staged_database(warehouse) as con:
             create_tables(con)
             for name, rows in tables.items():

@@ -26,7 +26,7 @@ FOOTER_KEY = b"failmodes"
 FOOTER_HASH_KEY = b"failmodes.seal"  # hash of the footer's text: facts are guarded like rows
 RECORD_FOLDER = "record"
 SHARD_FILE = "rows.parquet"
-MOST_LETTERS = 1 << 20  # of a footer: they have about a thousand
+MOST_FOOTER_LETTERS = 1 << 20  # of a footer: they have about a thousand
 
 # What parsers raise at damage has no base in common
 _PARSING_ERRORS = (
@@ -86,7 +86,7 @@ def unseal(metadata: pq.FileMetaData, path: StorePath) -> dict[str, Any]:
     text = pairs[FOOTER_KEY].decode()
     if pairs.get(FOOTER_HASH_KEY, b"").decode() != identity_of(text):
         raise ValueError("its footer does not match its seal")
-    if len(text) > MOST_LETTERS:
+    if len(text) > MOST_FOOTER_LETTERS:
         raise ValueError(f"its footer has {len(text):,} letters")
     footer: dict[str, Any] = json.loads(text)
     if is_readable_version(_text(footer["schema_version"])):

@@ -30,7 +30,8 @@ from failmodes.warehouse.schema_version import SCHEMA_VERSION
 from failmodes.warehouse.shards.decoded_size import check_decoded_size, mapped, text_leaves, with_plain_texts
 from failmodes.warehouse.shards.footer import RECORD_FOLDER, SEVERITY_PATTERN, SHARD_FILE, damage_of, seal, unseal
 from failmodes.warehouse.shards.thrift import Data
-from failmodes.warehouse.storage.files import StorePath, atomic_write, check_regular, exists, list_published, read_bytes
+from failmodes.warehouse.storage.files import StorePath, atomic_write, exists, list_published, read_bytes
+from failmodes.warehouse.storage.regular_files import check_regular
 
 pc: Any = pyarrow.compute  # its functions are made as it is imported: no checker knows them
 

@@ -4,11 +4,13 @@ Whatever a study file may be (a pipe, a device, no text, no TOML) is one line, s
 """
 
 import re
+from os import PathLike, fspath
 from pathlib import Path
 from typing import Any
 
 from failmodes.warehouse.errors import StorageError, StudyError, first_line
-from failmodes.warehouse.storage.files import StorePath, as_store_path, is_url, read_regular
+from failmodes.warehouse.storage.files import StorePath, as_store_path, is_url
+from failmodes.warehouse.storage.regular_files import read_regular
 
 WAREHOUSE_FILE = "warehouse.duckdb"
 STUDY_FILE = "study.toml"
@@ -132,13 +134,13 @@ def parse_toml(text: str) -> dict[str, Any]:
         raise ValueError("a number has too many digits") from error
 
 
-def user_path(given: str | Path) -> Path:
+def user_path(given: "str | PathLike[str]") -> Path:
     """The path that a user wrote, where ~ stands for their home folder.
 
     Raises:
         StudyError: it is blank, too long, holds a null character, or names the home folder of nobody.
     """
-    text = str(given)
+    text = fspath(given)
     if not text.strip():
         raise StudyError("a path is blank: name a folder or a file, such as runs/mine")
     if "\0" in text or len(text) > MOST_PATH_LETTERS:
