@@ -1,13 +1,10 @@
-"""Failmodes: a warehouse of how vision models fail. This is the command line's root.
+"""The command line's root: the commands of the stages, and those that are made of several."""
 
-It composes the stages' commands, and turns whatever ends one early into one line on stderr.
-"""
-
-import os
-import sys
+from collections.abc import Callable
 from typing import Annotated
 
 import typer
+from typer.core import TyperCommand
 
 from failmodes import __version__
 from failmodes.analysis.cli import chart, print_findings, report, shapes
@@ -15,18 +12,9 @@ from failmodes.evaluate.cli import DEFAULT_STUDY, StudyArgument, evaluate, impor
 from failmodes.evaluate.extras import require_torch
 from failmodes.ingest.cli import corrupt, download
 from failmodes.warehouse.cli import READING_S, SqlCommand, TimeoutOption, WhereArgument, load, print_status, query
-from failmodes.warehouse.diagnosis import explain, wants_traceback
-from failmodes.warehouse.errors import IncompleteRunError, MissingExtraError, StorageError
+from failmodes.warehouse.errors import IncompleteRunError, MissingExtraError
 from failmodes.warehouse.limits import lift_limits, limit_command
-from failmodes.warehouse.terminal import finish_answer, prepare_streams, raise_on_termination, remark
-from failmodes.warehouse.watched_process import end_command, ignore_stops, watch_command
-
-app = typer.Typer(
-    no_args_is_help=True,
-    add_completion=False,
-    help="A warehouse of how vision models fail: every image's prediction, confidence and attention under graded "
-    "corruption, in SQL.\n\nStart with `failmodes init digits`, then `failmodes run`.",
-)
+from failmodes.warehouse.terminal import remark
 
 STUDY, STAGES, QUESTIONS = "A whole study", "Its stages", "Questions to a warehouse"
 
@@ -38,7 +26,6 @@ def show_version(wanted: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
 def root(
     version: Annotated[
         bool, typer.Option("--version", callback=show_version, is_eager=True, help="Print the version and leave.")
@@ -87,76 +74,37 @@ def status(where: WhereArgument = None, timeout: TimeoutOption = READING_S) -> N
         raise typer.Exit(1)
 
 
-app.command(rich_help_panel=STUDY)(init)
+COMMANDS: dict[str, dict[str, Callable[..., None]]] = {  # by their part of the help
+    STUDY: {"init": init, "run": run, "status": status},
+    STAGES: {
+        "download": download,
+        "corrupt": corrupt,
+        "ingest": ingest,
+        "train": train,
+        "evaluate": evaluate,
+        "import": import_,
+        "load": load,
+    },
+    QUESTIONS: {"query": query, "shapes": shapes, "chart": chart, "report": report},
+}
 
 
-app.command(rich_help_panel=STUDY)(run)
+def build_app(first_word: str | None = None) -> typer.Typer:
+    """The command line; where its first word names a command, that one alone: typer reads the options of all it has."""
+    only = first_word if any(first_word in commands for commands in COMMANDS.values()) else None
+    app = typer.Typer(
+        no_args_is_help=True,
+        add_completion=False,
+        help="A warehouse of how vision models fail: every image's prediction, confidence and attention under graded "
+        "corruption, in SQL.\n\nStart with `failmodes init digits`, then `failmodes run`.",
+    )
+    app.callback()(root)
+    for part, commands in COMMANDS.items():
+        for name, command in commands.items():
+            if only in (None, name):
+                kind = SqlCommand if command is query else TyperCommand
+                app.command(name, cls=kind, rich_help_panel=part)(command)
+    return app
 
 
-app.command(rich_help_panel=STUDY)(status)
-
-
-for stage in (download, corrupt, ingest, train, evaluate):
-    app.command(rich_help_panel=STAGES)(stage)
-
-
-app.command("import", rich_help_panel=STAGES)(import_)
-
-
-app.command(rich_help_panel=STAGES)(load)
-
-
-app.command(cls=SqlCommand, rich_help_panel=QUESTIONS)(query)
-
-
-for question in (shapes, chart, report):
-    app.command(rich_help_panel=QUESTIONS)(question)
-
-
-def main() -> None:
-    """Run a command; whatever ends it early is one line and an exit code, never a traceback."""
-    prepare_streams()
-    raise_on_termination()
-    try:
-        watch_command()
-        code = _run_command()
-    except SystemExit:  # in the process that watches
-        raise
-    except BaseException as error:
-        if wants_traceback():
-            sys.excepthook(type(error), error, error.__traceback__)
-        code = _tell(error)
-    end_command(code)
-
-
-def _tell(error: BaseException) -> int:
-    """Say in one line what ended the command; its exit code."""
-    ignore_stops()
-    try:
-        told = explain(error)
-        try:
-            finish_answer()
-        except StorageError as unwritten:  # else the interpreter would fail at it once more, in its own words
-            told = unwritten if isinstance(error, OSError) else told
-        remark(f"failmodes: {told}")
-        return told.exit_code
-    except Exception:  # what says it needs memory and files too
-        os.write(2, b"failmodes: out of memory, or of open files\n")
-        return 1
-
-
-def _run_command() -> int:
-    """Run it, and bring its answer out; its exit code."""
-    try:
-        app()
-    except SystemExit as end:  # typer ends every command with it, one that was stopped too
-        cause = end.__context__.__cause__ if end.__context__ else None
-        if isinstance(cause, KeyboardInterrupt):
-            raise cause from None
-        finish_answer()
-        return end.code if isinstance(end.code, int) else 0
-    return 0
-
-
-if __name__ == "__main__":
-    main()
+app = build_app()

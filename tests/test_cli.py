@@ -19,9 +19,9 @@ def test_help_says_what_a_command_does(tmp_path, command: str) -> None:
 
 def test_a_question_loads_no_library_that_it_does_not_need(handed) -> None:
     code = (
-        "import sys, failmodes.cli\n"
+        "import sys, failmodes.__main__\n"
         "sys.argv = ['failmodes', 'query', 'select count(*) from predictions']\n"
-        "try: failmodes.cli.main()\n"
+        "try: failmodes.__main__.main()\n"
         "except SystemExit: pass\n"
         "heavy = {'torch', 'torchvision', 'pytorch_grad_cam', 'sklearn', 'altair', 'matplotlib'}\n"
         "heavy |= {'polars', 'pyarrow', 'numpy', 'fsspec', 'upath', 'rich'}  # each would cost a tenth of the time\n"

@@ -63,4 +63,4 @@ def _is_want_of_memory(error: BaseException) -> bool:
         return True
     text = str(error).lower()
     signs = ("can't start new thread", "not enough memory", "allocate memory", "bad_alloc", "failed to map segment")
-    return isinstance(error, RuntimeError | ImportError) and any(sign in text for sign in signs)
+    return any(sign in text for sign in signs)

@@ -12,6 +12,7 @@ import struct
 import sys
 import threading
 import time
+from contextlib import suppress
 from types import FrameType
 from typing import NoReturn
 
@@ -24,8 +25,9 @@ _THREADED = {"duckdb", "numpy", "polars", "pyarrow", "pytest", "torch"}  # whose
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _LOOK_S = 1.0  # between two looks whether the child lives; its own children may hold the pipe that tells of its end
 
-# What a child tells: that it holds to a number of seconds from now on, or that it ends with an exit code
-_MESSAGE = struct.Struct("=cd")
+# What a child tells: that it holds to a number of seconds from now on; or that it ends, with an exit code and a line of
+# so many bytes that follows, to be printed when it is gone
+_MESSAGE = struct.Struct("=cdI")
 _HOLDS_TO, _ENDS_WITH = b"h", b"e"
 
 
@@ -37,6 +39,7 @@ class _Watched:
     """What this process knows of its watch."""
 
     to_watcher: int | None = None  # descriptor of a pipe; None where nobody watches
+    holds_to_time: bool = False
     timeout_s: float | None = None
 
 
@@ -83,7 +86,7 @@ def started_process() -> int:
 
 def hold_to_time(timeout_s: float | None) -> None:
     """Be stopped after some seconds, and killed soon after where that did not help; None: only if told to stop."""
-    _Watched.timeout_s = timeout_s
+    _Watched.holds_to_time, _Watched.timeout_s = True, timeout_s
     _tell_watcher(_HOLDS_TO, float("inf") if timeout_s is None else timeout_s)
     if timeout_s is not None:
         signal.signal(signal.SIGALRM, _stop_once)
@@ -96,9 +99,20 @@ def ignore_stops() -> None:
         signal.signal(number, signal.SIG_IGN)
 
 
-def end_command(code: int) -> NoReturn:
-    """End this process, all of whose words are said: what its libraries do from here on changes nothing."""
-    _tell_watcher(_ENDS_WITH, code)
+def end_command(code: int, last_word: str = "") -> NoReturn:
+    """End this process; its libraries, which may print or fail as they end, change neither code nor last word.
+
+    Args:
+        code: of the exit.
+        last_word: a line for stderr.
+    """
+    if is_watched():
+        _tell_watcher(_ENDS_WITH, code, last_word.encode(errors="backslashreplace"))
+        if _Watched.holds_to_time:  # it only reads: what else Python does at its end takes a tenth of a short question
+            sys.stderr.flush()  # stdout was flushed, or cannot be
+            os._exit(code)
+    else:
+        _print_last(last_word)
     sys.exit(code)
 
 
@@ -107,9 +121,14 @@ def time_is_up() -> LimitError:
     return LimitError(f"stopped after {_Watched.timeout_s or 0:g} s: ask for less, or allow more time with --timeout")
 
 
-def _tell_watcher(kind: bytes, number: float) -> None:
+def _tell_watcher(kind: bytes, number: float, text: bytes = b"") -> None:
     if _Watched.to_watcher is not None:
-        os.write(_Watched.to_watcher, _MESSAGE.pack(kind, number))
+        os.write(_Watched.to_watcher, _MESSAGE.pack(kind, number, len(text)) + text)
+
+
+def _print_last(line: str) -> None:
+    with suppress(OSError):  # nobody listens
+        print(line, end="\n" if line else "", file=sys.stderr, flush=True)
 
 
 def _stop_once(number: int, _frame: FrameType | None) -> None:
@@ -134,7 +153,7 @@ def _watch(child: int, from_child: int) -> NoReturn:
     while True:
         ready = select.select([from_child, signals], [], [], max(0, min(deadline - time.monotonic(), _LOOK_S)))[0]
         if from_child in ready or _has_ended(child):
-            kind, number = _message(from_child)
+            kind, number, last_word = _message(from_child)
             if kind != _HOLDS_TO:
                 break
             holds_to_time, deadline = True, time.monotonic() + number + GRACE_S
@@ -150,6 +169,7 @@ def _watch(child: int, from_child: int) -> NoReturn:
             raise time_is_up() if stop is None else stop
     code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     if kind == _ENDS_WITH:
+        _print_last(last_word)
         sys.exit(int(number))
     raise LimitError(f"{_ended_by(code)}, most likely for want of memory: ask for less, or free some")
 
@@ -165,13 +185,14 @@ def _signals_as_bytes() -> int:
     return signals
 
 
-def _message(from_child: int) -> tuple[bytes, float]:
+def _message(from_child: int) -> tuple[bytes, float, str]:
     """What the child says next; no kind where it ended without a word."""
     try:
         message = os.read(from_child, _MESSAGE.size)
     except BlockingIOError:  # its own children have the pipe open still
         message = b""
-    return _MESSAGE.unpack(message) if message else (b"", 0)
+    kind, number, length = _MESSAGE.unpack(message) if message else (b"", 0, 0)
+    return kind, number, os.read(from_child, length).decode() if length else ""
 
 
 def _has_ended(child: int) -> bool:

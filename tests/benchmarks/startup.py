@@ -17,6 +17,7 @@ ROUNDS = 7
 SCRIPT = Path(sys.executable).parent / "failmodes"
 IMPORT_LIMIT_S, COMMAND_LIMIT_S = 0.05, 0.4
 PEER = ("import typer", "import typer alone")  # what any command line of this kind begins with
+DATABASE = "import typer, duckdb; duckdb.connect(':memory:').execute('select 1').fetchall()"  # and any question
 
 
 def measure_startup() -> Iterator[Result]:
@@ -30,12 +31,14 @@ def measure_startup() -> Iterator[Result]:
         typer_s = _cpu_s([*python, PEER[0]], folder)
         help_s = _cpu_s([SCRIPT, "--help"], folder)
         query_s = _cpu_s([SCRIPT, "query", "select 1"], folder)
+        database_s = _cpu_s([*python, DATABASE], folder)
     against = "{:g} s of CPU promised"
     unit = "s of CPU"
     yield Result("startup/import", import_s, unit, IMPORT_LIMIT_S / import_s, against.format(IMPORT_LIMIT_S))
     yield Result("startup/help", help_s, unit, COMMAND_LIMIT_S / help_s, against.format(COMMAND_LIMIT_S))
     yield Result("startup/help/typer", help_s, unit, typer_s / help_s, PEER[1])
     yield Result("startup/query", query_s, unit, COMMAND_LIMIT_S / query_s, against.format(COMMAND_LIMIT_S))
+    yield Result("startup/query/duckdb", query_s, unit, database_s / query_s, "typer, and select 1 in memory, alone")
 
 
 def _cpu_s(command: list[str | Path], folder: Path) -> float:

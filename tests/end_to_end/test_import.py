@@ -11,10 +11,10 @@ pytest.importorskip("torch")
 
 from import_files import import_into, invoke, small_frame, write_as
 
+from failmodes.__main__ import main
 from failmodes.analysis.findings.limitations import limitation_findings
 from failmodes.analysis.report.provenance import network_provenance
 from failmodes.analysis.selection import select_one
-from failmodes.cli import main
 from failmodes.warehouse.database.connection import open_warehouse
 from failmodes.warehouse.errors import WarehouseError
 

@@ -87,13 +87,13 @@ def test_kill_9_within_a_parquet_write_leaves_no_half_shard(undisturbed, tmp_pat
     folder = fresh_copy(undisturbed, tmp_path)
     # the process kills itself inside its n-th write: after the temporary file, before the rename
     code = (
-        "import os, signal, failmodes.cli, failmodes.warehouse.storage.files as p; n=[0]; real=os.replace\n"
+        "import os, signal, failmodes.__main__, failmodes.warehouse.storage.files as p; n=[0]; real=os.replace\n"
         "def replace(a, b):\n"
         f"    n[0] += 'record' in str(b) and 'evaluation_id' in str(b)\n"
         f"    (os.kill(os.getpid(), signal.SIGKILL) if n[0] == {1 + 2 * instant} else None)\n"
         "    return real(a, b)\n"
         "p.os.replace = replace\n"
-        "import sys; sys.argv = ['failmodes', 'evaluate']; failmodes.cli.main()"
+        "import sys; sys.argv = ['failmodes', 'evaluate']; failmodes.__main__.main()"
     )
     killed = subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True)
     assert killed.returncode == -signal.SIGKILL
@@ -107,11 +107,11 @@ def test_kill_9_within_a_parquet_write_leaves_no_half_shard(undisturbed, tmp_pat
 def test_killed_training_goes_on_to_the_same_network(undisturbed, tmp_path) -> None:
     write_tiny_study(tmp_path)
     code = (
-        "import os, signal, failmodes.cli, failmodes.evaluate.training.trainer as t; save = t.Trainer.save\n"
+        "import os, signal, failmodes.__main__, failmodes.evaluate.training.trainer as t; save = t.Trainer.save\n"
         "def once(self, path, epochs_done):\n"
         "    save(self, path, epochs_done); os.kill(os.getpid(), signal.SIGKILL)\n"
         "t.Trainer.save = once\n"
-        "import sys; sys.argv = ['failmodes', 'train']; failmodes.cli.main()"
+        "import sys; sys.argv = ['failmodes', 'train']; failmodes.__main__.main()"
     )
     assert subprocess.run([sys.executable, "-c", code], cwd=tmp_path).returncode == -signal.SIGKILL
     assert not list(tmp_path.rglob("*.safetensors"))

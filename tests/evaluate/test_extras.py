@@ -42,7 +42,7 @@ class Finder(PathFinder):
         return None if name in {(*PACKAGES, "timm")!r} else super().find_spec(name, path, target)
 
 sys.meta_path = [Finder if finder is PathFinder else finder for finder in sys.meta_path]
-from failmodes.cli import main
+from failmodes.__main__ import main
 main()
 """
 

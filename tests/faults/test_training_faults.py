@@ -258,7 +258,7 @@ import sys
 import failmodes.evaluate.training.loop as loop
 loop.default_workers = lambda _device: 2
 sys.argv = ["failmodes", "train"]
-from failmodes.cli import main
+from failmodes.__main__ import main
 main()
 """
 

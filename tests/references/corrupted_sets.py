@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import failmodes.cli
+import failmodes.__main__
 from failmodes.ingest.corrupted_sets.layouts import image_names
 from failmodes.ingest.corrupted_sets.opening import PublishedSource
 from failmodes.ingest.corrupted_sets.options import SetOptions, parse_options
@@ -35,7 +35,7 @@ def corrupt_command(monkeypatch: pytest.MonkeyPatch, *arguments: str | Path) -> 
     """Run the command line in this process; its exit code."""
     monkeypatch.setattr(sys, "argv", ["failmodes", "corrupt", *map(str, arguments)])
     with pytest.raises(SystemExit) as left:
-        failmodes.cli.main()
+        failmodes.__main__.main()
     return int(left.value.code or 0)
 
 

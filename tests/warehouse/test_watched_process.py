@@ -12,15 +12,15 @@ posix_only = pytest.mark.skipif(sys.platform == "win32", reason="nothing is watc
 
 COMMAND = """
 import ctypes, os, signal, sys, time
-import failmodes.cli as cli
+import failmodes.__main__ as command
 from failmodes.warehouse.limits import limit_command
 
 def work() -> None:
     print("begun", flush=True)
     {work}
 
-cli._run_command = lambda: work() or 0
-cli.main()
+command._run_command = lambda: work() or 0
+command.main()
 """
 
 
