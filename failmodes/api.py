@@ -116,6 +116,9 @@ def benchmark(
     class_names: 'Sequence[str] | Literal["imagenet-1k"] | None' = None,
     label_names: Sequence[str] | None = None,
     class_map: "Mapping[str, int | str] | None" = None,
+    output_key: str | None = None,
+    output_kind: 'Literal["logits", "probabilities"] | None' = None,
+    deterministic: bool = True,
     attention: bool | str = True,
     attention_layer: str | None = None,
     precision: Literal["float32", "bfloat16", "float16"] = "float32",
@@ -137,7 +140,7 @@ def benchmark(
 
     Args:
         model: a torch module, a function from uint8 images (N, H, W, 3) to logits (N, C), or a dict of several by
-            label. A module is copied: yours keeps its mode, device and gradients. It must return one tensor of logits.
+            label. A module is copied: yours keeps its mode, device and gradients.
         images: uint8 (N, H, W, 3), RGB, or a uint8 tensor (N, 3, H, W); a sequence of such images or PIL images; a
             torch Dataset, or a DataLoader that does not shuffle, of (image, label) or of mappings; a Hugging Face
             Dataset; or the path of a folder of class folders. Pixels are uint8: corruptions come before normalisation.
@@ -164,6 +167,10 @@ def benchmark(
         class_names: names of the network's outputs, in order; "imagenet-1k" for the 1,000 of ImageNet.
         label_names: names of the labels, where they do not number the outputs; matched with `class_names`.
         class_map: the output, by number or name, of a label whose name does not match.
+        output_key: which of the outputs are the logits, by name or by position from "0", where there are several and
+            none is called "logits".
+        output_kind: "probabilities" for a network that ends in a softmax; logits if not given.
+        deterministic: False accepts a network that gives an image other outputs each time.
         attention: True, False, or a CAM method: "closed-form", "backward", or one of the grad-cam package's.
         attention_layer: the layer to look at, by its dotted name, instead of the one found.
         precision: of the forward pass.
@@ -203,7 +210,8 @@ def benchmark(
         name=name or output.name,
         models=make_model_options(
             normalisation, preprocess=preprocess, input_side_px=input_side_px, class_names=class_names,
-            class_map=class_map, attention_layer=attention_layer, version=version,
+            class_map=class_map, output_key=output_key, output_kind=output_kind, deterministic=deterministic,
+            attention_layer=attention_layer, version=version,
         ),
         dataset={"images": image_count, "image_size": image_size, "resize": resize, "label": dataset_label},
         label_names=label_names,

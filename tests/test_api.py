@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+from polars.testing import assert_frame_equal
 
 import failmodes
 from failmodes.ingest.datasets.digits import open_digits
@@ -297,11 +298,15 @@ def test_a_study_that_is_wrong_is_one_line(tmp_path: Path) -> None:
         failmodes.open(tmp_path)
 
 
-def test_outputs_that_look_like_probabilities_are_said(
-    digits, tmp_path: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
-    run(torch.nn.Sequential(net(), torch.nn.Softmax(1)), digits, tmp_path, progress=True)
-    assert "Sequential: its outputs look like probabilities, and logits are expected" in capfd.readouterr().err
+def test_probabilities_are_refused_until_they_are_said_to_be(digits, tmp_path: Path) -> None:
+    ending = torch.nn.Sequential(net(), torch.nn.Softmax(1))
+    with pytest.raises(failmodes.ModelError, match='gives probabilities: .* say `output_kind = "probabilities"`'):
+        run(ending, digits, tmp_path / "silent")
+    said = run(ending, digits, tmp_path / "said", output_kind="probabilities")
+    plain = run(ending[0], digits, tmp_path / "plain")
+    columns = "predicted, label_rank, confidence, entropy_nats, loss_nats"
+    question = f"select {columns} from predictions order by corruption, severity, image_id"
+    assert_frame_equal(said.sql(question), plain.sql(question), abs_tol=1e-5)
 
 
 def test_the_result_does_not_go_into_the_folder_of_the_images(tmp_path: Path) -> None:

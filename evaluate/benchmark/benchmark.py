@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 import numpy as np
-import torch
 from torch import nn
 
 from failmodes.evaluate.benchmark.given_images import GivenImages, read_given_images
@@ -33,7 +32,6 @@ from failmodes.warehouse.storage.locations import user_path
 
 IMAGES_FOLDER, CACHE_FOLDER = "images", "cache"
 ARRAYS_LABEL = "Images given as arrays"
-PROBED_IMAGES, SUM_TOLERANCE = 2, 1e-3
 ARGUMENTS = {"names": "corruptions", "images": "image_count", "path": "images", "label": "dataset_label"}
 
 
@@ -98,7 +96,6 @@ def run_benchmark(request: BenchmarkRequest, progress: RunCallbacks) -> Benchmar
     study = check_study(content, request.output, "benchmark", require_models=False, describe_location=_argument_name)
     progress.networks(_assumptions(request, study))
     live = [network.as_model(dataset, request.output) for network in networks]
-    progress.networks(_doubts(live, dataset))
     _write_study(study, live, own)
     report = evaluate_study(study, dataset, models=[one.model for one in live], progress=progress)
     return BenchmarkReport(study, report)
@@ -218,24 +215,6 @@ def _assumptions(request: BenchmarkRequest, study: Study) -> list[str]:
         lines.append(f"corruptions: recipe {recipe}, published for the size nearest to the images' (or give recipe=)")
     if any(isinstance(n, nn.Module) for n in request.networks.values()) and not request.models.says_inputs:
         lines.append("networks get values in [0, 1], since neither normalisation= nor preprocess= is given")
-    return lines
-
-
-def _doubts(live: Sequence[LiveModel], dataset: Dataset) -> list[str]:
-    """What looks as if something else was meant, a line each."""
-    lines = []
-    for one in live:
-        network = one.model.network(torch.device("cpu"), "float32")
-        try:
-            with torch.no_grad():
-                outputs = network.module(network.inputs(dataset.images[:PROBED_IMAGES]))
-        except Exception:  # whatever it raises at two images, the run will say in which cell and batch
-            continue
-        if outputs.shape[1] > 1 and (outputs >= 0).all() and ((outputs.sum(1) - 1).abs() < SUM_TOLERANCE).all():
-            lines.append(
-                f"{one.model.label}: its outputs look like probabilities, and logits are expected: confidence and "
-                "calibration will be wrong; leave the softmax out, or return the logarithm"
-            )
     return lines
 
 

@@ -3,7 +3,7 @@
 import copy
 import functools
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,10 +18,12 @@ from failmodes.evaluate.benchmark.recognition import recognise_architecture
 from failmodes.evaluate.models.checkpoints import save_checkpoint
 from failmodes.evaluate.models.class_mapping import map_classes
 from failmodes.evaluate.models.code_identity import code_hash
-from failmodes.evaluate.models.loading import check_model_outputs, count_outputs, load_model
+from failmodes.evaluate.models.loading import check_model_outputs, load_model
 from failmodes.evaluate.models.model import Model, ModelConfig, tensor_hashes
 from failmodes.evaluate.models.network import UNIT_RANGE
+from failmodes.evaluate.models.outputs import as_plain_module
 from failmodes.evaluate.models.preprocessing import Preprocessing, bytes_as_they_come, make_preprocessing
+from failmodes.evaluate.models.trial import try_model
 from failmodes.evaluate.study.study_schema import ModelSpec, Normalisation
 from failmodes.ingest.datasets.dataset import Dataset
 from failmodes.ingest.specification import validate
@@ -51,10 +53,12 @@ class FunctionNetwork(nn.Module):
         super().__init__()
         self.function = function
 
-    def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Logits (N, C) float32 of uint8 images (N, 3, H, W)."""
+    def forward(self, images: torch.Tensor) -> torch.Tensor | dict[str, torch.Tensor]:
+        """What the function gives for uint8 images (N, 3, H, W), as float32: logits (N, C), or several by name."""
         pixels = np.ascontiguousarray(images.cpu().permute(0, 2, 3, 1).numpy())
         logits = self.function(pixels)
+        if isinstance(logits, Mapping):
+            return {name: torch.as_tensor(value).to(images.device, torch.float32) for name, value in logits.items()}
         if isinstance(logits, list | tuple) and all(isinstance(row, torch.Tensor) for row in logits):
             logits = torch.stack(list(logits))
         return torch.as_tensor(logits).to(images.device, torch.float32)
@@ -78,7 +82,7 @@ class LiveNetwork:
         self.is_module = isinstance(given, nn.Module)
         self.given = unwrapped(given)
         module = _copied(self.given, label) if self.is_module else _function(given, label)
-        self.module = module.float().eval()
+        self.module = as_plain_module(module).float().eval()
         self.preprocessing, self.normalisation = self._inputs()
 
     def _inputs(self) -> tuple[Preprocessing | None, Normalisation | None]:
@@ -101,15 +105,17 @@ class LiveNetwork:
 
     @functools.cached_property
     def output_count(self) -> int:
-        """How many outputs it has, by a forward pass of one image.
+        """How many outputs it has, by its trial, after which its module gives logits.
 
         Raises:
-            ModelError: it does not take such images, or gives no logits.
+            ModelError: it fails in its trial.
         """
         side = self.options.input_side_px
         seen = f"{side}×{side} px" if side else f"{self.sample.shape[2]}×{self.sample.shape[1]} px"
         with self._left_alone():
-            return count_outputs(self._model(("any",), definition="not known yet"), self.sample[:1], seen)
+            tried = try_model(self._model(("any",), definition="not known yet"), self.sample[:1], seen)
+        assert tried.output_count is not None
+        return tried.output_count
 
     def as_model(self, dataset: Dataset, folder: Path) -> LiveModel:
         """The model, fitted to a data set; its tensors are saved in `folder`.
@@ -187,6 +193,9 @@ class LiveNetwork:
             "class_names": options.class_names,
             "class_map": dict(options.class_map or {}),
             "attention_layer": options.attention_layer,
+            "output_key": options.output_key,
+            "output_kind": options.output_kind,
+            "deterministic": None if options.deterministic else False,
         }
         given = {key: value for key, value in keys.items() if value not in (None, {})}
         return validate(ModelSpec, given | building, f"model {self.label!r}")

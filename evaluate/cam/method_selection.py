@@ -1,5 +1,7 @@
 """Which CAM method a network allows: found by looking at it."""
 
+import torch
+
 from failmodes.evaluate.cam.cam_method import (
     AUTO,
     BACKWARD,
@@ -20,6 +22,7 @@ from failmodes.warehouse.errors import ModelError
 
 SWITCHED_OFF = "switched off in the study"
 OPAQUE = "a function of pixels, not a network of layers"
+TORCH_SCRIPT = "its layers are TorchScript, which PyTorch lets nobody look into"
 NO_SPATIAL_LAYER = "no layer that the logits depend on has places on the image"
 
 
@@ -68,12 +71,12 @@ def _method_at(network: Network, method: str, target_layer: TargetLayer | None) 
             f"{network.label} does not end in global average pooling and one linear layer (at the layer asked for, if "
             "one was), as the closed form needs: set attention to 'auto' or 'backward'"
         )
-    if target_layer is None and method == AUTO:
-        return CamUnavailable(NO_SPATIAL_LAYER)
     if target_layer is None:
-        raise ModelError(
-            f"{network.label}: {NO_SPATIAL_LAYER}, so there is no {method}: set attention to 'auto' or 'none'"
-        )
+        is_script = any(isinstance(part, torch.jit.ScriptModule) for part in network.module.modules())
+        reason = TORCH_SCRIPT if is_script else NO_SPATIAL_LAYER
+        if method == AUTO:
+            return CamUnavailable(reason)
+        raise ModelError(f"{network.label}: {reason}, so there is no {method}: set attention to 'auto' or 'none'")
     if method in (AUTO, GRAD_CAM, BACKWARD):
         return GradientCam(network, target_layer)
     return GradCamLibrary(network, target_layer, method)

@@ -8,7 +8,8 @@ import torch
 from torch import nn
 
 from failmodes.evaluate.models.network import Network
-from failmodes.warehouse.errors import ModelError, first_line
+from failmodes.evaluate.models.trial import describe_forward_error
+from failmodes.warehouse.errors import ModelError
 
 PROBE_IMAGES = 3
 PROBE_SEED = 0
@@ -33,10 +34,8 @@ def run_probe(network: Network, inputs: torch.Tensor, watch: ActivationHook) -> 
         try:
             output = network.module(inputs)
         except Exception as error:  # whatever a network's own code raises
-            raise ModelError(
-                f"{network.label} does not run on images of {inputs.shape[2]}×{inputs.shape[3]} pixels "
-                f"({first_line(error)}): give the side that it was made for as input_side_px"
-            ) from error
+            seen = f"{inputs.shape[2]}×{inputs.shape[3]} px"
+            raise ModelError(f"{network.label} {describe_forward_error(error, seen)}") from error
     if not isinstance(output, torch.Tensor) or output.ndim != 2:
         found = tuple(output.shape) if isinstance(output, torch.Tensor) else type(output).__name__
         raise ModelError(
@@ -44,6 +43,13 @@ def run_probe(network: Network, inputs: torch.Tensor, watch: ActivationHook) -> 
             "classes): wrap it in a module that returns the logits alone"
         )
     return output
+
+
+def watchable_modules(module: nn.Module) -> Iterator[tuple[str, nn.Module]]:
+    """All modules but the root that PyTorch lets one look into, by name; TorchScript's take no hooks."""
+    for name, part in module.named_modules():
+        if name and not isinstance(part, torch.jit.ScriptModule):
+            yield name, part
 
 
 def are_equal(first: torch.Tensor, second: torch.Tensor) -> bool:
@@ -64,7 +70,7 @@ def _watched(module: nn.Module, watch: ActivationHook) -> Iterator[None]:
 
         return see
 
-    handles = [part.register_forward_hook(hook(name)) for name, part in module.named_modules() if name]
+    handles = [part.register_forward_hook(hook(name)) for name, part in watchable_modules(module)]
     try:
         yield
     finally:

@@ -3,12 +3,12 @@
 import difflib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
+from failmodes.evaluate.study.study_schema import OutputKind
 from failmodes.ingest.study_types import first_duplicate
 from failmodes.warehouse.errors import DataError
 
-OutputKind = Literal["logits", "probabilities"]
 KEYS = ("image_id", "corruption", "severity")
 LABEL = "label"
 COLUMN_PREFIXES: dict[OutputKind, str] = {"logits": "logit_", "probabilities": "probability_"}

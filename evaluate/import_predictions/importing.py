@@ -19,11 +19,10 @@ from failmodes.evaluate.engine.writer import RowBuffer, prediction_columns
 from failmodes.evaluate.evaluation import Evaluation, make_evaluation
 from failmodes.evaluate.evaluation_data import open_evaluation_data
 from failmodes.evaluate.import_predictions.checks import check_predictions, count_expected
-from failmodes.evaluate.import_predictions.columns import OutputKind
 from failmodes.evaluate.import_predictions.predictions_file import Predictions, ProgressCallback, read_predictions
 from failmodes.evaluate.models.model import Model
 from failmodes.evaluate.models.network import Network
-from failmodes.evaluate.study.study_schema import Study
+from failmodes.evaluate.study.study_schema import OutputKind, Study
 from failmodes.ingest.datasets.dataset import Dataset
 from failmodes.ingest.study_types import PRINTABLE
 from failmodes.warehouse.errors import DamagedShardError, StudyError

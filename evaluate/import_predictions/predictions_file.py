@@ -16,8 +16,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute
 
-from failmodes.evaluate.import_predictions.columns import KEYS, LABEL, OutputKind, PredictionColumns
+from failmodes.evaluate.import_predictions.columns import KEYS, LABEL, PredictionColumns
 from failmodes.evaluate.import_predictions.file_batches import open_batches, readable
+from failmodes.evaluate.models.outputs import SMALLEST_PROBABILITY
+from failmodes.evaluate.study.study_schema import OutputKind
 from failmodes.warehouse.errors import DataError, StorageError, first_line
 from failmodes.warehouse.storage.files import make_folder, storage_errors
 
@@ -25,7 +27,6 @@ pc: Any = pyarrow.compute  # its functions are made as it is imported: no checke
 
 ProgressCallback = Callable[[str, int, int | None], None]  # ("rows" or "cells", how many are done, of how many)
 MEMORY_LIMIT = "512MB"  # of the temporary database; beyond it DuckDB works on disk
-SMALLEST_PROBABILITY = float(np.finfo(np.float32).smallest_subnormal)
 
 
 class Predictions(NamedTuple):

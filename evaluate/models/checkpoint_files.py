@@ -49,6 +49,11 @@ def read_pickled(path: Path, device: torch.device | str = "cpu") -> Any:
         StorageError: it is no regular file, or may not be read.
     """
     size = _check_there(path)
+    if path.suffix == ".onnx":
+        raise ModelError(
+            f"{path.name} is an ONNX graph, not weights: run it with ONNX Runtime, and bring its predictions in with "
+            "`failmodes import`"
+        )
     with path.open("rb") as file:
         magic = file.read(len(ARCHIVE_MAGIC))
     is_archive = magic == ARCHIVE_MAGIC
@@ -79,12 +84,17 @@ def _check_there(path: Path) -> int:
 
 
 def _check_archive(path: Path, size: int) -> None:
-    """Refuse an archive that holds more than its own size: by its directory, without unpacking anything."""
+    """Refuse a program, and an archive that holds more than its own size: by its directory, unpacking nothing."""
     try:
         with zipfile.ZipFile(path) as archive:
             entries = archive.infolist()
     except Exception as error:  # besides BadZipFile whatever a damaged directory makes zipfile raise
         raise _unreadable(path, first_line(error)) from error
+    if any(entry.filename.endswith("/constants.pkl") for entry in entries):
+        raise ModelError(
+            f"{path.name} is a TorchScript program, not weights: write a function that returns torch.jit.load(…) of it,"
+            ' and name that as `architecture = "module:function"`, without `checkpoint`'
+        )
     _check_count(len(entries), path)
     compressed = next((entry for entry in entries if entry.compress_type != zipfile.ZIP_STORED), None)
     unpacked = sum(entry.file_size for entry in entries)

@@ -14,12 +14,14 @@ from torch import nn
 from failmodes.evaluate.models.checkpoints import build_with_tensors, check_architecture, read_tensors
 from failmodes.evaluate.models.class_mapping import imagenet_names, map_classes
 from failmodes.evaluate.models.model import Model, ModelConfig
+from failmodes.evaluate.models.outputs import as_plain_module
 from failmodes.evaluate.models.pretrained import load_pretrained
 from failmodes.evaluate.models.registry import build_module
+from failmodes.evaluate.models.trial import try_model
 from failmodes.evaluate.study.study_schema import ModelSpec, Normalisation
 from failmodes.ingest.datasets.dataset import Dataset
 from failmodes.ingest.study_types import LARGEST_SIDE_PX
-from failmodes.warehouse.errors import ModelError, first_line, shown
+from failmodes.warehouse.errors import ModelError, shown
 
 IMAGENET_1K = "ImageNet-1k"  # the name of both its classes and its images
 
@@ -78,16 +80,16 @@ def load_model(spec: ModelSpec, class_names: tuple[str, ...], path: Path | None 
             "was trained with, of values / 255: `normalisation = { mean = […], std = […] }`"
         )
     return Model(
-        module.float().eval(), spec, class_names, config.normalisation, config.input_side_px, config.class_names,
+        as_plain_module(module).float().eval(), spec, class_names, *config,
         output_count, outputs, metadata, checkpoint, prefix,
     )  # fmt: skip
 
 
 def check_model_outputs(model: Model, dataset: Dataset) -> Model:
-    """The model, its outputs counted by one image's forward pass on the CPU; refused if it does not fit the data set.
+    """The model after its trial (`try_model`) on the first image; refused if it does not fit the data set.
 
     Raises:
-        ModelError: it expects another side than the images have, it cannot take them, or the number of its outputs
+        ModelError: it expects another side than the images have, it fails in its trial, or the number of its outputs
             is not the expected one.
     """
     height, width = int(dataset.images.shape[1]), int(dataset.images.shape[2])
@@ -99,42 +101,15 @@ def check_model_outputs(model: Model, dataset: Dataset) -> Model:
             f"or `image_size = {side}` of a folder"
         )
     seen = f"{side}×{side} px" if side is not None else f"{height}×{width} px"
-    count = count_outputs(model, np.asarray(dataset.images[:1]), seen)
+    tried = try_model(model, np.asarray(dataset.images[:1]), seen)
+    count = tried.output_count
     if model.output_count is not None and count != model.output_count:
         raise ModelError(f"model {model.label!r} gives {count} outputs, but {model.output_count} were expected of it")
     outputs = map_classes(
         f"model {model.label!r}", model.class_names, model.spec.class_map,
         output_count=count, output_names=model.output_names,
     )  # fmt: skip
-    return replace(model, outputs=outputs, output_count=count)
-
-
-def count_outputs(model: Model, image: np.ndarray, seen: str) -> int:
-    """The number of outputs of a model, by a forward pass of one image (1, H, W, 3) on the CPU.
-
-    Args:
-        model: with its weights; its classes do not matter.
-        image: (1, H, W, 3) uint8.
-        seen: what the network sees, in words, for errors.
-
-    Raises:
-        ModelError: it does not take such an image, or gives no logits.
-    """
-    try:
-        network = model.network(torch.device("cpu"), "float32")
-        with torch.no_grad():  # not inference mode: what a network caches at its first pass must serve gradients too
-            logits = network.module(network.inputs(image))
-    except ModelError:
-        raise
-    except Exception as error:  # whatever a network raises at an input that it does not take
-        raise ModelError(
-            f"model {model.label!r} ({model.architecture}) cannot take images of {seen}: {first_line(error)}; "
-            "set `input_side_px` to the side that it was made for, or `options` for this one"
-        ) from error
-    if not isinstance(logits, torch.Tensor) or logits.ndim != 2 or logits.shape[0] != 1 or not logits.shape[1]:
-        given = tuple(logits.shape) if isinstance(logits, torch.Tensor) else type(logits).__name__
-        raise ModelError(f"model {model.label!r} gives {given} for one image: expected logits of shape (1, classes)")
-    return int(logits.shape[1])
+    return replace(tried, outputs=outputs)
 
 
 def _config_of_metadata(metadata: dict[str, str], file: str, study: ModelConfig) -> ModelConfig:

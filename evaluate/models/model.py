@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from failmodes.evaluate.models.network import UNIT_RANGE, Network, prepare_network
+from failmodes.evaluate.models.outputs import logits_hook
 from failmodes.evaluate.models.preprocessing import Preprocessing
 from failmodes.evaluate.models.registry import PUBLISHED_WIDTH, STEM, family_of, resolve_architecture, source_hash
 from failmodes.evaluate.study.study_schema import ModelSpec, Normalisation, Precision
@@ -117,6 +118,8 @@ class Model:
             "outputs": self.outputs,
             "recipe": _identifying_recipe(self.metadata),
             "preprocessing": None if self.preprocessing is None else self.preprocessing.identity,
+            "output_key": self.spec.output_key,
+            "output_kind": "probabilities" if self.spec.output_kind == "probabilities" else None,
         }
         return identity_of(facts | {key: value for key, value in optional.items() if value is not None})
 
@@ -158,6 +161,7 @@ class Model:
             None if count is None else f"{count / 1e6:,.1f} M parameters" if count >= 1e5 else f"{count:,} parameters",
             self._describe_inputs(),
             self._describe_classes(),
+            self._describe_outputs(),
             self._variant() if self.outputs is None else None,
             None if self.checkpoint is None else f"weights {self.checkpoint}",
             f"prefix {self.prefix!r} stripped" if self.prefix else None,
@@ -173,6 +177,13 @@ class Model:
             return f"images {side}, values in [0, 1]"
         mean, std = ("/".join(f"{value:.4g}" for value in channels) for channels in (given.mean, given.std))
         return f"images {side}, mean {mean}, std {std}"
+
+    def _describe_outputs(self) -> str | None:
+        """What is special about its outputs."""
+        hook = logits_hook(self.module)
+        parts = [None if hook is None else hook.describe()]
+        parts.append(None if self.spec.deterministic else "outputs that change from pass to pass are accepted")
+        return "; ".join(part for part in parts if part) or None
 
     def _parameter_count(self) -> int | None:
         """How many parameters; None for a function, whose network is not seen."""
@@ -204,7 +215,12 @@ class Model:
 
     def _describe_classes(self) -> str:
         if self.outputs is None:
-            return f"{len(self.class_names):,} classes"
+            classes = f"{len(self.class_names):,} classes"
+            if self.output_names is not None or self.spec.training is not None:
+                return classes
+            first = ", ".join(f"{name} = {output}" for output, name in enumerate(self.class_names[:SHOWN]))
+            more = ", …" if len(self.class_names) > SHOWN else ""
+            return f"{classes} in the data set's order, for nothing names its outputs ({first}{more})"
         triples = zip(self.class_names, self.outputs, self._used_names() or [""] * len(self.outputs), strict=True)
         pairs = [f"{name} = {output}{f' {own}' if own not in ('', name) else ''}" for name, output, own in triples]
         more = ", …" if len(self.outputs) > SHOWN else ""

@@ -24,7 +24,7 @@ from failmodes.warehouse.hashing import identity_of
 
 INSTALL_TIMM = 'pip install "failmodes[timm]"'
 EXPECTED = "expected a name of ours, torchvision's or timm's, or module:function of your own"
-LIBRARIES = {"torch", "torchvision", "timm"}  # whose code is identified by its version, not by its text
+LIBRARIES = {"failmodes", "torch", "torchvision", "timm"}  # whose code is identified by its version, not by its text
 WARN_WITHOUT_INIT_WEIGHTS = {"googlenet", "inception_v3"}  # unless init_weights is given
 
 # Looked for in a name in this order; `vit` and `eva` are parts of other families' names, so they begin a word.

@@ -15,6 +15,7 @@ from failmodes.warehouse.storage.files import StorePath, as_store_path
 Precision = Literal["float32", "bfloat16", "float16"]
 Augmentation = Literal["standard", "augmix", "trivialaugment"]
 Optimiser = Literal["sgd", "adamw"]
+OutputKind = Literal["logits", "probabilities"]
 LARGEST_MEAN = 2  # values / 255 have a mean of 1 at most; a larger one belongs to values up to 255
 
 # Ours, with the CIFAR stem; `failmodes.evaluate.models.registry` says how they are built.
@@ -109,6 +110,9 @@ class ModelSpec(StrictModel):
             anti-aliased); not resized where neither the study nor the weights give it.
         class_names: names of its outputs, in order, where its weights do not say.
         class_map: the output, by index, name or WordNet id, of a class of the data set; names are matched elsewhere.
+        output_key: which of its outputs are the logits, by name or by position from "0", where it gives several.
+        output_kind: "probabilities" for a network that ends in a softmax; logits if not given.
+        deterministic: false accepts a network that gives an image other outputs each time.
         attention: overrides the study's setting for all networks.
         attention_layer: the layer to look at, by its dotted name, instead of the one found automatically.
     """
@@ -126,6 +130,9 @@ class ModelSpec(StrictModel):
     input_side_px: study_types.SidePx | None = None
     class_names: Literal["imagenet-1k"] | Annotated[list[study_types.Name], Field(min_length=2)] | None = None
     class_map: dict[study_types.Name, study_types.OutputIndex | study_types.Name] = {}
+    output_key: study_types.Name | None = None
+    output_kind: OutputKind | None = None
+    deterministic: study_types.Flag = True
     attention: study_types.Name | None = None
     attention_layer: study_types.Name | None = None
 
@@ -183,7 +190,7 @@ class ModelSpec(StrictModel):
             raise ValueError(
                 f"model {self.label!r}: seeds go with training; a checkpoint has the seed it was trained by"
             )
-        for key in ("input_side_px", "class_names", "class_map"):
+        for key in ("input_side_px", "class_names", "class_map", "output_key", "output_kind"):
             if self.training is not None and getattr(self, key):
                 raise ValueError(f"model {self.label!r}: {key} goes with given weights, not with training")
         return self

@@ -165,7 +165,7 @@ PT: dict[str, tuple[Maker, str]] = {
     ),
     "controls in a name": (saved(lambda state: state | {"\x1b]0;x\x07\nfc": torch.zeros(1)}), "a foreign \\x1b]0;"),
     "a TorchScript archive": (
-        lambda path, _state: torch.jit.save(torch.jit.script(torch.nn.Linear(1, 1)), str(path)), UNREADABLE,
+        lambda path, _state: torch.jit.save(torch.jit.script(torch.nn.Linear(1, 1)), str(path)), "TorchScript program",
     ),
 }  # fmt: skip
 

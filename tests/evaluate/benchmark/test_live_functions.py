@@ -41,13 +41,17 @@ def test_a_function_gets_pixels_and_gives_logits(tmp_path: Path, function) -> No
 @pytest.mark.parametrize(
     ("function", "said"),
     [
-        (lambda images: 1 / 0, "cannot take images of 8×8 px: division by zero"),
+        (
+            lambda images: 1 / 0,
+            r"raised ZeroDivisionError at its first images, of 8×8 px: division by zero \(test_live_f",
+        ),
         (lambda images: images.mean((1, 2))[0], r"gives \(3,\) for one image: expected logits of shape \(1, classes\)"),
         (lambda images: images.mean(1), r"gives \(1, 8, 3\) for one image"),
-        (lambda images: None, "cannot take images of 8×8 px"),
-        (lambda images: np.ones((1, 5)), "5 outputs, but the data set has 3 classes"),
+        (lambda images: None, "raised RuntimeError at its first images, of 8×8 px: Could not infer dtype of NoneType"),
+        (lambda images: np.ones((len(images), 5)), "5 outputs, but the data set has 3 classes"),
+        (lambda images: np.ones((1, 5)), r"gives \(1, 5\) for two images: expected \(2, 5\)"),
     ],
-    ids=["raises", "squeezes", "gives maps", "gives nothing", "other classes"],
+    ids=["raises", "squeezes", "gives maps", "gives nothing", "other classes", "one row"],
 )
 def test_a_function_that_gives_no_logits_is_refused(tmp_path: Path, function, said: str) -> None:
     with pytest.raises(ModelError, match=said):

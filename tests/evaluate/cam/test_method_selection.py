@@ -100,7 +100,7 @@ def test_a_network_without_positions_has_no_cam_and_says_why() -> None:
 
 
 def test_a_network_that_does_not_run_on_such_images_is_named() -> None:
-    with pytest.raises(ModelError, match="timm vit does not run on images of 24×24 pixels .*input_side_px"):
+    with pytest.raises(ModelError, match="timm vit cannot take images of 24×24 px: .*input_side_px"):
         select_cam_method(network_of("timm vit"), (24, 24))
     pair = prepare_network(nn.Conv2d(3, 4, 3), "conv", NEUTRAL, CPU, "float32", label="Conv")
     with pytest.raises(ModelError, match=r"Conv gives \(3, 4, 6, 6\) for 3 images instead of .*logits"):

@@ -27,7 +27,7 @@ UNFIT = {
         "Silent", {"normalisation": NEUTRAL, "class_map": {"a": 7, "b": 1, "c": 2}}, "the output 7, but .* 0 to 2",
     ),
     "no logits": ("Maps", {"normalisation": NEUTRAL}, r"gives \(1, 3, 16, 16\) for one image: expected logits"),
-    "two results": ("Both", {"normalisation": NEUTRAL}, "gives tuple for one image"),
+    "two results": ("Both", {"normalisation": NEUTRAL}, r"gives a tuple \('0' \(1, 3\), '1' .*: say .*`output_key`"),
 }  # fmt: skip
 
 

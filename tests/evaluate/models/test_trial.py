@@ -1,0 +1,197 @@
+"""The trial before a run: several outputs, probabilities, chance, statistics of a batch, and errors that fit."""
+
+import numpy as np
+import pytest
+import torch
+from model_specs import CLASSES, dataset_of, model_spec
+from torch import nn
+
+from failmodes.evaluate.cam.method_selection import TORCH_SCRIPT, select_cam_method
+from failmodes.evaluate.models.checkpoint_files import read_pickled
+from failmodes.evaluate.models.loading import check_model_outputs, load_model
+from failmodes.evaluate.models.model import Model
+from failmodes.evaluate.models.outputs import are_probabilities
+from failmodes.warehouse.errors import ModelError
+
+NEUTRAL = {"mean": [0.5, 0.5, 0.5], "std": [0.25, 0.25, 0.25]}
+MODULE = """
+from collections import namedtuple
+from types import SimpleNamespace
+import torch
+from torch import nn
+from torch.nn import functional as F
+class Base(nn.Module):
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.conv, self.fc = nn.Conv2d(3, 4, 3), nn.Linear(4, 3)
+    def logits(self, x): return self.fc(self.conv(x).relu().mean((2, 3)))
+    def forward(self, x): return self.logits(x)
+class HuggingFace(Base):
+    def forward(self, x): return SimpleNamespace(loss=None, logits=self.logits(x), hidden=x.flatten(1))
+class Dictionary(Base):
+    def forward(self, x): return {"logits": self.logits(x), "features": x.flatten(1)}
+class Odd(Base):
+    def forward(self, x): return {"scores": self.logits(x), "features": x.flatten(1)}
+class Pair(Base):
+    def forward(self, x): return self.logits(x), x
+class Named(Base):
+    def forward(self, x): return namedtuple("Out", "aux main")(self.logits(-x), self.logits(x))
+class Softmax(Base):
+    def forward(self, x): return self.logits(x).softmax(1)
+class Dropout(Base):
+    def forward(self, x): return self.fc(F.dropout(self.conv(x).mean((2, 3))))
+class Training(Base):
+    def __init__(self):
+        super().__init__()
+        self.bn = nn.BatchNorm2d(4)
+    def forward(self, x):
+        self.train()
+        return self.fc(self.bn(self.conv(x)).relu().mean((2, 3)))
+class Grey(Base):
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(1, 4, 3)
+class Fault(Base):
+    def forward(self, x): raise KeyError("backbone")
+class Side(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.fc = nn.Linear(3 * 8 * 8, 3)
+    def forward(self, x): return self.fc(x.flatten(1))
+class Scripted(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.net = torch.jit.script(Base())
+    def forward(self, x): return self.net(x)
+def script(): return torch.jit.script(Base())
+def script_with_softmax(): return torch.jit.script(nn.Sequential(Base(), nn.Softmax(1)))
+"""
+
+
+@pytest.fixture
+def networks(write_module) -> str:
+    return write_module(MODULE)
+
+
+def tried(networks: str, name: str, side: int = 16, **keys) -> Model:
+    spec = model_spec(f"{networks}:{name}", normalisation=NEUTRAL, **keys)
+    return check_model_outputs(load_model(spec, CLASSES), dataset_of(side))
+
+
+def logits(model: Model) -> torch.Tensor:
+    pixels = np.random.default_rng(0).integers(0, 256, (4, 16, 16, 3), np.uint8)
+    return model.network(torch.device("cpu"), "float32").predict(pixels)
+
+
+@pytest.mark.parametrize(
+    ("name", "keys"),
+    [
+        ("HuggingFace", {}),
+        ("Dictionary", {}),
+        ("Pair", {}),
+        ("Dictionary", {"output_key": "logits"}),
+        ("Odd", {"output_key": "scores"}),
+        ("Named", {"output_key": "main"}),
+        ("Pair", {"output_key": "0"}),
+    ],
+)
+def test_the_logits_among_several_outputs_are_taken(networks: str, name: str, keys: dict) -> None:
+    model, plain = tried(networks, name, **keys), tried(networks, "Base")
+    torch.testing.assert_close(logits(model), logits(plain))
+    assert "of several" in model.describe()
+    cam = select_cam_method(model.network(torch.device("cpu"), "float32"), (16, 16))
+    assert (cam.method, cam.layer) == ("grad-cam (closed form)", "conv")
+
+
+@pytest.mark.parametrize(
+    ("name", "keys", "said"),
+    [
+        ("Odd", {}, r"gives a dict \('scores' \(1, 3\), 'features' \(1, 768\)\): say .* with `output_key`"),
+        ("Named", {}, r"gives a Out \('aux' \(1, 3\), 'main' \(1, 3\)\)"),
+        ("Odd", {"output_key": "score"}, "no tensor as output 'score': did you mean 'scores'"),
+        ("Base", {"output_key": "0"}, "gives one tensor: leave `output_key` out"),
+    ],
+)
+def test_outputs_that_do_not_say_which_are_the_logits_are_listed(networks, name: str, keys: dict, said: str) -> None:
+    with pytest.raises(ModelError, match=said):
+        tried(networks, name, **keys)
+
+
+@pytest.mark.parametrize("name", ["Softmax", "script_with_softmax"])
+def test_probabilities_stop_until_they_are_said_to_be_and_are_never_softmaxed_again(networks: str, name: str) -> None:
+    with pytest.raises(ModelError, match='gives probabilities: .*after a softmax; say `output_kind = "probabilities"`'):
+        tried(networks, name)
+    model, plain = tried(networks, name, output_kind="probabilities"), tried(networks, "Base")
+    torch.testing.assert_close(logits(model).softmax(1), logits(plain).softmax(1))
+    assert "probabilities, kept as their logarithm" in model.describe()
+    assert "logarithm" not in tried(networks, name, output_kind="logits").describe()
+    assert model.model_id() != tried(networks, name, output_kind="logits").model_id()
+
+
+def test_logits_that_are_said_to_be_probabilities_are_refused(networks: str) -> None:
+    with pytest.raises(ModelError, match='gives no probabilities: a row sums to .*; say `output_kind = "logits"`'):
+        tried(networks, "Base", output_kind="probabilities")
+
+
+def test_what_counts_as_probabilities() -> None:
+    assert are_probabilities(torch.tensor([[0.2, 0.8], [1, 0]]))
+    assert not are_probabilities(torch.tensor([[0.2, 0.8], [1, 0.1]]))
+    assert not are_probabilities(torch.tensor([[-0.2, 1.2]]))
+    assert not are_probabilities(torch.tensor([[1.0]]))
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("Dropout", r"other outputs when it is asked again \(by [\d.e-]+, the largest .*random numbers .*dropout"),
+        ("Training", r"other outputs in another batch \(by [\d.e-]+, the largest .*statistics of its batch"),
+    ],
+)
+def test_outputs_that_change_are_an_error_with_their_size_until_accepted(networks: str, name: str, said: str) -> None:
+    with pytest.raises(ModelError, match=f"{said}.*deterministic = false"):
+        tried(networks, name)
+    model = tried(networks, name, deterministic=False)
+    assert "outputs that change from pass to pass are accepted" in model.describe()
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("Side", "cannot take images of 16×16 px: .*set `input_side_px` to the side that it was made for"),
+        ("Grey", "cannot take images of 16×16 px in three channels, RGB: .*convert them"),
+        ("Fault", r"raised KeyError at its first images, of 16×16 px: 'backbone' \(nets_.*\.py:\d+\)$"),
+    ],
+)
+def test_an_error_in_the_forward_pass_names_the_mend_that_fits_or_none(networks: str, name: str, said: str) -> None:
+    with pytest.raises(ModelError, match=said):
+        tried(networks, name)
+
+
+@pytest.mark.parametrize("name", ["script", "Scripted"])
+def test_torch_script_is_evaluated_without_attention_and_says_why(networks: str, name: str) -> None:
+    model = tried(networks, name)
+    torch.testing.assert_close(logits(model), logits(tried(networks, "Base")))
+    network = model.network(torch.device("cpu"), "float32")
+    assert select_cam_method(network, (16, 16)) == (TORCH_SCRIPT,)
+    with pytest.raises(ModelError, match="TorchScript, which PyTorch lets nobody look into, so there is no layercam"):
+        select_cam_method(network, (16, 16), "layercam")
+
+
+def test_the_order_of_unnamed_outputs_is_stated(networks: str) -> None:
+    assert "3 classes in the data set's order, for nothing names its outputs (a = 0, b = 1, c = 2)" in (
+        tried(networks, "Base").describe()
+    )
+    named = tried(networks, "Base", class_names=["c", "a", "b"]).describe()
+    assert "in the data set's order" not in named
+    assert "a = 1, b = 2, c = 0" in named
+
+
+def test_an_onnx_graph_and_a_torch_script_point_to_the_way_that_takes_them(tmp_path) -> None:
+    (tmp_path / "net.onnx").write_bytes(b"\x08\x07")
+    with pytest.raises(ModelError, match="net.onnx is an ONNX graph, not weights: .* `failmodes import`"):
+        read_pickled(tmp_path / "net.onnx")
+    torch.jit.save(torch.jit.script(nn.Linear(2, 2)), str(tmp_path / "net.pt"))
+    with pytest.raises(ModelError, match="TorchScript program, not weights: .*torch.jit.load") as caught:
+        read_pickled(tmp_path / "net.pt")
+    assert "weights_only" not in str(caught.value)
