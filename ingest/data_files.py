@@ -11,7 +11,7 @@ import os
 import warnings
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +24,14 @@ from failmodes.warehouse.storage.regular_files import check_regular, read_regula
 MOST_NPY_HEADER_BYTES = 10_000  # of a plain array it has 118
 MOST_JSON_BYTES = 16 << 20
 MOST_NAME_LETTERS = 1000  # of a class or a file
+
+
+class Entries(NamedTuple):
+    """Names in a folder, sorted: of its folders, of all that is none, and of hidden ones, folders with a slash."""
+
+    folders: list[str]
+    files: list[str]
+    hidden: list[str]
 
 
 def map_npy(path: Path, *, says: str = "is no array that can be read", mend: str = "") -> NDArray[Any]:
@@ -117,11 +125,30 @@ def sorted_names(folder: Path, *, folders: bool, mend: str = "") -> list[str]:
     Raises:
         DataError: it cannot be read; `mend` says how to mend it.
     """
+    entries = list_entries(folder, mend)
+    return entries.folders if folders else entries.files
+
+
+def list_entries(folder: Path, mend: str = "") -> Entries:
+    """What a folder holds.
+
+    Raises:
+        DataError: it cannot be read; `mend` says how to mend it.
+    """
+    entries = Entries([], [], [])
     try:
         with os.scandir(folder) as found:
-            return sorted(x.name for x in found if not x.name.startswith(".") and _is_folder(x) == folders)
+            for entry in found:
+                is_folder = _is_folder(entry)
+                if entry.name.startswith("."):
+                    entries.hidden.append(f"{entry.name}/" if is_folder else entry.name)
+                else:
+                    (entries.folders if is_folder else entries.files).append(entry.name)
     except OSError as error:
         raise DataError(f"{folder} cannot be read ({reason_of(error)}){mend}") from error
+    for names in entries:
+        names.sort()
+    return entries
 
 
 def check_names(names: Sequence[str], location: str) -> None:

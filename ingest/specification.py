@@ -12,6 +12,7 @@ from failmodes.ingest.corruptions.catalogue import SEVERITIES, STUDY_CORRUPTIONS
 from failmodes.ingest.corruptions.custom import resolve_corruptions
 from failmodes.ingest.study_types import (
     PRINTABLE,
+    ChannelValue,
     CorruptionSeeds,
     Count,
     Flag,
@@ -47,6 +48,8 @@ class DatasetSpec(StrictModel):
         images: how many of its images, balanced over classes; all if not given.
         image_size: side of the square that a folder's images are cropped to, pixels.
         resize: what their shorter side is resized to before the crop, pixels; image_size if not given.
+        background: red, green and blue, 0 to 255, that a folder's transparent images are composited on; white if not
+            given.
         label: its name on charts, instead of the built-in one.
     """
 
@@ -56,6 +59,7 @@ class DatasetSpec(StrictModel):
     images: Count | None = None
     image_size: SidePx | None = None
     resize: SidePx | None = None
+    background: Annotated[list[ChannelValue], Field(min_length=3, max_length=3)] | None = None
     label: Annotated[str, Field(min_length=1, max_length=200), PRINTABLE] | None = None
 
     @model_validator(mode="after")
@@ -66,6 +70,8 @@ class DatasetSpec(StrictModel):
             raise ValueError(f"kind {self.kind!r} needs `path`, the folder that holds it")
         if self.kind != "folder" and self.image_size is not None:
             raise ValueError(f"`image_size` is for kind 'folder': {self.kind} images keep their size")
+        if self.kind != "folder" and self.background is not None:
+            raise ValueError(f"`background` is for kind 'folder': {self.kind} images are opaque")
         if self.resize is not None and self.image_size is None:
             raise ValueError("`resize` goes with `image_size`, the side to crop to, such as resize 256, image_size 224")
         if self.resize is not None and self.image_size is not None and self.resize < self.image_size:

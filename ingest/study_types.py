@@ -116,6 +116,7 @@ WHOLE, REAL, PRINTABLE = BeforeValidator(_whole_number), BeforeValidator(_real_n
 Flag = Annotated[bool, Field(strict=True)]
 Count = Annotated[int, Field(strict=True, ge=1, le=MAX_INT32), WHOLE]  # of images: image_id has 32 bits
 SidePx = Annotated[int, Field(strict=True, ge=8, le=LARGEST_SIDE_PX), WHOLE]
+ChannelValue = Annotated[int, Field(strict=True, ge=0, le=255), WHOLE]
 CorruptionSeed = Annotated[int, Field(strict=True, ge=0, le=MAX_INT64), WHOLE]  # sources.seed
 CorruptionSeeds = Annotated[list[CorruptionSeed], Field(min_length=1, max_length=MOST_SEEDS)]
 TrainingSeed = Annotated[int, Field(strict=True, ge=0, le=MAX_INT32), WHOLE]  # models.training_seed

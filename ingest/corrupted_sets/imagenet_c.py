@@ -32,8 +32,8 @@ from failmodes.ingest.corrupted_sets.manifest import recorded_origin
 from failmodes.ingest.corrupted_sets.set_writer import Fingerprints, ProgressCallback, SetPart, SetWriter
 from failmodes.ingest.corruptions.catalogue import Severity, find_corruption_name
 from failmodes.ingest.data_files import sorted_names
-from failmodes.ingest.datasets.decoding import decode
-from failmodes.ingest.datasets.folder import IMAGE_SUFFIXES
+from failmodes.ingest.datasets.decoding import decode_opaque
+from failmodes.ingest.datasets.folder_listing import IMAGE_SUFFIXES, class_name_of
 from failmodes.warehouse.errors import DataError, StorageError
 from failmodes.warehouse.hashing import DIGEST_BYTES, identity_of
 from failmodes.warehouse.storage.files import fsync, make_folder, storage_errors
@@ -61,9 +61,10 @@ class ImageNetCSet(CorruptedSet):
         return identity_of({"trees": hashes})
 
     def labels_in(self, class_names: tuple[str, ...]) -> NDArray[np.int64]:
-        """Labels (n,): each class folder's index in `class_names`."""
+        """Labels (n,): each class folder's index in `class_names`, by its name, or by the WordNet id it begins with."""
         indices = {name: label for label, name in enumerate(class_names)}
         folders = [file.partition("/")[0] for file in self.files]
+        folders = [name if name in indices else class_name_of(name) for name in folders]
         strange = sorted(set(folders) - indices.keys())
         if strange:
             raise DataError(
@@ -111,7 +112,7 @@ def open_imagenet_c(
         for severity in severities or held[name]
     ]
     files = _same_files(requested)
-    first = decode(requested[0] / files[0], str(requested[0] / files[0]))
+    first = decode_opaque(requested[0] / files[0], str(requested[0] / files[0]))
     return ImageNetCSet(
         folder=folder,
         severities=held,
@@ -174,7 +175,7 @@ def _same_files(cells: list[Path]) -> tuple[str, ...]:
 
 
 def _decode(path: Path, shape: tuple[int, ...]) -> NDArray[np.uint8]:
-    pixels = np.asarray(decode(path, str(path)))
+    pixels = np.asarray(decode_opaque(path, str(path)))
     if pixels.shape != shape:
         raise DataError(
             f"{path} is {pixels.shape[1]}×{pixels.shape[0]} pixels where the set's first image is"

@@ -15,6 +15,7 @@ from failmodes.ingest.corruptions.apply import ImageIds
 from failmodes.ingest.corruptions.catalogue import Severity
 from failmodes.ingest.corruptions.kernels.base import Images
 from failmodes.ingest.datasets.dataset import Dataset, ImageArray
+from failmodes.ingest.datasets.folder_listing import class_name_of
 from failmodes.ingest.sources import ImagePairs, Pairing
 from failmodes.ingest.specification import CorruptionSpec
 from failmodes.warehouse.errors import DataError, printable
@@ -148,7 +149,7 @@ def pair_with_published(dataset: Dataset, published: CorruptedSet) -> Pairing:
 def _image_pairs(dataset: Dataset, published: CorruptedSet) -> ImagePairs | str:
     """The pairs, or why there are none."""
     if published.image_names is not None:
-        clean, corrupted = image_names(dataset), published.image_names
+        clean, corrupted = (list(map(_name_in_class, names)) for names in (image_names(dataset), published.image_names))
         positions = {name: position for position, name in enumerate(corrupted)}
         pairs = [(image_id, positions[name]) for image_id, name in enumerate(clean) if name in positions]
         if not pairs:
@@ -160,6 +161,12 @@ def _image_pairs(dataset: Dataset, published: CorruptedSet) -> ImagePairs | str:
     if published.image_count != len(ids) or ids[-1] >= len(dataset.labels):
         return f"the set holds {published.image_count:,} images, the data set {len(dataset.labels):,}"
     return ImagePairs(ids, np.arange(len(ids), dtype=np.int64))
+
+
+def _name_in_class(name: str) -> str:
+    """`class/name` of an image, whose folder may be called by WordNet id alone or by id and name."""
+    folder, slash, rest = name.partition("/")
+    return f"{class_name_of(folder)}{slash}{rest}"
 
 
 def _pixel_mismatch(dataset: Dataset, published: CorruptedSet, pairs: ImagePairs) -> str | None:

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from failmodes.ingest.datasets.dataset import Dataset, check_labels
-from failmodes.ingest.datasets.decoding import decode, decode_to_cache
+from failmodes.ingest.datasets.decoding import decode_opaque, decode_to_cache
 from failmodes.warehouse.errors import DataError, StorageError, first_line
 from failmodes.warehouse.shards.decoded_size import check_decoded_size, mapped, text_leaves
 from failmodes.warehouse.storage.regular_files import check_regular
@@ -116,7 +116,7 @@ def _decoded_blocks(path: Path, column: str) -> Iterator[NDArray[np.uint8]]:
         block = np.empty((len(encoded), *SHAPE), np.uint8)
         for row, content in enumerate(encoded.to_pylist()):
             location = f"{path}, row {start + row}"
-            pixels = np.asarray(decode(content or b"", location))
+            pixels = np.asarray(decode_opaque(content or b"", location))
             if pixels.shape != SHAPE:
                 raise DataError(f"{location} is an image of {pixels.shape}: expected {SHAPE}")
             block[row] = pixels

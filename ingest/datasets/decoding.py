@@ -1,25 +1,36 @@
 """Images that must be decoded: once, block by block, into a memory-mapped `.npy` of the cache folder."""
 
 import io
+import json
 import math
 import os
 import shutil
 import stat
+from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 import PIL
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image
 
-from failmodes.ingest.data_files import map_npy, map_npy_if_whole, write_npy
+from failmodes.ingest.data_files import map_npy, map_npy_if_whole, read_json, write_npy
+from failmodes.ingest.datasets.colour import (
+    SCALED,
+    SIXTEEN_BIT_MODES,
+    TRANSPARENT,
+    WHITE,
+    Colour,
+    parse_changes,
+    to_rgb,
+)
 from failmodes.warehouse.errors import DataError, StorageError, first_line
 from failmodes.warehouse.hashing import identity_of
-from failmodes.warehouse.storage.files import atomic_write, make_folder, reason_of
+from failmodes.warehouse.storage.files import atomic_write, atomic_write_bytes, make_folder, reason_of
 from failmodes.warehouse.storage.regular_files import check_regular
 
-DECODER = 1  # raise it when decoding changes pixels
+DECODER = 2  # raise it when decoding changes pixels
 EIGHT_BIT_MODES = {"1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr"}
 MOST_PIXELS = 2 * (Image.MAX_IMAGE_PIXELS or 89_478_485)  # of one image: where Pillow refuses to go on, 13,377 squared
 
@@ -28,12 +39,17 @@ FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")
 
 
 def decode_to_cache(
-    cache: Path, sources: Iterable[Path], how: object, shape: tuple[int, ...], blocks: Iterable[NDArray[np.uint8]]
+    cache: Path,
+    sources: Iterable[Path],
+    how: object,
+    shape: tuple[int, ...],
+    blocks: Iterable[NDArray[np.uint8]],
+    changes: Counter[str] | None = None,
 ) -> NDArray[np.uint8]:
     """Images (N, H, W, 3) uint8, mapped from the cache; decoded from `blocks` into it where they are not there yet.
 
     The cached file is named by a hash of each source's path, size and time of change, of `how`, and of the decoder's
-    version: what has changed since is decoded again.
+    version: what has changed since is decoded again. What was done to the images' colours is kept beside it, as JSON.
 
     Args:
         cache: folder of decoded images.
@@ -41,6 +57,7 @@ def decode_to_cache(
         how: JSON-like settings that shape the pixels, such as the size that they are resized to.
         shape: (N, H, W, 3).
         blocks: makes the images, some at a time, in order; not begun where the cache has them.
+        changes: where `blocks` counts what `decode` did to the images; filled from the cache where they are there.
 
     Raises:
         DataError: a source is no regular file, or an image cannot be decoded.
@@ -53,35 +70,67 @@ def decode_to_cache(
         "decoder": [DECODER, PIL.__version__],
     }
     path = cache / "images" / f"{identity_of(settings)}.npy"
-    images = map_npy_if_whole(path)
-    if images is None:
+    images, known = map_npy_if_whole(path), Counter[str]() if changes is None else _read_changes(path)
+    if images is None or known is None:
         _check_room(path, math.prod(shape))
         with atomic_write(path) as temporary:
             write_npy(temporary, shape, blocks)
-        images = map_npy(path)
+            if changes is not None:  # before the images appear: where they are, the counts are
+                atomic_write_bytes(_changes_path(path), json.dumps(changes).encode())
+        images, known = map_npy(path), None
+    if changes is not None and known is not None:
+        changes.update(known)
     return images
 
 
-def decode(content: bytes | Path, location: str) -> Image.Image:
-    """Decode one image to 8-bit RGB, turned as its EXIF says; transparency is dropped, of a film the first image taken.
+def decode(
+    content: bytes | Path, location: str, *, background: Colour = WHITE, changes: Counter[str] | None = None
+) -> Image.Image:
+    """Decode one image to 8-bit RGB, by the rules of `failmodes.ingest.datasets.colour`.
+
+    Args:
+        content: its bytes, or its file.
+        location: what an error calls it.
+        background: what a transparent image is composited on.
+        changes: where to count what was done to it.
 
     Raises:
-        DataError: it is no regular file, no image, truncated, has more than 8 bits a channel or MOST_PIXELS pixels.
+        DataError: it is no regular file, no image, truncated, has MOST_PIXELS pixels, or values that are no 8 bits a
+            channel nor grey values of 16 bits.
     """
     try:
         if isinstance(content, Path):
             check_regular(content)
         with Image.open(io.BytesIO(content) if isinstance(content, bytes) else content, formats=FORMATS) as image:
-            if image.mode not in EIGHT_BIT_MODES:
-                raise DataError(f"{location} has pixels of mode {image.mode}: expected at most 8 bits a channel")
-            ImageOps.exif_transpose(image, in_place=True)
-            return image if image.mode == "RGB" else image.convert("RGB")
+            if image.mode not in EIGHT_BIT_MODES | SIXTEEN_BIT_MODES:
+                raise DataError(
+                    f"{location} has pixels of mode {image.mode}: expected at most 8 bits a channel, or grey values of"
+                    " 16 bits; save it so"
+                )
+            rgb = to_rgb(image, location, background)
     except (DataError, MemoryError):
         raise
     except StorageError as error:
         raise DataError(str(error)) from error
     except Exception as error:  # whatever a decoder raises at a file that was damaged, or made, to raise it
         raise DataError(f"{location} cannot be decoded ({_reason(error)}): replace or remove it") from error
+    if changes is not None:
+        changes.update(rgb.changes)
+    return rgb.image
+
+
+def decode_opaque(content: bytes | Path, location: str) -> Image.Image:
+    """Decode one image of a set whose images were published opaque, of 8 bits a channel.
+
+    Raises:
+        DataError: it is transparent or has grey values of 16 bits, or whatever `decode` raises.
+    """
+    changes: Counter[str] = Counter()
+    image = decode(content, location, changes=changes)
+    for change, wrong in ((TRANSPARENT, "is transparent"), (SCALED, "has grey values of 16 bits")):
+        if changes[change]:
+            raise DataError(f"{location} {wrong}: expected an opaque image of 8 bits a channel; fetch the set again")
+    return image
 
 
 def check_resized(width: int, height: int, location: str) -> None:
@@ -95,6 +144,18 @@ def check_resized(width: int, height: int, location: str) -> None:
             f"{location} would be resized to {width:,}×{height:,} pixels, and {MOST_PIXELS:,} are the most: crop,"
             " replace or remove it"
         )
+
+
+def _changes_path(images: Path) -> Path:
+    return images.with_suffix(".json")
+
+
+def _read_changes(images: Path) -> Counter[str] | None:
+    """What was counted as these images were decoded; None where that is missing or damaged."""
+    try:
+        return parse_changes(read_json(_changes_path(images)))
+    except (FileNotFoundError, DataError):
+        return None
 
 
 def _reason(error: Exception) -> str:

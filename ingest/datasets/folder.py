@@ -1,43 +1,42 @@
-"""A folder of labelled images: `class/*.png|jpg|jpeg`, or `train/class/…` and `test/class/…`.
+"""A folder of labelled images: `class/*.png|jpg|jpeg|…`, or `train/class/…` and `test/class/…`.
 
-Photographs are resized, then cropped; corruptions are applied at the size they then have. The published preparation of
-ImageNet-C is `resize=256, image_size=224`.
+Files that end in .png, .jpg, .jpeg, .bmp, .gif, .tif, .tiff or .webp, in capitals or not, are read; whatever else is
+there is counted in the data set's note. Photographs are resized, then cropped; corruptions are applied at the size they
+then have. The published preparation of ImageNet-C is `resize=256, image_size=224`.
 """
 
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from failmodes.ingest.data_files import check_names, sorted_names
-from failmodes.ingest.datasets.dataset import MAX_CLASSES, Dataset
+from failmodes.ingest.datasets.colour import WHITE, Colour, describe_changes
+from failmodes.ingest.datasets.dataset import Dataset
 from failmodes.ingest.datasets.decoding import check_resized, decode, decode_to_cache
+from failmodes.ingest.datasets.folder_listing import IMAGE_SUFFIXES as IMAGE_SUFFIXES
+from failmodes.ingest.datasets.folder_listing import FolderListing, list_images
 from failmodes.warehouse.errors import DataError, printable
 
-IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg"}
 BLOCK_IMAGES, BLOCK_BYTES = 64, 1 << 27  # decoded at a time: fewer where images are large
-NAMED_CLASSES = 10  # that a note lists
-FOLDER_HINT = "expected a folder a class, with .png, .jpg or .jpeg images in it, such as cat/0001.png"
-
-
-class FolderListing(NamedTuple):
-    """What a folder holds: class names, images and their class, and how many other files were passed over."""
-
-    class_names: tuple[str, ...]
-    files: list[Path]
-    labels: NDArray[np.int64]
-    passed_over: int
 
 
 def open_folder(
-    path: Path, split: str, cache: Path, *, image_size: int | None, resize: int | None = None, declared_split: str
+    path: Path,
+    split: str,
+    cache: Path,
+    *,
+    image_size: int | None,
+    resize: int | None = None,
+    declared_split: str,
+    background: Colour = WHITE,
 ) -> Dataset:
-    """Open a folder of labelled images; class names are the folders' names, sorted.
+    """Open a folder of labelled images; classes are in the order of the folders' names.
 
-    Grey, palette, CMYK and transparent images become RGB; transparency is dropped.
+    A class is called as its folder, or by the WordNet id that the folder's name begins with. Grey, palette, CMYK,
+    transparent and 16-bit images become RGB by the rules of `failmodes.ingest.datasets.colour`; the note says how many.
 
     Args:
         path: the folder.
@@ -47,56 +46,31 @@ def open_folder(
             all have one size.
         resize: what the shorter side is resized to before, pixels, at least image_size; image_size if not given.
         declared_split: which split a folder without train/ and test/ is.
+        background: what transparent images are composited on.
 
     Raises:
-        DataError: no class folders, no images, an image that cannot be decoded, several sizes without image_size.
+        DataError: no class folders, no images, none in a class that holds other files, an image that cannot be
+            decoded, several sizes without image_size.
     """
     root = _split_root(path, split, declared_split)
     listing = list_images(root)
     size = (image_size, image_size) if image_size else _size(listing.files[0], root)
     shorter = resize or image_size
-    blocks = _blocks(listing.files, root, size, shorter)
-    how = {"size": list(size), "resize": shorter}
+    changes: Counter[str] = Counter()
+    blocks = _blocks(listing.files, root, size, shorter, background, changes)
+    how = {"size": list(size), "resize": shorter, "background": list(background)}
     shape = (len(listing.files), *size, 3)
+    images = decode_to_cache(cache, listing.files, how, shape, blocks, changes)
     return Dataset(
         name="folder",
         label=printable(path.name),
         split=split,
-        images=decode_to_cache(cache, listing.files, how, shape, blocks),
+        images=images,
         labels=listing.labels,
         class_names=listing.class_names,
-        note=_note(listing, image_size, shorter),
+        note=_note(listing, image_size, shorter, describe_changes(changes, background)),
         files=tuple(file.relative_to(root).as_posix() for file in listing.files),
     )
-
-
-def list_images(root: Path) -> FolderListing:
-    """List images in the order of their image_id: by class, then by file name.
-
-    What has an image's suffix is an image, so that a pipe or a broken link among them is not passed over in silence.
-
-    Raises:
-        DataError: there are no class folders or no images, more classes than can be recorded, or a name is no text.
-    """
-    names = sorted_names(root, folders=True)
-    if not names:
-        raise DataError(f"{root} has no class folders: {FOLDER_HINT}")
-    if len(names) > MAX_CLASSES:
-        raise DataError(f"{root} has {len(names):,} class folders: at most {MAX_CLASSES:,} classes are recorded")
-    check_names(names, str(root))
-    files: list[Path] = []
-    labels: list[int] = []
-    passed_over = 0
-    for label, name in enumerate(names):
-        entries = sorted_names(root / name, folders=False)
-        images = [entry for entry in entries if Path(entry).suffix.lower() in IMAGE_SUFFIXES]
-        check_names(images, str(root / name))
-        files += [root / name / image for image in images]
-        labels += [label] * len(images)
-        passed_over += len(entries) - len(images)
-    if not files:
-        raise DataError(f"{root} has class folders ({names[0]}, …) but no images: {FOLDER_HINT}")
-    return FolderListing(tuple(names), files, np.array(labels, dtype=np.int64), passed_over)
 
 
 def resize_and_crop(
@@ -133,13 +107,20 @@ def _size(file: Path, root: Path) -> tuple[int, int]:
     return image.height, image.width
 
 
-def _blocks(files: list[Path], root: Path, size: tuple[int, int], resize: int | None) -> Iterator[NDArray[np.uint8]]:
+def _blocks(
+    files: list[Path],
+    root: Path,
+    size: tuple[int, int],
+    resize: int | None,
+    background: Colour,
+    changes: Counter[str],
+) -> Iterator[NDArray[np.uint8]]:
     step = max(1, min(BLOCK_IMAGES, BLOCK_BYTES // (3 * size[0] * size[1])))
     for start in range(0, len(files), step):
         some = files[start : start + step]
         block = np.empty((len(some), *size, 3), np.uint8)
         for row, file in enumerate(some):
-            image = decode(file, str(file))
+            image = decode(file, str(file), background=background, changes=changes)
             pixels = np.asarray(resize_and_crop(image, size[0], resize, str(file)) if resize else image)
             if pixels.shape[:2] != size:
                 raise DataError(
@@ -150,16 +131,9 @@ def _blocks(files: list[Path], root: Path, size: tuple[int, int], resize: int | 
         yield block
 
 
-def _note(listing: FolderListing, image_size: int | None, resize: int | None) -> str | None:
+def _note(listing: FolderListing, image_size: int | None, resize: int | None, changes: list[str]) -> str | None:
     remarks = []
     if image_size:
         to = "" if resize == image_size else f" to {image_size}"
         remarks.append(f"shorter side resized to {resize} pixels, centre cropped{to}")
-    if listing.passed_over:
-        remarks.append(f"files passed over, being neither .png nor .jpg nor .jpeg: {listing.passed_over:,}")
-    present = set(listing.labels.tolist())
-    empty = [name for index, name in enumerate(listing.class_names) if index not in present]
-    if empty:
-        more = f" and {len(empty) - NAMED_CLASSES:,} more" if len(empty) > NAMED_CLASSES else ""
-        remarks.append(f"no images of {', '.join(empty[:NAMED_CLASSES])}{more}")
-    return "; ".join(remarks) or None
+    return "; ".join(remarks + changes + listing.remarks()) or None

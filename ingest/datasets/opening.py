@@ -5,6 +5,7 @@ from pathlib import Path
 
 from failmodes.ingest.datasets.arrays import CLASSES_FILE, IMAGES_FILE, LABELS_FILE, open_arrays
 from failmodes.ingest.datasets.cifar import VARIANTS, open_cifar
+from failmodes.ingest.datasets.colour import WHITE
 from failmodes.ingest.datasets.dataset import Dataset
 from failmodes.ingest.datasets.digits import open_digits
 from failmodes.ingest.datasets.folder import open_folder
@@ -52,7 +53,14 @@ def _read(spec: DatasetSpec, cache: Path, split: str) -> Dataset:
     if spec.kind == "arrays":
         return open_arrays(path, split, declared_split=spec.split)
     if spec.kind == "folder":
+        red, green, blue = spec.background or WHITE
         return open_folder(
-            path, split, cache, image_size=spec.image_size, resize=spec.resize, declared_split=spec.split
+            path,
+            split,
+            cache,
+            image_size=spec.image_size,
+            resize=spec.resize,
+            declared_split=spec.split,
+            background=(red, green, blue),
         )
     return open_cifar(path, spec.kind, split, cache)

@@ -80,10 +80,15 @@ IMAGES: dict[str, tuple[Make, str, str]] = {
         "damaged",
     ),
     "a thread": (in_folder("ant/2.png", whole_png(1, 60_000)), FOLDER + "\nresize = 256", "256×15,360,000 pixels"),
-    "16 bits": (
-        in_folder("ant/2.png", encoded(np.full((16, 16), 60_000, np.uint16))),
+    "16 bits that hold 8": (
+        in_folder("ant/2.png", encoded(np.full((16, 16), 200, np.uint16))),
         FOLDER,
-        "at most 8 bits a channel",
+        "no value above 200, so that it would become black",
+    ),
+    "32 bits": (
+        in_folder("ant/2.png", encoded(np.full((16, 16), 70_000, np.int32), "TIFF")),
+        FOLDER,
+        "expected at most 16 bits a channel",
     ),
     "floats": (
         in_folder("ant/2.png", encoded(np.ones((9, 9), np.float32), "TIFF")),
@@ -111,6 +116,21 @@ IMAGES: dict[str, tuple[Make, str, str]] = {
         lambda folder: (folder / "images" / "ant").mkdir(parents=True),
         FOLDER,
         "has class folders (ant, …) but no",
+    ),
+    "a class of a pipe alone": (
+        in_folder("bee/notes.txt", make_pipe),
+        FOLDER,
+        "bee has no image that is read, only 1 file of another format (bee/notes.txt)",
+    ),
+    "a class of names with an escape": (
+        in_folder("bee/\x1b[2J\n.txt", b""),
+        FOLDER,
+        "only 1 file of another format (bee/\\x1b[2J .txt)",
+    ),
+    "a class within itself beside others": (
+        in_folder("bee", lambda path: path.symlink_to(".")),
+        FOLDER,
+        "bee has no image that is read, only 2 files in folders within classes (bee/ant/, bee/bee/)",
     ),
     "a folder called as an image": (
         lambda folder: (folder / "images" / "ant" / "1.png").mkdir(parents=True),
@@ -345,7 +365,10 @@ READ: dict[str, tuple[Make, str]] = {
     "a film": (in_folder("ant/2.png", lambda path: path.write_bytes(film())), FOLDER),
     "EXIF of noise": (in_folder("ant/2.jpg", encoded(kind="JPEG", exif=b"Exif\0\0II*\0" + bytes(range(200)))), FOLDER),
     "a class with an escape": (in_folder("\x1b[2Jbad\n/2.png", encoded()), FOLDER),
-    "a class of a pipe alone": (in_folder("bee/notes.txt", make_pipe), FOLDER),
+    "16 bits": (in_folder("ant/2.png", encoded(np.full((16, 16), 60_000, np.uint16))), FOLDER),
+    "left out and odd": (in_folder("ant/\x1b[2J\n.txt", make_pipe), FOLDER),
+    "left out and not UTF-8": (in_folder(f"ant/{NOT_UTF8}", b""), FOLDER),
+    "a class within itself and an image": (in_folder("ant/ant", lambda path: path.symlink_to(".")), FOLDER),
     "a folder called with an escape": (
         lambda folder: (in_folder("ant/2.png", encoded())(folder), (folder / "images").rename(folder / "\x1b[2J")),
         FOLDER.replace('"images"', '"\\u001b[2J"'),

@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 
@@ -68,6 +69,24 @@ def test_identity_is_the_content_and_is_remembered(
     assert open_tree(copy, photographs, cache=cache).source_id not in (identity, changed), "names are content too"
 
 
+def test_a_class_folder_may_be_called_by_id_and_name(tree: Path, photographs: Dataset, tmp_path: Path) -> None:
+    copy = shutil.copytree(tree, tmp_path / "set")
+    for cell in copy.glob("*/*"):
+        (cell / "china").rename(cell / "n01440764_china")
+    files = tuple(file.replace("china/", "n01440764/") for file in photographs.files or ())
+    source = open_tree(copy, replace(photographs, class_names=("n01440764", "flower"), files=files))
+    for names in (("n01440764", "flower"), ("n01440764_china", "flower")):
+        np.testing.assert_array_equal(source.published.labels_in(names), [1] * 20 + [0] * 20)
+    assert source.pairing.paired
+    assert source.pairing.image_pairs is not None
+    np.testing.assert_array_equal(source.pairing.image_pairs.set_positions, [*range(20, 40), *range(20)])
+
+
+def spoil_transparent(folder: Path) -> None:
+    image = Image.new("RGBA", (SIDE, SIDE), (9, 9, 9, 9))
+    image.save(folder / "brightness" / "1" / "china" / "val_0000.JPEG", "PNG")
+
+
 def spoil_class(folder: Path) -> None:
     for cell in folder.glob("*/*"):
         (cell / "china").rename(cell / "n01440764")
@@ -128,6 +147,7 @@ SPOILT: dict[str, tuple[Callable[[Path], None], str]] = {
     "missing corruption": (spoil_corruption, "has no folder brightness: it holds contrast"),
     "nothing": (spoil_all, "holds no corrupted set: expected <corruption>.npy"),
     "no images": (spoil_images, "holds no images"),
+    "transparent": (spoil_transparent, r"val_0000\.JPEG is transparent: expected an opaque image of 8 bits a channel"),
 }
 
 
@@ -144,8 +164,10 @@ def test_spoilt_trees_are_named_in_one_line(
 
 def test_nothing_is_decoded_before_it_is_asked_for(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     decoded: list[object] = []
-    original = published_tree.decode
-    monkeypatch.setattr(published_tree, "decode", lambda path, where: decoded.append(path) or original(path, where))
+    original = published_tree.decode_opaque
+    monkeypatch.setattr(
+        published_tree, "decode_opaque", lambda path, where: decoded.append(path) or original(path, where)
+    )
     published = open_corrupted_set(tree, ("contrast",))
     assert isinstance(published, ImageNetCSet)
     assert len(decoded) == 1, "the first, for its size"

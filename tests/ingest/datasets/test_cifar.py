@@ -88,7 +88,9 @@ def test_binary_images_are_mapped_and_parquet_is_decoded_once(tmp_path: Path, mo
     first = open_dataset(spec, tmp_path / "cache")
     assert isinstance(first.images, np.memmap)
     (cached,) = (tmp_path / "cache").rglob("*.npy")
-    monkeypatch.setattr("failmodes.ingest.datasets.cifar_parquet.decode", lambda *_: pytest.fail("decoded twice"))
+    monkeypatch.setattr(
+        "failmodes.ingest.datasets.cifar_parquet.decode_opaque", lambda *_: pytest.fail("decoded twice")
+    )
     assert open_dataset(spec, tmp_path / "cache").dataset_id == first.dataset_id
     monkeypatch.undo()
     cached.write_bytes(cached.read_bytes()[:5000])  # a damaged cache is made anew

@@ -41,7 +41,7 @@ def test_order_labels_and_names(tmp_path: Path) -> None:
     assert dataset.files == ("ant/x.png", "cat/a.png", "cat/b.jpeg", "dog/10.JPG", "dog/2.png")
     assert dataset.labels.tolist() == [0, 1, 1, 2, 2]
     assert dataset.label == "pets"
-    assert dataset.note == "files passed over, being neither .png nor .jpg nor .jpeg: 1"
+    assert dataset.note == "left out: 1 file of another format (dog/notes.txt), 1 hidden folder (.hidden/)"
     np.testing.assert_array_equal(dataset.images[4], np.asarray(Image.open(root / "dog" / "2.png")))
     assert isinstance(dataset.images, np.memmap)
 
@@ -56,7 +56,10 @@ def test_images_of_many_sizes_and_modes_become_one(tmp_path: Path) -> None:
     assert dataset.images.shape == (8, 24, 24, 3)
     grey = np.asarray(dataset.images[list(dataset.files or ()).index("a/L.png")])
     assert (grey[..., 0] == grey[..., 1]).all()
-    assert dataset.note == "shorter side resized to 24 pixels, centre cropped"
+    assert dataset.note == (
+        "shorter side resized to 24 pixels, centre cropped; 3 grey images repeated over three channels;"
+        " 1 CMYK image converted to RGB"
+    )
     with pytest.raises(DataError, match="set `image_size`"):
         opened(root)
 
@@ -96,25 +99,52 @@ def test_resize_then_crop_as_published_for_imagenet(tmp_path: Path) -> None:
     assert opened(tmp_path / "set", 224, resize=224).dataset_id == opened(tmp_path / "set", 224).dataset_id
 
 
-def test_transparency_is_dropped_and_grey_is_repeated(tmp_path: Path) -> None:
+def test_transparent_images_are_composited_and_grey_is_repeated(tmp_path: Path) -> None:
     pixels = RNG.integers(0, 256, (16, 16, 4), dtype=np.uint8)
     (tmp_path / "set" / "a").mkdir(parents=True)
     Image.fromarray(pixels, "RGBA").save(tmp_path / "set" / "a" / "clear.png")
     Image.fromarray(pixels[..., 0]).save(tmp_path / "set" / "a" / "grey.png")
-    clear, grey = np.asarray(opened(tmp_path / "set").images)
-    np.testing.assert_array_equal(clear, pixels[..., :3])
-    np.testing.assert_array_equal(grey, np.repeat(pixels[..., :1], 3, axis=2))
+    ids = set()
+    for background, word in ((None, "white"), ([0, 0, 0], "black"), ([9, 80, 200], "the colour [9, 80, 200]")):
+        spec = DatasetSpec(kind="folder", path=tmp_path / "set", background=background)
+        for _ in range(2):  # decoded, then from the cache
+            dataset = open_dataset(spec, tmp_path / "cache")
+            assert dataset.note == (
+                f"1 grey image repeated over three channels; 1 transparent image composited on {word}"
+            )
+        clear, grey = np.asarray(dataset.images)
+        alpha = pixels[..., 3:] / 255
+        expected = pixels[..., :3] * alpha + np.array(background or [255, 255, 255]) * (1 - alpha)
+        assert np.abs(clear - expected).max() < 1
+        np.testing.assert_array_equal(grey, np.repeat(pixels[..., :1], 3, axis=2))
+        ids.add(dataset.dataset_id)
+    assert len(ids) == 3
 
 
-BAD_SIZES = {
+def test_counts_that_are_lost_or_spoilt_are_counted_again(tmp_path: Path) -> None:
+    save(tmp_path / "set" / "a" / "grey.png", mode="L")
+    before = opened(tmp_path / "set")
+    counts = next((tmp_path / "cache").rglob("*.json"))
+    for content in ("{", "[]", '{"grey": "many"}', '{"strange": 1}', '{"grey": true}', '{"grey": 0}'):
+        counts.write_text(content)
+        after = opened(tmp_path / "set")
+        assert (after.note, after.dataset_id) == (before.note, before.dataset_id)
+    counts.unlink()
+    assert opened(tmp_path / "set").note == before.note == "1 grey image repeated over three channels"
+
+
+BAD_KEYS = {
     "resize alone": ({"kind": "folder", "path": "x", "resize": 256}, "goes with `image_size`"),
     "resize below the crop": ({"kind": "folder", "path": "x", "resize": 200, "image_size": 224}, "200 is less than"),
     "resize of digits": ({"kind": "digits", "resize": 256}, "goes with `image_size`"),
+    "background of digits": ({"kind": "digits", "background": [0, 0, 0]}, "`background` is for kind 'folder'"),
+    "background of two": ({"kind": "folder", "path": "x", "background": [0, 0]}, "at least 3 items"),
+    "background beyond": ({"kind": "folder", "path": "x", "background": [0, 0, 256]}, "less than or equal to 255"),
 }
 
 
-@pytest.mark.parametrize(("content", "message"), BAD_SIZES.values(), ids=BAD_SIZES.keys())
-def test_sizes_that_cannot_be_are_refused(content: dict[str, object], message: str) -> None:
+@pytest.mark.parametrize(("content", "message"), BAD_KEYS.values(), ids=BAD_KEYS.keys())
+def test_keys_that_cannot_be_are_refused(content: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         DatasetSpec.model_validate(content)
 
@@ -162,7 +192,10 @@ def test_broken_folders_are_one_clear_line(tmp_path: Path) -> None:
     whole.write_bytes(whole.read_bytes()[:1000])
     deep = tmp_path / "deep"
     (deep / "a").mkdir(parents=True)
-    Image.fromarray(np.full((16, 16), 60_000, np.uint16)).save(deep / "a" / "1.png")
+    Image.fromarray(np.full((16, 16), 200, np.uint16)).save(deep / "a" / "1.png")
+    float_values = tmp_path / "floats"
+    (float_values / "a").mkdir(parents=True)
+    Image.fromarray(np.ones((16, 16), np.float32)).save(float_values / "a" / "1.tif")
     file = tmp_path / "file"
     file.write_text("")
     cases = {
@@ -170,7 +203,8 @@ def test_broken_folders_are_one_clear_line(tmp_path: Path) -> None:
         no_images: "but no images",
         text: r"2\.png cannot be decoded \(not an image\)",
         cut: r"1\.jpg cannot be decoded \(damaged: ",
-        deep: "at most 8 bits a channel",
+        deep: "has 16 bits and no value above 200, so that it would become black",
+        float_values: "at most 8 bits a channel, or grey values of 16 bits",
         file: "is a file, not a folder",
         tmp_path / "nowhere": "does not exist: expected a folder of class folders",
     }

@@ -1,0 +1,222 @@
+"""Which images a folder of class folders holds, in what order, and what is left out of them and why."""
+
+import os
+import re
+from collections.abc import Sequence
+from itertools import islice
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from failmodes.ingest.data_files import check_names, list_entries
+from failmodes.ingest.datasets.dataset import MAX_CLASSES
+from failmodes.warehouse.errors import DataError, printable
+from failmodes.warehouse.storage.files import reason_of
+
+IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg"}  # of published sets
+READ_SUFFIXES = IMAGE_SUFFIXES | {".bmp", ".gif", ".tif", ".tiff", ".webp"}
+FOLDER_HINT = "expected a folder a class, with .png, .jpg or .jpeg images in it, such as cat/0001.png"
+
+NAMED_CLASSES, NAMED_FILES = 10, 2  # that a note lists
+MOST_NAME_SHOWN = 60  # letters of each
+MOST_COUNTED = 100_000  # files in folders within classes
+WORDNET_FOLDER = re.compile(r"(n[0-9]{8})[-_ .,]")  # as in n01440764_tench
+
+NESTED, AT_ROOT, OTHER, HIDDEN, HIDDEN_FOLDER = "nested", "at the root", "other", "hidden", "hidden folder"
+LEFT_OUT_WORDS = {
+    NESTED: ("file in a folder within a class", "files in folders within classes"),
+    AT_ROOT: ("image at the root", "images at the root"),
+    OTHER: ("file of another format", "files of other formats"),
+    HIDDEN: ("hidden file", "hidden files"),
+    HIDDEN_FOLDER: ("hidden folder", "hidden folders"),
+}
+
+
+class LeftOut(NamedTuple):
+    """Files that are not read, for one reason.
+
+    Attributes:
+        reason: a key of LEFT_OUT_WORDS.
+        file_count: how many; of hidden folders, how many of these.
+        names: them, or the folders that hold them, within the data set's folder.
+    """
+
+    reason: str
+    file_count: int
+    names: list[str]
+
+
+class FolderListing(NamedTuple):
+    """What a folder holds.
+
+    Attributes:
+        class_names: one a class folder, in the order of the folders' names.
+        folder_names: of the class folders.
+        files: images, by class, then by file name.
+        labels: (N,) int64, their classes.
+        left_out: what is not read.
+    """
+
+    class_names: tuple[str, ...]
+    folder_names: tuple[str, ...]
+    files: list[Path]
+    labels: NDArray[np.int64]
+    left_out: list[LeftOut]
+
+    def remarks(self) -> list[str]:
+        """What a reader must know: what is left out, and which class names are not the folders'."""
+        remarks = [f"left out: {describe_left_out(self.left_out)}"] if self.left_out else []
+        named = [folder for folder, name in zip(self.folder_names, self.class_names, strict=True) if folder != name]
+        if named:
+            of = "ids that 1 folder begins" if len(named) == 1 else f"ids that {len(named):,} folders begin"
+            remarks.append(f"classes named by the WordNet {of} with ({_some(named)})")
+        present = set(self.labels.tolist())
+        empty = [printable(name) for index, name in enumerate(self.class_names) if index not in present]
+        if empty:
+            more = f" and {len(empty) - NAMED_CLASSES:,} more" if len(empty) > NAMED_CLASSES else ""
+            remarks.append(f"no images of {', '.join(empty[:NAMED_CLASSES])}{more}")
+        return remarks
+
+
+def list_images(root: Path) -> FolderListing:
+    """List images in the order of their image_id: by class, then by file name.
+
+    What has a suffix of READ_SUFFIXES, in capitals or not, is an image, so that a pipe or a broken link among them is
+    not passed over in silence.
+
+    Raises:
+        DataError: there are no class folders or no images, more classes than can be recorded, a name is no text, two
+            folders are of one class, or all files of a class are left out.
+    """
+    here = list_entries(root)
+    if not here.folders:
+        raise DataError(f"{root} has no class folders: {FOLDER_HINT}")
+    if len(here.folders) > MAX_CLASSES:
+        raise DataError(f"{root} has {len(here.folders):,} class folders: at most {MAX_CLASSES:,} classes are recorded")
+    check_names(here.folders, str(root))
+    files: list[Path] = []
+    labels: list[int] = []
+    left_out = [
+        LeftOut(AT_ROOT, 1, [name]) if _is_image(name) else LeftOut(OTHER, 1, [name]) for name in here.files
+    ] + _hidden(here.hidden, "")
+    emptied: list[tuple[str, list[LeftOut]]] = []
+    for label, name in enumerate(here.folders):
+        images, others = _list_class(root, name)
+        files += [root / name / image for image in images]
+        labels += [label] * len(images)
+        left_out += others
+        if others and not images:
+            emptied.append((name, others))
+    if emptied:
+        raise DataError(_no_image_of(root, emptied))
+    if not files:
+        raise DataError(f"{root} has class folders ({here.folders[0]}, …) but no images: {FOLDER_HINT}")
+    return FolderListing(
+        _class_names(here.folders, root),
+        tuple(here.folders),
+        files,
+        np.array(labels, dtype=np.int64),
+        _joined(left_out),
+    )
+
+
+def class_name_of(folder_name: str) -> str:
+    """The class that a folder holds: its name, or the WordNet id that it begins with, n01440764 of n01440764_tench.
+
+    Networks of ImageNet know their classes by id and by name, not by the two in one.
+    """
+    found = WORDNET_FOLDER.match(folder_name)
+    return found[1] if found else folder_name
+
+
+def describe_left_out(left_out: Sequence[LeftOut]) -> str:
+    """What is left out in words: "2 hidden files (.DS_Store, cat/._1.jpg), 1 image at the root (a.jpg)"."""
+    return ", ".join(
+        f"{count:,}{' or more' if reason == NESTED and count >= MOST_COUNTED else ''}"
+        f" {LEFT_OUT_WORDS[reason][count > 1]} ({_some(names)})"
+        for reason, count, names in left_out
+    )
+
+
+def _is_image(name: str) -> bool:
+    return Path(name).suffix.lower() in READ_SUFFIXES
+
+
+def _list_class(root: Path, name: str) -> tuple[list[str], list[LeftOut]]:
+    """Names of a class's images, sorted, and what else its folder holds."""
+    entries = list_entries(root / name)
+    images = [entry for entry in entries.files if _is_image(entry)]
+    check_names(images, str(root / name))
+    left_out = [LeftOut(OTHER, 1, [f"{name}/{entry}"]) for entry in entries.files if not _is_image(entry)]
+    for inner in entries.folders:
+        count = _count_files(root / name / inner)
+        if count:
+            left_out.append(LeftOut(NESTED, count, [f"{name}/{inner}/"]))
+    return images, left_out + _hidden(entries.hidden, f"{name}/")
+
+
+def _hidden(names: Sequence[str], within: str) -> list[LeftOut]:
+    return [LeftOut(HIDDEN_FOLDER if name.endswith("/") else HIDDEN, 1, [f"{within}{name}"]) for name in names]
+
+
+def _count_files(folder: Path) -> int:
+    """How many files that are not hidden a folder and the folders in it hold, up to MOST_COUNTED.
+
+    Raises:
+        DataError: one cannot be read.
+    """
+
+    def refuse(error: OSError) -> None:
+        raise DataError(f"{error.filename} cannot be read ({reason_of(error)})") from error
+
+    found = (
+        name
+        for _, _, names in os.walk(folder, onerror=refuse)  # follows no links, which may lead round in a circle
+        for name in names
+        if not name.startswith(".")
+    )
+    return sum(1 for _ in islice(found, MOST_COUNTED))
+
+
+def _joined(left_out: Sequence[LeftOut]) -> list[LeftOut]:
+    """One entry a reason."""
+    joined = []
+    for reason in LEFT_OUT_WORDS:
+        some = [entry for entry in left_out if entry.reason == reason]
+        if some:
+            names = [name for entry in some for name in entry.names]
+            joined.append(LeftOut(reason, sum(entry.file_count for entry in some), names))
+    return joined
+
+
+def _some(names: Sequence[str]) -> str:
+    shown = ", ".join(printable(name, MOST_NAME_SHOWN) for name in names[:NAMED_FILES])
+    return f"{shown}, …" if len(names) > NAMED_FILES else shown
+
+
+def _no_image_of(root: Path, emptied: list[tuple[str, list[LeftOut]]]) -> str:
+    name, others = emptied[0]
+    more = f" ({len(emptied):,} such classes)" if len(emptied) > 1 else ""
+    mend = f"put images ({', '.join(sorted(READ_SUFFIXES))}) right in it, or remove it"
+    if any(entry.reason == NESTED for entry in others):
+        mend = f"give {root / name} as the path if the folders in it are the classes; else {mend}"
+    return f"{root / name} has no image that is read, only {describe_left_out(_joined(others))}{more}: {mend}"
+
+
+def _class_names(folders: Sequence[str], root: Path) -> tuple[str, ...]:
+    """The class of each folder.
+
+    Raises:
+        DataError: two are of one class.
+    """
+    folder_of: dict[str, str] = {}
+    for folder in folders:
+        first = folder_of.setdefault(class_name_of(folder), folder)
+        if first != folder:
+            raise DataError(
+                f"{root} has two folders of the class {class_name_of(folder)}, {first} and {folder}: move the images"
+                " into one"
+            )
+    return tuple(folder_of)

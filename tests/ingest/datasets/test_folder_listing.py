@@ -1,0 +1,169 @@
+"""What a folder of images holds and what is left out: all is counted, and a class of which nothing is left is named."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from failmodes.ingest.datasets import folder_listing
+from failmodes.ingest.datasets.folder_listing import READ_SUFFIXES, class_name_of, list_images
+from failmodes.ingest.datasets.opening import open_dataset
+from failmodes.ingest.specification import DatasetSpec
+from failmodes.warehouse.errors import DataError
+
+
+def put(root: Path, *names: str) -> Path:
+    for name in names:
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    return root
+
+
+def listed(root: Path) -> list[str]:
+    return [file.relative_to(root).as_posix() for file in list_images(root).files]
+
+
+def test_suffixes_are_read_whatever_their_case(tmp_path: Path) -> None:
+    root = tmp_path / "set"
+    (root / "a").mkdir(parents=True)
+    image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (16, 16, 3), dtype=np.uint8))
+    for suffix in READ_SUFFIXES:
+        image.save(root / "a" / f"low{suffix}")
+        image.save(root / "a" / f"UP{suffix.upper()}")
+    dataset = open_dataset(DatasetSpec(kind="folder", path=root), tmp_path / "cache")
+    assert len(dataset.labels) == 2 * len(READ_SUFFIXES) == 16
+    assert dataset.note is None
+    lossless = [i for i, file in enumerate(dataset.files or ()) if file.lower().endswith((".png", ".bmp", ".tif"))]
+    assert (dataset.images[np.array(lossless)] == np.asarray(image)).all()
+
+
+def test_whatever_is_left_out_is_named(tmp_path: Path) -> None:
+    root = put(tmp_path, "cat/1.jpg", "cat/sub/2.jpg", "cat/sub/deeper/3.jpg", "cat/sub/.DS_Store", "cat/other/4.txt")
+    put(root, "cat/x.heic", "cat/._1.jpg", "cat/.ipynb_checkpoints/1.jpg", "dog/2.JPG", "a.jpg", "b.PNG", "c.webp")
+    put(root, "README.md", ".DS_Store", ".git/config")
+    (root / "dog" / "empty").mkdir()
+    assert listed(root) == ["cat/1.jpg", "dog/2.JPG"]
+    assert list_images(root).remarks() == [
+        "left out: 3 files in folders within classes (cat/other/, cat/sub/), 3 images at the root (a.jpg, b.PNG, …),"
+        " 2 files of other formats (README.md, cat/x.heic), 2 hidden files (.DS_Store, cat/._1.jpg),"
+        " 2 hidden folders (.git/, cat/.ipynb_checkpoints/)"
+    ]
+
+
+def test_a_remark_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = put(tmp_path, "cat/1.png", *(f"cat/{'x' * 200}{number}.txt" for number in range(300)))
+    put(root, *(f"cat/sub{folder}/{number}.png" for folder in range(3) for number in range(9)))
+    monkeypatch.setattr(folder_listing, "MOST_COUNTED", 5)
+    (remark,) = list_images(root).remarks()
+    assert "300 files of other formats" in remark
+    assert "15 or more files in folders within classes (cat/sub0/, cat/sub1/, …)" in remark
+    assert len(remark) < 400
+
+
+NAMES = st.sampled_from(["1.png", "2.JPG", "3.webp", "4.heic", ".5.png", "sub/6.png", "sub/7.txt", "8"])
+
+
+@settings(max_examples=60, deadline=None)
+@given(cat=st.sets(NAMES), dog=st.sets(NAMES), at_root=st.sets(st.sampled_from(["a.png", "b.txt", ".c"])))
+def test_every_file_is_listed_or_counted(
+    tmp_path_factory: pytest.TempPathFactory, cat: set[str], dog: set[str], at_root: set[str]
+) -> None:
+    root = tmp_path_factory.mktemp("set")
+    put(root, *at_root, "ant/0.png", *(f"cat/{name}" for name in cat), *(f"dog/{name}" for name in dog))
+    if any(names and not names & {"1.png", "2.JPG", "3.webp"} for names in (cat, dog)):
+        with pytest.raises(DataError, match="has no image that is read, only"):
+            list_images(root)
+    else:
+        listing = list_images(root)
+        counted = sum(entry.file_count for entry in listing.left_out)
+        assert len(listing.files) + counted == 1 + len(cat) + len(dog) + len(at_root)
+    shutil.rmtree(root)
+
+
+EMPTIED = {
+    "nested": (
+        ("cat/sub/1.png", "cat/sub/2.png"),
+        r"cat has no image .*2 files in folders .*\(cat/sub/\): give .*cat as",
+    ),
+    "other formats": (
+        ("cat/1.heic",),
+        r"cat has no image that is read, only 1 file of another format \(cat/1.heic\): put",
+    ),
+    "hidden": (
+        ("cat/._1.jpg",),
+        r"only 1 hidden file \(cat/\._1\.jpg\): put images \(\.bmp, .*\) right in it, or remove",
+    ),
+    "several": (("cat/1.heic", "cow/2.heic", "eel/3.txt"), r"cat has no image .*\(3 such classes\)"),
+}
+
+
+@pytest.mark.parametrize(("names", "message"), EMPTIED.values(), ids=EMPTIED.keys())
+def test_a_class_of_which_all_is_left_out_is_an_error(tmp_path: Path, names: tuple[str, ...], message: str) -> None:
+    with pytest.raises(DataError, match=message) as caught:
+        list_images(put(tmp_path, "dog/1.png", *names))
+    assert "\n" not in str(caught.value)
+
+
+def test_splits_that_are_taken_for_classes_are_told(tmp_path: Path) -> None:
+    put(tmp_path / "set", "train/cat/1.png", "val/cat/1.png")
+    with pytest.raises(DataError, match=r"give .*set/train as the path if the folders in it are the classes"):
+        open_dataset(DatasetSpec(kind="folder", path=tmp_path / "set"), tmp_path / "cache")
+
+
+def test_an_empty_class_stays_a_class(tmp_path: Path) -> None:
+    root = put(tmp_path, "cat/1.png")
+    (root / "dog").mkdir()
+    (root / "eel" / "nothing").mkdir(parents=True)
+    listing = list_images(root)
+    assert listing.class_names == ("cat", "dog", "eel")
+    assert listing.remarks() == ["no images of dog, eel"]
+
+
+def test_a_folder_called_by_id_and_name_is_the_class_of_that_id(tmp_path: Path) -> None:
+    root = put(tmp_path, "n02099601-golden_retriever/1.png", "n01440764_tench/1.png", "n01440764_tench/0.png")
+    put(root, "n02123045/1.png", "tench/1.png")
+    listing = list_images(root)
+    assert listing.class_names == ("n01440764", "n02099601", "n02123045", "tench")
+    assert listed(root)[:3] == ["n01440764_tench/0.png", "n01440764_tench/1.png", "n02099601-golden_retriever/1.png"]
+    assert listing.labels.tolist() == [0, 0, 1, 2, 3]
+    assert listing.remarks() == [
+        "classes named by the WordNet ids that 2 folders begin with (n01440764_tench, n02099601-golden_retriever)"
+    ]
+    for name in (
+        "n0144076_tench",
+        "n014407641_tench",
+        "N01440764_tench",
+        "n01440764tench",
+        "xn01440764_a",
+        "n01440764",
+    ):
+        assert class_name_of(name) == name
+
+
+def test_such_classes_match_the_outputs_of_a_network_of_imagenet(tmp_path: Path) -> None:
+    pytest.importorskip("torchvision")
+    from failmodes.evaluate.models.class_mapping import imagenet_names, map_classes
+
+    names = list_images(put(tmp_path, "n02099601-golden_retriever/1.png", "n01440764_tench/1.png")).class_names
+    assert map_classes("x", names, {}, output_count=1000, output_names=imagenet_names()) == [0, 207]
+
+
+def test_two_folders_of_one_class_are_an_error(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="two folders of the class n01440764, n01440764 and n01440764_tench: move"):
+        list_images(put(tmp_path, "n01440764_tench/1.png", "n01440764/1.png"))
+
+
+def test_a_folder_that_cannot_be_read_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(path: Path, onerror) -> list[object]:
+        onerror(PermissionError(13, "Permission denied", str(path)))
+        return []
+
+    put(tmp_path, "cat/1.png", "cat/sub/2.png")
+    monkeypatch.setattr(folder_listing.os, "walk", refuse)
+    with pytest.raises(DataError, match=r"cat/sub cannot be read \(permission denied"):
+        list_images(tmp_path)
