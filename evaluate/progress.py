@@ -48,7 +48,7 @@ def evaluation_bar(show: bool = True) -> Iterator[RunCallbacks]:
         def shard(key: ShardKey) -> None:
             bar.update(task, shards=fields["shards"] + 1, cell=str(key.cell))
 
-        yield RunCallbacks(begin, advance, shard, _print_lines)
+        yield RunCallbacks(begin, advance, shard, _print_lines, _print_lines)
 
 
 def _lines() -> RunCallbacks:
@@ -62,7 +62,7 @@ def _lines() -> RunCallbacks:
         counts["shards"] += 1
         remark(f"evaluate: {counts['shards']}/{counts['all']} {key.cell}")
 
-    return RunCallbacks(begin=begin, shard=shard, networks=_print_lines)
+    return RunCallbacks(begin=begin, shard=shard, networks=_print_lines, remarks=_print_lines)
 
 
 def _notebook_line() -> RunCallbacks:
@@ -90,7 +90,7 @@ def _notebook_line() -> RunCallbacks:
         counts["shards"] += 1
         show(str(key.cell))
 
-    return RunCallbacks(begin, advance, shard, _print_lines)
+    return RunCallbacks(begin, advance, shard, _print_lines, _print_lines)
 
 
 def _print_lines(lines: list[str]) -> None:

@@ -116,6 +116,7 @@ def benchmark(
     class_names: 'Sequence[str] | Literal["imagenet-1k"] | None' = None,
     label_names: Sequence[str] | None = None,
     class_map: "Mapping[str, int | str] | None" = None,
+    classes: 'Literal["subset", "all"] | None' = None,
     output_key: str | None = None,
     output_kind: 'Literal["logits", "probabilities"] | None' = None,
     deterministic: bool = True,
@@ -167,6 +168,9 @@ def benchmark(
         class_names: names of the network's outputs, in order; "imagenet-1k" for the 1,000 of ImageNet.
         label_names: names of the labels, where they do not number the outputs; matched with `class_names`.
         class_map: the output, by number or name, of a label whose name does not match.
+        classes: where a network has outputs that are no classes of the images: "all" lets any output be the answer,
+            "subset" only those of the images' classes. If not given: all where they were matched by name, subset where
+            `class_map` gives them.
         output_key: which of the outputs are the logits, by name or by position from "0", where there are several and
             none is called "logits".
         output_kind: "probabilities" for a network that ends in a softmax; logits if not given.
@@ -210,8 +214,8 @@ def benchmark(
         name=name or output.name,
         models=make_model_options(
             normalisation, preprocess=preprocess, input_side_px=input_side_px, class_names=class_names,
-            class_map=class_map, output_key=output_key, output_kind=output_kind, deterministic=deterministic,
-            attention_layer=attention_layer, version=version,
+            class_map=class_map, classes=classes, output_key=output_key, output_kind=output_kind,
+            deterministic=deterministic, attention_layer=attention_layer, version=version,
         ),
         dataset={"images": image_count, "image_size": image_size, "resize": resize, "label": dataset_label},
         label_names=label_names,

@@ -18,6 +18,8 @@ FULL_LOGITS_CLASSES = 10  # up to so many classes every logit is kept, beyond it
 
 TOP_LOGITS = 5
 
+PREDICTED_OUTPUT = "predicted_output"  # left out of shards where only classes of the data set take part
+
 IMPORTED_FAMILY = "imported"  # the family of models known by predictions made elsewhere
 
 EXEMPLAR_REASONS = ("first_to_fail", "confidently_wrong", "recovered", "still_right")  # in the order of preference
@@ -91,8 +93,9 @@ PREDICTIONS = Table.of(
     *_CELL,
     _IMAGE,
     Column("label", int16, "true class index, from 0"),
-    Column("predicted", int16, "class of the largest logit; null where logits are not finite", True),
-    Column("runner_up", int16, "class of the second largest logit", True),
+    Column("predicted", int16, "class of the largest logit; null where logits are not finite, or where it is none of "
+           "the data set's (predicted_output says which)", True),
+    Column("runner_up", int16, "class of the second largest logit; null as `predicted`", True),
     Column("label_rank", int16, "rank of the label among the logits; 1 is correct", True),
     Column("confidence", real, "largest softmax probability, 0-1", True),
     Column("label_probability", real, "softmax probability of the label, 0-1", True),
@@ -103,12 +106,15 @@ PREDICTIONS = Table.of(
     Column("log_sum_exp", real, "log of the sum of exponentiated logits (negative free energy)", True),
     Column("max_logit", real, "largest logit", True),
     Column("finite", flag, "whether every logit is a finite number"),
-    Column("logits", list_of(real), f"all logits by class up to {FULL_LOGITS_CLASSES} classes, else the "
-           f"{TOP_LOGITS} largest in falling order", True),
-    Column("logit_classes", list_of(int16), "classes of `logits` where these are the largest; else null", True),
+    Column("logits", list_of(real), f"all logits by class (then those of other outputs) up to {FULL_LOGITS_CLASSES}, "
+           f"else the {TOP_LOGITS} largest in falling order", True),
+    Column("logit_classes", list_of(int16), "classes of `logits` where these are the largest (null: none of the data "
+           "set's); else null", True),
     Column("rmse", real, "root mean square difference from the clean image, 0-1 (values / 255); null if unpaired",
            True),
     Column("ssim", real, "structural similarity to the clean image (7x7 window), -1 to 1; null if unpaired", True),
+    Column(PREDICTED_OUTPUT, int32, "index of the largest logit among all outputs of the network; null where only "
+           "those of the data set's classes take part", True),
 )  # fmt: skip
 
 TARGETS = ("predicted", "clean")
@@ -163,6 +169,13 @@ MODELS = Table.of(
     Column("checkpoint", text, "file name of the checkpoint", True),
     Column("class_names", list_of(text), "names of the outputs used, in the data set's order; null: unnamed", True),
     Column("class_outputs", list_of(int32), "outputs used, in the data set's order; null: all, in order", True),
+    Column(
+        "class_protocol",
+        text,
+        "'all': the answer may be any output; 'subset': only those of the data set's classes "
+        "take part; null: there are no others",
+        True,
+    ),
 )
 
 DATASETS = Table.of(
@@ -270,7 +283,7 @@ CLEAN_MAPS = Table.of(
     ("evaluation_id", "image_id"),
     Column("evaluation_id", text, "evaluation"),
     _IMAGE,
-    Column("predicted", int16, "class predicted on the clean image"),
+    Column("predicted", int16, "class predicted on the clean image; beyond the classes: the network's other outputs"),
     Column("map", list_of(real), "rectified map of that class, row by row"),
     Column("map_height", int16, "rows of the map"),
     Column("map_width", int16, "columns of the map"),

@@ -72,7 +72,8 @@ def _exemplar_images(
 ) -> list[ExemplarImage]:
     """One image under a corruption, by severity: the first in rank of the most preferred reason."""
     rows = con.sql(
-        "select e.*, a.class_name as label_name, coalesce(b.class_name, 'no answer') as predicted_name "
+        "select e.*, a.class_name as label_name, coalesce(b.class_name, "
+        "if(e.confidence is null, 'no answer', 'another class')) as predicted_name "
         "from exemplars as e "
         "left join classes as a on a.dataset_id = $3 and a.class_index = e.label "
         "left join classes as b on b.dataset_id = $3 and b.class_index = e.predicted "

@@ -49,6 +49,7 @@ def _limitations(con: duckdb.DuckDBPyConnection, selection: Selection) -> Iterat
             f"Predictions of {join_names(imported)} were made elsewhere.",
             "That they are of just these images and corrupted pixels is taken on trust; there is no attention of them.",
         )
+    yield from _protocols(selection)
     counts = _non_finite_counts(con, selection)
     if counts:
         yield (
@@ -86,6 +87,18 @@ def _limitations(con: duckdb.DuckDBPyConnection, selection: Selection) -> Iterat
         "Grad-CAM is an account of one layer, not a cause. Without object masks it says that attention moves, not "
         "where it moves to.",
     )
+
+
+def _protocols(selection: Selection) -> Iterator[tuple[str, str, str]]:
+    """What the answer was chosen among, where networks have outputs that are no classes of the data set."""
+    among = {
+        "all": ("among all outputs of the network", "an answer outside the data set's classes counts as wrong"),
+        "subset": ("among the data set's classes alone", "other outputs were left out, which makes the task easier"),
+    }
+    for protocol, (chosen, meaning) in among.items():
+        labels = [e.label for e in selection.evaluations if e.facts["class_protocol"] == protocol]
+        if labels:
+            yield "Classes", f"{join_names(labels)} chose {chosen}.", f"By the study's `classes`: {meaning}."
 
 
 def _subset(con: duckdb.DuckDBPyConnection, selection: Selection) -> str:

@@ -41,6 +41,13 @@ def shared_provenance(con: duckdb.DuckDBPyConnection, selection: Selection) -> N
     ]  # fmt: skip
 
 
+ANSWERS = {  # by the protocol of classes
+    "all": "among all outputs of the network: one outside the data set's classes is wrong",
+    "subset": "among the data set's classes; other outputs are left out",
+    None: "among the data set's classes; there are no other outputs",
+}
+
+
 def network_provenance(con: duckdb.DuckDBPyConnection, evaluation: EvaluationInfo) -> NameValueRows:
     """Architecture, checkpoint, training, preprocessing, precision, attention and speed of one evaluation."""
     facts = evaluation.facts
@@ -66,6 +73,7 @@ def network_provenance(con: duckdb.DuckDBPyConnection, evaluation: EvaluationInf
         ("Training data and seed", f"{_text(model['training_data'])}; seed {_text(model['training_seed'])}"),
         ("Stated clean accuracy", UNKNOWN if accuracy is None else format_percent(accuracy)),
         ("Normalisation", normalisation),
+        ("Answers", ANSWERS[facts["class_protocol"]]),
         ("Precision", facts["precision"]),
         ("Attention", attention),
         *_run(con, evaluation),

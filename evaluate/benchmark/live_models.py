@@ -193,6 +193,7 @@ class LiveNetwork:
             "class_names": options.class_names,
             "class_map": dict(options.class_map or {}),
             "attention_layer": options.attention_layer,
+            "classes": options.classes,
             "output_key": options.output_key,
             "output_kind": options.output_kind,
             "deterministic": None if options.deterministic else False,

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from failmodes.evaluate.models.class_mapping import imagenet_names
-from failmodes.evaluate.study.study_schema import Normalisation, OutputKind
+from failmodes.evaluate.study.study_schema import ClassProtocol, Normalisation, OutputKind
 from failmodes.ingest.specification import validate
 from failmodes.warehouse.errors import StudyError
 
@@ -23,6 +23,7 @@ class ModelOptions:
         class_names: names of the outputs, in order, or "imagenet-1k".
         class_map: the output of a class of the data set, where names do not match.
         attention_layer: the layer to look at, instead of the one found.
+        classes: whether outputs that are no classes of the data set take part.
         output_key: which of its outputs are the logits, where it gives several.
         output_kind: "logits" or "probabilities"; logits if not given.
         deterministic: False accepts a network that gives an image other outputs each time.
@@ -35,6 +36,7 @@ class ModelOptions:
     class_names: str | list[str] | None = None
     class_map: Mapping[str, int | str] | None = None
     attention_layer: str | None = None
+    classes: ClassProtocol | None = None
     output_key: str | None = None
     output_kind: OutputKind | None = None
     deterministic: bool = True

@@ -14,6 +14,7 @@ from failmodes.evaluate.cam.cam_method import CamOutput, CamUnavailable
 from failmodes.evaluate.cam.closed_form import check_logit_identity
 from failmodes.evaluate.devices import describe_device, is_out_of_memory, release_memory
 from failmodes.evaluate.engine.batches import CorruptedBatch
+from failmodes.evaluate.engine.clean_answers import CleanAnswers
 from failmodes.evaluate.engine.clean_baseline import (
     CleanBaseline,
     CleanMapBuffer,
@@ -29,7 +30,7 @@ from failmodes.evaluate.engine.image_statistics import (
 from failmodes.evaluate.engine.writer import RowBuffer, attention_columns, prediction_columns
 from failmodes.evaluate.evaluation import Evaluation
 from failmodes.warehouse.provenance import library_versions
-from failmodes.warehouse.schema import ATTENTION, PREDICTIONS, TARGETS
+from failmodes.warehouse.schema import ATTENTION, PREDICTED_OUTPUT, PREDICTIONS, TARGETS
 from failmodes.warehouse.shards.format import Cell, ShardKey, write_shard
 from failmodes.warehouse.storage.files import StorePath
 
@@ -73,18 +74,25 @@ class CellEvaluation:
         batch_size: the smallest number of images at once that it took.
         at: positions in the subset where the current forward pass begins and ends.
         metadata: what else the footer says.
+        clean_answers: of the clean cell; else None.
     """
 
     def __init__(self, run: ModelRun, cell: Cell, scratch: Path) -> None:
         """Begin without rows; when there are many, they are spilled to a file in the folder `scratch`."""
         self.run, self.evaluation, self.cell = run, run.evaluation, cell
         self.key = ShardKey(self.evaluation.evaluation_id, cell)
-        self.predictions, self.attention = RowBuffer(PREDICTIONS, scratch), RowBuffer(ATTENTION, scratch)
+        model = run.evaluation.model
+        self.outputs = np.array(model.logit_outputs) if model.protocol == "all" else None
+        self.class_count = len(run.evaluation.data.dataset.class_names)
+        without = () if self.outputs is not None else (PREDICTED_OUTPUT,)
+        self.predictions, self.attention = RowBuffer(PREDICTIONS, scratch, without), RowBuffer(ATTENTION, scratch)
         self.images, self.not_finite, self.elapsed_s = 0, 0, 0.0
         self.identity_error: float | None = None
         self.batch_size = run.batch_size
         self.at = (0, 0)
         self.metadata: dict[str, Any] = {}
+        self.clean_answers = CleanAnswers(model, self.class_count) if cell.is_clean else None
+        self._others: list[torch.Tensor] = []  # the largest of other outputs, where these take no part
         self._clean: CleanMapBuffer | None = None
 
     def add(self, batch: CorruptedBatch) -> None:
@@ -94,9 +102,14 @@ class CellEvaluation:
             ModelError: maps do not sum to the logits as closed form promises.
         """
         with self._timed():
-            output = _joined(list(self._forward_batches(batch)))
+            with self._watching_others():
+                output = _joined(list(self._forward_batches(batch)))
+            if self.clean_answers is not None:
+                self.clean_answers.add(batch.labels, output.logits, torch.cat(self._others) if self._others else None)
             statistics = compute_prediction_statistics(output.logits, batch.labels)
-            columns = prediction_columns(batch.image_ids, statistics, batch.rmse, batch.ssim)
+            columns = prediction_columns(
+                batch.image_ids, statistics, batch.rmse, batch.ssim, self.outputs, self.class_count
+            )
             self.predictions.add(columns)
             self.not_finite += int((~columns["finite"]).sum())
             self.images += len(batch.image_ids)
@@ -112,7 +125,8 @@ class CellEvaluation:
                 values = _attention_values(output.maps, output.targets, positions, baseline)
                 none = np.zeros(len(batch.image_ids), bool)
                 clean = none if baseline is None else baseline.known[positions]
-                self.attention.add(attention_columns(batch.image_ids, values, np.stack([columns["finite"], clean], 1)))
+                known = np.stack([columns["finite"], clean], 1)
+                self.attention.add(attention_columns(batch.image_ids, values, known, self.class_count))
 
     def finish(self) -> None:
         """Once all batches are in: of the clean cell's maps make the baseline of drift, and measure drift there too."""
@@ -127,7 +141,7 @@ class CellEvaluation:
                 targets = baseline.predicted[positions][:, None].expand(-1, len(TARGETS))
                 values = _attention_values(own, targets, positions, baseline)
                 known = np.repeat(baseline.known[positions][:, None], len(TARGETS), axis=1)
-                self.attention.add(attention_columns(ids[positions], values, known))
+                self.attention.add(attention_columns(ids[positions], values, known, self.class_count))
 
     def publish(self, output: StorePath) -> None:
         """Publish clean maps, then attention, then predictions: these are the commit."""
@@ -146,11 +160,27 @@ class CellEvaluation:
             write_shard(output, ATTENTION, self.key, self.attention.table(), metadata)
         write_shard(output, PREDICTIONS, self.key, self.predictions.table(), metadata)
 
+    @contextmanager
+    def _watching_others(self) -> Iterator[None]:
+        """Keep the largest of the outputs that take no part, of the clean images, to tell what the others would do."""
+        network, model = self.evaluation.network, self.evaluation.model
+        self._others = []
+        if self.clean_answers is None or model.protocol != "subset":
+            yield
+            return
+        others = torch.tensor(model.other_outputs, device=network.device)
+        network.watchers.append(lambda outputs: self._others.append(outputs[:, others].float().amax(1)))
+        try:
+            yield
+        finally:
+            network.watchers.clear()
+
     def _forward_batches(self, batch: CorruptedBatch) -> Iterator[CamOutput]:
         """The batch through the network, so many images at once; those that do not fit into memory again in halves."""
         start = 0
         while start < len(batch.image_ids):
             part = slice(start, min(start + self.run.batch_size, len(batch.image_ids)))
+            done = len(self._others)
             self.at = (batch.slice.start + part.start, batch.slice.start + part.stop)
             try:
                 yield self._forward(batch.images[part], batch.positions[part])
@@ -159,6 +189,7 @@ class CellEvaluation:
                 if not is_out_of_memory(error) or not self.run.halve_batch():
                     raise
                 self.batch_size = min(self.batch_size, self.run.batch_size)
+                del self._others[done:]
 
     def _forward(self, images: torch.Tensor, positions: np.ndarray) -> CamOutput:
         network, cam_method = self.evaluation.network, self.evaluation.cam_method

@@ -104,14 +104,15 @@ def _key(evaluation: Evaluation, corruption: str) -> str:
 
 
 class _Stored(NamedTuple):
-    """Published predictions, clean first: predicted and confidence (S, N), −1 and 0 where unknown; labels (N,)."""
+    """Published predictions, clean first: predicted (−1: no class), confidence, finite (S, N); labels (N,)."""
 
     predicted: np.ndarray
     confidence: np.ndarray
+    finite: np.ndarray
     labels: np.ndarray
 
     def at(self, number: int) -> "_Stored":
-        return _Stored(self.predicted[number], self.confidence[number], self.labels)
+        return _Stored(self.predicted[number], self.confidence[number], self.finite[number], self.labels)
 
 
 def _stored(output: StorePath, evaluation: Evaluation, corruption: str, severities: list[Decimal]) -> _Stored:
@@ -121,6 +122,7 @@ def _stored(output: StorePath, evaluation: Evaluation, corruption: str, severiti
     return _Stored(
         np.stack([r["predicted"].fill_null(-1).to_numpy() for r in rows]),
         np.stack([r["confidence"].fill_null(0).to_numpy() for r in rows]),
+        np.stack([r["finite"].to_numpy() for r in rows]),
         rows[0]["label"].to_numpy(),
     )
 
@@ -148,11 +150,11 @@ def _pictures(
         images = evaluation.data.source.corrupted(images, corruption, severity, ids)
     rows: list[dict[str, Any]] = []
     for number, (reason, rank, position) in enumerate(chosen):
-        known = stored.predicted[position] >= 0
+        known, predicted = bool(stored.finite[position]), int(stored.predicted[position])
         rows.append({
             "evaluation_id": evaluation.evaluation_id, "corruption": corruption, "severity": severity,
             "image_id": int(ids[number]), "reason": reason, "reason_rank": rank, "label": int(stored.labels[position]),
-            "predicted": int(stored.predicted[position]) if known else None,
+            "predicted": predicted if predicted >= 0 else None,
             "confidence": float(stored.confidence[position]) if known else None, "png": _png(images[number]),
         })  # fmt: skip
     for row, heat in zip(rows, _maps(evaluation, baseline, images, positions), strict=False):

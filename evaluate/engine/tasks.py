@@ -55,12 +55,14 @@ class RunResult:
         not_finite: rows whose logits are not finite, by model label.
         changed_predictions: share of clean predictions that float32 gives differently, by model label, at a lower
             precision.
+        remarks: what the clean images tell of a network, by model label.
     """
 
     written: int = 0
     failures: list[Failure] = field(default_factory=list)
     not_finite: dict[str, int] = field(default_factory=dict)
     changed_predictions: dict[str, float] = field(default_factory=dict)
+    remarks: dict[str, list[str]] = field(default_factory=dict)
 
     def add(self, other: "RunResult") -> None:
         """Add another result; of a network that raised in several processes the first failure is kept."""
@@ -68,6 +70,7 @@ class RunResult:
         self.written += other.written
         self.failures += [failure for failure in other.failures if failure.evaluation_id not in known]
         self.changed_predictions |= other.changed_predictions
+        self.remarks |= other.remarks
         for label, count in other.not_finite.items():
             self.not_finite[label] = self.not_finite.get(label, 0) + count
 

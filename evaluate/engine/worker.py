@@ -36,12 +36,14 @@ class RunCallbacks(NamedTuple):
         images: so many images went through a network.
         shard: a shard was published: its key.
         networks: what is about to run, a line each.
+        remarks: what the clean images tell of a network, a line each.
     """
 
     begin: Callable[[int, int], None] = lambda _shards, _images: None
     images: Callable[[int], None] = lambda _count: None
     shard: Callable[[ShardKey], None] = lambda _key: None
     networks: Callable[[list[str]], None] = lambda _lines: None
+    remarks: Callable[[list[str]], None] = lambda _lines: None
 
 
 class Worker:
@@ -132,6 +134,9 @@ class Worker:
         result.written += 1
         if cell.not_finite:
             result.not_finite[label] = result.not_finite.get(label, 0) + cell.not_finite
+        if cell.clean_answers is not None and (remarks := cell.clean_answers.remarks()):
+            result.remarks[label] = remarks
+            self.progress.remarks(remarks)
         if cell.cell.is_clean and cell.evaluation.network.precision != "float32":
             changed = changed_predictions(cell.evaluation, cell.run.batch_size)
             result.changed_predictions[label] = cell.metadata["changed_predictions"] = changed

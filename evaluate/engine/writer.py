@@ -7,7 +7,7 @@ compresses and writes finished cells while the network computes the next.
 import mmap
 import tempfile
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
@@ -18,7 +18,7 @@ import pyarrow as pa
 import torch
 
 from failmodes.evaluate.engine.image_statistics import PredictionStatistics
-from failmodes.warehouse.schema import PARTITIONS, TARGETS, Table
+from failmodes.warehouse.schema import PARTITIONS, PREDICTED_OUTPUT, TARGETS, Table
 from failmodes.warehouse.storage.files import make_folder, storage_errors
 
 IN_MEMORY_BYTES = 4 << 20  # beyond it rows wait on disk, so that memory does not grow with the images of a cell
@@ -32,8 +32,9 @@ class RowBuffer:
     Many rows wait in an anonymous file in the folder `scratch`, which goes with the process however that ends.
     """
 
-    def __init__(self, table: Table, scratch: Path) -> None:
-        self.schema, self.scratch = table.arrow(without=PARTITIONS), scratch
+    def __init__(self, table: Table, scratch: Path, without: Sequence[str] = ()) -> None:
+        """No rows yet; the columns in `without`, which must be nullable, are left out of the shard."""
+        self.schema, self.scratch = table.arrow(without=(*PARTITIONS, *without)), scratch
         self.batches: list[pa.RecordBatch] = []
         self.spool: pa.ipc.RecordBatchStreamWriter | None = None
 
@@ -95,18 +96,41 @@ class BackgroundWriter:
 
 
 def prediction_columns(
-    image_ids: np.ndarray, statistics: PredictionStatistics, rmse: np.ndarray | None, ssim: np.ndarray | None
+    image_ids: np.ndarray,
+    statistics: PredictionStatistics,
+    rmse: np.ndarray | None,
+    ssim: np.ndarray | None,
+    outputs: np.ndarray | None = None,
+    class_count: int = 0,
 ) -> dict[str, Any]:
-    """Columns of `predictions` for some images: statistics of logits that are not finite are null."""
+    """Columns of `predictions` for some images: statistics of logits that are not finite are null.
+
+    Args:
+        image_ids: (N,).
+        statistics: of their logits.
+        rmse: (N,), or None where images do not pair.
+        ssim: the same.
+        outputs: which output of the network each logit is, where others than classes take part: their numbers as
+            classes, which begin at `class_count`, become null.
+        class_count: how many classes the data set has.
+    """
     host = _to_host({name: value for name, value in statistics._asdict().items() if value is not None})
     broken = ~host["finite"]
     columns: dict[str, Any] = {"image_id": image_ids, "rmse": rmse, "ssim": ssim}
     for name, value in host.items():
         columns[name] = value if name in _ALWAYS or value.ndim > 1 else np.ma.masked_array(value, broken)
+    if outputs is not None:
+        columns[PREDICTED_OUTPUT] = np.ma.masked_array(outputs[host["predicted"]], broken)
+        for name in ("predicted", "runner_up"):
+            columns[name] = np.ma.masked_array(host[name], broken | (host[name] >= class_count))
+        if "logit_classes" in host:
+            columns["logit_classes"] = np.ma.masked_array(host["logit_classes"], host["logit_classes"] >= class_count)
     return columns
 
 
-def attention_columns(image_ids: np.ndarray, values: dict[str, torch.Tensor], known: np.ndarray) -> dict[str, Any]:
+def attention_columns(
+    image_ids: np.ndarray, values: dict[str, torch.Tensor], known: np.ndarray, class_count: int
+) -> dict[str, Any]:
     """Columns of `attention` for some images, image by image and target by target.
 
     Args:
@@ -114,6 +138,7 @@ def attention_columns(image_ids: np.ndarray, values: dict[str, torch.Tensor], kn
         values: by column, each (N, T): target_class, the statistics of the maps, drifts by their prefix.
         known: (N, T) boolean: whether there is such a target. There is none where the logits that it would be predicted
             by are not finite, and no clean one for an unpaired image: its row is null.
+        class_count: how many classes the data set has; a target beyond is another output, and null.
     """
     host = {name: value.reshape(-1) for name, value in _to_host(values).items()}
     count = len(TARGETS)
@@ -121,7 +146,7 @@ def attention_columns(image_ids: np.ndarray, values: dict[str, torch.Tensor], kn
     columns: dict[str, Any] = {
         "image_id": np.repeat(image_ids, count),
         "target": np.tile(np.array(TARGETS), len(image_ids)),
-        "target_class": np.ma.masked_array(host.pop("target_class"), absent),
+        "target_class": np.ma.masked_array(target := host.pop("target_class"), absent | (target >= class_count)),
         "empty": host.pop("empty") & ~absent,
     }
     for name, value in host.items():
@@ -148,7 +173,8 @@ def _to_arrow(column: Any, kind: pa.DataType, count: int) -> pa.Array:
         return pa.nulls(count, kind)
     if pa.types.is_list(kind):
         offsets = np.arange(count + 1, dtype=np.int32) * column.shape[1]
-        return pa.ListArray.from_arrays(offsets, pa.array(column.reshape(-1)).cast(kind.value_type))
+        values = _to_arrow(column.reshape(-1), kind.value_type, column.size)
+        return pa.ListArray.from_arrays(offsets, values)
     if isinstance(column, np.ma.MaskedArray):
         return pa.array(column.data, mask=np.ma.getmaskarray(column)).cast(kind, safe=pa.types.is_integer(kind))
     return pa.array(column).cast(kind)

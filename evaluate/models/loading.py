@@ -18,7 +18,7 @@ from failmodes.evaluate.models.outputs import as_plain_module
 from failmodes.evaluate.models.pretrained import load_pretrained
 from failmodes.evaluate.models.registry import build_module
 from failmodes.evaluate.models.trial import try_model
-from failmodes.evaluate.study.study_schema import ModelSpec, Normalisation
+from failmodes.evaluate.study.study_schema import ClassProtocol, ModelSpec, Normalisation
 from failmodes.ingest.datasets.dataset import Dataset
 from failmodes.ingest.study_types import LARGEST_SIDE_PX
 from failmodes.warehouse.errors import ModelError, shown
@@ -81,7 +81,7 @@ def load_model(spec: ModelSpec, class_names: tuple[str, ...], path: Path | None 
         )
     return Model(
         as_plain_module(module).float().eval(), spec, class_names, *config,
-        output_count, outputs, metadata, checkpoint, prefix,
+        output_count=output_count, outputs=outputs, metadata=metadata, checkpoint=checkpoint, prefix=prefix,
     )  # fmt: skip
 
 
@@ -109,7 +109,14 @@ def check_model_outputs(model: Model, dataset: Dataset) -> Model:
         f"model {model.label!r}", model.class_names, model.spec.class_map,
         output_count=count, output_names=model.output_names,
     )  # fmt: skip
-    return replace(tried, outputs=outputs)
+    return replace(tried, outputs=outputs, protocol=_protocol(model.spec, outputs, count))
+
+
+def _protocol(spec: ModelSpec, outputs: list[int] | None, count: int | None) -> ClassProtocol | None:
+    """Whether outputs that are no classes of the data set take part; None where there are none."""
+    if outputs is None or count is None or len(outputs) == count:
+        return None
+    return spec.classes or ("subset" if spec.class_map else "all")
 
 
 def _config_of_metadata(metadata: dict[str, str], file: str, study: ModelConfig) -> ModelConfig:

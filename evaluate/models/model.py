@@ -14,7 +14,7 @@ from failmodes.evaluate.models.network import UNIT_RANGE, Network, prepare_netwo
 from failmodes.evaluate.models.outputs import logits_hook
 from failmodes.evaluate.models.preprocessing import Preprocessing
 from failmodes.evaluate.models.registry import PUBLISHED_WIDTH, STEM, family_of, resolve_architecture, source_hash
-from failmodes.evaluate.study.study_schema import ModelSpec, Normalisation, Precision
+from failmodes.evaluate.study.study_schema import ClassProtocol, ModelSpec, Normalisation, Precision
 from failmodes.ingest.study_types import MAX_INT32
 from failmodes.warehouse.hashing import fingerprint_of, identity_of
 
@@ -58,6 +58,7 @@ class Model:
         output_names: names of all its outputs, where known.
         output_count: how many outputs it has; None where only a forward pass tells.
         outputs: (C,) which of its outputs are the classes, in the data set's order; None for all, in order.
+        protocol: whether its other outputs take part; None where there are none.
         metadata: the metadata of its file.
         checkpoint: file name of the weights, or their name on a hub; None for a user's own function.
         prefix: what was stripped from the names of its tensors ("" for nothing).
@@ -73,6 +74,7 @@ class Model:
     output_names: tuple[str, ...] | None = None
     output_count: int | None = None
     outputs: list[int] | None = None
+    protocol: ClassProtocol | None = None
     metadata: dict[str, str] = field(default_factory=dict)
     checkpoint: str | None = None
     prefix: str = ""
@@ -118,16 +120,32 @@ class Model:
             "outputs": self.outputs,
             "recipe": _identifying_recipe(self.metadata),
             "preprocessing": None if self.preprocessing is None else self.preprocessing.identity,
+            "class_protocol": "all" if self.protocol == "all" else None,
             "output_key": self.spec.output_key,
             "output_kind": "probabilities" if self.spec.output_kind == "probabilities" else None,
         }
         return identity_of(facts | {key: value for key, value in optional.items() if value is not None})
 
+    @property
+    def logit_outputs(self) -> list[int] | None:
+        """Which of its outputs each logit is, the classes first; None for all, in order."""
+        if self.outputs is None or self.protocol != "all":
+            return self.outputs
+        return self.outputs + self.other_outputs
+
+    @property
+    def other_outputs(self) -> list[int]:
+        """Outputs that are no classes of the data set."""
+        if self.outputs is None or self.output_count is None:
+            return []
+        classes = set(self.outputs)
+        return [output for output in range(self.output_count) if output not in classes]
+
     def network(self, device: torch.device, precision: Precision) -> Network:
         """The model ready to run."""
         return prepare_network(
             self.module, self.spec.architecture, self.normalisation, device, precision,
-            label=self.label, input_side_px=self.input_side_px, outputs=self.outputs,
+            label=self.label, input_side_px=self.input_side_px, outputs=self.logit_outputs,
             preprocess=None if self.preprocessing is None else self.preprocessing.apply,
         )  # fmt: skip
 
@@ -151,6 +169,7 @@ class Model:
             "checkpoint": self.checkpoint,
             "class_names": self._used_names(),
             "class_outputs": self.outputs,
+            "class_protocol": self.protocol,
         }
 
     def describe(self) -> str:
@@ -224,7 +243,8 @@ class Model:
         triples = zip(self.class_names, self.outputs, self._used_names() or [""] * len(self.outputs), strict=True)
         pairs = [f"{name} = {output}{f' {own}' if own not in ('', name) else ''}" for name, output, own in triples]
         more = ", …" if len(self.outputs) > SHOWN else ""
-        return f"{len(self.class_names):,} classes on {self._subset()} ({', '.join(pairs[:SHOWN])}{more})"
+        among = {"all": ", any of which may be the answer", "subset": ", the others left out", None: ""}[self.protocol]
+        return f"{len(self.class_names):,} classes on {self._subset()}{among} ({', '.join(pairs[:SHOWN])}{more})"
 
 
 def tensor_hashes(module: nn.Module) -> dict[str, str]:

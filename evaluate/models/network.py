@@ -1,7 +1,7 @@
 """A network ready to run: weights on a device, normalisation on the device, the outputs that are classes."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import cast
 
 import numpy as np
@@ -29,8 +29,10 @@ class Network:
         scale: (1, 3, 1, 1): what values up to 255 are multiplied with to normalise them.
         shift: (1, 3, 1, 1): what is then added.
         input_side_px: the side that images are resized to; not resized if None.
-        outputs: (C,) which of the module's outputs are the data set's classes, in their order; all if None.
+        outputs: which of the module's outputs the logits are: the data set's classes, in their order, and then the
+            others, if they take part; all if None.
         preprocess: a user's own way from uint8 tensors (N, 3, H, W) on the CPU to inputs, instead of all this.
+        watchers: called with all of the module's outputs (N, outputs) of each forward pass.
     """
 
     module: nn.Module
@@ -43,6 +45,7 @@ class Network:
     input_side_px: int | None = None
     outputs: torch.Tensor | None = None
     preprocess: Callable[[torch.Tensor], torch.Tensor] | None = None
+    watchers: list[Callable[[torch.Tensor], None]] = field(default_factory=list)
 
     def inputs(self, images: np.ndarray | torch.Tensor) -> torch.Tensor:
         """Normalised floats (N, 3, h, w) of uint8 images (N, H, W, 3), which cross to the device as bytes."""
@@ -63,6 +66,8 @@ class Network:
         dtype = torch.float16 if self.precision == "float16" else torch.bfloat16
         with torch.autocast(self.device.type, dtype, enabled=self.precision != "float32"):
             logits: torch.Tensor = self.module(inputs)
+        for watch in self.watchers:
+            watch(logits.detach())
         return (logits if self.outputs is None else logits[:, self.outputs]).float()
 
     @torch.inference_mode()

@@ -1,4 +1,4 @@
-"""The keys of a study file and their checks: models, training recipes, how they are evaluated. No torch here."""
+"""The keys of a study file and their checks: models, and how they are evaluated. No torch here."""
 
 import re
 from decimal import Decimal
@@ -7,15 +7,15 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from failmodes.evaluate.study.training_schema import TrainingSpec
 from failmodes.ingest import study_types
 from failmodes.ingest.specification import CorruptionSpec, DatasetSpec, StrictModel
 from failmodes.warehouse.shards.format import CLEAN_CELL, Cell
 from failmodes.warehouse.storage.files import StorePath, as_store_path
 
 Precision = Literal["float32", "bfloat16", "float16"]
-Augmentation = Literal["standard", "augmix", "trivialaugment"]
-Optimiser = Literal["sgd", "adamw"]
 OutputKind = Literal["logits", "probabilities"]
+ClassProtocol = Literal["subset", "all"]
 LARGEST_MEAN = 2  # values / 255 have a mean of 1 at most; a larger one belongs to values up to 255
 
 # Ours, with the CIFAR stem; `failmodes.evaluate.models.registry` says how they are built.
@@ -45,52 +45,6 @@ class Normalisation(StrictModel):
         return self
 
 
-class TrainingSpec(StrictModel):
-    """A training recipe: a one-cycle learning rate, cross-entropy, random crop and flip, and what comes on top.
-
-    Attributes:
-        epochs: how often each image is seen.
-        batch_size: images per step.
-        optimiser: sgd with Nesterov momentum, or adamw, which vision transformers need: gradients clipped at a norm
-            of 1, no weight decay on norms, biases and positions.
-        peak_learning_rate: the highest rate of the cycle; 0.1 for sgd and 0.001 for adamw if not given.
-        momentum: of sgd; β₁ of adamw.
-        weight_decay: 5e-4 for sgd (on the gradient) and 0.05 for adamw (decoupled) if not given.
-        augmentation: standard is crop and flip alone; augmix (Hendrycks et al. 2020) and trivialaugment (the wide
-            space of Müller & Hutter 2021) come before these. augmix is torchvision's augmentation chain, without the
-            paper's Jensen–Shannon loss.
-        crop_padding_px: how far a crop may shift, pixels.
-        flip: whether half of the images are mirrored; not for images that mirroring turns into another class.
-        images: how many training images, balanced over classes; all if not given.
-    """
-
-    epochs: study_types.Epochs = 30
-    batch_size: Annotated[study_types.BatchSize, Field(ge=2)] = 128
-    optimiser: Optimiser = "sgd"
-    peak_learning_rate: study_types.Rate = Field(
-        default_factory=lambda given: 1e-3 if given.get("optimiser") == "adamw" else 0.1
-    )
-    momentum: Annotated[study_types.RateOrZero, Field(lt=1)] = 0.9
-    weight_decay: study_types.RateOrZero = Field(
-        default_factory=lambda given: 0.05 if given.get("optimiser") == "adamw" else 5e-4
-    )
-    augmentation: Augmentation = "standard"
-    crop_padding_px: study_types.PaddingPx = 4
-    flip: study_types.Flag = True
-    images: Annotated[study_types.Count, Field(ge=2)] | None = None
-
-    @property
-    def augmentation_in_words(self) -> str:
-        """How training images are changed, in order, for the record."""
-        parts = {
-            "standard": [],
-            "augmix": ["AugMix's chain (Hendrycks et al. 2020) without its Jensen–Shannon loss"],
-            "trivialaugment": ["TrivialAugment, wide (Müller & Hutter 2021)"],
-        }[self.augmentation]
-        parts += ["crop"] * (self.crop_padding_px > 0) + ["flip"] * self.flip
-        return "; ".join(parts) or "none"
-
-
 class ModelSpec(StrictModel):
     """One network: an architecture with weights to load or a recipe to train it by, once a seed.
 
@@ -110,6 +64,9 @@ class ModelSpec(StrictModel):
             anti-aliased); not resized where neither the study nor the weights give it.
         class_names: names of its outputs, in order, where its weights do not say.
         class_map: the output, by index, name or WordNet id, of a class of the data set; names are matched elsewhere.
+        classes: where it has outputs that are no classes of the data set: "all" lets any output be the answer, as
+            published accuracies are measured; "subset" only those of the data set's classes. If not given: all where
+            classes were matched by name or WordNet id, subset where `class_map` gives them.
         output_key: which of its outputs are the logits, by name or by position from "0", where it gives several.
         output_kind: "probabilities" for a network that ends in a softmax; logits if not given.
         deterministic: false accepts a network that gives an image other outputs each time.
@@ -130,6 +87,7 @@ class ModelSpec(StrictModel):
     input_side_px: study_types.SidePx | None = None
     class_names: Literal["imagenet-1k"] | Annotated[list[study_types.Name], Field(min_length=2)] | None = None
     class_map: dict[study_types.Name, study_types.OutputIndex | study_types.Name] = {}
+    classes: ClassProtocol | None = None
     output_key: study_types.Name | None = None
     output_kind: OutputKind | None = None
     deterministic: study_types.Flag = True
@@ -190,7 +148,7 @@ class ModelSpec(StrictModel):
             raise ValueError(
                 f"model {self.label!r}: seeds go with training; a checkpoint has the seed it was trained by"
             )
-        for key in ("input_side_px", "class_names", "class_map", "output_key", "output_kind"):
+        for key in ("input_side_px", "class_names", "class_map", "classes", "output_key", "output_kind"):
             if self.training is not None and getattr(self, key):
                 raise ValueError(f"model {self.label!r}: {key} goes with given weights, not with training")
         return self

@@ -1,4 +1,4 @@
--- A row has a prediction and a confidence exactly where its logits are finite: rows that break it.
+-- A row has a prediction (a class, or another output) and a confidence exactly where its logits are finite: others.
 select
     evaluation_id,
     corruption,
@@ -8,4 +8,4 @@ select
     predicted,
     confidence
 from predictions
-where finite <> (predicted is not null) or finite <> coalesce(isfinite(confidence), false)
+where finite <> (coalesce(predicted, predicted_output) is not null) or finite <> coalesce(isfinite(confidence), false)

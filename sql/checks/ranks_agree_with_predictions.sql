@@ -9,4 +9,4 @@ select
     label_rank,
     margin
 from predictions
-where (label_rank = 1) <> (label = predicted) and margin > 0
+where (label_rank = 1) <> coalesce(label = predicted, false) and margin > 0

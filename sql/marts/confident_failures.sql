@@ -10,7 +10,6 @@ select
     outcomes.label,
     labels.class_name as label_name,
     outcomes.predicted,
-    predictions.class_name as predicted_name,
     outcomes.confidence, -- 0-1
     outcomes.label_probability, -- 0-1
     outcomes.margin, -- 0-1
@@ -18,6 +17,7 @@ select
     outcomes.loss_nats,
     outcomes.rmse, -- 0-1
     outcomes.ssim, -- -1 to 1
+    coalesce(predictions.class_name, 'another class') as predicted_name,
     coalesce(corruptions.corruption_label, outcomes.corruption) as corruption_label
 from outcomes
 inner join evaluation_labels on outcomes.evaluation_id = evaluation_labels.evaluation_id

@@ -7,10 +7,11 @@ with shares as (
         severity,
         label,
         predicted,
+        finite,
         count(*) as image_count,
         count(*) / sum(count(*)) over (partition by evaluation_id, corruption, severity, label) as share_of_label
     from outcomes
-    group by evaluation_id, corruption, severity, label, predicted
+    group by evaluation_id, corruption, severity, label, predicted, finite
 )
 
 select
@@ -21,11 +22,11 @@ select
     curve_points.corruption_label,
     curve_points.severity,
     shares.label,
-    shares.predicted, -- null where the network gave no finite number
+    shares.predicted, -- null where the network gave no finite number, or another class than the data set's
     labels.class_name as label_name,
-    predictions.class_name as predicted_name,
     shares.image_count,
-    shares.share_of_label -- 0-1
+    shares.share_of_label, -- 0-1
+    coalesce(predictions.class_name, if(shares.finite, 'another class', null)) as predicted_name
 from curve_points
 inner join shares
     on

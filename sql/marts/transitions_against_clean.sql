@@ -10,7 +10,10 @@ with pairs as (
         count(*) filter (where clean.correct and not corrupted.correct) as broke_count,
         count(*) filter (where not clean.correct and corrupted.correct) as repaired_count,
         count(*) filter (where not clean.correct and not corrupted.correct) as stayed_wrong_count,
-        count(*) filter (where corrupted.predicted is distinct from clean.predicted) as changed_count
+        count(*) filter (
+            where coalesce(corrupted.predicted_output, corrupted.predicted)
+            is distinct from coalesce(clean.predicted_output, clean.predicted)
+        ) as changed_count
     from outcomes as corrupted
     inner join outcomes as clean
         on

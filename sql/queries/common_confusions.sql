@@ -4,7 +4,7 @@ with shares as (
         *,
         max(share_of_label) filter (where severity = 0) over same_confusion as clean_share
     from confusion_by_severity
-    window same_confusion as (partition by evaluation_id, corruption, label, predicted)
+    window same_confusion as (partition by evaluation_id, corruption, label, predicted_name)
 )
 
 select

@@ -19,6 +19,7 @@ select
     models.architecture,
     models.family,
     models.variant,
+    models.class_protocol,
     models.training_recipe,
     models.training_seed,
     datasets.dataset_name,

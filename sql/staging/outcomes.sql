@@ -22,5 +22,6 @@ select
     logit_classes,
     rmse, -- 0-1, of values / 255
     ssim, -- -1 to 1
+    predicted_output, -- among all outputs, where these take part
     coalesce(predicted = label, false) as correct -- a network without a prediction is wrong
 from predictions

@@ -103,7 +103,8 @@ def write_shard(
     """Publish the rows of one cell of a fact table; `rows` has the table's columns without the partition keys."""
     path = shard_path(output, table, key)
     identity = dict(part.split("=", 1) for part in key.partition.parts)
-    _write(path, table, rows.select(table.arrow(without=PARTITIONS).names), identity, facts or {})
+    names = [name for name in table.arrow(without=PARTITIONS).names if name in rows.column_names]
+    _write(path, table, rows.select(names), identity, facts or {})
     return path
 
 
@@ -113,7 +114,7 @@ def write_dimension(output: StorePath, table: Table, key: str, rows: list[dict[s
     given = pa.Table.from_pylist(rows, schema=table.arrow()) if isinstance(rows, list) else rows
     rows = given.select(table.arrow().names).cast(table.arrow())
     with suppress(DamagedShardError):  # missing, damaged, or no file at all: written again
-        if (not isinstance(path, Path) or exists(path)) and read_verified(path).content_hash == content_hash(rows):
+        if (not isinstance(path, Path) or exists(path)) and _holds(read_verified(path), rows):
             return path
     _write(path, table, rows, {"key": key}, {})
     return path
@@ -209,6 +210,13 @@ def _read_tail(path: UPath) -> bytes:
     tail = read_bytes(path, FOOTER_BYTES)
     needed = int.from_bytes(tail[-8:-4], "little") + 8
     return tail if needed <= len(tail) or len(tail) < FOOTER_BYTES else read_bytes(path, needed)
+
+
+def _holds(stored: StoredTable, rows: pa.Table) -> bool:
+    """Whether a file holds just these rows; columns that it lacks, being older, count as null."""
+    later = [name for name in rows.column_names if name not in stored.rows.column_names]
+    is_older = all(rows[name].null_count == rows.num_rows for name in later)
+    return is_older and stored.content_hash == content_hash(rows.drop_columns(later))
 
 
 def _write(path: StorePath, table: Table, rows: pa.Table, identity: dict[str, str], facts: dict[str, Any]) -> None:

@@ -114,7 +114,11 @@ def _serve(connection: Connection, worker_spec: WorkerSpec, number: int, count: 
         device = _device_of(choose_device(worker_spec.study.evaluation.device), number)
         torch.set_num_threads(max(1, (os.cpu_count() or 1) // count))
         study, dataset = worker_spec.open()
-        progress = RunCallbacks(images=lambda n: say("images", n), shard=lambda key: say("shard", key))
+        progress = RunCallbacks(
+            images=lambda count: say("images", count),
+            shard=lambda key: say("shard", key),
+            remarks=lambda lines: say("remarks", lines),
+        )
         worker = make_worker(study, plan_evaluations(study, dataset, device), device, progress, process_count=count)
         while (message := connection.recv()) is not None:
             say("done", worker.run(*message))

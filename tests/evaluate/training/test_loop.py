@@ -8,7 +8,8 @@ import torch
 from safetensors import safe_open
 
 from failmodes.evaluate.models.loading import load_model
-from failmodes.evaluate.study.study_schema import ModelSpec, TrainingSpec
+from failmodes.evaluate.study.study_schema import ModelSpec
+from failmodes.evaluate.study.training_schema import TrainingSpec
 from failmodes.evaluate.training.loop import channel_mean_std, measure_accuracy, train_model
 from failmodes.ingest.datasets.opening import open_dataset
 from failmodes.ingest.specification import DatasetSpec
