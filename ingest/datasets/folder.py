@@ -17,7 +17,7 @@ from failmodes.ingest.datasets.colour import WHITE, Colour, describe_changes
 from failmodes.ingest.datasets.dataset import Dataset
 from failmodes.ingest.datasets.decoding import check_resized, decode, decode_to_cache
 from failmodes.ingest.datasets.folder_listing import IMAGE_SUFFIXES as IMAGE_SUFFIXES
-from failmodes.ingest.datasets.folder_listing import FolderListing, list_images
+from failmodes.ingest.datasets.folder_listing import list_beside, list_images
 from failmodes.warehouse.errors import DataError, printable
 
 BLOCK_IMAGES, BLOCK_BYTES = 64, 1 << 27  # decoded at a time: fewer where images are large
@@ -53,7 +53,7 @@ def open_folder(
             decoded, several sizes without image_size.
     """
     root = _split_root(path, split, declared_split)
-    listing = list_images(root)
+    listing, beside = list_images(root), [] if root == path else list_beside(path)
     size = (image_size, image_size) if image_size else _size(listing.files[0], root)
     shorter = resize or image_size
     changes: Counter[str] = Counter()
@@ -68,7 +68,7 @@ def open_folder(
         images=images,
         labels=listing.labels,
         class_names=listing.class_names,
-        note=_note(listing, image_size, shorter, describe_changes(changes, background)),
+        note=_note(image_size, shorter, describe_changes(changes, background) + listing.remarks(beside)),
         files=tuple(file.relative_to(root).as_posix() for file in listing.files),
     )
 
@@ -131,9 +131,8 @@ def _blocks(
         yield block
 
 
-def _note(listing: FolderListing, image_size: int | None, resize: int | None, changes: list[str]) -> str | None:
-    remarks = []
+def _note(image_size: int | None, resize: int | None, remarks: list[str]) -> str | None:
     if image_size:
         to = "" if resize == image_size else f" to {image_size}"
-        remarks.append(f"shorter side resized to {resize} pixels, centre cropped{to}")
-    return "; ".join(remarks + changes + listing.remarks()) or None
+        remarks = [f"shorter side resized to {resize} pixels, centre cropped{to}", *remarks]
+    return "; ".join(remarks) or None

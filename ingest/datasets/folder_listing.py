@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from failmodes.ingest.data_files import check_names, list_entries
+from failmodes.ingest.data_files import Entries, check_names, list_entries
 from failmodes.ingest.datasets.dataset import MAX_CLASSES
 from failmodes.warehouse.errors import DataError, printable
 from failmodes.warehouse.storage.files import reason_of
@@ -24,9 +24,13 @@ MOST_NAME_SHOWN = 60  # letters of each
 MOST_COUNTED = 100_000  # files in folders within classes
 WORDNET_FOLDER = re.compile(r"(n[0-9]{8})[-_ .,]")  # as in n01440764_tench
 
-NESTED, AT_ROOT, OTHER, HIDDEN, HIDDEN_FOLDER = "nested", "at the root", "other", "hidden", "hidden folder"
+SPLIT_FOLDERS = {"train", "test", "val", "valid", "validation"}
+
+NESTED, BESIDE, AT_ROOT, OTHER = "nested", "beside", "at the root", "other"
+HIDDEN, HIDDEN_FOLDER = "hidden", "hidden folder"
 LEFT_OUT_WORDS = {
     NESTED: ("file in a folder within a class", "files in folders within classes"),
+    BESIDE: ("folder beside the split's", "folders beside the split's"),
     AT_ROOT: ("image at the root", "images at the root"),
     OTHER: ("file of another format", "files of other formats"),
     HIDDEN: ("hidden file", "hidden files"),
@@ -39,7 +43,7 @@ class LeftOut(NamedTuple):
 
     Attributes:
         reason: a key of LEFT_OUT_WORDS.
-        file_count: how many; of hidden folders, how many of these.
+        file_count: how many; of folders that are hidden or beside the split's, how many of these.
         names: them, or the folders that hold them, within the data set's folder.
     """
 
@@ -65,9 +69,10 @@ class FolderListing(NamedTuple):
     labels: NDArray[np.int64]
     left_out: list[LeftOut]
 
-    def remarks(self) -> list[str]:
-        """What a reader must know: what is left out, and which class names are not the folders'."""
-        remarks = [f"left out: {describe_left_out(self.left_out)}"] if self.left_out else []
+    def remarks(self, beside: Sequence[LeftOut] = ()) -> list[str]:
+        """What a reader must know: what is left out, here and `beside`, and which class names are not the folders'."""
+        left_out = _joined([*beside, *self.left_out])
+        remarks = [f"left out: {describe_left_out(left_out)}"] if left_out else []
         named = [folder for folder, name in zip(self.folder_names, self.class_names, strict=True) if folder != name]
         if named:
             of = "ids that 1 folder begins" if len(named) == 1 else f"ids that {len(named):,} folders begin"
@@ -98,9 +103,7 @@ def list_images(root: Path) -> FolderListing:
     check_names(here.folders, str(root))
     files: list[Path] = []
     labels: list[int] = []
-    left_out = [
-        LeftOut(AT_ROOT, 1, [name]) if _is_image(name) else LeftOut(OTHER, 1, [name]) for name in here.files
-    ] + _hidden(here.hidden, "")
+    left_out = _not_in_classes(here)
     emptied: list[tuple[str, list[LeftOut]]] = []
     for label, name in enumerate(here.folders):
         images, others = _list_class(root, name)
@@ -120,6 +123,17 @@ def list_images(root: Path) -> FolderListing:
         np.array(labels, dtype=np.int64),
         _joined(left_out),
     )
+
+
+def list_beside(path: Path) -> list[LeftOut]:
+    """What is left out beside the folder of a split: all but folders that are called as splits.
+
+    Raises:
+        DataError: it cannot be read.
+    """
+    here = list_entries(path)
+    folders = [f"{name}/" for name in here.folders if name not in SPLIT_FOLDERS]
+    return [LeftOut(BESIDE, 1, [name]) for name in folders] + _not_in_classes(here)
 
 
 def class_name_of(folder_name: str) -> str:
@@ -155,6 +169,12 @@ def _list_class(root: Path, name: str) -> tuple[list[str], list[LeftOut]]:
         if count:
             left_out.append(LeftOut(NESTED, count, [f"{name}/{inner}/"]))
     return images, left_out + _hidden(entries.hidden, f"{name}/")
+
+
+def _not_in_classes(entries: Entries) -> list[LeftOut]:
+    """Files of a folder of folders."""
+    files = [LeftOut(AT_ROOT if _is_image(name) else OTHER, 1, [name]) for name in entries.files]
+    return files + _hidden(entries.hidden, "")
 
 
 def _hidden(names: Sequence[str], within: str) -> list[LeftOut]:

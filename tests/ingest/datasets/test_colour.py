@@ -167,6 +167,8 @@ def test_images_are_turned_as_their_exif_says() -> None:
     exif[0x112] = SIDEWAYS
     for content, channels in (
         (encoded(Image.fromarray(PIXELS), exif=exif), PIXELS),
+        (encoded(Image.fromarray(PIXELS), "TIFF", exif=exif), PIXELS),
+        (encoded(Image.fromarray(DEEP), "TIFF", exif=exif), np.rint(np.repeat(DEEP[..., None], 3, axis=2) / 257)),
         (encoded(Image.fromarray(DEEP), exif=exif), np.rint(np.repeat(DEEP[..., None], 3, axis=2) / 257)),
     ):
         pixels, changes = decoded(content)

@@ -115,6 +115,17 @@ def test_splits_that_are_taken_for_classes_are_told(tmp_path: Path) -> None:
         open_dataset(DatasetSpec(kind="folder", path=tmp_path / "set"), tmp_path / "cache")
 
 
+def test_what_lies_beside_a_split_is_named(tmp_path: Path) -> None:
+    root = put(tmp_path / "set", "val/cat/1.png", "cat/1.png", "dog/2.png", "sample.jpg", "README.md", ".git/config")
+    (root / "test" / "cat").mkdir(parents=True)
+    Image.new("RGB", (16, 16)).save(root / "test" / "cat" / "1.png")
+    put(root, "test/stray.png")
+    assert open_dataset(DatasetSpec(kind="folder", path=root), tmp_path / "cache").note == (
+        "left out: 2 folders beside the split's (cat/, dog/), 2 images at the root (sample.jpg, stray.png),"
+        " 1 file of another format (README.md), 1 hidden folder (.git/)"
+    )
+
+
 def test_an_empty_class_stays_a_class(tmp_path: Path) -> None:
     root = put(tmp_path, "cat/1.png")
     (root / "dog").mkdir()
