@@ -155,15 +155,20 @@ def describe_left_out(left_out: Sequence[LeftOut]) -> str:
 
 
 def _is_image(name: str) -> bool:
-    return Path(name).suffix.lower() in READ_SUFFIXES
+    return os.path.splitext(name)[1].lower() in READ_SUFFIXES  # of a million names, much faster than a Path's
 
 
 def _list_class(root: Path, name: str) -> tuple[list[str], list[LeftOut]]:
     """Names of a class's images, sorted, and what else its folder holds."""
     entries = list_entries(root / name)
-    images = [entry for entry in entries.files if _is_image(entry)]
+    images: list[str] = []
+    left_out: list[LeftOut] = []
+    for entry in entries.files:
+        if _is_image(entry):
+            images.append(entry)
+        else:
+            left_out.append(LeftOut(OTHER, 1, [f"{name}/{entry}"]))
     check_names(images, str(root / name))
-    left_out = [LeftOut(OTHER, 1, [f"{name}/{entry}"]) for entry in entries.files if not _is_image(entry)]
     for inner in entries.folders:
         count = _count_files(root / name / inner)
         if count:
