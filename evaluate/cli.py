@@ -37,11 +37,16 @@ def init(
     remark(f"wrote {output}: read it, then `failmodes run {output}`")
 
 
-def ingest(study_file: StudyArgument = DEFAULT_STUDY) -> None:
+def ingest(
+    study_file: StudyArgument = DEFAULT_STUDY,
+    images: Annotated[
+        Path | None, typer.Option(help="List the study's images in this .csv file: image_id, label, class, file.")
+    ] = None,
+) -> None:
     """Check the images: open the data set and the corrupted set, fingerprint them, put them on record."""
     from failmodes.evaluate.evaluation_data import open_evaluation_data
     from failmodes.evaluate.study.reading import read_study
-    from failmodes.ingest.datasets.dataset import record_dataset
+    from failmodes.ingest.datasets.dataset import list_images, record_dataset
     from failmodes.ingest.datasets.opening import open_dataset
     from failmodes.ingest.sources import record_corruptions, record_source
 
@@ -56,6 +61,8 @@ def ingest(study_file: StudyArgument = DEFAULT_STUDY) -> None:
         f"{len(dataset.class_names)} classes{note}, dataset_id {dataset.dataset_id}"
     )
     for _, source, subset in open_evaluation_data(study, dataset):
+        if images is not None:
+            list_images(dataset, subset.clean_ids, images)
         record_source(study.record_output, source)
         pairing = source.pairing
         fit = "paired with the clean images" if pairing.paired else f"not paired: {pairing.note}"
@@ -130,6 +137,9 @@ def import_(
     only_study: Annotated[
         bool, typer.Option("--only-study", help="Leave out images and cells that the study does not name.")
     ] = False,
+    renormalise: Annotated[
+        bool, typer.Option("--renormalise", help="Take probabilities that are rounded, and so sum to 1 only roughly.")
+    ] = False,
 ) -> None:
     """Bring in predictions made elsewhere (ONNX, TensorFlow, an API) as an evaluation like any other, less attention.
 
@@ -137,7 +147,7 @@ def import_(
 
     Columns of the file:
 
-    - image_id: the image's index in the full data set, from 0
+    - image_id: the image's index in the full data set, from 0; `failmodes ingest --images images.csv` lists them
 
     - corruption and severity: clean images, which must be there, go by 'none' and 0
 
@@ -162,10 +172,13 @@ def import_(
     with interruptible("finished cells are kept"), import_bar() as on_progress:
         report = import_predictions(
             study, dataset, predictions, label,
-            architecture=architecture, seed=seed, only_study=only_study, on_progress=on_progress,
+            architecture=architecture, seed=seed, only_study=only_study, renormalise=renormalise,
+            on_progress=on_progress,
         )  # fmt: skip
     for line in report_lines(report, label):
         remark(line)
+    named = "" if study_file == DEFAULT_STUDY else f" {study_file}"
+    remark(f"next: `failmodes load{named}`, then `failmodes report{named}`")
 
 
 def report_lines(report: "ImportReport", label: str) -> list[str]:

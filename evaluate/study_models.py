@@ -11,7 +11,7 @@ from failmodes.evaluate.models.loading import check_model_outputs, load_model
 from failmodes.evaluate.models.model import Model
 from failmodes.evaluate.models.registry import resolve_architecture, source_hash
 from failmodes.evaluate.study.study_schema import ModelSpec, Study
-from failmodes.evaluate.training.loop import train_model
+from failmodes.evaluate.training.loop import state_file, train_model
 from failmodes.evaluate.training.trainer import EpochMetrics
 from failmodes.ingest.datasets.dataset import Dataset
 from failmodes.ingest.datasets.opening import open_dataset
@@ -70,6 +70,7 @@ def train_missing(
         WarehouseError: another run is training or evaluating into the same output folder.
         ModelError, StudyError, StorageError: as the message says.
     """
+    _remove_left_states(study, dataset)
     if not _untrained(study, dataset):
         return []
     for spec in study.models:
@@ -85,6 +86,13 @@ def train_missing(
             )
             for model, seed, path in _untrained(study, dataset)  # again: another run may just have trained some
         ]  # fmt: skip
+
+
+def _remove_left_states(study: Study, dataset: Dataset) -> None:
+    """Remove what a training left behind that was killed when its checkpoint was written already."""
+    for model in study_models(study, dataset):
+        if model.seed is not None and model.path is not None and model.is_there:
+            state_file(model.path).unlink(missing_ok=True)
 
 
 def _untrained(study: Study, dataset: Dataset) -> list[tuple[StudyModel, int, Path]]:

@@ -74,12 +74,14 @@ ROW_CHECKS = (
         "in the full data set, and are classes in its order?",
     ),
     (
-        "requested and isfinite(total) and not extreme between -1e-6 and 1 + 1e-6",  # single precision may round past 1
+        # single precision may round past 1
+        "$kind = 'probabilities' and requested and isfinite(total) and not extreme between -1e-6 and 1 + 1e-6",
         "probability {extreme:g} is outside 0 to 1: if these are logits, call them so",
     ),
     (
-        "requested and isfinite(total) and abs(total - 1) > 1e-3",
-        "probabilities sum to {total:.6g}: expected 1 (± 0.001) over all classes",
+        "$kind = 'probabilities' and requested and isfinite(total) and abs(total - 1) > $tolerance",
+        "probabilities sum to {total:.6g}: expected 1 (± {tolerance:g}) over all classes; rounded ones are taken with "
+        "--renormalise",
     ),
 )
 
@@ -108,6 +110,12 @@ FILE_CHECKS = (
         " holds no row of finite numbers: not one prediction could be told from it",
     ),
     (
+        "select 1 where $kind = 'logits' and $classes > 1 and (select bool_and(extreme between 0 and 1 and "
+        "abs(total - 1) <= 1e-3) from placed where requested and finite)",
+        " holds probabilities under the name of logits: each row lies in 0 to 1 and sums to 1; name its columns "
+        "probability_… (a list: probabilities)",
+    ),
+    (
         "select cell_name, image, file_row, lead(file_row) over (partition by cell, image order by file_row) as again "
         "from placed where requested qualify again is not null order by cell, image, file_row limit 1",
         ": image {image} stands twice in {cell_name}, in rows {file_row:,} and {again:,}: keep one",
@@ -124,6 +132,7 @@ FILE_CHECKS = (
     ),
 )
 
+TOLERANCE, TOLERANCE_IF_ROUNDED = 1e-3, 0.2  # of a sum of probabilities
 NAMED = 5  # cells or images that a message names before it only counts
 MOST_NAMES = 500  # of corruptions in a file; there are some twenty
 
@@ -137,7 +146,12 @@ class ImportCounts(NamedTuple):
 
 
 def check_predictions(
-    predictions: Predictions, data: EvaluationData, cells: Sequence[Cell], *, only_study: bool
+    predictions: Predictions,
+    data: EvaluationData,
+    cells: Sequence[Cell],
+    *,
+    only_study: bool,
+    renormalise: bool,
 ) -> ImportCounts:
     """Check every row, then the file as a whole; adds the table `placed` to `predictions.keys`.
 
@@ -146,14 +160,20 @@ def check_predictions(
         data: the images that the study asks for.
         cells: its cells, the clean one first.
         only_study: leave out images and cells that the study does not name, instead of refusing them.
+        renormalise: take probabilities that sum to 1 only roughly, being rounded.
 
     Raises:
         DataError: a row (by its number from 1), a cell or an image is wrong.
     """
     con, columns = predictions.keys, predictions.columns
-    constants = {"classes": len(data.dataset.class_names), "only_study": only_study, "labelled": columns.label}
-    names = {
+    constants = {
+        "classes": len(data.dataset.class_names),
+        "only_study": only_study,
+        "labelled": columns.label,
         "kind": columns.kind,
+        "tolerance": TOLERANCE_IF_ROUNDED if renormalise else TOLERANCE,
+    }
+    names = {
         "types": predictions.types,
         "images": len(data.subset.clean_ids),
         "subset": data.subset.description,

@@ -116,6 +116,7 @@ def import_predictions(
     architecture: str = IMPORTED_FAMILY,
     seed: int | None = None,
     only_study: bool = False,
+    renormalise: bool = False,
     on_progress: ProgressCallback = lambda _unit, _done, _total: None,
 ) -> ImportReport:
     """Bring predictions made elsewhere into the record of a study's output folder.
@@ -131,6 +132,7 @@ def import_predictions(
         architecture: what the model is, in the user's words.
         seed: which of the study's corruption seeds; the first if not given.
         only_study: leave out images and cells that the study does not name, instead of refusing the file.
+        renormalise: take probabilities that sum to 1 only roughly, being rounded; their softmax sums to 1.
         on_progress: called with rows read and cells written.
 
     Raises:
@@ -146,7 +148,7 @@ def import_predictions(
     if only_study:
         most_rows = max(most_rows, MOST_CELLS * len(dataset.labels))
     with read_predictions(path, classes, study.output, most_rows, on_progress) as predictions:
-        counts = check_predictions(predictions, data, cells, only_study=only_study)
+        counts = check_predictions(predictions, data, cells, only_study=only_study, renormalise=renormalise)
         kind = predictions.columns.kind
         model = ImportedModel(label, kind, _fingerprint(predictions, cells), classes, architecture)
         # an evaluation asks an identity, a label and a row of its model and a precision of its network

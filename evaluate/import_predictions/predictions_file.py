@@ -37,8 +37,8 @@ class Predictions(NamedTuple):
         columns: its columns.
         types: Arrow type of each column of keys.
         keys: a database with the table `given`, one row a row of the file: file_row (from 1), image_id, corruption,
-            severity and label as they stand in the file, length (numbers in the row), finite (whether all are); of
-            probabilities also total (their sum) and extreme (the one farthest from 0.5), null for logits.
+            severity and label as they stand in the file, length (numbers in the row), finite (whether all are), total
+            (their sum) and extreme (the one farthest from 0.5).
         logits: (N, C) float32 by row; log p of probabilities.
         complete: whether these are all rows of the file.
     """
@@ -164,8 +164,7 @@ def _keys(
     count = len(values)
     keys = {name: batch.column(name) for name in KEYS}
     keys[LABEL] = batch.column(LABEL) if columns.label else pa.nulls(count, pa.int64())
-    total, extreme = pa.nulls(count, pa.float64()), pa.nulls(count, pa.float64())
-    if columns.kind == "probabilities":
+    with np.errstate(invalid="ignore", over="ignore"):
         total, extreme = values.sum(1), values[np.arange(count), np.abs(values - 0.5).argmax(1)]
     finite = np.isfinite(logits).all(1)
     numbers = np.arange(first + 1, first + 1 + count)

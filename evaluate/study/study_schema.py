@@ -180,8 +180,8 @@ class ModelSpec(StrictModel):
 class EvaluationSpec(StrictModel):
     """How networks are run. Only precision and attention are part of an evaluation's identity.
 
-    Device, batch size, compilation and the number of processes change rows by rounding only (about 1e-6; up to 2e-5 between
-    machines).
+    Device, batch size, compilation and the number of processes change rows by rounding only (about 1e-6, and up to 2e-5
+    between machines).
 
     Attributes:
         device: where networks run; auto takes cuda, then mps, then cpu.

@@ -18,6 +18,11 @@ from failmodes.ingest.datasets.dataset import Dataset, balanced_subset
 STATE_SUFFIX = ".resume.pt"
 
 
+def state_file(path: Path) -> Path:
+    """The file beside a checkpoint that training goes on from; of no use once the checkpoint is there."""
+    return path.with_name(path.name + STATE_SUFFIX)
+
+
 def train_model(
     spec: ModelSpec,
     seed: int,
@@ -59,7 +64,7 @@ def train_model(
         module, spec, seed, device, dataset=train_set, image_ids=image_ids, normalisation=normalisation,
         workers=default_workers(device) if workers is None else workers,
     )  # fmt: skip
-    state_path = path.with_name(path.name + STATE_SUFFIX)
+    state_path = state_file(path)
     for epoch in range(trainer.resume(state_path), recipe.epochs):
         on_epoch(trainer.run_epoch(epoch))
         trainer.save(state_path, epoch + 1)

@@ -2,10 +2,12 @@
 
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.csv
 from numpy.typing import NDArray
 
 from failmodes.ingest.data_files import check_memory, check_names
@@ -13,7 +15,7 @@ from failmodes.warehouse import schema
 from failmodes.warehouse.errors import DataError, StudyError
 from failmodes.warehouse.hashing import fingerprint_of
 from failmodes.warehouse.shards.format import write_dimension
-from failmodes.warehouse.storage.files import StorePath
+from failmodes.warehouse.storage.files import StorePath, atomic_write
 
 MAX_CLASSES = 2**15 - 1  # the record keeps class indices in 16 bits
 MAX_IMAGES = 2**31 - 1  # and image_ids in 32
@@ -195,6 +197,23 @@ def record_dataset(output: StorePath, dataset: Dataset) -> None:
     write_dimension(output, schema.CLASSES, dataset_id, classes)
     write_dimension(output, schema.IMAGES, dataset_id, _images(dataset))
     write_dimension(output, schema.DATASETS, dataset_id, [row])
+
+
+def list_images(dataset: Dataset, image_ids: NDArray[np.int64], path: Path) -> None:
+    """Write image_id, label, class_name and file (empty where images are no files) of some images to a CSV file.
+
+    Raises:
+        StorageError: it cannot be written.
+    """
+    labels, files = dataset.labels[image_ids], dataset.files
+    columns = {
+        "image_id": image_ids,
+        "label": labels,
+        "class_name": [dataset.class_names[label] for label in labels],
+        "file": ["" if files is None else files[image_id] for image_id in image_ids],
+    }
+    with atomic_write(path) as temporary:
+        pa.csv.write_csv(pa.table(columns), temporary)
 
 
 def _images(dataset: Dataset) -> pa.Table:

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -12,6 +13,7 @@ from failmodes.evaluate.models.checkpoints import save_checkpoint
 from failmodes.evaluate.models.registry import ARCHITECTURES
 from failmodes.evaluate.study.reading import read_study
 from failmodes.evaluate.study_models import load_study_models, study_models, train_missing
+from failmodes.evaluate.training.loop import state_file
 from failmodes.ingest.datasets.opening import open_dataset
 from failmodes.warehouse.errors import ModelError
 
@@ -107,3 +109,13 @@ def test_a_checkpoint_whose_names_are_not_the_data_sets_stops_before_the_first_b
     with pytest.raises(ModelError, match="no output for 'zero', 'one', 'two' and 7 more"):
         evaluate_study(study, open_dataset(study.dataset, study.cache))
     assert not list(study.output.rglob("predictions/**/*.parquet"))
+
+
+def test_what_a_training_left_that_was_killed_at_its_end_is_removed(tmp_path: Path) -> None:
+    path = write_tiny_study(tmp_path)
+    study = read_study(path)
+    dataset = open_dataset(study.dataset, study.cache)
+    (checkpoint,) = train_missing(study, dataset)
+    state_file(checkpoint).write_bytes(b"of the last epoch")
+    assert train_missing(study, dataset) == []
+    assert [entry.name for entry in checkpoint.parent.iterdir()] == [checkpoint.name]
