@@ -46,7 +46,7 @@ def ingest(
     """Check the images: open the data set and the corrupted set, fingerprint them, put them on record."""
     from failmodes.evaluate.evaluation_data import open_evaluation_data
     from failmodes.evaluate.study.reading import read_study
-    from failmodes.ingest.datasets.dataset import list_images, record_dataset
+    from failmodes.ingest.datasets.dataset import record_dataset, write_image_list
     from failmodes.ingest.datasets.opening import open_dataset
     from failmodes.ingest.sources import record_corruptions, record_source
 
@@ -62,7 +62,7 @@ def ingest(
     )
     for _, source, subset in open_evaluation_data(study, dataset):
         if images is not None:
-            list_images(dataset, subset.clean_ids, images)
+            write_image_list(dataset, subset.clean_ids, images)
         record_source(study.record_output, source)
         pairing = source.pairing
         fit = "paired with the clean images" if pairing.paired else f"not paired: {pairing.note}"

@@ -72,7 +72,7 @@ def open_evaluation_data(
     every = spec.seeds if spec.published is None else spec.seeds[:1]
     for seed in every if seeds is None else seeds:
         source: Source = (
-            GeneratedSource.from_spec(spec, seed)
+            GeneratedSource.from_spec(spec, seed, grey=dataset.grey)
             if spec.published is None
             else PublishedSource.from_spec(spec, dataset, study.cache)
         )

@@ -83,6 +83,7 @@ class GeneratedSource:
         draws: sampling, "paired" or "independent".
         across_switches: whether severities between the levels of corruptions that do not interpolate are cross-faded.
         dependencies: hashes, by name, of what else shapes the pixels.
+        grey: whether images are grey and stay so.
     """
 
     pairing = Pairing(True)
@@ -95,9 +96,11 @@ class GeneratedSource:
         *,
         across_switches: bool = False,
         dependencies: Mapping[str, str] | None = None,
+        grey: bool = False,
     ) -> None:
         self.recipe, self.seed, self.across_switches = recipe, seed, across_switches
         self.draws: SamplingMode = draws
+        self.grey = grey
         self._versions = {
             "engine": str(ENGINE_REVISION),
             "numpy": np.__version__,
@@ -108,24 +111,25 @@ class GeneratedSource:
         }
 
     @classmethod
-    def from_spec(cls, spec: CorruptionSpec, seed: int) -> "GeneratedSource":
-        """The recipe that a study names, with one of its seeds."""
+    def from_spec(cls, spec: CorruptionSpec, seed: int, *, grey: bool = False) -> "GeneratedSource":
+        """The recipe that a study names, with one of its seeds; `grey` where its data set is."""
         hashes = dependency_hashes(spec.names)
-        return cls(spec.recipe, seed, spec.draws, across_switches=spec.across_switches, dependencies=hashes)
+        return cls(spec.recipe, seed, spec.draws, across_switches=spec.across_switches, dependencies=hashes, grey=grey)
 
     @property
     def source_id(self) -> str:
         """Hash of recipe, seed, sampling and the versions of what shapes the pixels."""
         settings = {"recipe": self.recipe, "seed": self.seed, "draws": self.draws, "versions": self._versions}
-        return identity_of({"generated": settings})
+        return identity_of({"generated": settings | ({"grey": True} if self.grey else {})})
 
     def row(self) -> dict[str, Any]:
         """Its row of the `sources` dimension."""
         independent = ", independent draws" if self.draws == "independent" else ""
+        grey = ", kept grey" if self.grey else ""
         return {
             "source_id": self.source_id,
             "source_kind": "generated",
-            "source_label": f"{self.recipe} recipe, seed {self.seed}{independent}",
+            "source_label": f"{self.recipe} recipe, seed {self.seed}{independent}{grey}",
             "recipe": self.recipe,
             "seed": self.seed,
             "draws": self.draws,
@@ -153,6 +157,7 @@ class GeneratedSource:
             image_ids=image_ids,
             draws=self.draws,
             across_switches=self.across_switches,
+            grey=self.grey,
             threads=threads,
         )
 

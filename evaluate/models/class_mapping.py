@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from torchvision.models import ResNet50_Weights
 
+from failmodes.ingest.datasets.folder_listing import class_name_of
 from failmodes.warehouse.errors import ModelError
 
 ClassMap = Mapping[str, int | str]  # class of the data set → output, by index, name or WordNet id
@@ -90,6 +91,8 @@ class ClassIndex:
         for index, (name, wordnet_id) in enumerate(zip(names, ids, strict=True)):
             _add(self.exact, name, index)
             _add(self.plain, normalize_class_name(name), index)
+            if class_name_of(name) != name:  # n01440764_tench, as folders are named
+                _add(self.exact, class_name_of(name), index)
             known = by_wordnet_id().get(wordnet_id)
             if known is not None:
                 _add(self.exact, known.wordnet_id, index)

@@ -47,7 +47,7 @@ def write_corrupted_set(spec: DatasetSpec, options: SetOptions, folder: Path, ca
     _refuse_within(folder, spec)
     with interruptible("what is finished is kept"), locked_work_folder(folder) as work:
         dataset = open_dataset(spec, cache or work / "cache")
-        source = GeneratedSource.from_spec(options.corruptions, options.corruptions.seeds[0])
+        source = GeneratedSource.from_spec(options.corruptions, options.corruptions.seeds[0], grey=dataset.grey)
         inputs = SetInputs(dataset, *balanced_subset(dataset.labels, spec.images), source)
         plan = plan_set(inputs, options, folder, work)
         remark(f"corrupt: {_describe(inputs, options)}")

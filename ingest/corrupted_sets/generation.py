@@ -108,7 +108,9 @@ def _manifest(folder: Path, there: Manifest | None, inputs: SetInputs, options: 
         return new
     check_same_set(folder, there, new)
     versions = {**there["versions"], **new["versions"]}
-    source = GeneratedSource(there["recipe"], there["seed"], there["draws"], dependencies=versions)
+    source = GeneratedSource(
+        there["recipe"], there["seed"], there["draws"], dependencies=versions, grey=inputs.source.grey
+    )
     return {**there, "versions": versions, "source_id": source.source_id}
 
 

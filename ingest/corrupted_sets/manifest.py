@@ -131,6 +131,7 @@ def _compared(manifest: Manifest) -> dict[str, str]:
         "recipe": manifest["recipe"],
         "seed": str(manifest["seed"]),
         "draws": manifest["draws"],
+        "images kept grey": "true" if manifest.get("grey") else "false",
         "data set": f"{dataset['label']}, {dataset['split']}, dataset_id {dataset['dataset_id']}",
         "images": f"{manifest['images']} ({manifest['subset']})",
         **{f"{name} version": str(version) for name, version in sorted(manifest["versions"].items())},

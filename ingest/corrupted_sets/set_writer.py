@@ -75,6 +75,7 @@ class SetInputs:
             "draws": row["draws"],
             "versions": json.loads(row["versions"]),
             "source_id": row["source_id"],
+            **({"grey": True} if self.source.grey else {}),
             "dataset": {
                 "dataset_id": dataset.dataset_id,
                 "name": dataset.name,

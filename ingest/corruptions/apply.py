@@ -29,6 +29,7 @@ from failmodes.ingest.corruptions.catalogue import (
     recipe_of,
 )
 from failmodes.ingest.corruptions.custom import GivenCorruption, resolve_corruption
+from failmodes.ingest.corruptions.grey import check_grey, in_grey, same_in_channels
 from failmodes.ingest.corruptions.image_checks import check_images
 from failmodes.ingest.corruptions.kernels.base import Images, Levels, Parameters
 from failmodes.warehouse.errors import DataError, StudyError, shown
@@ -55,6 +56,7 @@ class CorruptionSettings(NamedTuple):
         recipe: name of the recipe; None: that of the nearest size.
         stream: the random streams.
         mixtures: what makes the image at the severity, by recipe.
+        grey: whether images are grey and stay so.
     """
 
     corruption: Corruption
@@ -62,6 +64,7 @@ class CorruptionSettings(NamedTuple):
     recipe: str | None
     stream: sampling.Stream
     mixtures: dict[str, tuple[MixtureComponent, ...]]
+    grey: bool = False
 
     def mixture_of(self, images: Images) -> tuple[MixtureComponent, ...]:
         """What makes the image at the severity, for images (N, H, W, 3) of their size."""
@@ -78,6 +81,7 @@ def corrupt(
     image_ids: ImageIds | None = None,
     draws: sampling.SamplingMode = "paired",
     across_switches: bool = False,
+    grey: bool = False,
     threads: int = 1,
 ) -> Images:
     """Corrupt a batch of images.
@@ -113,6 +117,8 @@ def corrupt(
         draws: "paired": an image has the same samples at every severity; "independent": new ones at each, as
             published. Either way every severity by itself has the published distribution.
         across_switches: between severities of a corruption that does not interpolate, cross-fade.
+        grey: images are grey, their three channels equal, and stay so: noise is the same in all channels, and what
+            brings colour in (frost, mud, saturation) is seen in grey, by its luma.
         threads: how many blocks are corrupted at once.
 
     Returns:
@@ -120,10 +126,14 @@ def corrupt(
 
     Raises:
         StudyError: an unknown corruption, recipe, severity, seed or sampling mode, or a severity between switches.
-        DataError: images or image_ids of another type or shape, images too small, no photographs of frost.
+        DataError: images or image_ids of another type or shape, images too small, no photographs of frost; an image
+            that is not grey where `grey`.
     """
     settings = check_settings(name, severity, recipe=recipe, seed=seed, draws=draws, across_switches=across_switches)
     check_images(images, recipe)
+    if grey:
+        check_grey(images)
+        settings = settings._replace(grey=True)
     ids = np.arange(len(images), dtype=np.int64) if image_ids is None else _checked_ids(image_ids, len(images))
     return apply_settings(images, settings, ids, threads)
 
@@ -203,10 +213,14 @@ def mixture_at(
 def _apply_mixture(images: Images, ids: NDArray[np.int64], settings: CorruptionSettings) -> Images:
     corruption, mixture = settings.corruption, settings.mixture_of(images)
     samples = sampling.sample(settings.stream, ids, (images.shape[1], images.shape[2]), corruption.samples)
+    if settings.grey:
+        samples = same_in_channels(samples, images.shape)
     corrupted = [
         images if component.parameters is None else corruption.apply(images, component.parameters, **samples)
         for component in mixture
     ]
+    if settings.grey:
+        corrupted = [in_grey(one) for one in corrupted]
     if len(corrupted) == 1:
         return corrupted[0]
     mixed = sum(np.float32(component.weight) * one for component, one in zip(mixture, corrupted, strict=True))

@@ -58,6 +58,7 @@ class Dataset:
         note: what a reader must know, or None.
         files: each image's path within its folder, where images are files.
         masks: (N, H, W) bool, where the object is, if that is known.
+        grey: whether its images are said to be grey, so that corruptions keep them so.
     """
 
     name: str
@@ -69,6 +70,7 @@ class Dataset:
     note: str | None = None
     files: tuple[str, ...] | None = None
     masks: NDArray[np.bool_] | None = None
+    grey: bool = False
 
     def __post_init__(self) -> None:
         check_shapes(self.label, self.images, self.labels)
@@ -199,7 +201,7 @@ def record_dataset(output: StorePath, dataset: Dataset) -> None:
     write_dimension(output, schema.DATASETS, dataset_id, [row])
 
 
-def list_images(dataset: Dataset, image_ids: NDArray[np.int64], path: Path) -> None:
+def write_image_list(dataset: Dataset, image_ids: NDArray[np.int64], path: Path) -> None:
     """Write image_id, label, class_name and file (empty where images are no files) of some images to a CSV file.
 
     Raises:

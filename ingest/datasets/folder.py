@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from failmodes.ingest.corruptions.grey import is_grey
 from failmodes.ingest.datasets.colour import WHITE, Colour, describe_changes
 from failmodes.ingest.datasets.dataset import Dataset
 from failmodes.ingest.datasets.decoding import check_resized, decode, decode_to_cache
@@ -32,6 +33,7 @@ def open_folder(
     resize: int | None = None,
     declared_split: str,
     background: Colour = WHITE,
+    grey: bool = False,
 ) -> Dataset:
     """Open a folder of labelled images; classes are in the order of the folders' names.
 
@@ -47,10 +49,11 @@ def open_folder(
         resize: what the shorter side is resized to before, pixels, at least image_size; image_size if not given.
         declared_split: which split a folder without train/ and test/ is.
         background: what transparent images are composited on.
+        grey: the images are grey, and corruptions are to keep them so.
 
     Raises:
         DataError: no class folders, no images, none in a class that holds other files, an image that cannot be
-            decoded, several sizes without image_size.
+            decoded, several sizes without image_size, an image that is not grey where `grey`.
     """
     root = _split_root(path, split, declared_split)
     listing, beside = list_images(root), [] if root == path else list_beside(path)
@@ -58,9 +61,12 @@ def open_folder(
     shorter = resize or image_size
     changes: Counter[str] = Counter()
     blocks = _blocks(listing.files, root, size, shorter, background, changes)
-    how = {"size": list(size), "resize": shorter, "background": list(background)}
+    how: dict[str, object] = {"size": list(size), "resize": shorter, "background": list(background)}
+    if grey:  # so that what was decoded without it is checked
+        blocks, how = _checked_grey(blocks, listing.files), how | {"grey": True}
     shape = (len(listing.files), *size, 3)
     images = decode_to_cache(cache, listing.files, how, shape, blocks, changes)
+    kept = ["grey, and kept so by corruptions"] if grey else []
     return Dataset(
         name="folder",
         label=printable(path.name),
@@ -68,8 +74,9 @@ def open_folder(
         images=images,
         labels=listing.labels,
         class_names=listing.class_names,
-        note=_note(image_size, shorter, describe_changes(changes, background) + listing.remarks(beside)),
+        note=_note(image_size, shorter, kept + describe_changes(changes, background) + listing.remarks(beside)),
         files=tuple(file.relative_to(root).as_posix() for file in listing.files),
+        grey=grey,
     )
 
 
@@ -128,6 +135,16 @@ def _blocks(
                     f" {size[1]}×{size[0]}: set `image_size` to bring all to one size"
                 )
             block[row] = pixels
+        yield block
+
+
+def _checked_grey(blocks: Iterator[NDArray[np.uint8]], files: list[Path]) -> Iterator[NDArray[np.uint8]]:
+    remaining = iter(files)
+    for block in blocks:
+        for pixels in block:
+            file = next(remaining)
+            if not is_grey(pixels):
+                raise DataError(f"{file} is not grey, its channels differ: make it grey, or leave out `grey`")
         yield block
 
 

@@ -62,5 +62,6 @@ def _read(spec: DatasetSpec, cache: Path, split: str) -> Dataset:
             resize=spec.resize,
             declared_split=spec.split,
             background=(red, green, blue),
+            grey=spec.grey,
         )
     return open_cifar(path, spec.kind, split, cache)

@@ -84,3 +84,16 @@ def test_dimensions_are_recorded(tmp_path: Path, sixty_digits: Dataset) -> None:
     for name in CORRUPTIONS:
         assert dimension_rows(tmp_path, schema.CORRUPTIONS, name)[0]["corruption_order"] == CORRUPTIONS[name].order
     assert dimension_rows(tmp_path, schema.CORRUPTIONS, schema.CLEAN)[0]["corruption_group"] == "clean"
+
+
+def test_grey_is_part_of_the_identity_only_where_it_is_said(sixty_digits: Dataset) -> None:
+    plain, grey = (GeneratedSource.from_spec(CorruptionSpec(), 0, grey=grey) for grey in (False, True))
+    assert plain.source_id == GeneratedSource().source_id != grey.source_id
+    assert (plain.row()["source_label"], grey.row()["source_label"]) == (
+        "cifar-c recipe, seed 0",
+        "cifar-c recipe, seed 0, kept grey",
+    )
+    clean, ids = sixty_digits.images[:2], np.arange(2)
+    for source in (plain, grey):
+        noisy = source.corrupted(clean, "gaussian_noise", Decimal(5), ids)
+        assert (noisy == noisy[..., :1]).all() == source.grey

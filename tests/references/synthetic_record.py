@@ -227,7 +227,7 @@ def _write_exemplars(
 
 
 def _table(columns: dict[str, Any], table: schema.Table) -> pa.Table:
-    arrow = table.arrow(without=schema.PARTITIONS)
+    arrow = table.arrow(without=(*schema.PARTITIONS, schema.PREDICTED_OUTPUT))
     return pa.table([pa.array(columns[f.name], f.type) if not isinstance(columns[f.name], np.ndarray)
                      else pa.array(columns[f.name]).cast(f.type, safe=False) for f in arrow], schema=arrow)  # fmt: skip
 

@@ -24,9 +24,7 @@ def probabilities() -> np.ndarray:
 
 def test_logits_that_are_probabilities_are_refused(small_import: Path, tmp_path: Path) -> None:
     with_values(probabilities(), "logit_").write_csv(tmp_path / "p.csv")
-    with pytest.raises(
-        DataError, match="holds probabilities under the name of logits: .*probability_"
-    ):
+    with pytest.raises(DataError, match="holds probabilities under the name of logits: .*probability_"):
         import_into(small_import, tmp_path / "p.csv")
     values = probabilities()
     values[7, 3] += 0.1

@@ -139,6 +139,7 @@ BAD_KEYS = {
     "resize of digits": ({"kind": "digits", "resize": 256}, "goes with `image_size`"),
     "background of digits": ({"kind": "digits", "background": [0, 0, 0]}, "`background` is for kind 'folder'"),
     "background of two": ({"kind": "folder", "path": "x", "background": [0, 0]}, "at least 3 items"),
+    "grey digits": ({"kind": "digits", "grey": True}, "`grey` is for kind 'folder', not for digits"),
     "background beyond": ({"kind": "folder", "path": "x", "background": [0, 0, 256]}, "less than or equal to 255"),
 }
 
@@ -213,3 +214,37 @@ def test_broken_folders_are_one_clear_line(tmp_path: Path) -> None:
             opened(path)
         assert "\n" not in str(caught.value)
     assert not list(tmp_path.rglob("*.npy"))
+
+
+def test_images_that_are_said_to_be_grey_are(tmp_path: Path) -> None:
+    root = tmp_path / "set"
+    save(root / "a" / "1.png", mode="L")
+    save(root / "b" / "2.png", mode="L")
+    spec = DatasetSpec(kind="folder", path=root, grey=True)
+    dataset = open_dataset(spec, tmp_path / "cache")
+    plain = open_dataset(DatasetSpec(kind="folder", path=root), tmp_path / "cache")
+    assert (dataset.grey, plain.grey) == (True, False)
+    assert dataset.dataset_id == plain.dataset_id
+    assert dataset.note == f"grey, and kept so by corruptions; {plain.note}"
+    save(root / "b" / "3.png")
+    opened(root)  # the cache then has the colours
+    with pytest.raises(DataError, match=r"b/3\.png is not grey, its channels differ: make it grey, or leave out"):
+        open_dataset(spec, tmp_path / "cache")
+
+
+def test_a_study_of_grey_images_corrupts_them_in_grey(tmp_path: Path) -> None:
+    from failmodes.evaluate.evaluation_data import open_evaluation_data
+    from failmodes.evaluate.study.reading import read_study
+
+    save(tmp_path / "set" / "a" / "1.png", (32, 32), mode="L")
+    sources = []
+    for grey in ("true", "false"):
+        (tmp_path / "study.toml").write_text(
+            f'name = "x"\noutput = "out"\n[dataset]\nkind = "folder"\npath = "set"\ngrey = {grey}\n'
+        )
+        study = read_study(tmp_path / "study.toml", require_models=False)
+        (data,) = open_evaluation_data(study, open_dataset(study.dataset, study.cache))
+        noisy = data.source.corrupted(data.dataset.images[:1], "gaussian_noise", 5, [0])
+        assert (noisy == noisy[..., :1]).all() == (grey == "true")
+        sources.append(data.source.source_id)
+    assert len(set(sources)) == 2

@@ -1,0 +1,77 @@
+"""Grey images stay grey whatever the corruption, and nothing changes for those that are not said to be."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from failmodes.ingest.corruptions import apply as engine
+from failmodes.ingest.corruptions.apply import corrupt
+from failmodes.ingest.corruptions.catalogue import CORRUPTIONS
+from failmodes.ingest.corruptions.custom import CustomCorruption
+from failmodes.ingest.corruptions.grey import in_grey
+from failmodes.warehouse.errors import DataError
+
+RNG = np.random.default_rng(0)
+COLOUR = RNG.integers(0, 256, (3, 40, 36, 3), dtype=np.uint8)
+GREY = np.repeat(COLOUR[..., :1], 3, axis=-1)
+PER_CHANNEL_NOISE = ("gaussian_noise", "shot_noise", "impulse_noise", "speckle_noise")
+
+
+@pytest.mark.parametrize("recipe", ["cifar-c", "imagenet-c"])
+@pytest.mark.parametrize("severity", [1, 3, 5])
+@pytest.mark.parametrize("name", CORRUPTIONS)
+def test_channels_stay_equal(name: str, severity: int, recipe: str) -> None:
+    result = corrupt(GREY, name, severity, recipe=recipe, grey=True)
+    assert (result == result[..., :1]).all()
+    assert np.ptp(result.astype(int) - GREY) > 0 or name == "saturate"
+    without = corrupt(GREY, name, severity, recipe=recipe)
+    if name not in PER_CHANNEL_NOISE:
+        np.testing.assert_array_equal(result, in_grey(without), err_msg="of what is no noise a channel, the luma")
+    else:
+        np.testing.assert_array_equal(result[..., 0], without[..., 0], err_msg="the noise is that of the first channel")
+        assert (without != without[..., :1]).any()
+
+
+@pytest.mark.parametrize("severity", [0, 0.5, 2.25, 4.75])
+def test_between_severities_too(severity: float) -> None:
+    for name in CORRUPTIONS:
+        result = corrupt(GREY, name, severity, recipe="cifar-c", grey=True, across_switches=True, draws="independent")
+        assert (result == result[..., :1]).all(), name
+
+
+def test_a_users_own_corruption_is_seen_in_grey() -> None:
+    def redden(images: np.ndarray, parameters: tuple[float, ...]) -> np.ndarray:
+        red = images.copy()
+        red[..., 0] = 255
+        return red
+
+    own = CustomCorruption("redden", redden, levels=((1,), (2,), (3,), (4,), (5,)))
+    result = corrupt(GREY, own, 1, grey=True)
+    assert (result == result[..., :1]).all()
+    assert (result >= GREY).all()
+
+
+def test_nothing_changes_for_images_that_are_not_said_to_be_grey(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("check_grey", "same_in_channels", "in_grey"):
+        monkeypatch.setattr(engine, name, lambda *_: pytest.fail("called"))
+    for name in CORRUPTIONS:
+        assert corrupt(GREY, name, 3, recipe="cifar-c").shape == GREY.shape
+
+
+@settings(max_examples=50, deadline=None)
+@given(seed=st.integers(0, 2**32 - 1))
+def test_luma_is_that_of_pillow(seed: int) -> None:
+    pixels = np.random.default_rng(seed).integers(0, 256, (1, 9, 7, 3), dtype=np.uint8)
+    np.testing.assert_array_equal(in_grey(pixels)[0, ..., 0], np.asarray(Image.fromarray(pixels[0]).convert("L")))
+    every = np.repeat(np.arange(256, dtype=np.uint8)[None, None, :, None], 3, axis=-1)
+    tinged = np.concatenate([every, pixels[:, :1, :1].repeat(256, axis=2)])
+    np.testing.assert_array_equal(in_grey(tinged)[0], every[0])
+
+
+def test_an_image_that_is_not_grey_is_told() -> None:
+    tinged = GREY.copy()
+    tinged[1, 3, 4, 2] ^= 1
+    with pytest.raises(DataError, match="image 1 is not grey, its channels differ: make it grey, or leave out `grey`"):
+        corrupt(tinged, "fog", 1, grey=True)
