@@ -4,6 +4,7 @@
 `failmodes status` says of a study: cells published and cells missing, network by network.
 """
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -54,12 +55,7 @@ def ingest(
     dataset = open_dataset(study.dataset, study.cache)
     record_dataset(study.record_output, dataset)
     record_corruptions(study.record_output)
-    count, height, width, _ = dataset.images.shape
-    note = f" [{dataset.note}]" if dataset.note else ""
-    remark(
-        f"{dataset.label}, {dataset.split}: {count:,} images of {height}×{width} px, "
-        f"{len(dataset.class_names)} classes{note}, dataset_id {dataset.dataset_id}"
-    )
+    remark(dataset.describe())
     for _, source, subset in open_evaluation_data(study, dataset):
         if images is not None:
             write_image_list(dataset, subset.clean_ids, images)
@@ -87,15 +83,31 @@ def train(study_file: StudyArgument = DEFAULT_STUDY) -> None:
         remark(f"trained {path}")
 
 
+JsonOption = Annotated[bool, typer.Option("--json", help="Print what was assumed, done and found to stdout, as JSON.")]
+
+
 def evaluate(
     study_file: StudyArgument = DEFAULT_STUDY,
     redo_damaged: Annotated[
         bool, typer.Option("--redo-damaged", help="Check the hash of every stored file; make damaged ones again.")
     ] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Run every network over every corruption and severity that is missing; safe to kill and to run again.
 
-    Its networks are printed first: what each is, how images are prepared for it, and how it is attended to.
+    What is taken for granted is printed first: of the images, and of each network how images are prepared for it, which
+    outputs are which classes, what they are, and how it is attended to.
+    """
+    evaluate_networks(study_file, redo_damaged=redo_damaged, as_json=as_json)
+
+
+def evaluate_networks(
+    study_file: Path, *, redo_damaged: bool = False, as_json: bool = False, describe_images: bool = True
+) -> None:
+    """Evaluate, say what was done, and print it as JSON where that is asked for.
+
+    Raises:
+        IncompleteRunError: a network raised.
     """
     require_torch("`failmodes evaluate`")
     from failmodes.evaluate.engine.run import evaluate_study
@@ -108,8 +120,12 @@ def evaluate(
     if (study.record or "").startswith("memory:"):
         raise StudyError("a record in memory is gone when the command ends: set `record` to a folder or another URL")
     dataset = open_dataset(study.dataset, study.cache)
+    if describe_images:
+        remark(dataset.describe())
     with interruptible("finished shards are kept"), evaluation_bar() as progress:
         report = evaluate_study(study, dataset, redo_damaged=redo_damaged, progress=progress)
+    if as_json:
+        print(json.dumps({"images": dataset.describe(), **report.as_json()}, ensure_ascii=False, indent=2))
     print_run(report)
 
 

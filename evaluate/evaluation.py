@@ -31,15 +31,18 @@ class Evaluation:
         """Whether there are attention maps."""
         return not isinstance(self.cam_method, CamUnavailable)
 
-    def describe(self) -> str:
-        """One line on what is about to run: the network, what travels with it, and how its attention is measured."""
+    def assumptions(self) -> dict[str, str]:
+        """What is taken for granted before the run, of the network and of all that travels with it: words by topic."""
         method = self.cam_method
-        attention = (
-            f"no attention: {method.reason}"
-            if isinstance(method, CamUnavailable)
-            else f"{method.method} at {method.layer}"
-        )
-        return f"{self.model.describe()}; {self.network.precision}; {attention}"
+        if isinstance(method, CamUnavailable):
+            attention = f"none: {method.reason}"
+        else:
+            attention = f"{method.method} at {method.layer}"
+        return {**self.model.assumptions(), "precision": self.network.precision, "attention": attention}
+
+    def describe(self) -> list[str]:
+        """What is about to run, a line a topic."""
+        return [self.model.label, *(f"  {topic:<10} {words}" for topic, words in self.assumptions().items())]
 
     def row(self) -> dict[str, Any]:
         """The row of `evaluations`."""

@@ -8,7 +8,17 @@ from typer.core import TyperCommand
 
 from failmodes import __version__
 from failmodes.analysis.cli import chart, print_findings, report, shapes
-from failmodes.evaluate.cli import DEFAULT_STUDY, StudyArgument, evaluate, import_, ingest, init, train
+from failmodes.evaluate.cli import (
+    DEFAULT_STUDY,
+    JsonOption,
+    StudyArgument,
+    evaluate,
+    evaluate_networks,
+    import_,
+    ingest,
+    init,
+    train,
+)
 from failmodes.evaluate.extras import require_torch
 from failmodes.ingest.cli import corrupt, download
 from failmodes.warehouse.cli import READING_S, SqlCommand, TimeoutOption, WhereArgument, load, print_status, query
@@ -34,7 +44,7 @@ def root(
     """Options that stand before the command."""
 
 
-def run(study_file: StudyArgument = DEFAULT_STUDY) -> None:
+def run(study_file: StudyArgument = DEFAULT_STUDY, as_json: JsonOption = False) -> None:
     """Do all that a study still needs: ingest, train, evaluate, load, analyse, report."""
     from failmodes.evaluate.study.reading import read_study
 
@@ -47,12 +57,13 @@ def run(study_file: StudyArgument = DEFAULT_STUDY) -> None:
     if names_networks:
         train(study_file)
         try:
-            evaluate(study_file)
+            evaluate_networks(study_file, as_json=as_json, describe_images=False)
         except IncompleteRunError as error:
             raised = error  # what the other networks gave is worth a report
     load(str(study_file))
     report(study_file)
-    print_findings(study_file)
+    if not as_json:
+        print_findings(study_file)
     if raised is not None:
         raise raised
 

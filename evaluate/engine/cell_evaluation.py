@@ -154,6 +154,8 @@ class CellEvaluation:
             "versions": library_versions(),
             **self.metadata,
         }
+        if self.cell.is_clean:
+            metadata["assumptions"] = self.evaluation.assumptions()
         if self.evaluation.has_attention:
             if self.cell.is_clean and self.run.baseline is not None:
                 save_clean_baseline(output, self.evaluation, self.run.baseline)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 
@@ -29,11 +30,27 @@ class RunReport(RunResult):
         evaluation_ids: the evaluations of the study.
         existing: shards that were there.
         rewritten: damaged files that were removed and made again.
+        assumptions: what was taken for granted of each network, by label and topic.
     """
 
     evaluation_ids: list[str] = field(default_factory=list)
     existing: int = 0
     rewritten: list[StorePath] = field(default_factory=list)
+    assumptions: dict[str, dict[str, str]] = field(default_factory=dict)
+
+    def as_json(self) -> dict[str, Any]:
+        """What was assumed, done and found, in JSON's types."""
+        return {
+            "networks": self.assumptions,
+            "evaluations": self.evaluation_ids,
+            "written": self.written,
+            "existing": self.existing,
+            "rewritten": [str(path) for path in self.rewritten],
+            "remarks": self.remarks,
+            "not_finite": self.not_finite,
+            "changed_predictions": self.changed_predictions,
+            "failures": [failure._asdict() for failure in self.failures],
+        }
 
     def describe(self) -> list[str]:
         """What it did, a line each."""
@@ -92,7 +109,7 @@ def evaluate_study(
             remove_stale_temporaries(folder)
         device = choose_device(study.evaluation.device)
         groups = plan_evaluations(study, dataset, device, models)
-        progress.networks([evaluation.describe() for evaluation in groups[0]])
+        progress.networks([line for evaluation in groups[0] for line in evaluation.describe()])
         record_plan(study, groups)
         evaluations = [evaluation for group in groups for evaluation in group]
         rewritten = [path for e in evaluations for path in discard_damaged(study, e)] if redo_damaged else []
@@ -111,6 +128,7 @@ def evaluate_study(
         evaluation_ids=[e.evaluation_id for e in evaluations],
         existing=len(evaluations) * len(study.cells) - shards,
         rewritten=rewritten,
+        assumptions={evaluation.model.label: evaluation.assumptions() for evaluation in groups[0]},
     )
 
 

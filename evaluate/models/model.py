@@ -174,18 +174,24 @@ class Model:
 
     def describe(self) -> str:
         """One line on what is about to run."""
+        return f"{self.label}: {'; '.join(self.assumptions().values())}"
+
+    def assumptions(self) -> dict[str, str]:
+        """What is taken for granted of the network, of images and of outputs: words by topic."""
         count = self._parameter_count()
         parts = [
-            f"{self.label}: {self.architecture}",
+            self.architecture,
             None if count is None else f"{count / 1e6:,.1f} M parameters" if count >= 1e5 else f"{count:,} parameters",
-            self._describe_inputs(),
-            self._describe_classes(),
-            self._describe_outputs(),
             self._variant() if self.outputs is None else None,
             None if self.checkpoint is None else f"weights {self.checkpoint}",
             f"prefix {self.prefix!r} stripped" if self.prefix else None,
         ]
-        return "; ".join(part for part in parts if part)
+        return {
+            "network": "; ".join(part for part in parts if part),
+            "images": self._describe_inputs(),
+            "classes": self._describe_classes(),
+            "outputs": self._describe_outputs(),
+        }
 
     def _describe_inputs(self) -> str:
         if self.preprocessing is not None:
@@ -193,16 +199,14 @@ class Model:
         side = "as they come" if self.input_side_px is None else f"at {self.input_side_px} px"
         given = self.normalisation or UNIT_RANGE
         if given == UNIT_RANGE:
-            return f"images {side}, values in [0, 1]"
+            return f"{side}, values in [0, 1]"
         mean, std = ("/".join(f"{value:.4g}" for value in channels) for channels in (given.mean, given.std))
-        return f"images {side}, mean {mean}, std {std}"
+        return f"{side}, mean {mean}, std {std}"
 
-    def _describe_outputs(self) -> str | None:
-        """What is special about its outputs."""
+    def _describe_outputs(self) -> str:
         hook = logits_hook(self.module)
-        parts = [None if hook is None else hook.describe()]
-        parts.append(None if self.spec.deterministic else "outputs that change from pass to pass are accepted")
-        return "; ".join(part for part in parts if part) or None
+        stable = "the same in each pass" if self.spec.deterministic else "may change from pass to pass, as accepted"
+        return f"{'logits' if hook is None else hook.describe()}, {stable}"
 
     def _parameter_count(self) -> int | None:
         """How many parameters; None for a function, whose network is not seen."""

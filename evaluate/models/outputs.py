@@ -35,9 +35,8 @@ class LogitsHook:
 
     def describe(self) -> str:
         """In a few words, for the line that describes a model."""
-        key = "" if self.key is None else f"output {self.key!r} of several"
-        kind = "" if self.kind == "logits" else "probabilities, kept as their logarithm"
-        return ", ".join(part for part in (key, kind) if part)
+        kind = "logits" if self.kind == "logits" else "probabilities, kept as their logarithm"
+        return kind if self.key is None else f"{kind} (output {self.key!r} of several)"
 
 
 class WholeNetwork(nn.Module):

@@ -51,9 +51,12 @@ def try_model(model: Model, image: np.ndarray, seen: str) -> Model:
     alone = hook(model.module, None, first)
     if alone.ndim != 2 or len(alone) != 1 or not alone.shape[1]:
         raise ModelError(f"{subject} gives {tuple(alone.shape)} for one image: expected logits of shape (1, classes)")
-    images = np.concatenate([image, 255 - image])
-    both = hook(model.module, None, _forward(model, images, seen))
-    if both.shape != (2, alone.shape[1]):
+    images, both = np.concatenate([image, 255 - image]), alone
+    try:
+        both = hook(model.module, None, _forward(model, images, seen))
+    except ModelError:
+        images = image  # it takes one image at a time; a run says in which cell and batch it does not
+    if both.shape != (len(images), alone.shape[1]):
         raise ModelError(f"{subject} gives {tuple(both.shape)} for two images: expected {(2, alone.shape[1])}")
     if model.spec.deterministic:
         again = hook(model.module, None, _forward(model, images, seen))

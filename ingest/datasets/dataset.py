@@ -84,6 +84,15 @@ class Dataset:
         """Hash of images and labels in their full order; the first call reads every pixel once."""
         return fingerprint_of([self.images, self.labels])
 
+    def describe(self) -> str:
+        """One line: which images, how many, how large, in how many classes, and what a reader must know of them."""
+        count, height, width, _ = self.images.shape
+        note = f" [{self.note}]" if self.note else ""
+        return (
+            f"{self.label}, {self.split}: {count:,} images of {height}×{width} px, {len(self.class_names)} classes"
+            f"{note}, dataset_id {self.dataset_id}"
+        )
+
 
 class ConcatenatedImages:
     """Several image arrays one after the other, as one, without copying them together."""
