@@ -7,8 +7,8 @@ from typing import Any, Protocol
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.csv
 from numpy.typing import NDArray
+from pyarrow import csv
 
 from failmodes.ingest.data_files import check_memory, check_names
 from failmodes.warehouse import schema
@@ -224,7 +224,7 @@ def write_image_list(dataset: Dataset, image_ids: NDArray[np.int64], path: Path)
         "file": ["" if files is None else files[image_id] for image_id in image_ids],
     }
     with atomic_write(path) as temporary:
-        pa.csv.write_csv(pa.table(columns), temporary)
+        csv.write_csv(pa.table(columns), temporary)
 
 
 def _images(dataset: Dataset) -> pa.Table:
