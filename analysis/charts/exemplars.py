@@ -217,13 +217,20 @@ def _heading_layers(firsts: dict[float, ExemplarImage], names: dict[str, str], *
     ]
 
 
+def misread_sentence(label: str, wrong: int, shown: int, confident: int) -> str:
+    """How many of the images shown are misread at the last severity, and how many of these confidently."""
+    if shown == 1:
+        sure = f", with confidence {'above' if confident else 'up to'} {format_percent(0.5, 0)}" if wrong else ""
+        return f"{label} {'misreads this image' if wrong else 'reads this image right'} at the last severity{sure}"
+    sure = f", {confident or 'none'} of them with confidence above {format_percent(0.5, 0)}" if wrong else ""
+    return f"{label} misreads {wrong} of these {shown} images at the last severity{sure}"
+
+
 def _chart_text(rows: list[list[ExemplarImage]], selection: Selection, evaluation: EvaluationInfo) -> ChartText:
     lasts = [row[-1] for row in rows]
     wrong = [image for image in lasts if not image.is_right]
     confident = sum(1 for image in wrong if (image.confidence or 0) > 0.5)
-    finding = f"{evaluation.label} misreads {len(wrong)} of these {len(lasts)} images at the last severity" + (
-        f", {confident or 'none'} of them with confidence above {format_percent(0.5, 0)}" if wrong else ""
-    )
+    finding = misread_sentence(evaluation.label, len(wrong), len(lasts), confident)
     attention = " No attention on record."
     if any(image.attention is not None for row in rows for image in row):
         attention = (

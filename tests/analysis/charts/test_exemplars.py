@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from failmodes.analysis.charts.exemplars import centroid, overlay
+from failmodes.analysis.charts.exemplars import centroid, misread_sentence, overlay
 
 
 def test_centroid_by_hand() -> None:
@@ -21,3 +21,15 @@ def test_overlay_is_strongest_where_the_map_is() -> None:
     assert image.shape == (128, 128, 3)
     assert image[0, -1, 0] > image[0, 0, 0] == 128
     assert (overlay(grey, None, 1.0) == 128).all()
+
+
+@pytest.mark.parametrize(
+    ("counts", "said"),
+    [
+        ((0, 1, 0), "Net reads this image right at the last severity"),
+        ((1, 1, 1), "Net misreads this image at the last severity, with confidence above 50 %"),
+        ((2, 3, 0), "Net misreads 2 of these 3 images at the last severity, none of them with confidence above 50 %"),
+    ],
+)
+def test_one_image_is_spoken_of_as_one(counts: tuple[int, int, int], said: str) -> None:
+    assert misread_sentence("Net", *counts).replace("\N{NO-BREAK SPACE}", " ") == said
