@@ -125,9 +125,8 @@ def _decoded_blocks(path: Path, column: str) -> Iterator[NDArray[np.uint8]]:
 
 
 def _encoded_blocks(path: Path, column: str) -> Iterator[pa.Array]:
-    with _reading(path), pq.ParquetFile(path, read_dictionary=_texts(path)) as file:
-        for batch in file.iter_batches(batch_size=BLOCK_ROWS, columns=[column]):
-            values = batch.column(0)
+    with _reading(path):
+        for values in _some_at_a_time(path, column):
             encoded = pc.struct_field(values, "bytes") if pa.types.is_struct(values.type) else values
             distinct = encoded.dictionary if pa.types.is_dictionary(encoded.type) else encoded
             if not (pa.types.is_binary(distinct.type) or pa.types.is_large_binary(distinct.type)):
@@ -136,6 +135,14 @@ def _encoded_blocks(path: Path, column: str) -> Iterator[pa.Array]:
             if longest > MOST_ENCODED_BYTES:
                 raise DataError(f"{path} holds an image of {longest:,} bytes: expected 32×32 pixels")
             yield encoded if distinct is encoded else encoded.dictionary_decode()
+
+
+def _some_at_a_time(path: Path, column: str) -> Iterator[pa.Array]:
+    """The values of a column, some at a time; within a structure Arrow cannot join dictionaries of two row groups."""
+    with pq.ParquetFile(path, read_dictionary=_texts(path)) as file:
+        for group in range(file.num_row_groups):
+            for batch in file.iter_batches(batch_size=BLOCK_ROWS, row_groups=[group], columns=[column]):
+                yield batch.column(0)
 
 
 def _texts(path: Path) -> list[str]:
