@@ -71,7 +71,11 @@ def test_kill_9_at_random_instants_of_evaluation(undisturbed, tmp_path) -> None:
         # each time from nothing or from what is left, at any instant of the run's second half (the first is imports)
         if attempt % 3 == 0:
             shutil.rmtree(folder / "out" / "record", ignore_errors=True)
-        killed += kill_after(whole_s * rng.uniform(0.4, 1), "evaluate", folder=folder) == -signal.SIGKILL
+        started = time.monotonic()
+        code = kill_after(whole_s * rng.uniform(0.4, 1), "evaluate", folder=folder)
+        killed += code == -signal.SIGKILL
+        if code == 0 and attempt % 3 == 0:  # another process had the cores when the whole was timed
+            whole_s = time.monotonic() - started
     assert killed >= KILLS // 3
     done = failmodes("evaluate", folder=folder)
     assert done.returncode == 0, done.stderr
@@ -95,8 +99,9 @@ def test_kill_9_within_a_parquet_write_leaves_no_half_shard(undisturbed, tmp_pat
         "p.os.replace = replace\n"
         "import sys; sys.argv = ['failmodes', 'evaluate']; failmodes.__main__.main()"
     )
-    killed = subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True)
-    assert killed.returncode == -signal.SIGKILL
+    killed = subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True)
+    assert killed.returncode == 1  # of the process that watches, which says so
+    assert killed.stderr.splitlines()[-1].startswith("failmodes: killed"), killed.stderr
     assert list((folder / "out").rglob(".tmp-*"))
     assert failmodes("evaluate", folder=folder).returncode == 0
     assert hashes(folder / "out") == hashes(undisturbed / "out")
