@@ -27,6 +27,7 @@ _REFUSED = "{} is refused: a query only reads (SELECT, DESCRIBE, SUMMARIZE, …)
 _DAYS = (date.min.toordinal() - date(1970, 1, 1).toordinal(), date.max.toordinal() - date(1970, 1, 1).toordinal())
 _TICKS_PER_DAY = {"ms": 86_400_000, "us": 86_400_000_000, "ns": 86_400_000_000_000}
 
+_POLARS_LACKS = ("union", "interval")
 BATCH_ROWS = 64 * 1024  # of an answer that are in memory at a time, where it goes to a file
 _OF_THE_FILE = (duckdb.IOException, duckdb.FatalException, duckdb.SerializationException)
 _READS = {_Kind.SELECT, _Kind.EXPLAIN, _Kind.PRAGMA, _Kind.CALL, _Kind.MULTI}  # MULTI: PIVOT
@@ -126,7 +127,7 @@ def unshowable_values() -> Iterator[None]:
 
     try:
         yield
-    except (PolarsError, PanicException, OverflowError, ValueError) as error:
+    except (PolarsError, PanicException, OverflowError, TypeError, ValueError) as error:
         raise QueryError(f"a column cannot be shown, cast it to varchar: {_one_line(error)}") from error
 
 
@@ -200,7 +201,8 @@ def _batches(relation: duckdb.DuckDBPyRelation, timeout_s: float | None) -> Iter
     import pyarrow as pa
 
     _check_types(relation)
-    reader = relation.to_arrow_reader(BATCH_ROWS)
+    with unshowable_values():  # Arrow has its own bound on lists within lists
+        reader = relation.to_arrow_reader(BATCH_ROWS)
     given = 0
     try:
         for batch in reader:
@@ -220,17 +222,18 @@ def _batches(relation: duckdb.DuckDBPyRelation, timeout_s: float | None) -> Iter
 
 
 def _check_types(relation: duckdb.DuckDBPyRelation) -> None:
-    """Refuse unions: Polars panics, aloud, where it meets one."""
+    """Refuse the types where Polars panics, aloud."""
     for name, kind in zip(relation.columns, relation.types, strict=True):
-        if _holds_union(kind):
-            raise QueryError(f"column {shown(name)} holds a union, which cannot be shown: cast it to varchar")
+        if (found := _unshowable_type(kind)) is not None:
+            raise QueryError(f"column {shown(name)} holds values of type {found}, not to be shown: cast it to varchar")
 
 
-def _holds_union(kind: DuckDBPyType) -> bool:
+def _unshowable_type(kind: DuckDBPyType) -> str | None:
+    """The first type within a type that Polars lacks."""
     if kind.id in ("list", "array", "struct", "map"):
-        inner = [child for _name, child in kind.children]
-        return any(_holds_union(child) for child in inner if isinstance(child, DuckDBPyType))  # an array has its size
-    return kind.id == "union"
+        inner = [child for _name, child in kind.children if isinstance(child, DuckDBPyType)]  # an array has its size
+        return next((found for child in inner if (found := _unshowable_type(child)) is not None), None)
+    return str(kind.id) if kind.id in _POLARS_LACKS else None
 
 
 def _check_dates(rows: "pl.DataFrame") -> None:
