@@ -16,9 +16,8 @@ from soak_study import COMMANDS, Base, Found, Job, compare
 PART = "clocks"
 OFFSET = "SOAK_CLOCK_OFFSET_S"
 CLOCK = f'''
-import datetime, os, sys, time
+import datetime, os, time
 
-sys.modules["pandas"] = None  # scikit-learn imports it where it is there, and it crashes under another class
 real_time, real_time_ns, real = time.time, time.time_ns, datetime.datetime
 offset_s = int(os.environ["{OFFSET}"])
 time.time = lambda: real_time() + offset_s
@@ -29,8 +28,6 @@ class Kind(type):
         return isinstance(other, real)
 
 class Shifted(real, metaclass=Kind):
-    __slots__ = ()  # as large as the real one: libraries in C look
-
     @classmethod
     def now(cls, tz=None):
         return cls.fromtimestamp(time.time(), tz)
