@@ -6,11 +6,9 @@ fault (a full disk, a damaged file, images that cannot be read) stops the worker
 
 import dataclasses
 import time
-import traceback
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from itertools import groupby
-from pathlib import Path
 from typing import NamedTuple
 
 from failmodes.evaluate.devices import describe_device, is_out_of_memory
@@ -20,6 +18,7 @@ from failmodes.evaluate.engine.clean_baseline import load_clean_baseline
 from failmodes.evaluate.engine.tasks import Failure, RunResult, Task
 from failmodes.evaluate.engine.writer import BackgroundWriter
 from failmodes.evaluate.evaluation import Evaluation
+from failmodes.evaluate.models.trial import raised_at
 from failmodes.evaluate.study.study_schema import Study
 from failmodes.warehouse.errors import DamagedShardError, DataError, StorageError, first_line
 from failmodes.warehouse.shards.format import Cell, ShardKey
@@ -163,8 +162,7 @@ def _reason(error: Exception, cell: CellEvaluation) -> str:
         message = f"one image alone does not fit into the memory of {device}: {message}"
     begin, end = cell.at
     location = f"{cell.cell}, batch {begin // cell.batch_size + 1} (images {begin + 1} to {end} of the subset)"
-    *_, last = traceback.extract_tb(error.__traceback__)
-    return f"{location}: {type(error).__name__}: {message} ({Path(last.filename).name}:{last.lineno})"
+    return f"{location}: {type(error).__name__}: {message} ({raised_at(error)})"
 
 
 def changed_predictions(evaluation: Evaluation, batch_size: int) -> float:

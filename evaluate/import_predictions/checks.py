@@ -14,6 +14,7 @@ from failmodes.evaluate.evaluation_data import EvaluationData
 from failmodes.evaluate.import_predictions.columns import LABEL
 from failmodes.evaluate.import_predictions.file_batches import readable
 from failmodes.evaluate.import_predictions.predictions_file import Predictions
+from failmodes.evaluate.models.outputs import SUM_TOLERANCE
 from failmodes.ingest.corruptions.catalogue import find_corruption_name, unknown_corruption
 from failmodes.warehouse.errors import DataError
 from failmodes.warehouse.schema import CLEAN
@@ -111,7 +112,7 @@ FILE_CHECKS = (
     ),
     (
         "select 1 where $kind = 'logits' and $classes > 1 and (select bool_and(extreme between 0 and 1 and "
-        "abs(total - 1) <= 1e-3) from placed where requested and finite)",
+        f"abs(total - 1) < {SUM_TOLERANCE}) from placed where requested and finite)",
         " holds probabilities under the name of logits: each row lies in 0 to 1 and sums to 1; name its columns "
         "probability_… (a list: probabilities)",
     ),
@@ -132,7 +133,7 @@ FILE_CHECKS = (
     ),
 )
 
-TOLERANCE, TOLERANCE_IF_ROUNDED = 1e-3, 0.2  # of a sum of probabilities
+TOLERANCE_IF_ROUNDED = 0.2  # of a sum of probabilities
 NAMED = 5  # cells or images that a message names before it only counts
 MOST_NAMES = 500  # of corruptions in a file; there are some twenty
 
@@ -171,7 +172,7 @@ def check_predictions(
         "only_study": only_study,
         "labelled": columns.label,
         "kind": columns.kind,
-        "tolerance": TOLERANCE_IF_ROUNDED if renormalise else TOLERANCE,
+        "tolerance": TOLERANCE_IF_ROUNDED if renormalise else SUM_TOLERANCE,
     }
     names = {
         "types": predictions.types,

@@ -172,10 +172,6 @@ class Model:
             "class_protocol": self.protocol,
         }
 
-    def describe(self) -> str:
-        """One line on what is about to run."""
-        return f"{self.label}: {'; '.join(self.assumptions().values())}"
-
     def assumptions(self) -> dict[str, str]:
         """What is taken for granted of the network, of images and of outputs: words by topic."""
         count = self._parameter_count()

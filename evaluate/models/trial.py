@@ -85,9 +85,13 @@ def describe_forward_error(error: Exception, seen: str) -> str:
             f"cannot take images of {seen}: {message}; set `input_side_px` to the side that it was made for, or "
             "`options` for this one"
         )
+    return f"raised {type(error).__name__} at its first images, of {seen}: {message} ({raised_at(error)})"
+
+
+def raised_at(error: Exception) -> str:
+    """File and line where a network raised, such as my_network.py:12."""
     *_, last = traceback.extract_tb(error.__traceback__)
-    location = f"{Path(last.filename).name}:{last.lineno}"
-    return f"raised {type(error).__name__} at its first images, of {seen}: {message} ({location})"
+    return f"{Path(last.filename).name}:{last.lineno}"
 
 
 def _forward(model: Model, images: np.ndarray, seen: str) -> Any:

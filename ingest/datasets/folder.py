@@ -17,7 +17,6 @@ from failmodes.ingest.corruptions.grey import is_grey
 from failmodes.ingest.datasets.colour import WHITE, Colour, describe_changes
 from failmodes.ingest.datasets.dataset import Dataset
 from failmodes.ingest.datasets.decoding import check_resized, decode, decode_to_cache
-from failmodes.ingest.datasets.folder_listing import IMAGE_SUFFIXES as IMAGE_SUFFIXES
 from failmodes.ingest.datasets.folder_listing import list_beside, list_images
 from failmodes.warehouse.errors import DataError, printable
 

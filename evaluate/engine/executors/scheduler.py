@@ -21,9 +21,10 @@ class WorkerMessage(NamedTuple):
 
     Attributes:
         worker: its index.
-        kind: images (so many went through a network), shard (one was published), done (its tasks are), error (it
+        kind: images (so many went through a network), shard (one was published), remarks (what the
+            clean images of a network tell), done (its tasks are), error (it
             failed), died (it is replaced).
-        content: an int, a ShardKey, a RunResult, an exception, or why it died.
+        content: an int, a ShardKey, lines, a RunResult, an exception, or why it died.
     """
 
     worker: int

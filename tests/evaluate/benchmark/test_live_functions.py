@@ -34,7 +34,7 @@ def test_a_function_gets_pixels_and_gives_logits(tmp_path: Path, function) -> No
     assert made.note == "Net A: a function of the program that called this benchmark"
     assert (made.model.normalisation, made.model.checkpoint) == (None, None)
     assert ":" in made.model.architecture
-    assert "its own preparation of the pixels" in made.model.describe()
+    assert "its own preparation of the pixels" in "; ".join(made.model.assumptions().values())
     assert not (tmp_path / "networks").exists()
 
 

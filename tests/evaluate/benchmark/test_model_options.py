@@ -52,7 +52,7 @@ def test_what_is_no_normalisation_is_refused(given, said: str) -> None:
 def test_without_any_word_on_inputs_values_are_in_0_1(tmp_path: Path) -> None:
     made = as_model(Net(), tmp_path)
     assert made.model.normalisation == UNIT_RANGE
-    assert "values in [0, 1]" in made.model.describe()
+    assert "values in [0, 1]" in "; ".join(made.model.assumptions().values())
 
 
 def test_names_are_lists_of_different_words() -> None:

@@ -109,7 +109,7 @@ def test_where_the_study_maps_classes_itself_they_are_a_subset(study_with, tmp_p
     report, study = run_and_read(study_with(f"class_map = {{ {mapped} }}"))
     (model,) = load_study_models(study, open_dataset(study.dataset, study.cache))
     assert model.protocol == "subset"
-    assert "10 classes on 10 of 12 outputs, the others left out" in model.describe()
+    assert "10 classes on 10 of 12 outputs, the others left out" in "; ".join(model.assumptions().values())
     assert any('`classes = "subset"` counts here, and "all" is the other' in line for line in report.remarks["Twelve"])
 
 

@@ -134,7 +134,7 @@ def test_outputs_are_chosen_by_the_names_that_travel_with_the_file(four_outputs)
     assert row.keys() == {column.name for column in MODELS.columns}
     assert (row["class_count"], row["class_names"], row["class_outputs"]) == (3, ["a", "b", "c"], [1, 2, 0])
     assert row["variant"] == "small: width 8 instead of 64; 3 of 4 outputs"
-    assert "3 classes on 3 of 4 outputs (a = 1, b = 2, c = 0)" in model.describe()
+    assert "3 classes on 3 of 4 outputs (a = 1, b = 2, c = 0)" in "; ".join(model.assumptions().values())
     other = load_model(spec.model_copy(update={"class_map": {"a": 3}}), CLASSES, path)
     assert other.outputs == [3, 2, 0]
     assert other.model_id() != model.model_id()

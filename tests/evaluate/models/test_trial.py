@@ -99,7 +99,7 @@ def logits(model: Model) -> torch.Tensor:
 def test_the_logits_among_several_outputs_are_taken(networks: str, name: str, keys: dict) -> None:
     model, plain = tried(networks, name, **keys), tried(networks, "Base")
     torch.testing.assert_close(logits(model), logits(plain))
-    assert "of several" in model.describe()
+    assert "of several" in "; ".join(model.assumptions().values())
     cam = select_cam_method(model.network(torch.device("cpu"), "float32"), (16, 16))
     assert (cam.method, cam.layer) == ("grad-cam (closed form)", "conv")
 
@@ -124,8 +124,8 @@ def test_probabilities_stop_until_they_are_said_to_be_and_are_never_softmaxed_ag
         tried(networks, name)
     model, plain = tried(networks, name, output_kind="probabilities"), tried(networks, "Base")
     torch.testing.assert_close(logits(model).softmax(1), logits(plain).softmax(1))
-    assert "probabilities, kept as their logarithm" in model.describe()
-    assert "logarithm" not in tried(networks, name, output_kind="logits").describe()
+    assert "probabilities, kept as their logarithm" in "; ".join(model.assumptions().values())
+    assert "logarithm" not in "; ".join(tried(networks, name, output_kind="logits").assumptions().values())
     assert model.model_id() != tried(networks, name, output_kind="logits").model_id()
 
 
@@ -152,7 +152,7 @@ def test_outputs_that_change_are_an_error_with_their_size_until_accepted(network
     with pytest.raises(ModelError, match=f"{said}.*deterministic = false"):
         tried(networks, name)
     model = tried(networks, name, deterministic=False)
-    assert "may change from pass to pass, as accepted" in model.describe()
+    assert "may change from pass to pass, as accepted" in "; ".join(model.assumptions().values())
 
 
 @pytest.mark.parametrize(
@@ -180,9 +180,9 @@ def test_torch_script_is_evaluated_without_attention_and_says_why(networks: str,
 
 def test_the_order_of_unnamed_outputs_is_stated(networks: str) -> None:
     assert "3 classes in the data set's order, for nothing names its outputs (a = 0, b = 1, c = 2)" in (
-        tried(networks, "Base").describe()
+        "; ".join(tried(networks, "Base").assumptions().values())
     )
-    named = tried(networks, "Base", class_names=["c", "a", "b"]).describe()
+    named = "; ".join(tried(networks, "Base", class_names=["c", "a", "b"]).assumptions().values())
     assert "in the data set's order" not in named
     assert "a = 1, b = 2, c = 0" in named
 
