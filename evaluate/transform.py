@@ -54,11 +54,13 @@ class CorruptTransform(Transform):
         seed: seed of all samples.
         draws: "paired": an image has the same samples at every severity; "independent": new ones at each.
         across_switches: between severities of a corruption that does not interpolate, cross-fade.
+        grey: images are grey and stay so: their three channels are equal, or tensors have one, (…, 1, H, W), and PIL
+            images mode L.
 
     Raises:
         StudyError: as it is made, of an unknown corruption, recipe, severity, seed or sampling mode.
         DataError: as it is made, where frost lacks its photographs; as it is called, of a float tensor, an image of
-            another shape, or a sample without an image.
+            another shape, one that is not grey where `grey`, or a sample without an image.
     """
 
     def __init__(
@@ -70,10 +72,11 @@ class CorruptTransform(Transform):
         seed: int = 0,
         draws: SamplingMode = "paired",
         across_switches: bool = False,
+        grey: bool = False,
     ) -> None:
         super().__init__()
         self._corrupt_image = CorruptImage(
-            name, severity, recipe=recipe, seed=seed, draws=draws, across_switches=across_switches
+            name, severity, recipe=recipe, seed=seed, draws=draws, across_switches=across_switches, grey=grey
         )
 
     def check_inputs(self, flat_inputs: list[Any]) -> None:
@@ -91,17 +94,19 @@ class CorruptTransform(Transform):
         """Corrupt an image; return anything else as it is.
 
         Args:
-            inpt: a PIL image, a tensor (…, 3, H, W) uint8, or an entry of the sample that is no image.
+            inpt: a PIL image, a tensor (…, 3, H, W) uint8 (of one channel too where `grey`), or an entry of the sample that is no image.
             params: none.
         """
         if not _is_image(inpt):
             return inpt
         if isinstance(inpt, Image.Image):
             return self._corrupt_image(inpt)
-        _check_tensor(inpt)
+        is_one_channel = self._corrupt_image.grey and inpt.ndim >= 3 and inpt.shape[-3] == 1
+        _check_tensor(inpt, 1 if is_one_channel else 3)
         check_size(inpt.shape[-2], inpt.shape[-1], self._corrupt_image.recipe)
-        images = inpt.reshape(-1, *inpt.shape[-3:]).permute(0, 2, 3, 1).numpy(force=True)
-        corrupted = torch.from_numpy(self._corrupt_image.corrupt_each(images)).permute(0, 3, 1, 2).contiguous()
+        images = inpt.reshape(-1, *inpt.shape[-3:]).expand(-1, 3, -1, -1).permute(0, 2, 3, 1).numpy(force=True)
+        corrupted = torch.from_numpy(self._corrupt_image.corrupt_each(images)).permute(0, 3, 1, 2)
+        corrupted = corrupted[:, : inpt.shape[-3]].contiguous()
         return corrupted.reshape(inpt.shape).to(inpt.device).as_subclass(type(inpt))
 
     def extra_repr(self) -> str:
@@ -116,8 +121,8 @@ def _is_image(entry: Any) -> bool:
     return isinstance(entry, torch.Tensor | Image.Image)
 
 
-def _check_tensor(images: torch.Tensor) -> None:
-    if images.dtype == torch.uint8 and images.ndim >= 3 and images.shape[-3] == 3:
+def _check_tensor(images: torch.Tensor, channels: int) -> None:
+    if images.dtype == torch.uint8 and images.ndim >= 3 and images.shape[-3] == channels:
         return
     if images.is_floating_point():
         hint = "put it before v2.ToDtype and v2.Normalize (in place of v1's ToTensor, v2.ToImage before it)"
@@ -128,7 +133,7 @@ def _check_tensor(images: torch.Tensor) -> None:
     elif images.shape[-1] == 3:
         hint = "channels come first, images.movedim(-1, -3)"
     else:
-        hint = "for grey images put v2.RGB() before it, an alpha channel goes with images[..., :3, :, :]"
+        hint = "for grey images give grey=True or put v2.RGB() before it, an alpha channel goes with images[..., :3, :, :]"
     raise DataError(
         "CorruptTransform takes uint8 tensors of shape (…, 3, height, width), values 0-255, not"
         f" {str(images.dtype).removeprefix('torch.')} {tuple(images.shape)}: {hint}"

@@ -108,6 +108,8 @@ def benchmark(
     image_count: int | None = None,
     image_size: int | None = None,
     resize: int | None = None,
+    background: Sequence[int] | None = None,
+    grey: bool = False,
     label: str | None = None,
     dataset_label: str | None = None,
     normalisation: Any = None,
@@ -158,6 +160,8 @@ def benchmark(
             evaluation: to try something out, take another folder as `to`.
         image_size: side of the square, in pixels, that a folder's or a data set's images are cropped to.
         resize: what their shorter side is resized to before that, pixels.
+        background: red, green and blue, 0 to 255, that transparent images are composited on; white if not given.
+        grey: images are grey, and corruptions keep them so: noise is the same in the three channels.
         label: the network's name on charts; its class's name if not given. Other weights under a label that is there
             already are shown beside the first, told apart by identity: another label reads better.
         dataset_label: the images' name on charts.
@@ -217,7 +221,10 @@ def benchmark(
             class_map=class_map, classes=classes, output_key=output_key, output_kind=output_kind,
             deterministic=deterministic, attention_layer=attention_layer, version=version,
         ),
-        dataset={"images": image_count, "image_size": image_size, "resize": resize, "label": dataset_label},
+        dataset={
+            "images": image_count, "image_size": image_size, "resize": resize, "background": _listed(background),
+            "grey": grey or None, "label": dataset_label,
+        },
         label_names=label_names,
         corruptions=corruptions,
         sampling={

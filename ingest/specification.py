@@ -50,7 +50,7 @@ class DatasetSpec(StrictModel):
         resize: what their shorter side is resized to before the crop, pixels; image_size if not given.
         background: red, green and blue, 0 to 255, that a folder's transparent images are composited on; white if not
             given.
-        grey: a folder's images are grey, and corruptions keep them so: the three channels stay equal.
+        grey: its images are grey, and corruptions keep them so: the three channels stay equal; not of CIFAR.
         label: its name on charts, instead of the built-in one.
     """
 
@@ -74,8 +74,8 @@ class DatasetSpec(StrictModel):
             raise ValueError(f"`image_size` is for kind 'folder': {self.kind} images keep their size")
         if self.kind != "folder" and self.background is not None:
             raise ValueError(f"`background` is for kind 'folder': {self.kind} images are opaque")
-        if self.kind != "folder" and self.grey:
-            raise ValueError(f"`grey` is for kind 'folder', not for {self.kind}: leave it out")
+        if self.kind in ("cifar10", "cifar100") and self.grey:
+            raise ValueError(f"`grey` is for grey images: those of {self.kind} have colours")
         if self.resize is not None and self.image_size is None:
             raise ValueError("`resize` goes with `image_size`, the side to crop to, such as resize 256, image_size 224")
         if self.resize is not None and self.image_size is not None and self.resize < self.image_size:

@@ -325,8 +325,20 @@ def test_one_image_has_a_report_without_a_null_of_attention(digits, tmp_path: Pa
         net(), images[:1], labels[:1], to=tmp_path, corruptions=CORRUPTIONS, severities=SEVERITIES, progress=False
     )
     assert w.report().is_file()
-    with pytest.raises(failmodes.WarehouseError, match="no attention drift to show"):
+    with pytest.raises(failmodes.WarehouseError, match="no attention drift to show: one image was evaluated"):
         w.chart("attention")
+
+
+@pytest.mark.slow
+def test_maps_that_are_all_empty_leave_the_report_whole(digits, tmp_path: Path) -> None:
+    blind = net()
+    torch.nn.init.constant_(blind.features[0].bias, -100.0)  # no feature is ever active
+    w = run(blind, digits, tmp_path)
+    assert w.sql("select bool_and(empty) from attention").item()
+    assert "each image has an empty map" in w.report().read_text(encoding="utf-8")
+    with pytest.raises(failmodes.WarehouseError, match="no attention drift to show: each image has an empty map"):
+        w.chart("attention")
+    w.chart("exemplars")
 
 
 def test_a_function_that_takes_one_image_at_a_time_is_named_with_its_cell(digits, tmp_path: Path) -> None:

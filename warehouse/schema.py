@@ -199,7 +199,8 @@ CLASSES = Table.of(
     ("dataset_id", "class_index"),
     Column("dataset_id", text, "data set"),
     Column("class_index", int16, "class index, from 0"),
-    Column("class_name", text, "class name"),
+    Column("class_name", text, "class name; of a WordNet id of ImageNet-1k, ImageNet's name of it"),
+    Column("wordnet_id", text, "the WordNet id that the data set calls the class by, where it does", True),
 )
 
 IMAGES = Table.of(

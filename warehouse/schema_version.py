@@ -2,7 +2,7 @@
 
 from failmodes.warehouse.errors import WarehouseError
 
-SCHEMA_VERSION = "1.2"
+SCHEMA_VERSION = "1.3"
 
 
 def is_readable_version(version: str) -> bool:

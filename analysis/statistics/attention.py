@@ -80,11 +80,14 @@ def cell_drifts(con: duckdb.DuckDBPyConnection, selection: Selection) -> list[Ce
 
 def missing_drift_reason(selection: Selection) -> str:
     """Why no drift is on record, from the evaluations themselves."""
-    reasons = {
-        e.facts["attention_note"] or e.facts["pairing_note"] or f"attention method: {e.facts['attention_method']}"
-        for e in selection.evaluations
-    }
-    return "; ".join(sorted(reasons))
+    without_note = (
+        "one image was evaluated, and its drift is compared with the distance to another image's map"
+        if selection.image_count == 1
+        else "each image has an empty map, clean or corrupted"
+    )
+    return "; ".join(
+        sorted({e.facts["attention_note"] or e.facts["pairing_note"] or without_note for e in selection.evaluations})
+    )
 
 
 def drift_at_last(con: duckdb.DuckDBPyConnection, selection: Selection, evaluation: EvaluationInfo) -> list[DriftTest]:

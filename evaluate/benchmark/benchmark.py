@@ -105,10 +105,12 @@ def _open_images(request: BenchmarkRequest) -> tuple[dict[str, Any], Dataset, li
     """The images as a data set on disk, with the keys of a study that open it; and the networks that meet them."""
     if isinstance(request.images, str | PathLike):
         return _open_folder(request, user_path(request.images).absolute())
-    crop = {key: request.dataset.get(key) for key in ("image_size", "resize")}
-    as_folder = {"kind": "folder", "path": str(request.output)} | _given(crop)
+    of_images = _given({key: request.dataset.get(key) for key in ("image_size", "resize", "background")})
+    as_folder = {"kind": "folder", "path": str(request.output)} | of_images
     validate(DatasetSpec, as_folder, "benchmark", describe_location=_argument_name)
-    given = read_given_images(request.images, request.labels, request.output / "cache", **crop)
+    if "background" in of_images:
+        of_images["background"] = tuple(of_images["background"])
+    given = read_given_images(request.images, request.labels, request.output / CACHE_FOLDER, **of_images)
     networks = _networks(request, given.images)
     names = check_names("label_names", request.label_names) or given.label_names or request.models.output_names
     if names is None:
@@ -118,7 +120,7 @@ def _open_images(request: BenchmarkRequest) -> tuple[dict[str, Any], Dataset, li
         raise StudyError(f"benchmark: labels would have the name {twice!r} twice: give label_names=, each another")
     path = _store(given, tuple(names), request.output)
     keys = {"kind": "arrays", "path": str(path), "label": ARRAYS_LABEL}
-    keys |= {key: value for key, value in _given(request.dataset).items() if key not in crop}
+    keys |= {key: value for key, value in _given(request.dataset).items() if key not in of_images}
     return keys, _dataset(keys, request.output), networks
 
 
@@ -151,9 +153,9 @@ def _networks(request: BenchmarkRequest, images: ImageArray) -> list[LiveNetwork
 def _store(given: GivenImages, names: tuple[str, ...], output: Path) -> Path:
     """The folder of arrays that holds these images; written where it is not there yet, named by what it holds."""
     dataset = Dataset("arrays", ARRAYS_LABEL, "test", given.images, given.labels, names)
-    path = output / IMAGES_FOLDER / identity_of([dataset.dataset_id, list(names)])
+    path = output / IMAGES_FOLDER / identity_of([dataset.dataset_id, list(names), *filter(None, [given.note])])
     if not (path / CLASSES_FILE).exists():
-        write_arrays(path, given.images, given.labels, names)
+        write_arrays(path, given.images, given.labels, names, given.note)
     return path
 
 

@@ -1,6 +1,7 @@
 """Labelled images as a user has them (arrays, tensors, a torch or Hugging Face data set), brought to one array."""
 
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sized
 from itertools import repeat
 from pathlib import Path
@@ -12,9 +13,9 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch.utils.data import DataLoader, Dataset
 
+from failmodes.ingest.datasets.colour import WHITE, Colour, describe_changes, to_rgb
 from failmodes.ingest.datasets.dataset import ImageArray
-from failmodes.ingest.datasets.decoding import EIGHT_BIT_MODES
-from failmodes.ingest.datasets.folder import resize_and_crop
+from failmodes.ingest.datasets.folder import preparation_note, resize_and_crop
 from failmodes.warehouse.errors import DataError, first_line
 from failmodes.warehouse.storage.files import make_folder, storage_errors
 
@@ -38,17 +39,28 @@ class GivenImages(NamedTuple):
         images: (N, H, W, 3) uint8.
         labels: (N,) int64.
         label_names: the name of each label, where the source knows them.
+        note: what was done to make them so, or None.
     """
 
     images: ImageArray
     labels: NDArray[np.int64]
     label_names: tuple[str, ...] | None = None
+    note: str | None = None
 
 
 def read_given_images(
-    images: Any, labels: Any, scratch: Path, *, image_size: int | None = None, resize: int | None = None
+    images: Any,
+    labels: Any,
+    scratch: Path,
+    *,
+    image_size: int | None = None,
+    resize: int | None = None,
+    background: Colour = WHITE,
 ) -> GivenImages:
     """Bring labelled images to one array.
+
+    PIL images become RGB by the rules of `failmodes.ingest.datasets.colour`, but are not turned: what a program gives
+    is taken the way up that it has.
 
     Args:
         images: uint8 (N, H, W, 3), a tensor (N, 3, H, W), a sequence of images, a torch Dataset or DataLoader, or a
@@ -57,6 +69,7 @@ def read_given_images(
         scratch: a folder; items that come one by one are kept in a file there until this process ends.
         image_size: side of the square that items are cropped to, pixels.
         resize: what their shorter side is resized to before; image_size if not given.
+        background: what transparent images are composited on.
 
     Raises:
         DataError: images are no uint8 pixels or of several sizes, labels are missing, given twice or no whole numbers,
@@ -72,9 +85,12 @@ def read_given_images(
     parts = _image_and_label if labels is None else _image_alone
     is_loader = isinstance(images, DataLoader)
     items = _of_loader(images, parts) if is_loader else _of_dataset(images, parts)
-    pixels, found = _spool(items, scratch, image_size, resize)
+    changes: Counter[str] = Counter()
+    found: list[Any] = []
+    pixels = _spool((_of_item(item, found, image_size, resize, background, changes) for item in items), scratch)
     names = _label_names(images.dataset if is_loader else images)
-    return GivenImages(pixels, _labels(found if labels is None else labels, len(pixels)), names)
+    note = preparation_note(image_size, resize or image_size, describe_changes(changes, background))
+    return GivenImages(pixels, _labels(found if labels is None else labels, len(pixels)), names, note)
 
 
 def _array(images: Any) -> NDArray[np.uint8]:
@@ -175,51 +191,65 @@ def _label_names(source: Any) -> tuple[str, ...] | None:
     return tuple(names) if names and len(set(names)) == len(names) else None
 
 
-def _spool(
-    items: Iterator[tuple[Any, Any]], scratch: Path, image_size: int | None, resize: int | None
-) -> tuple[NDArray[np.uint8], list[Any]]:
-    """Images one by one into an unnamed file, which is then mapped; and their labels."""
+def _of_item(
+    item: Parts,
+    labels: list[Any],
+    image_size: int | None,
+    resize: int | None,
+    background: Colour,
+    changes: Counter[str],
+) -> NDArray[np.uint8]:
+    """Pixels (H, W, 3) of an item, whose label goes to the others, and what was done to its image to their counts."""
+    image, label = item
+    location = f"image {len(labels)}"
+    labels.append(label)
+    if isinstance(image, Image.Image):
+        rgb = _as_rgb(image, location, background, changes)
+    else:
+        pixels = _of_array(image, location)
+        if image_size is None:
+            return pixels
+        rgb = Image.fromarray(pixels)
+    return np.asarray(resize_and_crop(rgb, image_size, resize, location) if image_size else rgb)
+
+
+def _as_rgb(image: Image.Image, location: str, background: Colour, changes: Counter[str]) -> Image.Image:
+    try:
+        rgb = to_rgb(image, location, background, turn=False)
+    except (OSError, SyntaxError, ValueError) as error:  # a file that is read only now
+        raise DataError(f"{location} cannot be decoded: {first_line(error)}") from error
+    changes.update(rgb.changes)
+    return rgb.image
+
+
+def _of_array(image: Any, location: str) -> NDArray[np.uint8]:
+    if not hasattr(image, "dtype") or not hasattr(image, "shape"):
+        raise DataError(f"{location} is a {type(image).__name__}: expected a PIL image or a uint8 array")
+    if image.ndim != 3:
+        raise DataError(f"{location} has shape {tuple(image.shape)}: expected (H, W, 3), or (3, H, W){GREY}")
+    return np.ascontiguousarray(_array(image[None])[0])
+
+
+def _spool(images: Iterator[NDArray[np.uint8]], scratch: Path) -> NDArray[np.uint8]:
+    """Images (H, W, 3) one by one into an unnamed file, which is then mapped."""
     with storage_errors(scratch):
         file = tempfile.TemporaryFile(dir=make_folder(scratch))  # noqa: SIM115  # the map keeps it open
-    labels: list[Any] = []
     shape: tuple[int, ...] = ()
-    for image, label in items:
-        pixels = _pixels(image, len(labels), image_size, resize)
+    count = 0
+    for count, pixels in enumerate(images, 1):
         shape = shape or pixels.shape
         if pixels.shape != shape:
             raise DataError(
-                f"image {len(labels)} is {pixels.shape[1]}×{pixels.shape[0]} pixels, the first {shape[1]}×{shape[0]}: "
+                f"image {count - 1} is {pixels.shape[1]}×{pixels.shape[0]} pixels, the first {shape[1]}×{shape[0]}: "
                 "give image_size= to bring all to one size"
             )
         with storage_errors(scratch):
             file.write(pixels.tobytes())
-        labels.append(label)
-    if not labels:
+    if not count:
         raise DataError(NO_IMAGES)
     with storage_errors(scratch):
         file.flush()
-    return np.memmap(file, np.uint8, "r", shape=(len(labels), *shape)), labels
-
-
-def _pixels(image: Any, index: int, image_size: int | None, resize: int | None) -> NDArray[np.uint8]:
-    """One image as (H, W, 3) uint8."""
-    if isinstance(image, Image.Image):
-        if image.mode not in EIGHT_BIT_MODES:
-            raise DataError(f"image {index} has pixels of mode {image.mode}: expected at most 8 bits a channel")
-        try:
-            rgb = image.convert("RGB")
-        except (OSError, SyntaxError, ValueError) as error:  # a file that is read only now
-            raise DataError(f"image {index} cannot be decoded: {first_line(error)}") from error
-    else:
-        if not hasattr(image, "dtype") or not hasattr(image, "shape"):
-            raise DataError(f"image {index} is a {type(image).__name__}: expected a PIL image or a uint8 array")
-        if image.ndim != 3:
-            raise DataError(f"image {index} has shape {tuple(image.shape)}: expected (H, W, 3), or (3, H, W){GREY}")
-        pixels = _array(image[None])[0]
-        if image_size is None:
-            return np.ascontiguousarray(pixels)
-        rgb = Image.fromarray(np.ascontiguousarray(pixels))
-    return np.asarray(resize_and_crop(rgb, image_size, resize) if image_size else rgb)
+    return np.memmap(file, np.uint8, "r", shape=(count, *shape))
 
 
 def _labels(labels: Any, count: int) -> NDArray[np.int64]:

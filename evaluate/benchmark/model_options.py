@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from failmodes.evaluate.models.class_mapping import imagenet_names
+from failmodes.ingest.datasets.imagenet_classes import imagenet_names
 from failmodes.evaluate.study.study_schema import ClassProtocol, Normalisation, OutputKind
 from failmodes.ingest.specification import validate
 from failmodes.warehouse.errors import StudyError

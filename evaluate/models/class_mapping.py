@@ -1,34 +1,18 @@
 """Which outputs of a network are the classes of a data set: matched by name or WordNet id, or given in the study.
 
 Labels that are silently wrong are the worst failure: where names are known they decide, not the order, and a class that
-matches nothing or several outputs is an error. The names and WordNet ids of ImageNet-1k are here too, in output order.
+matches nothing or several outputs is an error.
 """
 
 import difflib
 from collections.abc import Mapping
-from functools import cache
-from pathlib import Path
-from typing import NamedTuple
-
-from torchvision.models import ResNet50_Weights
 
 from failmodes.ingest.datasets.folder_listing import class_name_of
+from failmodes.ingest.datasets.imagenet_classes import SHARED_NAMES, by_wordnet_id, imagenet_names
 from failmodes.warehouse.errors import ModelError
 
 ClassMap = Mapping[str, int | str]  # class of the data set → output, by index, name or WordNet id
 SHOWN = 3  # classes named in an error
-IDS_FILE = Path(__file__).parent / "imagenet_wordnet_ids.txt"
-
-# WordNet calls these two "crane" and "maillot", as it calls 517 and 638; torchvision distinguishes them.
-SHARED_NAMES = {134: "crane", 639: "maillot"}
-
-
-class ImageNetClass(NamedTuple):
-    """One class of ImageNet-1k: the index of its output, WordNet id and name."""
-
-    output: int
-    wordnet_id: str
-    name: str
 
 
 def map_classes(
@@ -112,20 +96,6 @@ class ClassIndex:
 def normalize_class_name(name: str) -> str:
     """The first of several names, in lower case, with single spaces: `Golden_Retriever, x` → `golden retriever`."""
     return " ".join(name.split(",")[0].replace("_", " ").lower().split())
-
-
-@cache
-def by_wordnet_id() -> dict[str, ImageNetClass]:
-    """The 1,000 classes of ImageNet by WordNet id; their order is that of the sorted ids."""
-    ids = IDS_FILE.read_text(encoding="ascii").split()
-    pairs = zip(ids, imagenet_names(), strict=True)
-    return {wordnet_id: ImageNetClass(index, wordnet_id, name) for index, (wordnet_id, name) in enumerate(pairs)}
-
-
-@cache
-def imagenet_names() -> tuple[str, ...]:
-    """The names of the 1,000 outputs, as torchvision writes them."""
-    return tuple(ResNet50_Weights.IMAGENET1K_V1.meta["categories"])
 
 
 def _add(index: dict[str, list[int]], key: str, output: int) -> None:

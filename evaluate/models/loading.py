@@ -12,7 +12,8 @@ from pydantic import AfterValidator, Field, StrictStr, TypeAdapter, ValidationEr
 from torch import nn
 
 from failmodes.evaluate.models.checkpoints import build_with_tensors, check_architecture, read_tensors
-from failmodes.evaluate.models.class_mapping import imagenet_names, map_classes
+from failmodes.evaluate.models.class_mapping import map_classes
+from failmodes.ingest.datasets.imagenet_classes import imagenet_names
 from failmodes.evaluate.models.model import Model, ModelConfig
 from failmodes.evaluate.models.outputs import as_plain_module
 from failmodes.evaluate.models.pretrained import load_pretrained

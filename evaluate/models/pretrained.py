@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torchvision import models as torchvision_models
 
-from failmodes.evaluate.models.class_mapping import imagenet_names
+from failmodes.ingest.datasets.imagenet_classes import imagenet_names
 from failmodes.evaluate.models.model import ModelConfig
 from failmodes.evaluate.models.registry import ArchitectureRef, import_timm, resolve_architecture
 from failmodes.evaluate.study.study_schema import ModelSpec, Normalisation

@@ -129,11 +129,12 @@ def corrupt(
         DataError: images or image_ids of another type or shape, images too small, no photographs of frost; an image
             that is not grey where `grey`.
     """
-    settings = check_settings(name, severity, recipe=recipe, seed=seed, draws=draws, across_switches=across_switches)
+    settings = check_settings(
+        name, severity, recipe=recipe, seed=seed, draws=draws, across_switches=across_switches, grey=grey
+    )
     check_images(images, recipe)
     if grey:
         check_grey(images)
-        settings = settings._replace(grey=True)
     ids = np.arange(len(images), dtype=np.int64) if image_ids is None else _checked_ids(image_ids, len(images))
     return apply_settings(images, settings, ids, threads)
 
@@ -146,6 +147,7 @@ def check_settings(
     seed: int,
     draws: sampling.SamplingMode,
     across_switches: bool,
+    grey: bool,
 ) -> CorruptionSettings:
     """Check all arguments of `corrupt` but the images.
 
@@ -165,7 +167,7 @@ def check_settings(
         name: mixture_at(corruption, corruption.levels[name], exact, across_switches=across_switches)
         for name in ([recipe] if recipe is not None else RECIPES)
     }
-    return CorruptionSettings(corruption, exact, recipe, stream, mixtures)
+    return CorruptionSettings(corruption, exact, recipe, stream, mixtures, grey)
 
 
 def apply_settings(

@@ -12,6 +12,7 @@ from PIL import Image
 from failmodes.ingest.corruptions.apply import CorruptionSettings, apply_settings, check_settings
 from failmodes.ingest.corruptions.catalogue import Severity, add_corruption
 from failmodes.ingest.corruptions.custom import GivenCorruption
+from failmodes.ingest.corruptions.grey import check_grey
 from failmodes.ingest.corruptions.image_checks import check_image
 from failmodes.ingest.corruptions.kernels.base import Images
 from failmodes.ingest.corruptions.kernels.frost import frost_folder
@@ -57,11 +58,12 @@ class CorruptImage:
         seed: seed of all samples.
         draws: "paired": an image has the same samples at every severity; "independent": new ones at each.
         across_switches: between severities of a corruption that does not interpolate, cross-fade.
+        grey: images are grey, their three channels equal, and stay so; PIL images may have mode L, and keep it.
 
     Raises:
         StudyError: as it is made, of an unknown corruption, recipe, severity, seed or sampling mode.
         DataError: as it is made, where frost lacks its photographs; as it is called, of an image of another type or
-            shape, or too small for the recipe.
+            shape, too small for the recipe, or not grey where `grey`.
     """
 
     name: GivenCorruption
@@ -71,6 +73,7 @@ class CorruptImage:
     seed: int = 0
     draws: SamplingMode = "paired"
     across_switches: bool = False
+    grey: bool = False
     _settings: CorruptionSettings = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -81,6 +84,7 @@ class CorruptImage:
             seed=self.seed,
             draws=self.draws,
             across_switches=self.across_switches,
+            grey=self.grey,
         )
         if settings.corruption.name == "frost" and settings.severity:
             frost_folder()  # raises now what the first image would
@@ -105,7 +109,7 @@ class CorruptImage:
             The corrupted image, of the kind that was given; or the sample, with its image corrupted.
 
         Raises:
-            DataError: the image is of another type or shape, or too small for the recipe.
+            DataError: the image is of another type or shape, too small for the recipe, or not grey where `grey`.
         """
         if given is not None:
             return self._corrupt_one(given, image_id)
@@ -120,22 +124,33 @@ class CorruptImage:
         return int(fingerprint_of([image]), 16) >> 1
 
     def corrupt_each(self, images: Images) -> Images:
-        """Corrupt checked images (N, H, W, 3) uint8, each numbered by its own pixels."""
+        """Corrupt images (N, H, W, 3) uint8 of a checked size, each numbered by its own pixels.
+
+        Raises:
+            DataError: one is not grey where `grey`.
+        """
+        if self.grey:
+            check_grey(images)
         return apply_settings(images, self._settings, np.array([self.image_id_of(one) for one in images], np.int64))
 
     def _corrupt_one(self, given: Any, image_id: int | None) -> Any:
         if isinstance(given, Mapping):
             raise DataError("the sample was given as one dict: give its entries by name, transform(**sample)")
         is_pillow = isinstance(given, Image.Image)
-        if is_pillow and given.mode != "RGB":
+        is_one_channel = is_pillow and self.grey and given.mode == "L"
+        if is_pillow and given.mode != "RGB" and not is_one_channel:
             raise DataError(f"image must be RGB, not a PIL image of mode {given.mode!r}: give image.convert('RGB')")
-        image: NDArray[np.uint8] = np.asarray(given) if is_pillow else given
+        image: NDArray[np.uint8] = np.asarray(given.convert("RGB")) if is_pillow else given
         check_image(image, self.recipe)
+        if self.grey:
+            check_grey(image[None])
         if image_id is None:
             image_id = self.image_id_of(image)
         if not (isinstance(image_id, Integral) and 0 <= image_id <= MAX_IMAGE_ID):
             raise DataError(f"image_id {image_id!r}: expected a whole number from 0")
         corrupted = apply_settings(image[None], self._settings, np.array([image_id], np.int64))[0]
+        if is_one_channel:
+            corrupted = np.ascontiguousarray(corrupted[..., 0])
         return Image.fromarray(corrupted) if is_pillow else corrupted
 
     def __getstate__(self) -> dict[str, Any]:

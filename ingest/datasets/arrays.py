@@ -3,6 +3,7 @@
 images.npy     (N, H, W, 3) uint8, RGB
 labels.npy     (N,) whole numbers, class indices
 classes.json   the name of each class, in the order of the indices: ["cat", "dog"]
+note.txt       may be there: one line, what a reader must know of the images, shown wherever they are named
 """
 
 import json
@@ -14,10 +15,12 @@ from numpy.typing import NDArray
 from failmodes.ingest.data_files import map_npy, read_json, write_npy
 from failmodes.ingest.datasets.dataset import Dataset, ImageArray, check_shapes
 from failmodes.ingest.study_types import first_duplicate
-from failmodes.warehouse.errors import DataError, printable
+from failmodes.warehouse.errors import DataError, StorageError, printable
 from failmodes.warehouse.storage.files import atomic_write, atomic_write_bytes, delete, make_folder
+from failmodes.warehouse.storage.regular_files import read_regular
 
-IMAGES_FILE, LABELS_FILE, CLASSES_FILE = "images.npy", "labels.npy", "classes.json"
+IMAGES_FILE, LABELS_FILE, CLASSES_FILE, NOTE_FILE = "images.npy", "labels.npy", "classes.json", "note.txt"
+MOST_NOTE_BYTES = 2000
 BLOCK_IMAGES = 4096  # written at a time, so that a mapped array is never read whole
 
 
@@ -45,10 +48,13 @@ def open_arrays(path: Path, split: str, *, declared_split: str) -> Dataset:
         images=images,
         labels=np.asarray(labels, np.int64),
         class_names=_class_names(path / CLASSES_FILE),
+        note=_note(path / NOTE_FILE),
     )
 
 
-def write_arrays(path: Path, images: ImageArray, labels: NDArray[np.int64], class_names: tuple[str, ...]) -> None:
+def write_arrays(
+    path: Path, images: ImageArray, labels: NDArray[np.int64], class_names: tuple[str, ...], note: str | None = None
+) -> None:
     """Write a folder of arrays; `classes.json` comes last, so that a folder that has it is whole.
 
     Args:
@@ -56,6 +62,7 @@ def write_arrays(path: Path, images: ImageArray, labels: NDArray[np.int64], clas
         images: (N, H, W, 3) uint8.
         labels: (N,) class indices.
         class_names: one name a class.
+        note: what a reader must know of the images, in one line.
 
     Raises:
         StorageError: a file cannot be written.
@@ -66,6 +73,10 @@ def write_arrays(path: Path, images: ImageArray, labels: NDArray[np.int64], clas
         write_npy(temporary, images.shape, blocks)
     with atomic_write(path / LABELS_FILE) as temporary, temporary.open("wb") as file:
         np.save(file, labels)
+    if note is None:
+        delete(path / NOTE_FILE)
+    else:
+        atomic_write_bytes(path / NOTE_FILE, f"{note}\n".encode())
     atomic_write_bytes(path / CLASSES_FILE, (json.dumps(list(class_names), ensure_ascii=False) + "\n").encode())
 
 
@@ -76,6 +87,20 @@ def _load(path: Path) -> NDArray[np.generic]:
         raise DataError(
             f"{path} does not exist: expected a folder of {IMAGES_FILE}, {LABELS_FILE} and {CLASSES_FILE}"
         ) from error
+
+
+def _note(path: Path) -> str | None:
+    try:
+        text = read_regular(path, MOST_NOTE_BYTES).decode().strip()
+    except FileNotFoundError:
+        return None
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path} is not UTF-8 text: write one line into it, or remove it") from error
+    except StorageError as error:
+        raise DataError(str(error)) from error
+    if not text.isprintable():
+        raise DataError(f"{path} has several lines or control characters: write one line into it, or remove it")
+    return text or None
 
 
 def _class_names(path: Path) -> tuple[str, ...]:

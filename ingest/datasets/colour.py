@@ -22,6 +22,7 @@ Colour = tuple[int, int, int]  # red, green and blue, 0 to 255
 WHITE: Colour = (255, 255, 255)
 COLOUR_WORDS = {WHITE: "white", (0, 0, 0): "black"}
 
+EIGHT_BIT_MODES = {"1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr"}
 SIXTEEN_BIT_MODES = {"I;16", "I;16L", "I;16B", "I;16N", "I"}  # all grey; "I" has 32 bits, whose range is checked
 GREY_MODES = {"1", "L", "LA"} | SIXTEEN_BIT_MODES
 LARGEST_16_BIT, STEP_16_TO_8 = 65_535, 257
@@ -51,12 +52,25 @@ class RgbImage(NamedTuple):
     changes: tuple[str, ...]
 
 
-def to_rgb(image: Image.Image, location: str, background: Colour = WHITE) -> RgbImage:
+def to_rgb(image: Image.Image, location: str, background: Colour = WHITE, *, turn: bool = True) -> RgbImage:
     """Bring an opened image of at most 8 bits a channel, or of grey values of 16, to RGB by the rules above.
 
+    Args:
+        image: as it was opened; turned in place.
+        location: what an error calls it.
+        background: what a transparent image is composited on.
+        turn: turn it as its EXIF says. An image that a program made from a file may still carry the file's EXIF, turned
+            or not, and is taken as it is.
+
     Raises:
-        DataError: of grey values one is beyond 16 bits, or none is beyond 8; one colour of 16 bits is transparent.
+        DataError: pixels of another mode; of grey values one is beyond 16 bits, or none is beyond 8; one colour of 16
+            bits is transparent.
     """
+    if image.mode not in EIGHT_BIT_MODES | SIXTEEN_BIT_MODES:
+        raise DataError(
+            f"{location} has pixels of mode {image.mode}: expected at most 8 bits a channel, or grey values of 16 bits;"
+            " save it so"
+        )
     has_upper_bits = _keeps_upper_bits(image)
     if "transparency" in image.info and (has_upper_bits or image.mode in SIXTEEN_BIT_MODES):
         raise DataError(f"{location} has 16 bits and one transparent colour: save it with 8 bits or an alpha channel")
@@ -66,9 +80,10 @@ def to_rgb(image: Image.Image, location: str, background: Colour = WHITE) -> Rgb
         UPPER_BITS: has_upper_bits,
         CMYK: image.mode == "CMYK",
         FILM: image.format in FILM_FORMATS and getattr(image, "is_animated", False),
-        TURNED: image.getexif().get(ExifTags.Base.Orientation) in range(2, 9),
+        TURNED: turn and image.getexif().get(ExifTags.Base.Orientation) in range(2, 9),
     }
-    ImageOps.exif_transpose(image, in_place=True)
+    if turn:
+        ImageOps.exif_transpose(image, in_place=True)
     if occurred[SCALED]:
         image = _scaled_to_8_bits(image, location)
     if image.has_transparency_data and image.mode not in ("LA", "RGBA"):  # transparent colours of a palette, or one

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from pyarrow import csv
 
 from failmodes.ingest.data_files import check_memory, check_names
+from failmodes.ingest.datasets.imagenet_classes import by_wordnet_id
 from failmodes.warehouse import schema
 from failmodes.warehouse.errors import DataError, StudyError
 from failmodes.warehouse.hashing import fingerprint_of
@@ -42,6 +43,9 @@ class ImageArray(Protocol):
     def __getitem__(self, rows: Any, /) -> NDArray[np.uint8]:
         """The images of a slice or of an array of whole numbers."""
         ...
+
+
+KEPT_GREY = "grey, and kept so by corruptions"  # what a note says of a data set whose `grey` is true
 
 
 @dataclass(frozen=True)
@@ -201,8 +205,14 @@ def record_dataset(output: StorePath, dataset: Dataset) -> None:
         "width_px": width,
         "note": dataset.note,
     }
+    known = by_wordnet_id()
     classes = [
-        {"dataset_id": dataset_id, "class_index": index, "class_name": name}
+        {
+            "dataset_id": dataset_id,
+            "class_index": index,
+            "class_name": known[name].name if name in known else name,
+            "wordnet_id": name if name in known else None,
+        }
         for index, name in enumerate(dataset.class_names)
     ]
     write_dimension(output, schema.CLASSES, dataset_id, classes)

@@ -18,7 +18,6 @@ from PIL import Image
 from failmodes.ingest.data_files import map_npy, map_npy_if_whole, read_json, write_npy
 from failmodes.ingest.datasets.colour import (
     SCALED,
-    SIXTEEN_BIT_MODES,
     TRANSPARENT,
     WHITE,
     Colour,
@@ -31,7 +30,6 @@ from failmodes.warehouse.storage.files import atomic_write, atomic_write_bytes, 
 from failmodes.warehouse.storage.regular_files import check_regular
 
 DECODER = 2  # raise it when decoding changes pixels
-EIGHT_BIT_MODES = {"1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr"}
 MOST_PIXELS = 2 * (Image.MAX_IMAGE_PIXELS or 89_478_485)  # of one image: where Pillow refuses to go on, 13,377 squared
 
 # Whatever a file's name says, its content decides; others than these (PostScript, for one) start other programs
@@ -102,11 +100,6 @@ def decode(
         if isinstance(content, Path):
             check_regular(content)
         with Image.open(io.BytesIO(content) if isinstance(content, bytes) else content, formats=FORMATS) as image:
-            if image.mode not in EIGHT_BIT_MODES | SIXTEEN_BIT_MODES:
-                raise DataError(
-                    f"{location} has pixels of mode {image.mode}: expected at most 8 bits a channel, or grey values of"
-                    " 16 bits; save it so"
-                )
             rgb = to_rgb(image, location, background)
     except (DataError, MemoryError):
         raise

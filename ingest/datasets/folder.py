@@ -15,7 +15,7 @@ from PIL import Image
 
 from failmodes.ingest.corruptions.grey import is_grey
 from failmodes.ingest.datasets.colour import WHITE, Colour, describe_changes
-from failmodes.ingest.datasets.dataset import Dataset
+from failmodes.ingest.datasets.dataset import KEPT_GREY, Dataset
 from failmodes.ingest.datasets.decoding import check_resized, decode, decode_to_cache
 from failmodes.ingest.datasets.folder_listing import list_beside, list_images
 from failmodes.warehouse.errors import DataError, printable
@@ -65,7 +65,7 @@ def open_folder(
         blocks, how = _checked_grey(blocks, listing.files), how | {"grey": True}
     shape = (len(listing.files), *size, 3)
     images = decode_to_cache(cache, listing.files, how, shape, blocks, changes)
-    kept = ["grey, and kept so by corruptions"] if grey else []
+    kept = [KEPT_GREY] if grey else []
     return Dataset(
         name="folder",
         label=printable(path.name),
@@ -73,7 +73,7 @@ def open_folder(
         images=images,
         labels=listing.labels,
         class_names=listing.class_names,
-        note=_note(image_size, shorter, kept + describe_changes(changes, background) + listing.remarks(beside)),
+        note=preparation_note(image_size, shorter, kept + describe_changes(changes, background) + listing.remarks(beside)),
         files=tuple(file.relative_to(root).as_posix() for file in listing.files),
         grey=grey,
     )
@@ -97,6 +97,14 @@ def resize_and_crop(
     resized = image.resize(size, Image.Resampling.BILINEAR)
     left, top = (round((length - side) / 2) for length in resized.size)
     return resized.crop((left, top, left + side, top + side))
+
+
+def preparation_note(image_size: int | None, resize: int | None, remarks: list[str]) -> str | None:
+    """A data set's note of how its images were resized, and what else was done; None where nothing was."""
+    if image_size:
+        to = "" if resize == image_size else f" to {image_size}"
+        remarks = [f"shorter side resized to {resize} pixels, centre cropped{to}", *remarks]
+    return "; ".join(remarks) or None
 
 
 def _split_root(path: Path, split: str, declared_split: str) -> Path:
@@ -145,10 +153,3 @@ def _checked_grey(blocks: Iterator[NDArray[np.uint8]], files: list[Path]) -> Ite
             if not is_grey(pixels):
                 raise DataError(f"{file} is not grey, its channels differ: make it grey, or leave out `grey`")
         yield block
-
-
-def _note(image_size: int | None, resize: int | None, remarks: list[str]) -> str | None:
-    if image_size:
-        to = "" if resize == image_size else f" to {image_size}"
-        remarks = [f"shorter side resized to {resize} pixels, centre cropped{to}", *remarks]
-    return "; ".join(remarks) or None

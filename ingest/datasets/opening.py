@@ -3,10 +3,11 @@
 from dataclasses import replace
 from pathlib import Path
 
+from failmodes.ingest.corruptions.grey import check_grey
 from failmodes.ingest.datasets.arrays import CLASSES_FILE, IMAGES_FILE, LABELS_FILE, open_arrays
 from failmodes.ingest.datasets.cifar import VARIANTS, open_cifar
 from failmodes.ingest.datasets.colour import WHITE
-from failmodes.ingest.datasets.dataset import Dataset
+from failmodes.ingest.datasets.dataset import KEPT_GREY, Dataset
 from failmodes.ingest.datasets.digits import open_digits
 from failmodes.ingest.datasets.folder import open_folder
 from failmodes.ingest.specification import DatasetSpec
@@ -28,12 +29,16 @@ def open_dataset(spec: DatasetSpec, cache: Path, split: str | None = None) -> Da
 
     Raises:
         StudyError: an unknown split.
-        DataError: it is missing, damaged or of another kind.
+        DataError: it is missing, damaged or of another kind, or an image is not grey where it should be.
     """
     split = split or spec.split
     if split not in ("train", "test"):
         raise StudyError(f"unknown split {split!r}: expected 'train' or 'test'")
     dataset = _read(spec, cache, split)
+    if spec.grey and not dataset.grey:
+        check_grey(dataset.images)
+        note = "; ".join(filter(None, [KEPT_GREY, dataset.note]))
+        dataset = replace(dataset, grey=True, note=note)
     return replace(dataset, label=spec.label) if spec.label else dataset
 
 

@@ -156,3 +156,16 @@ def test_an_image_on_a_device_comes_back_to_it() -> None:
     made = CorruptTransform("fog", 3)(FIRST.cuda())
     assert made.is_cuda
     torch.testing.assert_close(made.cpu(), CorruptTransform("fog", 3)(FIRST), rtol=0, atol=0)
+
+
+def test_grey_images_stay_grey_in_one_channel_or_three() -> None:
+    transform = CorruptTransform("gaussian_noise", 3, grey=True)
+    three = transform(FIRST[:, :1].expand(-1, 3, -1, -1))
+    assert (three == three[:, :1]).all()
+    one = transform(FIRST[:, :1])
+    torch.testing.assert_close(one, three[:, :1], rtol=0, atol=0)
+    assert one.is_contiguous()
+    with pytest.raises(DataError, match="is not grey, its channels differ"):
+        transform(FIRST)
+    with pytest.raises(DataError, match="for grey images give grey=True or put"):
+        CorruptTransform("gaussian_noise", 3)(FIRST[:, :1])

@@ -86,6 +86,18 @@ def test_dimensions_are_recorded(tmp_path: Path, sixty_digits: Dataset) -> None:
     assert dimension_rows(tmp_path, schema.CORRUPTIONS, schema.CLEAN)[0]["corruption_group"] == "clean"
 
 
+def test_a_class_that_is_called_by_its_wordnet_id_has_its_name_beside(tmp_path: Path, sixty_digits: Dataset) -> None:
+    dataset = replace(sixty_digits, class_names=("n01440764", "n02510455", "n99999999", *"defghij"))
+    record_dataset(tmp_path, dataset)
+    rows = dimension_rows(tmp_path, schema.CLASSES, dataset.dataset_id)
+    assert [(row["class_name"], row["wordnet_id"]) for row in rows[:4]] == [
+        ("tench", "n01440764"),
+        ("giant panda", "n02510455"),
+        ("n99999999", None),
+        ("d", None),
+    ]
+
+
 def test_grey_is_part_of_the_identity_only_where_it_is_said(sixty_digits: Dataset) -> None:
     plain, grey = (GeneratedSource.from_spec(CorruptionSpec(), 0, grey=grey) for grey in (False, True))
     assert plain.source_id == GeneratedSource().source_id != grey.source_id

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from live_networks import IMAGES, NAMES, Net
+from PIL import Image
 
 from failmodes.evaluate.benchmark import benchmark
 from failmodes.evaluate.benchmark.benchmark import BenchmarkRequest, run_benchmark
@@ -15,6 +16,7 @@ from failmodes.evaluate.engine.worker import RunCallbacks
 from failmodes.evaluate.study.reading import read_study
 from failmodes.ingest.corruptions.catalogue import corruption_info
 from failmodes.ingest.corruptions.custom import CustomCorruption
+from failmodes.ingest.datasets.opening import open_dataset
 from failmodes.warehouse.errors import DataError, ModelError, StudyError
 
 LABELS = np.arange(len(IMAGES)) % 3
@@ -64,6 +66,7 @@ def request_of(tmp_path: Path, monkeypatch):
         ({"evaluation": {"precision": "half"}}, StudyError, "^benchmark: precision: "),
         ({"evaluation": {"batch_size": 0}}, StudyError, "^benchmark: batch_size: "),
         ({"dataset": {"resize": 40}}, StudyError, "^benchmark: `resize` goes with `image_size`"),
+        ({"dataset": {"background": [0, 0]}}, StudyError, "^benchmark: background: list should have at least 3"),
         ({"dataset": {"image_size": 0}}, StudyError, "^benchmark: image_size: input should be greater"),
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
@@ -71,6 +74,18 @@ def request_of(tmp_path: Path, monkeypatch):
 def test_an_argument_that_is_wrong_is_named_before_images_are_read(request_of, changes, error, said: str) -> None:
     with pytest.raises(error, match=said):
         request_of(images=NotRead(), **changes)
+
+
+def test_what_was_done_to_images_stays_with_them(request_of, tmp_path: Path) -> None:
+    grey = [Image.fromarray(image[..., 0]) for image in IMAGES]
+    _, dataset = request_of(images=grey, dataset={"grey": True})
+    assert dataset.grey
+    assert dataset.note == f"grey, and kept so by corruptions; {len(grey)} grey images repeated over three channels"
+    again = read_study(tmp_path / "out" / "study.toml").dataset
+    assert again.grey
+    assert open_dataset(again, tmp_path).note == dataset.note
+    with pytest.raises(DataError, match="image 0 is not grey, its channels differ"):
+        request_of(dataset={"grey": True})
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from image_sources import LABELS, PIL, PIXELS, TENSORS, ClassLabel, HuggingFace, Images, NotInMemory, Stream, loader
-from PIL import Image
+from PIL import ExifTags, Image
 from torch.utils.data import (
     BatchSampler,
     ConcatDataset,
@@ -131,11 +131,35 @@ def test_items_are_kept_in_a_file_not_in_memory(tmp_path: Path) -> None:
     assert list((tmp_path / "cache").iterdir()) == []
 
 
-@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGBA", "CMYK", "YCbCr"])
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGBA", "CMYK", "YCbCr", "I;16"])
 def test_pil_images_of_eight_bits_become_rgb(tmp_path: Path, mode: str) -> None:
-    images = [image.convert(mode) for image in PIL]
-    expected = np.stack([np.asarray(image.convert("RGB")) for image in images])
+    if mode == "I;16":
+        images = [Image.fromarray(np.asarray(image.convert("L")).astype(np.uint16) * 257) for image in PIL]
+        expected = np.stack([np.asarray(image.convert("L").convert("RGB")) for image in PIL])
+    else:
+        images = [image.convert(mode) for image in PIL]
+        expected = np.stack([np.asarray(image.convert("RGB")) for image in images])
     np.testing.assert_array_equal(read(tmp_path, images, LABELS).images, expected)
+
+
+def test_transparent_images_are_composited_on_the_background(tmp_path: Path) -> None:
+    images = [image.convert("RGBA") for image in PIL]
+    images[1].putalpha(0)
+    given = read(tmp_path, images, LABELS)
+    assert (given.images[1] == 255).all()
+    np.testing.assert_array_equal(given.images[0], np.asarray(PIL[0]))
+    assert given.note == "1 transparent image composited on white"
+    on_red = read(tmp_path, images, LABELS, background=(255, 0, 0))
+    assert (on_red.images[1] == (255, 0, 0)).all()
+    assert on_red.note == "1 transparent image composited on the colour [255, 0, 0]"
+
+
+def test_an_image_is_taken_the_way_up_that_it_was_given(tmp_path: Path) -> None:
+    sideways = PIL[0].copy()
+    sideways.getexif()[ExifTags.Base.Orientation] = 6
+    given = read(tmp_path, [sideways], [0])
+    np.testing.assert_array_equal(given.images[0], np.asarray(PIL[0]))
+    assert given.note is None
 
 
 SIZES = [(20, 12), (12, 20), (16, 16), (33, 17)]
@@ -220,7 +244,7 @@ REFUSED = {
     "several sizes": (
         lambda: [PIXELS[0], PIXELS[1, :5]], "image 1 is 8×5 pixels, the first 8×9: give image_size= to bring",
     ),
-    "16 bits": (lambda: [Image.fromarray(PIXELS[0, ..., 0].astype(np.uint16))], "pixels of mode I;16: expected at"),
+    "8 bits in 16": (lambda: [Image.fromarray(PIXELS[0, ..., 0].astype(np.uint16))], "16 bits and no value above 2"),
     "floating PIL image": (lambda: [Image.fromarray(np.ones((9, 8), np.float32))], "mode F: expected at most 8 bits"),
     "paths": (lambda: ["a.png"], "image 0 is a str: expected a PIL image or a uint8 array"),
     "lists of numbers": (lambda: [{"image": [[1, 2]]}], "image 0 is a list: expected a PIL image"),

@@ -3,7 +3,8 @@
 import pytest
 from torchvision.models._meta import _IMAGENET_CATEGORIES
 
-from failmodes.evaluate.models.class_mapping import SHARED_NAMES, by_wordnet_id, imagenet_names, map_classes
+from failmodes.evaluate.models.class_mapping import map_classes
+from failmodes.ingest.datasets.imagenet_classes import SHARED_NAMES, by_wordnet_id, imagenet_names
 from failmodes.warehouse.errors import ModelError
 
 CIFAR = ("cat", "dog", "ship")

@@ -11,6 +11,7 @@ from failmodes.ingest.corruptions.apply import corrupt
 from failmodes.ingest.corruptions.catalogue import CORRUPTIONS
 from failmodes.ingest.corruptions.custom import CustomCorruption
 from failmodes.ingest.corruptions.grey import in_grey
+from failmodes.ingest.corruptions.transform import CorruptImage
 from failmodes.warehouse.errors import DataError
 
 RNG = np.random.default_rng(0)
@@ -75,3 +76,21 @@ def test_an_image_that_is_not_grey_is_told() -> None:
     tinged[1, 3, 4, 2] ^= 1
     with pytest.raises(DataError, match="image 1 is not grey, its channels differ: make it grey, or leave out `grey`"):
         corrupt(tinged, "fog", 1, grey=True)
+
+
+@pytest.mark.parametrize("name", ["gaussian_noise", "frost", "saturate"])
+def test_the_transform_of_one_image_keeps_it_grey(name: str) -> None:
+    transform = CorruptImage(name, 3, recipe="cifar-c", grey=True)
+    expected = corrupt(GREY[:1], name, 3, recipe="cifar-c", grey=True, image_ids=[transform.image_id_of(GREY[0])])[0]
+    np.testing.assert_array_equal(transform(GREY[0]), expected)
+    one_channel = transform(Image.fromarray(GREY[0, ..., 0]))
+    assert one_channel.mode == "L"
+    np.testing.assert_array_equal(np.asarray(one_channel), expected[..., 0])
+    assert "grey=True" in repr(transform)
+
+
+def test_the_transform_refuses_an_image_with_colours() -> None:
+    with pytest.raises(DataError, match="image 0 is not grey, its channels differ"):
+        CorruptImage("fog", 3, grey=True)(COLOUR[0])
+    with pytest.raises(DataError, match=r"not a PIL image of mode 'L': give image.convert\('RGB'\)"):
+        CorruptImage("fog", 3)(Image.fromarray(GREY[0, ..., 0]))

@@ -10,7 +10,7 @@ import pytest
 
 from failmodes.evaluate.study.reading import read_study
 from failmodes.ingest.datasets import arrays
-from failmodes.ingest.datasets.arrays import CLASSES_FILE, IMAGES_FILE, LABELS_FILE, open_arrays, write_arrays
+from failmodes.ingest.datasets.arrays import CLASSES_FILE, IMAGES_FILE, LABELS_FILE, NOTE_FILE, open_arrays, write_arrays
 from failmodes.ingest.datasets.opening import open_dataset
 from failmodes.ingest.specification import DatasetSpec
 from failmodes.warehouse.errors import DataError, StorageError
@@ -170,6 +170,28 @@ def test_they_need_a_path_and_keep_their_size() -> None:
         DatasetSpec(kind="arrays")
     with pytest.raises(ValueError, match="`image_size` is for kind 'folder': arrays images keep their size"):
         DatasetSpec(kind="arrays", path=Path("mine"), image_size=32)
+
+
+def test_grey_arrays_stay_grey_and_others_are_refused(folder: Path, tmp_path: Path) -> None:
+    grey = np.repeat(IMAGES[..., :1], 3, axis=-1)
+    write_arrays(tmp_path / "grey", grey, LABELS, NAMES)
+    dataset = open_dataset(DatasetSpec(kind="arrays", path=tmp_path / "grey", grey=True), tmp_path)
+    assert (dataset.grey, dataset.note) == (True, "grey, and kept so by corruptions")
+    assert open_dataset(DatasetSpec(kind="digits", grey=True), tmp_path).grey
+    with pytest.raises(DataError, match="image 0 is not grey, its channels differ"):
+        open_dataset(DatasetSpec(kind="arrays", path=folder, grey=True), tmp_path)
+
+
+def test_a_note_is_shown_with_the_images(folder: Path) -> None:
+    assert opened(folder).note is None
+    write_arrays(folder, IMAGES, LABELS, NAMES, "7 grey images repeated")
+    assert "[7 grey images repeated]" in opened(folder).describe()
+    for content, said in ((b"two\nlines", "several lines"), (b"\xff", "not UTF-8"), (b"a" * 3000, "note.txt")):
+        (folder / NOTE_FILE).write_bytes(content)
+        with pytest.raises(DataError, match=said):
+            opened(folder)
+    write_arrays(folder, IMAGES, LABELS, NAMES)
+    assert not (folder / NOTE_FILE).exists()
 
 
 @pytest.mark.parametrize("last", [IMAGES_FILE, LABELS_FILE, CLASSES_FILE])

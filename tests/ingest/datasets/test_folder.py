@@ -139,7 +139,7 @@ BAD_KEYS = {
     "resize of digits": ({"kind": "digits", "resize": 256}, "goes with `image_size`"),
     "background of digits": ({"kind": "digits", "background": [0, 0, 0]}, "`background` is for kind 'folder'"),
     "background of two": ({"kind": "folder", "path": "x", "background": [0, 0]}, "at least 3 items"),
-    "grey digits": ({"kind": "digits", "grey": True}, "`grey` is for kind 'folder', not for digits"),
+    "grey CIFAR": ({"kind": "cifar10", "path": "x", "grey": True}, "`grey` is for grey images: those of cifar10 have"),
     "background beyond": ({"kind": "folder", "path": "x", "background": [0, 0, 256]}, "less than or equal to 255"),
 }
 
