@@ -128,7 +128,10 @@ def make_bench(
 
 
 def _evaluation(network: Network, data: EvaluationData) -> Evaluation:
-    model = SimpleNamespace(model_id=lambda: network.label, label=network.label)
+    model = SimpleNamespace(
+        model_id=lambda: network.label, label=network.label, protocol=None, outputs=None, logit_outputs=None,
+        output_count=CLASSES, class_names=data.dataset.class_names, assumptions=dict,
+    )  # fmt: skip
     way = select_cam_method(network, data.dataset.images.shape[1:3])
     return make_evaluation("bench", model, network, data, way)
 
