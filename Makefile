@@ -1,15 +1,16 @@
 # make demo | test | check | bench | soak | dist     everything happens in .venv (beside it .venv-small and build/ of test-small,
-# .venv-peer of bench, and dist/); nothing else is touched
+# .venv-older of test-older, .venv-peer of bench, and dist/); nothing else is touched
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 SMALL := .venv-small
+OLDER := .venv-older
 SMALL_PIP := $(SMALL)/bin/python -m pip install --quiet --no-compile
 # A file of tests at a time on each core, one thread each: networks that share cores stall each other
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile
 
-.PHONY: demo test test-all faults test-small check format dist bench soak clean
+.PHONY: demo test test-all faults test-small test-older check format dist bench soak clean
 
 # The embedded study: no download, about three minutes on two CPU cores after installation
 demo: $(INSTALLED)
@@ -41,6 +42,12 @@ test-small: dist
 	$(SMALL)/bin/python .ci/beside_hugging_face.py
 	rm -rf build && mkdir build && tar -xzf dist/*.tar.gz -C build
 	cd build/failmodes-* && OMP_NUM_THREADS=1 ../../$(SMALL)/bin/pytest -n auto --dist loadfile
+
+# The warehouse in the clients that people have: DuckDB 1.4 and Harlequin, in an environment of their own
+test-older: $(INSTALLED)
+	test -x $(OLDER)/bin/python || $(PYTHON) -m venv $(OLDER)
+	$(OLDER)/bin/python -m pip install --quiet --no-compile "duckdb==1.4.*" harlequin
+	FAILMODES_OLDER_DUCKDB=$(OLDER)/bin/python $(PYTEST) tests/end_to_end/test_older_duckdb.py
 
 check: $(INSTALLED)
 	$(BIN)/ruff check .

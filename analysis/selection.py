@@ -11,6 +11,7 @@ import polars as pl
 import polars.selectors as cs
 
 from failmodes.analysis.formatting import format_count, join_names
+from failmodes.analysis.once import read_once
 from failmodes.warehouse.database.connection import fetch_first
 from failmodes.warehouse.errors import StudyError, WarehouseError
 from failmodes.warehouse.schema import CLEAN
@@ -162,6 +163,7 @@ def select_one(con: duckdb.DuckDBPyConnection, **filters: Sequence[str]) -> Sele
     return found[0]
 
 
+@read_once
 def read_for_selection(con: duckdb.DuckDBPyConnection, relation: str, selection: Selection) -> pl.DataFrame:
     """Rows of a table or view for a selection, severity as float, with `label` (of the evaluation).
 
@@ -187,6 +189,7 @@ def rows_at_last(relation: str) -> str:
     )
 
 
+@read_once
 def corruption_labels(con: duckdb.DuckDBPyConnection) -> dict[str, str]:
     """Human name by corruption name."""
     return dict(con.execute("select corruption, corruption_label from corruptions").fetchall())

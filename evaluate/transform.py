@@ -94,7 +94,8 @@ class CorruptTransform(Transform):
         """Corrupt an image; return anything else as it is.
 
         Args:
-            inpt: a PIL image, a tensor (…, 3, H, W) uint8 (of one channel too where `grey`), or an entry of the sample that is no image.
+            inpt: a PIL image, a tensor (…, 3, H, W) uint8 (where `grey`, of one channel too), or an entry of the sample
+                that is no image.
             params: none.
         """
         if not _is_image(inpt):
@@ -133,7 +134,7 @@ def _check_tensor(images: torch.Tensor, channels: int) -> None:
     elif images.shape[-1] == 3:
         hint = "channels come first, images.movedim(-1, -3)"
     else:
-        hint = "for grey images give grey=True or put v2.RGB() before it, an alpha channel goes with images[..., :3, :, :]"
+        hint = "for grey images give grey=True or put v2.RGB() before it, alpha goes with images[..., :3, :, :]"
     raise DataError(
         "CorruptTransform takes uint8 tensors of shape (…, 3, height, width), values 0-255, not"
         f" {str(images.dtype).removeprefix('torch.')} {tuple(images.shape)}: {hint}"

@@ -68,7 +68,13 @@ def run(study_file: StudyArgument = DEFAULT_STUDY, as_json: JsonOption = False) 
         raise raised
 
 
-def status(where: WhereArgument = None, timeout: TimeoutOption = READING_S) -> None:
+def status(
+    where: WhereArgument = None,
+    full: Annotated[
+        bool, typer.Option("--full", help="Check every row again, and compare stored measures with them.")
+    ] = False,
+    timeout: TimeoutOption = READING_S,
+) -> None:
     """Say how far a study is, what its warehouse holds, and whether every invariant of the data holds."""
     limit_command(timeout)
     from failmodes.warehouse.storage.locations import default_location
@@ -81,7 +87,7 @@ def status(where: WhereArgument = None, timeout: TimeoutOption = READING_S) -> N
             print_progress(where)
         except MissingExtraError as error:
             remark(f"failmodes: {error}")  # what the warehouse holds is shown all the same
-    if not print_status(where):
+    if not print_status(where, full=full):
         raise typer.Exit(1)
 
 

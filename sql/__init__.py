@@ -1,11 +1,12 @@
 """The files of `sql/`: their text by name, and the sentence that their first comment line states.
 
-SQL, one select a file: staging/ and marts/ become views named after the file, checks/ and queries/ are run.
+SQL, one select a file: staging/ and marts/ become views named after the file, measures/ define the stored measures,
+checks/ and queries/ are run.
 """
 
 from importlib.resources import files
 
-STAGING, MARTS, CHECKS, QUERIES = "staging", "marts", "checks", "queries"
+STAGING, MEASURES, MARTS, CHECKS, QUERIES = "staging", "measures", "marts", "checks", "queries"
 
 
 def read_sql(folder: str) -> dict[str, str]:

@@ -64,6 +64,8 @@ def load(
     if report.dropped_shards:
         counts.append(f"{report.dropped_shards:,} dropped, for no folder named here holds them")
     state = f"{report.row_count:,} rows in {report.elapsed_s:.1f} s" if report.swapped else "nothing to do"
+    if report.measured_evaluations and not report.row_count:  # rows that are new are measured without a word
+        state = f"measured {report.measured_evaluations:,} evaluations from the rows that are there, {state}"
     remark(f"{target}: shards {', '.join(counts)}; {state}")
 
 
@@ -112,13 +114,18 @@ def query(
             print_rows(batches, sys.stdout, output_format)
 
 
-def print_status(where: Path) -> bool:
-    """Print what a warehouse holds and whether every invariant holds; whether all is well."""
+def print_status(where: Path, *, full: bool = False) -> bool:
+    """Print what a warehouse holds and whether every invariant holds; whether all is well.
+
+    Args:
+        where: study file, output folder or .duckdb file.
+        full: check all rows again, and compare stored measures with them.
+    """
     from failmodes.warehouse.database.status import warehouse_status
     from failmodes.warehouse.storage.locations import find_warehouse
 
     path = find_warehouse(where)
-    status = warehouse_status(path)
+    status = warehouse_status(path, full=full)
     console = stdout_console()
     facts = f"{status.row_counts['predictions']:,} predictions, {status.row_counts['attention']:,} attention rows"
     console.print(

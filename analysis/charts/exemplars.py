@@ -166,7 +166,7 @@ def _cells(
             "colour": GREEN if image.is_right else VERMILLION,
             "confidence": "" if image.confidence is None else format_percent(image.confidence, 0),
             "tip": f"severity {format_severity(image.severity)}",
-            "path": [{"px": x + side * a, "py": y + side * b} for a, b in path] if centre else [],  # an empty map has none
+            "path": [{"px": x + side * a, "py": y + side * b} for a, b in path] if centre else [],  # none if empty
         })  # fmt: skip
     return cells
 

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import duckdb
 import polars as pl
 
+from failmodes.analysis.once import read_once
 from failmodes.analysis.selection import EvaluationInfo, Selection, read_for_selection, rows_at_last
 from failmodes.analysis.statistics.bootstrap import Estimate, normal_estimate
 from failmodes.warehouse.database.connection import fetch_first
@@ -57,6 +58,7 @@ class MeanChange(NamedTuple):
     change: Estimate
 
 
+@read_once
 def cell_drifts(con: duckdb.DuckDBPyConnection, selection: Selection) -> list[CellDrift]:
     """Drift of every cell that has it, by network, corruption and severity.
 
@@ -90,6 +92,7 @@ def missing_drift_reason(selection: Selection) -> str:
     )
 
 
+@read_once
 def drift_at_last(con: duckdb.DuckDBPyConnection, selection: Selection, evaluation: EvaluationInfo) -> list[DriftTest]:
     """Drift against its null at the last severity of each corruption, the largest median shift first."""
     rows = con.execute(
@@ -106,6 +109,7 @@ def drift_at_last(con: duckdb.DuckDBPyConnection, selection: Selection, evaluati
     ]
 
 
+@read_once
 def changes_at_last(
     con: duckdb.DuckDBPyConnection, selection: Selection, evaluation: EvaluationInfo
 ) -> dict[str, MeanChange]:

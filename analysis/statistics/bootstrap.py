@@ -5,16 +5,19 @@ drawn once per (number of images, resamples, seed) and serves every column, so s
 the same images are compared pair by pair. It speaks of the choice of test images alone, never of the training seed.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import NamedTuple
 
 import duckdb
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from failmodes.analysis.once import read_once
 from failmodes.warehouse.database.connection import fetch_first
 from failmodes.warehouse.errors import WarehouseError
+from failmodes.warehouse.measures.cells import decode_pattern
 from failmodes.warehouse.schema import CLEAN
 
 NORMAL_975 = 1.959963984540054  # quantile of the normal distribution: the half-width of 95 % in standard errors
@@ -93,12 +96,21 @@ class CorrectnessMatrix(NamedTuple):
         return found
 
 
+@read_once
+def resampled_correctness(
+    con: duckdb.DuckDBPyConnection, evaluation_id: str, resamples: int, seed: int
+) -> Float64Array:
+    """Accuracy of every cell of an evaluation under resampled images, (B, C): see `CorrectnessMatrix.resampled`."""
+    return read_correctness(con, evaluation_id).resampled(resamples, seed)
+
+
 def stored_resampling(con: duckdb.DuckDBPyConnection) -> Resampling:
     """How the stored shapes were resampled, so that all intervals of a report agree; the defaults without shapes."""
     row = fetch_first(con, "select resamples, bootstrap_seed, interval_level from shapes limit 1")
     return Resampling(*(row or ()))
 
 
+@read_once
 def read_correctness(con: duckdb.DuckDBPyConnection, evaluation_id: str) -> CorrectnessMatrix:
     """Read the correctness of every image in every cell of an evaluation.
 
@@ -110,11 +122,11 @@ def read_correctness(con: duckdb.DuckDBPyConnection, evaluation_id: str) -> Corr
         raise WarehouseError(f"no evaluation {evaluation_id} in this warehouse")
     images, paired = found
     cells = con.execute(
-        "select corruption, severity::double, count(*), count(distinct image_id) from predictions "
-        "where evaluation_id = ? group by corruption, severity order by corruption, severity",
+        "select corruption, severity::double, row_count, image_count, image_ids_md5, right_images from cell_answers "
+        "where evaluation_id = ? order by corruption, severity",
         [evaluation_id],
     ).fetchall()
-    for corruption, severity, rows, distinct in cells:
+    for corruption, severity, rows, distinct, *_ in cells:
         if not rows == distinct == images:
             raise WarehouseError(
                 f"evaluation {evaluation_id}, {corruption} at severity {severity:g} has {rows} rows of {distinct} "
@@ -122,13 +134,9 @@ def read_correctness(con: duckdb.DuckDBPyConnection, evaluation_id: str) -> Corr
             )
     if CLEAN not in {corruption for corruption, *_ in cells}:
         raise WarehouseError(f"evaluation {evaluation_id} has no clean cell: run `failmodes evaluate` to the end")
-    seen = fetch_first(con, "select count(distinct image_id) from predictions where evaluation_id = ?", [evaluation_id])
-    if paired and seen != (images,):
+    if paired and len({ids_hash for *_, ids_hash, _ in cells}) > 1:
         raise WarehouseError(f"the cells of evaluation {evaluation_id} are not of the same images: load it again")
-    values = con.execute(
-        "select correct from outcomes where evaluation_id = ? order by corruption, severity, image_id", [evaluation_id]
-    ).fetchnumpy()["correct"]
-    correct = np.asarray(values, dtype=bool).reshape(len(cells), images).T
+    correct = np.stack([decode_pattern(pattern) for *_, pattern in cells], axis=1)
     return CorrectnessMatrix(evaluation_id, paired, [(corruption, s) for corruption, s, *_ in cells], correct)
 
 
@@ -149,7 +157,11 @@ def resampled_accuracy(correct: ArrayLike, resamples: int = 1000, seed: int = 0)
     matrix = np.asarray(correct, dtype=np.float32)
     if matrix.ndim != 2 or not len(matrix):
         raise ValueError(f"correct must be (N, C) with at least one image, not {matrix.shape}")
-    sums = [weights @ matrix for weights in _weights(len(matrix), resamples, np.random.default_rng(seed))]
+    if len(matrix) * resamples <= CHUNK_WEIGHTS:
+        sums: Sequence[NDArray[np.float32]] = [_all_weights(len(matrix), resamples, seed) @ matrix]
+    else:
+        chunks = _weights(len(matrix), resamples, np.random.default_rng(seed))
+        sums = [weights @ matrix for weights in chunks]
     return np.concatenate(sums).astype(np.float64) / len(matrix)
 
 
@@ -190,6 +202,13 @@ def normal_estimate(mean: float, deviation: float, count: int) -> Estimate:
     """The mean of `count` values with its normal 95 % interval, from their sample standard deviation."""
     half = NORMAL_975 * deviation / count**0.5
     return Estimate(mean, mean - half, mean + half)
+
+
+@lru_cache(maxsize=1)  # every evaluation of the same images asks for the same
+def _all_weights(images: int, resamples: int, seed: int) -> NDArray[np.float32]:
+    """Multinomial weights (B, N) that are one chunk."""
+    (weights,) = _weights(images, resamples, np.random.default_rng(seed))
+    return weights
 
 
 def _weights(images: int, resamples: int, rng: np.random.Generator) -> Iterator[NDArray[np.float32]]:

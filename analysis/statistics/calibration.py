@@ -6,6 +6,7 @@ from typing import NamedTuple
 import duckdb
 import polars as pl
 
+from failmodes.analysis.once import read_once
 from failmodes.analysis.selection import EvaluationInfo, Selection, read_for_selection, rows_at_last
 from failmodes.analysis.statistics.bootstrap import NORMAL_975, Estimate, normal_estimate
 from failmodes.warehouse.database.connection import fetch_first
@@ -32,6 +33,7 @@ class CalibrationSummary(NamedTuple):
     failure_count: int
 
 
+@read_once
 def calibration_summary(
     con: duckdb.DuckDBPyConnection, selection: Selection, evaluation: EvaluationInfo
 ) -> CalibrationSummary:

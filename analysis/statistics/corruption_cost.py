@@ -5,6 +5,7 @@ from typing import NamedTuple
 import duckdb
 import numpy as np
 
+from failmodes.analysis.once import read_once
 from failmodes.analysis.selection import EvaluationInfo, Selection, averaged_severities
 from failmodes.analysis.statistics.bootstrap import (
     Estimate,
@@ -12,6 +13,7 @@ from failmodes.analysis.statistics.bootstrap import (
     Resampling,
     bootstrap_estimate,
     read_correctness,
+    resampled_correctness,
     stored_resampling,
 )
 
@@ -45,6 +47,7 @@ class CostRanking(NamedTuple):
         return self.lead is None or self.lead.above_zero
 
 
+@read_once
 def cost_rankings(con: duckdb.DuckDBPyConnection, selection: Selection) -> dict[EvaluationInfo, CostRanking]:
     """What each corruption costs each evaluation of the selection, resampled as the stored shapes were."""
     resampling = stored_resampling(con)
@@ -57,7 +60,8 @@ def rank_costs(
     """Rank the selection's corruptions, without the extras, by what they cost one evaluation, on the same resamples."""
     correctness = read_correctness(con, evaluation.evaluation_id)
     curves = {c: curve for c, curve in correctness.curves().items() if c in selection.corruptions}
-    accuracies = np.vstack([correctness.accuracy, correctness.resampled(resampling.resamples, resampling.seed)])
+    resampled = resampled_correctness(con, evaluation.evaluation_id, resampling.resamples, resampling.seed)
+    accuracies = np.vstack([correctness.accuracy, resampled])
     at_last = {c: _drop(accuracies, curve, [max(curve)]) for c, curve in curves.items()}
     average = {c: _drop(accuracies, curve, averaged_severities(curve)) for c, curve in curves.items()}
     level = resampling.interval_level

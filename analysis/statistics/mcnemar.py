@@ -1,15 +1,18 @@
 """Exact McNemar tests of two networks, cell by cell, with Holm's correction, and wins of many networks over others."""
 
+from collections import defaultdict
 from collections.abc import Sequence
-from functools import lru_cache
 from itertools import combinations
 from typing import NamedTuple
 
 import duckdb
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy import stats
 
+from failmodes.analysis.once import read_once
 from failmodes.analysis.selection import EvaluationInfo, Selection
+from failmodes.analysis.statistics.bootstrap import Float64Array
 from failmodes.warehouse.schema import CLEAN
 
 ALPHA = 0.05
@@ -64,29 +67,34 @@ class WinCount(NamedTuple):
     others: int
 
 
+@read_once
 def compare_pairs(con: duckdb.DuckDBPyConnection, selection: Selection) -> list[PairTest]:
     """Test every pair of the selection's evaluations in every cell that both have, the clean one once.
 
     Where corrupted images do not pair with clean ones, the two networks still see the same images in a cell.
     """
+    rows = con.execute(
+        "select evaluation_id_a, evaluation_id_b, corruption, severity::double, only_a_right_count, "
+        "only_b_right_count from pair_cells where evaluation_id_a = any($1) and evaluation_id_b = any($1) "
+        "and (corruption = any($2) or corruption = $3) order by all",
+        [selection.ids, list(selection.corruptions), CLEAN],
+    ).fetchall()
+    cells: dict[tuple[str, str], list[CellTest]] = defaultdict(list)
+    for one, other, corruption, severity, only_one, only_other in rows:  # pairs are stored by identity
+        cells[one, other].append(CellTest(corruption, severity, only_one, only_other))
+        cells[other, one].append(CellTest(corruption, severity, only_other, only_one))
     found = []
     for a, b in combinations(selection.evaluations, 2):
-        rows = con.execute(
-            "select a.corruption, a.severity::double, count_if(a.correct and not b.correct), "
-            "  count_if(b.correct and not a.correct) "
-            "from outcomes as a join outcomes as b using (corruption, severity, image_id) "
-            "where a.evaluation_id = $1 and b.evaluation_id = $2 and (corruption = any($3) or corruption = $4) "
-            "group by a.corruption, a.severity order by a.corruption, a.severity",
-            [a.evaluation_id, b.evaluation_id, list(selection.corruptions), CLEAN],
-        ).fetchall()
-        if rows:
-            found += correct_jointly([PairTest(a, b, tuple(CellTest(*row) for row in rows))])
+        if tested := cells[a.evaluation_id, b.evaluation_id]:
+            found += correct_jointly([PairTest(a, b, tuple(tested))])
     return found
 
 
 def correct_jointly(pairs: Sequence[PairTest]) -> list[PairTest]:
     """The same tests with Holm's correction over the cells of all pairs: what counting the pairs needs."""
-    adjusted = iter(holm([exact_mcnemar(cell.only_a, cell.only_b) for pair in pairs for cell in pair.cells]))
+    cells = [cell for pair in pairs for cell in pair.cells]
+    p_values = exact_mcnemar([cell.only_a for cell in cells], [cell.only_b for cell in cells])
+    adjusted = iter(holm(p_values.tolist()))
     return [
         pair._replace(cells=tuple(cell._replace(adjusted_p=next(adjusted)) for cell in pair.cells)) for pair in pairs
     ]
@@ -103,11 +111,18 @@ def rank_by_wins(pairs: Sequence[PairTest]) -> list[WinCount]:
     return sorted(found, key=lambda count: (-count.won, count.lost))
 
 
-@lru_cache(maxsize=65536)  # many pairs meet the same few counts
-def exact_mcnemar(only_a: int, only_b: int) -> float:
-    """Two-sided exact p value of McNemar's test: a binomial test on the images where just one is right."""
-    discordant = only_a + only_b
-    return float(stats.binomtest(only_a, discordant, 0.5).pvalue) if discordant else 1.0
+def exact_mcnemar(only_a: ArrayLike, only_b: ArrayLike) -> Float64Array:
+    """Two-sided exact p values of McNemar's test: binomial tests on the images where just one of two is right.
+
+    Args:
+        only_a: (K,) images that only the first gets right.
+        only_b: (K,) images that only the second gets right.
+
+    Returns:
+        (K,) 0-1; twice the smaller tail, which is exact where both are as likely, and 1 without such images.
+    """
+    one, other = np.asarray(only_a), np.asarray(only_b)
+    return np.minimum(1.0, 2 * stats.binom.cdf(np.minimum(one, other), one + other, 0.5))
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from failmodes.ingest.datasets.imagenet_classes import imagenet_names
 from failmodes.evaluate.study.study_schema import ClassProtocol, Normalisation, OutputKind
+from failmodes.ingest.datasets.imagenet_classes import imagenet_names
 from failmodes.ingest.specification import validate
 from failmodes.warehouse.errors import StudyError
 

@@ -13,7 +13,6 @@ from torch import nn
 
 from failmodes.evaluate.models.checkpoints import build_with_tensors, check_architecture, read_tensors
 from failmodes.evaluate.models.class_mapping import map_classes
-from failmodes.ingest.datasets.imagenet_classes import imagenet_names
 from failmodes.evaluate.models.model import Model, ModelConfig
 from failmodes.evaluate.models.outputs import as_plain_module
 from failmodes.evaluate.models.pretrained import load_pretrained
@@ -21,6 +20,7 @@ from failmodes.evaluate.models.registry import build_module
 from failmodes.evaluate.models.trial import try_model
 from failmodes.evaluate.study.study_schema import ClassProtocol, ModelSpec, Normalisation
 from failmodes.ingest.datasets.dataset import Dataset
+from failmodes.ingest.datasets.imagenet_classes import imagenet_names
 from failmodes.ingest.study_types import LARGEST_SIDE_PX
 from failmodes.warehouse.errors import ModelError, shown
 

@@ -10,10 +10,10 @@ import torch
 from torch import nn
 from torchvision import models as torchvision_models
 
-from failmodes.ingest.datasets.imagenet_classes import imagenet_names
 from failmodes.evaluate.models.model import ModelConfig
 from failmodes.evaluate.models.registry import ArchitectureRef, import_timm, resolve_architecture
 from failmodes.evaluate.study.study_schema import ModelSpec, Normalisation
+from failmodes.ingest.datasets.imagenet_classes import imagenet_names
 from failmodes.warehouse.errors import ModelError, did_you_mean, first_line
 
 

@@ -65,7 +65,7 @@ def open_folder(
         blocks, how = _checked_grey(blocks, listing.files), how | {"grey": True}
     shape = (len(listing.files), *size, 3)
     images = decode_to_cache(cache, listing.files, how, shape, blocks, changes)
-    kept = [KEPT_GREY] if grey else []
+    kept, described = [KEPT_GREY] if grey else [], describe_changes(changes, background)
     return Dataset(
         name="folder",
         label=printable(path.name),
@@ -73,7 +73,7 @@ def open_folder(
         images=images,
         labels=listing.labels,
         class_names=listing.class_names,
-        note=preparation_note(image_size, shorter, kept + describe_changes(changes, background) + listing.remarks(beside)),
+        note=preparation_note(image_size, shorter, [*kept, *described, *listing.remarks(beside)]),
         files=tuple(file.relative_to(root).as_posix() for file in listing.files),
         grey=grey,
     )

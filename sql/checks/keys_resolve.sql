@@ -30,13 +30,6 @@ from shards
 anti join corruptions on shards.corruption = corruptions.corruption
 union all
 select distinct
-    'predictions.image_id' as pointer,
-    concat_ws('/', evaluations.dataset_id, predictions.image_id) as key_text
-from predictions
-inner join evaluations on predictions.evaluation_id = evaluations.evaluation_id and evaluations.paired
-anti join images on evaluations.dataset_id = images.dataset_id and predictions.image_id = images.image_id
-union all
-select distinct
     'exemplars.evaluation_id' as pointer,
     exemplars.evaluation_id as key_text
 from exemplars

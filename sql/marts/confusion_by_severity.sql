@@ -1,5 +1,5 @@
 -- One row per evaluation, corruption, severity from clean on, label and prediction that occurred.
--- Source: outcomes, curve_points, classes.
+-- Source: cell_confusion, curve_points, classes.
 with shares as (
     select
         evaluation_id,
@@ -8,10 +8,9 @@ with shares as (
         label,
         predicted,
         finite,
-        count(*) as image_count,
-        count(*) / sum(count(*)) over (partition by evaluation_id, corruption, severity, label) as share_of_label
-    from outcomes
-    group by evaluation_id, corruption, severity, label, predicted, finite
+        image_count,
+        image_count / sum(image_count) over (partition by evaluation_id, corruption, severity, label) as share_of_label
+    from cell_confusion
 )
 
 select
@@ -26,7 +25,7 @@ select
     labels.class_name as label_name,
     shares.image_count,
     shares.share_of_label, -- 0-1
-    coalesce(predictions.class_name, if(shares.finite, 'another class', null)) as predicted_name
+    coalesce(predictions.class_name, case when shares.finite then 'another class' end) as predicted_name
 from curve_points
 inner join shares
     on

@@ -1,17 +1,33 @@
 -- One row per data set and image: how often it fails, over the corrupted cells of all paired evaluations.
--- Source: outcomes, evaluation_labels, classes.
+-- Source: image_onsets, evaluation_labels, classes.
+with failures as ( -- few rows meet many names
+    select
+        evaluation_id,
+        image_id,
+        label,
+        sum(wrong_count - coalesce(not clean_correct, false)::integer)::bigint as wrong_count,
+        sum(length(correctness_pattern) - (clean_correct is not null)::integer)::bigint as cell_count
+    from image_onsets
+    group by evaluation_id, image_id, label
+)
+
 select
     evaluation_labels.dataset_id,
     evaluation_labels.dataset_label,
-    outcomes.image_id,
-    outcomes.label,
+    failures.image_id,
+    failures.label,
     classes.class_name as label_name,
-    count(*) filter (where not outcomes.correct) as wrong_count,
-    count(*) as cell_count,
-    count(distinct outcomes.evaluation_id) as evaluation_count,
-    wrong_count / cell_count as failure_share -- 0-1
-from outcomes
-inner join evaluation_labels on outcomes.evaluation_id = evaluation_labels.evaluation_id
-left join classes on evaluation_labels.dataset_id = classes.dataset_id and outcomes.label = classes.class_index
-where outcomes.corruption <> 'none' and evaluation_labels.paired -- unpaired, image_id means another image
-group by all
+    sum(failures.wrong_count)::bigint as wrong_count,
+    sum(failures.cell_count)::bigint as cell_count,
+    count(*) as evaluation_count,
+    sum(failures.wrong_count) / sum(failures.cell_count) as failure_share -- 0-1
+from failures
+inner join evaluation_labels on failures.evaluation_id = evaluation_labels.evaluation_id
+left join classes on evaluation_labels.dataset_id = classes.dataset_id and failures.label = classes.class_index
+where evaluation_labels.paired -- unpaired, image_id means another image
+group by
+    evaluation_labels.dataset_id,
+    evaluation_labels.dataset_label,
+    failures.image_id,
+    failures.label,
+    classes.class_name

@@ -1,5 +1,5 @@
 -- One row per pair of evaluations of the same images, corruption and severity from clean on.
--- Source: outcomes, evaluation_labels, curve_points.
+-- Source: pair_cells, evaluation_labels, curve_points.
 with pairs as (
     select
         one.evaluation_id as evaluation_id_a,
@@ -16,27 +16,29 @@ with pairs as (
             and (one.model_label, one.evaluation_id) < (other.model_label, other.evaluation_id)
 ),
 
-counts as (
+counts as ( -- pairs are stored by identity, and shown by label
     select
         pairs.evaluation_id_a,
         pairs.evaluation_id_b,
-        outcomes_a.corruption,
-        outcomes_a.severity,
-        count(*) as image_count,
-        count(*) filter (where outcomes_a.correct and outcomes_b.correct) as both_right_count,
-        count(*) filter (where outcomes_a.correct and not outcomes_b.correct) as only_a_right_count,
-        count(*) filter (where not outcomes_a.correct and outcomes_b.correct) as only_b_right_count,
-        count(*) filter (where not outcomes_a.correct and not outcomes_b.correct) as both_wrong_count,
-        count(*) filter (where outcomes_a.predicted = outcomes_b.predicted) as agree_count
+        pair_cells.corruption,
+        pair_cells.severity,
+        pair_cells.image_count,
+        pair_cells.both_right_count,
+        case
+            when pairs.evaluation_id_a = pair_cells.evaluation_id_a then pair_cells.only_a_right_count
+            else pair_cells.only_b_right_count
+        end as only_a_right_count,
+        case
+            when pairs.evaluation_id_a = pair_cells.evaluation_id_a then pair_cells.only_b_right_count
+            else pair_cells.only_a_right_count
+        end as only_b_right_count,
+        pair_cells.both_wrong_count,
+        pair_cells.agree_count
     from pairs
-    inner join outcomes as outcomes_a on pairs.evaluation_id_a = outcomes_a.evaluation_id
-    inner join outcomes as outcomes_b
+    inner join pair_cells
         on
-            pairs.evaluation_id_b = outcomes_b.evaluation_id
-            and outcomes_a.corruption = outcomes_b.corruption
-            and outcomes_a.severity = outcomes_b.severity
-            and outcomes_a.image_id = outcomes_b.image_id
-    group by pairs.evaluation_id_a, pairs.evaluation_id_b, outcomes_a.corruption, outcomes_a.severity
+            least(pairs.evaluation_id_a, pairs.evaluation_id_b) = pair_cells.evaluation_id_a
+            and greatest(pairs.evaluation_id_a, pairs.evaluation_id_b) = pair_cells.evaluation_id_b
 ),
 
 shares as (

@@ -1,5 +1,5 @@
 -- One row per evaluation, corruption and severity, of paired evaluations: life table of images right when clean.
--- Source: failure_onset, curve_points.
+-- Source: image_onsets, curve_points.
 with onsets as (
     select
         evaluation_id,
@@ -7,7 +7,7 @@ with onsets as (
         onset_severity,
         count(*) as image_count,
         count(*) filter (where recovered) as recovered_count
-    from failure_onset
+    from image_onsets
     where clean_correct
     group by evaluation_id, corruption, onset_severity
 ),

@@ -3,15 +3,15 @@ with images as (
     select
         evaluation_labels.dataset_id,
         evaluation_labels.dataset_label,
-        failure_onset.corruption,
-        failure_onset.image_id,
-        failure_onset.label,
+        image_onsets.corruption,
+        image_onsets.image_id,
+        image_onsets.label,
         count(*) as evaluation_count,
-        avg(failure_onset.onset_severity) as mean_onset_severity
-    from failure_onset
-    inner join evaluation_labels on failure_onset.evaluation_id = evaluation_labels.evaluation_id
+        avg(image_onsets.onset_severity) as mean_onset_severity
+    from image_onsets
+    inner join evaluation_labels on image_onsets.evaluation_id = evaluation_labels.evaluation_id
     group by all
-    having bool_and(failure_onset.clean_correct and failure_onset.onset_severity is not null)
+    having bool_and(image_onsets.clean_correct and image_onsets.onset_severity is not null)
 )
 
 select

@@ -1,7 +1,8 @@
 """Clocks that are wrong: a run in 1971, one in 2100, and files that say that they are of then.
 
-Python's clock is set in every process of the command, by a `sitecustomize` on its path; DuckDB's own functions and the
-file system keep the machine's, so that the times of the files are set afterwards.
+The clock of Python's `time`, and that of `datetime` in the modules of this program, is set in every process of the
+command by a `sitecustomize` on its path. DuckDB's own functions and the file system keep the machine's, so that the
+times of files are set afterwards; so do other libraries' `datetime` (pandas does not bear a class in its place).
 """
 
 import os
@@ -17,6 +18,7 @@ PART = "clocks"
 OFFSET = "SOAK_CLOCK_OFFSET_S"
 CLOCK = f'''
 import datetime, os, time
+from importlib.machinery import SourceFileLoader
 
 real_time, real_time_ns, real = time.time, time.time_ns, datetime.datetime
 offset_s = int(os.environ["{OFFSET}"])
@@ -40,7 +42,14 @@ class Shifted(real, metaclass=Kind):
 
 Shifted.__name__ = Shifted.__qualname__ = "datetime"
 Shifted.__module__ = "datetime"
-datetime.datetime = Shifted
+run_module = SourceFileLoader.exec_module
+
+def run_and_shift(self, module):
+    run_module(self, module)
+    if module.__name__.startswith("failmodes") and getattr(module, "datetime", None) is real:
+        module.datetime = Shifted
+
+SourceFileLoader.exec_module = run_and_shift
 '''
 
 

@@ -50,25 +50,31 @@ def write_synthetic(
     severities: Sequence[float] = (1, 2, 3, 4, 5),
     corruptions: tuple[str, ...] = tuple(CURVES),
     falls: dict[str, float] | None = None,
+    classes: int = len(CLASSES),
+    shared_difficulty: float = 0.0,
 ) -> Synthetic:
     """Write a record of `models` over `images` images.
 
     Corruptions other than those of CURVES take one of these curves in turn; severities between whole ones lie on the
     straight lines between. `falls` scales how far a model falls below its clean accuracy: 0 never, 1 as in CURVES.
+    `shared_difficulty`, 0-1, is how far models find the same images difficult: 0 each its own, 1 all the same.
     """
+    names = CLASSES if classes == len(CLASSES) else tuple(f"class {index}" for index in range(classes))
     grid = [0.0, *severities]
     rng = np.random.default_rng(seed)
-    labels = np.arange(images) % len(CLASSES)
+    labels = np.arange(images) % classes
+    common = np.random.default_rng([seed, 1]).permutation(images)
     dataset_id = identity_of({"synthetic": images})
     source_id = identity_of({"source": seed})
-    _write_shared_dimensions(output, dataset_id, source_id, labels, seed, corruptions)
+    _write_shared_dimensions(output, dataset_id, source_id, labels, names, seed, corruptions)
     evaluations: dict[str, str] = {}
     correct: dict[tuple[str, str], np.ndarray] = {}
     for offset, label in enumerate(models):
         evaluation_id = identity_of({"model": label, "dataset": dataset_id, "source": source_id})
         evaluations[label] = evaluation_id
-        _write_evaluation(output, label, evaluation_id, dataset_id, source_id, images, paired)
-        difficulty = rng.permutation(images) / images  # an image is right while the curve is above its difficulty
+        _write_evaluation(output, label, evaluation_id, dataset_id, source_id, images, paired, classes)
+        mixed = shared_difficulty * common + (1 - shared_difficulty) * rng.permutation(images)
+        difficulty = mixed.argsort().argsort() / images  # an image is right while the curve is above its difficulty
         for index, corruption in enumerate(corruptions):
             curve = CURVES.get(corruption) or list(CURVES.values())[index % len(CURVES)]
             fallen = curve[0] - (falls or {}).get(label, 1.0) * (curve[0] - np.interp(grid, range(6), curve))
@@ -79,22 +85,28 @@ def write_synthetic(
             correct[label, corruption] = right
             for row, severity in enumerate(grid[1:], start=1):
                 cell = ShardKey(evaluation_id, Cell(corruption, Decimal(str(severity)).quantize(Decimal("0.001"))))
-                _write_cell(output, cell, labels, right[row], rng, severity, paired)
-        _write_cell(output, ShardKey(evaluation_id, CLEAN_CELL), labels, right[0], rng, 0, paired)
-        _write_exemplars(output, evaluation_id, rng, corruptions, grid)
+                _write_cell(output, cell, labels, right[row], rng, severity, paired, classes)
+        _write_cell(output, ShardKey(evaluation_id, CLEAN_CELL), labels, right[0], rng, 0, paired, classes)
+        _write_exemplars(output, evaluation_id, rng, corruptions, grid, classes)
     return Synthetic(output, evaluations, correct)
 
 
 def _write_shared_dimensions(
-    output: Path, dataset_id: str, source_id: str, labels: np.ndarray, seed: int, corruptions: tuple[str, ...]
+    output: Path,
+    dataset_id: str,
+    source_id: str,
+    labels: np.ndarray,
+    names: tuple[str, ...],
+    seed: int,
+    corruptions: tuple[str, ...],
 ) -> None:
     dataset = {
         "dataset_id": dataset_id, "dataset_name": "synthetic", "dataset_label": "Synthetic digits", "split": "test",
-        "image_count": len(labels), "class_count": len(CLASSES), "height_px": 32, "width_px": 32,
+        "image_count": len(labels), "class_count": len(names), "height_px": 32, "width_px": 32,
         "note": "synthetic: no real images",
     }  # fmt: skip
     write_dimension(output, schema.DATASETS, dataset_id, [dataset])
-    classes = [{"dataset_id": dataset_id, "class_index": i, "class_name": c} for i, c in enumerate(CLASSES)]
+    classes = [{"dataset_id": dataset_id, "class_index": i, "class_name": c} for i, c in enumerate(names)]
     write_dimension(output, schema.CLASSES, dataset_id, classes)
     images = [
         {"dataset_id": dataset_id, "image_id": i, "label": int(c), "file": None, "mask_area": 0.3}
@@ -116,12 +128,19 @@ def _write_shared_dimensions(
 
 
 def _write_evaluation(
-    output: Path, label: str, evaluation_id: str, dataset_id: str, source_id: str, images: int, paired: bool
+    output: Path,
+    label: str,
+    evaluation_id: str,
+    dataset_id: str,
+    source_id: str,
+    images: int,
+    paired: bool,
+    classes: int,
 ) -> None:
     model_id = identity_of({"model": label})
     model = {
         "model_id": model_id, "model_label": label, "architecture": "resnet18", "family": "resnet", "variant": None,
-        "class_count": len(CLASSES), "parameter_count": 1000, "input_mean": [0.5] * 3, "input_std": [0.25] * 3,
+        "class_count": classes, "parameter_count": 1000, "input_mean": [0.5] * 3, "input_std": [0.25] * 3,
         "training_recipe": "{}", "training_seed": 0, "training_data": "synthetic", "stated_accuracy": 0.95,
         "checkpoint": f"{label}.safetensors",
     }  # fmt: skip
@@ -144,34 +163,38 @@ def _write_cell(
     rng: np.random.Generator,
     level: float,
     paired: bool,
+    classes: int,
 ) -> None:
     facts = {
         "elapsed_s": 1.0, "images_per_s": float(len(labels)), "device": "cpu", "batch_size": 32,
         "identity_error": 1e-6, "versions": {"python": "3"},
     }  # fmt: skip
     write_shard(output, schema.ATTENTION, cell, _attention_rows(len(labels), labels, rng, level, paired), facts)
-    write_shard(output, schema.PREDICTIONS, cell, _prediction_rows(labels, right, rng, level, paired), facts)
+    write_shard(output, schema.PREDICTIONS, cell, _prediction_rows(labels, right, rng, level, paired, classes), facts)
 
 
 def _prediction_rows(
-    labels: np.ndarray, right: np.ndarray, rng: np.random.Generator, level: float, paired: bool
+    labels: np.ndarray, right: np.ndarray, rng: np.random.Generator, level: float, paired: bool, classes: int
 ) -> pa.Table:
     count = len(labels)
-    logits = rng.normal(0, 1, (count, len(CLASSES)))
-    predicted = np.where(right, labels, (labels + rng.integers(1, len(CLASSES), count)) % len(CLASSES))
+    logits = rng.normal(0, 1, (count, classes))
+    predicted = np.where(right, labels, (labels + rng.integers(1, classes, count)) % classes)
     logits[np.arange(count), predicted] = logits.max(1) + rng.uniform(0.1, 4, count)
     logits = logits.astype(np.float32)
     exps = np.exp(logits.astype(np.float64))
     p = exps / exps.sum(1, keepdims=True)
     order = np.argsort(-logits, axis=1)
     rows = np.arange(count)
+    keeps_all = classes <= schema.FULL_LOGITS_CLASSES
+    top = order[:, : schema.TOP_LOGITS]
     columns: dict[str, Any] = {
         "image_id": rows, "label": labels, "predicted": order[:, 0], "runner_up": order[:, 1],
         "label_rank": (order == labels[:, None]).argmax(1) + 1, "confidence": p.max(1),
         "label_probability": p[rows, labels], "margin": p[rows, order[:, 0]] - p[rows, order[:, 1]],
         "entropy_nats": -(p * np.log(p)).sum(1), "loss_nats": -np.log(p[rows, labels]), "sum_p2": (p**2).sum(1),
         "log_sum_exp": np.log(exps.sum(1)), "max_logit": logits.max(1), "finite": np.ones(count, bool),
-        "logits": list(logits), "logit_classes": [None] * count,
+        "logits": list(logits) if keeps_all else list(logits[rows[:, None], top]),
+        "logit_classes": [None] * count if keeps_all else list(top.astype(np.int16)),
         "rmse": np.full(count, 0.02 * level) if paired else [None] * count,
         "ssim": np.full(count, 1 - 0.1 * level) if paired else [None] * count,
     }  # fmt: skip
@@ -206,7 +229,12 @@ def _attention_rows(count: int, labels: np.ndarray, rng: np.random.Generator, le
 
 
 def _write_exemplars(
-    output: Path, evaluation_id: str, rng: np.random.Generator, corruptions: tuple[str, ...], grid: list[float]
+    output: Path,
+    evaluation_id: str,
+    rng: np.random.Generator,
+    corruptions: tuple[str, ...],
+    grid: list[float],
+    classes: int,
 ) -> None:
     reasons = ("first_to_fail", "confidently_wrong", "recovered", "still_right")
     for corruption in corruptions:
@@ -218,8 +246,8 @@ def _write_exemplars(
                 heat = np.exp(-((np.arange(MAP) - 1.5 - 0.2 * level) ** 2))
                 rows.append({
                     "evaluation_id": evaluation_id, "corruption": corruption, "severity": Decimal(str(level)),
-                    "image_id": image_id, "reason": reason, "reason_rank": 1, "label": image_id % len(CLASSES),
-                    "predicted": (image_id + (level > 3)) % len(CLASSES), "confidence": 0.9 - 0.1 * level,
+                    "image_id": image_id, "reason": reason, "reason_rank": 1, "label": image_id % classes,
+                    "predicted": (image_id + (level > 3)) % classes, "confidence": 0.9 - 0.1 * level,
                     "png": _png((base * (1 - 0.1 * level)).astype(np.uint8)),
                     "map_f16": np.outer(heat, heat).astype("<f2").tobytes(), "map_height": MAP, "map_width": MAP,
                 })  # fmt: skip

@@ -28,6 +28,7 @@ DAMAGE = {
     "attention_is_a_number": (2, f"update attention set cosine = 'nan' where {ONE}"),
     "shards_are_complete": (1, f"delete from predictions where {ONE}"),
     "attention_beside_predictions": (10, "delete from shards where table_name = 'attention' and corruption = 'fog'"),
+    "images_resolve": (1, f"update predictions set image_id = 9999 where {ONE}"),
     "keys_resolve": (1, "delete from models where model_label = 'Beta'"),
     "clean_cell_present": (2, "update shards set severity = 0.5 where corruption = 'none'"),
     "pairing_decides_drift": (1, f"update attention set w1_x = null where {ONE} and target = 'clean'"),
@@ -47,7 +48,8 @@ MORE_DAMAGE = {
         "update shards set row_count = 1 where corruption = 'fog'",
     ],
     "keys_resolve": [f"delete from {table}" for table in
-                     ("datasets", "sources", "classes", "images", "evaluations", "corruptions")],
+                     ("datasets", "sources", "classes", "evaluations", "corruptions")],
+    "images_resolve": ["delete from images"],
     "clean_cell_present": ["delete from shards where corruption = 'none'",
                            "update shards set severity = 0 where corruption = 'fog' and severity = 1"],
     "pairing_decides_drift": [f"update predictions set rmse = null where {ONE}",

@@ -1,13 +1,18 @@
-"""Invariants of a warehouse: every check is a query that returns the rows that break one."""
+"""Invariants of a warehouse: every check is a query that returns the rows that break one.
+
+Those that read facts are run as these are loaded, an evaluation at a time, and what they find is stored: `read_checks`
+reads it, `run_checks` runs all again.
+"""
 
 from typing import NamedTuple
 
 import duckdb
 import polars as pl
 
-from failmodes.sql import CHECKS, first_comment, read_sql
+from failmodes.sql import CHECKS, STAGING, first_comment, read_sql
 from failmodes.warehouse.database.own_tables import SHARDS
-from failmodes.warehouse.schema import ATTENTION, DIMENSIONS, PREDICTIONS
+from failmodes.warehouse.hashing import identity_of
+from failmodes.warehouse.schema import ATTENTION, DIMENSIONS, FACTS, PREDICTIONS
 
 SHOWN_ROWS = 5
 
@@ -33,8 +38,8 @@ def check_definitions() -> dict[str, str]:
         cell = ", ".join(name for name in table.key if name != "image_id")
         checks[f"{table.name}_one_row_per_key"] = (
             f"-- {subject} {table.grain}: cells where images repeat.\n"
-            f"select {cell}, count(*) as row_count, count(distinct image_id) as image_count from {table.name} "
-            f"group by {cell} having count(*) <> count(distinct image_id)"
+            f"select {cell}, count(*) as row_count, list_unique(list(image_id)) as image_count from {table.name} "
+            f"group by {cell} having count(*) <> list_unique(list(image_id))"  # much faster than count(distinct)
         )
     keys = (
         f"select '{table.name}' as table_name, concat_ws('/', {', '.join(table.key)}) as key_text, "
@@ -45,12 +50,46 @@ def check_definitions() -> dict[str, str]:
     return dict(sorted({**checks, "dimensions_one_row_per_key": repeated}.items()))
 
 
+def check_hash(sql: str) -> str:
+    """Hash of the definition of a check."""
+    return identity_of([sql, read_sql(STAGING)])
+
+
+def checks_of_facts(con: duckdb.DuckDBPyConnection) -> dict[str, str]:
+    """SQL of the checks that read facts, by name; each gives the evaluation_id of what breaks it."""
+    facts = {table.name for table in FACTS}
+    return {name: sql for name, sql in check_definitions().items() if con.get_table_names(sql) & facts}
+
+
 def run_checks(con: duckdb.DuckDBPyConnection) -> list[CheckResult]:
     """Run every check on an open warehouse, in order of name."""
+    return [_run(con, name, sql) for name, sql in check_definitions().items()]
+
+
+def read_checks(con: duckdb.DuckDBPyConnection) -> list[CheckResult]:
+    """The same, but what a load has found in facts is taken as it is, where nothing breaks the check."""
+    stored = {
+        (name, definition)
+        for name, definition in con.execute(
+            "select name, definition from computed group by all having sum(breaking_rows) = 0 "
+            "and count(*) = (select count(distinct evaluation_id) from shards)"
+        ).fetchall()
+    }
     results = []
     for name, sql in check_definitions().items():
-        counted = f"with offending as ({sql}\n) select *, count(*) over () as offending_count from offending"
-        rows = con.sql(f"{counted} limit {SHOWN_ROWS}").pl()
-        count = rows["offending_count"][0] if rows.height else 0
-        results.append(CheckResult(name, first_comment(sql).partition(":")[0], count, rows.drop("offending_count")))
+        if (name, check_hash(sql)) in stored:
+            results.append(CheckResult(name, _invariant(sql), 0, pl.DataFrame()))
+        else:
+            results.append(_run(con, name, sql))
     return results
+
+
+def _run(con: duckdb.DuckDBPyConnection, name: str, sql: str) -> CheckResult:
+    counted = f"with offending as ({sql}\n) select *, count(*) over () as offending_count from offending"
+    rows = con.sql(f"{counted} limit {SHOWN_ROWS}").pl()
+    count = rows["offending_count"][0] if rows.height else 0
+    return CheckResult(name, _invariant(sql), count, rows.drop("offending_count"))
+
+
+def _invariant(sql: str) -> str:
+    return first_comment(sql).partition(":")[0]

@@ -19,6 +19,8 @@ import pyarrow as pa
 
 from failmodes.warehouse.database.connection import was_warehouse
 from failmodes.warehouse.database.own_tables import LOADED_DIMENSIONS, SHARDS
+from failmodes.warehouse.database.stored_checks import update_checks
+from failmodes.warehouse.database.stored_measures import Measuring, update_measures
 from failmodes.warehouse.database.tables import (
     create_tables,
     delete_matching,
@@ -47,7 +49,10 @@ EMPTY_STATE = LoadedState({}, "")
 
 
 class LoadReport(NamedTuple):
-    """What a load did: shards by outcome, fact rows inserted, whether the file was replaced, and seconds."""
+    """What a load did: shards by outcome, fact rows inserted, whether the file was replaced, and seconds.
+
+    `measured_evaluations` are those of which measures were computed.
+    """
 
     new_shards: int
     replaced_shards: int
@@ -56,6 +61,7 @@ class LoadReport(NamedTuple):
     row_count: int
     swapped: bool
     elapsed_s: float
+    measured_evaluations: int = 0
 
 
 def load(outputs: Sequence[StorePath], warehouse: Path, *, rebuild: bool = False) -> LoadReport:
@@ -77,10 +83,11 @@ def load(outputs: Sequence[StorePath], warehouse: Path, *, rebuild: bool = False
         loaded = EMPTY_STATE if rebuild else former
         found, damaged = scan_record(outputs)
         files = [found[key] for key in sorted(found) if loaded.hashes.get(key) != found[key].content_hash]
+        measured: list[str] = []
         swap = bool(files or damaged) or loaded.views_fingerprint != views_fingerprint()
         if swap:
             with staged_database(warehouse, empty=rebuild or not warehouse.exists()) as con:
-                _fill(con, files, loaded, [*damaged])
+                measured = _fill(con, files, loaded, [*damaged])
     shards = [file for file in files if file.table in FACTS]
     replaced = sum(file.key in loaded.hashes for file in shards)
     return LoadReport(
@@ -91,6 +98,7 @@ def load(outputs: Sequence[StorePath], warehouse: Path, *, rebuild: bool = False
         row_count=sum(file.row_count for file in shards),
         swapped=swap,
         elapsed_s=time.monotonic() - start,
+        measured_evaluations=len(measured),
     )
 
 
@@ -124,12 +132,14 @@ def _count_shards(keys: Iterable[FileKey]) -> int:
 
 def _fill(
     con: duckdb.DuckDBPyConnection, files: list[RecordFile], loaded: LoadedState, errors: list[LoadError]
-) -> None:
+) -> list[str]:
+    """Insert all files and bring the measures up to date; returns the evaluations that were measured."""
     create_tables(con)
-    for table in FACTS:
-        _insert_shards(con, table, [file for file in files if file.table is table], loaded, errors)
     for table in DIMENSIONS:
         _insert_dimension(con, table, [file for file in files if file.table is table], errors)
+    measuring = Measuring(con, files, loaded.hashes)
+    for table in FACTS:
+        _insert_shards(con, table, [file for file in files if file.table is table], loaded, errors, measuring)
     for error in errors:
         if isinstance(error, StorageError):  # a file that cannot be read is not known to be damaged
             raise error
@@ -138,6 +148,9 @@ def _fill(
         hint = "`failmodes evaluate STUDY --redo-damaged` makes them again (`failmodes import`, what was imported)"
         raise DamagedShardError(f"{len(errors)} damaged file(s), so nothing was loaded; {hint}: {listing}")
     write_info(con)
+    measured = update_measures(con, measuring.evaluations)
+    update_checks(con)
+    return measured
 
 
 def _insert_shards(
@@ -146,10 +159,12 @@ def _insert_shards(
     files: list[RecordFile],
     loaded: LoadedState,
     errors: list[LoadError],
+    measuring: Measuring,
 ) -> None:
     if stale := [_shard_row(file) for file in files if file.key in loaded.hashes]:
         delete_matching(con, table, pa.Table.from_pylist(stale, schema=SHARDS.arrow()), PARTITIONS)
-    batches = (batch for rows in read_verified_rows(files, errors) for batch in rows.to_batches())
+    verified = measuring.take(files, read_verified_rows(files, errors, measuring.measure))
+    batches = (batch for rows in verified for batch in rows.to_batches())
     insert_rows(con, table, pa.RecordBatchReader.from_batches(table.arrow(), batches))
     upsert(con, SHARDS, pa.Table.from_pylist([_shard_row(file) for file in files], schema=SHARDS.arrow()))
 

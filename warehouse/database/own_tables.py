@@ -1,8 +1,9 @@
-"""The tables that the database alone has, beside those of the record: what the file is, its shards, what was derived.
+"""The tables that the database alone has, beside those of the record: the file, its shards, measures, what was derived.
 
 They load no library, as the tables of the record (`failmodes.warehouse.schema`).
 """
 
+from failmodes.warehouse.measures.tables import MEASURES
 from failmodes.warehouse.schema import (
     _CELL,
     DIMENSIONS,
@@ -126,4 +127,15 @@ SHARDS = Table.of(
     ),
 )
 
-ALL_TABLES = (*FACTS, *DIMENSIONS, SHARDS, *DERIVED, LOADED_DIMENSIONS, WAREHOUSE_INFO)
+COMPUTED = Table.of(
+    "computed",
+    "one row per stored measure or check and evaluation: what it was made from, and what a check found",
+    ("name", "evaluation_id"),
+    Column("name", text, "table of the measure, or name of the check"),
+    Column("evaluation_id", text, "evaluation"),
+    Column("definition", text, "hash of the definition"),
+    Column("input_hash", text, "hash of the shards that it was made from, and of what they belong to"),
+    Column("breaking_rows", int64, "rows that break the check; null of a measure", True),
+)
+
+ALL_TABLES = (*FACTS, *DIMENSIONS, SHARDS, *MEASURES, COMPUTED, *DERIVED, LOADED_DIMENSIONS, WAREHOUSE_INFO)

@@ -3,6 +3,9 @@
 A file may come from a stranger, so nothing that it says is run. Its views and macros stay out of sight (they are
 reached by their full name alone, as warehouse.main.NAME). A table is shown where it is a base table whose columns have
 the types of the contract and no expression behind them; a generated column would be computed whenever it is read.
+
+A stored measure is shown where it is there for every evaluation and by today's definition; else the view of its
+definition is, which gives the same from the rows, slowly.
 """
 
 import re
@@ -13,13 +16,17 @@ from pathlib import Path
 import duckdb
 
 from failmodes.sql import MARTS, STAGING, read_sql
-from failmodes.warehouse.database.own_tables import ALL_TABLES
+from failmodes.sql import MEASURES as MEASURES_FOLDER
+from failmodes.warehouse.database.own_tables import ALL_TABLES, COMPUTED, SHARDS
 from failmodes.warehouse.errors import WarehouseError
+from failmodes.warehouse.hashing import identity_of
+from failmodes.warehouse.measures.tables import MEASURES
 from failmodes.warehouse.schema import FACTS, Column, Table
 from failmodes.warehouse.schema_version import is_older_version
 
 REBUILD_HINT = "make it anew with `failmodes load STUDY --rebuild`"
 TABLES = {table.name: table for table in ALL_TABLES}
+METHOD = 1  # raise it when NumPy computes a measure otherwise: all are then computed again at the next load
 
 _INTEGERS = "TINYINT|SMALLINT|INTEGER|BIGINT|UTINYINT|USMALLINT|UINTEGER"
 
@@ -61,6 +68,18 @@ def view_definitions() -> dict[str, str]:
     return staging | marts
 
 
+@cache
+def measure_definitions() -> dict[str, str]:
+    """SQL of every measure by name of its table."""
+    return read_sql(MEASURES_FOLDER)
+
+
+@cache
+def definition_hash(measure: str) -> str:
+    """Hash of the definition of a measure: its SQL, that of the views which it reads, and the method of NumPy."""
+    return identity_of([measure_definitions()[measure], read_sql(STAGING), METHOD])
+
+
 def relation_names() -> list[str]:
     """Every table and view that a connection may show, tables first."""
     return [*sorted(TABLES), *sorted(view_definitions())]
@@ -87,15 +106,32 @@ def show_relations(
         if name in shown:
             return
         shown.add(name)
-        if table := TABLES.get(name):
-            con.execute(f"create view {name} as {_select(con, table, stored, path, schema_version)}")
-        elif sql := view_definitions().get(name):
-            for source in con.get_table_names(sql):
-                show(source)
+        sql = view_definitions().get(name)
+        if name in measure_definitions():
+            if {name, COMPUTED.name} <= stored:
+                show(COMPUTED.name)
+                show(SHARDS.name)
+                sql = None if _is_current(con, name) else measure_definitions()[name]
+            else:
+                sql = measure_definitions()[name]
+        for source in con.get_table_names(sql) if sql else ():
+            show(source)
+        if sql or name in TABLES:
+            sql = sql or _select(con, TABLES[name], stored, path, schema_version)
             con.execute(f"create view {name} as {sql}")
 
     for name in relation_names() if names is None else names:
         show(name.lower())
+
+
+def _is_current(con: duckdb.DuckDBPyConnection, measure: str) -> bool:
+    """Whether a stored measure is there for every evaluation that has shards, by today's definition."""
+    found = con.execute(
+        "select count(*) filter (where definition = $2) = (select count(distinct evaluation_id) from shards) "
+        "from computed where name = $1",
+        [measure, definition_hash(measure)],
+    ).fetchone()
+    return found == (True,)
 
 
 def base_tables(con: duckdb.DuckDBPyConnection) -> set[str]:
@@ -143,7 +179,7 @@ def _select(
         empty = ", ".join(f"null::{_duckdb_type(column.type)} as {column.name}" for column in table.columns)
         return f"select {empty} where false"
     types = check_table(con, table, path)
-    if table not in FACTS:  # of facts, which may be millions, `failmodes status` finds what breaks the contract
+    if table not in (*FACTS, *MEASURES):  # of what may be millions, `failmodes status` finds what breaks the contract
         _check_nulls(con, table, path)
     columns = ", ".join(
         column.name if column.name in types else f"null::{_duckdb_type(column.type)} as {column.name}"

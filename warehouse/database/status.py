@@ -5,8 +5,9 @@ from typing import NamedTuple
 
 import polars as pl
 
-from failmodes.warehouse.database.checks import CheckResult, run_checks
+from failmodes.warehouse.database.checks import CheckResult, read_checks, run_checks
 from failmodes.warehouse.database.connection import open_warehouse
+from failmodes.warehouse.database.measure_comparison import compare_measures
 from failmodes.warehouse.database.own_tables import ALL_TABLES
 from failmodes.warehouse.database.updates import stale_tables
 
@@ -42,8 +43,12 @@ order by labels.dataset_label, labels.model_label, labels.evaluation_id
 """
 
 
-def warehouse_status(path: Path) -> WarehouseStatus:
-    """Read the state of a warehouse and run its checks.
+def warehouse_status(path: Path, *, full: bool = False) -> WarehouseStatus:
+    """Read the state of a warehouse, and what its checks found as it was loaded.
+
+    Args:
+        path: the DuckDB file.
+        full: run all checks again, and compare every stored measure with its definition.
 
     Raises:
         WarehouseError: it is missing, no warehouse, of another schema version, or in use by a writer.
@@ -56,6 +61,6 @@ def warehouse_status(path: Path) -> WarehouseStatus:
             size_bytes=path.stat().st_size,
             row_counts={t.name: con.sql(f"select count(*) from {t.name}").pl().item() for t in ALL_TABLES},
             evaluations=con.sql(_EVALUATIONS).pl(),
-            checks=run_checks(con),
+            checks=[*run_checks(con), compare_measures(con)] if full else read_checks(con),
             stale_derived=stale_tables(con),
         )

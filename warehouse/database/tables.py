@@ -14,7 +14,7 @@ import pyarrow as pa
 from failmodes.sql import first_comment
 from failmodes.warehouse.database.connection import fetch_first
 from failmodes.warehouse.database.own_tables import ALL_TABLES, WAREHOUSE_INFO
-from failmodes.warehouse.database.relations import view_definitions
+from failmodes.warehouse.database.relations import METHOD, measure_definitions, view_definitions
 from failmodes.warehouse.hashing import identity_of
 from failmodes.warehouse.provenance import library_versions, now_utc
 from failmodes.warehouse.schema import Table
@@ -26,6 +26,8 @@ def create_tables(con: duckdb.DuckDBPyConnection) -> None:
 
     Tables have no primary key: it would slow down loads.
     """
+    for (name,) in con.execute("select view_name from duckdb_views() where not internal").fetchall():
+        con.execute(f'drop view "{name}"')  # measures were views once; all are installed again
     for table in ALL_TABLES:
         con.register("empty_rows", table.arrow().empty_table())
         con.execute(f"create table if not exists {table.name} as select * from empty_rows")
@@ -44,6 +46,12 @@ def insert_rows(con: duckdb.DuckDBPyConnection, table: Table, rows: pa.Table | p
     con.register("incoming_rows", rows)
     con.execute(f"insert into {table.name} by name select * from incoming_rows")
     con.unregister("incoming_rows")
+
+
+def insert_by_definition(con: duckdb.DuckDBPyConnection, table: Table, condition: str, values: list[str]) -> None:
+    """Append to the table of a measure those of the rows that its SQL gives for which `condition` holds."""
+    sql = measure_definitions()[table.name]
+    con.execute(f"insert into {table.name} by name select * from ({sql}\n) where {condition}", values)
 
 
 def delete_matching(con: duckdb.DuckDBPyConnection, table: Table, rows: pa.Table, columns: tuple[str, ...]) -> None:
@@ -90,8 +98,8 @@ def write_info(con: duckdb.DuckDBPyConnection) -> None:
 
 
 def views_fingerprint() -> str:
-    """Hash of all view definitions, kept in the warehouse to see when they are out of date."""
-    return identity_of(view_definitions())
+    """Hash of the definitions of all views and measures, kept in the warehouse to see when they are out of date."""
+    return identity_of([view_definitions(), measure_definitions(), METHOD])
 
 
 def install_views(con: duckdb.DuckDBPyConnection) -> None:

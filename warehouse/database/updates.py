@@ -13,7 +13,7 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from failmodes.warehouse.database.connection import LOCKED, open_warehouse
+from failmodes.warehouse.database.connection import LOCKED, fetch_first, open_warehouse
 from failmodes.warehouse.database.own_tables import DERIVED
 from failmodes.warehouse.database.relations import REBUILD_HINT, TABLES, foreign_objects
 from failmodes.warehouse.database.tables import create_tables, insert_rows, write_info
@@ -22,6 +22,8 @@ from failmodes.warehouse.hashing import identity_of
 from failmodes.warehouse.shards.inventory import cast_to_table
 from failmodes.warehouse.storage.files import TEMPORARY_PREFIX, atomic_write
 from failmodes.warehouse.storage.locks import file_lock
+
+STORAGE, STORAGE_NUMBER = "v1.2.0", 65  # that the clients people have can open: DuckDB 1.2 and later
 
 
 @contextmanager
@@ -72,9 +74,15 @@ def staged_database(warehouse: Path, *, empty: bool = False) -> Iterator[duckdb.
     """
     with atomic_write(warehouse) as temporary:
         try:
-            if not empty:
+            is_copied = not empty and _opens_elsewhere(warehouse)
+            if is_copied:
                 shutil.copyfile(warehouse, temporary)
-            with duckdb.connect(str(temporary), config=dict(LOCKED)) as con:
+            with duckdb.connect(str(temporary), config=LOCKED | {"storage_compatibility_version": STORAGE}) as con:
+                if not empty and not is_copied:
+                    con.execute("attach ? as former (read_only)", [str(warehouse)])
+                    (name,) = fetch_first(con, "select current_database()") or ("",)
+                    con.execute(f'copy from database former to "{name}"')
+                    con.execute("detach former")
                 con.execute("set enable_external_access = false")
                 con.begin()  # one commit in all: a table, a comment, a view each would cost one of its own
                 yield con
@@ -84,6 +92,13 @@ def staged_database(warehouse: Path, *, empty: bool = False) -> Iterator[duckdb.
             raise StorageError(f"cannot write {warehouse}: {first_line(error)}") from error
         finally:
             temporary.with_name(f"{temporary.name}.wal").unlink(missing_ok=True)
+
+
+def _opens_elsewhere(warehouse: Path) -> bool:
+    """Whether a file has the storage of STORAGE or an earlier one; its number stands behind a checksum and "DUCK"."""
+    with warehouse.open("rb") as file:
+        header = file.read(20)
+    return int.from_bytes(header[12:20], "little") <= STORAGE_NUMBER
 
 
 def input_fingerprint(con: duckdb.DuckDBPyConnection, settings: Mapping[str, Any]) -> str:

@@ -4,7 +4,14 @@ import numpy as np
 import polars as pl
 import pytest
 
-from failmodes.analysis.charts.exemplars import ExemplarImage, _cells, _image_layers, centroid, misread_sentence, overlay
+from failmodes.analysis.charts.exemplars import (
+    ExemplarImage,
+    _cells,
+    _image_layers,
+    centroid,
+    misread_sentence,
+    overlay,
+)
 
 
 def test_centroid_by_hand() -> None:

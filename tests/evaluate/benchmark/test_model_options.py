@@ -8,8 +8,8 @@ import torch
 from live_networks import NAMES, Net, as_model, options
 
 from failmodes.evaluate.benchmark.model_options import check_names
-from failmodes.ingest.datasets.imagenet_classes import imagenet_names
 from failmodes.evaluate.models.network import UNIT_RANGE
+from failmodes.ingest.datasets.imagenet_classes import imagenet_names
 from failmodes.warehouse.errors import ModelError, StudyError
 
 NORMALISATIONS = {

@@ -11,8 +11,8 @@ from model_specs import dataset_of, model_spec
 from torch import nn
 from torchvision.models import SqueezeNet1_1_Weights, squeezenet1_1
 
-from failmodes.ingest.datasets.imagenet_classes import imagenet_names
 from failmodes.evaluate.models.loading import check_model_outputs, load_model
+from failmodes.ingest.datasets.imagenet_classes import imagenet_names
 from failmodes.warehouse.errors import ModelError
 
 CLASSES = ("a", "b", "c")

@@ -10,7 +10,14 @@ import pytest
 
 from failmodes.evaluate.study.reading import read_study
 from failmodes.ingest.datasets import arrays
-from failmodes.ingest.datasets.arrays import CLASSES_FILE, IMAGES_FILE, LABELS_FILE, NOTE_FILE, open_arrays, write_arrays
+from failmodes.ingest.datasets.arrays import (
+    CLASSES_FILE,
+    IMAGES_FILE,
+    LABELS_FILE,
+    NOTE_FILE,
+    open_arrays,
+    write_arrays,
+)
 from failmodes.ingest.datasets.opening import open_dataset
 from failmodes.ingest.specification import DatasetSpec
 from failmodes.warehouse.errors import DataError, StorageError

@@ -57,7 +57,8 @@ def test_truncated_file_and_misplaced_file_are_found(tmp_path) -> None:
 
 
 def test_many_row_groups_read_back_as_one(tmp_path, monkeypatch) -> None:
-    rows = pa.table({"dataset_id": ["d"] * 100, "class_index": range(100), "class_name": [f"{i}" for i in range(100)]})
+    names = [f"{i}" for i in range(100)]
+    rows = pa.table({"dataset_id": ["d"] * 100, "class_index": range(100), "class_name": names, "wordnet_id": names})
     whole = read_verified(write_dimension(tmp_path / "whole", schema.CLASSES, "d", rows))
     monkeypatch.setattr("failmodes.warehouse.shards.format.ROW_GROUP_ROWS", 7)
     pieces = read_verified(write_dimension(tmp_path / "pieces", schema.CLASSES, "d", rows))

@@ -1,0 +1,134 @@
+"""The reading room on generated facts: load, status, report, a chart and every question, as whole processes.
+
+Facts are synthetic: 19 corruptions at 5 severities and clean, 10,000 images of 10 classes, attention for both targets,
+of networks that find the same images difficult to some extent; written by the public writer of shards.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from measure import Result
+from synthetic_record import write_synthetic
+
+from failmodes.ingest.corruptions.catalogue import CORRUPTIONS
+from failmodes.sql import MARTS, QUERIES, read_sql
+
+NETWORKS = (2, 10, 20)
+IMAGES, CLASSES, SHARED_DIFFICULTY = 10_000, 10, 0.7
+SCRIPT = Path(sys.executable).parent / "failmodes"
+WANTED_S = {"report": {2: 5, 10: 20, 20: 40}, "status": {2: 1, 10: 1, 20: 1}, "chart": {2: 2, 10: 2, 20: 2}}
+WANTED_QUESTION_S, WANTED_STORED_S, WANTED_PEAK_MB = 1.0, 0.05, 2000
+STORED = "accuracy_by_severity"  # of measures that stand per cell
+PER_IMAGE = ("confident_failures", "failure_onset")  # views that list images: counted, not fetched
+
+# Asked in one process, so that the start of Python and of DuckDB is in no question; each by its CPU seconds
+ASK = """
+import json, sys, time
+from pathlib import Path
+from failmodes.warehouse.database.connection import open_warehouse
+spent = {}
+with open_warehouse(Path(sys.argv[1])) as con:
+    for name, sql in json.load(sys.stdin):
+        started = time.process_time()
+        con.execute(sql).fetchall()
+        spent[name] = time.process_time() - started
+print(json.dumps(spent))
+"""
+BARE = """
+import sys, duckdb
+with duckdb.connect(sys.argv[2]) as con:
+    for table in ("predictions", "attention"):
+        files = f"{sys.argv[1]}/record/{table}/*/*/*/*.parquet"
+        con.execute(f"create table {table} as from read_parquet('{files}', hive_partitioning = true)")
+"""
+RAW = (  # the same figures from the rows, as one would ask plain DuckDB
+    "select evaluation_id, corruption, severity, count(*), avg((predicted = label)::integer), avg(confidence) "
+    "from warehouse.main.predictions group by all"
+)
+
+
+class Spent(NamedTuple):
+    """What a process cost: CPU seconds of user and system, wall seconds, peak memory in MB, and what it printed."""
+
+    cpu_s: float
+    wall_s: float
+    peak_mb: float
+    output: str
+
+
+def measure_warehouse() -> Iterator[Result]:
+    """All lines of this file; the facts of two networks are part of those of ten, and so on."""
+    for count in NETWORKS:
+        with tempfile.TemporaryDirectory() as name:
+            folder = Path(name)
+            write_synthetic(
+                folder, images=IMAGES, classes=CLASSES, shared_difficulty=SHARED_DIFFICULTY,
+                models=tuple(f"Network {index:02}" for index in range(count)), corruptions=tuple(CORRUPTIONS),
+            )  # fmt: skip
+            yield from _measure(folder, count)
+
+
+def _measure(folder: Path, count: int) -> Iterator[Result]:
+    file, bare = folder / "warehouse.duckdb", folder / "bare.duckdb"
+    python = [sys.executable, "-c"]
+    peer = _run([*python, BARE, folder, bare])
+    bare.unlink()
+    load = _run([SCRIPT, "load", folder, "--into", file])
+    name = f"warehouse/{count}"
+    rows = count * (1 + len(CORRUPTIONS) * 5) * IMAGES
+    yield _result(f"{name}/load", load, peer.cpu_s, f"bare CREATE TABLE AS of {rows:,} predictions with attention")
+    spent = [load]
+    for command, arguments in {
+        "report": ["report", file], "status": ["status", file], "chart": ["chart", "curves", file, "--to", "a.svg"],
+    }.items():  # fmt: skip
+        spent.append(_run([SCRIPT, *arguments], folder))
+        wanted = WANTED_S[command][count]
+        yield _result(f"{name}/{command}", spent[-1], wanted, f"{wanted} s wanted")
+    asked = _run([*python, ASK, file], folder, json.dumps(_questions()))
+    seconds = json.loads(asked.output)
+    raw_s = seconds.pop("raw")
+    slowest = max(seconds, key=lambda question: seconds[question])
+    yield Result(
+        f"{name}/slowest_question", seconds[slowest], "s of CPU", WANTED_QUESTION_S / seconds[slowest],
+        f"{WANTED_QUESTION_S:g} s wanted; it is {slowest}",
+    )  # fmt: skip
+    against = f"the same means from the rows by plain DuckDB; {WANTED_STORED_S:g} s wanted"
+    yield Result(f"{name}/stored_measure", seconds[STORED], "s of CPU", raw_s / seconds[STORED], against)
+    peak = max(one.peak_mb for one in (*spent, asked))
+    yield Result(f"{name}/peak", peak, "MB", WANTED_PEAK_MB / peak, f"{WANTED_PEAK_MB:,} MB wanted")
+
+
+def _questions() -> list[tuple[str, str]]:
+    """Every view and saved query by name; of views that list images, how many there are."""
+    views = [
+        (name, f"select count(*) from {name}" if name in PER_IMAGE else f"from {name}") for name in read_sql(MARTS)
+    ]
+    return [*views, *read_sql(QUERIES).items(), ("raw", RAW)]
+
+
+def _result(name: str, spent: Spent, peer_s: float, against: str) -> Result:
+    told = f"{against}; {spent.wall_s:.1f} s of wall, {spent.peak_mb:,.0f} MB"
+    return Result(name, spent.cpu_s, "s of CPU", peer_s / spent.cpu_s, told)
+
+
+def _run(command: list[str | Path], folder: Path | None = None, given: str = "") -> Spent:
+    """Run a process to its end; its children count."""
+    started = time.perf_counter()
+    with tempfile.TemporaryFile("w+") as stdin, tempfile.TemporaryFile("w+") as stdout:
+        stdin.write(given)
+        stdin.seek(0)
+        process = subprocess.Popen(list(map(str, command)), cwd=folder, stdin=stdin, stdout=stdout)
+        _, status, used = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        stdout.seek(0)
+        output = stdout.read()
+    if process.returncode:
+        raise subprocess.CalledProcessError(process.returncode, command, output)
+    return Spent(used.ru_utime + used.ru_stime, time.perf_counter() - started, used.ru_maxrss / 1024, output)

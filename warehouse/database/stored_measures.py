@@ -1,0 +1,226 @@
+"""Stored measures kept current by a load: of each evaluation whose rows or whose definitions have changed.
+
+Beside the measures stands what they were made from, an evaluation and table at a time: a hash of the shards, and one of
+the definition. Where both are those of now nothing is computed. A changed shard redoes its evaluation, whose curves it
+may change as a whole, and its pairs. An evaluation that is loaded whole is measured from the rows at hand; one that is
+loaded in part, from the rows in the database. What NumPy cannot tell as the SQL would (cells of different images, or
+images that repeat) is computed by the SQL.
+"""
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from decimal import Decimal
+from typing import Any, NamedTuple
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+
+from failmodes.warehouse.database.own_tables import COMPUTED
+from failmodes.warehouse.database.relations import definition_hash
+from failmodes.warehouse.database.stored_pairs import replace_pairs
+from failmodes.warehouse.database.tables import insert_by_definition, insert_rows, upsert
+from failmodes.warehouse.hashing import identity_of
+from failmodes.warehouse.measures import tables
+from failmodes.warehouse.measures.cells import Values, measure_outcomes
+from failmodes.warehouse.measures.curves import CellKey
+from failmodes.warehouse.measures.evaluation import MeasuredEvaluation
+from failmodes.warehouse.schema import ATTENTION, FACTS, PREDICTIONS, Table
+from failmodes.warehouse.shards.inventory import FileKey, RecordFile
+
+Key = tuple[str, str]  # table and evaluation
+
+
+class Inputs(NamedTuple):
+    """What the measures of an evaluation are made from: hashes of its shards of each kind, and what it belongs to."""
+
+    predictions: str
+    attention: str
+    paired: bool
+    dataset_id: str
+
+    def hash_of(self, table: Table) -> str:
+        """The hash of what one of its tables is made from."""
+        return self.attention if table in tables.OF_ATTENTION else self.predictions
+
+
+class Measuring:
+    """Measures evaluations as a load reads them, of those all of whose shards it reads.
+
+    Args:
+        con: a connection that has the dimensions.
+        files: the files of the record that the load reads.
+        loaded: keys of the shards that the warehouse holds.
+    """
+
+    def __init__(
+        self, con: duckdb.DuckDBPyConnection, files: Sequence[RecordFile], loaded: Collection[FileKey]
+    ) -> None:
+        reads = {file.key for file in files if file.table in FACTS}
+        kept = {key[1] for key in loaded if len(key) > 2 and key not in reads}
+        datasets = dict(con.execute("select evaluation_id, dataset_id from evaluations").fetchall())
+        areas = {dataset_id: mask_areas_of(con, dataset_id) for dataset_id in set(datasets.values())}
+        self.evaluations = {
+            evaluation_id: MeasuredEvaluation(evaluation_id, areas.get(datasets.get(evaluation_id, "")))
+            for evaluation_id in sorted({key[1] for key in reads} - kept)
+        }
+        self._results: dict[FileKey, Any] = {}
+
+    def measure(self, file: RecordFile, rows: pa.Table) -> None:
+        """Measure one shard; in any thread."""
+        evaluation = self.evaluations.get(file.key[1])
+        if evaluation is None or not rows.num_rows:
+            return
+        if file.table is PREDICTIONS:
+            self._results[file.key] = measure_outcomes(rows)
+        else:
+            self._results[file.key] = evaluation.measure_maps(_cell_of(file), rows)
+
+    def take(self, files: Sequence[RecordFile], verified: Iterable[pa.Table]) -> Iterator[pa.Table]:
+        """Take what was measured of each shard, as its rows pass by in order."""
+        last: MeasuredEvaluation | None = None
+        for file, rows in zip(files, verified, strict=False):  # verified rows end at the first damage
+            evaluation = self.evaluations.get(file.key[1])
+            result = self._results.pop(file.key, None)
+            if file.table is PREDICTIONS and last is not None and last is not evaluation:
+                last.finish_curves()
+            if evaluation is not None and result is not None:
+                if file.table is PREDICTIONS:
+                    evaluation.add_outcomes(_cell_of(file), result)
+                else:
+                    evaluation.add_maps(_cell_of(file), *result)
+            last = evaluation if file.table is PREDICTIONS else None
+            yield rows
+        if last is not None:
+            last.finish_curves()
+
+
+def _cell_of(file: RecordFile) -> CellKey:
+    return file.key[2], Decimal(file.key[3])
+
+
+def update_measures(con: duckdb.DuckDBPyConnection, measured: Mapping[str, MeasuredEvaluation]) -> list[str]:
+    """Bring all measures up to date, once the rows and the views are there.
+
+    Args:
+        con: a connection that may write.
+        measured: evaluations that were measured as they were loaded whole, by identity.
+
+    Returns:
+        The evaluations of which something was computed.
+    """
+    inputs = read_inputs(con)
+    due = due_measures(con, inputs)
+    for evaluation_id in sorted({evaluation_id for _, evaluation_id in due}):
+        mine = [table for table in tables.MEASURES if (table.name, evaluation_id) in due]
+        kept = [table for table in mine if table is not tables.PAIR_CELLS]
+        found = measured.get(evaluation_id)
+        if found is None and kept:
+            found = _measured_from_database(con, evaluation_id, inputs[evaluation_id])
+        for table in kept:
+            assert found is not None
+            _replace(con, table, found, inputs[evaluation_id])
+    replace_pairs(con, {evaluation_id for name, evaluation_id in due if name == tables.PAIR_CELLS.name}, inputs.keys())
+    _record(con, due, inputs)
+    return sorted({evaluation_id for _, evaluation_id in due})
+
+
+def read_inputs(con: duckdb.DuckDBPyConnection) -> dict[str, Inputs]:
+    """What the measures of each evaluation that has shards are made from."""
+    shards: dict[str, dict[str, list[Any]]] = defaultdict(lambda: {PREDICTIONS.name: [], ATTENTION.name: []})
+    for evaluation_id, table_name, *shard in con.execute(
+        "select evaluation_id, table_name, corruption, severity::varchar, content_hash from shards order by all"
+    ).fetchall():
+        shards[evaluation_id][table_name].append(shard)
+    facts = {
+        evaluation_id: row
+        for evaluation_id, *row in con.execute(
+            "select evaluation_id, paired, dataset_id, source_id, subset_id, loaded_dimensions.content_hash "
+            "from evaluations left join loaded_dimensions on table_name = 'images' and file_key = dataset_id"
+        ).fetchall()
+    }
+    found = {}
+    for evaluation_id, kinds in shards.items():
+        paired, dataset_id, source_id, subset_id, images_hash = facts.get(evaluation_id) or [False, "", "", "", None]
+        predictions = identity_of([kinds[PREDICTIONS.name], paired, dataset_id, source_id, subset_id])
+        attention = identity_of([predictions, kinds[ATTENTION.name], images_hash])
+        found[evaluation_id] = Inputs(predictions, attention, paired, dataset_id)
+    return found
+
+
+def due_measures(con: duckdb.DuckDBPyConnection, inputs: Mapping[str, Inputs]) -> set[Key]:
+    """Tables and evaluations whose measures are missing, or were made from other rows or by another definition."""
+    current = {
+        (name, evaluation_id): (definition, input_hash)
+        for name, evaluation_id, definition, input_hash in con.execute(
+            "select name, evaluation_id, definition, input_hash from computed"
+        ).fetchall()
+    }
+    return {
+        (table.name, evaluation_id)
+        for evaluation_id, made_from in inputs.items()
+        for table in tables.MEASURES
+        if current.get((table.name, evaluation_id)) != (definition_hash(table.name), made_from.hash_of(table))
+    }
+
+
+def mask_areas_of(con: duckdb.DuckDBPyConnection, dataset_id: str) -> Values | None:
+    """Share of each image that its object mask covers, by image_id; None where no image has a mask."""
+    found = con.execute(
+        "select image_id, mask_area from images where dataset_id = ? and mask_area is not null", [dataset_id]
+    ).fetchnumpy()
+    if not len(found["image_id"]):
+        return None
+    areas = np.full(int(found["image_id"].max()) + 1, np.nan, np.float32)
+    areas[found["image_id"]] = found["mask_area"]
+    return areas
+
+
+def _measured_from_database(con: duckdb.DuckDBPyConnection, evaluation_id: str, inputs: Inputs) -> MeasuredEvaluation:
+    """The measures of an evaluation whose rows are in the database."""
+    found = MeasuredEvaluation(evaluation_id, mask_areas_of(con, inputs.dataset_id))
+    cells: dict[str, list[CellKey]] = {PREDICTIONS.name: [], ATTENTION.name: []}
+    for table_name, corruption, severity in con.execute(
+        "select table_name, corruption, severity from shards where evaluation_id = ? order by all", [evaluation_id]
+    ).fetchall():
+        cells[table_name].append((corruption, severity))
+
+    def rows_of(table: Table, cell: CellKey) -> pa.Table:
+        return con.sql(
+            f"select * exclude ({'logits, logit_classes' if table is PREDICTIONS else 'evaluation_id'}) "
+            f"from {table.name} where evaluation_id = ? and corruption = ? and severity = ? order by image_id",
+            params=[evaluation_id, *cell],
+        ).to_arrow_table()
+
+    for cell in cells[PREDICTIONS.name]:
+        if (rows := rows_of(PREDICTIONS, cell)).num_rows:
+            found.add_outcomes(cell, measure_outcomes(rows))
+    found.finish_curves()
+    for cell in cells[ATTENTION.name]:
+        if (rows := rows_of(ATTENTION, cell)).num_rows:
+            found.add_maps(cell, *found.measure_maps(cell, rows))
+    return found
+
+
+def _replace(con: duckdb.DuckDBPyConnection, table: Table, found: MeasuredEvaluation, inputs: Inputs) -> None:
+    con.execute(f"delete from {table.name} where evaluation_id = ?", [found.evaluation_id])
+    if table in tables.OF_PAIRED and not inputs.paired:
+        return
+    if table.name in found.by_sql:
+        insert_by_definition(con, table, "evaluation_id = ?", [found.evaluation_id])
+    else:
+        insert_rows(con, table, found.arrow(table))
+
+
+def _record(con: duckdb.DuckDBPyConnection, due: Collection[Key], inputs: Mapping[str, Inputs]) -> None:
+    by_name = {table.name: table for table in tables.MEASURES}
+    rows = [
+        {
+            "name": name,
+            "evaluation_id": evaluation_id,
+            "definition": definition_hash(name),
+            "input_hash": inputs[evaluation_id].hash_of(by_name[name]),
+        }
+        for name, evaluation_id in sorted(due)
+    ]
+    upsert(con, COMPUTED, pa.Table.from_pylist(rows, schema=COMPUTED.arrow()))

@@ -1,0 +1,286 @@
+"""Measures of one cell, from the rows of its shards.
+
+Values that are null or NaN take part in no mean and no quantile.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute
+from numpy.typing import NDArray
+
+from failmodes.warehouse.schema import TARGETS
+
+pc: Any = pyarrow.compute  # its functions are made as it is imported: no checker knows them
+
+BINS = 15
+Row = dict[str, Any]
+Values = NDArray[np.float32]
+_OF_MAPS = {  # columns of cell_attention that are means over maps that are not empty
+    "mean_spread": "spread",
+    "mean_attention_entropy_nats": "attention_entropy_nats",
+    "mean_mask_share": "mask_share",
+    "mean_centroid_shift": "centroid_shift",
+    "null_class_mean_centroid_shift": "null_class_centroid_shift",
+    "mean_cosine": "cosine",
+    "null_mean_cosine": "null_cosine",
+    "null_class_mean_cosine": "null_class_cosine",
+    "mean_w1_x": "w1_x",
+    "mean_w1_y": "w1_y",
+    "null_mean_w1_x": "null_w1_x",
+    "null_mean_w1_y": "null_w1_y",
+}
+OTHER = -1  # in place of a null: no class of the data set, or no output at all
+
+
+class CellOutcomes(NamedTuple):
+    """The outcomes of one cell, by image_id, and the rows of its own measures (without the key).
+
+    Attributes:
+        image_ids: (N,) int32, rising.
+        labels: (N,) int16.
+        correct: (N,) bool.
+        predicted: (N,) int16; OTHER for no class of the data set.
+        outputs: (N,) int32, the prediction among all outputs where these take part, else `predicted`.
+        margins: (N,) float32; NaN for none.
+        rmse: (N,) float32; NaN for none.
+        has_repeats: whether an image has several rows.
+        measures: the row of cell_measures.
+        bins: rows of cell_confidence_bins.
+        confusion: columns of cell_confusion.
+        distortion: the columns of cell_distortion that need no other cell.
+    """
+
+    image_ids: NDArray[np.int32]
+    labels: NDArray[np.int16]
+    correct: NDArray[np.bool_]
+    predicted: NDArray[np.int16]
+    outputs: NDArray[np.int32]
+    margins: Values
+    rmse: Values
+    has_repeats: bool
+    measures: Row
+    bins: list[Row]
+    confusion: dict[str, pa.Array]
+    distortion: Row
+
+    def answers(self, image_ids_md5: str) -> dict[str, pa.Array]:
+        """Columns of cell_answers, one row."""
+        count = len(self.image_ids)
+        predictions = pa.array(self.predicted, pa.int16(), mask=self.predicted == OTHER)
+        return {
+            "row_count": pa.array([count]),
+            "image_count": pa.array([len(np.unique(self.image_ids)) if self.has_repeats else count]),
+            "image_ids_md5": pa.array([image_ids_md5]),
+            "right_images": pa.array([pattern_of(self.correct)]),
+            "predictions": pa.ListArray.from_arrays(pa.array([0, count], pa.int32()), predictions),
+        }
+
+
+def measure_outcomes(rows: pa.Table) -> CellOutcomes:
+    """Measure the predictions of one cell.
+
+    Args:
+        rows: the columns of `predictions`, logits may be missing.
+    """
+    image_ids = _whole(rows, "image_id", np.int32)
+    if (np.diff(image_ids) < 0).any():
+        order = np.argsort(image_ids, kind="stable")
+        rows, image_ids = rows.take(pa.array(order)), image_ids[order]
+    labels, predicted = _whole(rows, "label", np.int16), _whole(rows, "predicted", np.int16)
+    outputs, finite = _whole(rows, "predicted_output", np.int32), _flags(rows, "finite")
+    correct = predicted == labels
+    confidence, rmse, ssim = _values(rows, "confidence"), _values(rows, "rmse"), _values(rows, "ssim")
+    loss = _values(rows, "loss_nats")
+    count, correct_count = len(image_ids), int(correct.sum())
+    measures = {
+        "image_count": count,
+        "correct_count": correct_count,
+        "accuracy": correct_count / count,
+        "mean_confidence": mean(confidence),
+        "mean_entropy_nats": mean(_values(rows, "entropy_nats")),
+        "mean_loss_nats": mean(loss),
+        "non_finite_count": int((~finite).sum()),
+        "mean_rmse": mean(rmse),
+        "mean_ssim": mean(ssim),
+    }
+    return CellOutcomes(
+        image_ids=image_ids,
+        labels=labels,
+        correct=correct,
+        predicted=predicted,
+        outputs=np.where(outputs == OTHER, predicted, outputs),
+        margins=_values(rows, "margin"),
+        rmse=rmse,
+        has_repeats=bool((np.diff(image_ids) == 0).any()),
+        measures=measures,
+        bins=_bins(confidence, correct, _values(rows, "sum_p2"), _values(rows, "label_probability"), loss),
+        confusion=_confusion(labels, predicted, finite),
+        distortion={
+            "image_count": count,
+            "mean_rmse": measures["mean_rmse"],
+            **_quantiles(rmse, {"rmse_q05": 0.05, "rmse_q95": 0.95}),
+            "mean_ssim": measures["mean_ssim"],
+            **_quantiles(ssim, {"ssim_q05": 0.05, "ssim_q95": 0.95}),
+        },
+    )
+
+
+def measure_attention(rows: pa.Table, mask_areas: Values | None) -> list[Row]:
+    """Rows of cell_attention for the maps of one cell, by target.
+
+    Args:
+        rows: the columns of `attention`.
+        mask_areas: share of each image that its object mask covers, by image_id; NaN where unknown, None for no masks.
+    """
+    targets, is_empty = _targets(rows), _flags(rows, "empty")
+    has_class = _whole(rows, "target_class", np.int16) != OTHER
+    image_ids = _whole(rows, "image_id", np.int32)
+    areas = None if mask_areas is None else np.take(np.append(mask_areas, np.nan), image_ids, mode="clip")
+    values = {name: _values(rows, name) for name in (*_OF_MAPS.values(), "null_centroid_shift")}
+    found = []
+    for target in TARGETS:
+        kept = _by_image(np.flatnonzero((targets == TARGETS.index(target)) & has_class), image_ids)
+        if not len(kept):
+            continue
+        shown = kept[~is_empty[kept]]
+        null_shift = values["null_centroid_shift"][shown]
+        found.append({
+            "target": target,
+            "image_count": len(kept),
+            "empty_count": len(kept) - len(shown),
+            "mean_mass": mean(_values(rows, "mass")[kept]),
+            "mean_mask_area": None if areas is None else mean(areas[kept]),
+            **{column: mean(values[name][shown]) for column, name in _OF_MAPS.items()},
+            **_quantiles(values["centroid_shift"][shown], {"median_centroid_shift": 0.5}),
+            **_quantiles(null_shift, {
+                "null_median_centroid_shift": 0.5, "null_q025_centroid_shift": 0.025, "null_q975_centroid_shift": 0.975,
+            }),
+        })  # fmt: skip
+    return found
+
+
+def measure_by_outcome(rows: pa.Table, image_ids: NDArray[np.int32], correct: NDArray[np.bool_]) -> Row | None:
+    """The row of attention_by_outcome for one corrupted cell; None without maps of the class predicted when clean.
+
+    Args:
+        rows: the columns of `attention`.
+        image_ids: (N,) of the cell's outcomes, rising, each once.
+        correct: (N,) bool, in their order.
+    """
+    mine = _whole(rows, "image_id", np.int32)
+    kept = _by_image(np.flatnonzero(_targets(rows) == TARGETS.index("clean")), mine)
+    places = np.searchsorted(image_ids, mine[kept]).clip(max=len(image_ids) - 1)
+    known = image_ids[places] == mine[kept]
+    kept, places = kept[known], places[known]
+    if not len(kept):
+        return None
+    is_right, is_wrong = kept[correct[places]], kept[~correct[places]]
+    shift, cosine = _values(rows, "centroid_shift"), _values(rows, "cosine")
+    return {
+        "right_count": len(is_right),
+        "wrong_count": len(is_wrong),
+        **_quantiles(shift[is_right], {"right_median_centroid_shift": 0.5}),
+        **_quantiles(shift[is_wrong], {"wrong_median_centroid_shift": 0.5}),
+        **_quantiles(_values(rows, "null_centroid_shift")[kept], {"null_median_centroid_shift": 0.5}),
+        "right_mean_cosine": mean(cosine[is_right]),
+        "wrong_mean_cosine": mean(cosine[is_wrong]),
+    }
+
+
+def hash_of_ids(image_ids: NDArray[np.int32]) -> str:
+    """What cell_answers holds of the image_ids: MD5 of their decimal digits, with commas between."""
+    return hashlib.md5(",".join(map(str, image_ids.tolist())).encode(), usedforsecurity=False).hexdigest()
+
+
+def mean(values: Values) -> float | None:
+    """Mean of the values that are known, in double precision; None where none is."""
+    known = values[~np.isnan(values)]
+    return float(known.mean(dtype=np.float64)) if len(known) else None
+
+
+def pattern_of(correct: NDArray[np.bool_]) -> str:
+    """(N,) as text: 1 right, 0 wrong."""
+    return (correct.astype(np.uint8) + ord("0")).tobytes().decode("ascii")
+
+
+def decode_pattern(pattern: str) -> NDArray[np.bool_]:
+    """What `pattern_of` made a text of."""
+    return np.frombuffer(pattern.encode("ascii"), np.uint8) == ord("1")
+
+
+def _quantiles(values: Values, shares: Mapping[str, float]) -> Row:
+    """Quantiles of the values that are known, interpolated, by name; None where none is known."""
+    known = values[~np.isnan(values)]
+    if not len(known):
+        return dict.fromkeys(shares)
+    return dict(zip(shares, np.quantile(known, list(shares.values())).tolist(), strict=True))
+
+
+def _bins(
+    confidence: Values, correct: NDArray[np.bool_], sum_p2: Values, label_probability: Values, loss: Values
+) -> list[Row]:
+    known = ~np.isnan(confidence)
+    exact = confidence[known].astype(np.float64)
+    found = np.minimum(np.floor(exact * BINS), BINS - 1).astype(np.int64)
+    bins, index = np.unique(found, return_inverse=True)
+    brier = sum_p2[known] - 2 * label_probability[known].astype(np.float64) + 1
+    sums = {
+        "confidence_sum": np.bincount(index, exact),
+        "brier_sum": np.bincount(index, brier),
+        "loss_nats_sum": np.bincount(index, loss[known]),
+    }
+    counts, right = np.bincount(index), np.bincount(index, correct[known])
+    return [
+        {
+            "bin_count": BINS,
+            "bin_index": int(bins[place]),
+            "image_count": int(counts[place]),
+            "correct_count": int(right[place]),
+            **{name: float(values[place]) for name, values in sums.items()},
+        }
+        for place in range(len(bins))
+    ]
+
+
+def _confusion(
+    labels: NDArray[np.int16], predicted: NDArray[np.int16], finite: NDArray[np.bool_]
+) -> dict[str, pa.Array]:
+    shifted = predicted.astype(np.int64) + 1  # no class is 0
+    base = int(shifted.max()) + 1
+    found, counts = np.unique((labels.astype(np.int64) * base + shifted) * 2 + finite, return_counts=True)
+    answer = found // 2 % base
+    return {
+        "label": pa.array(found // 2 // base),
+        "predicted": pa.array(answer - 1, mask=answer == 0),
+        "finite": pa.array(found % 2 == 1),
+        "image_count": pa.array(counts),
+    }
+
+
+def _targets(rows: pa.Table) -> NDArray[np.int64]:
+    """(N,) position of each row's target in TARGETS."""
+    return np.where(np.asarray(pc.equal(rows["target"], TARGETS[0])), 0, 1)
+
+
+def _by_image(places: NDArray[np.intp], image_ids: NDArray[np.int32]) -> NDArray[np.intp]:
+    """Places in the order of their image_ids, so that sums do not depend on the order of rows."""
+    ordered = image_ids[places]
+    return places if (np.diff(ordered) >= 0).all() else places[np.argsort(ordered, kind="stable")]
+
+
+def _whole(rows: pa.Table, name: str, kind: type[Any]) -> NDArray[Any]:
+    """A column of whole numbers; OTHER in place of nulls."""
+    return np.asarray(rows[name].fill_null(OTHER).to_numpy(), dtype=kind)
+
+
+def _flags(rows: pa.Table, name: str) -> NDArray[np.bool_]:
+    return np.asarray(rows[name].to_numpy(zero_copy_only=False), dtype=np.bool_)
+
+
+def _values(rows: pa.Table, name: str) -> Values:
+    """A column of numbers; NaN in place of nulls."""
+    return np.asarray(rows[name].to_numpy(zero_copy_only=False), dtype=np.float32)

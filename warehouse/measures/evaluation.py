@@ -1,0 +1,103 @@
+"""The measures of one evaluation, table by table, as its cells are given one by one."""
+
+from collections import defaultdict
+from collections.abc import Iterable
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from failmodes.warehouse.measures import curves, tables
+from failmodes.warehouse.measures.cells import (
+    CellOutcomes,
+    Row,
+    Values,
+    hash_of_ids,
+    measure_attention,
+    measure_by_outcome,
+)
+from failmodes.warehouse.measures.curves import CLEAN_KEY, CellKey
+from failmodes.warehouse.schema import Table
+
+
+class MeasuredEvaluation:
+    """Measures of one evaluation: give the outcomes of its cells, finish the curves, then give its maps.
+
+    Attributes:
+        evaluation_id: its identity.
+        mask_areas: share of each image that its object mask covers, by image_id; None without masks.
+        by_sql: tables that only their SQL can make, since cells hold other images than the clean one, or repeat some.
+    """
+
+    def __init__(self, evaluation_id: str, mask_areas: Values | None = None) -> None:
+        self.evaluation_id = evaluation_id
+        self.mask_areas = mask_areas
+        self._rows: dict[str, list[Row]] = defaultdict(list)
+        self._tables: dict[str, list[pa.Table]] = defaultdict(list)
+        self._ids = np.empty(0, np.int32), ""  # the image_ids seen last, and their hash
+        self.by_sql: set[str] = set()
+        self._cells: dict[CellKey, CellOutcomes] = {}
+        self._correct: dict[CellKey, tuple[NDArray[np.int32], NDArray[np.bool_]]] = {}
+
+    def add_outcomes(self, cell: CellKey, outcomes: CellOutcomes) -> None:
+        """Take the outcomes of one cell."""
+        if not np.array_equal(self._ids[0], outcomes.image_ids):
+            self._ids = outcomes.image_ids, hash_of_ids(outcomes.image_ids)
+        image_ids, ids_hash = self._ids
+        outcomes = outcomes._replace(image_ids=image_ids)  # once in memory
+        self._cells[cell] = outcomes
+        self._correct[cell] = outcomes.image_ids, outcomes.correct
+        self._add(tables.CELL_MEASURES, cell, [outcomes.measures])
+        self._add(tables.CELL_CONFIDENCE_BINS, cell, outcomes.bins)
+        self._add_columns(tables.CELL_CONFUSION, cell, outcomes.confusion)
+        self._add_columns(tables.CELL_ANSWERS, cell, outcomes.answers(ids_hash))
+        if outcomes.has_repeats:
+            self.by_sql.add(tables.ATTENTION_BY_OUTCOME.name)
+
+    def finish_curves(self) -> None:
+        """Measure the curves, once all cells are there, and let go of their outcomes."""
+        found = curves.curves_of(self._cells)
+        if found is None:
+            self.by_sql.update(table.name for table in tables.OF_CURVES)
+        elif found:  # the clean images alone are no curve
+            distortion = self._cells[CLEAN_KEY].distortion | {"rmse_change": None, "rmse_change_error": None}
+            self._add(tables.CELL_DISTORTION, CLEAN_KEY, [distortion])
+        for curve in found or ():
+            self._add(tables.CELL_TRANSITIONS, None, curves.transitions(curve))
+            self._add(tables.CELL_DISTORTION, None, curves.distortion(curve))
+            self._add(tables.STEP_MARGINS, None, curves.step_margins(curve))
+            self._add_columns(tables.IMAGE_ONSETS, None, curves.image_onsets(curve))
+        self._cells.clear()
+
+    def measure_maps(self, cell: CellKey, rows: pa.Table) -> tuple[list[Row], Row | None]:
+        """Measure the attention of one cell; in any thread."""
+        by_outcome = None
+        outcomes = self._correct.get(cell)  # None of a cell whose predictions are damaged: its load will fail
+        if outcomes and cell != CLEAN_KEY and tables.ATTENTION_BY_OUTCOME.name not in self.by_sql:
+            by_outcome = measure_by_outcome(rows, *outcomes)
+        return measure_attention(rows, self.mask_areas), by_outcome
+
+    def add_maps(self, cell: CellKey, by_target: list[Row], by_outcome: Row | None) -> None:
+        """Take what `measure_maps` gave."""
+        self._add(tables.CELL_ATTENTION, cell, by_target)
+        self._add(tables.ATTENTION_BY_OUTCOME, cell, [by_outcome] if by_outcome else [])
+
+    def arrow(self, table: Table) -> pa.Table:
+        """All rows of one of its tables."""
+        rows = pa.Table.from_pylist(self._rows[table.name], schema=table.arrow())
+        return pa.concat_tables([rows, *self._tables[table.name]])
+
+    def _key(self, cell: CellKey | None) -> Row:
+        key: Row = {"evaluation_id": self.evaluation_id}
+        return key if cell is None else key | {"corruption": cell[0], "severity": cell[1]}
+
+    def _add(self, table: Table, cell: CellKey | None, rows: Iterable[Row]) -> None:
+        """Take rows; those of a curve name their cells themselves."""
+        self._rows[table.name] += [self._key(cell) | row for row in rows]
+
+    def _add_columns(self, table: Table, cell: CellKey | None, columns: dict[str, pa.Array]) -> None:
+        """Take rows by column: these may be many."""
+        schema, (first, *_) = table.arrow(), columns.values()
+        for name, value in self._key(cell).items():
+            columns[name] = pa.repeat(pa.scalar(value, schema.field(name).type), len(first))
+        self._tables[table.name].append(pa.table(columns).select(schema.names).cast(schema))

@@ -1,0 +1,199 @@
+"""The tables of stored measures; they load no library, as the tables of the record."""
+
+from failmodes.warehouse.schema import (
+    _CELL,
+    _IMAGE,
+    SEVERITY,
+    Column,
+    Table,
+    double,
+    flag,
+    int16,
+    int32,
+    int64,
+    list_of,
+    real,
+    text,
+)
+
+_ONE_ROW_A_CELL = ("evaluation_id", "corruption", "severity")
+_IMAGES = Column("image_count", int64, "images")
+
+CELL_MEASURES = Table.of(
+    "cell_measures",
+    "one row per stored cell (clean once, as 'none'): counts and means",
+    _ONE_ROW_A_CELL,
+    *_CELL,
+    _IMAGES,
+    Column("correct_count", int64, "images that are right"),
+    Column("accuracy", double, "share of images that are right, 0-1"),
+    Column("mean_confidence", double, "mean of the largest softmax probability, 0-1", True),
+    Column("mean_entropy_nats", double, "mean entropy of the softmax, nats", True),
+    Column("mean_loss_nats", double, "mean cross-entropy, nats", True),
+    Column("non_finite_count", int64, "images whose logits are not all numbers"),
+    Column("mean_rmse", double, "mean root mean square difference from the clean image, 0-1", True),
+    Column("mean_ssim", double, "mean structural similarity to the clean image, -1 to 1", True),
+)
+
+CELL_CONFIDENCE_BINS = Table.of(
+    "cell_confidence_bins",
+    "one row per stored cell and confidence bin that occurred, of 15 equal bins [low, high), 1.0 in the last: sums",
+    (*_ONE_ROW_A_CELL, "bin_index"),
+    *_CELL,
+    Column("bin_count", int32, "equal bins"),
+    Column("bin_index", int32, "bin, from 0"),
+    Column("image_count", int64, "images with finite logits"),
+    Column("correct_count", int64, "of them right"),
+    Column("confidence_sum", double, "sum of the largest softmax probability"),
+    Column("brier_sum", double, "sum of squared distances of the softmax from the truth"),
+    Column("loss_nats_sum", double, "sum of the cross-entropy, nats", True),
+)
+
+CELL_CONFUSION = Table.of(
+    "cell_confusion",
+    "one row per stored cell, label and prediction that occurred",
+    (*_ONE_ROW_A_CELL, "label", "predicted", "finite"),
+    *_CELL,
+    Column("label", int16, "true class index"),
+    Column("predicted", int16, "class predicted; null where no class of the data set was", True),
+    Column("finite", flag, "whether the logits are numbers"),
+    _IMAGES,
+)
+
+CELL_ANSWERS = Table.of(
+    "cell_answers",
+    "one row per stored cell: which of its images are right and what each is taken for, in the order of image_id",
+    _ONE_ROW_A_CELL,
+    *_CELL,
+    Column("row_count", int64, "rows; more than images only where some repeat"),
+    _IMAGES,
+    Column("image_ids_md5", text, "hash of the image_ids; cells of the same images share it"),
+    Column("right_images", text, "a letter an image: 1 right, 0 wrong"),
+    Column("predictions", list_of(int16), "class predicted, an entry an image; null for no class of the data set"),
+)
+
+CELL_TRANSITIONS = Table.of(
+    "cell_transitions",
+    "one row per corrupted cell of paired evaluations: what became of the outcomes of the clean images",
+    _ONE_ROW_A_CELL,
+    *_CELL,
+    _IMAGES,
+    Column("stayed_right_count", int64, "right when clean and here"),
+    Column("broke_count", int64, "right when clean, wrong here"),
+    Column("repaired_count", int64, "wrong when clean, right here"),
+    Column("stayed_wrong_count", int64, "wrong when clean and here"),
+    Column("changed_count", int64, "predicted otherwise than when clean"),
+)
+
+CELL_DISTORTION = Table.of(
+    "cell_distortion",
+    "one row per stored cell (clean once, as 'none') of paired evaluations: how far images lie from clean ones",
+    _ONE_ROW_A_CELL,
+    *_CELL,
+    _IMAGES,
+    Column("mean_rmse", double, "mean root mean square difference, 0-1", True),
+    Column("rmse_q05", real, "quantile of 5 % over images, 0-1", True),
+    Column("rmse_q95", real, "quantile of 95 % over images, 0-1", True),
+    Column("mean_ssim", double, "mean structural similarity, -1 to 1", True),
+    Column("ssim_q05", real, "quantile of 5 % over images, -1 to 1", True),
+    Column("ssim_q95", real, "quantile of 95 % over images, -1 to 1", True),
+    Column("rmse_change", double, "mean change from the severity before, image by image; null at severity 0", True),
+    Column("rmse_change_error", double, "standard error of that mean", True),
+)
+
+IMAGE_ONSETS = Table.of(
+    "image_onsets",
+    "one row per evaluation, corruption and image, of paired evaluations: where along the curve it first is wrong",
+    ("evaluation_id", "corruption", "image_id"),
+    *_CELL[:2],
+    _IMAGE,
+    Column("label", int16, "true class index"),
+    Column("clean_correct", flag, "right when clean", True),
+    Column("onset_severity", SEVERITY, "first wrong severity, 0 if wrong when clean; null if never wrong", True),
+    Column("correctness_pattern", text, "1 right, 0 wrong, by severity from clean"),
+    Column("wrong_count", int64, "zeros of the pattern"),
+    Column("last_right_severity", SEVERITY, "lower end of the interval that holds the onset; null if wrong when clean",
+           True),
+    Column("recovered", flag, "right again at some severity after the onset"),
+)  # fmt: skip
+
+STEP_MARGINS = Table.of(
+    "step_margins",
+    "one row per corrupted cell of paired evaluations: margin one severity before, of images that fail here or survive",
+    _ONE_ROW_A_CELL,
+    *_CELL[:2],
+    Column("severity_before", SEVERITY, "severity at which the margin is taken"),
+    Column("severity", SEVERITY, "severity at which images fail or survive"),
+    Column("failing_count", int64, "images right at every severity before this one, wrong here"),
+    Column("surviving_count", int64, "images right at every severity up to this one"),
+    Column("failing_mean_margin_before", double, "mean margin of those that fail, 0-1", True),
+    Column("surviving_mean_margin_before", double, "mean margin of those that survive, 0-1", True),
+)
+
+_MEAN_OF_MAPS = "mean over maps that are not empty"
+CELL_ATTENTION = Table.of(
+    "cell_attention",
+    "one row per stored cell (clean once, as 'none') and target: attention, its drift from the clean map, and the null",
+    (*_ONE_ROW_A_CELL, "target"),
+    *_CELL,
+    Column("target", text, "'predicted' or 'clean': the class that the map explains"),
+    Column("image_count", int64, "images with a class to explain"),
+    Column("empty_count", int64, "empty maps, left out of everything but the mass"),
+    Column("mean_mass", double, "mean sum of the map, logits", True),
+    Column("mean_spread", double, f"spread, image widths: {_MEAN_OF_MAPS}", True),
+    Column("mean_attention_entropy_nats", double, f"entropy, nats: {_MEAN_OF_MAPS}", True),
+    Column("mean_mask_share", double, f"share of the mass inside the object mask, 0-1: {_MEAN_OF_MAPS}", True),
+    Column("mean_mask_area", double, "mean share of the image that the mask covers, 0-1", True),
+    Column("median_centroid_shift", real, "median distance from the clean map's centroid, image widths", True),
+    Column("mean_centroid_shift", double, "mean of that distance, image widths", True),
+    Column("null_median_centroid_shift", real, "median distance from another image's clean map, image widths", True),
+    Column("null_q025_centroid_shift", real, "its quantile of 2.5 %, image widths", True),
+    Column("null_q975_centroid_shift", real, "its quantile of 97.5 %, image widths", True),
+    Column("null_class_mean_centroid_shift", double, "mean distance from another clean map of the class, image widths",
+           True),
+    Column("mean_cosine", double, "mean cosine similarity to the clean map, 0-1", True),
+    Column("null_mean_cosine", double, "mean cosine similarity to another image's clean map, 0-1", True),
+    Column("null_class_mean_cosine", double, "mean cosine similarity to another clean map of the class, 0-1", True),
+    Column("mean_w1_x", double, "mean Wasserstein distance of the x marginals, image widths", True),
+    Column("mean_w1_y", double, "mean Wasserstein distance of the y marginals, image heights", True),
+    Column("null_mean_w1_x", double, "the same from another image's clean map, image widths", True),
+    Column("null_mean_w1_y", double, "the same from another image's clean map, image heights", True),
+)  # fmt: skip
+
+ATTENTION_BY_OUTCOME = Table.of(
+    "attention_by_outcome",
+    "one row per corrupted cell of paired evaluations: drift of attention where the network is right, and where wrong",
+    _ONE_ROW_A_CELL,
+    *_CELL,
+    Column("right_count", int64, "images that are right"),
+    Column("wrong_count", int64, "images that are wrong"),
+    Column("right_median_centroid_shift", real, "median shift of those that are right, image widths", True),
+    Column("wrong_median_centroid_shift", real, "median shift of those that are wrong, image widths", True),
+    Column("null_median_centroid_shift", real, "median shift from another image's clean map, image widths", True),
+    Column("right_mean_cosine", double, "mean cosine similarity of those that are right, 0-1", True),
+    Column("wrong_mean_cosine", double, "mean cosine similarity of those that are wrong, 0-1", True),
+)
+
+PAIR_CELLS = Table.of(
+    "pair_cells",
+    "one row per pair of evaluations of the same images and cell that both have: on which images they are right",
+    ("evaluation_id_a", "evaluation_id_b", "corruption", "severity"),
+    Column("evaluation_id_a", text, "the first of the two by evaluation_id"),
+    Column("evaluation_id_b", text, "the second"),
+    *_CELL[1:],
+    _IMAGES,
+    Column("both_right_count", int64, "images that both get right"),
+    Column("only_a_right_count", int64, "images that only the first gets right"),
+    Column("only_b_right_count", int64, "images that only the second gets right"),
+    Column("both_wrong_count", int64, "images that both get wrong"),
+    Column("agree_count", int64, "images for which both predict the same class"),
+)
+
+OF_PREDICTIONS = (
+    CELL_MEASURES, CELL_CONFIDENCE_BINS, CELL_CONFUSION, CELL_ANSWERS, CELL_TRANSITIONS, CELL_DISTORTION, IMAGE_ONSETS,
+    STEP_MARGINS,
+)  # fmt: skip
+OF_CURVES = (CELL_TRANSITIONS, CELL_DISTORTION, IMAGE_ONSETS, STEP_MARGINS)
+OF_PAIRED = (*OF_CURVES, ATTENTION_BY_OUTCOME)  # empty where corrupted images do not pair with clean ones
+OF_ATTENTION = (CELL_ATTENTION, ATTENTION_BY_OUTCOME)
+MEASURES = (*OF_PREDICTIONS, *OF_ATTENTION, PAIR_CELLS)  # each after those that its SQL reads
