@@ -170,7 +170,7 @@ def read_for_selection(con: duckdb.DuckDBPyConnection, relation: str, selection:
     `relation` is one of our own views, never text from outside.
     """
     frame: pl.DataFrame = con.sql(
-        f"from {relation} where evaluation_id = any($1) and (corruption = any($2) or corruption = $3)",
+        f"from {relation} where evaluation_id = any($1) and (corruption = any($2) or corruption = $3) order by all",
         params=[selection.ids, list(selection.corruptions), CLEAN],
     ).pl()
     labels = pl.DataFrame({"evaluation_id": selection.ids, "label": list(selection.labels.values())})

@@ -5,6 +5,7 @@ import duckdb
 import polars as pl
 
 from failmodes.analysis.charts.style import axes
+from failmodes.analysis.charts.style.combining import layered
 from failmodes.analysis.charts.style.labels import Box, LegendEntry, PlotArea, corruption_colours, label_layers, legend
 from failmodes.analysis.charts.style.theme import GREY, PAGE, ChartSize, ChartText, Layered, add_text
 from failmodes.analysis.findings.attention import drift_sentence
@@ -79,23 +80,25 @@ def _panel(
     layers = [
         *(_clean_null(clean, plot_area) if clean else []),
         *_end_nulls(ends, x),
-        base.mark_line(strokeWidth=1.6, opacity=0.9).encode(detail="corruption:N", order="severity:Q"),
+        base.mark_line(strokeWidth=1.6, opacity=0.9).encode(
+            detail=alt.Detail("corruption:N"), order=alt.Order("severity:Q")
+        ),
         base.mark_point(filled=True, opacity=1).encode(
             tooltip=tips, size=alt.Size("severity:Q", scale=alt.Scale(range=sizes), legend=None)
         ),
         *label_layers(labelled, x, y, plot_area, [*_path_boxes(data, plot_area), *_null_boxes(cells, plot_area)]),
     ]
-    return alt.layer(*layers, width=plot_area.width, height=plot_area.height, title=axes.panel_title(title))
+    return layered(*layers, width=plot_area.width, height=plot_area.height, title=axes.panel_title(title))
 
 
 def _clean_null(clean: CellDrift, plot_area: PlotArea) -> list[alt.Chart]:
     """How far clean maps of different images lie apart: median and middle 95 % of images, across the panel."""
     base = alt.Chart(pl.DataFrame({"low": [max(clean.null_low, plot_area.y_low)], "shift": [clean.null_median],
                                    "high": [min(clean.null_high, plot_area.y_high)]}))  # fmt: skip
-    across = {"x": alt.value(0), "x2": alt.value(plot_area.width)}
+    across = {"x": alt.XValue(0), "x2": alt.X2Value(plot_area.width)}
     return [
-        base.mark_rect(style="band", opacity=0.5).encode(y="low:Q", y2="high:Q", **across),
-        base.mark_rule(style="muted-line", strokeDash=[4, 3]).encode(y="shift:Q", **across),
+        base.mark_rect(style="band", opacity=0.5).encode(y=alt.Y("low:Q"), y2=alt.Y2("high:Q"), **across),
+        base.mark_rule(style="muted-line", strokeDash=[4, 3]).encode(y=alt.Y("shift:Q"), **across),
     ]
 
 
@@ -105,8 +108,8 @@ def _end_nulls(ends: pl.DataFrame, x: alt.X) -> list[alt.Chart]:
     tips = [alt.Tooltip("name:N", title="null of"), alt.Tooltip("null:Q", format=".3f")]
     diamond = base.mark_point(shape="diamond", size=46, strokeWidth=1.4, opacity=1, style="hollow")
     return [
-        base.mark_rule(strokeDash=[1, 3], strokeWidth=1).encode(y="shift:Q", y2="null:Q"),
-        diamond.encode(y="null:Q", tooltip=tips),
+        base.mark_rule(strokeDash=[1, 3], strokeWidth=1).encode(y=alt.Y("shift:Q"), y2=alt.Y2("null:Q")),
+        diamond.encode(y=alt.Y("null:Q"), tooltip=tips),
     ]
 
 

@@ -7,6 +7,7 @@ import duckdb
 import polars as pl
 
 from failmodes.analysis.charts.style import axes
+from failmodes.analysis.charts.style.combining import layered
 from failmodes.analysis.charts.style.labels import LegendEntry, legend
 from failmodes.analysis.charts.style.theme import PAGE, ChartSize, ChartText, Layered, add_text
 from failmodes.analysis.findings.calibration import overconfidence_sentence
@@ -68,9 +69,9 @@ def _lines(bins: pl.DataFrame, title: str, width: float) -> Layered:
     base = alt.Chart(bins.filter(pl.col("count") >= FEWEST)).encode(x=x, y=y, color=axes.COLOUR_FIELD)
     tips = [alt.Tooltip("severity:Q"), alt.Tooltip("mean_confidence:Q", format=".1%", title="confidence"),
             alt.Tooltip("accuracy:Q", format=".1%"), alt.Tooltip("count:Q", title="images")]  # fmt: skip
-    return alt.layer(
+    return layered(
         ideal.mark_line(strokeDash=[4, 3], strokeWidth=1, style="muted-line").encode(x=x, y=y),
-        base.mark_line(strokeWidth=1.8).encode(detail="severity:N"),
+        base.mark_line(strokeWidth=1.8).encode(detail=alt.Detail("severity:N")),
         base.mark_point(filled=True, size=16, opacity=1).encode(tooltip=tips),
         width=width,
         height=width * 0.8,
@@ -85,5 +86,5 @@ def _counts(bins: pl.DataFrame, width: float) -> alt.Chart:
         alt.X("middle:Q", title="confidence", scale=axes.fixed_scale(0, 1), axis=axes.percent_axis(grid=False)),
         alt.Y("share:Q", title="share", axis=axes.percent_axis(2, domain=False)),
         axes.COLOUR_FIELD,
-        detail="severity:N",
+        detail=alt.Detail("severity:N"),
     )

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from failmodes.analysis.charts.style.axes import evenly_spaced, pixel
+from failmodes.analysis.charts.style.combining import layered
 from failmodes.analysis.charts.style.saving import PNG_SCALE, image_url
 from failmodes.analysis.charts.style.theme import GROUPS, PAGE, ChartSize, ChartText, Layered, add_text
 from failmodes.analysis.formatting import format_number, format_severity, join_names, label_with_extra, lower_label
@@ -133,17 +134,17 @@ def _sheet(rows: list[ContactSheetRow], severities: list[str], size: ChartSize) 
                 if severity != severities[0]:
                     texts.append((format_number(distance, 3), x, bottom + 8, "plain"))
             y += above + side + CAPTION_PX
-    return alt.layer(*_layers(images, texts, side), width=size.width_px - 16, height=y)
+    return layered(*_layers(images, texts, side), width=size.width_px - 16, height=y)
 
 
 def _layers(images: list[dict[str, Any]], texts: list[tuple[str, float, float, str]], side: int) -> list[alt.Chart]:
     x, y = pixel("x", alt.X), pixel("y", alt.Y)
     marks = alt.Chart(pl.DataFrame(images)).mark_image(width=side, height=side)
     labels = pl.DataFrame(texts, schema={"text": str, "x": float, "y": float, "kind": str}, orient="row")
-    base = alt.Chart(labels).encode(x=x, y=y, text="text:N")
+    base = alt.Chart(labels).encode(x=x, y=y, text=alt.Text("text:N"))
     group, name, plain = (base.transform_filter(f"datum.kind === '{kind}'") for kind in ("group", "name", "plain"))
     return [
-        marks.encode(x=x, y=y, url="url:N", tooltip="tip:N"),
+        marks.encode(x=x, y=y, url=alt.Url("url:N"), tooltip=alt.Tooltip("tip:N")),
         group.mark_text(align="left", fontWeight="bold", fontSize=13, style="ink"),
         name.mark_text(align="left", fontSize=11.5, style="ink"),
         plain.mark_text(fontSize=10, style="muted"),

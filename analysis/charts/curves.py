@@ -8,6 +8,7 @@ import duckdb
 import polars as pl
 
 from failmodes.analysis.charts.style import axes
+from failmodes.analysis.charts.style.combining import layered
 from failmodes.analysis.charts.style.labels import LegendEntry, PlotArea, chance_layers, legend, spread_apart
 from failmodes.analysis.charts.style.theme import (
     MODEL_COLOURS,
@@ -164,12 +165,12 @@ def _panel(points: pl.DataFrame, shapes: pl.DataFrame, title: str, frame: PanelF
     colour: Any = alt.Color("label:N", title=None, sort=labels, legend=None,
                             scale=alt.Scale(domain=labels, range=list(frame.colours.values())))  # fmt: skip
     if len(labels) == 1:
-        colour = alt.value(SHAPE_COLOURS[shapes["shape"][0] if len(shapes) else "flat"])
-    dash: Any = alt.value([1, 0])
+        colour = alt.ColorValue(SHAPE_COLOURS[shapes["shape"][0] if len(shapes) else "flat"])
+    dash: Any = alt.StrokeDashValue([1, 0])
     if 1 < len(labels) <= len(MODEL_DASHES):
         dash = alt.StrokeDash("label:N", sort=labels, legend=None,
                               scale=alt.Scale(domain=labels, range=list(MODEL_DASHES[: len(labels)])))  # fmt: skip
-    base = alt.Chart(data).encode(x=x, y=y, detail="label:N")
+    base = alt.Chart(data).encode(x=x, y=y, detail=alt.Detail("label:N"))
     behind = base.transform_filter(alt.FieldOneOfPredicate("label", frame.background))
     front = base.transform_filter(alt.FieldOneOfPredicate("label", list(frame.legend_names)))
     tips = [alt.Tooltip("label:N", title="network"), alt.Tooltip("severity:Q"),
@@ -181,15 +182,15 @@ def _panel(points: pl.DataFrame, shapes: pl.DataFrame, title: str, frame: PanelF
         *([behind.mark_line(strokeWidth=1.1, color=BACKGROUND_GREY, opacity=0.8)] if frame.background else []),
         front.mark_line(strokeDash=[3, 3], strokeWidth=1, style="muted-line", opacity=0.75).encode(
             y=alt.Y("chord:Q", scale=y_scale)),
-        front.mark_area(opacity=0.22).encode(y=y.copy(), y2="accuracy_high:Q", color=colour)
+        front.mark_area(opacity=0.22).encode(y=y.copy(), y2=alt.Y2("accuracy_high:Q"), color=colour)
         .transform_calculate(accuracy="datum.accuracy_low"),
         front.mark_line(strokeWidth=1.8).encode(color=colour, strokeDash=dash),
         front.mark_point(size=axes.point_size(data), filled=True, opacity=1).encode(color=colour, tooltip=tips),
         alt.Chart(_last_values(data, frame)).mark_text(align="left", dx=6, fontSize=11, fontWeight="bold").encode(
-            x=x, y="place:Q", text="text:N", color=colour),
+            x=x, y=alt.Y("place:Q"), text=alt.Text("text:N"), color=colour),
         *_shape_lines(shapes, frame),
     ]  # fmt: skip
-    return alt.layer(*layers, width=plot_area.width, height=PANEL_HEIGHT_PX, title=axes.panel_title(title, offset=4))
+    return layered(*layers, width=plot_area.width, height=PANEL_HEIGHT_PX, title=axes.panel_title(title, offset=4))
 
 
 def _with_chord(points: pl.DataFrame) -> pl.DataFrame:
@@ -226,5 +227,5 @@ def _shape_lines(shapes: pl.DataFrame, frame: PanelFrame) -> list[alt.Chart]:
             align="left", baseline="bottom", fontSize=11, color=colour
         )
         y = -5 - 13 * (len(shown) - 1 - index)
-        layers.append(text.encode(x=alt.value(0), y=alt.value(y), text="text:N"))
+        layers.append(text.encode(x=alt.XValue(0), y=alt.YValue(y), text=alt.Text("text:N")))
     return layers

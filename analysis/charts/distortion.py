@@ -5,6 +5,7 @@ import duckdb
 import polars as pl
 
 from failmodes.analysis.charts.style import axes
+from failmodes.analysis.charts.style.combining import layered
 from failmodes.analysis.charts.style.theme import BLUE, PAGE, VERMILLION, ChartSize, ChartText, add_text
 from failmodes.analysis.formatting import format_number, format_severity, join_names, label_with_extra, lower_label
 from failmodes.analysis.sample_images import CorruptionRequest, many_images
@@ -85,7 +86,7 @@ def _panel(
         y = alt.Y("mean:Q", title=title if is_left else None, scale=scales[measure],
                   axis=alt.Axis(tickCount=3, format="~g", labels=is_left, ticks=is_left, domain=False))  # fmt: skip
         layers = _curve(rows.sort("severity").select("severity", **_distances(measure)), colour, x, y)
-        plots.append(alt.layer(*layers, width=width, height=height))
+        plots.append(layered(*layers, width=width, height=height))
     # flush: labels must not move a plot
     return alt.vconcat(*plots, spacing=13, bounds="flush", title=axes.panel_title(label, offset=4))
 
@@ -98,9 +99,9 @@ def _curve(points: pl.DataFrame, colour: str, x: alt.X, y: alt.Y) -> list[alt.Ch
     end = alt.Chart(points.tail(1).with_columns(text=pl.lit(format_number(points["mean"][-1], 2))))
     text = end.mark_text(align="left", dx=5, fontSize=11, fontWeight="bold", color=colour)
     return [
-        base.mark_area(opacity=0.2, color=colour).encode(y="low:Q", y2="high:Q"),
+        base.mark_area(opacity=0.2, color=colour).encode(y=alt.Y("low:Q"), y2=alt.Y2("high:Q")),
         base.mark_line(strokeWidth=1.8, color=colour).encode(y=y, tooltip=tips),
-        text.encode(x=x, y="mean:Q", text="text:N"),
+        text.encode(x=x, y=alt.Y("mean:Q"), text=alt.Text("text:N")),
     ]
 
 

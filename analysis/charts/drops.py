@@ -7,6 +7,7 @@ import duckdb
 import polars as pl
 
 from failmodes.analysis.charts.style.axes import network_columns, panel_title
+from failmodes.analysis.charts.style.combining import layered
 from failmodes.analysis.charts.style.labels import FONT_PX, text_width
 from failmodes.analysis.charts.style.theme import GROUPS, PAGE, ChartSize, ChartText, Layered, add_text
 from failmodes.analysis.findings.corruption_cost import costliest_on_average_sentence
@@ -78,8 +79,8 @@ def _panel(
     tips = [alt.Tooltip("name:N", title="corruption"), alt.Tooltip("severity:Q"),
             alt.Tooltip("accuracy:Q", format=".1%"), alt.Tooltip("clean_accuracy:Q", format=".1%", title="clean"),
             alt.Tooltip("accuracy_drop:Q", format=".1%", title="drop")]  # fmt: skip
-    number, font_px = base.encode(text="text:N"), 11 if cell_px >= DECIMAL_PX else 9.5
-    return alt.layer(
+    number, font_px = base.encode(text=alt.Text("text:N")), 11 if cell_px >= DECIMAL_PX else 9.5
+    return layered(
         base.mark_rect().encode(color=colour, tooltip=tips),
         number.transform_filter("!datum.is_high").mark_text(fontSize=font_px, style="on-low"),
         number.transform_filter("datum.is_high").mark_text(fontSize=font_px, style="on-high"),

@@ -11,10 +11,12 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from failmodes.analysis.charts.style.axes import COLOUR_FIELD, evenly_spaced, pixel
+from failmodes.analysis.charts.style.combining import layered
 from failmodes.analysis.charts.style.labels import text_width
 from failmodes.analysis.charts.style.saving import image_url
 from failmodes.analysis.charts.style.theme import GREEN, PAGE, VERMILLION, ChartSize, ChartText, Layered, add_text
 from failmodes.analysis.formatting import REASON_NAMES, format_count, format_percent, format_severity, lower_label
+from failmodes.analysis.once import read_once
 from failmodes.analysis.selection import EvaluationInfo, Selection, corruption_labels
 from failmodes.warehouse.errors import WarehouseError
 from failmodes.warehouse.schema import EXEMPLAR_REASONS
@@ -41,6 +43,7 @@ class ExemplarImage(NamedTuple):
     confidence: float | None
     pixels: NDArray[np.uint8]  # (H, W, 3)
     attention: NDArray[np.float64] | None  # (h, w), not negative
+    url: str = ""  # the picture that is shown, attention laid over it, scaled by the largest value of the row
 
     @property
     def reason_name(self) -> str:
@@ -67,10 +70,11 @@ def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, size: ChartSi
     return add_text([_rows(rows, corruption_labels(con), size)], _chart_text(rows, selection, evaluation), size)
 
 
+@read_once
 def _exemplar_images(
     con: duckdb.DuckDBPyConnection, evaluation: EvaluationInfo, corruption: str
 ) -> list[ExemplarImage]:
-    """One image under a corruption, by severity: the first in rank of the most preferred reason."""
+    """One image under a corruption, by severity: the first in rank of the most preferred reason, drawn."""
     rows = con.sql(
         "select e.*, a.class_name as label_name, coalesce(b.class_name, "
         "if(e.confidence is null, 'no answer', 'another class')) as predicted_name "
@@ -81,7 +85,9 @@ def _exemplar_images(
         "order by list_position($4, e.reason), e.reason_rank, e.image_id, e.severity",
         params=[evaluation.evaluation_id, corruption, evaluation.facts["dataset_id"], list(EXEMPLAR_REASONS)],
     ).pl().rows(named=True)  # fmt: skip
-    return [_exemplar_image(row) for row in rows if row["image_id"] == rows[0]["image_id"]]
+    images = [_exemplar_image(row) for row in rows if row["image_id"] == rows[0]["image_id"]]
+    top = max((float(image.attention.max()) for image in images if image.attention is not None), default=0.0)
+    return [image._replace(url=image_url(overlay(image.pixels, image.attention, top))) for image in images]
 
 
 def _exemplar_image(row: dict[str, Any]) -> ExemplarImage:
@@ -143,14 +149,13 @@ def _rows(rows: list[list[ExemplarImage]], names: dict[str, str], size: ChartSiz
         firsts[y] = row[0]
         cells += _cells(row, left, y, side, with_severities=not size.is_wide or not index)
     layers = [*_image_layers(cells, side), *_heading_layers(firsts, names, is_beside=size.is_wide)]
-    return alt.layer(*layers, width=width, height=top + len(rows) * row_px - GAP_PX)
+    return layered(*layers, width=width, height=top + len(rows) * row_px - GAP_PX)
 
 
 def _cells(
     row: list[ExemplarImage], left: float, y: float, side: float, *, with_severities: bool
 ) -> list[dict[str, Any]]:
     """What is drawn of each image: positions in pixels, the embedded image, captions, the centroid's path so far."""
-    top = max((float(image.attention.max()) for image in row if image.attention is not None), default=0.0)
     cells: list[dict[str, Any]] = []
     path: list[tuple[float, float]] = []
     for column, image in enumerate(row):
@@ -159,7 +164,7 @@ def _cells(
         path += [centre] if centre else []
         cells.append({
             "x": x + side / 2, "y": y + side / 2, "top": y - 5, "caption": y + side + 12, "second": y + side + 25,
-            "url": image_url(overlay(image.pixels, image.attention, top)),
+            "url": image.url,
             "level": format_severity(image.severity) if with_severities else "",
             "answer": image.predicted_name, "mark": TICK if image.is_right else CROSS,
             "mark_x": x + side / 2 - text_width(image.predicted_name, 11.5) / 2 - 3, "answer_x": x + side / 2 + 6,
@@ -178,24 +183,24 @@ def _image_layers(cells: list[dict[str, Any]], side: float) -> list[alt.Chart]:
     ends = points.group_by("cell", maintain_order=True).last()
     x, y, caption = pixel("x", alt.X), pixel("y", alt.Y), pixel("caption", alt.Y)
     path_x, path_y = pixel("px", alt.X), pixel("py", alt.Y)
-    paths = alt.Chart(points).encode(x=path_x, y=path_y, detail="cell:N", order="step:Q")
+    paths = alt.Chart(points).encode(x=path_x, y=path_y, detail=alt.Detail("cell:N"), order=alt.Order("step:Q"))
     answers = base.mark_text(fontSize=11, fontWeight="bold").encode(
-        x=pixel("answer_x", alt.X), y=caption, text="answer:N", color=COLOUR_FIELD
+        x=pixel("answer_x", alt.X), y=caption, text=alt.Text("answer:N"), color=COLOUR_FIELD
     )
     marks = base.mark_point(size=60, strokeWidth=1.8, filled=False, opacity=1).encode(
         x=pixel("mark_x", alt.X), y=caption, shape=alt.Shape("mark:N", scale=None, legend=None),
         stroke=alt.Stroke("colour:N", scale=None, legend=None),
     )  # fmt: skip
     return [
-        base.mark_image(width=side, height=side).encode(x=x, y=y, url="url:N", tooltip="tip:N"),
+        base.mark_image(width=side, height=side).encode(x=x, y=y, url=alt.Url("url:N"), tooltip=alt.Tooltip("tip:N")),
         paths.mark_line(stroke="#000000", strokeWidth=3, opacity=0.55),
         paths.mark_line(stroke="#ffffff", strokeWidth=1.4),
         alt.Chart(ends).encode(x=path_x, y=path_y).mark_point(
             filled=True, size=42, fill="#ffffff", stroke="#000000", strokeWidth=1.2, opacity=1),
         answers, marks,
-        base.mark_text(fontSize=11, style="muted").encode(x=x, y=pixel("second", alt.Y), text="confidence:N"),
+        base.mark_text(fontSize=11, style="muted").encode(x=x, y=pixel("second", alt.Y), text=alt.Text("confidence:N")),
         base.mark_text(fontSize=10, style="muted", baseline="bottom").encode(
-            x=x, y=pixel("top", alt.Y), text="level:N"),
+            x=x, y=pixel("top", alt.Y), text=alt.Text("level:N")),
     ]  # fmt: skip
 
 
@@ -208,11 +213,11 @@ def _heading_layers(firsts: dict[float, ExemplarImage], names: dict[str, str], *
         top, step = (y + 10, 15) if is_beside else (y - NARROW_HEAD_PX + 10, 13)
         headings.append([names[first.corruption], *lines, *(top + line * step for line in range(4))])
     schema = ["title", "true", "reason", "image", "y0", "y1", "y2", "y3"]
-    base = alt.Chart(pl.DataFrame(headings, schema=schema, orient="row")).encode(x=alt.value(0))
+    base = alt.Chart(pl.DataFrame(headings, schema=schema, orient="row")).encode(x=alt.XValue(0))
     title = base.mark_text(align="left", fontWeight="bold", fontSize=12, style="ink")
     other = base.mark_text(align="left", fontSize=11, style="muted")
     return [
-        (other if line else title).encode(y=pixel(f"y{line}", alt.Y), text=f"{field}:N")
+        (other if line else title).encode(y=pixel(f"y{line}", alt.Y), text=alt.Text(f"{field}:N"))
         for line, field in enumerate(schema[:4])
     ]
 

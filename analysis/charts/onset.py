@@ -7,6 +7,7 @@ import duckdb
 import polars as pl
 
 from failmodes.analysis.charts.style import axes
+from failmodes.analysis.charts.style.combining import layered
 from failmodes.analysis.charts.style.labels import corruption_colours, legend, spread_apart
 from failmodes.analysis.charts.style.theme import PAGE, ChartSize, ChartText, Layered, add_text
 from failmodes.analysis.formatting import MAX_LISTED, format_percent, format_severity, lower_label
@@ -60,10 +61,10 @@ def _panel(rows: pl.DataFrame, title: str, width: float, height: float, low: flo
                         zip(ends["corruption_label"], ends["surviving_share"], strict=True)], dtype=pl.String),
     )  # fmt: skip
     names = alt.Chart(ends).mark_text(align="left", dx=7, fontSize=11)
-    return alt.layer(
-        base.mark_line(interpolate="step-after", strokeWidth=1.8).encode(detail="corruption:N"),
+    return layered(
+        base.mark_line(interpolate="step-after", strokeWidth=1.8).encode(detail=alt.Detail("corruption:N")),
         base.mark_point(size=axes.point_size(rows), filled=True, opacity=1).encode(tooltip=tips),
-        names.encode(x=x, y=y, text="text:N", color=axes.COLOUR_FIELD),
+        names.encode(x=x, y=y, text=alt.Text("text:N"), color=axes.COLOUR_FIELD),
         width=width,
         height=height,
         title=axes.panel_title(title),

@@ -4,6 +4,7 @@ import altair as alt
 import duckdb
 import polars as pl
 
+from failmodes.analysis.charts.style.combining import layered
 from failmodes.analysis.charts.style.labels import LegendEntry, PlotArea, label_layers, legend
 from failmodes.analysis.charts.style.theme import GREY, PAGE, SHAPE_COLOURS, ChartSize, ChartText, Layered, add_text
 from failmodes.analysis.formatting import (
@@ -78,15 +79,15 @@ def _plot(points: pl.DataFrame, symbols: dict[str, str], threshold: float, size:
     interval = base.mark_rule(strokeWidth=1.2, opacity=0.6)
     pairs = alt.Chart(points).mark_line(strokeWidth=1, opacity=0.6, style="muted-line")
     layers = [
-        band.encode(y="low:Q", y2="high:Q", x=alt.value(0), x2=alt.value(plot_area.width)),
+        band.encode(y=alt.Y("low:Q"), y2=alt.Y2("high:Q"), x=alt.XValue(0), x2=alt.X2Value(plot_area.width)),
         zero.encode(y=y),
-        pairs.encode(x=x, y=y, detail="corruption:N"),
-        interval.encode(x="drop_low:Q", x2="drop_high:Q", y=y),
-        interval.encode(x=x, y="bow_low:Q", y2="bow_high:Q"),
+        pairs.encode(x=x, y=y, detail=alt.Detail("corruption:N")),
+        interval.encode(x=alt.X("drop_low:Q"), x2=alt.X2("drop_high:Q"), y=y),
+        interval.encode(x=x, y=alt.Y("bow_low:Q"), y2=alt.Y2("bow_high:Q")),
         base.mark_point(filled=True, size=70, opacity=1).encode(x=x, y=y, shape=symbol, tooltip=tips),
         *_labels(points, plot_area, x, y),
     ]
-    return alt.layer(*layers, width=plot_area.width, height=plot_area.height)
+    return layered(*layers, width=plot_area.width, height=plot_area.height)
 
 
 def _labels(points: pl.DataFrame, plot_area: PlotArea, x: alt.X, y: alt.Y) -> list[alt.Chart]:

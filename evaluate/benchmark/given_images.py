@@ -215,6 +215,7 @@ def _of_item(
 
 def _as_rgb(image: Image.Image, location: str, background: Colour, changes: Counter[str]) -> Image.Image:
     try:
+        image.load()
         rgb = to_rgb(image, location, background, turn=False)
     except (OSError, SyntaxError, ValueError) as error:  # a file that is read only now
         raise DataError(f"{location} cannot be decoded: {first_line(error)}") from error

@@ -10,8 +10,10 @@ import altair as alt
 import duckdb
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from failmodes.analysis.charts.style.axes import COLOUR_FIELD, fixed_scale
+from failmodes.analysis.charts.style.combining import layered
 from failmodes.analysis.charts.style.theme import BLUE, GREEN, GREY, GROUPS, ORANGE, PURPLE, SKY, VERMILLION, Layered
 
 LETTER_SHARE = 0.56  # width of an average letter in font sizes
@@ -107,11 +109,12 @@ def place_labels(
     taken = [(x - 4, y - 4, x + 4, y + 4) for x, y in points] + list(obstacles)
     placed = []
     for point, label in zip(points, labels, strict=True):
-        options = [(position, _label_box(position, label)) for position in _positions(*point)]
-        costs = [_cost(box, taken, width, height) + 0.5 * rank for rank, (_, box) in enumerate(options)]
-        best, box = options[costs.index(min(costs))]
-        taken.append(box)
-        placed.append(best)
+        positions = list(_positions(*point))
+        boxes = np.array([_label_box(position, label) for position in positions])
+        costs = _costs(boxes, np.array(taken), width, height) + 0.5 * np.arange(len(boxes))
+        best = int(costs.argmin())
+        taken.append(tuple(boxes[best]))
+        placed.append(positions[best])
     return placed
 
 
@@ -133,14 +136,14 @@ def _label_box(position: LabelPosition, label: str) -> Box:
     return left, position.y - 0.65 * FONT_PX, left + wide, position.y + 0.65 * FONT_PX
 
 
-def _cost(box: Box, taken: Sequence[Box], width: float, height: float) -> float:
-    """Square pixels that a label would cover, and twenty for each pixel that it would reach out of the plot."""
-    left, top, right, bottom = box
-    outside = max(0, -left) + max(0, right - width) + max(0, -top) + max(0, bottom - height)
-    return 20 * outside + sum(
-        max(0.0, min(right, other[2]) - max(left, other[0])) * max(0.0, min(bottom, other[3]) - max(top, other[1]))
-        for other in taken
-    )
+def _costs(boxes: NDArray[np.float64], taken: NDArray[np.float64], width: float, height: float) -> NDArray[np.float64]:
+    """Square pixels that each box (B, 4) would cover of those taken (T, 4), and 20 for a pixel out of the plot."""
+    left, top, right, bottom = boxes.T
+    outside = np.maximum(0, [-left, right - width, -top, bottom - height]).sum(axis=0)
+    across = np.minimum(right[:, None], taken[:, 2]) - np.maximum(left[:, None], taken[:, 0])
+    down = np.minimum(bottom[:, None], taken[:, 3]) - np.maximum(top[:, None], taken[:, 1])
+    covered: NDArray[np.float64] = (np.maximum(0, across) * np.maximum(0, down)).sum(axis=1)
+    return 20 * outside + covered
 
 
 def label_layers(
@@ -166,7 +169,9 @@ def label_layers(
     mark: dict[str, Any] = {"baseline": "middle", "fontSize": FONT_PX} | ({} if is_coloured else {"style": "ink"})
     colour: dict[str, Any] = {"color": COLOUR_FIELD} if is_coloured else {}
     return [
-        alt.Chart(part.drop("align")).mark_text(align=part["align"][0], **mark).encode(x, y, text="name:N", **colour)
+        alt.Chart(part.drop("align"))
+        .mark_text(align=part["align"][0], **mark)
+        .encode(x, y, text=alt.Text("name:N"), **colour)
         for part in labels.sort("align", maintain_order=True).partition_by("align", maintain_order=True)
     ]
 
@@ -180,12 +185,12 @@ def chance_layers(chance: float, lines: Sequence[Line], plot_area: PlotArea) -> 
         plot_area: the panel.
     """
     rule = alt.Chart(pl.DataFrame({"accuracy": [chance]}))
-    layers = [rule.mark_rule(strokeDash=[1, 3], style="muted-line").encode(y="accuracy:Q")]
+    layers = [rule.mark_rule(strokeDash=[1, 3], style="muted-line").encode(y=alt.Y("accuracy:Q"))]
     position = chance_label_position(chance, lines, plot_area)
     if position:
         text = rule.mark_text(align="left", baseline="middle", fontSize=CHANCE_FONT_PX, style="muted")
         left, middle = map(alt.value, position)
-        layers.append(text.encode(y=middle, x=left, text=alt.value("chance")))
+        layers.append(text.encode(y=middle, x=left, text=alt.TextValue("chance")))
     return layers
 
 
@@ -226,17 +231,17 @@ def legend(entries: Sequence[LegendEntry], width_px: float) -> list[Layered]:
         wide = SAMPLE_PX + 6 + text_width(entry.label, FONT_PX)
         if left and left + wide > width_px:
             left, row = 0.0, row + 1
-        base = alt.Chart(pl.DataFrame({"text": [entry.label]})).encode(y=alt.value(row * ROW_PX + ROW_PX / 2))
+        base = alt.Chart(pl.DataFrame({"text": [entry.label]})).encode(y=alt.YValue(row * ROW_PX + ROW_PX / 2))
         if entry.shape:
             point = base.mark_point(shape=entry.shape, filled=True, size=55, opacity=1, color=entry.colour)
-            layers.append(point.encode(x=alt.value(left + SAMPLE_PX - 7)))
+            layers.append(point.encode(x=alt.XValue(left + SAMPLE_PX - 7)))
         else:
             line = base.mark_rule(strokeWidth=2.5, strokeDash=list(entry.dash or [1, 0]), color=entry.colour)
-            layers.append(line.encode(x=alt.value(left), x2=alt.value(left + SAMPLE_PX)))
+            layers.append(line.encode(x=alt.XValue(left), x2=alt.X2Value(left + SAMPLE_PX)))
         text = base.mark_text(align="left", baseline="middle", fontSize=FONT_PX, style="ink")
-        layers.append(text.encode(x=alt.value(left + SAMPLE_PX + 6), text="text:N"))
+        layers.append(text.encode(x=alt.XValue(left + SAMPLE_PX + 6), text=alt.Text("text:N")))
         left += wide + GAP_PX
-    return [alt.layer(*layers, width=width_px, height=(row + 1) * ROW_PX)] if layers else []
+    return [layered(*layers, width=width_px, height=(row + 1) * ROW_PX)] if layers else []
 
 
 def corruption_colours(

@@ -1,9 +1,8 @@
 """The bootstrap against scipy, its theory and one draw for all columns; the correctness it is drawn from."""
 
-import shutil
+from decimal import Decimal
 from pathlib import Path
 
-import duckdb
 import numpy as np
 import pytest
 from scipy import stats
@@ -18,9 +17,11 @@ from failmodes.analysis.statistics.bootstrap import (
 )
 from failmodes.analysis.statistics.curve_shape import ShapeSettings
 from failmodes.analysis.statistics.shape_tables import ensure_shapes
+from failmodes.warehouse import schema
 from failmodes.warehouse.database.connection import open_warehouse
 from failmodes.warehouse.database.load import load
 from failmodes.warehouse.errors import WarehouseError
+from failmodes.warehouse.shards.format import Cell, ShardKey, read_verified, shard_path, write_shard
 
 
 def correctness(images: int, shares: tuple[float, ...], seed: int = 1) -> np.ndarray:
@@ -98,11 +99,14 @@ def test_unpaired_evaluations_are_resampled_cell_by_cell(tmp_path: Path) -> None
     assert abs(np.corrcoef(draws[:, 0], draws[:, 1])[0, 1]) < 0.2
 
 
-def test_an_incomplete_cell_is_named(shaped_warehouse: Path, tmp_path: Path) -> None:
-    path = tmp_path / "warehouse.duckdb"
-    shutil.copy(shaped_warehouse, path)
-    with duckdb.connect(str(path)) as con:
-        con.execute("delete from predictions where corruption = 'fog' and severity = 3 and image_id < 7")
-        evaluation_id = con.execute("select min(evaluation_id) from evaluations").fetchall()[0][0]
-        with pytest.raises(WarehouseError, match="fog at severity 3 has 393 rows"):
-            read_correctness(con, evaluation_id)
+def test_an_incomplete_cell_is_named(tmp_path: Path) -> None:
+    made = write_synthetic(tmp_path / "out", models=("Alpha",), images=400)
+    fog = ShardKey(made.evaluations["Alpha"], Cell("fog", Decimal("3.000")))
+    rows = read_verified(shard_path(made.output, schema.PREDICTIONS, fog)).rows
+    write_shard(made.output, schema.PREDICTIONS, fog, rows.slice(7))
+    load([made.output], tmp_path / "w.duckdb")
+    with (
+        open_warehouse(tmp_path / "w.duckdb") as con,
+        pytest.raises(WarehouseError, match="fog at severity 3 has 393 rows"),
+    ):
+        read_correctness(con, fog.evaluation_id)

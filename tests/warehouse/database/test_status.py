@@ -1,12 +1,19 @@
 """The status of a warehouse: what it holds, which checks fail, what is stale."""
 
+import shutil
+from decimal import Decimal
 from pathlib import Path
 
+import duckdb
+import pyarrow as pa
+from synthetic_record import Synthetic
 from warehouse_files import steps_table
 
 from failmodes.warehouse import schema
+from failmodes.warehouse.database.load import load
 from failmodes.warehouse.database.status import warehouse_status
 from failmodes.warehouse.database.updates import replace_derived_tables
+from failmodes.warehouse.shards.format import Cell, ShardKey, read_verified, shard_path, write_shard
 
 
 def test_status_says_what_is_there(warehouse_copy: Path) -> None:
@@ -19,3 +26,31 @@ def test_status_says_what_is_there(warehouse_copy: Path) -> None:
     assert rows == [("Alpha", 26, 26, 400), ("Beta", 26, 26, 400)]
     assert all(result.passed for result in status.checks)
     assert status.stale_derived == ["steps"]
+
+
+def test_what_another_program_changed_is_found_by_a_full_status(warehouse_copy: Path) -> None:
+    assert all(result.passed for result in warehouse_status(warehouse_copy, full=True).checks)
+    with duckdb.connect(str(warehouse_copy)) as con:
+        con.execute("update predictions set confidence = 1.5 where image_id = 3")
+        con.execute("update cell_transitions set broke_count = broke_count + 1 where corruption = 'fog'")
+    assert all(result.passed for result in warehouse_status(warehouse_copy).checks)
+    broken = {check.name: check for check in warehouse_status(warehouse_copy, full=True).checks if not check.passed}
+    assert broken.keys() == {"probabilities_in_range", "measures_agree_with_rows"}
+    tables = dict(broken["measures_agree_with_rows"].examples.rows())
+    assert tables["cell_transitions"] == 2 * 5
+    assert tables["cell_measures"] == 2 * 26
+
+
+def test_what_a_load_found_to_break_a_check_is_shown_with_its_rows(synthetic: Synthetic, tmp_path: Path) -> None:
+    output = Path(shutil.copytree(synthetic.output, tmp_path / "out"))
+    fog = ShardKey(synthetic.evaluations["Alpha"], Cell("fog", Decimal("3.000")))
+    rows = read_verified(shard_path(output, schema.PREDICTIONS, fog)).rows
+    place = rows.column_names.index("confidence")
+    write_shard(output, schema.PREDICTIONS, fog, rows.set_column(place, "confidence", pa.array([1.5] * 400, "float32")))
+    load([output], tmp_path / "w.duckdb")
+    (broken,) = [check for check in warehouse_status(tmp_path / "w.duckdb").checks if not check.passed]
+    assert (broken.name, broken.row_count, broken.examples.height) == ("probabilities_in_range", 400, 5)
+    shutil.rmtree(output)
+    shutil.copytree(synthetic.output, output)
+    load([output], tmp_path / "w.duckdb")
+    assert all(check.passed for check in warehouse_status(tmp_path / "w.duckdb").checks)
