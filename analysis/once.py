@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Hashable
 from functools import wraps
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar, cast
 from weakref import WeakKeyDictionary
 
 import duckdb
@@ -29,4 +29,4 @@ def read_once(reader: Reader[Arguments, Answer]) -> Reader[Arguments, Answer]:
         found: Answer = answers[key]
         return found
 
-    return reading
+    return cast("Reader[Arguments, Answer]", reading)

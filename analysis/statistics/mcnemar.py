@@ -122,7 +122,8 @@ def exact_mcnemar(only_a: ArrayLike, only_b: ArrayLike) -> Float64Array:
         (K,) 0-1; twice the smaller tail, which is exact where both are as likely, and 1 without such images.
     """
     one, other = np.asarray(only_a), np.asarray(only_b)
-    return np.minimum(1.0, 2 * stats.binom.cdf(np.minimum(one, other), one + other, 0.5))
+    p_values: Float64Array = np.minimum(1.0, 2 * stats.binom.cdf(np.minimum(one, other), one + other, 0.5))
+    return p_values
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

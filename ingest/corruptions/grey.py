@@ -17,13 +17,13 @@ def is_grey(image: NDArray[np.uint8]) -> bool:
     return bool((image[..., :1] == image[..., 1:]).all())
 
 
-def check_grey(images: Images) -> None:
-    """Check that images (N, H, W, 3) are grey.
+def check_grey(images: Images, first: int = 0) -> None:
+    """Check that images (N, H, W, 3), numbered from `first`, are grey.
 
     Raises:
         DataError: the channels of one differ.
     """
-    for row, image in enumerate(images):
+    for row, image in enumerate(images, first):
         if not is_grey(image):
             raise DataError(f"image {row} is not grey, its channels differ: make it grey, or leave out `grey`")
 

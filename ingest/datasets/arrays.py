@@ -21,7 +21,7 @@ from failmodes.warehouse.storage.regular_files import read_regular
 
 IMAGES_FILE, LABELS_FILE, CLASSES_FILE, NOTE_FILE = "images.npy", "labels.npy", "classes.json", "note.txt"
 MOST_NOTE_BYTES = 2000
-BLOCK_IMAGES = 4096  # written at a time, so that a mapped array is never read whole
+BLOCK_IMAGES = 4096  # in memory at a time, so that a mapped array is never read whole
 
 
 def open_arrays(path: Path, split: str, *, declared_split: str) -> Dataset:

@@ -4,7 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from failmodes.ingest.corruptions.grey import check_grey
-from failmodes.ingest.datasets.arrays import CLASSES_FILE, IMAGES_FILE, LABELS_FILE, open_arrays
+from failmodes.ingest.datasets.arrays import BLOCK_IMAGES, CLASSES_FILE, IMAGES_FILE, LABELS_FILE, open_arrays
 from failmodes.ingest.datasets.cifar import VARIANTS, open_cifar
 from failmodes.ingest.datasets.colour import WHITE
 from failmodes.ingest.datasets.dataset import KEPT_GREY, Dataset
@@ -36,7 +36,8 @@ def open_dataset(spec: DatasetSpec, cache: Path, split: str | None = None) -> Da
         raise StudyError(f"unknown split {split!r}: expected 'train' or 'test'")
     dataset = _read(spec, cache, split)
     if spec.grey and not dataset.grey:
-        check_grey(dataset.images)
+        for start in range(0, len(dataset.images), BLOCK_IMAGES):
+            check_grey(dataset.images[start : start + BLOCK_IMAGES], start)
         note = "; ".join(filter(None, [KEPT_GREY, dataset.note]))
         dataset = replace(dataset, grey=True, note=note)
     return replace(dataset, label=spec.label) if spec.label else dataset

@@ -24,6 +24,8 @@ counts as ( -- pairs are stored by identity, and shown by label
         pair_cells.severity,
         pair_cells.image_count,
         pair_cells.both_right_count,
+        pair_cells.both_wrong_count,
+        pair_cells.agree_count,
         case
             when pairs.evaluation_id_a = pair_cells.evaluation_id_a then pair_cells.only_a_right_count
             else pair_cells.only_b_right_count
@@ -31,9 +33,7 @@ counts as ( -- pairs are stored by identity, and shown by label
         case
             when pairs.evaluation_id_a = pair_cells.evaluation_id_a then pair_cells.only_b_right_count
             else pair_cells.only_a_right_count
-        end as only_b_right_count,
-        pair_cells.both_wrong_count,
-        pair_cells.agree_count
+        end as only_b_right_count
     from pairs
     inner join pair_cells
         on

@@ -1,4 +1,4 @@
--- One row per corrupted cell of paired evaluations: drift of attention where the network is right and where it is wrong.
+-- One row per corrupted cell of paired evaluations: drift of attention where the network is right, and where wrong.
 -- Source: attention, outcomes, evaluations.
 select
     attention.evaluation_id,

@@ -8,27 +8,27 @@ with images as (
         curve_points.severity,
         outcomes.rmse,
         outcomes.ssim,
-        outcomes.rmse - before.rmse as rmse_change
+        outcomes.rmse - milder.rmse as rmse_change
     from curve_points
     inner join outcomes
         on
             curve_points.evaluation_id = outcomes.evaluation_id
             and curve_points.cell_corruption = outcomes.corruption
             and curve_points.severity = outcomes.severity
-    left join outcomes as before
+    left join outcomes as milder
         on
-            curve_points.evaluation_id = before.evaluation_id
+            curve_points.evaluation_id = milder.evaluation_id
             and case when curve_points.severity_before = 0 then 'none' else curve_points.corruption end
-            = before.corruption
-            and curve_points.severity_before = before.severity
-            and outcomes.image_id = before.image_id
+            = milder.corruption
+            and curve_points.severity_before = milder.severity
+            and outcomes.image_id = milder.image_id
     where
         curve_points.paired
         and (
             curve_points.severity > 0
             or curve_points.corruption = ( -- the clean cell belongs to every curve: once is enough
-                select min(first.corruption) from curve_points as first
-                where first.evaluation_id = curve_points.evaluation_id
+                select min(curves.corruption) from curve_points as curves
+                where curves.evaluation_id = curve_points.evaluation_id
             )
         )
 )

@@ -1,4 +1,4 @@
--- One row per corrupted cell of paired evaluations: margin one severity before, of images that fail here and that survive.
+-- One row per corrupted cell of paired evaluations: margin one severity before, of images that fail here or survive.
 -- Source: image_onsets, curve_points, outcomes.
 with steps as (
     select

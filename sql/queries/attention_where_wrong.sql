@@ -1,7 +1,15 @@
 -- Does attention drift further where the model is wrong? Drift for right and wrong apart, and the null.
 select
     evaluation_labels.model_label,
-    attention_by_outcome.* exclude (evaluation_id)
+    attention_by_outcome.corruption,
+    attention_by_outcome.severity,
+    attention_by_outcome.right_count,
+    attention_by_outcome.wrong_count,
+    attention_by_outcome.right_median_centroid_shift,
+    attention_by_outcome.wrong_median_centroid_shift,
+    attention_by_outcome.null_median_centroid_shift,
+    attention_by_outcome.right_mean_cosine,
+    attention_by_outcome.wrong_mean_cosine
 from attention_by_outcome
 inner join evaluation_labels on attention_by_outcome.evaluation_id = evaluation_labels.evaluation_id
 where evaluation_labels.paired

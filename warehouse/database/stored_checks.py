@@ -1,8 +1,6 @@
 """Checks of facts, run as these are loaded: of each evaluation whose rows, dimensions or definitions have changed."""
 
 from collections import defaultdict
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import duckdb
@@ -11,7 +9,7 @@ import pyarrow as pa
 from failmodes.warehouse.database.checks import check_hash, checks_of_facts
 from failmodes.warehouse.database.connection import fetch_first
 from failmodes.warehouse.database.own_tables import COMPUTED
-from failmodes.warehouse.database.tables import upsert
+from failmodes.warehouse.database.tables import sql_literal, upsert
 from failmodes.warehouse.hashing import identity_of
 from failmodes.warehouse.schema import FACTS
 
@@ -32,25 +30,16 @@ def update_checks(con: duckdb.DuckDBPyConnection) -> None:
     rows: list[dict[str, Any]] = []
     for name, sql in checks_of_facts(con).items():
         definition = check_hash(sql)
-        due = [e for e, made_from in inputs.items() if current.get((name, e)) != [definition, made_from]]
-        if not due:
-            continue
-        with _only(con, due if len(due) < len(inputs) else None):
-            found = dict(
-                con.execute(
-                    f"select evaluation_id, count(*) from ({sql}\n) where evaluation_id = any(?) group by all", [due]
-                ).fetchall()
-            )
-        rows += [
-            {
+        for evaluation_id, made_from in inputs.items():
+            if current.get((name, evaluation_id)) == [definition, made_from]:
+                continue
+            rows.append({
                 "name": name,
                 "evaluation_id": evaluation_id,
                 "definition": definition,
-                "input_hash": inputs[evaluation_id],
-                "breaking_rows": found.get(evaluation_id, 0),
-            }
-            for evaluation_id in due
-        ]
+                "input_hash": made_from,
+                "breaking_rows": _count_breaking(con, sql, evaluation_id),
+            })  # fmt: skip
     upsert(con, COMPUTED, pa.Table.from_pylist(rows, schema=COMPUTED.arrow()))
 
 
@@ -77,20 +66,16 @@ def _inputs(con: duckdb.DuckDBPyConnection) -> dict[str, str]:
     return {name: identity_of([found, dimensions.get(name)]) for name, found in shards.items()}
 
 
-@contextmanager
-def _only(con: duckdb.DuckDBPyConnection, evaluations: list[str] | None) -> Iterator[None]:
-    """Within it, tables of facts hold these evaluations alone, so that a check costs what they cost; None: all."""
-    if evaluations is None:
-        yield
-        return
+def _count_breaking(con: duckdb.DuckDBPyConnection, sql: str, evaluation_id: str) -> int:
+    """Rows of one evaluation that break a check, which reads the facts of no other: cost and memory are its own."""
     (database,) = fetch_first(con, "select current_database()") or ("",)
-    listed = ", ".join(f"'{evaluation_id}'" for evaluation_id in evaluations)
-    for table in FACTS:
-        con.execute(
-            f'create temp view {table.name} as from "{database}".main.{table.name} where evaluation_id in ({listed})'
-        )
+    for table in FACTS:  # a definition of a view takes no bound value; an identity is a name of a folder
+        own = f"evaluation_id = {sql_literal(evaluation_id)}"
+        con.execute(f'create temp view {table.name} as from "{database}".main.{table.name} where {own}')
     try:
-        yield
+        row = fetch_first(con, f"select count(*) from ({sql}\n) where evaluation_id = ?", [evaluation_id])
     finally:
         for table in FACTS:
             con.execute(f"drop view temp.{table.name}")
+    assert row is not None, "an aggregate without groups has one row"
+    return int(row[0])

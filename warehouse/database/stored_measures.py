@@ -169,10 +169,11 @@ def mask_areas_of(con: duckdb.DuckDBPyConnection, dataset_id: str) -> Values | N
     found = con.execute(
         "select image_id, mask_area from images where dataset_id = ? and mask_area is not null", [dataset_id]
     ).fetchnumpy()
-    if not len(found["image_id"]):
+    image_ids = np.asarray(found["image_id"], np.int64)
+    if not len(image_ids):
         return None
-    areas = np.full(int(found["image_id"].max()) + 1, np.nan, np.float32)
-    areas[found["image_id"]] = found["mask_area"]
+    areas = np.full(int(image_ids[np.argmax(image_ids)]) + 1, np.nan, np.float32)
+    areas[image_ids] = found["mask_area"]
     return areas
 
 

@@ -5,6 +5,7 @@ halves, `<shards>-<settings>`: with the settings both are compared, and a change
 """
 
 import shutil
+import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,10 +20,12 @@ from failmodes.warehouse.database.relations import REBUILD_HINT, TABLES, foreign
 from failmodes.warehouse.database.tables import create_tables, insert_rows, write_info
 from failmodes.warehouse.errors import StorageError, WarehouseError, first_line
 from failmodes.warehouse.hashing import identity_of
+from failmodes.warehouse.limits import database_memory
 from failmodes.warehouse.shards.inventory import cast_to_table
-from failmodes.warehouse.storage.files import TEMPORARY_PREFIX, atomic_write
+from failmodes.warehouse.storage.files import TEMPORARY_PREFIX, atomic_write, storage_errors
 from failmodes.warehouse.storage.locks import file_lock
 
+WRITER_BYTES = 10**9  # more makes a load of millions of rows no faster, and DuckDB takes what it is given
 STORAGE, STORAGE_NUMBER = "v1.2.0", 65  # that the clients people have can open: DuckDB 1.2 and later
 
 
@@ -44,7 +47,10 @@ def writer_lock(warehouse: Path) -> Iterator[None]:
                 "close that program, or open and close the file once with DuckDB"
             )
         for leftover in warehouse.parent.glob(f"{TEMPORARY_PREFIX}*-{warehouse.name}*"):
-            leftover.unlink(missing_ok=True)
+            if leftover.is_dir():
+                shutil.rmtree(leftover, ignore_errors=True)
+            else:
+                leftover.unlink(missing_ok=True)
         yield
 
 
@@ -77,7 +83,7 @@ def staged_database(warehouse: Path, *, empty: bool = False) -> Iterator[duckdb.
             is_copied = not empty and _opens_elsewhere(warehouse)
             if is_copied:
                 shutil.copyfile(warehouse, temporary)
-            with duckdb.connect(str(temporary), config=LOCKED | {"storage_compatibility_version": STORAGE}) as con:
+            with _spill_folder(warehouse) as spill, duckdb.connect(str(temporary), config=_settings(spill)) as con:
                 if not empty and not is_copied:
                     con.execute("attach ? as former (read_only)", [str(warehouse)])
                     (name,) = fetch_first(con, "select current_database()") or ("",)
@@ -92,6 +98,24 @@ def staged_database(warehouse: Path, *, empty: bool = False) -> Iterator[duckdb.
             raise StorageError(f"cannot write {warehouse}: {first_line(error)}") from error
         finally:
             temporary.with_name(f"{temporary.name}.wal").unlink(missing_ok=True)
+
+
+@contextmanager
+def _spill_folder(warehouse: Path) -> Iterator[Path]:
+    """A folder for what a writer's memory has no room for, beside the warehouse, where its file has to fit too."""
+    with storage_errors(warehouse.parent):
+        spill = tempfile.mkdtemp(prefix=TEMPORARY_PREFIX, suffix=f"-{warehouse.name}.spill", dir=warehouse.parent)
+    try:
+        yield Path(spill)
+    finally:
+        shutil.rmtree(spill, ignore_errors=True)
+
+
+def _settings(spill: Path) -> dict[str, Any]:
+    """Settings of a writer, which runs the SQL of this program alone and so may spill."""
+    memory = min(WRITER_BYTES, database_memory() or WRITER_BYTES)
+    own = {"storage_compatibility_version": STORAGE, "memory_limit": f"{memory}B", "temp_directory": str(spill)}
+    return LOCKED | own
 
 
 def _opens_elsewhere(warehouse: Path) -> bool:

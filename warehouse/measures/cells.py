@@ -209,7 +209,8 @@ def pattern_of(correct: NDArray[np.bool_]) -> str:
 
 def decode_pattern(pattern: str) -> NDArray[np.bool_]:
     """What `pattern_of` made a text of."""
-    return np.frombuffer(pattern.encode("ascii"), np.uint8) == ord("1")
+    correct: NDArray[np.bool_] = np.frombuffer(pattern.encode("ascii"), np.uint8) == ord("1")
+    return correct
 
 
 def _quantiles(values: Values, shares: Mapping[str, float]) -> Row:

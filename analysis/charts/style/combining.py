@@ -4,7 +4,7 @@ A mark of Altair has some hundred properties and an encoding forty channels, of 
 concatenation above it copies them all. As plain dicts they hold what was set, and nothing else.
 """
 
-from typing import Any
+from typing import Any, cast
 
 import altair as alt
 
@@ -20,7 +20,7 @@ class PlainEncoding(alt.FacetedEncoding):
 
 def layered(*layers: Any, **properties: Any) -> alt.LayerChart:
     """What `alt.layer` gives, and some times as fast in all that is built from it; fields state their types."""
-    return alt.layer(*map(_plain, layers), **properties)
+    return cast(alt.LayerChart, alt.layer(*map(_plain, layers), **properties))
 
 
 def _plain(chart: Any) -> Any:

@@ -143,7 +143,8 @@ def _costs(boxes: NDArray[np.float64], taken: NDArray[np.float64], width: float,
     across = np.minimum(right[:, None], taken[:, 2]) - np.maximum(left[:, None], taken[:, 0])
     down = np.minimum(bottom[:, None], taken[:, 3]) - np.maximum(top[:, None], taken[:, 1])
     covered: NDArray[np.float64] = (np.maximum(0, across) * np.maximum(0, down)).sum(axis=1)
-    return 20 * outside + covered
+    costs: NDArray[np.float64] = 20 * outside + covered
+    return costs
 
 
 def label_layers(
