@@ -71,6 +71,15 @@ class Selection:
         return int(self.shared["image_count"])
 
     @property
+    def chance(self) -> float | None:
+        """Accuracy of a guess among all that may be the answer, 0-1; None where that differs or is not known."""
+        counts = {
+            e.facts["output_count"] if e.facts["class_protocol"] == "all" else e.facts["class_count"]
+            for e in self.evaluations
+        }
+        return None if len(counts) > 1 or None in counts else 1 / int(counts.pop())
+
+    @property
     def images(self) -> str:
         """The images as text: 2,000 images of JPEG copy of CIFAR-10."""
         return f"{format_count(self.image_count, 'image')} of {self.shared['dataset_label']}"

@@ -176,6 +176,7 @@ MODELS = Table.of(
         "take part; null: there are no others",
         True,
     ),
+    Column("output_count", int32, "number of all outputs, classes of the data set or not; null: not known", True),
 )
 
 DATASETS = Table.of(

@@ -38,20 +38,20 @@ class PanelFrame(NamedTuple):
 
     Attributes:
         plot_area: size and domains of a panel.
-        chance: accuracy of a guess, 0-1.
+        chance: accuracy of a guess, 0-1; None where networks differ in it, or it is not known.
         colours: colour by network, of all networks in order.
         legend_names: the networks that are not in the grey background, with their names in the legend.
     """
 
     plot_area: PlotArea
-    chance: float
+    chance: float | None
     colours: dict[str, str]
     legend_names: dict[str, str]
 
     @property
     def shows_chance(self) -> bool:
         """Whether chance lies within the panels, clear of their floor."""
-        return self.chance >= self.plot_area.y_low + 0.005
+        return self.chance is not None and self.chance >= self.plot_area.y_low + 0.005
 
     @property
     def background(self) -> list[str]:
@@ -99,7 +99,7 @@ def _panel_frame(points: pl.DataFrame, selection: Selection, width_px: float) ->
     lowest = float(points.select(pl.col("accuracy_low").min()).item())
     low = 0.0 if lowest < 0.4 else int(lowest * 10 - 0.25) / 10
     plot_area = PlotArea(0, axes.last_severity(points), low, 1.0, width_px, PANEL_HEIGHT_PX)
-    chance = 1 / int(selection.shared["class_count"])
+    chance = selection.chance
     labels = list(selection.labels.values())
     if len(labels) <= len(MODEL_COLOURS):
         return PanelFrame(plot_area, chance, dict(zip(labels, MODEL_COLOURS, strict=False)), {k: k for k in labels})
@@ -136,7 +136,7 @@ def _chart_text(con: duckdb.DuckDBPyConnection, selection: Selection, frame: Pan
             f"in colour: of {len(frame.colours)} networks those with the highest and the lowest mean accuracy over "
             f"{selection.averaged_phrase}"
         )
-    chance = f"; dotted: chance ({format_percent(frame.chance)})" if frame.shows_chance else ""
+    chance = f"; dotted: chance ({format_percent(frame.chance)})" if frame.shows_chance and frame.chance else ""
     return ChartText(
         costliest_sentence(con, selection),
         f"Accuracy from clean (0) to severity {frame.plot_area.x_high:g} on {selection.images}; band: Wilson 95"
@@ -178,7 +178,7 @@ def _panel(points: pl.DataFrame, shapes: pl.DataFrame, title: str, frame: PanelF
             alt.Tooltip("accuracy_high:Q", format=".1%", title="to")]  # fmt: skip
     lines = [part.select("severity", "accuracy").rows() for part in data.partition_by("label", maintain_order=True)]
     layers = [
-        *(chance_layers(frame.chance, lines, plot_area) if frame.shows_chance else []),
+        *(chance_layers(frame.chance, lines, plot_area) if frame.shows_chance and frame.chance else []),
         *([behind.mark_line(strokeWidth=1.1, color=BACKGROUND_GREY, opacity=0.8)] if frame.background else []),
         front.mark_line(strokeDash=[3, 3], strokeWidth=1, style="muted-line", opacity=0.75).encode(
             y=alt.Y("chord:Q", scale=y_scale)),

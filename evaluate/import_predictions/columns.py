@@ -16,7 +16,8 @@ COMPARED_NAMES = 2000  # that a hint looks through: a file may have millions of 
 
 EXPECTED = (
     "expected image_id, corruption, severity, and either a list column 'logits' or 'probabilities' (Parquet) or one "
-    "column a class: logit_0, logit_1 … or probability_0 …, or with class names behind the underscore"
+    "column a class: logit_0, logit_1 … or probability_0 …, or with class names behind the underscore; the predicted "
+    "class alone does not do"
 )
 
 

@@ -104,6 +104,7 @@ class ImportedModel:
             "architecture": self.architecture,
             "family": IMPORTED_FAMILY,
             "class_count": len(self.class_names),
+            "output_count": len(self.class_names),
         }
 
 

@@ -1,11 +1,12 @@
 """Selections of evaluations that one chart may compare: filters, and what they refuse."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from synthetic_record import Synthetic, write_synthetic
 
-from failmodes.analysis.selection import select, select_one
+from failmodes.analysis.selection import EvaluationInfo, Selection, select, select_one
 from failmodes.warehouse.database.connection import open_warehouse
 from failmodes.warehouse.database.load import load
 from failmodes.warehouse.errors import StudyError
@@ -30,3 +31,17 @@ def test_evaluations_of_other_images_do_not_share_a_chart(synthetic: Synthetic, 
         assert [selection.image_count for selection in select(con)] == [400, 100]
         with pytest.raises(StudyError, match="name one evaluation"):
             select_one(con)
+
+
+def test_chance_is_among_all_that_may_be_the_answer() -> None:
+    facts = [
+        {"class_protocol": protocol, "class_count": 4, "output_count": 1000} for protocol in ("subset", "all", None)
+    ]
+    one, all_, none = (
+        Selection((EvaluationInfo(str(index), str(index), fact),), ("fog",), None) for index, fact in enumerate(facts)
+    )
+    assert (one.chance, all_.chance, none.chance) == (0.25, 0.001, 0.25)
+    assert replace(one, evaluations=one.evaluations + none.evaluations).chance == 0.25
+    assert replace(one, evaluations=one.evaluations + all_.evaluations).chance is None
+    facts[1]["output_count"] = None
+    assert all_.chance is None

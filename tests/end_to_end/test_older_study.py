@@ -62,7 +62,12 @@ def answer(folder: Path, question: str) -> list[dict[str, Any]]:
     return json.loads(output.read_text())
 
 
-LATER = {"predicted_output", "class_protocol", "wordnet_id"}  # columns that versions 1.2 and 1.3 of the schema added
+LATER = {
+    "predicted_output",
+    "class_protocol",
+    "output_count",
+    "wordnet_id",
+}  # columns that versions 1.2 and 1.3 of the schema added
 
 
 def in_order(answered: list[dict[str, Any]]) -> list[dict[str, Any]]:

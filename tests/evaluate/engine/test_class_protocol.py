@@ -137,7 +137,7 @@ def test_the_warehouse_holds_it_and_says_another_class(study_with, tmp_path: Pat
     assert "another class" in names["predicted_name"].to_list()
     assert None not in names["predicted_name"].to_list()
     (row,) = read_verified(next(iter(list_record_files(study.output, MODELS)))).rows.to_pylist()
-    assert row["class_protocol"] == "all"
+    assert (row["class_protocol"], row["output_count"]) == ("all", 12)
     attention = [read_verified(path).rows for path in list_record_files(study.output, ATTENTION)]
     targets = [target for rows in attention for target in rows["target_class"].to_pylist()]
     assert None in targets
