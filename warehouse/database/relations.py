@@ -107,17 +107,15 @@ def show_relations(
             return
         shown.add(name)
         sql = view_definitions().get(name)
+        if table := TABLES.get(name):
+            sql = _select(con, table, stored, path, schema_version)
         if name in measure_definitions():
-            if {name, COMPUTED.name} <= stored:
-                show(COMPUTED.name)
-                show(SHARDS.name)
-                sql = None if _is_current(con, name) else measure_definitions()[name]
-            else:
-                sql = measure_definitions()[name]
-        for source in con.get_table_names(sql) if sql else ():
-            show(source)
-        if sql or name in TABLES:
-            sql = sql or _select(con, TABLES[name], stored, path, schema_version)
+            show(COMPUTED.name)
+            show(SHARDS.name)
+            sql = sql if _is_current(con, name) else measure_definitions()[name]
+        if sql:
+            for source in con.get_table_names(sql):
+                show(source)
             con.execute(f"create view {name} as {sql}")
 
     for name in relation_names() if names is None else names:
