@@ -3,6 +3,7 @@
 from failmodes.warehouse.errors import WarehouseError
 
 SCHEMA_VERSION = "1.3"
+SHOWN_LETTERS = 20  # of a version that is none
 
 
 def is_readable_version(version: str) -> bool:
@@ -24,4 +25,5 @@ def check_version(version: str, subject: object, hint: str) -> None:
     """
     if not is_readable_version(version):
         expected = SCHEMA_VERSION.split(".")[0]
+        version = version if len(version) <= SHOWN_LETTERS else f"{version[:SHOWN_LETTERS]}…"
         raise WarehouseError(f"{subject} has schema version {version}, this failmodes reads {expected}.x: {hint}")
