@@ -130,7 +130,7 @@ def test_only_shards_where_they_belong_are_published_cells(output: Path) -> None
 
 def test_a_text_that_repeats_is_read_as_it_was_written(tmp_path: Path) -> None:
     names = ["cat", "", "dög"] * 1000
-    rows = pa.table({"dataset_id": ["d"] * 3000, "class_index": range(3000), "class_name": names})
+    rows = pa.table({"dataset_id": ["d"] * 3000, "class_index": range(3000), "class_name": names, "wordnet_id": names})
     stored = read_verified(write_dimension(tmp_path, CLASSES, "d", rows))
     assert stored.rows["class_name"].to_pylist() == names
     assert [field.type for field in stored.rows.schema] == [field.type for field in CLASSES.arrow()]
