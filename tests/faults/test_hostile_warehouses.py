@@ -135,7 +135,8 @@ def test_a_damaged_warehouse_is_made_anew(synthetic, sound_warehouse: Path, tmp_
     path.write_bytes(content)
     with pytest.raises(WarehouseError, match=r"is damaged.*--rebuild"), failmodes.open(path) as warehouse:
         warehouse.sql(  # one of the two lies there
-            "select (select sum(hash(predictions)) from predictions) as p, (select sum(hash(attention)) from attention) as a"
+            "select (select sum(hash(predictions)) from predictions) as p, "
+            "(select sum(hash(attention)) from attention) as a"
         )
     load([synthetic.output], path, rebuild=True)
     with failmodes.open(path) as warehouse:
