@@ -176,7 +176,12 @@ MODELS = Table.of(
         "take part; null: there are no others",
         True,
     ),
-    Column("output_count", int32, "number of all outputs, classes of the data set or not; null: not known", True),
+    Column(
+        "output_count",
+        int32,
+        "number of all outputs; null: there are no others than those of the classes, or not known",
+        True,
+    ),
 )
 
 DATASETS = Table.of(

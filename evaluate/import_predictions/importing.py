@@ -104,7 +104,6 @@ class ImportedModel:
             "architecture": self.architecture,
             "family": IMPORTED_FAMILY,
             "class_count": len(self.class_names),
-            "output_count": len(self.class_names),
         }
 
 

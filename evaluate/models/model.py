@@ -158,7 +158,7 @@ class Model:
             "family": family_of(resolve_architecture(self.spec.architecture), self.module),
             "variant": self._variant(),
             "class_count": len(self.class_names),
-            "output_count": len(self.class_names) if self.outputs is None else self.output_count,
+            "output_count": None if self.protocol is None else self.output_count,
             "parameter_count": self._parameter_count(),
             "input_mean": None if self.normalisation is None else list(self.normalisation.mean),
             "input_std": None if self.normalisation is None else list(self.normalisation.std),

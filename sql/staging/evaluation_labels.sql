@@ -20,7 +20,7 @@ select
     models.family,
     models.variant,
     models.class_protocol,
-    models.output_count, -- of the network, classes of the data set or not; null: not known
+    models.output_count, -- null: no other outputs than those of the classes, or not known
     models.training_recipe,
     models.training_seed,
     datasets.dataset_name,
