@@ -65,7 +65,7 @@ def load(
         counts.append(f"{report.dropped_shards:,} dropped, for no folder named here holds them")
     state = f"{report.row_count:,} rows in {report.elapsed_s:.1f} s" if report.swapped else "nothing to do"
     if report.measured_evaluations and not report.row_count:  # rows that are new are measured without a word
-        state = f"measured {report.measured_evaluations:,} evaluations from the rows that are there, {state}"
+        state = f"evaluations measured from the rows that are there: {report.measured_evaluations:,}; {state}"
     remark(f"{target}: shards {', '.join(counts)}; {state}")
 
 

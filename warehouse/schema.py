@@ -176,12 +176,7 @@ MODELS = Table.of(
         "take part; null: there are no others",
         True,
     ),
-    Column(
-        "output_count",
-        int32,
-        "number of all outputs; null: there are no others than those of the classes, or not known",
-        True,
-    ),
+    Column("output_count", int32, "number of all outputs; null: none but those of the classes, or not known", True),
 )
 
 DATASETS = Table.of(

@@ -49,9 +49,9 @@ class PanelFrame(NamedTuple):
     legend_names: dict[str, str]
 
     @property
-    def shows_chance(self) -> bool:
-        """Whether chance lies within the panels, clear of their floor."""
-        return self.chance is not None and self.chance >= self.plot_area.y_low + 0.005
+    def shown_chance(self) -> float | None:
+        """Chance, where it lies within the panels, clear of their floor."""
+        return self.chance if self.chance is not None and self.chance >= self.plot_area.y_low + 0.005 else None
 
     @property
     def background(self) -> list[str]:
@@ -136,7 +136,7 @@ def _chart_text(con: duckdb.DuckDBPyConnection, selection: Selection, frame: Pan
             f"in colour: of {len(frame.colours)} networks those with the highest and the lowest mean accuracy over "
             f"{selection.averaged_phrase}"
         )
-    chance = f"; dotted: chance ({format_percent(frame.chance)})" if frame.shows_chance and frame.chance else ""
+    chance = "" if frame.shown_chance is None else f"; dotted: chance ({format_percent(frame.shown_chance)})"
     return ChartText(
         costliest_sentence(con, selection),
         f"Accuracy from clean (0) to severity {frame.plot_area.x_high:g} on {selection.images}; band: Wilson 95"
@@ -178,7 +178,7 @@ def _panel(points: pl.DataFrame, shapes: pl.DataFrame, title: str, frame: PanelF
             alt.Tooltip("accuracy_high:Q", format=".1%", title="to")]  # fmt: skip
     lines = [part.select("severity", "accuracy").rows() for part in data.partition_by("label", maintain_order=True)]
     layers = [
-        *(chance_layers(frame.chance, lines, plot_area) if frame.shows_chance and frame.chance else []),
+        *([] if frame.shown_chance is None else chance_layers(frame.shown_chance, lines, plot_area)),
         *([behind.mark_line(strokeWidth=1.1, color=BACKGROUND_GREY, opacity=0.8)] if frame.background else []),
         front.mark_line(strokeDash=[3, 3], strokeWidth=1, style="muted-line", opacity=0.75).encode(
             y=alt.Y("chord:Q", scale=y_scale)),

@@ -4,6 +4,7 @@ Those that read facts are run as these are loaded, an evaluation at a time, and 
 reads it, `run_checks` runs all again.
 """
 
+from functools import cache
 from typing import NamedTuple
 
 import duckdb
@@ -50,6 +51,7 @@ def check_definitions() -> dict[str, str]:
     return dict(sorted({**checks, "dimensions_one_row_per_key": repeated}.items()))
 
 
+@cache
 def check_hash(sql: str) -> str:
     """Hash of the definition of a check."""
     return identity_of([sql, read_sql(STAGING)])

@@ -1,6 +1,5 @@
 """Checks of facts, run as these are loaded: of each evaluation whose rows, dimensions or definitions have changed."""
 
-from collections import defaultdict
 from typing import Any
 
 import duckdb
@@ -9,6 +8,7 @@ import pyarrow as pa
 from failmodes.warehouse.database.checks import check_hash, checks_of_facts
 from failmodes.warehouse.database.connection import fetch_first
 from failmodes.warehouse.database.own_tables import COMPUTED
+from failmodes.warehouse.database.stored_measures import read_shard_hashes
 from failmodes.warehouse.database.tables import sql_literal, upsert
 from failmodes.warehouse.hashing import identity_of
 from failmodes.warehouse.schema import FACTS
@@ -45,11 +45,6 @@ def update_checks(con: duckdb.DuckDBPyConnection) -> None:
 
 def _inputs(con: duckdb.DuckDBPyConnection) -> dict[str, str]:
     """Hash of what is checked of each evaluation that has shards: these, and its rows of the dimensions."""
-    shards: dict[str, list[Any]] = defaultdict(list)
-    for evaluation_id, *shard in con.execute(
-        "select evaluation_id, table_name, corruption, severity::varchar, content_hash from shards order by all"
-    ).fetchall():
-        shards[evaluation_id].append(shard)
     dimensions = {
         evaluation_id: hashes
         for evaluation_id, *hashes in con.execute(
@@ -63,7 +58,7 @@ def _inputs(con: duckdb.DuckDBPyConnection) -> dict[str, str]:
             "on datasets.table_name = 'datasets' and datasets.file_key = evaluations.dataset_id"
         ).fetchall()
     }
-    return {name: identity_of([found, dimensions.get(name)]) for name, found in shards.items()}
+    return {name: identity_of([found, dimensions.get(name)]) for name, found in read_shard_hashes(con).items()}
 
 
 def _count_breaking(con: duckdb.DuckDBPyConnection, sql: str, evaluation_id: str) -> int:

@@ -125,13 +125,18 @@ def update_measures(con: duckdb.DuckDBPyConnection, measured: Mapping[str, Measu
     return sorted({evaluation_id for _, evaluation_id in due})
 
 
-def read_inputs(con: duckdb.DuckDBPyConnection) -> dict[str, Inputs]:
-    """What the measures of each evaluation that has shards are made from."""
+def read_shard_hashes(con: duckdb.DuckDBPyConnection) -> dict[str, dict[str, list[Any]]]:
+    """Corruption, severity and content hash of all shards, by evaluation and table, in order."""
     shards: dict[str, dict[str, list[Any]]] = defaultdict(lambda: {PREDICTIONS.name: [], ATTENTION.name: []})
     for evaluation_id, table_name, *shard in con.execute(
         "select evaluation_id, table_name, corruption, severity::varchar, content_hash from shards order by all"
     ).fetchall():
         shards[evaluation_id][table_name].append(shard)
+    return shards
+
+
+def read_inputs(con: duckdb.DuckDBPyConnection) -> dict[str, Inputs]:
+    """What the measures of each evaluation that has shards are made from."""
     facts = {
         evaluation_id: row
         for evaluation_id, *row in con.execute(
@@ -140,7 +145,7 @@ def read_inputs(con: duckdb.DuckDBPyConnection) -> dict[str, Inputs]:
         ).fetchall()
     }
     found = {}
-    for evaluation_id, kinds in shards.items():
+    for evaluation_id, kinds in read_shard_hashes(con).items():
         paired, dataset_id, source_id, subset_id, images_hash = facts.get(evaluation_id) or [False, "", "", "", None]
         predictions = identity_of([kinds[PREDICTIONS.name], paired, dataset_id, source_id, subset_id])
         attention = identity_of([predictions, kinds[ATTENTION.name], images_hash])
