@@ -5,7 +5,7 @@ import duckdb
 import polars as pl
 
 from failmodes.analysis.charts.style import axes
-from failmodes.analysis.charts.style.combining import layered
+from failmodes.analysis.charts.style.combining import in_grid, layered
 from failmodes.analysis.charts.style.labels import Box, LegendEntry, PlotArea, corruption_colours, label_layers, legend
 from failmodes.analysis.charts.style.theme import GREY, PAGE, ChartSize, ChartText, Layered, add_text
 from failmodes.analysis.findings.attention import drift_sentence
@@ -46,7 +46,7 @@ def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, size: ChartSi
         f"{labelled}{f' Without attention: {join_names(missing)}.' if missing else ''}",
         selection.source_line,
     )
-    panel_grid = alt.concat(*panels, columns=columns, spacing=20)
+    panel_grid = in_grid(*panels, columns=columns, spacing=20)
     return add_text([*legend((*NULLS, *groups), size.width_px - 70), panel_grid], text, size)
 
 

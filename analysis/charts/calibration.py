@@ -7,7 +7,7 @@ import duckdb
 import polars as pl
 
 from failmodes.analysis.charts.style import axes
-from failmodes.analysis.charts.style.combining import layered
+from failmodes.analysis.charts.style.combining import in_grid, layered, stacked
 from failmodes.analysis.charts.style.labels import LegendEntry, legend
 from failmodes.analysis.charts.style.theme import PAGE, ChartSize, ChartText, Layered, add_text
 from failmodes.analysis.findings.calibration import overconfidence_sentence
@@ -40,7 +40,7 @@ def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, size: ChartSi
         f"under-, below it overconfident; beneath: share of images by confidence. {selection.images}.",
         selection.source_line,
     )
-    panel_grid = alt.concat(*panels, columns=columns, spacing=24)
+    panel_grid = in_grid(*panels, columns=columns, spacing=24)
     return add_text([*legend(entries, size.width_px - 70), panel_grid], text, size)
 
 
@@ -58,7 +58,7 @@ def _pooled(bins: pl.DataFrame) -> pl.DataFrame:
 
 
 def _panel(bins: pl.DataFrame, title: str, width: float) -> alt.VConcatChart:
-    return alt.vconcat(_lines(bins, title, width), _counts(bins, width), spacing=6)
+    return stacked(_lines(bins, title, width), _counts(bins, width), spacing=6)
 
 
 def _lines(bins: pl.DataFrame, title: str, width: float) -> Layered:

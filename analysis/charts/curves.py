@@ -8,7 +8,7 @@ import duckdb
 import polars as pl
 
 from failmodes.analysis.charts.style import axes
-from failmodes.analysis.charts.style.combining import layered
+from failmodes.analysis.charts.style.combining import in_grid, layered
 from failmodes.analysis.charts.style.labels import LegendEntry, PlotArea, chance_layers, legend, spread_apart
 from failmodes.analysis.charts.style.theme import (
     MODEL_COLOURS,
@@ -80,7 +80,7 @@ def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, size: ChartSi
         )
         for index, name in enumerate(order)
     ]  # fmt: skip
-    grid = alt.concat(*panels, columns=columns, spacing={"row": 18, "column": 10})
+    grid = in_grid(*panels, columns=columns, spacing={"row": 18, "column": 10})
     entries = _entries(frame) if len(frame.colours) > 1 else []
     text = _chart_text(con, selection, frame)
     return add_text([*legend(entries, size.width_px - AXIS_PX - 40), grid], text, size)

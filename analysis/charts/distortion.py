@@ -5,7 +5,7 @@ import duckdb
 import polars as pl
 
 from failmodes.analysis.charts.style import axes
-from failmodes.analysis.charts.style.combining import layered
+from failmodes.analysis.charts.style.combining import in_grid, layered, stacked
 from failmodes.analysis.charts.style.theme import BLUE, PAGE, VERMILLION, ChartSize, ChartText, add_text
 from failmodes.analysis.formatting import format_number, format_severity, join_names, label_with_extra, lower_label
 from failmodes.analysis.sample_images import CorruptionRequest, many_images
@@ -62,7 +62,7 @@ def _draw(rows: pl.DataFrame, text: ChartText, size: ChartSize) -> alt.VConcatCh
         )
         for index, name in enumerate(order)
     ]  # fmt: skip
-    return add_text([alt.concat(*panels, columns=columns, spacing={"row": 14, "column": 10})], text, size)
+    return add_text([in_grid(*panels, columns=columns, spacing={"row": 14, "column": 10})], text, size)
 
 
 def _distances(measure: str) -> dict[str, pl.Expr]:
@@ -88,7 +88,7 @@ def _panel(
         layers = _curve(rows.sort("severity").select("severity", **_distances(measure)), colour, x, y)
         plots.append(layered(*layers, width=width, height=height))
     # flush: labels must not move a plot
-    return alt.vconcat(*plots, spacing=13, bounds="flush", title=axes.panel_title(label, offset=4))
+    return stacked(*plots, spacing=13, bounds="flush", title=axes.panel_title(label, offset=4))
 
 
 def _curve(points: pl.DataFrame, colour: str, x: alt.X, y: alt.Y) -> list[alt.Chart]:

@@ -5,29 +5,30 @@ A new chart is one file with a function as the comment above CHARTS or IMAGE_CHA
 
 from collections.abc import Callable, Sequence
 from decimal import Decimal
+from importlib import import_module
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import altair as alt
 
-from failmodes.analysis.charts import (
-    attention,
-    calibration,
-    contact_sheet,
-    curves,
-    distortion,
-    drops,
-    exemplars,
-    onset,
-    shapes,
-)
+from failmodes.analysis.charts import attention, calibration, curves, drops, exemplars, onset, shapes
 from failmodes.analysis.charts.style.theme import CHART_SIZES
 from failmodes.analysis.formatting import join_names
-from failmodes.analysis.sample_images import CorruptionRequest
 from failmodes.analysis.selection import select_one
 from failmodes.analysis.statistics.shape_tables import open_with_shapes
 from failmodes.warehouse.errors import StudyError
 from failmodes.warehouse.storage.locations import default_location, find_warehouse
+
+
+def _imported_later(module: str, name: str = "chart") -> Callable[..., alt.VConcatChart]:
+    """A chart whose module needs SciPy and OpenCV for corruptions, .3 s: it is imported when it is drawn."""
+
+    def draw(*given: Any, **options: Any) -> alt.VConcatChart:
+        make: Callable[..., alt.VConcatChart] = getattr(import_module(f"failmodes.analysis.charts.{module}"), name)
+        return make(*given, **options)
+
+    return draw
+
 
 # Each draws a selection: (con, selection, *, size) → chart
 CHARTS: dict[str, Callable[..., alt.VConcatChart]] = {
@@ -38,13 +39,13 @@ CHARTS: dict[str, Callable[..., alt.VConcatChart]] = {
     "exemplars": exemplars.chart,
     "onset": onset.chart,
     "calibration": calibration.chart,
-    "distortion": distortion.chart,
+    "distortion": _imported_later("distortion"),
 }
 
 # Each corrupts images itself and draws them: (request, *, size) → chart
 IMAGE_CHARTS: dict[str, Callable[..., alt.VConcatChart]] = {
-    "contact-sheet": contact_sheet.chart,
-    "distortion": distortion.chart_of_images,
+    "contact-sheet": _imported_later("contact_sheet"),
+    "distortion": _imported_later("distortion", "chart_of_images"),
 }
 
 
@@ -92,6 +93,8 @@ def draw_chart(
     if size not in CHART_SIZES:
         raise StudyError(f"no layout {size!r}: choose {' or '.join(CHART_SIZES)}")
     if name in IMAGE_CHARTS and (name not in CHARTS or _given(images)):
+        from failmodes.analysis.sample_images import CorruptionRequest
+
         _refuse(name, "corrupts images itself and reads no warehouse", _given(warehouse))
         request = CorruptionRequest(
             images.recipe or "cifar-c", images.seed or 0, images.severity or (), corruptions, images.image or ()

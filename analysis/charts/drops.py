@@ -7,7 +7,7 @@ import duckdb
 import polars as pl
 
 from failmodes.analysis.charts.style.axes import network_columns, panel_title
-from failmodes.analysis.charts.style.combining import layered
+from failmodes.analysis.charts.style.combining import in_grid, layered
 from failmodes.analysis.charts.style.labels import FONT_PX, text_width
 from failmodes.analysis.charts.style.theme import GROUPS, PAGE, ChartSize, ChartText, Layered, add_text
 from failmodes.analysis.findings.corruption_cost import costliest_on_average_sentence
@@ -43,7 +43,7 @@ def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, size: ChartSi
         f"(noise, blur, weather, digital), then by mean drop{', extras last' if selection.extras else ''}.",
         selection.source_line,
     )
-    return add_text([alt.concat(*panels, columns=columns, spacing=16)], text, size)
+    return add_text([in_grid(*panels, columns=columns, spacing=16)], text, size)
 
 
 def _text(drop: float, cell_px: float) -> str:

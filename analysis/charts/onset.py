@@ -7,7 +7,7 @@ import duckdb
 import polars as pl
 
 from failmodes.analysis.charts.style import axes
-from failmodes.analysis.charts.style.combining import layered
+from failmodes.analysis.charts.style.combining import in_grid, layered
 from failmodes.analysis.charts.style.labels import corruption_colours, legend, spread_apart
 from failmodes.analysis.charts.style.theme import PAGE, ChartSize, ChartText, Layered, add_text
 from failmodes.analysis.formatting import MAX_LISTED, format_percent, format_severity, lower_label
@@ -39,7 +39,7 @@ def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, size: ChartSi
         f"grid); {selection.images}. An image that fails may be right again further on: a failure counts once.",
         selection.source_line,
     )
-    panel_grid = alt.concat(*panels, columns=columns, spacing=20)
+    panel_grid = in_grid(*panels, columns=columns, spacing=20)
     return add_text([*legend(entries, size.width_px - 70), panel_grid], text, size)
 
 

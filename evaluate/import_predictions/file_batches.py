@@ -180,7 +180,7 @@ def readable(path: Path) -> Iterator[None]:
     except (MemoryError, duckdb.OutOfMemoryException):
         raise
     except duckdb.IOException as error:
-        raise StorageError(f"cannot write the temporary database of an import: {first_line(error)}") from error
+        raise StorageError(f"cannot write the temporary database of an import: {reason_of(error)}") from error
     except (
         pa.ArrowException,
         OSError,

@@ -20,8 +20,8 @@ from failmodes.evaluate.import_predictions.columns import KEYS, LABEL, Predictio
 from failmodes.evaluate.import_predictions.file_batches import open_batches, readable
 from failmodes.evaluate.models.outputs import SMALLEST_PROBABILITY
 from failmodes.evaluate.study.study_schema import OutputKind
-from failmodes.warehouse.errors import DataError, StorageError, first_line
-from failmodes.warehouse.storage.files import make_folder, storage_errors
+from failmodes.warehouse.errors import DataError, StorageError
+from failmodes.warehouse.storage.files import make_folder, reason_of, storage_errors
 
 pc: Any = pyarrow.compute  # its functions are made as it is imported: no checker knows them
 
@@ -99,7 +99,7 @@ def _database(folder: str) -> Iterator[duckdb.DuckDBPyConnection]:
     try:
         con = duckdb.connect(f"{folder}/keys.duckdb", config={"memory_limit": MEMORY_LIMIT})
     except duckdb.Error as error:
-        raise StorageError(f"cannot make the temporary database of an import: {first_line(error)}") from error
+        raise StorageError(f"cannot make the temporary database of an import: {reason_of(error)}") from error
     with con:
         con.execute("begin")
         yield con

@@ -86,7 +86,7 @@ def _measure(folder: Path, count: int) -> Iterator[Result]:
     yield _result(f"{name}/load", load, peer.cpu_s, f"bare CREATE TABLE AS of {rows:,} predictions with attention")
     spent = [load]
     for command, arguments in {
-        "report": ["report", file], "status": ["status", file], "chart": ["chart", "curves", file, "--to", "a.svg"],
+        "report": ["report", file], "status": ["status", file], "chart": ["chart", "curves", file, "--output", "a.svg"],
     }.items():  # fmt: skip
         spent.append(_run([SCRIPT, *arguments], folder))
         wanted = WANTED_S[command][count]

@@ -13,7 +13,7 @@ import polars as pl
 from failmodes.sql import CHECKS, STAGING, first_comment, read_sql
 from failmodes.warehouse.database.own_tables import SHARDS
 from failmodes.warehouse.hashing import identity_of
-from failmodes.warehouse.schema import ATTENTION, DIMENSIONS, FACTS, PREDICTIONS
+from failmodes.warehouse.schema import ATTENTION, DIMENSIONS, FACTS, PREDICTIONS, Table
 
 SHOWN_ROWS = 5
 
@@ -32,12 +32,17 @@ class CheckResult(NamedTuple):
         return self.row_count == 0
 
 
+def uniqueness_check(table: Table) -> str:
+    """Name of the check that a table of facts holds one row per key."""
+    return f"{table.name}_one_row_per_key"
+
+
 def check_definitions() -> dict[str, str]:
     """SQL of every check by name: the files of `sql/checks`, and one row per key, made from the keys of the tables."""
     checks = read_sql(CHECKS)
     for table, subject in ((PREDICTIONS, "Predictions hold"), (ATTENTION, "Attention holds")):
         cell = ", ".join(name for name in table.key if name != "image_id")
-        checks[f"{table.name}_one_row_per_key"] = (
+        checks[uniqueness_check(table)] = (
             f"-- {subject} {table.grain}: cells where images repeat.\n"
             f"select {cell}, count(*) as row_count, list_unique(list(image_id)) as image_count from {table.name} "
             f"group by {cell} having count(*) <> list_unique(list(image_id))"  # much faster than count(distinct)

@@ -149,7 +149,7 @@ def _fill(
         raise DamagedShardError(f"{len(errors)} damaged file(s), so nothing was loaded; {hint}: {listing}")
     write_info(con)
     measured = update_measures(con, measuring.evaluations)
-    update_checks(con)
+    update_checks(con, measuring.evaluations)
     return measured
 
 

@@ -1,24 +1,27 @@
 """Checks of facts, run as these are loaded: of each evaluation whose rows, dimensions or definitions have changed."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import duckdb
 import pyarrow as pa
 
-from failmodes.warehouse.database.checks import check_hash, checks_of_facts
+from failmodes.warehouse.database.checks import check_hash, checks_of_facts, uniqueness_check
 from failmodes.warehouse.database.connection import fetch_first
 from failmodes.warehouse.database.own_tables import COMPUTED
 from failmodes.warehouse.database.stored_measures import read_shard_hashes
 from failmodes.warehouse.database.tables import sql_literal, upsert
 from failmodes.warehouse.hashing import identity_of
+from failmodes.warehouse.measures.evaluation import MeasuredEvaluation
 from failmodes.warehouse.schema import FACTS
 
 
-def update_checks(con: duckdb.DuckDBPyConnection) -> None:
+def update_checks(con: duckdb.DuckDBPyConnection, measured: Mapping[str, MeasuredEvaluation]) -> None:
     """Run the checks of facts on every evaluation for which what they found is not there, or is out of date.
 
     Args:
         con: a connection that may write; its views are installed.
+        measured: evaluations that were measured as they were loaded whole, which has shown whether rows repeat.
     """
     inputs = _inputs(con)
     current = {
@@ -28,17 +31,20 @@ def update_checks(con: duckdb.DuckDBPyConnection) -> None:
         ).fetchall()
     }
     rows: list[dict[str, Any]] = []
+    unique = {uniqueness_check(table): table.name for table in FACTS}
     for name, sql in checks_of_facts(con).items():
         definition = check_hash(sql)
         for evaluation_id, made_from in inputs.items():
             if current.get((name, evaluation_id)) == [definition, made_from]:
                 continue
+            known = name in unique and evaluation_id in measured
+            is_unique = known and unique[name] not in measured[evaluation_id].repeating
             rows.append({
                 "name": name,
                 "evaluation_id": evaluation_id,
                 "definition": definition,
                 "input_hash": made_from,
-                "breaking_rows": _count_breaking(con, sql, evaluation_id),
+                "breaking_rows": 0 if is_unique else _count_breaking(con, sql, evaluation_id),
             })  # fmt: skip
     upsert(con, COMPUTED, pa.Table.from_pylist(rows, schema=COMPUTED.arrow()))
 

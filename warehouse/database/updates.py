@@ -18,11 +18,11 @@ from failmodes.warehouse.database.connection import LOCKED, fetch_first, open_wa
 from failmodes.warehouse.database.own_tables import DERIVED
 from failmodes.warehouse.database.relations import REBUILD_HINT, TABLES, foreign_objects
 from failmodes.warehouse.database.tables import create_tables, insert_rows, write_info
-from failmodes.warehouse.errors import StorageError, WarehouseError, first_line
+from failmodes.warehouse.errors import StorageError, WarehouseError
 from failmodes.warehouse.hashing import identity_of
 from failmodes.warehouse.limits import database_memory
 from failmodes.warehouse.shards.inventory import cast_to_table
-from failmodes.warehouse.storage.files import TEMPORARY_PREFIX, atomic_write, storage_errors
+from failmodes.warehouse.storage.files import TEMPORARY_PREFIX, atomic_write, reason_of, storage_errors
 from failmodes.warehouse.storage.locks import file_lock
 
 WRITER_BYTES = 10**9  # more makes a load of millions of rows no faster, and DuckDB takes what it is given
@@ -95,7 +95,7 @@ def staged_database(warehouse: Path, *, empty: bool = False) -> Iterator[duckdb.
                 con.commit()
                 con.execute("checkpoint")
         except (duckdb.IOException, duckdb.FatalException, duckdb.TransactionException) as error:
-            raise StorageError(f"cannot write {warehouse}: {first_line(error)}") from error
+            raise StorageError(f"cannot write {warehouse}: {reason_of(error)}") from error
         finally:
             temporary.with_name(f"{temporary.name}.wal").unlink(missing_ok=True)
 
@@ -114,7 +114,12 @@ def _spill_folder(warehouse: Path) -> Iterator[Path]:
 def _settings(spill: Path) -> dict[str, Any]:
     """Settings of a writer, which runs the SQL of this program alone and so may spill."""
     memory = min(WRITER_BYTES, database_memory() or WRITER_BYTES)
-    own = {"storage_compatibility_version": STORAGE, "memory_limit": f"{memory}B", "temp_directory": str(spill)}
+    own = {
+        "storage_compatibility_version": STORAGE,
+        "memory_limit": f"{memory}B",
+        "temp_directory": str(spill),
+        "threads": 1,  # rows come from one stream: more threads would only copy what each has read together
+    }
     return LOCKED | own
 
 

@@ -191,6 +191,12 @@ def measure_by_outcome(rows: pa.Table, image_ids: NDArray[np.int32], correct: ND
     }
 
 
+def repeats_maps(rows: pa.Table) -> bool:
+    """Whether an image of a cell has several rows of `attention` for one target."""
+    keys = _whole(rows, "image_id", np.int32).astype(np.int64) * len(TARGETS) + _targets(rows)
+    return len(np.unique(keys)) < len(keys)
+
+
 def hash_of_ids(image_ids: NDArray[np.int32]) -> str:
     """What cell_answers holds of the image_ids: MD5 of their decimal digits, with commas between."""
     return hashlib.md5(",".join(map(str, image_ids.tolist())).encode(), usedforsecurity=False).hexdigest()

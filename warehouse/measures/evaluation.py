@@ -15,9 +15,10 @@ from failmodes.warehouse.measures.cells import (
     hash_of_ids,
     measure_attention,
     measure_by_outcome,
+    repeats_maps,
 )
 from failmodes.warehouse.measures.curves import CLEAN_KEY, CellKey
-from failmodes.warehouse.schema import Table
+from failmodes.warehouse.schema import ATTENTION, PREDICTIONS, Table
 
 
 class MeasuredEvaluation:
@@ -27,6 +28,7 @@ class MeasuredEvaluation:
         evaluation_id: its identity.
         mask_areas: share of each image that its object mask covers, by image_id; None without masks.
         by_sql: tables that only their SQL can make, since cells hold other images than the clean one, or repeat some.
+        repeating: tables of facts in which a key has several rows.
     """
 
     def __init__(self, evaluation_id: str, mask_areas: Values | None = None) -> None:
@@ -36,6 +38,7 @@ class MeasuredEvaluation:
         self._tables: dict[str, list[pa.Table]] = defaultdict(list)
         self._ids = np.empty(0, np.int32), ""  # the image_ids seen last, and their hash
         self.by_sql: set[str] = set()
+        self.repeating: set[str] = set()
         self._cells: dict[CellKey, CellOutcomes] = {}
         self._correct: dict[CellKey, tuple[NDArray[np.int32], NDArray[np.bool_]]] = {}
 
@@ -52,6 +55,7 @@ class MeasuredEvaluation:
         self._add_columns(tables.CELL_CONFUSION, cell, outcomes.confusion)
         self._add_columns(tables.CELL_ANSWERS, cell, outcomes.answers(ids_hash))
         if outcomes.has_repeats:
+            self.repeating.add(PREDICTIONS.name)
             self.by_sql.add(tables.ATTENTION_BY_OUTCOME.name)
 
     def finish_curves(self) -> None:
@@ -71,6 +75,8 @@ class MeasuredEvaluation:
 
     def measure_maps(self, cell: CellKey, rows: pa.Table) -> tuple[list[Row], Row | None]:
         """Measure the attention of one cell; in any thread."""
+        if repeats_maps(rows):
+            self.repeating.add(ATTENTION.name)
         by_outcome = None
         outcomes = self._correct.get(cell)  # None of a cell whose predictions are damaged: its load will fail
         if outcomes and cell != CLEAN_KEY and tables.ATTENTION_BY_OUTCOME.name not in self.by_sql:

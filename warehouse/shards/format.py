@@ -266,16 +266,30 @@ def _hash_values(hasher: Any, column: pa.ChunkedArray) -> None:
         _hash_values(hasher, pa.chunked_array([part.flatten() for part in parts], kind.value_type))
     elif pa.types.is_string(kind) or pa.types.is_binary(kind):
         _update(hasher, (_numbers(pc.binary_length(part).fill_null(-1)) for part in parts))
-        _update(hasher, (b"".join(part.cast(pa.binary()).drop_null().to_pylist()) for part in parts))
+        _update(hasher, (_joined_bytes(part) for part in parts))
     elif pa.types.is_decimal(kind):
         hasher.update(",".join(str(value) for part in parts for value in part.to_pylist()).encode())
     else:
-        _update(hasher, (_numbers(part.drop_null()) for part in parts))
+        _update(hasher, (_numbers(_known(part)) for part in parts))
 
 
 def _update(hasher: Any, pieces: Iterable[Any]) -> None:
     for piece in pieces:
         hasher.update(piece)
+
+
+def _known(values: pa.Array) -> pa.Array:
+    return values.drop_null() if values.null_count else values
+
+
+def _joined_bytes(values: pa.Array) -> bytes | memoryview:
+    """The bytes of all texts that are not null, one after another."""
+    values = _known(values).cast(pa.binary())
+    _, offsets, content = values.buffers()
+    if content is None:
+        return b""
+    bounds = np.frombuffer(offsets, np.int32)[values.offset : values.offset + len(values) + 1]
+    return memoryview(content)[int(bounds[0]) : int(bounds[-1])]
 
 
 def _numbers(values: pa.Array) -> np.ndarray:

@@ -160,8 +160,11 @@ def _cast_column(rows: pa.Table, field: pa.Field, name: str) -> pa.ChunkedArray 
         return pa.nulls(rows.num_rows, field.type)
     if field.name not in rows.column_names:
         raise ValueError(f"it has no {name}")
-    values = rows[field.name].cast(field.type)
-    values.validate(full=True)  # texts may be no UTF-8
+    values = rows[field.name]
+    if values.type != field.type:
+        values = values.cast(field.type)
+    if not pa.types.is_primitive(field.type):
+        values.validate(full=True)  # texts may be no UTF-8
     if values.null_count and not field.nullable:
         raise ValueError(f"{name} may not be null")
     return values

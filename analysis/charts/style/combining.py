@@ -1,10 +1,12 @@
 """Layers put together without what Altair copies again and again: every mark and channel with all that it leaves out.
 
 A mark of Altair has some hundred properties and an encoding forty channels, of which a chart sets a few; each layer and
-concatenation above it copies them all. As plain dicts they hold what was set, and nothing else.
+concatenation above it copies them all. As plain dicts they hold what was set, and nothing else, and what stands above
+them copies no more than the list of its layers.
 """
 
-from typing import Any, cast
+from collections.abc import Iterable
+from typing import Any, Self
 
 import altair as alt
 
@@ -18,16 +20,55 @@ class PlainEncoding(alt.FacetedEncoding):
         alt.SchemaBase.__init__(self, **channels)  # that of its own class adds all channels that it lacks
 
 
+class _Shared:
+    """A chart whose copies share all that stands in it: what is put together here is not changed in place any more."""
+
+    def copy(self, deep: bool | Iterable[Any] = True, ignore: list[str] | None = None) -> Self:
+        """A copy of what it has itself; Altair's would build every chart within it again, at every level above."""
+        if not isinstance(deep, bool):
+            return super().copy(deep, ignore)  # type: ignore[misc,no-any-return]
+        made = object.__new__(type(self))
+        object.__setattr__(made, "_args", self._args)  # type: ignore[attr-defined]
+        object.__setattr__(made, "_kwds", dict(self._kwds))  # type: ignore[attr-defined]
+        return made
+
+
+class _Chart(_Shared, alt.Chart):
+    pass
+
+
+class _LayerChart(_Shared, alt.LayerChart):
+    pass
+
+
+class _ConcatChart(_Shared, alt.ConcatChart):
+    pass
+
+
+class _VConcatChart(_Shared, alt.VConcatChart):
+    pass
+
+
 def layered(*layers: Any, **properties: Any) -> alt.LayerChart:
     """What `alt.layer` gives, and some times as fast in all that is built from it; fields state their types."""
-    return cast(alt.LayerChart, alt.layer(*map(_plain, layers), **properties))
+    return _LayerChart(layer=[_plain(layer) for layer in layers], **properties)
+
+
+def in_grid(*charts: Any, **properties: Any) -> alt.ConcatChart:
+    """What `alt.concat` gives, faster."""
+    return _ConcatChart(concat=charts, **properties)
+
+
+def stacked(*charts: Any, **properties: Any) -> alt.VConcatChart:
+    """What `alt.vconcat` gives, faster."""
+    return _VConcatChart(vconcat=charts, **properties)
 
 
 def _plain(chart: Any) -> Any:
     """A chart with a plain mark and plain channels."""
     if isinstance(chart, alt.LayerChart):
         return chart
-    plain = chart.copy(deep=False)
+    plain = _Chart(**chart._kwds)
     if isinstance(chart.mark, alt.SchemaBase):
         plain.mark = chart.mark.to_dict(validate=False)
     if isinstance(chart.encoding, alt.SchemaBase):

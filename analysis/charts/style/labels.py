@@ -190,8 +190,8 @@ def chance_layers(chance: float, lines: Sequence[Line], plot_area: PlotArea) -> 
     position = chance_label_position(chance, lines, plot_area)
     if position:
         text = rule.mark_text(align="left", baseline="middle", fontSize=CHANCE_FONT_PX, style="muted")
-        left, middle = map(alt.value, position)
-        layers.append(text.encode(y=middle, x=left, text=alt.TextValue("chance")))
+        left, middle = position
+        layers.append(text.encode(y=alt.YValue(middle), x=alt.XValue(left), text=alt.TextValue("chance")))
     return layers
 
 

@@ -10,6 +10,8 @@ from typing import Any, NamedTuple
 
 import altair as alt
 
+from failmodes.analysis.charts.style.combining import stacked
+
 FONT = "Helvetica Neue, Helvetica, Arial, Liberation Sans, DejaVu Sans, sans-serif"
 
 # Okabe and Ito's palette, safe for colour blindness
@@ -138,7 +140,7 @@ def add_text(parts: Sequence[Any], text: ChartText, size: ChartSize) -> alt.VCon
         subtitle=_wrapped(text.subtitle, size.width_px, size.text_px),
         anchor="start", fontSize=size.title_px, subtitleFontSize=size.text_px, subtitlePadding=6, offset=14,
     )  # fmt: skip
-    return alt.vconcat(*parts, spacing=10, title=head, usermeta=text._asdict())
+    return stacked(*parts, spacing=10, title=head, usermeta=text._asdict())
 
 
 def _wrapped(text: str, width_px: float, font_px: float) -> list[str]:
