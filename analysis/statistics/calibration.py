@@ -6,10 +6,12 @@ from typing import NamedTuple
 import duckdb
 import polars as pl
 
+from failmodes.analysis.formatting import join_names
 from failmodes.analysis.once import read_once
 from failmodes.analysis.selection import EvaluationInfo, Selection, read_for_selection, rows_at_last
 from failmodes.analysis.statistics.bootstrap import NORMAL_975, Estimate, normal_estimate
 from failmodes.warehouse.database.connection import fetch_first
+from failmodes.warehouse.errors import WarehouseError
 from failmodes.warehouse.schema import CLEAN
 
 HIGH_CONFIDENCE = 0.9  # confidence from which a failure counts as confident, as in the view confident_failures
@@ -64,6 +66,8 @@ def _overconfidence(con: duckdb.DuckDBPyConnection, evaluation: EvaluationInfo, 
         [evaluation.evaluation_id, corruptions],
     )
     assert row is not None, "an aggregate without groups has one row"
+    if not row[2]:
+        raise WarehouseError(f"{evaluation.label} has no image with finite logits in {join_names(corruptions)}")
     return normal_estimate(*row)
 
 

@@ -75,7 +75,7 @@ def print_rows(batches: Iterable["pl.DataFrame"], file: TextIO, output_format: s
             if is_csv:
                 text = _flat(rows).write_csv(include_header=position == 0)
             else:
-                objects = [json.dumps(_plain(row), ensure_ascii=False) for row in rows.iter_rows(named=True)]
+                objects = [_as_json(_plain(row)) for row in rows.iter_rows(named=True)]
                 text = ("[" if position == 0 else ", " if objects else "") + ", ".join(objects)
         file.write(text)
         count += rows.height
@@ -161,7 +161,13 @@ def _flat(rows: "pl.DataFrame") -> "pl.DataFrame":
 
 def _as_text(value: Any) -> str | None:
     plain = _plain(value)
-    return plain if plain is None or isinstance(plain, str) else json.dumps(plain, ensure_ascii=False)
+    return plain if plain is None or isinstance(plain, str) else _as_json(plain)
+
+
+def _as_json(plain: Any) -> str:
+    """JSON in readable letters; those that a terminal may act on, such as marks of direction, are escaped."""
+    text = json.dumps(plain, ensure_ascii=False)
+    return text if text.isprintable() else "".join(x if x.isprintable() else json.dumps(x)[1:-1] for x in text)
 
 
 def _plain(value: Any) -> Any:

@@ -26,7 +26,9 @@ def create_tables(con: duckdb.DuckDBPyConnection) -> None:
 
     Tables have no primary key: it would slow down loads.
     """
-    for (name,) in con.execute("select view_name from duckdb_views() where not internal").fetchall():
+    for (name,) in con.execute(
+        "select view_name from duckdb_views() where not internal and schema_name = 'main'"
+    ).fetchall():
         con.execute(f'drop view "{name}"')  # measures were views once; all are installed again
     for table in ALL_TABLES:
         con.register("empty_rows", table.arrow().empty_table())

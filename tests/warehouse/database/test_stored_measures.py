@@ -16,6 +16,7 @@ from synthetic_record import Synthetic, write_synthetic
 from failmodes.warehouse import schema
 from failmodes.warehouse.database import load as loading
 from failmodes.warehouse.database import stored_measures
+from failmodes.warehouse.database.checks import read_checks, run_checks, uniqueness_check
 from failmodes.warehouse.database.connection import open_warehouse
 from failmodes.warehouse.database.load import load
 from failmodes.warehouse.database.relations import definition_hash, measure_definitions
@@ -120,6 +121,15 @@ def test_images_that_repeat_and_a_clean_cell_that_is_missing(made: Synthetic, tm
         shutil.rmtree(shard_path(output, table, ShardKey(made.evaluations["C"], CLEAN_CELL)).parent)
     load([output], tmp_path / "w.duckdb")
     assert_as_defined(tmp_path / "w.duckdb")
+    with open_warehouse(tmp_path / "w.duckdb") as con:
+        repeating = {table.name: con.execute(
+            "select evaluation_id, breaking_rows from computed where name = ? and breaking_rows > 0",
+            [uniqueness_check(table)],
+        ).fetchall() for table in schema.FACTS}  # fmt: skip
+        failed = {check.name for check in run_checks(con) if not check.passed}
+        assert failed == {check.name for check in read_checks(con) if not check.passed}
+    assert repeating == {table.name: [(made.evaluations["A"], 1)] for table in schema.FACTS}
+    assert failed >= {uniqueness_check(table) for table in schema.FACTS}
 
 
 def test_unpaired_evaluations_have_no_measures_of_pairs_of_images(tmp_path: Path) -> None:
