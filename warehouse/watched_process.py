@@ -171,6 +171,8 @@ def _watch(child: int, from_child: int) -> NoReturn:
     if kind == _ENDS_WITH:
         _print_last(last_word)
         sys.exit(int(number))
+    if stop is not None:  # a library that was stopped as it loaded ends the process itself
+        raise stop
     raise LimitError(f"{_ended_by(code)}, most likely for want of memory: ask for less, or free some")
 
 

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import altair as alt
 
-from failmodes.analysis.charts import attention, calibration, curves, drops, exemplars, onset, shapes
+from failmodes.analysis.charts import answers, attention, calibration, curves, drops, exemplars, onset, shapes
 from failmodes.analysis.charts.style.theme import CHART_SIZES
 from failmodes.analysis.formatting import join_names
 from failmodes.analysis.selection import select_one
@@ -35,6 +35,7 @@ CHARTS: dict[str, Callable[..., alt.VConcatChart]] = {
     "curves": curves.chart,
     "drops": drops.chart,
     "shapes": shapes.chart,
+    "answers": answers.chart,
     "attention": attention.chart,
     "exemplars": exemplars.chart,
     "onset": onset.chart,

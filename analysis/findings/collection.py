@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, overload
 
 import duckdb
 
+from failmodes.analysis.findings.answers import answer_findings
 from failmodes.analysis.findings.attention import attention_findings
 from failmodes.analysis.findings.calibration import confidence_findings
 from failmodes.analysis.findings.corruption_cost import cost_findings
@@ -20,7 +21,7 @@ from failmodes.analysis.selection import Selection, select
 if TYPE_CHECKING:
     import polars as pl
 
-TOPICS = (cost_findings, shape_findings, confidence_findings, attention_findings, comparison_findings,
+TOPICS = (cost_findings, shape_findings, answer_findings, confidence_findings, attention_findings, comparison_findings,
           limitation_findings)  # fmt: skip
 
 

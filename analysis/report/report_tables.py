@@ -59,6 +59,7 @@ def tables(con: duckdb.DuckDBPyConnection, selection: Selection) -> list[ReportT
             _accuracy(con, one, evaluation.label, names),
             _shapes(con, one, evaluation.label, names),
             _steps(con, one, evaluation.label, names),
+            _answers(con, one, evaluation.label, names),
             _calibration(con, one, evaluation.label, names),
             *_attention(con, one, evaluation.label, names),
         ]
@@ -122,6 +123,21 @@ def _accuracy(con: duckdb.DuckDBPyConnection, selection: Selection, label: str, 
         "accuracy_by_severity",
         names,
         lambda row: figure(row, "accuracy"),
+    )
+
+
+def _answers(con: duckdb.DuckDBPyConnection, selection: Selection, label: str, names: Names) -> ReportTable:
+    return _by_severity(
+        read_for_selection(con, "answers_by_severity", selection),
+        f"Answers of {label}",
+        "The commonest answer and, in per cent, its share of the answers; beneath, the class that the network knows "
+        "least and its accuracy.",
+        "answers_by_severity",
+        names,
+        lambda row: TableCell(
+            f"{row['commonest_answer_name']} {figure(row, 'commonest_answer_share').text}",
+            f"{row['worst_class_name']} {figure(row, 'worst_class_accuracy').text}",
+        ),
     )
 
 

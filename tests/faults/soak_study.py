@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import duckdb
 import numpy as np
-from fault_trials import Trial, attempt, has_ended, processes_of
+from fault_trials import Trial, attempt, has_ended
 from safetensors import safe_open
 from tiny_study import CELLS, write_tiny_study
 
@@ -124,14 +124,6 @@ def stage_of(output: Path) -> str:
 def count_shards(output: Path) -> int:
     """Cells of predictions that are published."""
     return sum(1 for _ in output.glob("record/predictions/*/*/*/rows.parquet"))
-
-
-def outliving(group: int, seconds: float) -> list[int]:
-    """Processes of a group that are still alive so many seconds later; none as soon as all have ended."""
-    deadline = time.monotonic() + seconds
-    while processes_of(group) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    return processes_of(group)
 
 
 def leftovers(folder: Path) -> list[str]:

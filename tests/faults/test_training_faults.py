@@ -15,7 +15,7 @@ import pytest
 pytest.importorskip("torch")
 
 import torch
-from fault_trials import WITH_TORCH_S, attempt, check_refusal, half_written, processes_of, refused, shell, stop
+from fault_trials import WITH_TORCH_S, attempt, check_refusal, half_written, outliving, refused, shell, stop
 from installed_script import SCRIPT
 from safetensors.torch import load_file
 from tiny_study import hashes, write_tiny_study
@@ -249,10 +249,7 @@ def test_a_stopped_evaluation_is_one_line_leaves_no_process_and_goes_on(
         check_refusal(trial, "stopped", CODES[sign])
     assert "Error" not in trial.stderr, trial
     assert "Exception" not in trial.stderr, trial
-    deadline = time.monotonic() + 10
-    while processes_of(numbers[0]) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert processes_of(numbers[0]) == []
+    assert outliving(numbers[0], 10) == []
     check_evaluated(folder, undisturbed)
 
 
@@ -270,20 +267,23 @@ main()
 @pytest.mark.slow
 @pytest.mark.parametrize("sign", CODES)
 @pytest.mark.parametrize("group", [False, True], ids=["alone", "all"])
-@pytest.mark.parametrize("after_s", [4, 5, 6])
+@pytest.mark.parametrize("after_s", [0, 0.7, 1.3])
 def test_a_stopped_training_with_workers_is_one_line(sign, group: bool, after_s: float, folder: Path) -> None:
     path = folder / "study.toml"
     path.write_text(path.read_text().replace("epochs = 2", 'epochs = 500, augmentation = "augmix"'))
     process = subprocess.Popen(
         [sys.executable, "-c", AUGMENTED], cwd=folder, stderr=subprocess.PIPE, text=True, start_new_session=True
     )
+    deadline = time.monotonic() + 60
+    while not list(folder.glob(f"out/checkpoints/*{STATE_SUFFIX}*")) and time.monotonic() < deadline:
+        time.sleep(0.05)  # until the first epoch is kept, whatever else the machine does
     time.sleep(after_s)
     (os.killpg if group else os.kill)(process.pid, sign)
     error = process.communicate(timeout=30)[1]
     assert process.returncode == CODES[sign], error
     assert error.splitlines()[-1] == "failmodes: stopped; whole epochs are kept: run the same command to go on", error
     assert "Traceback" not in error
-    assert processes_of(process.pid) == []
+    assert outliving(process.pid, 10) == []
 
 
 @linux_only

@@ -152,6 +152,14 @@ def processes_of(group: int) -> list[int]:
     return found
 
 
+def outliving(group: int, seconds: float) -> list[int]:
+    """Processes of a group that are still alive so many seconds later; none as soon as all have ended."""
+    deadline = time.monotonic() + seconds
+    while processes_of(group) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return processes_of(group)
+
+
 def listing(folder: Path) -> dict[str, int]:
     """Size of every regular file in a folder, less locks and remembered fingerprints."""
     return {

@@ -17,7 +17,7 @@ def near(expected: Any) -> Any:
         return {name: near(value) for name, value in expected.items()}
     if isinstance(expected, tuple):
         return tuple(near(value) for value in expected)
-    return None if expected is None else pytest.approx(expected, rel=2e-5, abs=2e-6)
+    return expected if expected is None or isinstance(expected, str) else pytest.approx(expected, rel=2e-5, abs=2e-6)
 
 
 class Cells(NamedTuple):

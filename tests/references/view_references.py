@@ -9,12 +9,13 @@ from collections.abc import Callable
 import duckdb
 import views_accuracy
 import views_attention
+import views_classes
 import views_confidence
 import views_onset
 
 COMPARISONS: dict[str, Callable[[duckdb.DuckDBPyConnection], None]] = {
     name.removeprefix("compare_"): function
-    for module in (views_accuracy, views_attention, views_confidence, views_onset)
+    for module in (views_accuracy, views_attention, views_classes, views_confidence, views_onset)
     for name, function in vars(module).items()
     if name.startswith("compare_")
 }

@@ -173,3 +173,34 @@ def _compare_pair(row: dict[str, Any], one: pl.DataFrame, other: pl.DataFrame) -
     constant = a.all() == b.all() and a.any() == b.any() and (a.all() or not a.any())
     # Geirhos et al. 2020: error consistency is Cohen's kappa of the two correctness vectors
     assert row["error_consistency"] == near(None if constant else cohen_kappa_score(a, b))
+
+
+def compare_mce_by_baseline(con: duckdb.DuckDBPyConnection) -> None:
+    """As the published code does it, over whole severities of headline corruptions."""
+    cells, rows = read_cells(con), rows_of(con, "mce_by_baseline", ["evaluation_id", "baseline_id"])
+    headline = dict(con.sql("select corruption, headline from corruptions").pl().iter_rows())
+    errors: dict[str, dict[str, tuple[float, list[float]]]] = {}
+    for evaluation_id, corruption, keys in cells.curves():
+        found = [1 - correctness(cells.predictions[key]).mean() for key in keys]
+        whole = [error for key, error in zip(keys, found, strict=True) if key[2] in (1, 2, 3, 4, 5)]
+        if headline[corruption]:
+            errors.setdefault(evaluation_id, {})[corruption] = (found[0], whole)
+    same = ("dataset_id", "source_id", "subset_id")
+    pairs = {(a, b) for a, x in cells.evaluations.items() for b, y in cells.evaluations.items()
+             if a != b and all(x[name] == y[name] for name in same)}  # fmt: skip
+    assert rows.keys() == pairs
+    for (a, b), row in rows.items():
+        shared = errors[a].keys() & errors[b].keys()
+        assert row["cell_count"] == sum(min(len(errors[a][c][1]), len(errors[b][c][1])) for c in shared)
+        if row["cell_count"] < 75:
+            assert (row["mce"], row["relative_mce"]) == (None, None)
+            assert row["reason"] == f"both have {row['cell_count']} of the 75 cells"
+            continue
+        assert row["mce"] == near(np.mean([sum(errors[a][c][1]) / sum(errors[b][c][1]) for c in shared]))
+        rises = {c: np.mean(errors[b][c][1]) - errors[b][c][0] for c in shared}
+        if min(rises.values()) <= 0:
+            assert row["relative_mce"] is None
+            assert row["reason"]
+        else:
+            mine = [(np.mean(errors[a][c][1]) - errors[a][c][0]) / rises[c] for c in shared]
+            assert row["relative_mce"] == near(np.mean(mine))

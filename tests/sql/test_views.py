@@ -5,11 +5,13 @@ from decimal import Decimal
 from pathlib import Path
 
 import duckdb
+import numpy as np
 import pyarrow as pa
 import pytest
 from synthetic_record import write_synthetic
 from view_references import COMPARISONS
 
+from failmodes.ingest.corruptions.catalogue import CORRUPTIONS
 from failmodes.sql import CHECKS, MARTS, QUERIES, STAGING, first_comment, read_sql
 from failmodes.warehouse import schema
 from failmodes.warehouse.database.checks import run_checks
@@ -20,6 +22,11 @@ from failmodes.warehouse.shards.format import Cell, ShardKey, read_verified, sha
 
 # Building blocks of the views above them, which the comparisons of those cover.
 INNER_VIEWS = {"curve_points", "cell_measures", "cell_confidence_bins", "cell_attention"}
+
+ALEXNET = np.array([  # Hendrycks & Dietterich 2019: errors in the published order, means over the severities
+    0.886428, 0.894468, 0.922640, 0.819880, 0.826268, 0.785948, 0.798360, 0.866816, 0.826572, 0.819324, 0.564592,
+    0.853204, 0.646056, 0.717840, 0.606500,
+])  # fmt: skip
 
 PAIRED_ONLY = (
     "failure_onset", "onset_by_corruption", "transitions_against_clean", "hardest_images", "distortion_by_severity",
@@ -125,6 +132,31 @@ def test_extra_corruptions_stay_out_of_the_headline_mean(tmp_path) -> None:
             from robustness_by_model join corruption_error_by_model using (evaluation_id) where corruption = 'fog'
         """).pl().row(0)  # fmt: skip
         assert extra == pytest.approx(fog)
+
+
+def test_mce_is_a_mean_of_ratios_to_another_network_or_to_alexnet_as_published(tmp_path) -> None:
+    output = write_synthetic(tmp_path, images=40, models=("A", "B"), corruptions=tuple(CORRUPTIONS)).output
+    load([output], tmp_path / "w.duckdb")
+    with duckdb.connect(str(tmp_path / "w.duckdb")) as con:
+        COMPARISONS["mce_by_baseline"](con)
+        assert con.sql("select mce from mce_by_baseline where mce is not null").pl().height == 2
+        con.execute("update datasets set class_count = 1000")
+        con.execute("update sources set recipe = 'imagenet-c'")
+        published = "select model_label, mce, relative_mce, reason from mce_by_baseline where baseline_id is null"
+        found = con.sql(published).pl().rows(named=True)
+        errors = con.sql("""
+            select model_label, corruption_order, avg(error) as error, min(1 - clean_accuracy) as clean
+            from accuracy_by_severity where headline and severity > 0 group by all order by corruption_order
+        """).pl()
+        con.execute("delete from cell_measures where corruption not in ('fog', 'none')")
+        of_fog = con.sql(published).pl()
+    assert len(found) == 2
+    for row in found:
+        mine = errors.filter(model_label=row["model_label"])
+        assert row["mce"] == pytest.approx((mine["error"] / ALEXNET).mean())
+        assert row["relative_mce"] == pytest.approx(((mine["error"] - mine["clean"]) / (ALEXNET - 0.4348)).mean())
+    assert of_fog["mce"].null_count() == 2
+    assert of_fog["reason"].to_list() == ["both have 5 of the 75 cells"] * 2
 
 
 def test_counts_are_whole_numbers_and_views_are_documented(con: duckdb.DuckDBPyConnection) -> None:

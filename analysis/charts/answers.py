@@ -1,0 +1,45 @@
+"""Heat map of how much of a network's answers is its commonest one, in every cell: mode collapse."""
+
+import altair as alt
+import duckdb
+import polars as pl
+
+from failmodes.analysis.charts.style.axes import network_columns
+from failmodes.analysis.charts.style.combining import in_grid
+from failmodes.analysis.charts.style.heat_map import heat_map, row_order, with_names
+from failmodes.analysis.charts.style.labels import FONT_PX, text_width
+from failmodes.analysis.charts.style.theme import PAGE, ChartSize, ChartText, add_text
+from failmodes.analysis.findings.answers import collapse_sentence
+from failmodes.analysis.formatting import format_percent
+from failmodes.analysis.selection import Selection, read_for_selection
+
+TOOLTIPS = (
+    alt.Tooltip("name:N", title="corruption"), alt.Tooltip("severity:Q"),
+    alt.Tooltip("commonest_answer_name:N", title="commonest answer"),
+    alt.Tooltip("commonest_answer_share:Q", format=".1%", title="of the answers"),
+    alt.Tooltip("commonest_answer_label_share:Q", format=".1%", title="of the labels"),
+    alt.Tooltip("answered_class_count:Q", title="classes that occur as answer"),
+    alt.Tooltip("mean_confidence:Q", format=".1%", title="mean confidence"),
+    alt.Tooltip("accuracy:Q", format=".1%"),
+)  # fmt: skip
+
+
+def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, size: ChartSize = PAGE) -> alt.VConcatChart:
+    """Share of the commonest answer: corruption (by group, then mean share, extras last) against severity."""
+    cells = with_names(read_for_selection(con, "answers_by_severity", selection)).drop_nulls("commonest_answer")
+    order = row_order(cells, "commonest_answer_share")
+    even = float(cells.select(pl.col("commonest_answer_label_share").mean()).item())
+    label_px = max(text_width(name, FONT_PX) for name in order) + 14
+    columns, width = network_columns(size, len(selection.evaluations), 20, label_px)
+    panels = [
+        heat_map(cells.filter(label=label), "commonest_answer_share", order, label, 1.0, width, TOOLTIPS,
+                 is_left=not index % columns)
+        for index, label in enumerate(selection.labels.values())
+    ]  # fmt: skip
+    text = ChartText(
+        collapse_sentence(con, selection),
+        f"Share of the commonest answer among a network's answers, in per cent, from clean (0) on; of the labels that "
+        f"class has {format_percent(even)} on average. {selection.images}.",
+        selection.source_line,
+    )
+    return add_text([in_grid(*panels, columns=columns, spacing=16)], text, size)

@@ -1,0 +1,81 @@
+-- One row per evaluation, corruption, severity from clean on and class that occurs as label or as answer.
+-- Source: cell_confusion, curve_points, classes.
+with parts as (
+    select
+        evaluation_id,
+        corruption,
+        severity,
+        label as class_index,
+        image_count,
+        case when predicted = label then image_count else 0 end as correct_count,
+        0 as answer_count
+    from cell_confusion
+    union all by name
+    select
+        evaluation_id,
+        corruption,
+        severity,
+        predicted as class_index,
+        0 as image_count,
+        0 as correct_count,
+        image_count as answer_count
+    from cell_confusion
+    where predicted is not null
+),
+
+counts as (
+    select
+        evaluation_id,
+        corruption,
+        severity,
+        class_index,
+        sum(image_count)::bigint as image_count,
+        sum(correct_count)::bigint as correct_count,
+        sum(answer_count)::bigint as answer_count
+    from parts
+    group by evaluation_id, corruption, severity, class_index
+),
+
+intervals as (
+    select
+        *,
+        correct_count / nullif(image_count, 0) as accuracy,
+        power(1.959963984540054, 2) / nullif(image_count, 0) as z2_n, -- z: normal quantile of 97.5 %
+        (accuracy + z2_n / 2) / (1 + z2_n) as centre,
+        sqrt(z2_n * (accuracy * (1 - accuracy) + z2_n / 4)) / (1 + z2_n) as half_width,
+        centre - half_width as accuracy_low,
+        centre + half_width as accuracy_high,
+        sum(image_count) over (partition by evaluation_id, corruption, severity) as cell_image_count,
+        correct_count / nullif(answer_count, 0) as answer_precision,
+        image_count / cell_image_count as label_share,
+        answer_count / cell_image_count as answer_share
+    from counts
+)
+
+select
+    curve_points.evaluation_id,
+    curve_points.model_label,
+    curve_points.dataset_label,
+    curve_points.corruption,
+    curve_points.corruption_label,
+    curve_points.severity,
+    intervals.class_index,
+    classes.class_name,
+    intervals.image_count, -- images of the class
+    intervals.correct_count,
+    intervals.accuracy, -- 0-1, of the images of the class; null without any
+    intervals.accuracy_low, -- Wilson 95 % interval
+    intervals.accuracy_high,
+    intervals.answer_count, -- images that the network takes for the class
+    intervals.answer_precision, -- 0-1, how many of them are of the class; null where it is no answer
+    intervals.label_share, -- 0-1, of all images of the cell
+    intervals.answer_share -- 0-1, of all images of the cell
+from curve_points
+inner join intervals
+    on
+        curve_points.evaluation_id = intervals.evaluation_id
+        and curve_points.cell_corruption = intervals.corruption
+        and curve_points.severity = intervals.severity
+inner join evaluations on curve_points.evaluation_id = evaluations.evaluation_id
+left join classes
+    on evaluations.dataset_id = classes.dataset_id and intervals.class_index = classes.class_index

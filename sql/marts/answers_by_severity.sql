@@ -1,0 +1,113 @@
+-- One row per evaluation, corruption and severity from clean on: how the answers spread over the classes, beside the
+-- labels; one answer to nearly all images is mode collapse. The worst class, too.
+-- Source: cell_confusion, cell_measures, curve_points, classes.
+with answers as (
+    select
+        evaluation_id,
+        corruption,
+        severity,
+        predicted as class_index,
+        sum(image_count)::bigint as image_count,
+        sum(image_count) / sum(sum(image_count)) over of_cell as answer_share
+    from cell_confusion
+    where predicted is not null
+    group by evaluation_id, corruption, severity, predicted
+    window of_cell as (partition by evaluation_id, corruption, severity)
+),
+
+labels as (
+    select
+        evaluation_id,
+        corruption,
+        severity,
+        label as class_index,
+        coalesce(sum(image_count) filter (where predicted = label), 0) / sum(image_count) as accuracy,
+        sum(image_count) / sum(sum(image_count)) over of_cell as label_share
+    from cell_confusion
+    group by evaluation_id, corruption, severity, label
+    window of_cell as (partition by evaluation_id, corruption, severity)
+),
+
+of_answers as ( -- of answers that are as common the first class
+    select
+        evaluation_id,
+        corruption,
+        severity,
+        sum(image_count)::bigint as answered_count,
+        count(*) as answered_class_count,
+        arg_max(class_index, (answer_share, -class_index)) as commonest_answer,
+        max(answer_share) as commonest_answer_share,
+        -sum(answer_share * ln(answer_share)) as answer_entropy_nats
+    from answers
+    group by evaluation_id, corruption, severity
+),
+
+of_labels as (
+    select
+        evaluation_id,
+        corruption,
+        severity,
+        count(*) as class_count,
+        avg(accuracy) as balanced_accuracy,
+        arg_min(class_index, (accuracy, class_index)) as worst_class,
+        min(accuracy) as worst_class_accuracy,
+        -sum(label_share * ln(label_share)) as label_entropy_nats
+    from labels
+    group by evaluation_id, corruption, severity
+)
+
+select
+    curve_points.evaluation_id,
+    curve_points.model_label,
+    curve_points.dataset_label,
+    curve_points.corruption,
+    curve_points.corruption_label,
+    curve_points.corruption_group,
+    curve_points.corruption_order,
+    curve_points.headline,
+    curve_points.severity,
+    cell_measures.image_count,
+    of_labels.class_count, -- classes that occur as label
+    of_answers.commonest_answer, -- class index; null where no image was taken for a class
+    commonest.class_name as commonest_answer_name,
+    of_answers.commonest_answer_share, -- 0-1, of the answers
+    of_answers.answer_entropy_nats, -- 0: one answer to all
+    of_labels.label_entropy_nats,
+    cell_measures.mean_confidence, -- 0-1
+    cell_measures.accuracy, -- 0-1
+    of_labels.balanced_accuracy, -- 0-1, mean of the classes' accuracies
+    of_labels.worst_class, -- class index; of classes that are as bad the first
+    worst.class_name as worst_class_name,
+    of_labels.worst_class_accuracy, -- 0-1; the least of several, so by chance lower than each of them is expected
+    coalesce(of_answers.answered_count, 0) as answered_count, -- images that were taken for a class of the data set
+    coalesce(of_answers.answered_class_count, 0) as answered_class_count, -- classes that occur as answer
+    case
+        when of_answers.commonest_answer is not null then coalesce(same.label_share, 0)
+    end as commonest_answer_label_share -- 0-1, of the labels: what it should be given
+from curve_points
+inner join cell_measures
+    on
+        curve_points.evaluation_id = cell_measures.evaluation_id
+        and curve_points.cell_corruption = cell_measures.corruption
+        and curve_points.severity = cell_measures.severity
+inner join of_labels
+    on
+        curve_points.evaluation_id = of_labels.evaluation_id
+        and curve_points.cell_corruption = of_labels.corruption
+        and curve_points.severity = of_labels.severity
+left join of_answers
+    on
+        curve_points.evaluation_id = of_answers.evaluation_id
+        and curve_points.cell_corruption = of_answers.corruption
+        and curve_points.severity = of_answers.severity
+left join labels as same
+    on
+        of_answers.evaluation_id = same.evaluation_id
+        and of_answers.corruption = same.corruption
+        and of_answers.severity = same.severity
+        and of_answers.commonest_answer = same.class_index
+inner join evaluations on curve_points.evaluation_id = evaluations.evaluation_id
+left join classes as commonest
+    on evaluations.dataset_id = commonest.dataset_id and of_answers.commonest_answer = commonest.class_index
+left join classes as worst
+    on evaluations.dataset_id = worst.dataset_id and of_labels.worst_class = worst.class_index

@@ -1,0 +1,113 @@
+-- One row per evaluation and baseline: mean corruption error as a ratio to a baseline's, 1 where it is as large.
+-- Hendrycks & Dietterich 2019: of each of the 15 headline corruptions the errors at severities 1 to 5 over those of the
+-- baseline, and the mean of these ratios (published as per cent). A baseline is another evaluation of the same images
+-- and pixels; of ImageNet-C, AlexNet as published too. Null, with the reason, where a cell is missing.
+-- Source: accuracy_by_severity, evaluation_labels.
+with evaluated as (
+    select
+        evaluation_id,
+        corruption,
+        sum(error) as error_sum,
+        avg(error) as mean_error,
+        1 - min(clean_accuracy) as clean_error,
+        count(*) as cell_count
+    from accuracy_by_severity
+    where headline and severity in (1, 2, 3, 4, 5)
+    group by evaluation_id, corruption
+),
+
+alexnet (corruption, mean_error) as ( -- over the five severities; clean .4348
+    values
+    ('gaussian_noise', 0.886428),
+    ('shot_noise', 0.894468),
+    ('impulse_noise', 0.922640),
+    ('defocus_blur', 0.819880),
+    ('glass_blur', 0.826268),
+    ('motion_blur', 0.785948),
+    ('zoom_blur', 0.798360),
+    ('snow', 0.866816),
+    ('frost', 0.826572),
+    ('fog', 0.819324),
+    ('brightness', 0.564592),
+    ('contrast', 0.853204),
+    ('elastic_transform', 0.646056),
+    ('pixelate', 0.717840),
+    ('jpeg_compression', 0.606500)
+),
+
+baselines as (
+    select
+        evaluation_labels.evaluation_id as baseline_id,
+        evaluation_labels.model_label as baseline_label,
+        compared.evaluation_id
+    from evaluation_labels
+    inner join evaluation_labels as compared
+        on
+            evaluation_labels.dataset_id = compared.dataset_id
+            and evaluation_labels.source_id = compared.source_id
+            and evaluation_labels.subset_id = compared.subset_id
+            and evaluation_labels.evaluation_id <> compared.evaluation_id
+    union all
+    select
+        null as baseline_id,
+        'AlexNet (published)' as baseline_label,
+        evaluation_id
+    from evaluation_labels
+    where recipe = 'imagenet-c' and class_count = 1000
+),
+
+errors as (
+    select
+        null as evaluation_id,
+        corruption,
+        mean_error,
+        5 * mean_error as error_sum,
+        0.4348 as clean_error,
+        5 as cell_count
+    from alexnet
+    union all by name
+    select * from evaluated
+),
+
+ratios as (
+    select
+        baselines.evaluation_id,
+        baselines.baseline_id,
+        baselines.baseline_label,
+        count(*) filter (where theirs.corruption is not null) as corruption_count,
+        sum(least(mine.cell_count, coalesce(theirs.cell_count, 0)))::bigint as cell_count,
+        avg(mine.error_sum / nullif(theirs.error_sum, 0)) as mean_ratio,
+        count(*) filter (where theirs.error_sum = 0) as faultless_count,
+        avg((mine.mean_error - mine.clean_error) / nullif(theirs.mean_error - theirs.clean_error, 0)) as relative_ratio,
+        count(*) filter (where theirs.mean_error <= theirs.clean_error) as unharmed_count
+    from baselines
+    inner join evaluated as mine on baselines.evaluation_id = mine.evaluation_id
+    left join errors as theirs
+        on
+            baselines.baseline_id is not distinct from theirs.evaluation_id
+            and mine.corruption = theirs.corruption
+    group by baselines.evaluation_id, baselines.baseline_id, baselines.baseline_label
+)
+
+select
+    ratios.evaluation_id,
+    evaluation_labels.model_label,
+    evaluation_labels.dataset_label,
+    ratios.baseline_id, -- null: published, no evaluation of this warehouse
+    ratios.baseline_label,
+    ratios.cell_count, -- of the 75 cells, those that both have
+    case
+        when ratios.cell_count = 75 and ratios.faultless_count = 0 then ratios.mean_ratio
+    end as mce, -- 1: as many errors as the baseline
+    case
+        when ratios.cell_count = 75 and ratios.unharmed_count = 0 then ratios.relative_ratio
+    end as relative_mce, -- the same of errors above the clean error
+    case
+        when ratios.cell_count < 75 then format('both have {} of the 75 cells', ratios.cell_count)
+        when ratios.faultless_count > 0
+            then format('the baseline makes no error under {} corruptions', ratios.faultless_count)
+        when ratios.unharmed_count > 0
+            then format('the baseline makes no more errors under {} corruptions', ratios.unharmed_count)
+    end as reason -- why one is null
+from ratios
+inner join evaluation_labels on ratios.evaluation_id = evaluation_labels.evaluation_id

@@ -1,0 +1,23 @@
+-- Which classes swallow others? Classes that are the answer more often than the label, at the last severity.
+with swallowed as (
+    select
+        *,
+        answer_share - label_share as excess_share,
+        max(severity) over (partition by evaluation_id, corruption) as last_severity
+    from accuracy_by_class
+)
+
+select
+    model_label,
+    corruption_label,
+    severity,
+    class_name,
+    label_share,
+    answer_share,
+    excess_share,
+    accuracy,
+    answer_precision
+from swallowed
+where severity = last_severity and excess_share > 0
+order by excess_share desc, model_label asc, corruption_label asc, class_index asc
+limit 40
