@@ -9,13 +9,22 @@ import os
 import signal
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from types import FrameType
 from typing import Any
 
+from failmodes.warehouse.errors import LimitError
+
+FILES_OF_A_PROCESS = 8  # pipes and sockets that this process holds for one that it starts, and some to spare
+
 
 def process_context() -> Any:  # typeshed's BaseContext has no Process
-    """A multiprocessing context whose processes inherit neither threads nor their locks, as a fork would."""
+    """A multiprocessing context whose processes inherit neither threads nor their locks, as a fork would.
+
+    Raises:
+        LimitError: this process may not open the files that another one needs.
+    """
+    _check_open_files()
     if "forkserver" not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")
     from multiprocessing import forkserver
@@ -23,6 +32,16 @@ def process_context() -> Any:  # typeshed's BaseContext has no Process
     with deaf_to_interrupts():  # what the server starts inherits it
         forkserver.ensure_running()
     return multiprocessing.get_context("forkserver")
+
+
+def _check_open_files() -> None:
+    """Refuse to begin what would run out of files: the server of processes would print a traceback of its own."""
+    with ExitStack() as opened:
+        try:
+            for _ in range(FILES_OF_A_PROCESS):
+                opened.enter_context(open(os.devnull, "rb"))
+        except OSError as error:
+            raise LimitError("too few files may be opened for another process: raise the limit (ulimit -n)") from error
 
 
 @contextmanager
