@@ -65,8 +65,8 @@ def chart(
     name: Annotated[
         str,
         typer.Argument(
-            help="From a warehouse: curves, drops, shapes, attention, exemplars, onset, calibration, distortion. "
-            "From images alone: contact-sheet, and distortion too where an option says what to corrupt."
+            help="From a warehouse: curves, drops, shapes, answers, attention, exemplars, onset, calibration, "
+            "distortion. From images alone: contact-sheet, and distortion too where an option says what to corrupt."
         ),
     ],
     where: Where = None,

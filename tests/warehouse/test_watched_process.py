@@ -79,6 +79,17 @@ def test_a_second_signal_ends_what_the_first_does_not(sign: signal.Signals, code
 
 
 @posix_only
+@pytest.mark.parametrize(("sign", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_library_may_end_the_process_as_it_is_stopped(sign: signal.Signals, code: int, tmp_path: Path) -> None:
+    def once(process: subprocess.Popen) -> None:
+        time.sleep(0.3)
+        process.send_signal(sign)
+
+    work = "\n    try: time.sleep(60)\n    except KeyboardInterrupt: os.abort()"
+    assert run(work, tmp_path, once) == (code, "failmodes: stopped\n")
+
+
+@posix_only
 def test_the_work_ends_with_the_process_that_was_started(tmp_path: Path) -> None:
     run("open('number', 'w').write(str(os.getpid())); time.sleep(60)", tmp_path, lambda p: (time.sleep(0.3), p.kill()))
     number = int((tmp_path / "number").read_text())

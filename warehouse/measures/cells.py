@@ -33,6 +33,7 @@ _OF_MAPS = {  # columns of cell_attention that are means over maps that are not 
     "null_mean_w1_x": "null_w1_x",
     "null_mean_w1_y": "null_w1_y",
 }
+MOST_COUNTED = 16  # counters an image
 OTHER = -1  # in place of a null: no class of the data set, or no output at all
 
 
@@ -193,8 +194,8 @@ def measure_by_outcome(rows: pa.Table, image_ids: NDArray[np.int32], correct: ND
 
 def repeats_maps(rows: pa.Table) -> bool:
     """Whether an image of a cell has several rows of `attention` for one target."""
-    keys = _whole(rows, "image_id", np.int32).astype(np.int64) * len(TARGETS) + _targets(rows)
-    return len(np.unique(keys)) < len(keys)
+    keys = np.sort(_whole(rows, "image_id", np.int32).astype(np.int64) * len(TARGETS) + _targets(rows))
+    return bool((np.diff(keys) == 0).any())
 
 
 def hash_of_ids(image_ids: NDArray[np.int32]) -> str:
@@ -232,8 +233,7 @@ def _bins(
 ) -> list[Row]:
     known = ~np.isnan(confidence)
     exact = confidence[known].astype(np.float64)
-    found = np.minimum(np.floor(exact * BINS), BINS - 1).astype(np.int64)
-    bins, index = np.unique(found, return_inverse=True)
+    index = np.minimum(np.floor(exact * BINS), BINS - 1).astype(np.int64)
     brier = sum_p2[known] - 2 * label_probability[known].astype(np.float64) + 1
     sums = {
         "confidence_sum": np.bincount(index, exact),
@@ -244,12 +244,12 @@ def _bins(
     return [
         {
             "bin_count": BINS,
-            "bin_index": int(bins[place]),
+            "bin_index": place,
             "image_count": int(counts[place]),
             "correct_count": int(right[place]),
             **{name: float(values[place]) for name, values in sums.items()},
         }
-        for place in range(len(bins))
+        for place in np.flatnonzero(counts).tolist()
     ]
 
 
@@ -258,7 +258,15 @@ def _confusion(
 ) -> dict[str, pa.Array]:
     shifted = predicted.astype(np.int64) + 1  # no class is 0
     base = int(shifted.max()) + 1
-    found, counts = np.unique((labels.astype(np.int64) * base + shifted) * 2 + finite, return_counts=True)
+    keys = (labels.astype(np.int64) * base + shifted) * 2 + finite
+    if 0 <= int(keys.min()) and int(keys.max()) < MOST_COUNTED * len(
+        keys
+    ):  # of few classes; sorting takes longer than so many empty counts
+        counts = np.bincount(keys)
+        found = np.flatnonzero(counts)
+        counts = counts[found]
+    else:
+        found, counts = np.unique(keys, return_counts=True)
     answer = found // 2 % base
     return {
         "label": pa.array(found // 2 // base),

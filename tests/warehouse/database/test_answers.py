@@ -60,6 +60,12 @@ def test_json_and_csv_carry_what_they_can_say(app: typer.Typer, query_here: Path
     assert '"[1, 2]",eA==' in line
 
 
+def test_json_escapes_what_a_terminal_acts_on(app: typer.Typer, query_here: Path) -> None:
+    text = run_query_command(app, "select 'é' || chr(8238) || chr(27) || '😀' as label", "--format", "json")[0]
+    assert text == '[{"label": "é\\u202e\\u001b😀"}]\n'
+    assert json.loads(text) == [{"label": "é\u202e\x1b😀"}]
+
+
 @pytest.mark.parametrize("suffix", ["csv", "json", "parquet"])
 def test_output_file_is_written_whole(app: typer.Typer, query_folder: Path, tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"rows.{suffix}"
