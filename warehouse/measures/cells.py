@@ -259,9 +259,7 @@ def _confusion(
     shifted = predicted.astype(np.int64) + 1  # no class is 0
     base = int(shifted.max()) + 1
     keys = (labels.astype(np.int64) * base + shifted) * 2 + finite
-    if 0 <= int(keys.min()) and int(keys.max()) < MOST_COUNTED * len(
-        keys
-    ):  # of few classes; sorting takes longer than so many empty counts
+    if int(keys.min()) >= 0 and int(keys.max()) < MOST_COUNTED * len(keys):  # counting is faster than sorting
         counts = np.bincount(keys)
         found = np.flatnonzero(counts)
         counts = counts[found]

@@ -60,7 +60,7 @@ def test_the_most_collapsed_cell_is_found(collapsing: duckdb.DuckDBPyConnection)
 def test_the_sentence_names_cell_count_and_class(collapsing: duckdb.DuckDBPyConnection) -> None:
     selection = select_one(collapsing)
     (finding,) = answer_findings(collapsing, selection)
-    assert finding.headline == "Under contrast at severity 5 Alpha takes 59 of 60 images for \u201cone\u201d."
+    assert finding.headline == "Under contrast at severity 5 Alpha takes 59 of 60\u00a0images for \u201cone\u201d."
     assert "98.3\u00a0%" in finding.detail
     assert "contrast from 4" in finding.detail
     assert collapse_sentence(collapsing, selection) == finding.headline.removesuffix(".")
