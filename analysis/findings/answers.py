@@ -4,7 +4,6 @@ import duckdb
 
 from failmodes.analysis.findings.finding import Evidence, Finding
 from failmodes.analysis.formatting import (
-    MAX_LISTED,
     capitalize_first,
     format_count,
     format_interval,
@@ -16,6 +15,8 @@ from failmodes.analysis.formatting import (
 from failmodes.analysis.selection import EvaluationInfo, Selection, corruption_labels
 from failmodes.analysis.statistics.answers import Collapse, find_collapse
 from failmodes.warehouse.schema import CLEAN
+
+MOST_CELLS = 12  # that a sentence lists
 
 
 def answer_findings(con: duckdb.DuckDBPyConnection, selection: Selection) -> list[Finding]:
@@ -31,7 +32,7 @@ def collapse_sentence(con: duckdb.DuckDBPyConnection, selection: Selection) -> s
     found = {evaluation: find_collapse(con, selection, evaluation) for evaluation in selection.evaluations}
     collapsed = {evaluation: collapse for evaluation, collapse in found.items() if collapse}
     if not collapsed:
-        return "No network is seen to give one answer to more than half of the images of a cell"
+        return "No network is seen to give one answer to nearly all images of a cell"
     worst = max(collapsed, key=lambda evaluation: collapsed[evaluation].share)
     return _headline(worst.label, collapsed[worst], names)
 
@@ -48,11 +49,14 @@ def _finding(evaluation: EvaluationInfo, found: Collapse, names: dict[str, str])
     sure = ""
     if found.mean_confidence is not None:
         sure = f" Its mean confidence there is {format_percent(found.mean_confidence)}."
-    starts = [
-        "the clean images" if c == CLEAN else f"{lower_label(names[c])} from {format_severity(severity)}"
-        for c, severity in found.collapsed.items()
+    cells = [
+        "the clean images"
+        if c == CLEAN
+        else f"{lower_label(names[c])} at {join_names(map(format_severity, severities))}"
+        for c, severities in found.collapsed.items()
     ]
-    listed = join_names(starts) if len(starts) <= MAX_LISTED else format_count(len(starts), "corruption")
+    count = sum(map(len, found.collapsed.values()))
+    listed = f": {join_names(cells)}" if count <= MOST_CELLS else f" {format_count(count, 'cell')}"
     figures: Evidence = {
         "evaluation_id": evaluation.evaluation_id, "corruption": found.corruption, "severity": found.severity,
         "class_name": found.class_name, "share": found.share, "share_low": found.low, "share_high": found.high,
@@ -62,8 +66,8 @@ def _finding(evaluation: EvaluationInfo, found: Collapse, names: dict[str, str])
         "Answers",
         f"{_headline(evaluation.label, found, names)}.",
         f"That is {format_percent(found.share)} {format_interval(found.low, found.high)} of its answers; the class has "
-        f"{format_percent(found.label_share)} of the labels.{sure} Accuracy: {format_percent(found.accuracy)}. One "
-        f"answer takes more than half of the images, and more than twice its share of the labels, in: {listed} (of "
+        f"{format_percent(found.label_share)} of the labels.{sure} Accuracy: {format_percent(found.accuracy)}. The "
+        f"commonest answer is nearer to all answers than to its share of the labels in{listed} (of "
         f"{format_count(found.cell_count, 'cell')}; Wilson's intervals, Bonferroni's correction over them).",
         "found",
         figures,

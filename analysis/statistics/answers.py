@@ -11,8 +11,6 @@ from failmodes.analysis.once import read_once
 from failmodes.analysis.selection import EvaluationInfo, Selection, read_for_selection
 from failmodes.warehouse.schema import CLEAN
 
-COLLAPSED_SHARE, COLLAPSED_RATIO = 0.5, 2.0  # of the answers, and of the class's share of the labels
-
 
 class Collapse(NamedTuple):
     """The cell of an evaluation that is nearest to one answer for all images, and how many others are collapsed.
@@ -28,7 +26,7 @@ class Collapse(NamedTuple):
         label_share: the class's share of the labels, 0-1.
         mean_confidence: over all images, 0-1; None where no logits are finite.
         accuracy: 0-1.
-        collapsed: corruption and least severity of every curve with a collapsed cell.
+        collapsed: severities of all collapsed cells by corruption.
         cell_count: cells that were looked at.
     """
 
@@ -44,7 +42,7 @@ class Collapse(NamedTuple):
     label_share: float
     mean_confidence: float | None
     accuracy: float
-    collapsed: dict[str, float]
+    collapsed: dict[str, list[float]]
     cell_count: int
 
 
@@ -52,8 +50,8 @@ class Collapse(NamedTuple):
 def find_collapse(con: duckdb.DuckDBPyConnection, selection: Selection, evaluation: EvaluationInfo) -> Collapse | None:
     """The most collapsed cell of one evaluation; None where no cell is collapsed beyond chance.
 
-    Collapsed is a cell whose commonest answer takes more than half of the answers and more than twice its share of the
-    labels, both with the lower end of its interval; Bonferroni's correction is over the cells.
+    Collapsed is a cell whose commonest answer has a share of the answers that is nearer to all of them than to the
+    class's share of the labels, with the lower end of its interval; Bonferroni's correction is over the cells.
     """
     cells = read_for_selection(con, "answers_by_severity", selection.only(evaluation))
     cells = cells.drop_nulls("commonest_answer").with_columns(
@@ -65,12 +63,12 @@ def find_collapse(con: duckdb.DuckDBPyConnection, selection: Selection, evaluati
     shares, counts = cells["commonest_answer_share"].to_numpy(), cells["answered_count"].to_numpy()
     low, high = wilson_interval(shares, counts, comparisons=len(cells))
     found = cells.with_columns(low=pl.Series(low), high=pl.Series(high)).filter(
-        pl.col("low") > pl.max_horizontal(COLLAPSED_SHARE, COLLAPSED_RATIO * pl.col("commonest_answer_label_share"))
+        pl.col("low") > (1 + pl.col("commonest_answer_label_share")) / 2
     )
     if not len(found):
         return None
     worst = found.sort("commonest_answer_share", "severity", descending=True, maintain_order=True).row(0, named=True)
-    first = found.group_by("corruption", maintain_order=True).agg(pl.col("severity").min())
+    collapsed = found.group_by("corruption", maintain_order=True).agg(pl.col("severity").sort())
     return Collapse(
         corruption=worst["corruption"],
         severity=worst["severity"],
@@ -84,7 +82,7 @@ def find_collapse(con: duckdb.DuckDBPyConnection, selection: Selection, evaluati
         label_share=worst["commonest_answer_label_share"],
         mean_confidence=worst["mean_confidence"],
         accuracy=worst["accuracy"],
-        collapsed=dict(first.rows()),
+        collapsed=dict(collapsed.rows()),
         cell_count=len(cells),
     )
 

@@ -53,7 +53,7 @@ def test_the_most_collapsed_cell_is_found(collapsing: duckdb.DuckDBPyConnection)
     level = 1 - 0.05 / found.cell_count
     interval = binomtest(59, 60).proportion_ci(level, method="wilson")
     assert (found.low, found.high) == pytest.approx((interval.low, interval.high))
-    assert found.collapsed == {"contrast": 4.0}, "32 of 60 is more than half, but not beyond chance"
+    assert found.collapsed == {"contrast": [4.0, 5.0]}, "32 of 60 is more than half, but not beyond chance"
     assert find_collapse(collapsing, selection, beta) is None
 
 
@@ -62,14 +62,14 @@ def test_the_sentence_names_cell_count_and_class(collapsing: duckdb.DuckDBPyConn
     (finding,) = answer_findings(collapsing, selection)
     assert finding.headline == "Under contrast at severity 5 Alpha takes 59 of 60\u00a0images for \u201cone\u201d."
     assert "98.3\u00a0%" in finding.detail
-    assert "contrast from 4" in finding.detail
+    assert "in: contrast at 4 and 5 (of" in finding.detail
     assert collapse_sentence(collapsing, selection) == finding.headline.removesuffix(".")
 
 
 def test_nothing_is_said_where_nothing_collapses(con: duckdb.DuckDBPyConnection) -> None:
     selection = select_one(con)
     assert answer_findings(con, selection) == []
-    assert collapse_sentence(con, selection).startswith("No network is seen to give one answer")
+    assert collapse_sentence(con, selection).startswith("No network is seen to give one answer to nearly all")
 
 
 def test_intervals_for_several_comparisons_at_once_are_wider() -> None:
