@@ -6,11 +6,9 @@ of networks that find the same images difficult to some extent; written by the p
 
 import json
 import multiprocessing
-import os
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -41,6 +39,16 @@ with open_warehouse(Path(sys.argv[1])) as con:
         con.execute(sql).fetchall()
         spent[name] = time.process_time() - started
 print(json.dumps(spent))
+"""
+# Starts a command from a small process, for the memory of whoever starts it counts as its own
+START = """
+import json, os, subprocess, sys, time
+started = time.perf_counter()
+process = subprocess.Popen(sys.argv[2:])
+_, status, used = os.wait4(process.pid, 0)
+with open(sys.argv[1], "w") as file:
+    json.dump([used.ru_utime + used.ru_stime, time.perf_counter() - started, used.ru_maxrss / 1024], file)
+sys.exit(os.waitstatus_to_exitcode(status))
 """
 BARE = """
 import sys, duckdb
@@ -75,7 +83,7 @@ def measure_warehouse() -> Iterator[Result]:
 
 
 def _write_facts(folder: Path, networks: list[str]) -> None:
-    """In a process of its own: the memory of whoever starts another counts as the other's highest."""
+    """In a process of its own, which gives its memory back."""
     options = {
         "images": IMAGES, "classes": CLASSES, "shared_difficulty": SHARED_DIFFICULTY, "models": tuple(networks),
         "corruptions": tuple(CORRUPTIONS),
@@ -134,15 +142,9 @@ def _result(name: str, spent: Spent, peer_s: float, against: str) -> Result:
 
 def _run(command: list[str | Path], folder: Path | None = None, given: str = "") -> Spent:
     """Run a process to its end; its children count."""
-    started = time.perf_counter()
-    with tempfile.TemporaryFile("w+") as stdin, tempfile.TemporaryFile("w+") as stdout:
-        stdin.write(given)
-        stdin.seek(0)
-        process = subprocess.Popen(list(map(str, command)), cwd=folder, stdin=stdin, stdout=stdout)
-        _, status, used = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-        stdout.seek(0)
-        output = stdout.read()
-    if process.returncode:
-        raise subprocess.CalledProcessError(process.returncode, command, output)
-    return Spent(used.ru_utime + used.ru_stime, time.perf_counter() - started, used.ru_maxrss / 1024, output)
+    with tempfile.NamedTemporaryFile("r") as spent:
+        starter = [sys.executable, "-S", "-c", START, spent.name]
+        done = subprocess.run(
+            list(map(str, [*starter, *command])), cwd=folder, input=given, stdout=subprocess.PIPE, text=True, check=True
+        )
+        return Spent(*json.load(spent), done.stdout)

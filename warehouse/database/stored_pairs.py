@@ -38,45 +38,46 @@ def replace_pairs(con: duckdb.DuckDBPyConnection, due: Collection[str], evaluati
 
 
 def _count_group(con: duckdb.DuckDBPyConnection, members: list[str], due: Collection[str]) -> None:
-    cells = con.execute(
-        "select distinct corruption, severity from cell_answers where evaluation_id = any(?) order by all", [members]
+    corruptions = con.execute(
+        "select distinct corruption from cell_answers where evaluation_id = any(?) order by corruption", [members]
     ).fetchall()
     rows: list[Row] = []
-    for corruption, severity in cells:
-        answers = _read_answers(con, members, corruption, severity)
-        if answers is None:  # not of the same images: by their image_id
-            pairs = [(a, b) for a in members for b in members if a < b and not {a, b}.isdisjoint(due)]
-            for a, b in pairs:
-                insert_by_definition(
-                    con, PAIR_CELLS,
-                    "evaluation_id_a = ? and evaluation_id_b = ? and corruption = ? and severity = ?",
-                    [a, b, corruption, severity],
-                )  # fmt: skip
-            continue
-        key = {"corruption": corruption, "severity": severity}
-        rows += [key | row for row in count_pairs(answers, list(due))]
+    for (corruption,) in corruptions:  # not cell by cell: each question decodes the answers of many cells
+        for severity, answers in _read_answers(con, members, corruption).items():
+            if answers is None:  # not of the same images: by their image_id
+                pairs = [(a, b) for a in members for b in members if a < b and not {a, b}.isdisjoint(due)]
+                for a, b in pairs:
+                    insert_by_definition(
+                        con, PAIR_CELLS,
+                        "evaluation_id_a = ? and evaluation_id_b = ? and corruption = ? and severity = ?",
+                        [a, b, corruption, severity],
+                    )  # fmt: skip
+                continue
+            key = {"corruption": corruption, "severity": severity}
+            rows += [key | row for row in count_pairs(answers, list(due))]
     insert_rows(con, PAIR_CELLS, pa.Table.from_pylist(rows, schema=PAIR_CELLS.arrow()))
 
 
 def _read_answers(
-    con: duckdb.DuckDBPyConnection, members: list[str], corruption: str, severity: Decimal
-) -> dict[str, CellAnswers] | None:
-    """What evaluations answered in one cell; None where their images differ or repeat."""
+    con: duckdb.DuckDBPyConnection, members: list[str], corruption: str
+) -> dict[Decimal, dict[str, CellAnswers] | None]:
+    """What evaluations answered under one corruption, by severity; None where their images differ or repeat."""
     rows = con.sql(
-        "select evaluation_id, row_count = image_count as is_whole, image_ids_md5, right_images, predictions "
-        "from cell_answers where corruption = $1 and severity = $2 and evaluation_id = any($3)",
-        params=[corruption, severity, members],
+        "select severity, evaluation_id, row_count = image_count as is_whole, image_ids_md5, right_images, predictions "
+        "from cell_answers where corruption = $1 and evaluation_id = any($2) order by severity, evaluation_id",
+        params=[corruption, members],
     ).to_arrow_table()
-    if len(set(rows["image_ids_md5"].to_pylist())) > 1 or not all(rows["is_whole"].to_pylist()):
-        return None
-    return {
-        evaluation_id: CellAnswers(
-            ids_hash,
-            decode_pattern(pattern),
-            np.asarray(predictions.values.fill_null(OTHER), dtype=np.int16),
+    found: dict[Decimal, dict[str, CellAnswers]] = defaultdict(dict)
+    broken: set[Decimal] = set()
+    for severity, evaluation_id, is_whole, ids_hash, pattern, predictions in zip(
+        *(rows[name].to_pylist() for name in rows.column_names[:-1]), rows["predictions"], strict=True
+    ):
+        found[severity][evaluation_id] = CellAnswers(
+            ids_hash, decode_pattern(pattern), np.asarray(predictions.values.fill_null(OTHER), dtype=np.int16)
         )
-        for evaluation_id, ids_hash, pattern, predictions in zip(
-            rows["evaluation_id"].to_pylist(), rows["image_ids_md5"].to_pylist(), rows["right_images"].to_pylist(),
-            rows["predictions"], strict=True,
-        )
-    }  # fmt: skip
+        if not is_whole:
+            broken.add(severity)
+    for severity, answers in found.items():
+        if len({answer.image_ids_md5 for answer in answers.values()}) > 1:
+            broken.add(severity)
+    return {severity: None if severity in broken else answers for severity, answers in found.items()}

@@ -50,7 +50,7 @@ def insert_rows(con: duckdb.DuckDBPyConnection, table: Table, rows: pa.Table | p
     con.unregister("incoming_rows")
 
 
-def insert_by_definition(con: duckdb.DuckDBPyConnection, table: Table, condition: str, values: list[str]) -> None:
+def insert_by_definition(con: duckdb.DuckDBPyConnection, table: Table, condition: str, values: list[Any]) -> None:
     """Append to the table of a measure those of the rows that its SQL gives for which `condition` holds."""
     sql = measure_definitions()[table.name]
     con.execute(f"insert into {table.name} by name select * from ({sql}\n) where {condition}", values)
