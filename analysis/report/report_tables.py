@@ -135,8 +135,8 @@ def _answers(con: duckdb.DuckDBPyConnection, selection: Selection, label: str, n
         "answers_by_severity",
         names,
         lambda row: TableCell(
-            f"{row['commonest_answer_name']} {figure(row, 'commonest_answer_share').text}",
-            f"{row['worst_class_name']} {figure(row, 'worst_class_accuracy').text}",
+            f"{row['commonest_answer_name'] or ''} {figure(row, 'commonest_answer_share').text}".strip(),
+            f"least: {row['worst_class_name']} {figure(row, 'worst_class_accuracy').text}",
         ),
     )
 

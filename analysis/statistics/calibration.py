@@ -6,7 +6,6 @@ from typing import NamedTuple
 import duckdb
 import polars as pl
 
-from failmodes.analysis.formatting import join_names
 from failmodes.analysis.once import read_once
 from failmodes.analysis.selection import EvaluationInfo, Selection, read_for_selection, rows_at_last
 from failmodes.analysis.statistics.bootstrap import NORMAL_975, Estimate, normal_estimate
@@ -67,7 +66,7 @@ def _overconfidence(con: duckdb.DuckDBPyConnection, evaluation: EvaluationInfo, 
     )
     assert row is not None, "an aggregate without groups has one row"
     if not row[2]:
-        raise WarehouseError(f"{evaluation.label} has no image with finite logits in {join_names(corruptions)}")
+        raise WarehouseError(f"{evaluation.label} has no image with finite logits in {', '.join(corruptions)}")
     return normal_estimate(*row)
 
 
