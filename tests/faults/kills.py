@@ -11,9 +11,9 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from fault_trials import attempt, half_written, has_ended
+from fault_trials import attempt, half_written, has_ended, outliving
 from rich.table import Table
-from soak_study import COMMANDS, POLLED_S, STAGES, Base, Command, Found, Job, compare, count_shards, outliving, stage_of
+from soak_study import COMMANDS, POLLED_S, STAGES, Base, Command, Found, Job, compare, count_shards, stage_of
 
 PART = "kills"
 # Of every twenty kills; a run takes longest, a load is soon done

@@ -5,8 +5,8 @@ import signal
 from functools import partial
 from pathlib import Path
 
-from fault_trials import attempt, check_refusal, half_written, stop
-from soak_study import COMMANDS, Base, Command, Found, Job, compare, outliving
+from fault_trials import attempt, check_refusal, half_written, outliving, stop
+from soak_study import COMMANDS, Base, Command, Found, Job, compare
 
 PART = "signals"
 CODES = {signal.SIGINT: 130, signal.SIGTERM: 143}
