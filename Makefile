@@ -24,7 +24,7 @@ test: $(INSTALLED)
 test-all: $(INSTALLED)
 	$(PYTEST) -m "not gpu and not corpus"
 
-# The whole corpus of hostile files, statements, streams and limits, about half an hour
+# The whole corpus of hostile files, statements, streams and limits, about an hour on two cores
 faults: $(INSTALLED)
 	$(PYTEST) -m "not gpu" tests/faults
 
