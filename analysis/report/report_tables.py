@@ -130,8 +130,7 @@ def _answers(con: duckdb.DuckDBPyConnection, selection: Selection, label: str, n
     return _by_severity(
         read_for_selection(con, "answers_by_severity", selection),
         f"Answers of {label}",
-        "The commonest answer and, in per cent, its share of the answers; beneath, the class that the network knows "
-        "least and its accuracy.",
+        "The commonest answer and its share of all answers; beneath, the least known class and its accuracy. Per cent.",
         "answers_by_severity",
         names,
         lambda row: TableCell(

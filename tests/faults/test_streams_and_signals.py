@@ -9,7 +9,7 @@ from typing import Any
 
 import duckdb
 import pytest
-from fault_trials import CONTROLS, Trial, attempt, check_refusal, listing, outliving, refused, shell, stop
+from fault_trials import CONTROLS, Trial, attempt, check_refusal, listing, processes_of, refused, shell, stop
 from synthetic_record import Synthetic
 from warehouse_files import write_small_record
 
@@ -174,7 +174,7 @@ def test_a_stopped_question_is_one_line(analyst: Path, name: str, sign: signal.S
             check_refusal(trial, "stopped", CODES[sign])
             assert len(trial.stderr.splitlines()) == 1, trial
         assert trial.elapsed_s < 10, trial
-        assert outliving(groups[0], 2) == []
+        assert processes_of(groups[0]) == []
         assert not list(analyst.rglob(".tmp-*"))
 
 

@@ -270,7 +270,7 @@ def _hash_values(hasher: Any, column: pa.ChunkedArray) -> None:
     elif pa.types.is_decimal(kind):
         hasher.update(",".join(str(value) for part in parts for value in part.to_pylist()).encode())
     else:
-        _update(hasher, (_numbers(_known(part)) for part in parts))
+        _update(hasher, (_numbers(part.drop_null()) for part in parts))
 
 
 def _update(hasher: Any, pieces: Iterable[Any]) -> None:
@@ -278,13 +278,9 @@ def _update(hasher: Any, pieces: Iterable[Any]) -> None:
         hasher.update(piece)
 
 
-def _known(values: pa.Array) -> pa.Array:
-    return values.drop_null() if values.null_count else values
-
-
 def _joined_bytes(values: pa.Array) -> bytes | memoryview:
     """The bytes of all texts that are not null, one after another."""
-    values = _known(values).cast(pa.binary())
+    values = values.drop_null().cast(pa.binary())
     _, offsets, content = values.buffers()
     if content is None:
         return b""
