@@ -21,7 +21,7 @@ from failmodes.ingest.sources import GeneratedSource
 from failmodes.ingest.specification import DatasetSpec
 from failmodes.warehouse.errors import StorageError, StudyError
 from failmodes.warehouse.progress_bar import ImagesPerSecond, progress_bar
-from failmodes.warehouse.storage.files import TEMPORARY_PREFIX, make_folder, remove_stale_temporaries, storage_errors
+from failmodes.warehouse.storage.files import TEMPORARY_PREFIX, make_folder, storage_errors
 from failmodes.warehouse.storage.locks import file_lock
 from failmodes.warehouse.terminal import interruptible, remark
 
@@ -92,9 +92,8 @@ def locked_work_folder(folder: Path) -> Iterator[Path]:
     taken = f"{folder} is being written by another process: wait for it, then run the same command again"
     with file_lock(work / LOCK_FILE, taken, StorageError):
         with storage_errors(folder):
-            remove_stale_temporaries(work)
-            for leftover in folder.glob(f"{TEMPORARY_PREFIX}*"):
-                leftover.unlink()
+            for leftover in (*folder.glob(f"{TEMPORARY_PREFIX}*"), *work.rglob(f"{TEMPORARY_PREFIX}*")):
+                leftover.unlink()  # whoever holds the lock is the only writer
         try:
             yield work
         finally:

@@ -245,8 +245,13 @@ def _driver_errors(verb: str, path: StorePath, missing: str | None = None) -> It
 
 
 def _is_alive(process: int) -> bool:
+    """Whether a process may still write: one that ended and that its parent has not asked after (Linux) does not."""
     try:
         os.kill(process, 0)
-    except OSError as error:
-        return not isinstance(error, ProcessLookupError)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    with suppress(OSError):  # no /proc
+        return not Path(f"/proc/{process}/stat").read_text(errors="replace").rpartition(") ")[2].startswith(("Z", "X"))
     return True

@@ -1,5 +1,7 @@
 """Files appear whole or not at all, wherever they lie; whatever a driver raises is one line."""
 
+import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -46,6 +48,17 @@ def test_only_temporaries_of_dead_processes_are_removed(tmp_path) -> None:
     (tmp_path / ".tmp-999999999-b").write_text("dead")
     assert remove_stale_temporaries(tmp_path) == 1
     assert [p.name for p in tmp_path.iterdir()] == [".tmp-1-a"]
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="only Linux tells what has ended")
+def test_temporaries_of_a_killed_process_that_nobody_asked_after_are_removed(tmp_path) -> None:
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
+        leftover = tmp_path / f".tmp-{process.pid}-a"
+        leftover.write_text("")
+        assert remove_stale_temporaries(tmp_path) == 0
+        process.kill()
+        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)  # it has ended, and stays in the table of processes
+        assert remove_stale_temporaries(tmp_path) == 1
 
 
 @pytest.mark.parametrize("whole_puts", [False, True], ids=["put and rename", "one put"])
