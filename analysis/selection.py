@@ -189,12 +189,13 @@ def read_for_selection(con: duckdb.DuckDBPyConnection, relation: str, selection:
 def rows_at_last(relation: str) -> str:
     """SQL of one evaluation's ($1) rows at the last severity of each of some corruptions ($2): from … where ….
 
-    `relation` is one of our own tables or views, never text from outside.
+    `relation` is 'attention' or 'outcomes', never text from outside.
     """
+    table = "attention" if relation == "attention" else "predictions"
     return (
-        f"from {relation} semi join (select corruption, max(severity) as severity from {relation} "
-        "where evaluation_id = $1 and corruption = any($2) group by corruption) using (corruption, severity) "
-        "where evaluation_id = $1"
+        f"from {relation} semi join (select corruption, max(severity) as severity from shards "
+        f"where table_name = '{table}' and evaluation_id = $1 and corruption = any($2) group by corruption) "
+        "using (corruption, severity) where evaluation_id = $1"
     )
 
 

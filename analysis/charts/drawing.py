@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import altair as alt
+from altair.utils.schemapi import debug_mode
 
 from failmodes.analysis.charts import answers, attention, calibration, curves, drops, exemplars, onset, shapes
 from failmodes.analysis.charts.style.theme import CHART_SIZES
@@ -141,7 +142,7 @@ def draw_from_warehouse(
         raise StudyError(f"no chart {name!r} of a warehouse: choose among {', '.join(CHARTS)}")
     if size not in CHART_SIZES:
         raise StudyError(f"no layout {size!r}: choose {' or '.join(CHART_SIZES)}")
-    with open_with_shapes(path) as con:
+    with open_with_shapes(path) as con, debug_mode(False):
         selection = select_one(con, models=models, evaluations=evaluations, corruptions=corruptions)
         return CHARTS[name](con, selection, size=CHART_SIZES[size])
 

@@ -1,7 +1,6 @@
 """Whether attention moves, how far beside its null, and whether it concentrates less."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 
 import duckdb
 
@@ -24,9 +23,9 @@ from failmodes.analysis.statistics.attention import (
     CellDrift,
     DriftTest,
     MeanChange,
-    change_at_last,
     changes_at_last,
     drift_at_last,
+    mask_changes_at_last,
     missing_drift_reason,
 )
 from failmodes.analysis.statistics.bootstrap import Estimate
@@ -135,11 +134,7 @@ def _mask(con: duckdb.DuckDBPyConnection, selection: Selection, share: MeanChang
     mask = "the ink" if evaluation.facts["dataset_name"] == "digits" else "the object mask"
     row = fetch_first(con, "select avg(mask_area) from images where dataset_id = ?", [evaluation.facts["dataset_id"]])
     area = row[0] if row else None
-    changes: dict[str, Estimate] = {}
-    for corruption in selection.corruptions:
-        found = change_at_last(con, replace(selection, corruptions=(corruption,)), evaluation, "mask_share")
-        if found:
-            changes[corruption] = found.change
+    changes = mask_changes_at_last(con, selection, evaluation)
     moved = [corruption for corruption, change in changes.items() if change.below_zero or change.above_zero]
     headline = f"The share of the attention mass of {evaluation.label} on {mask} does not change beyond noise."
     if moved:

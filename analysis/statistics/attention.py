@@ -1,6 +1,5 @@
 """Attention drift from the clean map beside its null: the same distance to another image's clean map."""
 
-from dataclasses import replace
 from typing import NamedTuple
 
 import duckdb
@@ -15,6 +14,11 @@ from failmodes.warehouse.schema import CLEAN
 
 MEASURES = ("mass", "spread", "attention_entropy_nats", "mask_share")
 CLEAN_TARGET = "clean"  # one class per image along the whole curve: a change of prediction cannot pass for drift
+
+_CLEAN_AND_LAST = (
+    "with clean as (from attention where evaluation_id = $1 and corruption = $4 and target = $3), "
+    f"last as (select * {rows_at_last('attention')} and target = $3)"
+)
 
 
 class CellDrift(NamedTuple):
@@ -118,25 +122,36 @@ def changes_at_last(
     Each image's change is averaged over corruptions first (without the extras), so that the interval counts images,
     not rows.
     """
-    selection = replace(selection, corruptions=selection.averaged)
-    changes = {measure: change_at_last(con, selection, evaluation, measure) for measure in MEASURES}
-    return {measure: change for measure, change in changes.items() if change}
-
-
-def change_at_last(
-    con: duckdb.DuckDBPyConnection, selection: Selection, evaluation: EvaluationInfo, measure: str
-) -> MeanChange | None:
-    """Change of one of MEASURES from clean to the last severity; None where it is not on record."""
-    assert measure in MEASURES, measure
+    corruptions = list(selection.averaged)
+    each = ", ".join(
+        f"avg(last.{name} - clean.{name}) as {name}, "
+        f"any_value(clean.{name}) filter (where last.{name} is not null and clean.{name} is not null) as clean_{name}"
+        for name in MEASURES
+    )
+    told = ", ".join(f"avg(clean_{name}), avg({name}), stddev_samp({name}), count({name})" for name in MEASURES)
     row = fetch_first(
         con,
-        f"with clean as (select image_id, {measure} as value from attention "
-        "  where evaluation_id = $1 and corruption = $4 and target = $3), "
-        f"last as (select image_id, {measure} as value {rows_at_last('attention')} and target = $3), "
-        "each as (select avg(last.value - clean.value) as change, any_value(clean.value) as clean "
-        "  from last join clean using (image_id) where last.value is not null and clean.value is not null "
-        "  group by image_id) "
-        "select avg(clean), avg(change), stddev_samp(change), count(*) from each",
-        [evaluation.evaluation_id, list(selection.corruptions), CLEAN_TARGET, CLEAN],
+        f"{_CLEAN_AND_LAST}, each as (select {each} from last join clean using (image_id) group by image_id) "
+        f"select {told} from each",
+        [evaluation.evaluation_id, corruptions, CLEAN_TARGET, CLEAN],
     )
-    return MeanChange(row[0], normal_estimate(*row[1:])) if row and row[3] > 1 else None
+    found = {}
+    for place, name in enumerate(MEASURES):
+        mean, *change = row[4 * place : 4 * place + 4] if row else (None, 0)
+        if change[-1] > 1:
+            found[name] = MeanChange(mean, normal_estimate(*change))
+    return found
+
+
+def mask_changes_at_last(
+    con: duckdb.DuckDBPyConnection, selection: Selection, evaluation: EvaluationInfo
+) -> dict[str, Estimate]:
+    """Change of the mask share from clean to the last severity by corruption, where it is on record."""
+    rows = con.execute(
+        f"{_CLEAN_AND_LAST}, each as (select last.corruption, last.mask_share - clean.mask_share as change "
+        "  from last join clean using (image_id)) "
+        "select corruption, avg(change), stddev_samp(change), count(change) from each group by corruption",
+        [evaluation.evaluation_id, list(selection.corruptions), CLEAN_TARGET, CLEAN],
+    ).fetchall()
+    changes = {corruption: normal_estimate(*change) for corruption, *change in rows if change[-1] > 1}
+    return {corruption: changes[corruption] for corruption in selection.corruptions if corruption in changes}
