@@ -11,11 +11,19 @@ import views_accuracy
 import views_attention
 import views_classes
 import views_confidence
+import views_failure_prediction
 import views_onset
 
 COMPARISONS: dict[str, Callable[[duckdb.DuckDBPyConnection], None]] = {
     name.removeprefix("compare_"): function
-    for module in (views_accuracy, views_attention, views_classes, views_confidence, views_onset)
+    for module in (
+        views_accuracy,
+        views_attention,
+        views_classes,
+        views_confidence,
+        views_failure_prediction,
+        views_onset,
+    )
     for name, function in vars(module).items()
     if name.startswith("compare_")
 }

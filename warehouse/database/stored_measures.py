@@ -22,7 +22,8 @@ from failmodes.warehouse.database.stored_pairs import replace_pairs
 from failmodes.warehouse.database.tables import insert_by_definition, insert_rows, upsert
 from failmodes.warehouse.hashing import identity_of
 from failmodes.warehouse.measures import tables
-from failmodes.warehouse.measures.cells import Values, measure_outcomes
+from failmodes.warehouse.measures.cells import measure_outcomes
+from failmodes.warehouse.measures.columns import Values
 from failmodes.warehouse.measures.curves import CellKey
 from failmodes.warehouse.measures.evaluation import MeasuredEvaluation
 from failmodes.warehouse.schema import ATTENTION, FACTS, PREDICTIONS, Table
@@ -82,17 +83,17 @@ class Measuring:
         for file, rows in zip(files, verified, strict=False):  # verified rows end at the first damage
             evaluation = self.evaluations.get(file.key[1])
             result = self._results.pop(file.key, None)
-            if file.table is PREDICTIONS and last is not None and last is not evaluation:
-                last.finish_curves()
+            if last is not None and last is not evaluation:
+                last.finish(file.table)
             if evaluation is not None and result is not None:
                 if file.table is PREDICTIONS:
                     evaluation.add_outcomes(_cell_of(file), result)
                 else:
                     evaluation.add_maps(_cell_of(file), *result)
-            last = evaluation if file.table is PREDICTIONS else None
+            last = evaluation
             yield rows
         if last is not None:
-            last.finish_curves()
+            last.finish(files[0].table)
 
 
 def _cell_of(file: RecordFile) -> CellKey:
@@ -193,7 +194,7 @@ def _measured_from_database(con: duckdb.DuckDBPyConnection, evaluation_id: str, 
 
     def rows_of(table: Table, cell: CellKey) -> pa.Table:
         return con.sql(
-            f"select * exclude ({'logits, logit_classes' if table is PREDICTIONS else 'evaluation_id'}) "
+            f"select * exclude ({'logit_classes' if table is PREDICTIONS else 'evaluation_id'}) "
             f"from {table.name} where evaluation_id = ? and corruption = ? and severity = ? order by image_id",
             params=[evaluation_id, *cell],
         ).to_arrow_table()
@@ -205,6 +206,7 @@ def _measured_from_database(con: duckdb.DuckDBPyConnection, evaluation_id: str, 
     for cell in cells[ATTENTION.name]:
         if (rows := rows_of(ATTENTION, cell)).num_rows:
             found.add_maps(cell, *found.measure_maps(cell, rows))
+    found.finish_maps()
     return found
 
 

@@ -9,7 +9,8 @@ import numpy as np
 import pyarrow as pa
 
 from failmodes.warehouse.database.tables import insert_by_definition, insert_rows
-from failmodes.warehouse.measures.cells import OTHER, Row, decode_pattern
+from failmodes.warehouse.measures.cells import decode_pattern
+from failmodes.warehouse.measures.columns import OTHER, Row
 from failmodes.warehouse.measures.pairs import CellAnswers, count_pairs
 from failmodes.warehouse.measures.tables import PAIR_CELLS
 

@@ -5,20 +5,18 @@ Values that are null or NaN take part in no mean and no quantile.
 
 import hashlib
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute
 from numpy.typing import NDArray
 
+from failmodes.warehouse.measures.columns import OTHER, Row, Values, flags, numbers, targets_of, whole_numbers
+from failmodes.warehouse.measures.ranking import Keys
+from failmodes.warehouse.measures.scores import rankings_of_outcomes
 from failmodes.warehouse.schema import TARGETS
 
-pc: Any = pyarrow.compute  # its functions are made as it is imported: no checker knows them
-
 BINS = 15
-Row = dict[str, Any]
-Values = NDArray[np.float32]
 _OF_MAPS = {  # columns of cell_attention that are means over maps that are not empty
     "mean_spread": "spread",
     "mean_attention_entropy_nats": "attention_entropy_nats",
@@ -34,7 +32,6 @@ _OF_MAPS = {  # columns of cell_attention that are means over maps that are not 
     "null_mean_w1_y": "null_w1_y",
 }
 MOST_COUNTED = 16  # counters an image
-OTHER = -1  # in place of a null: no class of the data set, or no output at all
 
 
 class CellOutcomes(NamedTuple):
@@ -53,6 +50,7 @@ class CellOutcomes(NamedTuple):
         bins: rows of cell_confidence_bins.
         confusion: columns of cell_confusion.
         distortion: the columns of cell_distortion that need no other cell.
+        rankings: its images by each score of the logits.
     """
 
     image_ids: NDArray[np.int32]
@@ -67,6 +65,7 @@ class CellOutcomes(NamedTuple):
     bins: list[Row]
     confusion: dict[str, pa.Array]
     distortion: Row
+    rankings: dict[str, Keys]
 
     def answers(self, image_ids_md5: str) -> dict[str, pa.Array]:
         """Columns of cell_answers, one row."""
@@ -87,22 +86,22 @@ def measure_outcomes(rows: pa.Table) -> CellOutcomes:
     Args:
         rows: the columns of `predictions`, logits may be missing.
     """
-    image_ids = _whole(rows, "image_id", np.int32)
+    image_ids = whole_numbers(rows, "image_id", np.int32)
     if (np.diff(image_ids) < 0).any():
         order = np.argsort(image_ids, kind="stable")
         rows, image_ids = rows.take(pa.array(order)), image_ids[order]
-    labels, predicted = _whole(rows, "label", np.int16), _whole(rows, "predicted", np.int16)
-    outputs, finite = _whole(rows, "predicted_output", np.int32), _flags(rows, "finite")
+    labels, predicted = whole_numbers(rows, "label", np.int16), whole_numbers(rows, "predicted", np.int16)
+    outputs, finite = whole_numbers(rows, "predicted_output", np.int32), flags(rows, "finite")
     correct = predicted == labels
-    confidence, rmse, ssim = _values(rows, "confidence"), _values(rows, "rmse"), _values(rows, "ssim")
-    loss = _values(rows, "loss_nats")
+    confidence, rmse, ssim = numbers(rows, "confidence"), numbers(rows, "rmse"), numbers(rows, "ssim")
+    loss = numbers(rows, "loss_nats")
     count, correct_count = len(image_ids), int(correct.sum())
     measures = {
         "image_count": count,
         "correct_count": correct_count,
         "accuracy": correct_count / count,
         "mean_confidence": mean(confidence),
-        "mean_entropy_nats": mean(_values(rows, "entropy_nats")),
+        "mean_entropy_nats": mean(numbers(rows, "entropy_nats")),
         "mean_loss_nats": mean(loss),
         "non_finite_count": int((~finite).sum()),
         "mean_rmse": mean(rmse),
@@ -114,11 +113,11 @@ def measure_outcomes(rows: pa.Table) -> CellOutcomes:
         correct=correct,
         predicted=predicted,
         outputs=np.where(outputs == OTHER, predicted, outputs),
-        margins=_values(rows, "margin"),
+        margins=numbers(rows, "margin"),
         rmse=rmse,
         has_repeats=bool((np.diff(image_ids) == 0).any()),
         measures=measures,
-        bins=_bins(confidence, correct, _values(rows, "sum_p2"), _values(rows, "label_probability"), loss),
+        bins=_bins(confidence, correct, numbers(rows, "sum_p2"), numbers(rows, "label_probability"), loss),
         confusion=_confusion(labels, predicted, finite),
         distortion={
             "image_count": count,
@@ -127,6 +126,7 @@ def measure_outcomes(rows: pa.Table) -> CellOutcomes:
             "mean_ssim": measures["mean_ssim"],
             **_quantiles(ssim, {"ssim_q05": 0.05, "ssim_q95": 0.95}),
         },
+        rankings=rankings_of_outcomes(rows, correct),
     )
 
 
@@ -137,11 +137,11 @@ def measure_attention(rows: pa.Table, mask_areas: Values | None) -> list[Row]:
         rows: the columns of `attention`.
         mask_areas: share of each image that its object mask covers, by image_id; NaN where unknown, None for no masks.
     """
-    targets, is_empty = _targets(rows), _flags(rows, "empty")
-    has_class = _whole(rows, "target_class", np.int16) != OTHER
-    image_ids = _whole(rows, "image_id", np.int32)
+    targets, is_empty = targets_of(rows), flags(rows, "empty")
+    has_class = whole_numbers(rows, "target_class", np.int16) != OTHER
+    image_ids = whole_numbers(rows, "image_id", np.int32)
     areas = None if mask_areas is None else np.take(np.append(mask_areas, np.nan), image_ids, mode="clip")
-    values = {name: _values(rows, name) for name in (*_OF_MAPS.values(), "null_centroid_shift")}
+    values = {name: numbers(rows, name) for name in (*_OF_MAPS.values(), "null_centroid_shift")}
     found = []
     for target in TARGETS:
         kept = _by_image(np.flatnonzero((targets == TARGETS.index(target)) & has_class), image_ids)
@@ -153,7 +153,7 @@ def measure_attention(rows: pa.Table, mask_areas: Values | None) -> list[Row]:
             "target": target,
             "image_count": len(kept),
             "empty_count": len(kept) - len(shown),
-            "mean_mass": mean(_values(rows, "mass")[kept]),
+            "mean_mass": mean(numbers(rows, "mass")[kept]),
             "mean_mask_area": None if areas is None else mean(areas[kept]),
             **{column: mean(values[name][shown]) for column, name in _OF_MAPS.items()},
             **_quantiles(values["centroid_shift"][shown], {"median_centroid_shift": 0.5}),
@@ -172,21 +172,21 @@ def measure_by_outcome(rows: pa.Table, image_ids: NDArray[np.int32], correct: ND
         image_ids: (N,) of the cell's outcomes, rising, each once.
         correct: (N,) bool, in their order.
     """
-    mine = _whole(rows, "image_id", np.int32)
-    kept = _by_image(np.flatnonzero(_targets(rows) == TARGETS.index("clean")), mine)
+    mine = whole_numbers(rows, "image_id", np.int32)
+    kept = _by_image(np.flatnonzero(targets_of(rows) == TARGETS.index("clean")), mine)
     places = np.searchsorted(image_ids, mine[kept]).clip(max=len(image_ids) - 1)
     known = image_ids[places] == mine[kept]
     kept, places = kept[known], places[known]
     if not len(kept):
         return None
     is_right, is_wrong = kept[correct[places]], kept[~correct[places]]
-    shift, cosine = _values(rows, "centroid_shift"), _values(rows, "cosine")
+    shift, cosine = numbers(rows, "centroid_shift"), numbers(rows, "cosine")
     return {
         "right_count": len(is_right),
         "wrong_count": len(is_wrong),
         **_quantiles(shift[is_right], {"right_median_centroid_shift": 0.5}),
         **_quantiles(shift[is_wrong], {"wrong_median_centroid_shift": 0.5}),
-        **_quantiles(_values(rows, "null_centroid_shift")[kept], {"null_median_centroid_shift": 0.5}),
+        **_quantiles(numbers(rows, "null_centroid_shift")[kept], {"null_median_centroid_shift": 0.5}),
         "right_mean_cosine": mean(cosine[is_right]),
         "wrong_mean_cosine": mean(cosine[is_wrong]),
     }
@@ -194,7 +194,7 @@ def measure_by_outcome(rows: pa.Table, image_ids: NDArray[np.int32], correct: ND
 
 def repeats_maps(rows: pa.Table) -> bool:
     """Whether an image of a cell has several rows of `attention` for one target."""
-    keys = np.sort(_whole(rows, "image_id", np.int32).astype(np.int64) * len(TARGETS) + _targets(rows))
+    keys = np.sort(whole_numbers(rows, "image_id", np.int32).astype(np.int64) * len(TARGETS) + targets_of(rows))
     return bool((np.diff(keys) == 0).any())
 
 
@@ -274,26 +274,7 @@ def _confusion(
     }
 
 
-def _targets(rows: pa.Table) -> NDArray[np.int64]:
-    """(N,) position of each row's target in TARGETS."""
-    return np.where(np.asarray(pc.equal(rows["target"], TARGETS[0])), 0, 1)
-
-
 def _by_image(places: NDArray[np.intp], image_ids: NDArray[np.int32]) -> NDArray[np.intp]:
     """Places in the order of their image_ids, so that sums do not depend on the order of rows."""
     ordered = image_ids[places]
     return places if (np.diff(ordered) >= 0).all() else places[np.argsort(ordered, kind="stable")]
-
-
-def _whole(rows: pa.Table, name: str, kind: type[Any]) -> NDArray[Any]:
-    """A column of whole numbers; OTHER in place of nulls."""
-    return np.asarray(rows[name].fill_null(OTHER).to_numpy(), dtype=kind)
-
-
-def _flags(rows: pa.Table, name: str) -> NDArray[np.bool_]:
-    return np.asarray(rows[name].to_numpy(zero_copy_only=False), dtype=np.bool_)
-
-
-def _values(rows: pa.Table, name: str) -> Values:
-    """A column of numbers; NaN in place of nulls."""
-    return np.asarray(rows[name].to_numpy(zero_copy_only=False), dtype=np.float32)

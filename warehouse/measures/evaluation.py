@@ -10,19 +10,21 @@ from numpy.typing import NDArray
 from failmodes.warehouse.measures import curves, tables
 from failmodes.warehouse.measures.cells import (
     CellOutcomes,
-    Row,
-    Values,
     hash_of_ids,
     measure_attention,
     measure_by_outcome,
     repeats_maps,
 )
+from failmodes.warehouse.measures.columns import Row, Values
 from failmodes.warehouse.measures.curves import CLEAN_KEY, CellKey
+from failmodes.warehouse.measures.failure_scores import FailureScores
+from failmodes.warehouse.measures.ranking import Keys
+from failmodes.warehouse.measures.scores import OF_ATTENTION, OF_LOGITS, rankings_of_maps
 from failmodes.warehouse.schema import ATTENTION, PREDICTIONS, Table
 
 
 class MeasuredEvaluation:
-    """Measures of one evaluation: give the outcomes of its cells, finish the curves, then give its maps.
+    """Measures of one evaluation: give the outcomes of its cells, finish the curves, give its maps, finish these.
 
     Attributes:
         evaluation_id: its identity.
@@ -41,6 +43,7 @@ class MeasuredEvaluation:
         self.repeating: set[str] = set()
         self._cells: dict[CellKey, CellOutcomes] = {}
         self._correct: dict[CellKey, tuple[NDArray[np.int32], NDArray[np.bool_]]] = {}
+        self._scores = FailureScores()
 
     def add_outcomes(self, cell: CellKey, outcomes: CellOutcomes) -> None:
         """Take the outcomes of one cell."""
@@ -54,9 +57,10 @@ class MeasuredEvaluation:
         self._add(tables.CELL_CONFIDENCE_BINS, cell, outcomes.bins)
         self._add_columns(tables.CELL_CONFUSION, cell, outcomes.confusion)
         self._add_columns(tables.CELL_ANSWERS, cell, outcomes.answers(ids_hash))
+        self._scores.add(cell, outcomes.rankings)
         if outcomes.has_repeats:
             self.repeating.add(PREDICTIONS.name)
-            self.by_sql.add(tables.ATTENTION_BY_OUTCOME.name)
+            self.by_sql.update(table.name for table in tables.OF_BOTH)
 
     def finish_curves(self) -> None:
         """Measure the curves, once all cells are there, and let go of their outcomes."""
@@ -72,24 +76,44 @@ class MeasuredEvaluation:
             self._add(tables.STEP_MARGINS, None, curves.step_margins(curve))
             self._add_columns(tables.IMAGE_ONSETS, None, curves.image_onsets(curve))
         self._cells.clear()
+        self._scores.finish(OF_LOGITS, self._correct)
 
-    def measure_maps(self, cell: CellKey, rows: pa.Table) -> tuple[list[Row], Row | None]:
+    def measure_maps(self, cell: CellKey, rows: pa.Table) -> tuple[list[Row], Row | None, dict[str, Keys]]:
         """Measure the attention of one cell; in any thread."""
         if repeats_maps(rows):
             self.repeating.add(ATTENTION.name)
-        by_outcome = None
+        by_outcome, rankings = None, {}
         outcomes = self._correct.get(cell)  # None of a cell whose predictions are damaged: its load will fail
-        if outcomes and cell != CLEAN_KEY and tables.ATTENTION_BY_OUTCOME.name not in self.by_sql:
-            by_outcome = measure_by_outcome(rows, *outcomes)
-        return measure_attention(rows, self.mask_areas), by_outcome
+        if outcomes and PREDICTIONS.name not in self.repeating:
+            rankings = rankings_of_maps(rows, *outcomes, is_clean=cell == CLEAN_KEY)
+            by_outcome = None if cell == CLEAN_KEY else measure_by_outcome(rows, *outcomes)
+        return measure_attention(rows, self.mask_areas), by_outcome, rankings
 
-    def add_maps(self, cell: CellKey, by_target: list[Row], by_outcome: Row | None) -> None:
+    def add_maps(self, cell: CellKey, by_target: list[Row], by_outcome: Row | None, rankings: dict[str, Keys]) -> None:
         """Take what `measure_maps` gave."""
         self._add(tables.CELL_ATTENTION, cell, by_target)
         self._add(tables.ATTENTION_BY_OUTCOME, cell, [by_outcome] if by_outcome else [])
+        self._scores.add(cell, rankings)
+
+    def finish_maps(self) -> None:
+        """Measure what spans cells, once all maps are there, or where there are none; and let go of the outcomes."""
+        if self._correct:
+            self._scores.finish(OF_ATTENTION, self._correct)
+            self._correct = {}
+
+    def finish(self, table: Table) -> None:
+        """Finish what is measured of one of the tables of facts."""
+        if table is PREDICTIONS:
+            self.finish_curves()
+        else:
+            self.finish_maps()
 
     def arrow(self, table: Table) -> pa.Table:
         """All rows of one of its tables."""
+        if table in (tables.FAILURE_SCORES, tables.SELECTIVE_RISKS):
+            self.finish_maps()
+            is_scores = table is tables.FAILURE_SCORES
+            return (self._scores.failure_scores if is_scores else self._scores.selective_risks)(self.evaluation_id)
         rows = pa.Table.from_pylist(self._rows[table.name], schema=table.arrow())
         return pa.concat_tables([rows, *self._tables[table.name]])
 

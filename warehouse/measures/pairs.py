@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from failmodes.warehouse.measures.cells import OTHER, Row
+from failmodes.warehouse.measures.columns import OTHER, Row
 
 
 class CellAnswers(NamedTuple):

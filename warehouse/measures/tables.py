@@ -189,11 +189,45 @@ PAIR_CELLS = Table.of(
     Column("agree_count", int64, "images for which both predict the same class"),
 )
 
+_POOL = (
+    Column("evaluation_id", text, "evaluation"),
+    Column("corruption", text, "corruption, 'none' is clean; null: all but clean", True),
+    Column("severity", SEVERITY, "severity; null: all above clean", True),
+    Column("score", text, "what images are ranked by"),
+)
+
+FAILURE_SCORES = Table.of(
+    "failure_scores",
+    "one row per stored cell, or pool of corrupted cells, and score: how well it tells failures from right answers",
+    tuple(column.name for column in _POOL),
+    *_POOL,
+    Column("auroc", double, "area under the ROC curve, failures positive, 0-1, .5 is chance; null: see reason", True),
+    Column("auroc_error", double, "its standard error over images; null where an image is there several times", True),
+    Column("aupr", double, "average precision, failures positive, 0-1; the share of failures is chance", True),
+    Column("fpr95", double, "share of right answers held for failures where 95 % of the failures are found", True),
+    Column("aurc", double, "area under the risk-coverage curve, 0-1", True),
+    Column("excess_aurc", double, "aurc less that of the same answers ranked without fault, 0-1", True),
+    Column("augrc", double, "area under the generalised risk-coverage curve, 0-0.5", True),
+    Column("n", int64, "images that have the score on record"),
+    Column("failures", int64, "of them wrong"),
+    Column("reason", text, "why measures are null", True),
+)
+
+SELECTIVE_RISKS = Table.of(
+    "selective_risks",
+    "one row per stored cell, or pool of corrupted cells, score and coverage: error rate of the images that are kept",
+    (*(column.name for column in _POOL), "coverage_percent"),
+    *_POOL,
+    Column("coverage_percent", int16, "the surest images that are kept, percent"),
+    Column("selective_risk", double, "share of them that are wrong, 0-1"),
+)
+
 OF_PREDICTIONS = (
     CELL_MEASURES, CELL_CONFIDENCE_BINS, CELL_CONFUSION, CELL_ANSWERS, CELL_TRANSITIONS, CELL_DISTORTION, IMAGE_ONSETS,
     STEP_MARGINS,
 )  # fmt: skip
 OF_CURVES = (CELL_TRANSITIONS, CELL_DISTORTION, IMAGE_ONSETS, STEP_MARGINS)
 OF_PAIRED = (*OF_CURVES, ATTENTION_BY_OUTCOME)  # empty where corrupted images do not pair with clean ones
-OF_ATTENTION = (CELL_ATTENTION, ATTENTION_BY_OUTCOME)
+OF_BOTH = (ATTENTION_BY_OUTCOME, FAILURE_SCORES, SELECTIVE_RISKS)  # made from attention and predictions
+OF_ATTENTION = (CELL_ATTENTION, *OF_BOTH)
 MEASURES = (*OF_PREDICTIONS, *OF_ATTENTION, PAIR_CELLS)  # each after those that its SQL reads

@@ -1,0 +1,141 @@
+-- One row per stored cell, or pool of corrupted cells, and score: how well it tells failures from right answers.
+-- Source: score_ranks, shards.
+with places as (
+    select range(1, coalesce(max(n), 0) + 1) as all_places
+    from score_ranks
+),
+
+longest as (
+    select unnest(all_places) as place
+    from places
+),
+
+harmonic as ( -- 1 + 1/2 + … + 1/place
+    select
+        0 as place,
+        0.0::double as h
+    union all
+    select
+        longest.place,
+        sum(1 / longest.place) over (order by longest.place) as h
+    from longest
+),
+
+ties as (
+    select
+        ranks.evaluation_id,
+        ranks.corruption,
+        ranks.severity,
+        ranks.score,
+        ranks.n,
+        ranks.failures,
+        ranks.tied,
+        ranks.tied_failures,
+        ranks.surer,
+        ranks.surer_failures,
+        ranks.n - ranks.failures as right_answers,
+        ranks.surer - ranks.surer_failures + (ranks.tied - ranks.tied_failures) / 2 as surer_right, -- ties count half
+        ranks.failures - ranks.surer_failures - ranks.tied_failures / 2 as less_sure_failures,
+        ranks.tied_failures
+        + (ranks.surer_failures - ranks.tied_failures * ranks.surer / ranks.tied)
+        * (upper_end.h - lower_end.h) as risk_sum
+    from score_ranks as ranks
+    inner join harmonic as lower_end on ranks.surer = lower_end.place
+    inner join harmonic as upper_end on ranks.surer + ranks.tied = upper_end.place
+),
+
+cells as (
+    select distinct
+        evaluation_id,
+        corruption,
+        severity
+    from shards
+    where table_name = 'predictions'
+),
+
+pools as (
+    select
+        evaluation_id,
+        corruption,
+        severity
+    from cells
+    union all
+    select
+        evaluation_id,
+        corruption,
+        severity
+    from cells
+    where corruption <> 'none'
+    group by grouping sets ((evaluation_id, corruption), (evaluation_id, severity), (evaluation_id))
+),
+
+scores as (
+    select
+        unnest(
+            [
+                'confidence', 'margin', 'entropy', 'energy', 'logit_gap', 'attention_spread', 'attention_drift'
+            ]
+        ) as score
+),
+
+sums as (
+    select
+        evaluation_id,
+        corruption,
+        severity,
+        score,
+        n,
+        failures,
+        right_answers,
+        sum(tied_failures * surer_right) / nullif(failures * right_answers, 0) as auroc,
+        sum(tied_failures * surer_right ** 2) as failures_square_sum,
+        sum((tied - tied_failures) * less_sure_failures ** 2) as right_square_sum,
+        sum(tied_failures * (failures - surer_failures) / (n - surer)) / nullif(failures, 0) as aupr,
+        min(right_answers - surer + surer_failures) filter (where failures - surer_failures >= 0.95 * failures)
+        / nullif(right_answers, 0) as fpr95,
+        sum(risk_sum) / n as aurc
+    from ties
+    group by evaluation_id, corruption, severity, score, n, failures, right_answers
+)
+
+select
+    pools.evaluation_id,
+    pools.corruption,
+    pools.severity,
+    scores.score,
+    sums.auroc,
+    sums.aupr,
+    sums.aurc,
+    case
+        when
+            pools.corruption is not null and pools.severity is not null
+            and sums.failures > 1 and sums.right_answers > 1
+            then sqrt(
+                greatest(
+                    sums.failures_square_sum / sums.right_answers ** 2 - sums.failures * sums.auroc ** 2, 0
+                ) / (sums.failures - 1) / sums.failures
+                + greatest(sums.right_square_sum / sums.failures ** 2 - sums.right_answers * sums.auroc ** 2, 0)
+                / (sums.right_answers - 1) / sums.right_answers
+            )
+    end as auroc_error, -- DeLong's
+    case when sums.failures > 0 then sums.fpr95 end as fpr95,
+    sums.aurc - (sums.failures - sums.right_answers * (whole.h - part.h)) / sums.n as excess_aurc,
+    (sums.failures / sums.n) ** 2 / 2
+    + coalesce(sums.failures * sums.right_answers / sums.n ** 2 * (1 - sums.auroc), 0) as augrc,
+    coalesce(sums.n, 0)::bigint as n, -- images that have the score on record
+    coalesce(sums.failures, 0)::bigint as failures, -- of them wrong
+    case
+        when sums.n is null then 'score not on record'
+        when sums.failures = 0 then 'no failure'
+        when sums.right_answers = 0 then 'no right answer'
+    end as reason
+from pools
+cross join scores
+left join sums
+    on
+        pools.evaluation_id = sums.evaluation_id
+        and pools.corruption is not distinct from sums.corruption
+        and pools.severity is not distinct from sums.severity
+        and scores.score = sums.score
+left join harmonic as whole on sums.n = whole.place
+left join harmonic as part on sums.right_answers = part.place

@@ -1,0 +1,156 @@
+"""Views of failure prediction, computed without SQL: scikit-learn, SciPy, and the definitions as they are written."""
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import duckdb
+import numpy as np
+import polars as pl
+from scipy.stats import rankdata
+from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
+from view_cells import Cells, Key, correctness, near, read_cells, rows_of
+
+SCORES = ("confidence", "margin", "entropy", "energy", "logit_gap", "attention_spread", "attention_drift")
+FEW_ROWS = 200_000  # of more, each score is compared in a seventh of the pools
+PAIRS = 2_000  # images of which all pairs are compared for a standard error
+
+
+class Images(NamedTuple):
+    """How sure (N,) of images, -inf where the score is no number, and which (N,) are failures."""
+
+    sureness: np.ndarray
+    failed: np.ndarray
+
+
+def compare_failure_prediction(con: duckdb.DuckDBPyConnection) -> None:
+    cells = read_cells(con)
+    rows = rows_of(con, "failure_prediction", ["evaluation_id", "corruption", "severity", "score"])
+    pools = list(_pools(cells))
+    assert rows.keys() == {(*pool, score) for pool, _ in pools for score in SCORES}
+    for pool, score, images in _compared(cells, pools):
+        row = rows[*pool, score]
+        assert (row["n"], row["failures"]) == (len(images.failed), images.failed.sum())
+        for name, expected in _measures(images).items():
+            assert row[name] == near(expected), (pool, score, name)
+        if None not in pool and len(images.failed) <= PAIRS:
+            assert row["auroc_error"] == near(delong_error(images)), (pool, score)
+        elif None in pool:
+            assert row["auroc_error"] is None
+
+
+def compare_risk_coverage(con: duckdb.DuckDBPyConnection) -> None:
+    cells = read_cells(con)
+    rows = rows_of(con, "risk_coverage", ["evaluation_id", "corruption", "severity", "score", "coverage"])
+    seen = {key[:4] for key in rows}
+    for pool, score, images in _compared(cells, list(_pools(cells))):
+        assert ((*pool, score) in seen) == (len(images.failed) > 0)
+        if len(images.failed):
+            for percent in range(5, 101, 5):
+                kept = len(images.failed) * percent / 100
+                row = rows[*pool, score, percent / 100]
+                assert row["selective_risk"] == near(_failures_among(images, np.array([kept]))[0] / kept)
+
+
+def images_of(cells: Cells, keys: list[Key], score: str) -> Images:
+    """Images of some cells that have a score, by its definition."""
+    parts = [_images(cells, key, score) for key in keys]
+    if not parts:
+        return Images(np.empty(0), np.empty(0, bool))
+    return Images(*(np.concatenate([part[place] for part in parts]) for place in range(2)))
+
+
+def _images(cells: Cells, key: Key, score: str) -> Images:
+    cell = cells.predictions[key]
+    failed = ~correctness(cell)
+    if score.startswith("attention_"):
+        target, column = ("predicted", "spread") if score == "attention_spread" else ("clean", "centroid_shift")
+        maps = cells.attention.get((*key, target))
+        if maps is None or (score == "attention_drift" and key[1] == "none"):
+            return Images(np.empty(0), np.empty(0, bool))
+        of_image = dict(zip(cell["image_id"], failed, strict=True))
+        failed = np.array([of_image[image_id] for image_id in maps["image_id"]], bool)
+        sureness = -_numbers(maps[column])
+        unsure = maps["empty"].to_numpy() & (score == "attention_spread")
+    else:
+        unsure = ~cell["finite"].to_numpy()
+        if score == "logit_gap":
+            ordered = [sorted(logits)[-2:] if logits else [np.nan] * 2 for logits in cell["logits"].to_list()]
+            sureness = np.diff(np.array(ordered, np.float32)).ravel()
+        else:
+            names = {"entropy": "entropy_nats", "energy": "log_sum_exp"}
+            sureness = _numbers(cell[names.get(score, score)]) * (-1 if score == "entropy" else 1)
+    kept = ~np.isnan(sureness) | unsure
+    return Images(np.where(np.isfinite(sureness), sureness, -np.inf)[kept], failed[kept])
+
+
+def _numbers(column: pl.Series) -> np.ndarray:
+    return column.cast(pl.Float32).fill_null(float("nan")).to_numpy()
+
+
+def _pools(cells: Cells) -> Iterator[tuple[Key, list[Key]]]:
+    """Each cell, each corruption, each severity and all, with their cells."""
+    for evaluation_id in cells.evaluations:
+        mine = sorted(key for key in cells.predictions if key[0] == evaluation_id)
+        yield from ((key, [key]) for key in mine)
+        corrupted = [key for key in mine if key[1] != "none"]
+        for name in {key[1] for key in corrupted}:
+            yield (evaluation_id, name, None), [key for key in corrupted if key[1] == name]
+        for level in {key[2] for key in corrupted}:
+            yield (evaluation_id, None, level), [key for key in corrupted if key[2] == level]
+        if corrupted:
+            yield (evaluation_id, None, None), corrupted
+
+
+def _compared(cells: Cells, pools: list[tuple[Key, list[Key]]]) -> Iterator[tuple[Key, str, Images]]:
+    is_small = sum(cell.height for cell in cells.predictions.values()) <= FEW_ROWS
+    for index, (pool, keys) in enumerate(pools):
+        for place, score in enumerate(SCORES):
+            if is_small or index % len(SCORES) == place:
+                yield pool, score, images_of(cells, keys, score)
+
+
+def _measures(images: Images) -> dict[str, Any]:
+    failed, count = images.failed, len(images.failed)
+    names = ("auroc", "aupr", "fpr95", "aurc", "excess_aurc", "augrc")
+    if not count:
+        return dict.fromkeys(names) | {"reason": "score not on record"}
+    ranks = rankdata(-images.sureness)  # 1 is the surest; also a score of how unsure, without infinities
+    places = np.arange(1, count + 1)
+    aurc = (_failures_among(images, places) / places).mean()
+    reason = "no failure" if not failed.any() else "no right answer" if failed.all() else None
+    found = {
+        "aurc": aurc,
+        "excess_aurc": aurc - (np.sort(failed).cumsum() / places).mean(),
+        "augrc": (1 - (ranks[failed] - 0.5) / count).sum() / count,
+        "reason": reason,
+    }
+    if reason is not None:
+        return {"auroc": None, "fpr95": None, "aupr": 1.0 if failed.all() else None, **found}
+    false_rates, found_rates, _ = roc_curve(failed, ranks, drop_intermediate=False)
+    return {
+        "auroc": roc_auc_score(failed, ranks),
+        "aupr": average_precision_score(failed, ranks),
+        "fpr95": false_rates[np.argmax(found_rates >= 0.95)],
+        **found,
+    }
+
+
+def _failures_among(images: Images, kept: np.ndarray) -> np.ndarray:
+    """Failures among so many of the surest images, on average over the orders of those that tie."""
+    values = np.unique(-images.sureness)
+    ends = np.searchsorted(np.sort(-images.sureness), values, side="right")
+    failures = np.array([images.failed[-images.sureness <= value].sum() for value in values]) if len(values) < 50 else (
+        np.cumsum(images.failed[np.argsort(-images.sureness, kind="stable")])[ends - 1]
+    )  # fmt: skip
+    return np.interp(kept, [0, *ends], [0, *failures])
+
+
+def delong_error(images: Images) -> float | None:
+    """From all pairs: DeLong, DeLong and Clarke-Pearson 1988, equations 4 and 5."""
+    failures, rights = images.sureness[images.failed], images.sureness[~images.failed]
+    if min(len(failures), len(rights)) < 2:
+        return None
+    with np.errstate(invalid="ignore"):
+        wins = (rights[None] > failures[:, None]) + (rights[None] == failures[:, None]) / 2
+    variance = wins.mean(1).var(ddof=1) / len(failures) + wins.mean(0).var(ddof=1) / len(rights)
+    return float(np.sqrt(variance))

@@ -1,0 +1,167 @@
+"""How well a score tells failures from right answers, from a ranking of images by it.
+
+Images are ranked from the most to the least sure; those of one value share their rank, and those whose score is no
+number are the least sure. A failure is a wrong answer.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from failmodes.warehouse.measures.columns import Row, Values
+
+Keys = NDArray[np.uint64]
+COVERAGE_PERCENT = tuple(range(5, 101, 5))
+NO_FAILURE, NO_RIGHT_ANSWER = "no failure", "no right answer"
+_FOUND = 0.95  # of the failures, at which FPR95 is read
+
+
+class Ties(NamedTuple):
+    """Groups of images of one value, from the most to the least sure: (G,) each.
+
+    Attributes:
+        starts: images that are surer.
+        counts: images of the group.
+        failures: of them failures.
+        failures_before: failures that are surer.
+    """
+
+    starts: NDArray[np.int64]
+    counts: NDArray[np.int64]
+    failures: NDArray[np.int64]
+    failures_before: NDArray[np.int64]
+
+    @property
+    def image_count(self) -> int:
+        """Images in all."""
+        return int(self.starts[-1] + self.counts[-1])
+
+
+def ranked(sureness: Values, failed: NDArray[np.bool_]) -> Keys:
+    """What the measures below need of some images, in one number each, from the most to the least sure.
+
+    Args:
+        sureness: (N,) float32, larger is surer; what is no finite number comes last.
+        failed: (N,) bool.
+
+    Returns:
+        (N,) uint64, rising: how unsure, and in the last bit whether it is a failure.
+    """
+    value = np.where(np.isfinite(sureness), -sureness, np.float32(np.inf)) + np.float32(0)  # no negative zero
+    bits = value.view(np.uint32)
+    ordered = np.where(bits >> 31 == 1, ~bits, bits | np.uint32(1 << 31))  # the order of floats as whole numbers
+    keys = ordered.astype(np.uint64) << np.uint64(1) | failed
+    keys.sort()
+    return keys
+
+
+def ties_of(keys: Keys) -> Ties:
+    """Groups of images of one value.
+
+    Args:
+        keys: (N,) from `ranked`, at least one.
+    """
+    values = keys >> np.uint64(1)
+    starts = np.concatenate([[0], np.flatnonzero(values[1:] != values[:-1]) + 1])
+    failures = np.add.reduceat((keys & np.uint64(1)).astype(np.int64), starts)
+    return Ties(starts, np.diff(starts, append=len(keys)), failures, np.cumsum(failures) - failures)
+
+
+def measure_ranking(ties: Ties, *, with_error: bool = True) -> Row:
+    """A row of failure_scores, without its key.
+
+    AUROC, AUPR and FPR take failures as positive and the least sure as found first, as scikit-learn's `roc_auc_score`,
+    `average_precision_score` and `roc_curve` do. AURC: Geifman, Uziel and El-Yaniv 2019 (arXiv 1805.08206), the mean
+    over random orders where images tie; its excess is over the same answers ranked without fault. AUGRC: Traub et al.
+    2024 (arXiv 2407.01032). The standard error of AUROC: DeLong et al. 1988.
+
+    Args:
+        ties: from `ties_of`.
+        with_error: whether each image is there once, which the standard error takes for granted.
+    """
+    count, failed = ties.image_count, int(ties.failures.sum())
+    right = count - failed
+    auroc = _auroc(ties, failed, right) if failed and right else None
+    aurc = _aurc(ties, count)
+    perfect = failed - right * float(_harmonic(count)[count] - _harmonic(count)[right])
+    share = failed / count
+    reason = NO_RIGHT_ANSWER if failed and not right else None if failed else NO_FAILURE
+    return {
+        "auroc": auroc,
+        "auroc_error": _delong_error(ties, failed, right) if auroc is not None and with_error else None,
+        "aupr": _aupr(ties, count, failed) if failed else None,
+        "fpr95": _fpr95(ties, failed, right) if auroc is not None else None,
+        "aurc": aurc,
+        "excess_aurc": aurc - perfect / count,
+        "augrc": share * share / 2 + (share * (1 - share) * (1 - auroc) if auroc is not None else 0.0),
+        "n": count,
+        "failures": failed,
+        "reason": reason,
+    }
+
+
+def selective_risks(ties: Ties) -> NDArray[np.float64]:
+    """(20,) error rate of the surest images at each of COVERAGE_PERCENT; the mean over random orders where images tie.
+
+    Args:
+        ties: from `ties_of`.
+    """
+    kept = np.array(COVERAGE_PERCENT) * ties.image_count / 100
+    group = np.searchsorted(ties.starts, kept, side="left") - 1
+    within = (kept - ties.starts[group]) / ties.counts[group]
+    risks: NDArray[np.float64] = (ties.failures_before[group] + within * ties.failures[group]) / kept
+    return risks
+
+
+def _auroc(ties: Ties, failed: int, right: int) -> float:
+    """Share of pairs of a failure and a right answer of which the right one is surer; ties count half."""
+    surer = (ties.starts - ties.failures_before) + (ties.counts - ties.failures) / 2
+    return float(ties.failures @ surer) / (failed * right)
+
+
+def _delong_error(ties: Ties, failed: int, right: int) -> float | None:
+    if failed < 2 or right < 2:
+        return None
+    rights = ties.counts - ties.failures
+    of_failures = ((ties.starts - ties.failures_before) + rights / 2) / right
+    of_rights = (failed - ties.failures_before - ties.failures / 2) / failed
+    variance = _variance(of_failures, ties.failures) / failed + _variance(of_rights, rights) / right
+    return float(np.sqrt(variance))
+
+
+def _variance(values: NDArray[np.float64], weights: NDArray[np.int64]) -> float:
+    total = int(weights.sum())
+    center = float(weights @ values) / total
+    return float(weights @ (values - center) ** 2) / (total - 1)
+
+
+def _aupr(ties: Ties, count: int, failed: int) -> float:
+    found = failed - ties.failures_before  # where the threshold lets this group through
+    return float(ties.failures @ (found / (count - ties.starts))) / failed
+
+
+def _fpr95(ties: Ties, failed: int, right: int) -> float:
+    """Share of right answers that are held for failures where 95 % of the failures are found."""
+    found = failed - ties.failures_before
+    last = np.flatnonzero(found >= _FOUND * failed)[-1]
+    return float(right - (ties.starts - ties.failures_before)[last]) / right
+
+
+def _aurc(ties: Ties, count: int) -> float:
+    """Mean over coverages 1/n … n/n of the error rate of the images that are kept: Σ of H(n) - H(rank - 1), over n."""
+    harmonic = _harmonic(count)
+    ends = ties.starts + ties.counts
+    sums = ends * (harmonic[ends] - 1) - ties.starts * (harmonic[ties.starts] - 1)  # of H(rank - 1) within a group
+    return float(ties.failures.sum() * harmonic[count] - ties.failures @ (sums / ties.counts)) / count
+
+
+_HARMONIC: NDArray[np.float64] = np.zeros(1)
+
+
+def _harmonic(count: int) -> NDArray[np.float64]:
+    """(count + 1 or more,) harmonic numbers, from H(0) = 0."""
+    global _HARMONIC
+    if len(_HARMONIC) <= count:
+        _HARMONIC = np.concatenate([[0.0], np.cumsum(1 / np.arange(1, 2 * count + 1))])
+    return _HARMONIC
