@@ -1,5 +1,5 @@
--- One row per evaluation, score, and cell (clean as 'none') or pool of corrupted cells: how well the score tells
--- failures from right answers. Corruption null: all; severity null: all above clean.
+-- One row per evaluation, cell or pool of corrupted cells, and score: how well it tells failures from right answers.
+-- Corruption is null where all are pooled, severity where all above clean are; the clean cell is 'none'.
 -- Source: failure_scores, evaluation_labels, corruptions.
 select
     failure_scores.evaluation_id,

@@ -1,5 +1,5 @@
--- One row per evaluation, score, cell (clean as 'none') or pool of corrupted cells, and coverage: the error rate of the
--- surest images, which is what abstaining on the others leaves. Corruption null: all; severity null: all above clean.
+-- One row per evaluation, cell or pool of corrupted cells, score and coverage: the error rate of the surest images.
+-- That is what abstaining on the others leaves. Corruption and severity are null as in failure_prediction.
 -- Source: selective_risks, evaluation_labels, corruptions.
 select
     selective_risks.evaluation_id,

@@ -1,8 +1,14 @@
 -- One row per stored cell, or pool of corrupted cells, and score: how well it tells failures from right answers.
 -- Source: score_ranks, shards.
-with places as (
-    select range(1, coalesce(max(n), 0) + 1) as all_places
-    from score_ranks
+with evaluation_rows as ( -- no fewer than any pool of an evaluation has
+    select sum(row_count) as row_count
+    from shards
+    group by evaluation_id
+),
+
+places as (
+    select range(1, coalesce(max(row_count), 0)::bigint + 1) as all_places
+    from evaluation_rows
 ),
 
 longest as (

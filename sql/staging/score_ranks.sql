@@ -1,5 +1,4 @@
--- One row per stored cell, or pool of corrupted cells (corruption or severity null: all), score and value: images and
--- failures of this value, and of those that are surer.
+-- One row per stored cell or pool of corrupted cells, score and value: images and failures, of it and of surer values.
 -- Source: outcomes, attention.
 with scored as (
     select

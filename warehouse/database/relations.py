@@ -76,8 +76,18 @@ def measure_definitions() -> dict[str, str]:
 
 @cache
 def definition_hash(measure: str) -> str:
-    """Hash of the definition of a measure: its SQL, that of the views which it reads, and the method of NumPy."""
-    return identity_of([measure_definitions()[measure], read_sql(STAGING), METHOD])
+    """Hash of the definition of a measure: its SQL, that of the views and measures it reads, and NumPy's method."""
+    definitions = measure_definitions() | read_sql(STAGING)
+    found: dict[str, str] = {}
+
+    def add(name: str) -> None:
+        if name not in found:
+            found[name] = definitions[name]
+            for source in sorted(definitions.keys() & set(re.findall(r"\w+", definitions[name]))):
+                add(source)
+
+    add(measure)
+    return identity_of([measure, found, METHOD])
 
 
 def relation_names() -> list[str]:
@@ -112,7 +122,7 @@ def show_relations(
         if name in measure_definitions():
             show(COMPUTED.name)
             show(SHARDS.name)
-            sql = sql if _is_current(con, name) else measure_definitions()[name]
+            sql = sql if is_current(con, name) else measure_definitions()[name]
         if sql:
             for source in con.get_table_names(sql):
                 show(source)
@@ -122,7 +132,7 @@ def show_relations(
         show(name.lower())
 
 
-def _is_current(con: duckdb.DuckDBPyConnection, measure: str) -> bool:
+def is_current(con: duckdb.DuckDBPyConnection, measure: str) -> bool:
     """Whether a stored measure is there for every evaluation that has shards, by today's definition."""
     found = con.execute(
         "select count(*) filter (where definition = $2) = (select count(distinct evaluation_id) from shards) "

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import NamedTuple
 
+import duckdb
 import polars as pl
 
 from failmodes.warehouse.database.checks import CheckResult, read_checks, run_checks
@@ -10,11 +11,14 @@ from failmodes.warehouse.database.connection import open_warehouse
 from failmodes.warehouse.database.measure_comparison import compare_measures
 from failmodes.warehouse.database.own_tables import ALL_TABLES
 from failmodes.warehouse.database.updates import stale_tables
+from failmodes.warehouse.measures.tables import MEASURES
+from failmodes.warehouse.schema import Table
 
 
 class WarehouseStatus(NamedTuple):
     """State of a warehouse: version, size, what is loaded, which checks fail, what is out of date.
 
+    `row_counts` are of tables that hold no measures, which may have to be computed to be counted.
     `evaluations` has one row per evaluation: evaluation_id, model_label, dataset_label, subset, precision,
     source_label, paired, cell_count (clean included), attention_cell_count, image_count (per cell), latest_at (UTC).
     """
@@ -59,8 +63,14 @@ def warehouse_status(path: Path, *, full: bool = False) -> WarehouseStatus:
             schema_version=schema_version,
             updated_at=updated_at,
             size_bytes=path.stat().st_size,
-            row_counts={t.name: con.sql(f"select count(*) from {t.name}").pl().item() for t in ALL_TABLES},
+            row_counts={table.name: _count_rows(con, table) for table in ALL_TABLES if table not in MEASURES},
             evaluations=con.sql(_EVALUATIONS).pl(),
             checks=[*run_checks(con), compare_measures(con)] if full else read_checks(con),
             stale_derived=stale_tables(con),
         )
+
+
+def _count_rows(con: duckdb.DuckDBPyConnection, table: Table) -> int:
+    count: int
+    ((count,),) = con.execute(f"select count(*) from {table.name}").fetchall()
+    return count

@@ -73,8 +73,16 @@ def _logit_gaps(rows: pa.Table) -> Values:
     starts = np.cumsum(counts) - counts
     for count in np.unique(counts[counts > 1]):
         chosen = np.flatnonzero(counts == count)
-        logits = values[starts[chosen, None] + np.arange(count)]
-        largest = np.partition(logits, (count - 2, count - 1), axis=1)
-        gaps[chosen] = largest[:, -1] - largest[:, -2]
+        gaps[chosen] = _gap_of_largest(values[starts[chosen] + np.arange(count)[:, None]])
     gaps[~flags(rows, "finite")] = np.nan
     return gaps
+
+
+def _gap_of_largest(logits: Values) -> Values:
+    """(N,) largest minus second largest of (K, N): faster than sorting, for few are stored."""
+    largest, second = np.maximum(logits[0], logits[1]), np.minimum(logits[0], logits[1])
+    for row in logits[2:]:
+        second = np.maximum(second, np.minimum(largest, row))
+        largest = np.maximum(largest, row)
+    gap: Values = largest - second
+    return gap

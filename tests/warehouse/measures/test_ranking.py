@@ -65,7 +65,7 @@ def test_discrimination_agrees_with_scikit_learn(images: list[tuple[float, bool]
         assert found["auroc"] is found["auroc_error"] is found["fpr95"] is None
         assert found["aupr"] == (1.0 if all(failed) else None)
         assert found["reason"] == (NO_RIGHT_ANSWER if all(failed) else NO_FAILURE)
-        assert found["aurc"] == (1.0 if all(failed) else 0.0)
+        assert found["aurc"] == pytest.approx(1.0 if all(failed) else 0.0)
         assert found["augrc"] == (0.5 if all(failed) else 0.0)
         assert found["excess_aurc"] == pytest.approx(0, abs=1e-12)
         return
