@@ -66,7 +66,8 @@ def chart(
         str,
         typer.Argument(
             help="From a warehouse: curves, drops, shapes, answers, attention, exemplars, onset, calibration, "
-            "distortion. From images alone: contact-sheet, and distortion too where an option says what to corrupt."
+            "failure-prediction, risk-coverage, distortion. From images alone: contact-sheet, and distortion too where "
+            "an option says what to corrupt."
         ),
     ],
     where: Where = None,

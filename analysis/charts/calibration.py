@@ -8,13 +8,12 @@ import polars as pl
 
 from failmodes.analysis.charts.style import axes
 from failmodes.analysis.charts.style.combining import in_grid, layered, stacked
-from failmodes.analysis.charts.style.labels import LegendEntry, legend
+from failmodes.analysis.charts.style.labels import LegendEntry, legend, severity_colours
 from failmodes.analysis.charts.style.theme import PAGE, ChartSize, ChartText, Layered, add_text
 from failmodes.analysis.findings.calibration import overconfidence_sentence
 from failmodes.analysis.formatting import format_severity
 from failmodes.analysis.selection import Selection, read_for_selection
 
-RAMP = ("#7cc4f0", "#4aa0dc", "#3a7fc4", "#5b5fb5", "#8a4a9e", "#b03a78")  # clean to last; seen in light and dark
 FEWEST = 10  # bins of fewer images are left out of the lines, not of the counts
 
 
@@ -22,16 +21,15 @@ def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, size: ChartSi
     """Accuracy against confidence in equal bins, pooled over corruptions, a line a severity, a panel a network."""
     bins = _pooled(read_for_selection(con, "reliability_bins", replace(selection, corruptions=selection.averaged)))
     severities = sorted(bins["severity"].unique().to_list())
-    shown = axes.evenly_spaced(severities, len(RAMP))
-    colours = {s: RAMP[round(index / max(1, len(shown) - 1) * (len(RAMP) - 1))] for index, s in enumerate(shown)}
-    bins = bins.filter(pl.col("severity").is_in(shown)).with_columns(
+    colours = severity_colours(severities)
+    bins = bins.filter(pl.col("severity").is_in(list(colours))).with_columns(
         colour=pl.col("severity").replace_strict(colours, return_dtype=pl.String)
     )
     labels = list(selection.labels.values())
     columns, width = axes.network_columns(size, len(labels), 60)
     panels = [_panel(bins.filter(label=label), label, min(330.0, width)) for label in labels]
     entries = [LegendEntry(format_severity(s), colour) for s, colour in colours.items()]
-    few = "" if shown == severities else f" ({len(shown)} of {len(severities)} levels)"
+    few = "" if len(colours) == len(severities) else f" ({len(colours)} of {len(severities)} levels)"
     bin_count = round(1 / float((bins["bin_high"] - bins["bin_low"])[0]))
     text = ChartText(
         overconfidence_sentence(con, selection),

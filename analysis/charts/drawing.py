@@ -12,7 +12,18 @@ from typing import Any, NamedTuple
 import altair as alt
 from altair.utils.schemapi import debug_mode
 
-from failmodes.analysis.charts import answers, attention, calibration, curves, drops, exemplars, onset, shapes
+from failmodes.analysis.charts import (
+    answers,
+    attention,
+    calibration,
+    curves,
+    drops,
+    exemplars,
+    failure_prediction,
+    onset,
+    risk_coverage,
+    shapes,
+)
 from failmodes.analysis.charts.style.theme import CHART_SIZES
 from failmodes.analysis.formatting import join_names
 from failmodes.analysis.selection import select_one
@@ -41,6 +52,8 @@ CHARTS: dict[str, Callable[..., alt.VConcatChart]] = {
     "exemplars": exemplars.chart,
     "onset": onset.chart,
     "calibration": calibration.chart,
+    "failure-prediction": failure_prediction.chart,
+    "risk-coverage": risk_coverage.chart,
     "distortion": _imported_later("distortion"),
 }
 

@@ -12,6 +12,7 @@ from failmodes.analysis.findings.attention import attention_findings
 from failmodes.analysis.findings.calibration import confidence_findings
 from failmodes.analysis.findings.corruption_cost import cost_findings
 from failmodes.analysis.findings.curve_shape import shape_findings
+from failmodes.analysis.findings.failure_prediction import failure_findings
 from failmodes.analysis.findings.finding import Finding
 from failmodes.analysis.findings.limitations import limitation_findings
 from failmodes.analysis.findings.model_comparison import comparison_findings
@@ -21,8 +22,8 @@ from failmodes.analysis.selection import Selection, select
 if TYPE_CHECKING:
     import polars as pl
 
-TOPICS = (cost_findings, shape_findings, answer_findings, confidence_findings, attention_findings, comparison_findings,
-          limitation_findings)  # fmt: skip
+TOPICS = (cost_findings, shape_findings, answer_findings, confidence_findings, failure_findings, attention_findings,
+          comparison_findings, limitation_findings)  # fmt: skip
 
 
 @dataclass(frozen=True, repr=False)

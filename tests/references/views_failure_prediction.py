@@ -70,7 +70,7 @@ def _images(cells: Cells, key: Key, score: str) -> Images:
         of_image = dict(zip(cell["image_id"], failed, strict=True))
         failed = np.array([of_image[image_id] for image_id in maps["image_id"]], bool)
         sureness = -_numbers(maps[column])
-        unsure = maps["empty"].to_numpy() & (score == "attention_spread")
+        unsure = np.full(len(sureness), not np.isnan(sureness).all())
     else:
         unsure = ~cell["finite"].to_numpy()
         if score == "logit_gap":

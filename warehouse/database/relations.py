@@ -138,8 +138,8 @@ def is_current(con: duckdb.DuckDBPyConnection, measure: str) -> bool:
         "select count(*) filter (where definition = $2) = (select count(distinct evaluation_id) from shards) "
         "from computed where name = $1",
         [measure, definition_hash(measure)],
-    ).fetchone()
-    return found == (True,)
+    ).fetchall()
+    return found == [(True,)]
 
 
 def base_tables(con: duckdb.DuckDBPyConnection) -> set[str]:

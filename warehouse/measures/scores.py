@@ -35,6 +35,8 @@ def rankings_of_maps(
 ) -> dict[str, Keys]:
     """Images of one cell ranked by each score of attention; those without a map take no part.
 
+    A map without the score (an empty one has none) is the least sure, where another map of the cell has it.
+
     Args:
         rows: the columns of `attention`.
         image_ids: (N,) of the cell's outcomes, rising, each once.
@@ -44,15 +46,15 @@ def rankings_of_maps(
     mine, targets = whole_numbers(rows, "image_id", np.int32), targets_of(rows)
     places = np.searchsorted(image_ids, mine).clip(max=len(image_ids) - 1)
     known, failed = image_ids[places] == mine, ~correct[places]
-    is_empty = flags(rows, "empty")
 
-    def of_target(name: str, target: str, unsure: NDArray[np.bool_]) -> Keys:
+    def of_target(name: str, target: str) -> Keys:
         kept = known & (targets == TARGETS.index(target))
-        return _ranked(-numbers(rows, name)[kept], failed[kept], unsure[kept])
+        sureness = -numbers(rows, name)[kept]
+        return _ranked(sureness, failed[kept], np.full(len(sureness), not np.isnan(sureness).all()))
 
-    found = {"attention_spread": of_target("spread", "predicted", is_empty)}
+    found = {"attention_spread": of_target("spread", "predicted")}
     if not is_clean:
-        found["attention_drift"] = of_target("centroid_shift", "clean", np.zeros_like(is_empty))
+        found["attention_drift"] = of_target("centroid_shift", "clean")
     return found
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from failmodes.analysis.charts.style.axes import COLOUR_FIELD, fixed_scale
+from failmodes.analysis.charts.style.axes import COLOUR_FIELD, evenly_spaced, fixed_scale
 from failmodes.analysis.charts.style.combining import layered
 from failmodes.analysis.charts.style.theme import BLUE, GREEN, GREY, GROUPS, ORANGE, PURPLE, SKY, VERMILLION, Layered
 
@@ -24,6 +24,7 @@ Box = tuple[float, float, float, float]  # left, top, right, bottom in pixels
 Line = Sequence[tuple[float, float]]  # (x, y) in data units, x ascending
 ROW_PX, SAMPLE_PX, GAP_PX = 17, 20, 18
 DISTINCT = (VERMILLION, BLUE, GREEN, PURPLE, ORANGE, SKY, GREY)
+RAMP = ("#7cc4f0", "#4aa0dc", "#3a7fc4", "#5b5fb5", "#8a4a9e", "#b03a78")  # clean to last; seen in light and dark
 GROUP_COLOURS = dict(zip(GROUPS, DISTINCT, strict=False))
 
 
@@ -223,6 +224,12 @@ class LegendEntry(NamedTuple):
     colour: str
     dash: Sequence[float] | None = None
     shape: str | None = None
+
+
+def severity_colours(severities: Sequence[float]) -> dict[float, str]:
+    """A colour a severity, light to dark from clean on; of a dense grid only some, evenly spaced."""
+    shown = evenly_spaced(sorted(severities), len(RAMP))
+    return {s: RAMP[round(index / max(1, len(shown) - 1) * (len(RAMP) - 1))] for index, s in enumerate(shown)}
 
 
 def legend(entries: Sequence[LegendEntry], width_px: float) -> list[Layered]:

@@ -1,0 +1,105 @@
+"""Failure prediction by severity: how well each score tells failures from right answers, and the risk it leaves."""
+
+import altair as alt
+import duckdb
+import polars as pl
+
+from failmodes.analysis.charts.style import axes
+from failmodes.analysis.charts.style.combining import in_grid, layered, stacked
+from failmodes.analysis.charts.style.labels import LegendEntry, legend
+from failmodes.analysis.charts.style.theme import (
+    BLUE,
+    GREEN,
+    GREY,
+    ORANGE,
+    PAGE,
+    PURPLE,
+    SKY,
+    VERMILLION,
+    ChartSize,
+    ChartText,
+    Layered,
+    add_text,
+)
+from failmodes.analysis.findings.failure_prediction import SCORE_NAMES, discrimination_sentence
+from failmodes.analysis.selection import Selection
+from failmodes.analysis.statistics.bootstrap import NORMAL_975
+from failmodes.analysis.statistics.failure_prediction import CHANCE, ENOUGH, FEWEST, averaged, cell_scores
+
+COLOURS = dict(zip(SCORE_NAMES, (BLUE, SKY, GREEN, ORANGE, VERMILLION, PURPLE, GREY), strict=True))
+HEIGHT_PX = 150
+
+
+def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, size: ChartSize = PAGE) -> alt.VConcatChart:
+    """AUROC and AUGRC against severity, averaged over corruptions, a line a score, a pair of panels a network.
+
+    Raises:
+        WarehouseError: the warehouse was loaded before there was this measure.
+    """
+    known = pl.when(ENOUGH)
+    means = averaged(
+        cell_scores(con, selection), selection, ["score"],
+        auroc=known.then("auroc"), error=known.then("auroc_error"), augrc=pl.col("augrc"),
+    )  # fmt: skip
+    rows = means.with_columns(
+        name=pl.col("score").replace_strict(SCORE_NAMES, return_dtype=pl.String),
+        colour=pl.col("score").replace_strict(COLOURS, return_dtype=pl.String),
+        low=(pl.col("auroc") - NORMAL_975 * pl.col("error")).clip(0, 1),
+        high=(pl.col("auroc") + NORMAL_975 * pl.col("error")).clip(0, 1),
+    )
+    labels = list(selection.labels.values())
+    columns, width = axes.network_columns(size, len(labels), 60)
+    least = float(min(CHANCE, rows.select(pl.min_horizontal(pl.col("low", "auroc").min())).item() or CHANCE))
+    domains = (int(least * 10) / 10, float(rows.select(pl.col("augrc").max()).item() or 0.1) * 1.05)
+    panels = [_panels(rows.filter(label=label), label, width, domains) for label in labels]
+    shown = [score for score in SCORE_NAMES if rows.filter(pl.col("augrc").is_not_null(), score=score).height]
+    entries = [LegendEntry(SCORE_NAMES[score], COLOURS[score]) for score in shown]
+    hindsight = " Attention drift needs the clean image, which nobody has in use." if "attention_drift" in shown else ""
+    text = ChartText(
+        discrimination_sentence(con, selection),
+        f"Above: AUROC of each score for failures, 1 tells all, 0.5 (dashed) is chance; band, of confidence: 95\u00a0% "
+        "interval (DeLong), as if all corruptions said the same of the same images. Below: AUGRC, the risk of a "
+        f"failure that is not held back, lower is better. Averaged over {selection.averaged_phrase}, AUROC only over "
+        f"cells of at least {FEWEST} failures and right answers; {selection.images}.{hindsight}",
+        selection.source_line,
+    )
+    return add_text([*legend(entries, size.width_px - 70), in_grid(*panels, columns=columns, spacing=24)], text, size)
+
+
+def _panels(rows: pl.DataFrame, title: str, width: float, domains: tuple[float, float]) -> alt.VConcatChart:
+    return stacked(_auroc(rows, title, width, domains[0]), _augrc(rows, width, domains[1]), spacing=10)
+
+
+def _auroc(rows: pl.DataFrame, title: str, width: float, least: float) -> Layered:
+    last = axes.last_severity(rows)
+    x = axes.severity_axis(last, title=False)
+    y = alt.Y("auroc:Q", title="AUROC", scale=axes.fixed_scale(least, 1), axis=alt.Axis(tickCount=5, domain=False))
+    known = rows.drop_nulls("auroc")
+    band = alt.Chart(known.filter(score="confidence")).mark_area(opacity=0.2).encode(
+        x=x, y=alt.Y("low:Q", scale=axes.fixed_scale(least, 1)), y2=alt.Y2("high:Q"), color=axes.COLOUR_FIELD
+    )  # fmt: skip
+    chance = alt.Chart(pl.DataFrame({"severity": [0.0, last], "auroc": [CHANCE, CHANCE]}))
+    return layered(
+        band,
+        chance.mark_line(strokeDash=[4, 3], strokeWidth=1, style="muted-line").encode(x=x, y=y),
+        *_lines(known, x, y, "auroc"),
+        width=width,
+        height=HEIGHT_PX,
+        title=axes.panel_title(title),
+    )
+
+
+def _augrc(rows: pl.DataFrame, width: float, most: float) -> Layered:
+    x = axes.severity_axis(axes.last_severity(rows))
+    y = alt.Y("augrc:Q", title="AUGRC", scale=axes.fixed_scale(0, most), axis=alt.Axis(tickCount=4, domain=False))
+    return layered(*_lines(rows.drop_nulls("augrc"), x, y, "augrc"), width=width, height=HEIGHT_PX * 0.6)
+
+
+def _lines(rows: pl.DataFrame, x: alt.X, y: alt.Y, measure: str) -> list[alt.Chart]:
+    tips = [alt.Tooltip("name:N", title="score"), alt.Tooltip("severity:Q"),
+            alt.Tooltip(f"{measure}:Q", format=".3f", title=measure.upper())]  # fmt: skip
+    base = alt.Chart(rows).encode(x=x, y=y, color=axes.COLOUR_FIELD)
+    return [
+        base.mark_line(strokeWidth=1.8).encode(detail=alt.Detail("score:N")),
+        base.mark_point(size=axes.point_size(rows), filled=True, opacity=1).encode(tooltip=tips),
+    ]
