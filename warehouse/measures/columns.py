@@ -1,5 +1,6 @@
-"""Columns of a shard's rows as NumPy arrays."""
+"""Columns of a shard's rows as NumPy arrays, and means and quantiles of what is known of them."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -34,3 +35,17 @@ def numbers(rows: pa.Table, name: str) -> Values:
 def targets_of(rows: pa.Table) -> NDArray[np.int64]:
     """(N,) position of each row's target in TARGETS."""
     return np.where(np.asarray(pc.equal(rows["target"], TARGETS[0])), 0, 1)
+
+
+def mean(values: Values) -> float | None:
+    """Mean of the values that are known, in double precision; None where none is."""
+    known = values[~np.isnan(values)]
+    return float(known.mean(dtype=np.float64)) if len(known) else None
+
+
+def quantiles(values: Values, shares: Mapping[str, float]) -> Row:
+    """Quantiles of the values that are known, interpolated, by name; None where none is known."""
+    known = values[~np.isnan(values)]
+    if not len(known):
+        return dict.fromkeys(shares)
+    return dict(zip(shares, np.quantile(known, list(shares.values())).tolist(), strict=True))

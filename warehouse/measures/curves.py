@@ -8,8 +8,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from failmodes.warehouse.measures.cells import CellOutcomes, mean
-from failmodes.warehouse.measures.columns import Row
+from failmodes.warehouse.measures.cells import CellOutcomes
+from failmodes.warehouse.measures.columns import Row, mean
 from failmodes.warehouse.measures.tables import IMAGE_ONSETS
 from failmodes.warehouse.schema import CLEAN
 

@@ -8,13 +8,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from failmodes.warehouse.measures import curves, tables
-from failmodes.warehouse.measures.cells import (
-    CellOutcomes,
-    hash_of_ids,
-    measure_attention,
-    measure_by_outcome,
-    repeats_maps,
-)
+from failmodes.warehouse.measures.attention import measure_attention, measure_by_outcome, repeats_maps
+from failmodes.warehouse.measures.cells import CellOutcomes, hash_of_ids
 from failmodes.warehouse.measures.columns import Row, Values
 from failmodes.warehouse.measures.curves import CLEAN_KEY, CellKey
 from failmodes.warehouse.measures.failure_scores import FailureScores
