@@ -58,6 +58,11 @@ def format_percent_interval(estimate: ValueAndInterval) -> str:
     return f"{format_percent(estimate[0])} {format_interval(*estimate[1:])}"
 
 
+def format_number_interval(estimate: ValueAndInterval, digits: int = 3) -> str:
+    """A number with its interval: 0.530 [0.463, 0.597]."""
+    return f"{format_number(estimate[0], digits)} {format_interval(*estimate[1:], digits, 1)}"
+
+
 def format_severity(severity: float) -> str:
     """A severity: 5, 2.5, and clean for 0."""
     return f"{severity:g}" if severity else "clean"

@@ -8,10 +8,13 @@ from failmodes.analysis.findings.finding import Evidence, Finding, Verdict
 from failmodes.analysis.formatting import (
     MAX_LISTED,
     NO_BREAK,
+    capitalize_first,
     format_count,
     format_interval,
     format_number,
+    format_number_interval,
     format_percent,
+    format_percent_interval,
     format_points_interval,
     format_severity,
     join_names,
@@ -20,9 +23,11 @@ from failmodes.analysis.formatting import (
 )
 from failmodes.analysis.selection import EvaluationInfo, Selection, corruption_labels
 from failmodes.analysis.statistics.attention import (
+    AnswerResponse,
     CellDrift,
     DriftTest,
     MeanChange,
+    answer_response,
     changes_at_last,
     drift_at_last,
     mask_changes_at_last,
@@ -33,6 +38,8 @@ from failmodes.warehouse.database.connection import fetch_first
 
 WIDTHS = f"image{NO_BREAK}widths"
 
+CHANCE = 0.5
+BEYOND_NAMES = {"attention_spread": "spread", "attention_drift": "drift", "empty_map": "an empty map"}
 DRIFT_PHRASES = {
     "nearer": "stays nearer to the image's own clean map than to another image's",
     "undecided": "cannot be told from the distance to another image's map",
@@ -57,6 +64,8 @@ def attention_findings(con: duckdb.DuckDBPyConnection, selection: Selection) -> 
         found.append(_concentration(evaluation, changes, selection.averaged_phrase))
         if "mask_share" in changes:
             found.append(_mask(con, selection.only(evaluation), changes["mask_share"], names))
+        if response := answer_response(con, selection, evaluation):
+            found.append(_response(evaluation, response, selection.averaged_phrase))
     return found
 
 
@@ -112,6 +121,45 @@ def _concentration(evaluation: EvaluationInfo, changes: dict[str, MeanChange], a
         verdict,
         {"evaluation_id": evaluation.evaluation_id, **{f"{m}_change": c.change.value for m, c in changes.items()}},
     )
+
+
+def _response(evaluation: EvaluationInfo, found: AnswerResponse, averaged: str) -> Finding:
+    verdicts, parts = [], []
+    if found.consistent:
+        verdicts.append(_beside_chance(found.consistent, "consistent"))
+        share = format_percent_interval(found.consistent)
+        parts.append(
+            f"where the answer stays, {share} of maps are nearer to their own clean map than another of the class"
+        )
+    if found.responsive:
+        verdicts.append(_beside_chance(found.responsive, "responsive"))
+        parts.append(f"the shift tells a changed answer with AUROC {format_number_interval(found.responsive)}")
+    if found.beyond_confidence:
+        each = (
+            f"{BEYOND_NAMES[score]} {format_number_interval(one)}" for score, one in found.beyond_confidence.items()
+        )
+        parts.append(f"among images of like confidence (tenths), failures are told with AUROC by {join_names(each)}")
+    headline = f"Attention of {evaluation.label} {' and '.join(verdicts)} at the last severity."
+    if not verdicts:
+        headline = f"Whether attention of {evaluation.label} is consistent or responsive cannot be told."
+    figures: Evidence = {
+        "evaluation_id": evaluation.evaluation_id,
+        "stayed_nearer_share": found.consistent.value if found.consistent else None,
+        "change_auroc": found.responsive.value if found.responsive else None,
+        **{f"auroc_within_{score}": one.value for score, one in found.beyond_confidence.items()},
+    }
+    return Finding(
+        "Attention",
+        headline,
+        f"{capitalize_first('; '.join(parts))}. Averaged over {averaged}; 50{NO_BREAK}% and 0.5 are chance.",
+        "found" if verdicts and not any("shown" in verdict for verdict in verdicts) else "undecided",
+        figures,
+    )
+
+
+def _beside_chance(estimate: Estimate, word: str) -> str:
+    is_above, is_below = estimate.low > CHANCE, estimate.high < CHANCE
+    return f"is {word}" if is_above else f"is not {word}" if is_below else f"is not shown to be {word}"
 
 
 def concentration_verdict(changes: list[Estimate]) -> tuple[Verdict, str]:

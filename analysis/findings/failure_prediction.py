@@ -4,11 +4,10 @@ import duckdb
 
 from failmodes.analysis.findings.finding import Evidence, Finding
 from failmodes.analysis.formatting import (
-    MAX_LISTED,
     capitalize_first,
     format_count,
-    format_interval,
     format_number,
+    format_number_interval,
     format_percent,
     format_percent_interval,
     format_severity,
@@ -16,10 +15,10 @@ from failmodes.analysis.formatting import (
     lower_label,
 )
 from failmodes.analysis.selection import EvaluationInfo, Selection, corruption_labels
-from failmodes.analysis.statistics.bootstrap import Estimate
 from failmodes.analysis.statistics.failure_prediction import CHANCE, KEPT_SHARE, FailurePrediction, predict_failures
 from failmodes.warehouse.errors import WarehouseError
 
+MOST_NAMED = 2  # networks in a title
 SCORE_NAMES = {
     "confidence": "confidence", "margin": "margin", "entropy": "entropy", "energy": "energy", "logit_gap": "logit gap",
     "attention_spread": "attention spread", "attention_drift": "attention drift",
@@ -43,10 +42,13 @@ def discrimination_sentence(con: duckdb.DuckDBPyConnection, selection: Selection
     known = {label: one for label, one in found.items() if one}
     if not known:
         return "Too few failures, or right answers, to tell one from the other"
-    if len(known) > MAX_LISTED:
+    if len(known) > MOST_NAMED:
         lowest = min(known, key=lambda label: known[label].lowest.auroc.value)
         known = {lowest: known[lowest]}
-    each = [f"in {label} {_where(one, names)} (AUROC {_auroc(one.lowest.auroc)})" for label, one in known.items()]
+    each = [
+        f"in {label} {_where(one, names)} (AUROC {format_number_interval(one.lowest.auroc)})"
+        for label, one in known.items()
+    ]
     return f"Confidence tells failures from right answers least well {join_names(each)}"
 
 
@@ -59,7 +61,7 @@ def abstention_sentence(con: duckdb.DuckDBPyConnection, selection: Selection) ->
     start = (
         f"Abstaining on the least sure {format_percent(1 - KEPT_SHARE, 0)} takes the error rate at the last severity"
     )
-    if len(known) > MAX_LISTED:
+    if len(known) > MOST_NAMED:
         gain = {label: one.error_rate.value - one.error_rate_kept.value for label, one in known.items()}
         ends = {least: known[least] for least in (min(gain, key=gain.__getitem__), max(gain, key=gain.__getitem__))}
         start = f"{start}, of {len(known)} networks with the smallest and the largest gain,"
@@ -73,7 +75,11 @@ def abstention_sentence(con: duckdb.DuckDBPyConnection, selection: Selection) ->
 
 def _finding(evaluation: EvaluationInfo, found: FailurePrediction, names: dict[str, str], averaged: str) -> Finding:
     is_lower = found.clean is not None and found.lowest.auroc.high < found.clean.low
-    clean = "too few failures or right answers there" if found.clean is None else f"AUROC {_auroc(found.clean)}"
+    clean = (
+        "too few failures or right answers there"
+        if found.clean is None
+        else f"AUROC {format_number_interval(found.clean)}"
+    )
     count = sum(map(len, found.worse_than_chance.values()))
     cells = format_count(found.cell_count, "corrupted cell")
     worse = "In none of them is it worse than chance beyond its interval."
@@ -83,7 +89,9 @@ def _finding(evaluation: EvaluationInfo, found: FailurePrediction, names: dict[s
             for c, levels in found.worse_than_chance.items()
         )
         worse = f"In {count} of them it is worse than chance: {join_names(listed)}."
-    scores = join_names(f"{SCORE_NAMES[score]} {_auroc(value)}" for score, value in found.by_score.items())
+    scores = join_names(
+        f"{SCORE_NAMES[score]} {format_number_interval(value)}" for score, value in found.by_score.items()
+    )
     if "attention_drift" in found.by_score:
         scores += " (attention drift needs the clean image, which nobody has in use)"
     figures: Evidence = {
@@ -94,11 +102,11 @@ def _finding(evaluation: EvaluationInfo, found: FailurePrediction, names: dict[s
         **{f"auroc_{score}": value.value for score, value in found.by_score.items()},
     }  # fmt: skip
     return Finding(
-        "Confidence",
+        "Failure prediction",
         f"{capitalize_first(_where(found, names))} the confidence of {evaluation.label} tells its failures from its "
-        f"right answers least well: AUROC {_auroc(found.lowest.auroc)}, where {format_number(CHANCE)} is chance.",
-        f"The interval holds for all {cells} together. {worse} On clean images: {clean}. "
-        f"At the last severity, averaged over {averaged}: AUROC of {scores}; keeping "
+        f"right answers least well: AUROC {format_number_interval(found.lowest.auroc)}.",
+        f"{format_number(CHANCE)} is chance; the interval holds for all {cells} together. {worse} "
+        f"On clean images: {clean}. At the last severity, averaged over {averaged}: AUROC of {scores}; keeping "
         f"the surest {format_percent(KEPT_SHARE, 0)} by confidence takes the error rate from "
         f"{format_percent_interval(found.error_rate)} to {format_percent_interval(found.error_rate_kept)}.",
         "found" if is_lower else "undecided",
@@ -108,7 +116,3 @@ def _finding(evaluation: EvaluationInfo, found: FailurePrediction, names: dict[s
 
 def _where(found: FailurePrediction, names: dict[str, str]) -> str:
     return f"under {lower_label(names[found.lowest.corruption])} at severity {format_severity(found.lowest.severity)}"
-
-
-def _auroc(estimate: Estimate) -> str:
-    return f"{format_number(estimate.value, 3)} {format_interval(estimate.low, estimate.high, 3, 1)}"

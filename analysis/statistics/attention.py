@@ -1,15 +1,19 @@
 """Attention drift from the clean map beside its null: the same distance to another image's clean map."""
 
+from dataclasses import replace
 from typing import NamedTuple
 
 import duckdb
+import numpy as np
 import polars as pl
 
 from failmodes.analysis.once import read_once
 from failmodes.analysis.selection import EvaluationInfo, Selection, read_for_selection, rows_at_last
-from failmodes.analysis.statistics.bootstrap import Estimate, normal_estimate
+from failmodes.analysis.statistics.bootstrap import NORMAL_975, Estimate, normal_estimate
 from failmodes.warehouse.database.connection import fetch_first
+from failmodes.warehouse.database.relations import is_current
 from failmodes.warehouse.errors import WarehouseError
+from failmodes.warehouse.measures.tables import ATTENTION_BEYOND_CONFIDENCE, ATTENTION_BY_ANSWER
 from failmodes.warehouse.schema import CLEAN
 
 MEASURES = ("mass", "spread", "attention_entropy_nats", "mask_share")
@@ -60,6 +64,21 @@ class MeanChange(NamedTuple):
 
     clean: float
     change: Estimate
+
+
+class AnswerResponse(NamedTuple):
+    """Attention where the answer stays and where it changes, at the last severity, averaged over corruptions.
+
+    Attributes:
+        consistent: share of images whose answer stays and whose map is nearer to its own clean map than another clean
+            map of the class is; 0.5 is chance.
+        responsive: AUROC of the centroid shift for a changed answer; 0.5 is chance, None where no answer changes.
+        beyond_confidence: AUROC of each score of attention for failures among images of like confidence, by score.
+    """
+
+    consistent: Estimate | None
+    responsive: Estimate | None
+    beyond_confidence: dict[str, Estimate]
 
 
 @read_once
@@ -155,3 +174,43 @@ def mask_changes_at_last(
     ).fetchall()
     changes = {corruption: normal_estimate(*change) for corruption, *change in rows if change[-1] > 1}
     return {corruption: changes[corruption] for corruption in selection.corruptions if corruption in changes}
+
+
+def answer_response(
+    con: duckdb.DuckDBPyConnection, selection: Selection, evaluation: EvaluationInfo
+) -> AnswerResponse | None:
+    """Whether attention is consistent and responsive (arXiv 2508.18154), and what it knows beyond confidence.
+
+    Standard errors of a mean over corruptions are the mean of theirs, as if all said the same of the same images: the
+    interval is rather too wide. Of a share they are binomial, of an AUROC for a change Hanley and McNeil's (1982).
+
+    Returns:
+        None where nothing is on record.
+    """
+    if not all(is_current(con, table.name) for table in (ATTENTION_BY_ANSWER, ATTENTION_BEYOND_CONFIDENCE)):
+        return None
+    mine = replace(selection.only(evaluation), corruptions=selection.averaged)
+    is_last = (pl.col("severity") > 0) & (pl.col("severity") == pl.col("severity").max().over("corruption"))
+    rows = read_for_selection(con, ATTENTION_BY_ANSWER.name, mine).filter(is_last)
+    share, count = pl.col("stayed_nearer_share"), pl.col("stayed_null_count")
+    nearer = rows.filter(count > 1).select(share, variance=share * (1 - share) / count)
+    auroc, stayed, changed = pl.col("change_auroc"), pl.col("stayed_count"), pl.col("changed_count")
+    q1, q2 = auroc / (2 - auroc), 2 * auroc**2 / (1 + auroc)
+    spread = auroc * (1 - auroc) + (changed - 1) * (q1 - auroc**2) + (stayed - 1) * (q2 - auroc**2)
+    moved = rows.filter((stayed > 1) & (changed > 1)).select(auroc, variance=spread / (stayed * changed))
+    within = read_for_selection(con, ATTENTION_BEYOND_CONFIDENCE.name, mine).filter(is_last).drop_nulls("auroc_within")
+    beyond = {
+        score: _mean_of(part.select("auroc_within", variance=pl.col("auroc_within_error") ** 2))
+        for (score,), part in within.partition_by("score", as_dict=True).items()
+    }
+    found = AnswerResponse(_mean_of(nearer), _mean_of(moved), {score: one for score, one in beyond.items() if one})
+    return found if any(found) else None
+
+
+def _mean_of(values: pl.DataFrame) -> Estimate | None:
+    """Mean of values (first column) whose variances are the second, with its 95 % interval, within 0 and 1."""
+    if values.is_empty():
+        return None
+    shares, variances = values.to_numpy().T
+    value, half = float(shares.mean()), NORMAL_975 * float(np.sqrt(variances).mean())
+    return Estimate(value, max(0.0, value - half), min(1.0, value + half))

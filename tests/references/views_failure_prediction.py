@@ -11,6 +11,7 @@ from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
 from view_cells import Cells, Key, correctness, near, read_cells, rows_of
 
 SCORES = ("confidence", "margin", "entropy", "energy", "logit_gap", "attention_spread", "attention_drift")
+BEYOND = ("attention_spread", "attention_drift", "empty_map")
 FEW_ROWS = 200_000  # of more, each score is compared in a seventh of the pools
 PAIRS = 2_000  # images of which all pairs are compared for a standard error
 
@@ -154,3 +155,66 @@ def delong_error(images: Images) -> float | None:
         wins = (rights[None] > failures[:, None]) + (rights[None] == failures[:, None]) / 2
     variance = wins.mean(1).var(ddof=1) / len(failures) + wins.mean(0).var(ddof=1) / len(rights)
     return float(np.sqrt(variance))
+
+
+def compare_failure_beyond_confidence(con: duckdb.DuckDBPyConnection) -> None:
+    cells = read_cells(con)
+    rows = rows_of(con, "failure_beyond_confidence", ["evaluation_id", "corruption", "severity", "score"])
+    found = {}
+    for key in cells.predictions:
+        for score in BEYOND:
+            if (images := _images_with_confidence(cells, key, score)) is not None:
+                found[*key, score] = _within(*images)
+    assert {key for key in rows if None not in key} == found.keys()
+    for key, (auroc, error, pairs, failures, count) in found.items():
+        assert rows[key]["auroc_within"] == near(auroc), key
+        assert rows[key]["auroc_within_error"] == near(error), key
+        counts = rows[key]["pair_count"], rows[key]["failure_count"], rows[key]["image_count"]
+        assert counts == (pairs, failures, count)
+        assert (rows[key]["reason"] is None) == (pairs > 0)
+    for (evaluation_id, corruption, severity, score), row in rows.items():
+        if corruption is None or severity is None:
+            mine = [
+                one for (e, c, s, name), one in found.items()
+                if (e, name) == (evaluation_id, score) and c != "none"
+                and corruption in (None, c) and severity in (None, s)
+            ]  # fmt: skip
+            pairs = sum(one[2] for one in mine)
+            assert row["pair_count"] == pairs
+            mean = sum(one[2] * one[0] for one in mine if one[2]) / pairs if pairs else None
+            assert row["auroc_within"] == near(mean)
+
+
+def _images_with_confidence(cells: Cells, key: Key, score: str) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
+    """Sureness, failures and tenths by confidence of the images of a cell that have a map; None where none has."""
+    maps = cells.attention.get((*key, "clean" if score == "attention_drift" else "predicted"))
+    if maps is None or (score == "attention_drift" and key[1] == "none"):
+        return None
+    cell = cells.predictions[key]
+    confidence = np.nan_to_num(_numbers(cell["confidence"]), nan=-np.inf)
+    tenths = np.floor(10 * (rankdata(confidence) - 0.5) / len(confidence))
+    place = {image_id: index for index, image_id in enumerate(cell["image_id"])}
+    places = [place[image_id] for image_id in maps["image_id"]]
+    column = {"attention_drift": "centroid_shift", "attention_spread": "spread", "empty_map": "empty"}[score]
+    sureness = -_numbers(maps[column])
+    if np.isnan(sureness).all():
+        return None
+    return np.where(np.isfinite(sureness), sureness, -np.inf), ~correctness(cell)[places], tenths[places]
+
+
+def _within(
+    sureness: np.ndarray, failed: np.ndarray, tenths: np.ndarray
+) -> tuple[float | None, float | None, int, int, int]:
+    """AUROC within tenths, its standard error, pairs, failures and images."""
+    parts = []
+    for tenth in np.unique(tenths):
+        one = Images(sureness[tenths == tenth], failed[tenths == tenth])
+        failures, rights = int(one.failed.sum()), int((~one.failed).sum())
+        if min(failures, rights) > 1:
+            parts.append((failures * rights, roc_auc_score(one.failed, rankdata(-one.sureness)), delong_error(one)))
+    pairs = sum(part[0] for part in parts)
+    if not pairs:
+        return None, None, 0, int(failed.sum()), len(failed)
+    auroc = sum(weight * value for weight, value, _ in parts) / pairs
+    error = np.sqrt(sum((weight * error) ** 2 for weight, _, error in parts)) / pairs
+    return auroc, error, pairs, int(failed.sum()), len(failed)

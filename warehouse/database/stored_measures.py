@@ -89,7 +89,7 @@ class Measuring:
                 if file.table is PREDICTIONS:
                     evaluation.add_outcomes(_cell_of(file), result)
                 else:
-                    evaluation.add_maps(_cell_of(file), *result)
+                    evaluation.add_maps(_cell_of(file), result)
             last = evaluation
             yield rows
         if last is not None:
@@ -205,7 +205,7 @@ def _measured_from_database(con: duckdb.DuckDBPyConnection, evaluation_id: str, 
     found.finish_curves()
     for cell in cells[ATTENTION.name]:
         if (rows := rows_of(ATTENTION, cell)).num_rows:
-            found.add_maps(cell, *found.measure_maps(cell, rows))
+            found.add_maps(cell, found.measure_maps(cell, rows))
     found.finish_maps()
     return found
 

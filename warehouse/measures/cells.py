@@ -20,7 +20,7 @@ from failmodes.warehouse.measures.columns import (
     quantiles,
     whole_numbers,
 )
-from failmodes.warehouse.measures.ranking import Keys
+from failmodes.warehouse.measures.ranking import Keys, tenths_of
 from failmodes.warehouse.measures.scores import rankings_of_outcomes
 
 BINS = 15
@@ -44,6 +44,7 @@ class CellOutcomes(NamedTuple):
         confusion: columns of cell_confusion.
         distortion: the columns of cell_distortion that need no other cell.
         rankings: its images by each score of the logits.
+        tenths: (N,) the tenth of the images that each is in by its confidence.
     """
 
     image_ids: NDArray[np.int32]
@@ -59,6 +60,7 @@ class CellOutcomes(NamedTuple):
     confusion: dict[str, pa.Array]
     distortion: Row
     rankings: dict[str, Keys]
+    tenths: NDArray[np.uint64]
 
     def answers(self, image_ids_md5: str) -> dict[str, pa.Array]:
         """Columns of cell_answers, one row."""
@@ -120,6 +122,7 @@ def measure_outcomes(rows: pa.Table) -> CellOutcomes:
             **quantiles(ssim, {"ssim_q05": 0.05, "ssim_q95": 0.95}),
         },
         rankings=rankings_of_outcomes(rows, correct),
+        tenths=tenths_of(confidence),
     )
 
 

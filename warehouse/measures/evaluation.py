@@ -5,16 +5,14 @@ from collections.abc import Iterable
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
 from failmodes.warehouse.measures import curves, tables
-from failmodes.warehouse.measures.attention import measure_attention, measure_by_outcome, repeats_maps
+from failmodes.warehouse.measures.attention import ImageOutcomes, MapMeasures, measure_maps, repeats_maps
 from failmodes.warehouse.measures.cells import CellOutcomes, hash_of_ids
 from failmodes.warehouse.measures.columns import Row, Values
 from failmodes.warehouse.measures.curves import CLEAN_KEY, CellKey
 from failmodes.warehouse.measures.failure_scores import FailureScores
-from failmodes.warehouse.measures.ranking import Keys
-from failmodes.warehouse.measures.scores import OF_ATTENTION, OF_LOGITS, rankings_of_maps
+from failmodes.warehouse.measures.scores import OF_ATTENTION, OF_LOGITS
 from failmodes.warehouse.schema import ATTENTION, PREDICTIONS, Table
 
 
@@ -37,7 +35,7 @@ class MeasuredEvaluation:
         self.by_sql: set[str] = set()
         self.repeating: set[str] = set()
         self._cells: dict[CellKey, CellOutcomes] = {}
-        self._correct: dict[CellKey, tuple[NDArray[np.int32], NDArray[np.bool_]]] = {}
+        self._outcomes: dict[CellKey, ImageOutcomes] = {}
         self._scores = FailureScores()
 
     def add_outcomes(self, cell: CellKey, outcomes: CellOutcomes) -> None:
@@ -47,7 +45,7 @@ class MeasuredEvaluation:
         image_ids, ids_hash = self._ids
         outcomes = outcomes._replace(image_ids=image_ids)  # once in memory
         self._cells[cell] = outcomes
-        self._correct[cell] = outcomes.image_ids, outcomes.correct
+        self._outcomes[cell] = ImageOutcomes(image_ids, outcomes.correct, outcomes.tenths)
         self._add(tables.CELL_MEASURES, cell, [outcomes.measures])
         self._add(tables.CELL_CONFIDENCE_BINS, cell, outcomes.bins)
         self._add_columns(tables.CELL_CONFUSION, cell, outcomes.confusion)
@@ -61,7 +59,7 @@ class MeasuredEvaluation:
         """Measure the curves, once all cells are there, and let go of their outcomes."""
         found = curves.curves_of(self._cells)
         if found is None:
-            self.by_sql.update(table.name for table in tables.OF_CURVES)
+            self.by_sql.update(table.name for table in (*tables.OF_CURVES, tables.ATTENTION_BY_ANSWER))
         elif found:  # the clean images alone are no curve
             distortion = self._cells[CLEAN_KEY].distortion | {"rmse_change": None, "rmse_change_error": None}
             self._add(tables.CELL_DISTORTION, CLEAN_KEY, [distortion])
@@ -70,31 +68,35 @@ class MeasuredEvaluation:
             self._add(tables.CELL_DISTORTION, None, curves.distortion(curve))
             self._add(tables.STEP_MARGINS, None, curves.step_margins(curve))
             self._add_columns(tables.IMAGE_ONSETS, None, curves.image_onsets(curve))
+            for severity, one in zip(curve.severities[1:], curve.cells[1:], strict=True):
+                cell = curve.corruption, severity
+                is_changed = curve.cells[0].outputs != one.outputs
+                self._outcomes[cell] = self._outcomes[cell]._replace(is_changed=is_changed)
         self._cells.clear()
-        self._scores.finish(OF_LOGITS, self._correct)
+        self._scores.finish(OF_LOGITS, self._outcomes)
 
-    def measure_maps(self, cell: CellKey, rows: pa.Table) -> tuple[list[Row], Row | None, dict[str, Keys]]:
+    def measure_maps(self, cell: CellKey, rows: pa.Table) -> MapMeasures:
         """Measure the attention of one cell; in any thread."""
         if repeats_maps(rows):
             self.repeating.add(ATTENTION.name)
-        by_outcome, rankings = None, {}
-        outcomes = self._correct.get(cell)  # None of a cell whose predictions are damaged: its load will fail
-        if outcomes and PREDICTIONS.name not in self.repeating:
-            rankings = rankings_of_maps(rows, *outcomes, is_clean=cell == CLEAN_KEY)
-            by_outcome = None if cell == CLEAN_KEY else measure_by_outcome(rows, *outcomes)
-        return measure_attention(rows, self.mask_areas), by_outcome, rankings
+        outcomes = self._outcomes.get(cell)  # None of a cell whose predictions are damaged: its load will fail
+        if PREDICTIONS.name in self.repeating:
+            outcomes = None
+        return measure_maps(rows, outcomes, self.mask_areas, is_clean=cell == CLEAN_KEY)
 
-    def add_maps(self, cell: CellKey, by_target: list[Row], by_outcome: Row | None, rankings: dict[str, Keys]) -> None:
+    def add_maps(self, cell: CellKey, found: MapMeasures) -> None:
         """Take what `measure_maps` gave."""
-        self._add(tables.CELL_ATTENTION, cell, by_target)
-        self._add(tables.ATTENTION_BY_OUTCOME, cell, [by_outcome] if by_outcome else [])
-        self._scores.add(cell, rankings)
+        self._add(tables.CELL_ATTENTION, cell, found.by_target)
+        self._add(tables.ATTENTION_BY_OUTCOME, cell, found.by_outcome)
+        self._add(tables.ATTENTION_BY_ANSWER, cell, found.by_answer)
+        self._add(tables.ATTENTION_BEYOND_CONFIDENCE, cell, found.beyond_confidence)
+        self._scores.add(cell, found.rankings)
 
     def finish_maps(self) -> None:
         """Measure what spans cells, once all maps are there, or where there are none; and let go of the outcomes."""
-        if self._correct:
-            self._scores.finish(OF_ATTENTION, self._correct)
-            self._correct = {}
+        if self._outcomes:
+            self._scores.finish(OF_ATTENTION, self._outcomes)
+            self._outcomes = {}
 
     def finish(self, table: Table) -> None:
         """Finish what is measured of one of the tables of facts."""

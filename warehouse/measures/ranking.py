@@ -15,6 +15,7 @@ from failmodes.warehouse.measures.columns import Row, Values
 Keys = NDArray[np.uint64]
 COVERAGE_PERCENT = tuple(range(5, 101, 5))
 NO_FAILURE, NO_RIGHT_ANSWER = "no failure", "no right answer"
+_TENTH_BIT = 33  # of a key: above the score and the bit of a failure
 _FOUND = 0.95  # of the failures, at which FPR95 is read
 
 
@@ -46,12 +47,59 @@ def ranked(sureness: Values, failed: NDArray[np.bool_]) -> Keys:
     Returns:
         (N,) uint64, rising: how unsure, and in the last bit whether it is a failure.
     """
+    keys = _keys_of(sureness, failed)
+    keys.sort()
+    return keys
+
+
+def _keys_of(sureness: Values, failed: NDArray[np.bool_]) -> Keys:
     value = np.where(np.isfinite(sureness), -sureness, np.float32(np.inf)) + np.float32(0)  # no negative zero
     bits = value.view(np.uint32)
     ordered = np.where(bits >> 31 == 1, ~bits, bits | np.uint32(1 << 31))  # the order of floats as whole numbers
-    keys = ordered.astype(np.uint64) << np.uint64(1) | failed
+    return ordered.astype(np.uint64) << np.uint64(1) | failed
+
+
+def tenths_of(confidence: Values) -> NDArray[np.uint64]:
+    """(N,) the tenth of the images that each is in by its confidence, from the least; those that tie are in one."""
+    known = np.where(np.isfinite(confidence), confidence, np.float32(-np.inf))
+    _, places, counts = np.unique(known, return_inverse=True, return_counts=True)
+    lower = np.cumsum(counts) - counts
+    tenths = (20 * lower + 10 * counts) // (2 * len(confidence))
+    return tenths.astype(np.uint64)[places]
+
+
+def measure_within_tenths(sureness: Values, failed: NDArray[np.bool_], tenths: NDArray[np.uint64]) -> Row:
+    """AUROC over the pairs of a failure and a right answer of one tenth: what a score knows beyond confidence.
+
+    It is the covariate-adjusted AUC (Janes and Pepe 2009) with each tenth weighted by its pairs; the standard error is
+    DeLong's of each. Tenths of fewer than two failures or two right answers take no part.
+
+    Args:
+        sureness: (N,) float32, larger is surer; what is no finite number comes last.
+        failed: (N,) bool.
+        tenths: (N,) from `tenths_of`.
+    """
+    keys = _keys_of(sureness, failed) | tenths << np.uint64(_TENTH_BIT)
     keys.sort()
-    return keys
+    ends = np.searchsorted(keys, np.arange(1, 11, dtype=np.uint64) << np.uint64(_TENTH_BIT))
+    pairs, aurocs, errors = [], [], []
+    for one in np.split(keys, ends[:-1]):
+        failures = int((one & np.uint64(1)).sum())
+        right = len(one) - failures
+        if failures > 1 and right > 1:
+            ties = ties_of(one)
+            pairs.append(failures * right)
+            aurocs.append(_auroc(ties, failures, right))
+            errors.append(_delong_error(ties, failures, right) or 0.0)
+    weights = np.array(pairs, np.float64)
+    total = float(weights.sum())
+    return {
+        "auroc_within": float((weights * aurocs).sum()) / total if pairs else None,
+        "auroc_within_error": float(np.sqrt((weights**2 * np.square(errors)).sum())) / total if pairs else None,
+        "image_count": len(keys),
+        "failure_count": int(failed.sum()),
+        "pair_count": int(total),
+    }
 
 
 def ties_of(keys: Keys) -> Ties:

@@ -174,6 +174,38 @@ ATTENTION_BY_OUTCOME = Table.of(
     Column("wrong_mean_cosine", double, "mean cosine similarity of those that are wrong, 0-1", True),
 )
 
+ATTENTION_BY_ANSWER = Table.of(
+    "attention_by_answer",
+    "one row per corrupted cell of paired evaluations: drift of attention where the answer stays, and where it changes",
+    _ONE_ROW_A_CELL,
+    *_CELL,
+    Column("stayed_count", int64, "images with a drift whose answer is that to the clean image"),
+    Column("changed_count", int64, "images with a drift whose answer is another"),
+    Column("stayed_median_centroid_shift", real, "median shift of those whose answer stays, image widths", True),
+    Column("changed_median_centroid_shift", real, "median shift of those whose answer changes, image widths", True),
+    Column("null_class_median_centroid_shift", real, "median distance from another clean map of the class, image "
+           "widths", True),
+    Column("stayed_null_count", int64, "images whose answer stays and that have another clean map of their class"),
+    Column("stayed_nearer_share", double, "share of them that shift less than the distance to it; ties count half",
+           True),
+    Column("change_auroc", double, "area under the ROC curve of the shift for a changed answer, 0-1, .5 is chance",
+           True),
+)  # fmt: skip
+
+ATTENTION_BEYOND_CONFIDENCE = Table.of(
+    "attention_beyond_confidence",
+    "one row per stored cell and score of attention: how well it tells failures among images of like confidence",
+    (*_ONE_ROW_A_CELL, "score"),
+    *_CELL,
+    Column("score", text, "attention_spread, attention_drift or empty_map"),
+    Column("auroc_within", double, "area under the ROC curve over pairs of one tenth by confidence, 0-1; .5: nothing "
+           "beyond confidence", True),
+    Column("auroc_within_error", double, "its standard error over images", True),
+    Column("image_count", int64, "images that have a map"),
+    Column("failure_count", int64, "of them wrong"),
+    Column("pair_count", int64, "pairs of a failure and a right answer that are compared"),
+)  # fmt: skip
+
 PAIR_CELLS = Table.of(
     "pair_cells",
     "one row per pair of evaluations of the same images and cell that both have: on which images they are right",
@@ -227,7 +259,13 @@ OF_PREDICTIONS = (
     STEP_MARGINS,
 )  # fmt: skip
 OF_CURVES = (CELL_TRANSITIONS, CELL_DISTORTION, IMAGE_ONSETS, STEP_MARGINS)
-OF_PAIRED = (*OF_CURVES, ATTENTION_BY_OUTCOME)  # empty where corrupted images do not pair with clean ones
-OF_BOTH = (ATTENTION_BY_OUTCOME, FAILURE_SCORES, SELECTIVE_RISKS)  # made from attention and predictions
+OF_PAIRED = (
+    *OF_CURVES,
+    ATTENTION_BY_OUTCOME,
+    ATTENTION_BY_ANSWER,
+)  # empty where corrupted images do not pair with clean ones
+OF_BOTH = (  # made from attention and predictions
+    ATTENTION_BY_OUTCOME, ATTENTION_BY_ANSWER, ATTENTION_BEYOND_CONFIDENCE, FAILURE_SCORES, SELECTIVE_RISKS,
+)  # fmt: skip
 OF_ATTENTION = (CELL_ATTENTION, *OF_BOTH)
 MEASURES = (*OF_PREDICTIONS, *OF_ATTENTION, PAIR_CELLS)  # each after those that its SQL reads

@@ -47,7 +47,11 @@ def test_none_finds_nulls(sound_warehouse: Path) -> None:
     ("name", "filters", "message"),
     [
         ("accuracy_by_severty", {}, "no table or view 'accuracy_by_severty': did you mean 'accuracy_by_severity'?"),
-        ('x"; drop table shapes; --', {}, "there are attention, attention_by_outcome, cell_answers,"),
+        (
+            'x"; drop table shapes; --',
+            {},
+            "there are attention, attention_beyond_confidence, attention_by_answer, attention_by_outcome,",
+        ),
         ("duckdb_settings()", {}, "no table or view"),
         ("accuracy_by_severity", {"corrruption": "fog"}, "did you mean 'corruption'?"),
         ("accuracy_by_severity", {'a" = 1 or "b': 1}, "accuracy_by_severity has the columns evaluation_id,"),

@@ -1,0 +1,24 @@
+-- Does attention move where the answer changes, and stay where it stays? At the last severity, by corruption.
+select
+    curve_points.model_label,
+    curve_points.corruption_label,
+    curve_points.severity,
+    attention_by_answer.stayed_count,
+    attention_by_answer.changed_count,
+    attention_by_answer.stayed_median_centroid_shift,
+    attention_by_answer.changed_median_centroid_shift,
+    attention_by_answer.null_class_median_centroid_shift,
+    attention_by_answer.stayed_nearer_share,
+    attention_by_answer.change_auroc
+from attention_by_answer
+inner join curve_points
+    on
+        attention_by_answer.evaluation_id = curve_points.evaluation_id
+        and attention_by_answer.corruption = curve_points.corruption
+        and attention_by_answer.severity = curve_points.severity
+qualify
+    attention_by_answer.severity
+    = max(attention_by_answer.severity) over (
+        partition by attention_by_answer.evaluation_id, attention_by_answer.corruption
+    )
+order by curve_points.model_label asc, attention_by_answer.change_auroc desc, curve_points.corruption_label asc
