@@ -38,7 +38,7 @@ from failmodes.warehouse.database.connection import fetch_first
 
 WIDTHS = f"image{NO_BREAK}widths"
 
-CHANCE = 0.5
+CHANCE, UNDECIDED = 0.5, "is not shown to be"
 BEYOND_NAMES = {"attention_spread": "spread", "attention_drift": "drift", "empty_map": "an empty map"}
 DRIFT_PHRASES = {
     "nearer": "stays nearer to the image's own clean map than to another image's",
@@ -124,23 +124,27 @@ def _concentration(evaluation: EvaluationInfo, changes: dict[str, MeanChange], a
 
 
 def _response(evaluation: EvaluationInfo, found: AnswerResponse, averaged: str) -> Finding:
-    verdicts, parts = [], []
+    words = {"consistent": found.consistent, "responsive": found.responsive}
+    verdicts = {word: _beside_chance(estimate) for word, estimate in words.items() if estimate}
+    told = [
+        f"{verdict} {join_names(w for w in verdicts if verdicts[w] == verdict)}"
+        for verdict in dict.fromkeys(verdicts.values())
+    ]
+    parts = []
     if found.consistent:
-        verdicts.append(_beside_chance(found.consistent, "consistent"))
         share = format_percent_interval(found.consistent)
         parts.append(
             f"where the answer stays, {share} of maps are nearer to their own clean map than another of the class"
         )
     if found.responsive:
-        verdicts.append(_beside_chance(found.responsive, "responsive"))
         parts.append(f"the shift tells a changed answer with AUROC {format_number_interval(found.responsive)}")
     if found.beyond_confidence:
         each = (
             f"{BEYOND_NAMES[score]} {format_number_interval(one)}" for score, one in found.beyond_confidence.items()
         )
         parts.append(f"among images of like confidence (tenths), failures are told with AUROC by {join_names(each)}")
-    headline = f"Attention of {evaluation.label} {' and '.join(verdicts)} at the last severity."
-    if not verdicts:
+    headline = f"Attention of {evaluation.label} {' and '.join(told)} at the last severity."
+    if not told:
         headline = f"Whether attention of {evaluation.label} is consistent or responsive cannot be told."
     figures: Evidence = {
         "evaluation_id": evaluation.evaluation_id,
@@ -152,14 +156,13 @@ def _response(evaluation: EvaluationInfo, found: AnswerResponse, averaged: str) 
         "Attention",
         headline,
         f"{capitalize_first('; '.join(parts))}. Averaged over {averaged}; 50{NO_BREAK}% and 0.5 are chance.",
-        "found" if verdicts and not any("shown" in verdict for verdict in verdicts) else "undecided",
+        "found" if verdicts and UNDECIDED not in verdicts.values() else "undecided",
         figures,
     )
 
 
-def _beside_chance(estimate: Estimate, word: str) -> str:
-    is_above, is_below = estimate.low > CHANCE, estimate.high < CHANCE
-    return f"is {word}" if is_above else f"is not {word}" if is_below else f"is not shown to be {word}"
+def _beside_chance(estimate: Estimate) -> str:
+    return "is" if estimate.low > CHANCE else "is not" if estimate.high < CHANCE else UNDECIDED
 
 
 def concentration_verdict(changes: list[Estimate]) -> tuple[Verdict, str]:

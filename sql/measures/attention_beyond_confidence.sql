@@ -86,7 +86,7 @@ scored as (
         strata.stratum,
         strata.correct,
         -attention.empty::integer::float as sureness,
-        count(-attention.empty::integer::float) over of_cell as known_count
+        count(*) filter (where attention.empty) over of_cell as known_count -- where none is, it tells nothing
     from attention
     inner join strata
         on

@@ -197,7 +197,7 @@ def _images_with_confidence(cells: Cells, key: Key, score: str) -> tuple[np.ndar
     places = [place[image_id] for image_id in maps["image_id"]]
     column = {"attention_drift": "centroid_shift", "attention_spread": "spread", "empty_map": "empty"}[score]
     sureness = -_numbers(maps[column])
-    if np.isnan(sureness).all():
+    if np.isnan(sureness).all() or (score == "empty_map" and not maps["empty"].any()):
         return None
     return np.where(np.isfinite(sureness), sureness, -np.inf), ~correctness(cell)[places], tenths[places]
 

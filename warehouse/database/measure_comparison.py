@@ -6,10 +6,18 @@ import polars as pl
 from failmodes.warehouse.database.checks import CheckResult
 from failmodes.warehouse.database.relations import measure_definitions
 from failmodes.warehouse.measures.scores import SCORES
-from failmodes.warehouse.measures.tables import MEASURES
+from failmodes.warehouse.measures.tables import (
+    ATTENTION_BEYOND_CONFIDENCE,
+    ATTENTION_BY_ANSWER,
+    FAILURE_SCORES,
+    MEASURES,
+    SELECTIVE_RISKS,
+)
 from failmodes.warehouse.schema import Column, Table, double, real
 
 TOLERANCE = 1e-5  # of real numbers, relative and absolute: sums and float32 quantiles differ in their last digits
+RANKED = (FAILURE_SCORES, SELECTIVE_RISKS)
+WITHIN_CELLS = (ATTENTION_BY_ANSWER, ATTENTION_BEYOND_CONFIDENCE)  # ranks of many rows: an evaluation at a time
 FEW_ROWS = 1_000_000  # of more predictions, one score of each evaluation is compared: ranking all would take minutes
 
 
@@ -41,9 +49,12 @@ def _compared_scores(con: duckdb.DuckDBPyConnection) -> list[tuple[str, str]]:
 
 
 def _different_rows(con: duckdb.DuckDBPyConnection, table: Table, scores: list[tuple[str, str]]) -> int:
-    if "score" not in table.key:
-        return _different_where(con, table, "true", [])
-    return sum(_different_where(con, table, "evaluation_id = $1 and score = $2", [*one]) for one in scores)
+    if table in RANKED:
+        return sum(_different_where(con, table, "evaluation_id = $1 and score = $2", [*one]) for one in scores)
+    if table in WITHIN_CELLS:
+        evaluations = dict.fromkeys(evaluation_id for evaluation_id, _ in scores)
+        return sum(_different_where(con, table, "evaluation_id = $1", [one]) for one in evaluations)
+    return _different_where(con, table, "true", [])
 
 
 def _different_where(con: duckdb.DuckDBPyConnection, table: Table, condition: str, values: list[str]) -> int:

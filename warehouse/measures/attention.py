@@ -17,8 +17,8 @@ from failmodes.warehouse.measures.columns import (
     targets_of,
     whole_numbers,
 )
-from failmodes.warehouse.measures.ranking import Keys, measure_ranking, measure_within_tenths, ranked, ties_of
-from failmodes.warehouse.measures.scores import rankings_of_maps
+from failmodes.warehouse.measures.ranking import Keys, auroc_of, measure_within_tenths, ranked
+from failmodes.warehouse.measures.scores import OF_ATTENTION
 from failmodes.warehouse.schema import TARGETS
 
 _OF_MAPS = {  # columns of cell_attention that are means over maps that are not empty
@@ -52,6 +52,38 @@ class ImageOutcomes(NamedTuple):
     correct: NDArray[np.bool_]
     tenths: NDArray[np.uint64]
     is_changed: NDArray[np.bool_] | None = None
+
+
+class CellMaps:
+    """The maps of one cell: columns as arrays that are read once, and the places of their images among the outcomes.
+
+    Args:
+        rows: the columns of `attention`.
+        image_ids: (N,) int32 of the cell's outcomes, rising, each once.
+    """
+
+    def __init__(self, rows: pa.Table, image_ids: NDArray[np.int32]) -> None:
+        self.rows = rows
+        self.is_empty = flags(rows, "empty")
+        self._mine, self._targets = whole_numbers(rows, "image_id", np.int32), targets_of(rows)
+        self._image_ids = image_ids
+        self._columns: dict[str, Values] = {}
+        self._of_targets: dict[str, tuple[NDArray[np.intp], NDArray[np.intp]]] = {}
+
+    def numbers(self, name: str) -> Values:
+        """A column of numbers; NaN in place of nulls."""
+        if name not in self._columns:
+            self._columns[name] = numbers(self.rows, name)
+        return self._columns[name]
+
+    def of_target(self, target: str) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+        """(M,) rows of one target in the order of their image_ids, and (M,) the place of each among the outcomes."""
+        if target not in self._of_targets:
+            kept = _by_image(np.flatnonzero(self._targets == TARGETS.index(target)), self._mine)
+            places = np.searchsorted(self._image_ids, self._mine[kept]).clip(max=len(self._image_ids) - 1)
+            known = self._image_ids[places] == self._mine[kept]
+            self._of_targets[target] = kept[known], places[known]
+        return self._of_targets[target]
 
 
 class MapMeasures(NamedTuple):
@@ -98,41 +130,41 @@ def measure_attention(rows: pa.Table, mask_areas: Values | None) -> list[Row]:
     return found
 
 
-def measure_by_outcome(rows: pa.Table, outcomes: ImageOutcomes) -> list[Row]:
+def measure_by_outcome(maps: CellMaps, outcomes: ImageOutcomes) -> list[Row]:
     """The row of attention_by_outcome for one corrupted cell; none without maps of the class predicted when clean.
 
     Args:
-        rows: the columns of `attention`.
+        maps: its maps.
         outcomes: of its images.
     """
-    kept, places = _of_target(rows, "clean", outcomes.image_ids)
+    kept, places = maps.of_target("clean")
     if not len(kept):
         return []
     is_right, is_wrong = kept[outcomes.correct[places]], kept[~outcomes.correct[places]]
-    shift, cosine = numbers(rows, "centroid_shift"), numbers(rows, "cosine")
+    shift, cosine = maps.numbers("centroid_shift"), maps.numbers("cosine")
     return [
         {
             "right_count": len(is_right),
             "wrong_count": len(is_wrong),
             **quantiles(shift[is_right], {"right_median_centroid_shift": 0.5}),
             **quantiles(shift[is_wrong], {"wrong_median_centroid_shift": 0.5}),
-            **quantiles(numbers(rows, "null_centroid_shift")[kept], {"null_median_centroid_shift": 0.5}),
+            **quantiles(maps.numbers("null_centroid_shift")[kept], {"null_median_centroid_shift": 0.5}),
             "right_mean_cosine": mean(cosine[is_right]),
             "wrong_mean_cosine": mean(cosine[is_wrong]),
         }
     ]
 
 
-def measure_by_answer(rows: pa.Table, outcomes: ImageOutcomes) -> list[Row]:
+def measure_by_answer(maps: CellMaps, outcomes: ImageOutcomes) -> list[Row]:
     """The row of attention_by_answer for one corrupted cell; none without a drift.
 
     Args:
-        rows: the columns of `attention`.
+        maps: its maps.
         outcomes: of its images, with what has changed.
     """
     assert outcomes.is_changed is not None
-    shift, null = numbers(rows, "centroid_shift"), numbers(rows, "null_class_centroid_shift")
-    kept, places = _of_target(rows, "clean", outcomes.image_ids)
+    shift, null = maps.numbers("centroid_shift"), maps.numbers("null_class_centroid_shift")
+    kept, places = maps.of_target("clean")
     kept, places = kept[~np.isnan(shift[kept])], places[~np.isnan(shift[kept])]
     if not len(kept):
         return []
@@ -140,7 +172,6 @@ def measure_by_answer(rows: pa.Table, outcomes: ImageOutcomes) -> list[Row]:
     stayed = kept[~is_changed]
     compared = stayed[~np.isnan(null[stayed])]
     nearer = (shift[compared] < null[compared]) + (shift[compared] == null[compared]) / 2
-    ties = ties_of(ranked(-shift[kept], is_changed))
     return [
         {
             "stayed_count": len(stayed),
@@ -150,31 +181,51 @@ def measure_by_answer(rows: pa.Table, outcomes: ImageOutcomes) -> list[Row]:
             **quantiles(null[kept], {"null_class_median_centroid_shift": 0.5}),
             "stayed_null_count": len(compared),
             "stayed_nearer_share": float(nearer.mean()) if len(compared) else None,
-            "change_auroc": measure_ranking(ties)["auroc"],
+            "change_auroc": auroc_of(ranked(-shift[kept], is_changed)),
         }
     ]
 
 
-def measure_beyond_confidence(rows: pa.Table, outcomes: ImageOutcomes, *, is_clean: bool) -> list[Row]:
-    """Rows of attention_beyond_confidence for one cell, by score; none of a score that no map has.
+def measure_beyond_confidence(maps: CellMaps, outcomes: ImageOutcomes, *, is_clean: bool) -> list[Row]:
+    """Rows of attention_beyond_confidence for one cell, by score; none of what no map has, nor where none is empty.
 
     Args:
-        rows: the columns of `attention`.
+        maps: its maps.
         outcomes: of its images.
         is_clean: of the clean cell, from which nothing has drifted.
     """
     sureness = {
-        "attention_spread": ("predicted", -numbers(rows, "spread")),
-        "attention_drift": ("clean", -numbers(rows, "centroid_shift")),
-        "empty_map": ("predicted", -flags(rows, "empty").astype(np.float32)),
+        "attention_spread": ("predicted", -maps.numbers("spread")),
+        "attention_drift": ("clean", -maps.numbers("centroid_shift")),
+        "empty_map": ("predicted", -maps.is_empty.astype(np.float32)),
     }
     found = []
     for score, (target, values) in sureness.items():
-        kept, places = _of_target(rows, target, outcomes.image_ids)
-        if (score == "attention_drift" and is_clean) or np.isnan(values[kept]).all():
+        kept, places = maps.of_target(target)
+        is_told = values[kept].any() if score == "empty_map" else not np.isnan(values[kept]).all()
+        if (score == "attention_drift" and is_clean) or not is_told:
             continue
         within = measure_within_tenths(values[kept], ~outcomes.correct[places], outcomes.tenths[places])
         found.append({"score": score, **within})
+    return found
+
+
+def rankings_of_maps(maps: CellMaps, outcomes: ImageOutcomes, *, is_clean: bool) -> dict[str, Keys]:
+    """Images of one cell ranked by each score of attention; those without a map take no part.
+
+    A map without the score (an empty one has none) is the least sure, where another map of the cell has it.
+
+    Args:
+        maps: its maps.
+        outcomes: of its images.
+        is_clean: of the clean cell, from which nothing has drifted.
+    """
+    found = {}
+    for score, (target, name) in OF_ATTENTION.items():
+        kept, places = maps.of_target(target)
+        sureness = -maps.numbers(name)[kept]
+        if not np.isnan(sureness).all() and not (is_clean and score == "attention_drift"):
+            found[score] = ranked(sureness, ~outcomes.correct[places])
     return found
 
 
@@ -192,12 +243,13 @@ def measure_maps(
     by_target = measure_attention(rows, mask_areas)
     if outcomes is None:
         return MapMeasures(by_target, [], [], [], {})
+    maps = CellMaps(rows, outcomes.image_ids)
     return MapMeasures(
         by_target,
-        [] if is_clean else measure_by_outcome(rows, outcomes),
-        [] if outcomes.is_changed is None else measure_by_answer(rows, outcomes),
-        measure_beyond_confidence(rows, outcomes, is_clean=is_clean),
-        rankings_of_maps(rows, outcomes.image_ids, outcomes.correct, is_clean=is_clean),
+        [] if is_clean else measure_by_outcome(maps, outcomes),
+        [] if outcomes.is_changed is None else measure_by_answer(maps, outcomes),
+        measure_beyond_confidence(maps, outcomes, is_clean=is_clean),
+        rankings_of_maps(maps, outcomes, is_clean=is_clean),
     )
 
 
@@ -205,15 +257,6 @@ def repeats_maps(rows: pa.Table) -> bool:
     """Whether an image of a cell has several rows of `attention` for one target."""
     keys = np.sort(whole_numbers(rows, "image_id", np.int32).astype(np.int64) * len(TARGETS) + targets_of(rows))
     return bool((np.diff(keys) == 0).any())
-
-
-def _of_target(rows: pa.Table, target: str, image_ids: NDArray[np.int32]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """(M,) rows of one target in the order of their image_ids, and (M,) the place of each of these in `image_ids`."""
-    mine = whole_numbers(rows, "image_id", np.int32)
-    kept = _by_image(np.flatnonzero(targets_of(rows) == TARGETS.index(target)), mine)
-    places = np.searchsorted(image_ids, mine[kept]).clip(max=len(image_ids) - 1)
-    known = image_ids[places] == mine[kept]
-    return kept[known], places[known]
 
 
 def _by_image(places: NDArray[np.intp], image_ids: NDArray[np.int32]) -> NDArray[np.intp]:

@@ -81,25 +81,43 @@ def measure_within_tenths(sureness: Values, failed: NDArray[np.bool_], tenths: N
     """
     keys = _keys_of(sureness, failed) | tenths << np.uint64(_TENTH_BIT)
     keys.sort()
-    ends = np.searchsorted(keys, np.arange(1, 11, dtype=np.uint64) << np.uint64(_TENTH_BIT))
-    pairs, aurocs, errors = [], [], []
-    for one in np.split(keys, ends[:-1]):
-        failures = int((one & np.uint64(1)).sum())
-        right = len(one) - failures
-        if failures > 1 and right > 1:
-            ties = ties_of(one)
-            pairs.append(failures * right)
-            aurocs.append(_auroc(ties, failures, right))
-            errors.append(_delong_error(ties, failures, right) or 0.0)
-    weights = np.array(pairs, np.float64)
-    total = float(weights.sum())
-    return {
-        "auroc_within": float((weights * aurocs).sum()) / total if pairs else None,
-        "auroc_within_error": float(np.sqrt((weights**2 * np.square(errors)).sum())) / total if pairs else None,
-        "image_count": len(keys),
-        "failure_count": int(failed.sum()),
-        "pair_count": int(total),
+    ties = ties_of(keys)
+    edges = np.searchsorted(keys, np.arange(11, dtype=np.uint64) << np.uint64(_TENTH_BIT))
+    tenth = np.searchsorted(edges, ties.starts, side="right") - 1
+    failures = np.bincount(tenth, ties.failures, 10)
+    right, before = np.diff(edges) - failures, np.cumsum(failures) - failures
+    compared = (failures > 1) & (right > 1)
+    pairs = np.where(compared, failures * right, 0)
+    total = int(pairs.sum())
+    found: Row = {"image_count": len(keys), "failure_count": int(failed.sum()), "pair_count": total}
+    if not total:
+        return found | {"auroc_within": None, "auroc_within_error": None}
+    with np.errstate(divide="ignore", invalid="ignore"):  # of tenths that are not compared
+        surer_failures = ties.failures_before - before[tenth]
+        rights = ties.counts - ties.failures
+        of_failures = (ties.starts - edges[tenth] - surer_failures + rights / 2) / right[tenth]
+        less_sure = failures[tenth] - surer_failures
+        gaps = ties.starts - np.maximum(edges[tenth], np.append(0, (ties.starts + ties.counts)[:-1]))
+        of_rights = rights * (less_sure - ties.failures / 2) ** 2 + gaps * less_sure**2  # beyond the last group: 0
+        aurocs = np.bincount(tenth, ties.failures * of_failures, 10) / failures
+        spread = np.bincount(tenth, ties.failures * (of_failures - aurocs[tenth]) ** 2, 10)
+        spread_of_rights = (np.bincount(tenth, of_rights, 10) / failures**2 - right * aurocs**2).clip(0)
+        variances = spread / (failures - 1) / failures + spread_of_rights / (right - 1) / right
+    return found | {
+        "auroc_within": float((pairs[compared] * aurocs[compared]).sum()) / total,
+        "auroc_within_error": float(np.sqrt((pairs[compared] ** 2 * variances[compared]).sum())) / total,
     }
+
+
+def auroc_of(keys: Keys) -> float | None:
+    """Area under the ROC curve for failures; None without any, or without right answers.
+
+    Args:
+        keys: (N,) from `ranked`.
+    """
+    ties = ties_of(keys)
+    failed = int(ties.failures.sum())
+    return _auroc(ties, failed, len(keys) - failed) if 0 < failed < len(keys) else None
 
 
 def ties_of(keys: Keys) -> Ties:

@@ -4,12 +4,14 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from failmodes.warehouse.measures.columns import Values, flags, numbers, targets_of, whole_numbers
+from failmodes.warehouse.measures.columns import Values, flags, numbers
 from failmodes.warehouse.measures.ranking import Keys, ranked
-from failmodes.warehouse.schema import TARGETS
 
 OF_LOGITS = ("confidence", "margin", "entropy", "energy", "logit_gap")
-OF_ATTENTION = ("attention_spread", "attention_drift")
+OF_ATTENTION = {  # of which target, which column
+    "attention_spread": ("predicted", "spread"),
+    "attention_drift": ("clean", "centroid_shift"),
+}
 SCORES = (*OF_LOGITS, *OF_ATTENTION)
 
 
@@ -28,34 +30,6 @@ def rankings_of_outcomes(rows: pa.Table, correct: NDArray[np.bool_]) -> dict[str
         "logit_gap": _logit_gaps(rows),
     }
     return {score: _ranked(values, ~correct, ~flags(rows, "finite")) for score, values in sureness.items()}
-
-
-def rankings_of_maps(
-    rows: pa.Table, image_ids: NDArray[np.int32], correct: NDArray[np.bool_], *, is_clean: bool
-) -> dict[str, Keys]:
-    """Images of one cell ranked by each score of attention; those without a map take no part.
-
-    A map without the score (an empty one has none) is the least sure, where another map of the cell has it.
-
-    Args:
-        rows: the columns of `attention`.
-        image_ids: (N,) of the cell's outcomes, rising, each once.
-        correct: (N,) bool, in their order.
-        is_clean: of the clean cell, from which nothing has drifted.
-    """
-    mine, targets = whole_numbers(rows, "image_id", np.int32), targets_of(rows)
-    places = np.searchsorted(image_ids, mine).clip(max=len(image_ids) - 1)
-    known, failed = image_ids[places] == mine, ~correct[places]
-
-    def of_target(name: str, target: str) -> Keys:
-        kept = known & (targets == TARGETS.index(target))
-        sureness = -numbers(rows, name)[kept]
-        return _ranked(sureness, failed[kept], np.full(len(sureness), not np.isnan(sureness).all()))
-
-    found = {"attention_spread": of_target("spread", "predicted")}
-    if not is_clean:
-        found["attention_drift"] = of_target("centroid_shift", "clean")
-    return found
 
 
 def _ranked(sureness: Values, failed: NDArray[np.bool_], unsure: NDArray[np.bool_]) -> Keys:
