@@ -55,20 +55,26 @@ class ImageOutcomes(NamedTuple):
 
 
 class CellMaps:
-    """The maps of one cell: columns as arrays that are read once, and the places of their images among the outcomes.
+    """The maps of one cell: columns as arrays, each read once, and the places of their images among the outcomes.
 
     Args:
         rows: the columns of `attention`.
-        image_ids: (N,) int32 of the cell's outcomes, rising, each once.
     """
 
-    def __init__(self, rows: pa.Table, image_ids: NDArray[np.int32]) -> None:
+    def __init__(self, rows: pa.Table) -> None:
         self.rows = rows
+        self.image_ids = whole_numbers(rows, "image_id", np.int32)
+        self.targets = targets_of(rows)
         self.is_empty = flags(rows, "empty")
-        self._mine, self._targets = whole_numbers(rows, "image_id", np.int32), targets_of(rows)
-        self._image_ids = image_ids
         self._columns: dict[str, Values] = {}
-        self._of_targets: dict[str, tuple[NDArray[np.intp], NDArray[np.intp]]] = {}
+        self._of_targets: dict[str, NDArray[np.intp]] = {}
+
+    @property
+    def has_repeats(self) -> bool:
+        """Whether an image has several rows for one target."""
+        keys = self.image_ids.astype(np.int64) * len(TARGETS) + self.targets
+        steps = np.diff(keys)
+        return not (steps > 0).all() and bool((np.diff(np.sort(keys)) == 0).any())
 
     def numbers(self, name: str) -> Values:
         """A column of numbers; NaN in place of nulls."""
@@ -76,14 +82,21 @@ class CellMaps:
             self._columns[name] = numbers(self.rows, name)
         return self._columns[name]
 
-    def of_target(self, target: str) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-        """(M,) rows of one target in the order of their image_ids, and (M,) the place of each among the outcomes."""
+    def of_target(self, target: str) -> NDArray[np.intp]:
+        """(M,) rows of one target, in the order of their image_ids, so that sums do not depend on that of rows."""
         if target not in self._of_targets:
-            kept = _by_image(np.flatnonzero(self._targets == TARGETS.index(target)), self._mine)
-            places = np.searchsorted(self._image_ids, self._mine[kept]).clip(max=len(self._image_ids) - 1)
-            known = self._image_ids[places] == self._mine[kept]
-            self._of_targets[target] = kept[known], places[known]
+            kept = np.flatnonzero(self.targets == TARGETS.index(target))
+            if (np.diff(self.image_ids[kept]) < 0).any():
+                kept = kept[np.argsort(self.image_ids[kept], kind="stable")]
+            self._of_targets[target] = kept
         return self._of_targets[target]
+
+    def beside(self, target: str, outcomes: ImageOutcomes) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+        """(M,) rows of one target whose images have an outcome, and (M,) the place of each among the outcomes."""
+        kept = self.of_target(target)
+        places = np.searchsorted(outcomes.image_ids, self.image_ids[kept]).clip(max=len(outcomes.image_ids) - 1)
+        known = outcomes.image_ids[places] == self.image_ids[kept]
+        return kept[known], places[known]
 
 
 class MapMeasures(NamedTuple):
@@ -94,35 +107,34 @@ class MapMeasures(NamedTuple):
     by_answer: list[Row]
     beyond_confidence: list[Row]
     rankings: dict[str, Keys]
+    has_repeats: bool
 
 
-def measure_attention(rows: pa.Table, mask_areas: Values | None) -> list[Row]:
+def measure_attention(maps: CellMaps, mask_areas: Values | None) -> list[Row]:
     """Rows of cell_attention for the maps of one cell, by target.
 
     Args:
-        rows: the columns of `attention`.
+        maps: its maps.
         mask_areas: share of each image that its object mask covers, by image_id; NaN where unknown, None for no masks.
     """
-    targets, is_empty = targets_of(rows), flags(rows, "empty")
-    has_class = whole_numbers(rows, "target_class", np.int16) != OTHER
-    image_ids = whole_numbers(rows, "image_id", np.int32)
-    areas = None if mask_areas is None else np.take(np.append(mask_areas, np.nan), image_ids, mode="clip")
-    values = {name: numbers(rows, name) for name in (*_OF_MAPS.values(), "null_centroid_shift")}
+    has_class = whole_numbers(maps.rows, "target_class", np.int16) != OTHER
+    areas = None if mask_areas is None else np.take(np.append(mask_areas, np.nan), maps.image_ids, mode="clip")
     found = []
     for target in TARGETS:
-        kept = _by_image(np.flatnonzero((targets == TARGETS.index(target)) & has_class), image_ids)
+        kept = maps.of_target(target)
+        kept = kept[has_class[kept]]
         if not len(kept):
             continue
-        shown = kept[~is_empty[kept]]
-        null_shift = values["null_centroid_shift"][shown]
+        shown = kept[~maps.is_empty[kept]]
+        null_shift = maps.numbers("null_centroid_shift")[shown]
         found.append({
             "target": target,
             "image_count": len(kept),
             "empty_count": len(kept) - len(shown),
-            "mean_mass": mean(numbers(rows, "mass")[kept]),
+            "mean_mass": mean(maps.numbers("mass")[kept]),
             "mean_mask_area": None if areas is None else mean(areas[kept]),
-            **{column: mean(values[name][shown]) for column, name in _OF_MAPS.items()},
-            **quantiles(values["centroid_shift"][shown], {"median_centroid_shift": 0.5}),
+            **{column: mean(maps.numbers(name)[shown]) for column, name in _OF_MAPS.items()},
+            **quantiles(maps.numbers("centroid_shift")[shown], {"median_centroid_shift": 0.5}),
             **quantiles(null_shift, {
                 "null_median_centroid_shift": 0.5, "null_q025_centroid_shift": 0.025, "null_q975_centroid_shift": 0.975,
             }),
@@ -137,7 +149,7 @@ def measure_by_outcome(maps: CellMaps, outcomes: ImageOutcomes) -> list[Row]:
         maps: its maps.
         outcomes: of its images.
     """
-    kept, places = maps.of_target("clean")
+    kept, places = maps.beside("clean", outcomes)
     if not len(kept):
         return []
     is_right, is_wrong = kept[outcomes.correct[places]], kept[~outcomes.correct[places]]
@@ -164,7 +176,7 @@ def measure_by_answer(maps: CellMaps, outcomes: ImageOutcomes) -> list[Row]:
     """
     assert outcomes.is_changed is not None
     shift, null = maps.numbers("centroid_shift"), maps.numbers("null_class_centroid_shift")
-    kept, places = maps.of_target("clean")
+    kept, places = maps.beside("clean", outcomes)
     kept, places = kept[~np.isnan(shift[kept])], places[~np.isnan(shift[kept])]
     if not len(kept):
         return []
@@ -201,7 +213,7 @@ def measure_beyond_confidence(maps: CellMaps, outcomes: ImageOutcomes, *, is_cle
     }
     found = []
     for score, (target, values) in sureness.items():
-        kept, places = maps.of_target(target)
+        kept, places = maps.beside(target, outcomes)
         is_told = values[kept].any() if score == "empty_map" else not np.isnan(values[kept]).all()
         if (score == "attention_drift" and is_clean) or not is_told:
             continue
@@ -222,7 +234,7 @@ def rankings_of_maps(maps: CellMaps, outcomes: ImageOutcomes, *, is_clean: bool)
     """
     found = {}
     for score, (target, name) in OF_ATTENTION.items():
-        kept, places = maps.of_target(target)
+        kept, places = maps.beside(target, outcomes)
         sureness = -maps.numbers(name)[kept]
         if not np.isnan(sureness).all() and not (is_clean and score == "attention_drift"):
             found[score] = ranked(sureness, ~outcomes.correct[places])
@@ -240,26 +252,15 @@ def measure_maps(
         mask_areas: as in `measure_attention`.
         is_clean: of the clean cell, from which nothing has drifted.
     """
-    by_target = measure_attention(rows, mask_areas)
+    maps = CellMaps(rows)
+    by_target = measure_attention(maps, mask_areas)
     if outcomes is None:
-        return MapMeasures(by_target, [], [], [], {})
-    maps = CellMaps(rows, outcomes.image_ids)
+        return MapMeasures(by_target, [], [], [], {}, maps.has_repeats)
     return MapMeasures(
         by_target,
         [] if is_clean else measure_by_outcome(maps, outcomes),
         [] if outcomes.is_changed is None else measure_by_answer(maps, outcomes),
         measure_beyond_confidence(maps, outcomes, is_clean=is_clean),
         rankings_of_maps(maps, outcomes, is_clean=is_clean),
+        maps.has_repeats,
     )
-
-
-def repeats_maps(rows: pa.Table) -> bool:
-    """Whether an image of a cell has several rows of `attention` for one target."""
-    keys = np.sort(whole_numbers(rows, "image_id", np.int32).astype(np.int64) * len(TARGETS) + targets_of(rows))
-    return bool((np.diff(keys) == 0).any())
-
-
-def _by_image(places: NDArray[np.intp], image_ids: NDArray[np.int32]) -> NDArray[np.intp]:
-    """Places in the order of their image_ids, so that sums do not depend on the order of rows."""
-    ordered = image_ids[places]
-    return places if (np.diff(ordered) >= 0).all() else places[np.argsort(ordered, kind="stable")]

@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 
 from failmodes.warehouse.measures import curves, tables
-from failmodes.warehouse.measures.attention import ImageOutcomes, MapMeasures, measure_maps, repeats_maps
+from failmodes.warehouse.measures.attention import ImageOutcomes, MapMeasures, measure_maps
 from failmodes.warehouse.measures.cells import CellOutcomes, hash_of_ids
 from failmodes.warehouse.measures.columns import Row, Values
 from failmodes.warehouse.measures.curves import CLEAN_KEY, CellKey
@@ -77,8 +77,6 @@ class MeasuredEvaluation:
 
     def measure_maps(self, cell: CellKey, rows: pa.Table) -> MapMeasures:
         """Measure the attention of one cell; in any thread."""
-        if repeats_maps(rows):
-            self.repeating.add(ATTENTION.name)
         outcomes = self._outcomes.get(cell)  # None of a cell whose predictions are damaged: its load will fail
         if PREDICTIONS.name in self.repeating:
             outcomes = None
@@ -91,6 +89,8 @@ class MeasuredEvaluation:
         self._add(tables.ATTENTION_BY_ANSWER, cell, found.by_answer)
         self._add(tables.ATTENTION_BEYOND_CONFIDENCE, cell, found.beyond_confidence)
         self._scores.add(cell, found.rankings)
+        if found.has_repeats:
+            self.repeating.add(ATTENTION.name)
 
     def finish_maps(self) -> None:
         """Measure what spans cells, once all maps are there, or where there are none; and let go of the outcomes."""
