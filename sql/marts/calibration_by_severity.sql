@@ -7,6 +7,9 @@ with cells as (
         severity,
         sum(image_count)::bigint as image_count,
         sum(abs(correct_count - confidence_sum)) / sum(image_count) as ece,
+        max(abs(correct_count - confidence_sum) / image_count) as max_calibration_error,
+        sum((correct_count - confidence_sum) ** 2 / image_count) / sum(image_count) as reliability,
+        sum(correct_count ** 2 / image_count) / sum(image_count) as mean_square_accuracy,
         min(bin_count) as bin_count,
         sum(brier_sum) / sum(image_count) as brier,
         sum(loss_nats_sum) / sum(image_count) as nll_nats,
@@ -25,12 +28,16 @@ select
     curve_points.severity,
     cells.image_count, -- images with finite logits
     cells.ece, -- expected calibration error of the largest softmax, 0-1
-    cells.bin_count, -- equal bins that the error is measured in
+    cells.max_calibration_error, -- the largest gap of a bin, however few its images, 0-1
+    cells.reliability, -- of the Brier score of confidence for a right answer (Murphy 1973), in the same bins: 0 is best
+    cells.bin_count, -- equal bins that the errors are measured in
     cells.brier, -- over all classes, 0-2
     cells.nll_nats,
     cells.mean_confidence, -- 0-1
     cells.accuracy, -- 0-1
-    cells.mean_confidence - cells.accuracy as overconfidence -- -1 to 1
+    cells.mean_confidence - cells.accuracy as overconfidence, -- -1 to 1
+    cells.mean_square_accuracy - cells.accuracy ** 2 as resolution, -- how accuracy differs between bins: more is better
+    cells.accuracy * (1 - cells.accuracy) as uncertainty -- reliability - resolution + uncertainty: the Brier score of bins
 from curve_points
 inner join cells
     on

@@ -1,4 +1,4 @@
--- One row per evaluation, cell or pool of corrupted cells, and score: does attention foresee failures beyond confidence?
+-- One row per evaluation, cell or pool of corrupted cells, and score: what attention knows beyond confidence.
 -- Source: attention_beyond_confidence, evaluation_labels, corruptions.
 with pooled as (
     select

@@ -25,6 +25,13 @@ def compare_calibration_by_severity(con: duckdb.DuckDBPyConnection) -> None:
             right = correctness(cell)
             assert (row["image_count"], row["bin_count"]) == (cell.height, 15)
             assert row["ece"] == near(ece / cell.height)
+            gaps = [abs(right.mean() - confidence.mean()) for _, confidence, right in _bins(cell)]
+            assert row["max_calibration_error"] == near(max(gaps))
+            squares = sum(((confidence.mean() - right) ** 2).sum() for _, confidence, right in _bins(cell))
+            assert row["reliability"] - row["resolution"] + row["uncertainty"] == near(squares / cell.height)
+            counts = [len(right) for _, _, right in _bins(cell)]
+            assert row["reliability"] == near(np.average(np.square(gaps), weights=counts))
+            assert row["uncertainty"] == near(correctness(cell).var())
             assert row["mean_confidence"] == near(mean(cell["confidence"]))
             assert row["accuracy"] == near(right.mean())
             assert row["overconfidence"] == near(mean(cell["confidence"]) - right.mean())
