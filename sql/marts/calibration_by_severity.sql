@@ -36,8 +36,8 @@ select
     cells.mean_confidence, -- 0-1
     cells.accuracy, -- 0-1
     cells.mean_confidence - cells.accuracy as overconfidence, -- -1 to 1
-    cells.mean_square_accuracy - cells.accuracy ** 2 as resolution, -- how accuracy differs between bins: more is better
-    cells.accuracy * (1 - cells.accuracy) as uncertainty -- reliability - resolution + uncertainty: the Brier score of bins
+    cells.mean_square_accuracy - cells.accuracy ** 2 as resolution, -- of accuracy between bins: more is better
+    cells.accuracy * (1 - cells.accuracy) as uncertainty -- with the other two the Brier score of bins
 from curve_points
 inner join cells
     on
