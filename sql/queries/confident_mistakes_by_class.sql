@@ -1,4 +1,4 @@
--- Which classes is it sure to be, and is not? Wrong predictions at confidence >= 0.9, by true and predicted class.
+-- Of which classes is it sure and wrong? Wrong predictions at confidence >= 0.9, by true and predicted class.
 select
     model_label,
     label_name,

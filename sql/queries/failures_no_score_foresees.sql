@@ -1,4 +1,4 @@
--- Which failures does no score foresee? Wrong answers surer than half of the network's right answers to clean images.
+-- Which failures does no score of the logits foresee? Wrong answers surer than half of the right answers when clean.
 with clean as (
     select
         evaluation_id,

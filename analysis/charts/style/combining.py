@@ -23,6 +23,9 @@ class PlainEncoding(alt.FacetedEncoding):
 class _Shared:
     """A chart whose copies share all that stands in it: what is put together here is not changed in place any more."""
 
+    def __init_subclass__(cls) -> None:
+        cls.__name__ = cls.__name__.removeprefix("_")  # a notebook shows it as Altair's own
+
     def copy(self, deep: bool | Iterable[Any] = True, ignore: list[str] | None = None) -> Self:
         """A copy of what it has itself; Altair's would build every chart within it again, at every level above."""
         if not isinstance(deep, bool):

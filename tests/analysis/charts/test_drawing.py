@@ -77,6 +77,10 @@ def test_options_that_mean_nothing_to_a_chart_are_refused(
         draw_chart(name, warehouse, images)
 
 
+def test_a_chart_shows_itself_as_one_of_altair(many_con: duckdb.DuckDBPyConnection, many_selection: Selection) -> None:
+    assert repr(CHARTS["curves"](many_con, many_selection)).startswith("alt.VConcatChart(")
+
+
 # exemplars show one network; distortion shows images
 @pytest.mark.parametrize("name", sorted(CHARTS.keys() - {"exemplars", "distortion"}))
 def test_titles_stay_short(many_con: duckdb.DuckDBPyConnection, many_selection: Selection, name: str) -> None:
