@@ -10,7 +10,6 @@ import polars as pl
 from failmodes.analysis.once import read_once
 from failmodes.analysis.selection import EvaluationInfo, Selection, read_for_selection, rows_at_last
 from failmodes.analysis.statistics.bootstrap import NORMAL_975, Estimate, normal_estimate
-from failmodes.warehouse.database.connection import fetch_first
 from failmodes.warehouse.database.relations import is_current
 from failmodes.warehouse.errors import WarehouseError
 from failmodes.warehouse.measures.tables import ATTENTION_BEYOND_CONFIDENCE, ATTENTION_BY_ANSWER
@@ -148,17 +147,16 @@ def changes_at_last(
         for name in MEASURES
     )
     told = ", ".join(f"avg(clean_{name}), avg({name}), stddev_samp({name}), count({name})" for name in MEASURES)
-    row = fetch_first(
-        con,
+    (row,) = con.execute(
         f"{_CLEAN_AND_LAST}, each as (select {each} from last join clean using (image_id) group by image_id) "
         f"select {told} from each",
         [evaluation.evaluation_id, corruptions, CLEAN_TARGET, CLEAN],
-    )
+    ).fetchall()
     found = {}
     for place, name in enumerate(MEASURES):
-        mean, *change = row[4 * place : 4 * place + 4] if row else (None, 0)
-        if change[-1] > 1:
-            found[name] = MeanChange(mean, normal_estimate(*change))
+        clean, mean, spread, count = row[4 * place : 4 * place + 4]
+        if count > 1:
+            found[name] = MeanChange(clean, normal_estimate(mean, spread, count))
     return found
 
 
