@@ -54,7 +54,9 @@ def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, size: ChartSi
     panels = [_panels(rows.filter(label=label), label, width, domains) for label in labels]
     shown = [score for score in SCORE_NAMES if rows.filter(pl.col("augrc").is_not_null(), score=score).height]
     entries = [LegendEntry(SCORE_NAMES[score], COLOURS[score]) for score in shown]
-    hindsight = " Attention drift needs the clean image, which nobody has in use." if "attention_drift" in shown else ""
+    hindsight = (
+        " Attention drift needs the clean image, which is not at hand in use." if "attention_drift" in shown else ""
+    )
     text = ChartText(
         discrimination_sentence(con, selection),
         f"Above: AUROC of each score for failures, 1 tells all, 0.5 (dashed) is chance; band, of confidence: 95\u00a0% "

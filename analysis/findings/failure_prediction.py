@@ -15,8 +15,13 @@ from failmodes.analysis.formatting import (
     lower_label,
 )
 from failmodes.analysis.selection import EvaluationInfo, Selection, corruption_labels
-from failmodes.analysis.statistics.failure_prediction import CHANCE, KEPT_SHARE, FailurePrediction, predict_failures
-from failmodes.warehouse.errors import WarehouseError
+from failmodes.analysis.statistics.failure_prediction import (
+    CHANCE,
+    KEPT_SHARE,
+    FailurePrediction,
+    has_failure_scores,
+    predict_failures,
+)
 
 MOST_NAMED = 2  # networks in a title
 SCORE_NAMES = {
@@ -28,10 +33,9 @@ SCORE_NAMES = {
 def failure_findings(con: duckdb.DuckDBPyConnection, selection: Selection) -> list[Finding]:
     """For each network, where its confidence tells failures from right answers least; nothing without the measure."""
     names = corruption_labels(con)
-    try:
-        found = {e: predict_failures(con, selection, e) for e in selection.evaluations}
-    except WarehouseError:
+    if not has_failure_scores(con):
         return []
+    found = {e: predict_failures(con, selection, e) for e in selection.evaluations}
     return [_finding(e, one, names, selection.averaged_phrase) for e, one in found.items() if one]
 
 
@@ -93,7 +97,7 @@ def _finding(evaluation: EvaluationInfo, found: FailurePrediction, names: dict[s
         f"{SCORE_NAMES[score]} {format_number_interval(value)}" for score, value in found.by_score.items()
     )
     if "attention_drift" in found.by_score:
-        scores += " (attention drift needs the clean image, which nobody has in use)"
+        scores += " (attention drift needs the clean image, which is not at hand in use)"
     figures: Evidence = {
         "evaluation_id": evaluation.evaluation_id, "lowest_auroc": found.lowest.auroc.value,
         "lowest_auroc_low": found.lowest.auroc.low, "lowest_auroc_high": found.lowest.auroc.high,

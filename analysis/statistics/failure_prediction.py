@@ -13,7 +13,7 @@ from failmodes.analysis.selection import EvaluationInfo, Selection, read_for_sel
 from failmodes.analysis.statistics.bootstrap import NORMAL_975, Estimate
 from failmodes.warehouse.database.relations import is_current
 from failmodes.warehouse.errors import WarehouseError
-from failmodes.warehouse.measures.tables import FAILURE_SCORES
+from failmodes.warehouse.measures.tables import FAILURE_SCORES, SELECTIVE_RISKS
 from failmodes.warehouse.schema import CLEAN
 
 CHANCE = 0.5  # AUROC of a score that knows nothing
@@ -72,8 +72,13 @@ def cell_risks(con: duckdb.DuckDBPyConnection, selection: Selection) -> pl.DataF
     return _of_cells(con, "risk_coverage", selection)
 
 
+def has_failure_scores(con: duckdb.DuckDBPyConnection) -> bool:
+    """Whether they are stored: from the rows of a large warehouse they would take minutes and all memory."""
+    return is_current(con, FAILURE_SCORES.name) and is_current(con, SELECTIVE_RISKS.name)
+
+
 def _of_cells(con: duckdb.DuckDBPyConnection, view: str, selection: Selection) -> pl.DataFrame:
-    if not is_current(con, FAILURE_SCORES.name):
+    if not has_failure_scores(con):
         raise WarehouseError(
             "no failure prediction to show: the warehouse was loaded by another version of failmodes; `failmodes load` "
             "with the same folders computes it"
