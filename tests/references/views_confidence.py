@@ -6,6 +6,8 @@ import duckdb
 import numpy as np
 import polars as pl
 import pytest
+from scipy.optimize import minimize_scalar
+from scipy.special import log_softmax
 from sklearn.metrics import log_loss
 from view_cells import Cells, class_names, correctness, mean, near, read_cells, rows_of
 
@@ -94,3 +96,59 @@ def compare_confident_failures(con: duckdb.DuckDBPyConnection) -> None:
         assert row["predicted_name"] == names[dataset_id, row["predicted"]]
         shared = row.keys() & expected[key].keys()
         assert {name: row[name] for name in shared} == {name: expected[key][name] for name in shared}
+
+
+def compare_temperature_by_severity(con: duckdb.DuckDBPyConnection) -> None:
+    cells = read_cells(con)
+    rows = rows_of(con, "temperature_by_severity", ["evaluation_id", "corruption", "severity"])
+    seen = 0
+    for evaluation_id, corruption, keys in cells.curves():
+        clean = _logits(cells.predictions[keys[0]])
+        for key in keys:
+            row = rows[evaluation_id, corruption, key[2]]
+            seen += 1
+            if clean is None or (mine := _logits(cells.predictions[key])) is None:
+                assert row["image_count"] is None
+                assert row["reason"] is not None
+                continue
+            fitted = {parity: _best_temperature(clean, 1 - parity) for parity in (0, 1)}
+            assert (row["even_temperature"], row["odd_temperature"]) == near((fitted[0], fitted[1]))
+            logits, labels, right, parity = mine
+            known = np.array([fitted[p] is not None for p in parity], bool)
+            logits, labels, right = logits[known], labels[known], right[known]
+            own = np.array([fitted[p] for p in parity[known]], float)[:, None]
+            assert row["image_count"] == known.sum()
+            for prefix, temperature in (("", 1), ("scaled_", own)):
+                log_p = log_softmax(logits / temperature, axis=1)
+                p = np.exp(log_p)
+                assert row[f"{prefix}nll_nats"] == near(-log_p[np.arange(len(labels)), labels].mean())
+                bins = np.minimum(p.max(1) * 15, 14).astype(int)
+                gap = sum(abs((p.max(1) - right)[bins == index].sum()) for index in range(15))
+                assert row[f"{prefix}ece"] == near(gap / len(right))
+            assert row["scaled_mean_confidence"] == near(p.max(1).mean())
+    assert seen == len(rows)
+
+
+def _logits(cell: pl.DataFrame) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray] | None:
+    """Logits, labels, whether right and parity of image_id, of the images of a cell that have all logits."""
+    kept = cell.filter("finite").drop_nulls("logits")
+    if kept.is_empty() or (kept["logits"].list.len() <= kept["label"]).any():
+        return None
+    logits = np.array(kept["logits"].to_list(), np.float64)
+    return logits, kept["label"].to_numpy(), correctness(kept), kept["image_id"].to_numpy() % 2
+
+
+def _best_temperature(clean: tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray], parity: int) -> float | None:
+    """Of eighths of a doubling from 1/8 to 16 the one that fits best, which is next to SciPy's optimum."""
+    logits, labels, _, parities = clean
+    logits, labels = logits[parities == parity], labels[parities == parity]
+    if not len(labels):
+        return None
+
+    def loss(step: float) -> float:
+        return -log_softmax(logits / 2 ** (step / 8), axis=1)[np.arange(len(labels)), labels].mean()
+
+    best = min(range(-24, 33), key=loss)
+    optimum = minimize_scalar(loss, bounds=(-24, 32), method="bounded").x
+    assert abs(best - optimum) <= 1 or loss(best) <= loss(optimum) + 1e-9
+    return 2 ** (best / 8)

@@ -9,6 +9,7 @@ from failmodes.warehouse.measures.scores import SCORES
 from failmodes.warehouse.measures.tables import (
     ATTENTION_BEYOND_CONFIDENCE,
     ATTENTION_BY_ANSWER,
+    CELL_TEMPERATURE,
     FAILURE_SCORES,
     MEASURES,
     SELECTIVE_RISKS,
@@ -17,7 +18,7 @@ from failmodes.warehouse.schema import Column, Table, double, real
 
 TOLERANCE = 1e-5  # of real numbers, relative and absolute: sums and float32 quantiles differ in their last digits
 RANKED = (FAILURE_SCORES, SELECTIVE_RISKS)
-WITHIN_CELLS = (ATTENTION_BY_ANSWER, ATTENTION_BEYOND_CONFIDENCE)  # ranks of many rows: an evaluation at a time
+ONE_BY_ONE = (ATTENTION_BY_ANSWER, ATTENTION_BEYOND_CONFIDENCE, CELL_TEMPERATURE)  # an evaluation at a time: many rows
 FEW_ROWS = 1_000_000  # of more predictions, one score of each evaluation is compared: ranking all would take minutes
 
 
@@ -51,7 +52,7 @@ def _compared_scores(con: duckdb.DuckDBPyConnection) -> list[tuple[str, str]]:
 def _different_rows(con: duckdb.DuckDBPyConnection, table: Table, scores: list[tuple[str, str]]) -> int:
     if table in RANKED:
         return sum(_different_where(con, table, "evaluation_id = $1 and score = $2", [*one]) for one in scores)
-    if table in WITHIN_CELLS:
+    if table in ONE_BY_ONE:
         evaluations = dict.fromkeys(evaluation_id for evaluation_id, _ in scores)
         return sum(_different_where(con, table, "evaluation_id = $1", [one]) for one in evaluations)
     return _different_where(con, table, "true", [])

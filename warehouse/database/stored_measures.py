@@ -188,14 +188,15 @@ def _measured_from_database(con: duckdb.DuckDBPyConnection, evaluation_id: str, 
     found = MeasuredEvaluation(evaluation_id, mask_areas_of(con, inputs.dataset_id))
     cells: dict[str, list[CellKey]] = {PREDICTIONS.name: [], ATTENTION.name: []}
     for table_name, corruption, severity in con.execute(
-        "select table_name, corruption, severity from shards where evaluation_id = ? order by all", [evaluation_id]
+        "select table_name, corruption, severity from shards where evaluation_id = ? order by severity, corruption",
+        [evaluation_id],
     ).fetchall():
         cells[table_name].append((corruption, severity))
 
     def rows_of(table: Table, cell: CellKey) -> pa.Table:
         return con.sql(
-            f"select * exclude ({'logit_classes' if table is PREDICTIONS else 'evaluation_id'}) "
-            f"from {table.name} where evaluation_id = ? and corruption = ? and severity = ? order by image_id",
+            f"select * exclude (evaluation_id) from {table.name} "
+            "where evaluation_id = ? and corruption = ? and severity = ? order by image_id",
             params=[evaluation_id, *cell],
         ).to_arrow_table()
 

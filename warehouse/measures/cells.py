@@ -22,6 +22,7 @@ from failmodes.warehouse.measures.columns import (
 )
 from failmodes.warehouse.measures.ranking import Keys, tenths_of
 from failmodes.warehouse.measures.scores import rankings_of_outcomes
+from failmodes.warehouse.measures.temperature import CellLogits, read_logits
 
 BINS = 15
 MOST_COUNTED = 16  # counters an image
@@ -45,6 +46,7 @@ class CellOutcomes(NamedTuple):
         distortion: the columns of cell_distortion that need no other cell.
         rankings: its images by each score of the logits.
         tenths: (N,) the tenth of the images that each is in by its confidence.
+        logits: all logits of its images; None where these are not on record, or were let go of.
     """
 
     image_ids: NDArray[np.int32]
@@ -61,6 +63,7 @@ class CellOutcomes(NamedTuple):
     distortion: Row
     rankings: dict[str, Keys]
     tenths: NDArray[np.uint64]
+    logits: CellLogits | None
 
     def answers(self, image_ids_md5: str) -> dict[str, pa.Array]:
         """Columns of cell_answers, one row."""
@@ -123,6 +126,7 @@ def measure_outcomes(rows: pa.Table) -> CellOutcomes:
         },
         rankings=rankings_of_outcomes(rows, correct),
         tenths=tenths_of(confidence),
+        logits=read_logits(rows, correct),
     )
 
 

@@ -13,6 +13,7 @@ from failmodes.warehouse.measures.columns import Row, Values
 from failmodes.warehouse.measures.curves import CLEAN_KEY, CellKey
 from failmodes.warehouse.measures.failure_scores import FailureScores
 from failmodes.warehouse.measures.scores import OF_ATTENTION, OF_LOGITS
+from failmodes.warehouse.measures.temperature import CellLogits, fit_temperatures, measure_temperature
 from failmodes.warehouse.schema import ATTENTION, PREDICTIONS, Table
 
 
@@ -37,13 +38,15 @@ class MeasuredEvaluation:
         self._cells: dict[CellKey, CellOutcomes] = {}
         self._outcomes: dict[CellKey, ImageOutcomes] = {}
         self._scores = FailureScores()
+        self._temperatures: dict[bool, float] = {}
 
     def add_outcomes(self, cell: CellKey, outcomes: CellOutcomes) -> None:
-        """Take the outcomes of one cell."""
+        """Take the outcomes of one cell; those of the clean one come first, for its temperatures are all cells'."""
         if not np.array_equal(self._ids[0], outcomes.image_ids):
             self._ids = outcomes.image_ids, hash_of_ids(outcomes.image_ids)
         image_ids, ids_hash = self._ids
-        outcomes = outcomes._replace(image_ids=image_ids)  # once in memory
+        self._add(tables.CELL_TEMPERATURE, cell, self._scaled(cell, outcomes.logits))
+        outcomes = outcomes._replace(image_ids=image_ids, logits=None)  # once in memory, and not at all
         self._cells[cell] = outcomes
         self._outcomes[cell] = ImageOutcomes(image_ids, outcomes.correct, outcomes.tenths)
         self._add(tables.CELL_MEASURES, cell, [outcomes.measures])
@@ -53,7 +56,14 @@ class MeasuredEvaluation:
         self._scores.add(cell, outcomes.rankings)
         if outcomes.has_repeats:
             self.repeating.add(PREDICTIONS.name)
-            self.by_sql.update(table.name for table in tables.OF_BOTH)
+            self.by_sql.update(table.name for table in (*tables.OF_BOTH, tables.CELL_TEMPERATURE))
+
+    def _scaled(self, cell: CellKey, logits: CellLogits | None) -> list[Row]:
+        if logits is None:
+            return []
+        if cell == CLEAN_KEY:
+            self._temperatures = fit_temperatures(logits)
+        return measure_temperature(logits, self._temperatures)
 
     def finish_curves(self) -> None:
         """Measure the curves, once all cells are there, and let go of their outcomes."""

@@ -254,9 +254,24 @@ SELECTIVE_RISKS = Table.of(
     Column("selective_risk", double, "share of them that are wrong, 0-1"),
 )
 
+CELL_TEMPERATURE = Table.of(
+    "cell_temperature",
+    "one row per stored cell that has all logits: calibration as it is, and with temperature fitted on clean images",
+    _ONE_ROW_A_CELL,
+    *_CELL,
+    Column("even_temperature", double, "temperature of images of even image_id, fitted on the odd clean ones", True),
+    Column("odd_temperature", double, "temperature of images of odd image_id, fitted on the even clean ones", True),
+    Column("image_count", int64, "images that have all logits and a temperature"),
+    Column("nll_nats", double, "mean cross-entropy as it is, nats"),
+    Column("scaled_nll_nats", double, "mean cross-entropy with temperature, nats"),
+    Column("scaled_mean_confidence", double, "mean confidence with temperature, 0-1"),
+    Column("ece", double, "expected calibration error of these images as it is, 0-1"),
+    Column("scaled_ece", double, "expected calibration error with temperature, 0-1"),
+)
+
 OF_PREDICTIONS = (
-    CELL_MEASURES, CELL_CONFIDENCE_BINS, CELL_CONFUSION, CELL_ANSWERS, CELL_TRANSITIONS, CELL_DISTORTION, IMAGE_ONSETS,
-    STEP_MARGINS,
+    CELL_MEASURES, CELL_TEMPERATURE, CELL_CONFIDENCE_BINS, CELL_CONFUSION, CELL_ANSWERS, CELL_TRANSITIONS,
+    CELL_DISTORTION, IMAGE_ONSETS, STEP_MARGINS,
 )  # fmt: skip
 OF_CURVES = (CELL_TRANSITIONS, CELL_DISTORTION, IMAGE_ONSETS, STEP_MARGINS)
 OF_PAIRED = (

@@ -1,0 +1,14 @@
+-- What would temperature scaling have mended? Calibration as it is and scaled, means over corruptions, by severity.
+select
+    model_label,
+    severity,
+    any_value(even_temperature) as even_temperature,
+    any_value(odd_temperature) as odd_temperature,
+    avg(ece) as ece,
+    avg(scaled_ece) as scaled_ece,
+    avg(nll_nats) as nll_nats,
+    avg(scaled_nll_nats) as scaled_nll_nats,
+    any_value(reason) as reason
+from temperature_by_severity
+group by evaluation_id, model_label, severity
+order by model_label asc, severity asc

@@ -1,0 +1,80 @@
+"""Temperature scaling: it finds the temperature that logits were multiplied by, and says nothing without all logits."""
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from scipy.special import softmax
+
+from failmodes.warehouse.measures.temperature import (
+    TEMPERATURES,
+    CellLogits,
+    fit_temperatures,
+    measure_temperature,
+    read_logits,
+)
+
+
+def drawn(images: int, sharpness: float = 1.0) -> CellLogits:
+    """Labels drawn from the softmax of logits, which are then multiplied: their best temperature is the factor."""
+    rng = np.random.default_rng(0)
+    logits = rng.normal(0, 2, (images, 4))
+    labels = np.array([rng.choice(4, p=p) for p in softmax(logits, axis=1)], np.int16)
+    odd = np.arange(images) % 2 == 1
+    return CellLogits(odd, labels, logits.argmax(1) == labels, (logits * sharpness).T)
+
+
+@pytest.mark.parametrize("sharpness", [0.5, 1.0, 4.0])
+def test_the_factor_is_found_by_both_halves_and_mends_calibration(sharpness: float) -> None:
+    cell = drawn(20_000, sharpness)
+    found = fit_temperatures(cell)
+    assert found.keys() == {False, True}
+    assert all(abs(np.log2(t / sharpness)) <= 1 / 8 for t in found.values()), "within a step of the grid"
+    (row,) = measure_temperature(cell, found)
+    assert row["scaled_ece"] < 0.02
+    assert row["scaled_ece"] <= row["ece"] + 0.01
+    assert row["scaled_nll_nats"] <= row["nll_nats"] + 1e-3
+    assert sharpness == 1.0 or row["scaled_ece"] < row["ece"] / 3
+
+
+def test_each_half_is_judged_by_the_temperature_of_the_other() -> None:
+    cell = drawn(4_000)
+    cell.logits[:, cell.is_odd] *= 4  # the odd images alone are too sure
+    found = fit_temperatures(cell)
+    assert found[False] == pytest.approx(4, rel=0.2), "even images get what fits the odd ones"
+    assert found[True] == pytest.approx(1, rel=0.2)
+
+
+def test_one_half_alone_has_no_temperature_of_its_own() -> None:
+    cell = drawn(100)
+    even = CellLogits(*(part[~cell.is_odd] for part in cell[:3]), cell.logits[:, ~cell.is_odd])
+    found = fit_temperatures(even)
+    assert found.keys() == {True}
+    assert measure_temperature(even, found) == []
+    (row,) = measure_temperature(cell, found)
+    assert (row["even_temperature"], row["odd_temperature"], row["image_count"]) == (None, found[True], 50)
+    assert measure_temperature(cell, {}) == []
+
+
+def test_right_answers_alone_stay_on_the_grid() -> None:
+    cell = drawn(50)
+    sure = cell._replace(labels=cell.logits.argmax(0).astype(np.int16), correct=np.ones(50, np.bool_))
+    assert set(fit_temperatures(sure).values()) == {TEMPERATURES[0]}
+
+
+@pytest.mark.parametrize(
+    ("change", "kept"),
+    [({}, 2), ({"logit_classes": [[0, 1], [0, 1], [0, 1]]}, None), ({"logits": [None, None, None]}, None),
+     ({"label": [5, 5, 5]}, None), ({"finite": [False, False, False]}, None),
+     ({"logits": [[0, 1], [1, 0, 2], None]}, None)],
+    ids=["whole", "the largest", "none", "a label beyond", "no numbers", "of several lengths"],
+)  # fmt: skip
+def test_it_takes_all_logits(change: dict, kept: int | None) -> None:
+    columns = {
+        "image_id": [0, 1, 2], "label": [0, 1, 0], "finite": [True, True, False],
+        "logits": [[0.0, 1.0], [1.0, 0.0], None], "logit_classes": [None, None, None],
+    }  # fmt: skip
+    kinds = {"logits": pa.list_(pa.float32()), "logit_classes": pa.list_(pa.int16()), "label": pa.int16()}
+    rows = pa.table({name: pa.array(values, kinds.get(name)) for name, values in (columns | change).items()})
+    found = read_logits(rows, np.ones(3, np.bool_))
+    assert (found if found is None else found.logits.shape[1]) == kept
+    assert read_logits(rows.drop_columns("logits"), np.ones(3, np.bool_)) is None
