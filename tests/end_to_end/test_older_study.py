@@ -67,7 +67,8 @@ LATER = {
     "class_protocol",
     "output_count",
     "wordnet_id",
-}  # columns that versions 1.2 and 1.3 of the schema added
+    *("max_calibration_error", "reliability", "resolution", "uncertainty"),
+}  # columns that came later: of versions 1.2 and 1.3 of the schema, and of the view calibration_by_severity
 
 
 def in_order(answered: list[dict[str, Any]]) -> list[dict[str, Any]]:
