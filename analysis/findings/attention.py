@@ -34,11 +34,12 @@ from failmodes.analysis.statistics.attention import (
     missing_drift_reason,
 )
 from failmodes.analysis.statistics.bootstrap import Estimate
+from failmodes.analysis.statistics.failure_prediction import CHANCE
 from failmodes.warehouse.database.connection import fetch_first
 
 WIDTHS = f"image{NO_BREAK}widths"
 
-CHANCE, UNDECIDED = 0.5, "is not shown to be"
+UNDECIDED = "is not shown to be"
 BEYOND_NAMES = {"attention_spread": "spread", "attention_drift": "drift", "empty_map": "an empty map"}
 DRIFT_PHRASES = {
     "nearer": "stays nearer to the image's own clean map than to another image's",

@@ -9,7 +9,7 @@ import polars as pl
 
 from failmodes.analysis.once import read_once
 from failmodes.analysis.selection import EvaluationInfo, Selection, read_for_selection, rows_at_last
-from failmodes.analysis.statistics.bootstrap import NORMAL_975, Estimate, normal_estimate
+from failmodes.analysis.statistics.bootstrap import Estimate, normal_estimate, share_estimate
 from failmodes.warehouse.database.relations import is_current
 from failmodes.warehouse.errors import WarehouseError
 from failmodes.warehouse.measures.tables import ATTENTION_BEYOND_CONFIDENCE, ATTENTION_BY_ANSWER
@@ -187,19 +187,20 @@ def answer_response(
     """
     if not all(is_current(con, table.name) for table in (ATTENTION_BY_ANSWER, ATTENTION_BEYOND_CONFIDENCE)):
         return None
-    mine = replace(selection.only(evaluation), corruptions=selection.averaged)
+    averaged = replace(selection, corruptions=selection.averaged)
+    mine = pl.col("evaluation_id") == evaluation.evaluation_id
     is_last = (pl.col("severity") > 0) & (pl.col("severity") == pl.col("severity").max().over("corruption"))
-    rows = read_for_selection(con, ATTENTION_BY_ANSWER.name, mine).filter(is_last)
+    rows = read_for_selection(con, ATTENTION_BY_ANSWER.name, averaged).filter(mine).filter(is_last)
     share, count = pl.col("stayed_nearer_share"), pl.col("stayed_null_count")
     nearer = rows.filter(count > 1).select(share, variance=share * (1 - share) / count)
     auroc, stayed, changed = pl.col("change_auroc"), pl.col("stayed_count"), pl.col("changed_count")
     q1, q2 = auroc / (2 - auroc), 2 * auroc**2 / (1 + auroc)
     spread = auroc * (1 - auroc) + (changed - 1) * (q1 - auroc**2) + (stayed - 1) * (q2 - auroc**2)
     moved = rows.filter((stayed > 1) & (changed > 1)).select(auroc, variance=spread / (stayed * changed))
-    within = read_for_selection(con, ATTENTION_BEYOND_CONFIDENCE.name, mine).filter(is_last).drop_nulls("auroc_within")
+    within = read_for_selection(con, ATTENTION_BEYOND_CONFIDENCE.name, averaged).filter(mine).filter(is_last)
     beyond = {
         score: _mean_of(part.select("auroc_within", variance=pl.col("auroc_within_error") ** 2))
-        for (score,), part in within.partition_by("score", as_dict=True).items()
+        for (score,), part in within.drop_nulls("auroc_within").partition_by("score", as_dict=True).items()
     }
     found = AnswerResponse(_mean_of(nearer), _mean_of(moved), {score: one for score, one in beyond.items() if one})
     return found if any(found) else None
@@ -210,5 +211,4 @@ def _mean_of(values: pl.DataFrame) -> Estimate | None:
     if values.is_empty():
         return None
     shares, variances = values.to_numpy().T
-    value, half = float(shares.mean()), NORMAL_975 * float(np.sqrt(variances).mean())
-    return Estimate(value, max(0.0, value - half), min(1.0, value + half))
+    return share_estimate(float(shares.mean()), float(np.sqrt(variances).mean()))

@@ -10,7 +10,7 @@ import polars as pl
 
 from failmodes.analysis.once import read_once
 from failmodes.analysis.selection import EvaluationInfo, Selection, read_for_selection
-from failmodes.analysis.statistics.bootstrap import NORMAL_975, Estimate
+from failmodes.analysis.statistics.bootstrap import Estimate, share_estimate
 from failmodes.warehouse.database.relations import is_current
 from failmodes.warehouse.errors import WarehouseError
 from failmodes.warehouse.measures.tables import FAILURE_SCORES, SELECTIVE_RISKS
@@ -105,8 +105,7 @@ def predict_failures(
     Raises:
         WarehouseError: the warehouse was loaded before there was this measure.
     """
-    mine = selection.only(evaluation)
-    scores = cell_scores(con, mine)
+    scores = cell_scores(con, selection).filter(evaluation_id=evaluation.evaluation_id)
     cells = scores.filter(ENOUGH, score="confidence")
     corrupted = cells.filter(pl.col("severity") > 0).sort("auroc", "corruption", "severity")
     if not len(corrupted):
@@ -121,29 +120,29 @@ def predict_failures(
         pl.col("auroc").mean(), pl.col("auroc_error").mean()
     )  # fmt: skip
     return FailurePrediction(
-        clean=_interval(*clean.select("auroc", "auroc_error").row(0)) if len(clean) else None,
+        clean=share_estimate(*clean.select("auroc", "auroc_error").row(0)) if len(clean) else None,
         lowest=CellAuroc(
-            lowest["corruption"], lowest["severity"], _interval(lowest["auroc"], lowest["auroc_error"], quantile)
+            lowest["corruption"], lowest["severity"], share_estimate(lowest["auroc"], lowest["auroc_error"], quantile)
         ),
         worse_than_chance=dict(worse.rows()),
         cell_count=len(corrupted),
-        by_score={score: _interval(*found) for score, *found in sorted(by_score.rows(), key=lambda row: -row[1])},
-        error_rate=_risk_at_last(con, mine, 1.0),
-        error_rate_kept=_risk_at_last(con, mine, KEPT_SHARE),
+        by_score={score: share_estimate(*found) for score, *found in sorted(by_score.rows(), key=lambda row: -row[1])},
+        error_rate=_risk_at_last(con, selection, evaluation, 1.0),
+        error_rate_kept=_risk_at_last(con, selection, evaluation, KEPT_SHARE),
     )
 
 
-def _interval(value: float, error: float, quantile: float = NORMAL_975) -> Estimate:
-    """A share with its normal interval, of 95 % if no other quantile is given, within 0 and 1."""
-    return Estimate(value, max(0.0, value - quantile * error), min(1.0, value + quantile * error))
-
-
-def _risk_at_last(con: duckdb.DuckDBPyConnection, selection: Selection, coverage: float) -> Estimate:
+def _risk_at_last(
+    con: duckdb.DuckDBPyConnection, selection: Selection, evaluation: EvaluationInfo, coverage: float
+) -> Estimate:
     """Error rate of the surest images by confidence at the last severity, averaged over corruptions."""
-    rows = cell_risks(con, selection).filter(pl.col("corruption").is_in(list(selection.averaged)), score="confidence")
+    rows = cell_risks(con, selection).filter(
+        pl.col("corruption").is_in(list(selection.averaged)),
+        evaluation_id=evaluation.evaluation_id, score="confidence",
+    )  # fmt: skip
     at_last = rows.filter(
         pl.col("severity") == pl.col("severity").max().over("corruption"), pl.col("coverage") == coverage
     )
     risks = at_last["selective_risk"].to_numpy()
     kept = coverage * selection.image_count
-    return _interval(float(risks.mean()), float(np.sqrt(risks * (1 - risks) / kept).mean()))
+    return share_estimate(float(risks.mean()), float(np.sqrt(risks * (1 - risks) / kept).mean()))

@@ -11,9 +11,11 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from failmodes.warehouse.measures.columns import (
+    BINS,
     OTHER,
     Row,
     Values,
+    bins_of,
     flags,
     mean,
     numbers,
@@ -24,7 +26,6 @@ from failmodes.warehouse.measures.ranking import Keys, tenths_of
 from failmodes.warehouse.measures.scores import rankings_of_outcomes
 from failmodes.warehouse.measures.temperature import CellLogits, read_logits
 
-BINS = 15
 MOST_COUNTED = 16  # counters an image
 
 
@@ -151,7 +152,7 @@ def _bins(
 ) -> list[Row]:
     known = ~np.isnan(confidence)
     exact = confidence[known].astype(np.float64)
-    index = np.minimum(np.floor(exact * BINS), BINS - 1).astype(np.int64)
+    index = bins_of(exact)
     brier = sum_p2[known] - 2 * label_probability[known].astype(np.float64) + 1
     sums = {
         "confidence_sum": np.bincount(index, exact),

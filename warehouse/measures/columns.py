@@ -14,6 +14,7 @@ pc: Any = pyarrow.compute  # its functions are made as it is imported: no checke
 
 Row = dict[str, Any]
 Values = NDArray[np.float32]
+BINS = 15  # of confidence, equally wide
 OTHER = -1  # in place of a null: no class of the data set, or no output at all
 
 
@@ -30,6 +31,18 @@ def flags(rows: pa.Table, name: str) -> NDArray[np.bool_]:
 def numbers(rows: pa.Table, name: str) -> Values:
     """A column of numbers; NaN in place of nulls."""
     return np.asarray(rows[name].to_numpy(zero_copy_only=False), dtype=np.float32)
+
+
+def lists(rows: pa.Table, name: str) -> tuple[Values, NDArray[np.int64], NDArray[np.int64]]:
+    """A column of lists of numbers: (M,) all values, (N,) where each list begins, (N,) how long it is, 0 for a null."""
+    column = rows[name].combine_chunks()
+    counts = np.asarray(column.value_lengths().fill_null(0), np.int64)
+    return np.asarray(column.flatten(), np.float32), np.cumsum(counts) - counts, counts
+
+
+def bins_of(confidence: NDArray[np.float64]) -> NDArray[np.int64]:
+    """(N,) bin of each confidence, [low, high), 1.0 in the last."""
+    return np.minimum(np.floor(confidence * BINS), BINS - 1).astype(np.int64)
 
 
 def targets_of(rows: pa.Table) -> NDArray[np.int64]:

@@ -4,7 +4,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from failmodes.warehouse.measures.columns import Values, flags, numbers
+from failmodes.warehouse.measures.columns import Values, flags, lists, numbers
 from failmodes.warehouse.measures.ranking import Keys, ranked
 
 OF_LOGITS = ("confidence", "margin", "entropy", "energy", "logit_gap")
@@ -43,10 +43,7 @@ def _logit_gaps(rows: pa.Table) -> Values:
     gaps = np.full(rows.num_rows, np.nan, np.float32)
     if "logits" not in rows.column_names:
         return gaps
-    lists = rows["logits"].combine_chunks()
-    counts = np.asarray(lists.value_lengths().fill_null(0), np.int64)
-    values = np.asarray(lists.flatten(), np.float32)  # nulls have no values here
-    starts = np.cumsum(counts) - counts
+    values, starts, counts = lists(rows, "logits")
     for count in np.unique(counts[counts > 1]):
         chosen = np.flatnonzero(counts == count)
         gaps[chosen] = _gap_of_largest(values[starts[chosen] + np.arange(count)[:, None]])

@@ -13,9 +13,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from failmodes.warehouse.measures.columns import Row, flags, whole_numbers
+from failmodes.warehouse.measures.columns import Row, bins_of, flags, lists, whole_numbers
 
-BINS = 15
 TEMPERATURES = 2.0 ** (np.arange(-24, 33) / 8)  # 1/8 to 16 by eighths of a doubling
 Floats = NDArray[np.float64]
 
@@ -45,15 +44,12 @@ def read_logits(rows: pa.Table, correct: NDArray[np.bool_]) -> CellLogits | None
     """
     if "logits" not in rows.column_names or "logit_classes" not in rows.column_names:
         return None
-    lists, labels = rows["logits"].combine_chunks(), whole_numbers(rows, "label", np.int16)
-    counts = np.asarray(lists.value_lengths().fill_null(0), np.int64)
+    (values, starts, counts), labels = lists(rows, "logits"), whole_numbers(rows, "label", np.int16)
     is_whole = np.asarray(rows["logit_classes"].is_null().to_numpy())
     kept = flags(rows, "finite") & is_whole & (labels < counts)
     if not kept.any() or len(np.unique(counts[kept])) > 1:
         return None
-    starts = (np.cumsum(counts) - counts)[kept]
-    values = np.asarray(lists.flatten(), np.float64)  # nulls have no values here
-    logits = values[starts + np.arange(counts[kept][0])[:, None]]
+    logits = values[starts[kept] + np.arange(counts[kept][0])[:, None]].astype(np.float64)
     is_odd = whole_numbers(rows, "image_id", np.int32)[kept] % 2 == 1
     return CellLogits(is_odd, labels[kept], correct[kept], logits)
 
@@ -108,5 +104,4 @@ def _scaled(logits: Floats, labels: NDArray[np.int16], temperatures: Floats) -> 
 
 def _ece(confidence: Floats, correct: NDArray[np.bool_]) -> float:
     """Expected calibration error in equal bins [low, high), 1.0 in the last."""
-    index = np.minimum(np.floor(confidence * BINS), BINS - 1).astype(np.int64)
-    return float(np.abs(np.bincount(index, confidence - correct)).sum()) / len(confidence)
+    return float(np.abs(np.bincount(bins_of(confidence), confidence - correct)).sum()) / len(confidence)
