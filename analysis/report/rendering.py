@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 
 import altair as alt
 import duckdb
-import vl_convert
 from altair.utils.schemapi import debug_mode
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup, escape
@@ -21,6 +20,7 @@ from failmodes.analysis.findings.finding import Finding
 from failmodes.analysis.formatting import MAX_LISTED, format_count, join_names, lower_label
 from failmodes.analysis.report.provenance import NameValueRows, network_provenance, shared_provenance
 from failmodes.analysis.report.report_tables import ReportTable, tables
+from failmodes.analysis.report.vega_bundle import vega_bundle
 from failmodes.analysis.selection import Selection, corruption_labels, select
 from failmodes.analysis.statistics.shape_tables import open_with_shapes
 from failmodes.warehouse.errors import WarehouseError
@@ -86,7 +86,7 @@ def render(con: duckdb.DuckDBPyConnection) -> str:
         title=sections[0].title if len(sections) == 1 else title,
         sections=sections,
         themes=_embedded({"light": vega_config(LIGHT), "dark": vega_config(DARK), "dark_colours": DARK_COLOURS}),
-        library=Markup(vl_convert.javascript_bundle(snippet="window.vegaEmbed = vegaEmbed;")),
+        library=Markup(vega_bundle()),
     )
 
 

@@ -59,18 +59,19 @@ def open_with_shapes(warehouse: Path) -> Iterator[duckdb.DuckDBPyConnection]:
     """Open the warehouse to read, with current shapes: computed and stored where they are out of date.
 
     Where they cannot be stored (a read-only file or folder, another writer at work), this connection alone has them.
+    It works in one thread, so that what is drawn twice is the same to the last digit.
 
     Raises:
         WarehouseError: it is missing, in use, or a cell is incomplete.
     """
-    with open_warehouse(warehouse) as con:
+    with open_warehouse(warehouse, one_thread=True) as con:
         tables = _due_tables(con, stored_settings(con))
         if not tables or not _are_stored(warehouse, tables):
             for name, rows in tables.items():
                 con.register(name, rows)  # hides the stored one
             yield con
             return
-    with open_warehouse(warehouse) as con:  # the former shows what it opened
+    with open_warehouse(warehouse, one_thread=True) as con:  # the former shows what it opened
         yield con
 
 

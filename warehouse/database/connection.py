@@ -38,19 +38,22 @@ OUT_OF_MEMORY = "out of memory: aggregate more or select less; a query may not s
 
 
 @contextmanager
-def open_warehouse(path: Path, names: Iterable[str] | None = None) -> Iterator[duckdb.DuckDBPyConnection]:
+def open_warehouse(
+    path: Path, names: Iterable[str] | None = None, *, one_thread: bool = False
+) -> Iterator[duckdb.DuckDBPyConnection]:
     """A connection to the warehouse, after its schema version and tables were checked; see `attach_read_only`.
 
     Args:
         path: the DuckDB file.
         names: tables and views that are needed; all if not given. The others are not there.
+        one_thread: add up in one order, so that sums are the same to the last digit whenever they are computed.
 
     Raises:
         WarehouseError: it is missing, no warehouse, of another schema version, changed by others, damaged, or in use by
             a writer; whatever DuckDB raises while the connection is used is one too.
         LimitError: memory ran out.
     """
-    with attach_read_only(path) as con, reading_errors(path):
+    with attach_read_only(path, one_thread=one_thread) as con, reading_errors(path):
         version = _read_version(con, path)
         check_version(version, path, REBUILD_HINT)
         show_relations(con, path, version, names)
@@ -84,7 +87,7 @@ def reading_errors(path: Path) -> Iterator[None]:
         ) from error
 
 
-def attach_read_only(path: Path) -> duckdb.DuckDBPyConnection:
+def attach_read_only(path: Path, *, one_thread: bool = False) -> duckdb.DuckDBPyConnection:
     """A connection to the file that can neither write, nor read any other file, nor change that; not even by its views.
 
     It keeps the file that it opened, whatever takes its place. Tables may be registered with it: they hide those of
@@ -101,6 +104,8 @@ def attach_read_only(path: Path) -> duckdb.DuckDBPyConnection:
     check_regular(path)
     memory = database_memory()
     held: dict[str, Any] = {} if memory is None else {"memory_limit": f"{memory}B"}
+    if one_thread:
+        held["threads"] = 1
     with _opening_errors(path):
         con = duckdb.connect(config=LOCKED | held)
     try:

@@ -199,7 +199,7 @@ def _read_rows(source: Any, metadata: pq.FileMetaData, most_bytes: int) -> pa.Ta
     with pq.ParquetFile(
         source, metadata=metadata, read_dictionary=text_leaves(metadata), page_checksum_verification=True
     ) as file:
-        rows = file.read().replace_schema_metadata(None)
+        rows = file.read(use_threads=False).replace_schema_metadata(None)
     if rows.num_rows != metadata.num_rows:
         raise ValueError(f"it says that it holds {metadata.num_rows:,} rows, and holds {rows.num_rows:,}")
     return with_plain_texts(rows, most_bytes)

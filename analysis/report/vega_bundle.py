@@ -1,0 +1,43 @@
+"""The library that draws a report's charts in the browser, in one script that needs no network."""
+
+import hashlib
+import os
+from pathlib import Path
+
+import vl_convert
+
+from failmodes.warehouse.errors import StorageError
+from failmodes.warehouse.storage.files import atomic_write_bytes
+
+_SNIPPET = "window.vegaEmbed = vegaEmbed;"
+
+
+def vega_bundle() -> str:
+    """Vega, Vega-Lite and vega-embed, by vl-convert, which takes more than a second for it.
+
+    What it gave is kept in the user's cache for the next report, with its hash; where that cannot be written or does
+    not match, it is made again.
+    """
+    kept = _cache_folder() / f"vega-{vl_convert.__version__}-{_hash_of(_SNIPPET)[:8]}.js"
+    try:
+        known_hash, _, script = kept.read_text(encoding="utf-8").partition("\n")
+    except (OSError, ValueError):
+        known_hash, script = "", ""
+    if known_hash == _hash_of(script):
+        return script
+    script = str(vl_convert.javascript_bundle(snippet=_SNIPPET))
+    try:
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        atomic_write_bytes(kept, f"{_hash_of(script)}\n{script}".encode())
+    except (OSError, StorageError):
+        pass
+    return script
+
+
+def _cache_folder() -> Path:
+    given = os.environ.get("XDG_CACHE_HOME", "")
+    return (Path(given) if Path(given).is_absolute() else Path("~/.cache").expanduser()) / "failmodes"
+
+
+def _hash_of(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
