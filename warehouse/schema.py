@@ -18,6 +18,8 @@ FULL_LOGITS_CLASSES = 10  # up to so many classes every logit is kept, beyond it
 
 TOP_LOGITS = 5
 
+TEMPERATURES = tuple(2.0 ** (step / 4) for step in range(-8, 13))  # 1/4 to 8 by quarters of a doubling
+
 PREDICTED_OUTPUT = "predicted_output"  # left out of shards where only classes of the data set take part
 
 IMPORTED_FAMILY = "imported"  # the family of models known by predictions made elsewhere
@@ -115,6 +117,8 @@ PREDICTIONS = Table.of(
     Column("ssim", real, "structural similarity to the clean image (7x7 window), -1 to 1; null if unpaired", True),
     Column(PREDICTED_OUTPUT, int32, "index of the largest logit among all outputs of the network; null where only "
            "those of the data set's classes take part", True),
+    Column("scaled_log_sum_exp", list_of(real), "where `logits` are only the largest: log of the sum of exponentiated "
+           "logits / T for each temperature T of 1/4 to 8 by quarters of a doubling; else null", True),
 )  # fmt: skip
 
 TARGETS = ("predicted", "clean")

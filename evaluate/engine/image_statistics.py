@@ -10,11 +10,11 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from failmodes.warehouse.schema import FULL_LOGITS_CLASSES, TOP_LOGITS
+from failmodes.warehouse.schema import FULL_LOGITS_CLASSES, TEMPERATURES, TOP_LOGITS
 
 
 class PredictionStatistics(NamedTuple):
-    """Columns of `predictions` for one batch, as tensors of length N (the last two are (N, L)).
+    """Columns of `predictions` for one batch, as tensors of length N (the last three are (N, L)).
 
     Rows whose logits are not finite hold whatever arithmetic gives; `finite` says which they are.
     """
@@ -34,6 +34,7 @@ class PredictionStatistics(NamedTuple):
     finite: torch.Tensor
     logits: torch.Tensor
     logit_classes: torch.Tensor | None
+    scaled_log_sum_exp: torch.Tensor | None
 
 
 def compute_prediction_statistics(logits: torch.Tensor, labels: np.ndarray) -> PredictionStatistics:
@@ -69,7 +70,17 @@ def compute_prediction_statistics(logits: torch.Tensor, labels: np.ndarray) -> P
         finite=torch.isfinite(logits).all(1),
         logits=logits if keep_all else ordered[:, :TOP_LOGITS],
         logit_classes=None if keep_all else classes[:, :TOP_LOGITS],
+        scaled_log_sum_exp=None if keep_all else _scaled_log_sum_exp(ordered),
     )
+
+
+def _scaled_log_sum_exp(ordered: torch.Tensor) -> torch.Tensor:
+    """(N, T) log-sum-exp of logits (N, C), the largest first, at each of TEMPERATURES."""
+    top = ordered[:, :1]
+    below = ordered - top  # so that nothing overflows
+    sums = [(below / temperature).exp_().sum(1) for temperature in TEMPERATURES]
+    scales = torch.tensor(TEMPERATURES, device=ordered.device)
+    return torch.stack(sums, 1).log_() + top / scales
 
 
 def predicted_classes(logits: torch.Tensor) -> torch.Tensor:

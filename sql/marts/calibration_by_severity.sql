@@ -1,5 +1,5 @@
 -- One row per evaluation, corruption and severity from clean on, over images with finite logits.
--- Source: cell_confidence_bins, curve_points.
+-- Source: cell_confidence_bins, cell_calibration, curve_points.
 with cells as (
     select
         evaluation_id,
@@ -36,6 +36,9 @@ select
     cells.mean_confidence, -- 0-1
     cells.accuracy, -- 0-1
     cells.mean_confidence - cells.accuracy as overconfidence, -- -1 to 1
+    cell_calibration.equal_mass_ece, -- in 15 bins of equally many images, 0-1
+    cell_calibration.smooth_ece, -- SmoothECE, which needs no bins, 0-1
+    cell_calibration.ece_noise_floor, -- 95 % quantile of ece of a calibrated network of these confidences, 0-1
     cells.mean_square_accuracy - cells.accuracy ** 2 as resolution, -- of accuracy between bins: more is better
     cells.accuracy * (1 - cells.accuracy) as uncertainty -- with the other two the Brier score of bins
 from curve_points
@@ -44,3 +47,8 @@ inner join cells
         curve_points.evaluation_id = cells.evaluation_id
         and curve_points.cell_corruption = cells.corruption
         and curve_points.severity = cells.severity
+left join cell_calibration
+    on
+        curve_points.evaluation_id = cell_calibration.evaluation_id
+        and curve_points.cell_corruption = cell_calibration.corruption
+        and curve_points.severity = cell_calibration.severity

@@ -7,9 +7,9 @@ select
     curve_points.corruption,
     curve_points.corruption_label,
     curve_points.severity,
-    cell_temperature.even_temperature, -- of even image_id, fitted on odd clean ones; 0.125 and 16 end the grid
+    cell_temperature.even_temperature, -- of even image_id, fitted on odd clean ones; 0.25 and 8 end the grid
     cell_temperature.odd_temperature, -- of images of odd image_id, fitted on the even clean ones
-    cell_temperature.image_count, -- images that have all logits and a temperature
+    cell_temperature.image_count, -- images that have all logits, or their log-sum-exp at every T
     cell_temperature.nll_nats, -- as it is
     cell_temperature.scaled_nll_nats,
     cell_temperature.ece, -- 0-1, as it is
@@ -17,7 +17,7 @@ select
     cell_temperature.scaled_mean_confidence, -- 0-1
     case
         when cell_temperature.image_count is null
-            then 'no clean cell, or not all logits on record (more than 10 classes: the largest are)'
+            then 'no clean cell, or neither all logits nor their log-sum-exp on record (evaluated by an older version)'
     end as reason
 from curve_points
 left join cell_temperature

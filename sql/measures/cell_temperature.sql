@@ -1,4 +1,4 @@
--- One row per stored cell that has all logits: calibration as it is, and with temperature fitted on clean images.
+-- One row per stored cell that has what it takes: calibration as it is, and with temperature fitted on clean images.
 -- Source: outcomes.
 with complete as (
     select
@@ -6,13 +6,39 @@ with complete as (
         corruption,
         severity,
         image_id,
-        correct,
-        logits,
+        correct::integer as is_right,
         image_id % 2 as parity,
+        confidence::double as confidence,
+        loss_nats::double as loss_nats,
         list_max(logits)::double as top_logit,
-        list_extract(logits, label + 1)::double as own_logit
+        list_extract(logits, label + 1)::double as own_logit,
+        logits,
+        null::float[] as scaled_log_sum_exp
     from outcomes
     where finite and logits is not null and logit_classes is null and label < len(logits)
+    union all
+    select
+        evaluation_id,
+        corruption,
+        severity,
+        image_id,
+        correct::integer as is_right,
+        image_id % 2 as parity,
+        confidence::double as confidence,
+        loss_nats::double as loss_nats,
+        max_logit::double as top_logit,
+        log_sum_exp::double - loss_nats as own_logit,
+        null as logits,
+        scaled_log_sum_exp
+    from outcomes
+    where finite and len(scaled_log_sum_exp) = 21
+),
+
+grid as (
+    select
+        place,
+        pow(2, (place - 8) / 4) as temperature -- 1/4 to 8 by quarters of a doubling
+    from (select unnest(range(21)) as place) as places
 ),
 
 clean_logits as (
@@ -27,70 +53,101 @@ clean_logits as (
     where corruption = 'none'
 ),
 
-grid as (
-    select unnest(range(-24, 33)) as step -- eighths of a doubling
-),
-
 clean_losses as (
     select
         clean_logits.evaluation_id,
         clean_logits.parity,
-        grid.step,
-        ln(sum(exp((clean_logits.logit - clean_logits.top_logit) / pow(2, grid.step / 8))))
-        - (any_value(clean_logits.own_logit) - any_value(clean_logits.top_logit)) / pow(2, grid.step / 8) as nll_nats
+        grid.place,
+        ln(sum(exp((clean_logits.logit - clean_logits.top_logit) / grid.temperature)))
+        - (any_value(clean_logits.own_logit) - any_value(clean_logits.top_logit)) / grid.temperature as nll_nats
     from clean_logits
     cross join grid
-    group by clean_logits.evaluation_id, clean_logits.parity, clean_logits.image_id, grid.step
+    group by clean_logits.evaluation_id, clean_logits.parity, clean_logits.image_id, grid.place, grid.temperature
+    union all
+    select
+        complete.evaluation_id,
+        complete.parity,
+        grid.place,
+        list_extract(complete.scaled_log_sum_exp, grid.place + 1) - complete.own_logit / grid.temperature as nll_nats
+    from complete
+    cross join grid
+    where complete.corruption = 'none' and complete.scaled_log_sum_exp is not null
 ),
 
 mean_losses as (
     select
         evaluation_id,
         parity,
-        step,
+        place,
         avg(nll_nats) as nll_nats
     from clean_losses
-    group by evaluation_id, parity, step
+    group by evaluation_id, parity, place
 ),
 
-fitted as ( -- the temperature of a parity is the best for the clean images of the other
+best_places as ( -- the temperature of a parity is the best for the clean images of the other
     select
         evaluation_id,
         1 - parity as parity,
-        pow(2, arg_min(step, (nll_nats, step)) / 8) as temperature
+        arg_min(place, (nll_nats, place)) as place
     from mean_losses
     group by evaluation_id, parity
 ),
 
-logit_rows as (
+fitted as (
     select
-        complete.evaluation_id,
-        complete.corruption,
-        complete.severity,
-        complete.image_id,
-        complete.correct,
-        complete.parity,
-        complete.top_logit,
-        complete.own_logit,
+        best_places.evaluation_id,
+        best_places.parity,
+        best_places.place,
+        grid.temperature
+    from best_places
+    inner join grid on best_places.place = grid.place
+),
+
+scaled_rows as (
+    select
+        complete.* exclude (logits, scaled_log_sum_exp),
+        complete.logits,
         fitted.temperature,
-        unnest(complete.logits)::double as logit
+        list_extract(complete.scaled_log_sum_exp, fitted.place + 1)
+        - complete.top_logit / fitted.temperature as stored_total
     from complete
     inner join fitted on complete.evaluation_id = fitted.evaluation_id and complete.parity = fitted.parity
 ),
 
-totals as (
+logit_rows as (
+    select
+        * exclude (logits, stored_total),
+        unnest(logits)::double as logit
+    from scaled_rows
+    where logits is not null
+),
+
+totals as ( -- log of the sum of exponentiated logits / T, relative to the largest
     select
         evaluation_id,
         corruption,
         severity,
-        correct,
-        parity,
-        temperature,
-        any_value(own_logit) - any_value(top_logit) as gap,
-        sum(exp(logit - top_logit)) as total,
-        sum(exp((logit - top_logit) / temperature)) as scaled_total
+        is_right,
+        confidence,
+        loss_nats,
+        (own_logit - top_logit) / temperature as gap,
+        ln(sum(exp((logit - top_logit) / temperature))) as total
     from logit_rows
-    group by evaluation_id, corruption, severity, image_id, correct, parity, temperature
+    group by
+        evaluation_id, corruption, severity, image_id, is_right, confidence, loss_nats, own_logit, top_logit,
+        temperature
+    union all
+    select
+        evaluation_id,
+        corruption,
+        severity,
+        is_right,
+        confidence,
+        loss_nats,
+        (own_logit - top_logit) / temperature as gap,
+        stored_total as total
+    from scaled_rows
+    where logits is null
 ),
 
 images as (
@@ -98,15 +155,11 @@ images as (
         evaluation_id,
         corruption,
         severity,
-        parity,
-        temperature,
-        ln(total) - gap as nll_nats,
-        ln(scaled_total) - gap / temperature as scaled_nll_nats,
-        1 / scaled_total as scaled_confidence,
-        1 / total - correct::integer as excess,
-        1 / scaled_total - correct::integer as scaled_excess,
-        least(floor(15 / total), 14) as bin_index,
-        least(floor(15 / scaled_total), 14) as scaled_bin_index
+        is_right,
+        loss_nats as nll_nats,
+        confidence,
+        total - gap as scaled_nll_nats,
+        exp(-total) as scaled_confidence
     from totals
 ),
 
@@ -115,9 +168,9 @@ gaps_by_bin as (
         evaluation_id,
         corruption,
         severity,
-        sum(excess) as gap
+        sum(confidence - is_right) as gap
     from images
-    group by evaluation_id, corruption, severity, bin_index
+    group by evaluation_id, corruption, severity, least(floor(confidence * 15), 14)
 ),
 
 gaps as (
@@ -135,9 +188,9 @@ scaled_gaps_by_bin as (
         evaluation_id,
         corruption,
         severity,
-        sum(scaled_excess) as gap
+        sum(scaled_confidence - is_right) as gap
     from images
-    group by evaluation_id, corruption, severity, scaled_bin_index
+    group by evaluation_id, corruption, severity, least(floor(scaled_confidence * 15), 14)
 ),
 
 scaled_gaps as (
@@ -178,7 +231,7 @@ select
     cells.severity,
     temperatures.even_temperature, -- applied to images of even image_id
     temperatures.odd_temperature,
-    cells.image_count, -- that have all logits
+    cells.image_count, -- that have all logits, or their log-sum-exp at every temperature
     cells.nll_nats, -- as they are
     cells.scaled_nll_nats,
     cells.scaled_mean_confidence, -- 0-1

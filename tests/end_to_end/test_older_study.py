@@ -68,7 +68,8 @@ LATER = {
     "output_count",
     "wordnet_id",
     *("max_calibration_error", "reliability", "resolution", "uncertainty"),
-}  # columns that came later: of versions 1.2 and 1.3 of the schema, and of the view calibration_by_severity
+    *("equal_mass_ece", "smooth_ece", "ece_noise_floor", "scaled_log_sum_exp"),
+}  # columns that came later: of versions 1.2 to 1.5 of the schema, and of the view calibration_by_severity
 
 
 def in_order(answered: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 from PIL import Image
+from synthetic_many_classes import columns_of_many_classes
 
 from failmodes.ingest.corruptions.catalogue import CORRUPTIONS
 from failmodes.warehouse import schema
@@ -177,6 +178,21 @@ def _prediction_rows(
     labels: np.ndarray, right: np.ndarray, rng: np.random.Generator, level: float, paired: bool, classes: int
 ) -> pa.Table:
     count = len(labels)
+    keeps_all = classes <= schema.FULL_LOGITS_CLASSES
+    of_logits = _columns_of_few_classes if keeps_all else columns_of_many_classes
+    columns: dict[str, Any] = {
+        "image_id": np.arange(count), "label": labels, "finite": np.ones(count, bool),
+        **of_logits(labels, right, rng, classes),
+        "rmse": np.full(count, 0.02 * level) if paired else [None] * count,
+        "ssim": np.full(count, 1 - 0.1 * level) if paired else [None] * count,
+    }  # fmt: skip
+    return _table(columns, schema.PREDICTIONS)
+
+
+def _columns_of_few_classes(
+    labels: np.ndarray, right: np.ndarray, rng: np.random.Generator, classes: int
+) -> dict[str, Any]:
+    count = len(labels)
     logits = rng.normal(0, 1, (count, classes))
     predicted = np.where(right, labels, (labels + rng.integers(1, classes, count)) % classes)
     logits[np.arange(count), predicted] = logits.max(1) + rng.uniform(0.1, 4, count)
@@ -185,20 +201,14 @@ def _prediction_rows(
     p = exps / exps.sum(1, keepdims=True)
     order = np.argsort(-logits, axis=1)
     rows = np.arange(count)
-    keeps_all = classes <= schema.FULL_LOGITS_CLASSES
-    top = order[:, : schema.TOP_LOGITS]
-    columns: dict[str, Any] = {
-        "image_id": rows, "label": labels, "predicted": order[:, 0], "runner_up": order[:, 1],
+    return {
+        "predicted": order[:, 0], "runner_up": order[:, 1],
         "label_rank": (order == labels[:, None]).argmax(1) + 1, "confidence": p.max(1),
         "label_probability": p[rows, labels], "margin": p[rows, order[:, 0]] - p[rows, order[:, 1]],
         "entropy_nats": -(p * np.log(p)).sum(1), "loss_nats": -np.log(p[rows, labels]), "sum_p2": (p**2).sum(1),
-        "log_sum_exp": np.log(exps.sum(1)), "max_logit": logits.max(1), "finite": np.ones(count, bool),
-        "logits": list(logits) if keeps_all else list(logits[rows[:, None], top]),
-        "logit_classes": [None] * count if keeps_all else list(top.astype(np.int16)),
-        "rmse": np.full(count, 0.02 * level) if paired else [None] * count,
-        "ssim": np.full(count, 1 - 0.1 * level) if paired else [None] * count,
+        "log_sum_exp": np.log(exps.sum(1)), "max_logit": logits.max(1), "logits": logits,
+        "logit_classes": [None] * count, "scaled_log_sum_exp": [None] * count,
     }  # fmt: skip
-    return _table(columns, schema.PREDICTIONS)
 
 
 def _attention_rows(count: int, labels: np.ndarray, rng: np.random.Generator, level: float, paired: bool) -> pa.Table:
@@ -256,8 +266,16 @@ def _write_exemplars(
 
 def _table(columns: dict[str, Any], table: schema.Table) -> pa.Table:
     arrow = table.arrow(without=(*schema.PARTITIONS, schema.PREDICTED_OUTPUT))
-    return pa.table([pa.array(columns[f.name], f.type) if not isinstance(columns[f.name], np.ndarray)
-                     else pa.array(columns[f.name]).cast(f.type, safe=False) for f in arrow], schema=arrow)  # fmt: skip
+    return pa.table([_column(columns[field.name], field.type) for field in arrow], schema=arrow)
+
+
+def _column(values: Any, kind: pa.DataType) -> pa.Array:
+    if not isinstance(values, np.ndarray):
+        return pa.array(values, kind)
+    if values.ndim == 1:
+        return pa.array(values).cast(kind, safe=False)
+    offsets = pa.array(np.arange(len(values) + 1) * values.shape[1], pa.int32())
+    return pa.ListArray.from_arrays(offsets, _column(values.reshape(-1), kind.value_type))
 
 
 def _png(pixels: np.ndarray) -> bytes:

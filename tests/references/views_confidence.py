@@ -1,13 +1,15 @@
 """Views of confidence and calibration, computed without SQL."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import duckdb
 import numpy as np
 import polars as pl
 import pytest
-from scipy.optimize import minimize_scalar
+from scipy.optimize import brentq, minimize_scalar
 from scipy.special import log_softmax
+from scipy.stats import norm
 from sklearn.metrics import log_loss
 from view_cells import Cells, class_names, correctness, mean, near, read_cells, rows_of
 
@@ -34,6 +36,7 @@ def compare_calibration_by_severity(con: duckdb.DuckDBPyConnection) -> None:
             counts = [len(right) for _, _, right in _bins(cell)]
             assert row["reliability"] == near(np.average(np.square(gaps), weights=counts))
             assert row["uncertainty"] == near(correctness(cell).var())
+            _compare_calibration(row, cell["confidence"].to_numpy().astype(np.float64), right)
             assert row["mean_confidence"] == near(mean(cell["confidence"]))
             assert row["accuracy"] == near(right.mean())
             assert row["overconfidence"] == near(mean(cell["confidence"]) - right.mean())
@@ -46,6 +49,36 @@ def compare_calibration_by_severity(con: duckdb.DuckDBPyConnection) -> None:
                 assert row["brier"] == pytest.approx(brier, rel=1e-4, abs=1e-5)
             seen += 1
     assert seen == len(rows)
+
+
+def _compare_calibration(row: dict[str, Any], confidence: np.ndarray, right: np.ndarray) -> None:
+    """ECE of equal mass, SmoothECE and the noise floor: by counting, by its integral, and by drawing."""
+    lower = np.searchsorted(np.sort(confidence), confidence)
+    bins = np.floor(lower * 15 / len(confidence)).astype(int)
+    gap = sum(abs((confidence - right)[bins == index].sum()) for index in range(15))
+    assert row["equal_mass_ece"] == near(gap / len(confidence))
+    assert row["smooth_ece"] == pytest.approx(smooth_ece_by_integral(confidence, right), abs=0.002)
+    rng = np.random.default_rng(0)
+    drawn = rng.random((2_000, len(confidence))) < confidence
+    fifteenth = np.minimum((confidence * 15).astype(int), 14)
+    eces = sum(np.abs((confidence - drawn)[:, fifteenth == index].sum(1)) for index in np.unique(fifteenth))
+    assert row["ece_noise_floor"] == pytest.approx(np.quantile(eces / len(confidence), 0.95), rel=0.1, abs=0.002)
+
+
+def smooth_ece_by_integral(confidence: np.ndarray, right: np.ndarray) -> float:
+    """SmoothECE by its definition: no bins, a reflected Gaussian as wide as the error, 1/256 at least."""
+    at = (np.arange(2_000) + 0.5) / 2_000
+    values, places = np.unique(confidence, return_inverse=True)
+    gaps = np.bincount(places, right - confidence)
+
+    def error(width: float) -> float:
+        images = np.concatenate([2 * turn + sign * values for turn in range(-2, 3) for sign in (1, -1)])
+        kernel = norm.pdf(at[:, None], images, width)
+        return np.abs(kernel @ np.tile(gaps, 10)).mean() / len(confidence)
+
+    if error(1 / 256) <= 1 / 256:
+        return error(1 / 256)
+    return brentq(lambda width: error(width) - width, 1 / 256, 1.5, xtol=1e-4)
 
 
 def compare_reliability_bins(con: duckdb.DuckDBPyConnection) -> None:
@@ -118,15 +151,20 @@ def compare_temperature_by_severity(con: duckdb.DuckDBPyConnection) -> None:
             logits, labels, right = logits[known], labels[known], right[known]
             own = np.array([fitted[p] for p in parity[known]], float)[:, None]
             assert row["image_count"] == known.sum()
-            for prefix, temperature in (("", 1), ("scaled_", own)):
-                log_p = log_softmax(logits / temperature, axis=1)
-                p = np.exp(log_p)
-                assert row[f"{prefix}nll_nats"] == near(-log_p[np.arange(len(labels)), labels].mean())
-                bins = np.minimum(p.max(1) * 15, 14).astype(int)
-                gap = sum(abs((p.max(1) - right)[bins == index].sum()) for index in range(15))
-                assert row[f"{prefix}ece"] == near(gap / len(right))
+            kept = cells.predictions[key].filter("finite").drop_nulls("logits").filter(pl.Series(known))
+            assert row["nll_nats"] == near(mean(kept["loss_nats"]))
+            assert row["ece"] == near(_ece(kept["confidence"].to_numpy().astype(np.float64), right))
+            log_p = log_softmax(logits / own, axis=1)
+            p = np.exp(log_p)
+            assert row["scaled_nll_nats"] == near(-log_p[np.arange(len(labels)), labels].mean())
+            assert row["scaled_ece"] == near(_ece(p.max(1), right))
             assert row["scaled_mean_confidence"] == near(p.max(1).mean())
     assert seen == len(rows)
+
+
+def _ece(confidence: np.ndarray, right: np.ndarray) -> float:
+    bins = np.minimum(confidence * 15, 14).astype(int)
+    return sum(abs((confidence - right)[bins == index].sum()) for index in range(15)) / len(right)
 
 
 def _logits(cell: pl.DataFrame) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray] | None:
@@ -139,16 +177,16 @@ def _logits(cell: pl.DataFrame) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.
 
 
 def _best_temperature(clean: tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray], parity: int) -> float | None:
-    """Of eighths of a doubling from 1/8 to 16 the one that fits best, which is next to SciPy's optimum."""
+    """Of quarters of a doubling from 1/4 to 8 the one that fits best, which is next to SciPy's optimum."""
     logits, labels, _, parities = clean
     logits, labels = logits[parities == parity], labels[parities == parity]
     if not len(labels):
         return None
 
     def loss(step: float) -> float:
-        return -log_softmax(logits / 2 ** (step / 8), axis=1)[np.arange(len(labels)), labels].mean()
+        return -log_softmax(logits / 2 ** (step / 4), axis=1)[np.arange(len(labels)), labels].mean()
 
-    best = min(range(-24, 33), key=loss)
-    optimum = minimize_scalar(loss, bounds=(-24, 32), method="bounded").x
+    best = min(range(-8, 13), key=loss)
+    optimum = minimize_scalar(loss, bounds=(-8, 12), method="bounded").x
     assert abs(best - optimum) <= 1 or loss(best) <= loss(optimum) + 1e-9
-    return 2 ** (best / 8)
+    return 2 ** (best / 4)

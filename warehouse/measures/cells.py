@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from failmodes.warehouse.measures.calibration import measure_calibration
 from failmodes.warehouse.measures.columns import (
     BINS,
     OTHER,
@@ -43,6 +44,7 @@ class CellOutcomes(NamedTuple):
         has_repeats: whether an image has several rows.
         measures: the row of cell_measures.
         bins: rows of cell_confidence_bins.
+        calibration: the row of cell_calibration, or none.
         confusion: columns of cell_confusion.
         distortion: the columns of cell_distortion that need no other cell.
         rankings: its images by each score of the logits.
@@ -60,6 +62,7 @@ class CellOutcomes(NamedTuple):
     has_repeats: bool
     measures: Row
     bins: list[Row]
+    calibration: list[Row]
     confusion: dict[str, pa.Array]
     distortion: Row
     rankings: dict[str, Keys]
@@ -94,7 +97,7 @@ def measure_outcomes(rows: pa.Table) -> CellOutcomes:
     correct = predicted == labels
     confidence, rmse, ssim = numbers(rows, "confidence"), numbers(rows, "rmse"), numbers(rows, "ssim")
     loss = numbers(rows, "loss_nats")
-    count, correct_count = len(image_ids), int(correct.sum())
+    count, correct_count, known = len(image_ids), int(correct.sum()), ~np.isnan(confidence)
     measures = {
         "image_count": count,
         "correct_count": correct_count,
@@ -117,6 +120,7 @@ def measure_outcomes(rows: pa.Table) -> CellOutcomes:
         has_repeats=bool((np.diff(image_ids) == 0).any()),
         measures=measures,
         bins=_bins(confidence, correct, numbers(rows, "sum_p2"), numbers(rows, "label_probability"), loss),
+        calibration=measure_calibration(confidence[known].astype(np.float64), correct[known]),
         confusion=_confusion(labels, predicted, finite),
         distortion={
             "image_count": count,

@@ -38,7 +38,7 @@ class MeasuredEvaluation:
         self._cells: dict[CellKey, CellOutcomes] = {}
         self._outcomes: dict[CellKey, ImageOutcomes] = {}
         self._scores = FailureScores()
-        self._temperatures: dict[bool, float] = {}
+        self._temperatures: dict[bool, int] = {}
 
     def add_outcomes(self, cell: CellKey, outcomes: CellOutcomes) -> None:
         """Take the outcomes of one cell; those of the clean one come first, for its temperatures are all cells'."""
@@ -50,6 +50,7 @@ class MeasuredEvaluation:
         self._cells[cell] = outcomes
         self._outcomes[cell] = ImageOutcomes(image_ids, outcomes.correct, outcomes.tenths)
         self._add(tables.CELL_MEASURES, cell, [outcomes.measures])
+        self._add(tables.CELL_CALIBRATION, cell, outcomes.calibration)
         self._add(tables.CELL_CONFIDENCE_BINS, cell, outcomes.bins)
         self._add_columns(tables.CELL_CONFUSION, cell, outcomes.confusion)
         self._add_columns(tables.CELL_ANSWERS, cell, outcomes.answers(ids_hash))

@@ -49,6 +49,19 @@ CELL_CONFIDENCE_BINS = Table.of(
     Column("loss_nats_sum", double, "sum of the cross-entropy, nats", True),
 )
 
+CELL_CALIBRATION = Table.of(
+    "cell_calibration",
+    "one row per stored cell with images of known confidence: calibration by measures that need every image",
+    _ONE_ROW_A_CELL,
+    *_CELL,
+    Column("image_count", int64, "images whose confidence is known"),
+    Column("equal_mass_ece", double, "expected calibration error in 15 bins of equally many images, ties in one, 0-1"),
+    Column("smooth_ece", double, "SmoothECE: mean absolute gap, smoothed by a Gaussian as wide as itself, 0-1"),
+    Column("smooth_width", double, "width of that Gaussian, 1/256 at least, in confidence"),
+    Column("ece_noise_floor", double, "95 % quantile of the expected calibration error (15 equal bins) of a calibrated "
+           "network of these confidences, 0-1"),
+)  # fmt: skip
+
 CELL_CONFUSION = Table.of(
     "cell_confusion",
     "one row per stored cell, label and prediction that occurred",
@@ -256,12 +269,12 @@ SELECTIVE_RISKS = Table.of(
 
 CELL_TEMPERATURE = Table.of(
     "cell_temperature",
-    "one row per stored cell that has all logits: calibration as it is, and with temperature fitted on clean images",
+    "one row per stored cell that has what it takes: calibration as it is, and with temperature fitted on clean images",
     _ONE_ROW_A_CELL,
     *_CELL,
     Column("even_temperature", double, "temperature of images of even image_id, fitted on the odd clean ones", True),
     Column("odd_temperature", double, "temperature of images of odd image_id, fitted on the even clean ones", True),
-    Column("image_count", int64, "images that have all logits and a temperature"),
+    Column("image_count", int64, "images with all logits, or their log-sum-exp at each temperature, and one of these"),
     Column("nll_nats", double, "mean cross-entropy as it is, nats"),
     Column("scaled_nll_nats", double, "mean cross-entropy with temperature, nats"),
     Column("scaled_mean_confidence", double, "mean confidence with temperature, 0-1"),
@@ -270,8 +283,8 @@ CELL_TEMPERATURE = Table.of(
 )
 
 OF_PREDICTIONS = (
-    CELL_MEASURES, CELL_TEMPERATURE, CELL_CONFIDENCE_BINS, CELL_CONFUSION, CELL_ANSWERS, CELL_TRANSITIONS,
-    CELL_DISTORTION, IMAGE_ONSETS, STEP_MARGINS,
+    CELL_MEASURES, CELL_CALIBRATION, CELL_TEMPERATURE, CELL_CONFIDENCE_BINS, CELL_CONFUSION, CELL_ANSWERS,
+    CELL_TRANSITIONS, CELL_DISTORTION, IMAGE_ONSETS, STEP_MARGINS,
 )  # fmt: skip
 OF_CURVES = (CELL_TRANSITIONS, CELL_DISTORTION, IMAGE_ONSETS, STEP_MARGINS)
 OF_PAIRED = (

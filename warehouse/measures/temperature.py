@@ -1,9 +1,9 @@
 """Temperature scaling (Guo et al. 2017, arXiv 1706.04599), fitted on one half of the clean images for the other.
 
 The halves are the images of even and of odd image_id, so that no image is judged by a temperature that it has shaped;
-the same two temperatures are applied to every corrupted cell (Ovadia et al. 2019, arXiv 1906.02530). They come from a
-fixed grid, on which the mean negative log-likelihood is least. It takes all logits: where only the largest are on
-record nothing is measured.
+the same two temperatures are applied to every corrupted cell (Ovadia et al. 2019, arXiv 1906.02530). They come from the
+fixed grid TEMPERATURES, on which the mean negative log-likelihood is least. It takes all logits, or where only the
+largest are on record the log-sum-exp at each temperature of the grid.
 """
 
 from collections.abc import Mapping
@@ -13,93 +13,123 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from failmodes.warehouse.measures.columns import Row, bins_of, flags, lists, whole_numbers
+from failmodes.warehouse.measures.columns import Row, bins_of, flags, lists, numbers, whole_numbers
+from failmodes.warehouse.schema import TEMPERATURES
 
-TEMPERATURES = 2.0 ** (np.arange(-24, 33) / 8)  # 1/8 to 16 by eighths of a doubling
 Floats = NDArray[np.float64]
 
 
 class CellLogits(NamedTuple):
-    """All logits of the images of one cell that have them.
+    """What temperature scaling needs of the images of one cell, of those that have it.
 
     Attributes:
         is_odd: (N,) bool, whether the image_id is odd.
-        labels: (N,) int16.
         correct: (N,) bool.
-        logits: (K, N) float64, all of an image in a column.
+        confidence: (N,) as it is.
+        loss: (N,) negative log-likelihood as it is, nats.
+        top: (N,) the largest logit.
+        own: (N,) the logit of the label.
+        values: (K, N), all logits; or (T, N), the log-sum-exp at each of TEMPERATURES.
+        has_all: whether the values are all logits.
     """
 
     is_odd: NDArray[np.bool_]
-    labels: NDArray[np.int16]
     correct: NDArray[np.bool_]
-    logits: Floats
+    confidence: Floats
+    loss: Floats
+    top: Floats
+    own: Floats
+    values: Floats
+    has_all: bool
+
+    def where(self, chosen: NDArray[np.bool_]) -> "CellLogits":
+        """Some of the images."""
+        return CellLogits(*(part[..., chosen] for part in self[:-1]), self.has_all)
+
+    def scaled(self, place: int) -> tuple[Floats, Floats]:
+        """(N,) negative log-likelihood in nats and (N,) confidence at one of TEMPERATURES."""
+        temperature = TEMPERATURES[place]
+        if self.has_all:  # relative to the largest, so that nothing overflows
+            total = np.log(np.exp((self.values - self.top) / temperature).sum(axis=0))
+        else:
+            total = self.values[place] - self.top / temperature
+        return total - (self.own - self.top) / temperature, np.exp(-total)
 
 
 def read_logits(rows: pa.Table, correct: NDArray[np.bool_]) -> CellLogits | None:
-    """The logits of one cell; None where no image has all of them, or not all as many.
+    """What temperature scaling needs of one cell; None where no image has it, or not all have as many logits.
 
     Args:
         rows: the columns of `predictions`.
         correct: (N,) bool, which rows are right.
     """
-    if "logits" not in rows.column_names or "logit_classes" not in rows.column_names:
-        return None
-    (values, starts, counts), labels = lists(rows, "logits"), whole_numbers(rows, "label", np.int16)
-    is_whole = np.asarray(rows["logit_classes"].is_null().to_numpy())
-    kept = flags(rows, "finite") & is_whole & (labels < counts)
-    if not kept.any() or len(np.unique(counts[kept])) > 1:
-        return None
-    logits = values[starts[kept] + np.arange(counts[kept][0])[:, None]].astype(np.float64)
-    is_odd = whole_numbers(rows, "image_id", np.int32)[kept] % 2 == 1
-    return CellLogits(is_odd, labels[kept], correct[kept], logits)
+    finite, labels = flags(rows, "finite"), whole_numbers(rows, "label", np.int16)
+    for name in ("logits", "scaled_log_sum_exp"):
+        if name not in rows.column_names:
+            continue
+        has_all = name == "logits"
+        values, starts, counts = lists(rows, name)
+        kept = finite & (labels < counts) & _is_whole(rows) if has_all else finite & (counts == len(TEMPERATURES))
+        if not kept.any() or len(np.unique(counts[kept])) > 1:
+            continue
+        found = values[starts[kept] + np.arange(counts[kept][0])[:, None]].astype(np.float64)
+        loss = numbers(rows, "loss_nats")[kept].astype(np.float64)
+        if has_all:
+            top, own = found.max(axis=0), found[labels[kept], np.arange(len(loss))]
+        else:
+            top = numbers(rows, "max_logit")[kept].astype(np.float64)
+            own = numbers(rows, "log_sum_exp")[kept] - loss
+        is_odd = whole_numbers(rows, "image_id", np.int32)[kept] % 2 == 1
+        confidence = numbers(rows, "confidence")[kept].astype(np.float64)
+        return CellLogits(is_odd, correct[kept], confidence, loss, top, own, found, has_all)
+    return None
 
 
-def fit_temperatures(clean: CellLogits) -> dict[bool, float]:
-    """The temperature of each half, by whether its image_ids are odd: what fits the clean images of the other."""
+def _is_whole(rows: pa.Table) -> NDArray[np.bool_]:
+    """Whether the logits of each row are all there are."""
+    if "logit_classes" not in rows.column_names:
+        return np.ones(rows.num_rows, np.bool_)
+    return np.asarray(rows["logit_classes"].is_null().to_numpy(), np.bool_)
+
+
+def fit_temperatures(clean: CellLogits) -> dict[bool, int]:
+    """Place in TEMPERATURES of each half, by whether its image_ids are odd: what fits the other half when clean."""
     found = {}
     for is_odd in (False, True):
         other = clean.is_odd != is_odd
         if other.any():
-            logits, labels = clean.logits[:, other], clean.labels[other]
-            losses = [_scaled(logits, labels, np.full(len(labels), t))[0].mean() for t in TEMPERATURES]
-            found[is_odd] = float(TEMPERATURES[int(np.argmin(losses))])
+            half = clean.where(other)
+            losses = [half.scaled(place)[0].mean() for place in range(len(TEMPERATURES))]
+            found[is_odd] = int(np.argmin(losses))
     return found
 
 
-def measure_temperature(cell: CellLogits, temperatures: Mapping[bool, float]) -> list[Row]:
+def measure_temperature(cell: CellLogits, places: Mapping[bool, int]) -> list[Row]:
     """The row of cell_temperature; none where no image has a temperature.
 
     Args:
         cell: its logits.
-        temperatures: of each half, by whether its image_ids are odd.
+        places: in TEMPERATURES, of each half, by whether its image_ids are odd.
     """
-    kept = np.isin(cell.is_odd, list(temperatures))
-    if not kept.any():
+    halves = [(cell.where(cell.is_odd == is_odd), place) for is_odd, place in sorted(places.items())]
+    count = sum(len(half.loss) for half, _ in halves)
+    if not count:
         return []
-    logits, labels, correct = cell.logits[:, kept], cell.labels[kept], cell.correct[kept]
-    own = np.where(cell.is_odd[kept], temperatures.get(True, np.nan), temperatures.get(False, np.nan))
-    loss, confidence = _scaled(logits, labels, np.ones(len(labels)))
-    scaled_loss, scaled_confidence = _scaled(logits, labels, own)
+    scaled = [half.scaled(place) for half, place in halves]
+    loss, confidence = (np.concatenate(parts) for parts in zip(*scaled, strict=True))
+    correct = np.concatenate([half.correct for half, _ in halves])
     return [
         {
-            "even_temperature": temperatures.get(False),
-            "odd_temperature": temperatures.get(True),
-            "image_count": len(labels),
-            "nll_nats": float(loss.mean()),
-            "scaled_nll_nats": float(scaled_loss.mean()),
-            "ece": _ece(confidence, correct),
-            "scaled_ece": _ece(scaled_confidence, correct),
-            "scaled_mean_confidence": float(scaled_confidence.mean()),
+            "even_temperature": TEMPERATURES[places[False]] if False in places else None,
+            "odd_temperature": TEMPERATURES[places[True]] if True in places else None,
+            "image_count": count,
+            "nll_nats": sum(float(half.loss.sum()) for half, _ in halves) / count,
+            "scaled_nll_nats": float(loss.mean()),
+            "ece": _ece(np.concatenate([half.confidence for half, _ in halves]), correct),
+            "scaled_ece": _ece(confidence, correct),
+            "scaled_mean_confidence": float(confidence.mean()),
         }
     ]
-
-
-def _scaled(logits: Floats, labels: NDArray[np.int16], temperatures: Floats) -> tuple[Floats, Floats]:
-    """(N,) negative log-likelihood in nats and (N,) confidence at (N,) temperatures."""
-    top = logits.max(axis=0)
-    total = np.exp((logits - top) / temperatures).sum(axis=0)
-    own = logits[labels, np.arange(len(labels))]
-    return np.log(total) - (own - top) / temperatures, 1 / total
 
 
 def _ece(confidence: Floats, correct: NDArray[np.bool_]) -> float:

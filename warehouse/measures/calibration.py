@@ -1,0 +1,118 @@
+"""Calibration of one cell by measures that need every image: ECE of equal mass, SmoothECE, and the noise floor of ECE.
+
+They are of the largest softmax probability, over images whose confidence is known.
+"""
+
+from functools import cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from failmodes.warehouse.measures.columns import BINS, Row, bins_of
+
+POINTS = 256  # of [0, 1], on which SmoothECE smooths
+WIDTHS = 2.0 ** (np.arange(-32, 1) / 4)  # 1/256 to 1 by quarters of a doubling
+_NORMAL_95 = 1.6448536269514722
+Floats = NDArray[np.float64]
+
+
+def measure_calibration(confidence: Floats, correct: NDArray[np.bool_]) -> list[Row]:
+    """The row of cell_calibration; none without images.
+
+    Args:
+        confidence: (N,), 0-1.
+        correct: (N,) bool.
+    """
+    if not len(confidence):
+        return []
+    value, width = smooth_ece(confidence, correct)
+    return [
+        {
+            "image_count": len(confidence),
+            "equal_mass_ece": equal_mass_ece(confidence, correct),
+            "smooth_ece": value,
+            "smooth_width": width,
+            "ece_noise_floor": ece_noise_floor(confidence),
+        }
+    ]
+
+
+def equal_mass_ece(confidence: Floats, correct: NDArray[np.bool_]) -> float:
+    """Expected calibration error in BINS bins of equally many images by rising confidence; ties share the lowest bin.
+
+    Args:
+        confidence: (N,), 0-1, N ≥ 1.
+        correct: (N,) bool.
+    """
+    order = np.argsort(confidence, kind="stable")
+    ordered = confidence[order]
+    count = len(ordered)
+    starts = np.flatnonzero(np.diff(ordered, prepend=-1.0))  # of images of one confidence
+    lower = np.repeat(starts, np.diff(starts, append=count))
+    return float(np.abs(np.bincount(lower * BINS // count, ordered - correct[order])).sum()) / count
+
+
+def ece_noise_floor(confidence: Floats) -> float:
+    """95 % quantile of the ECE of equal width that a calibrated network of these confidences would show.
+
+    That is the ECE of answers that are right with a probability of their confidence (consistency resampling, Bröcker
+    and Smith 2007), here without drawing: the sum of a bin's gaps is nearly normal, so the ECE is a sum of absolute
+    values of normal variables, whose quantile follows from its first three cumulants (Cornish and Fisher 1938).
+
+    Args:
+        confidence: (N,), 0-1, N ≥ 1.
+    """
+    variances = np.bincount(bins_of(confidence), np.maximum(confidence * (1 - confidence), 0), BINS)
+    mean = float(np.sqrt(variances).sum()) * (2 / np.pi) ** 0.5
+    spread = (float(variances.sum()) * (1 - 2 / np.pi)) ** 0.5
+    if not spread:
+        return 0.0
+    third = float((variances**1.5).sum()) * (2 / np.pi) ** 0.5 * (4 / np.pi - 1)
+    skewness = third / spread**3
+    return (mean + spread * (_NORMAL_95 + skewness * (_NORMAL_95**2 - 1) / 6)) / len(confidence)
+
+
+def smooth_ece(confidence: Floats, correct: NDArray[np.bool_]) -> tuple[float, float]:
+    """SmoothECE (Błasiok and Nakkiran 2023, arXiv 2309.12236), and the width of its kernel.
+
+    It is the mean absolute gap after smoothing by a Gaussian, reflected at 0 and 1, whose width is the error itself:
+    the width at which they are equal, between two of WIDTHS on a straight line. An error below the narrowest is taken
+    at that one. Gaps are summed in POINTS equal bins.
+
+    Args:
+        confidence: (N,), 0-1, N ≥ 1.
+        correct: (N,) bool.
+    """
+    places = np.minimum(np.floor(confidence * POINTS), POINTS - 1).astype(np.int64)
+    gaps = np.bincount(places, correct - confidence, POINTS) / len(confidence)
+    cosines, decays = _cosines()
+    waves = np.einsum("kt,t->k", cosines, gaps)
+
+    def error(place: int) -> float:
+        return float(np.abs(np.einsum("kt,k->t", cosines, waves * decays[place])).mean())
+
+    narrow, wide = 0, len(WIDTHS) - 1  # it falls as the kernel widens
+    lower, upper = error(narrow), error(wide)  # which is 1 at most, as its width is
+    if lower <= WIDTHS[narrow]:
+        return lower, float(WIDTHS[narrow])
+    while wide - narrow > 1:
+        middle = (narrow + wide) // 2
+        found = error(middle)
+        narrow, wide, lower, upper = (
+            (narrow, middle, lower, found) if found <= WIDTHS[middle] else (middle, wide, found, upper)
+        )
+    excess, lack = lower - WIDTHS[narrow], WIDTHS[wide] - upper
+    width = float(WIDTHS[narrow] + (WIDTHS[wide] - WIDTHS[narrow]) * excess / (excess + lack))
+    return width, width
+
+
+@cache
+def _cosines() -> tuple[Floats, Floats]:
+    """Cosines (K, POINTS) of the bins' centres, and (W, K) how much of each a kernel of each width lets through.
+
+    A Gaussian that is reflected at both ends is a sum of cosines (the heat kernel of an interval without loss).
+    """
+    waves = np.arange(POINTS)
+    cosines = np.cos(np.pi * waves[:, None] * (np.arange(POINTS) + 0.5) / POINTS)
+    decays = np.exp(-((np.pi * waves * WIDTHS[:, None]) ** 2) / 2) * np.where(waves, 2, 1)
+    return cosines, decays
