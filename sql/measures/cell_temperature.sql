@@ -26,8 +26,8 @@ with complete as (
         image_id % 2 as parity,
         confidence::double as confidence,
         loss_nats::double as loss_nats,
-        max_logit::double as top_logit,
-        log_sum_exp::double - loss_nats as own_logit,
+        list_extract(scaled_log_sum_exp, 9)::double + ln(confidence::double) as top_logit, -- the ninth is at T = 1
+        list_extract(scaled_log_sum_exp, 9)::double - loss_nats as own_logit,
         null as logits,
         scaled_log_sum_exp
     from outcomes

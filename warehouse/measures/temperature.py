@@ -73,14 +73,13 @@ def read_logits(rows: pa.Table, correct: NDArray[np.bool_]) -> CellLogits | None
         if not kept.any() or len(np.unique(counts[kept])) > 1:
             continue
         found = values[starts[kept] + np.arange(counts[kept][0])[:, None]].astype(np.float64)
-        loss = numbers(rows, "loss_nats")[kept].astype(np.float64)
+        loss, confidence = (numbers(rows, column)[kept].astype(np.float64) for column in ("loss_nats", "confidence"))
         if has_all:
             top, own = found.max(axis=0), found[labels[kept], np.arange(len(loss))]
         else:
-            top = numbers(rows, "max_logit")[kept].astype(np.float64)
-            own = numbers(rows, "log_sum_exp")[kept] - loss
+            total = found[TEMPERATURES.index(1.0)]
+            top, own = total + np.log(confidence), total - loss
         is_odd = whole_numbers(rows, "image_id", np.int32)[kept] % 2 == 1
-        confidence = numbers(rows, "confidence")[kept].astype(np.float64)
         return CellLogits(is_odd, correct[kept], confidence, loss, top, own, found, has_all)
     return None
 
