@@ -8,7 +8,7 @@ from failmodes.evaluate.evaluation_data import EvaluationData
 from failmodes.evaluate.models.model import Model
 from failmodes.evaluate.models.network import Network
 from failmodes.warehouse.hashing import identity_of
-from failmodes.warehouse.schema import SCHEMA_VERSION
+from failmodes.warehouse.schema import FULL_LOGITS_CLASSES, SCHEMA_VERSION
 
 NO_CAM_METHOD = "none"
 NULL_SEED = 0  # part of every evaluation's identity
@@ -25,11 +25,17 @@ class Evaluation:
     network: Network
     data: EvaluationData
     cam_method: CamMethod | CamUnavailable
+    keeps_logits: bool = False  # all of them, beyond as many classes as are kept in any case
 
     @property
     def has_attention(self) -> bool:
         """Whether there are attention maps."""
         return not isinstance(self.cam_method, CamUnavailable)
+
+    @property
+    def logit_count(self) -> int:
+        """How many logits an image has: those of the classes, and of other outputs where these take part."""
+        return count_logits(self.model, self.data)
 
     def assumptions(self) -> dict[str, str]:
         """What is taken for granted before the run, of the network and of all that travels with it: words by topic."""
@@ -65,11 +71,23 @@ class Evaluation:
         }
 
 
+def count_logits(model: Model, data: EvaluationData) -> int:
+    """How many logits an image has of a model."""
+    return len(model.logit_outputs or data.dataset.class_names)
+
+
 def make_evaluation(
-    study: str, model: Model, network: Network, data: EvaluationData, cam_method: CamMethod | CamUnavailable
+    study: str,
+    model: Model,
+    network: Network,
+    data: EvaluationData,
+    cam_method: CamMethod | CamUnavailable,
+    *,
+    all_logits: bool = False,
 ) -> Evaluation:
-    """Put an evaluation together under its identity: the hash of all that changes its rows."""
+    """Put an evaluation together under its identity: the hash of all that changes its rows, or what is kept of them."""
     model_id, method = model.model_id(), cam_method
+    keeps_logits = all_logits and count_logits(model, data) > FULL_LOGITS_CLASSES
     facts = {
         "schema": SCHEMA_VERSION.split(".")[0],
         "model": model_id,
@@ -80,4 +98,6 @@ def make_evaluation(
         "attention": None if isinstance(method, CamUnavailable) else [method.method, method.layer, NULL_SEED],
         "paired": data.paired,
     }
-    return Evaluation(identity_of(facts), study, model, model_id, network, data, cam_method)
+    if keeps_logits:
+        facts["logits"] = "all"
+    return Evaluation(identity_of(facts), study, model, model_id, network, data, cam_method, keeps_logits)

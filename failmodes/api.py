@@ -124,6 +124,7 @@ def benchmark(
     deterministic: bool = True,
     attention: bool | str = True,
     attention_layer: str | None = None,
+    logits: 'Literal["all"] | None' = None,
     precision: Literal["float32", "bfloat16", "float16"] = "float32",
     batch_size: int | None = None,
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto",
@@ -181,6 +182,7 @@ def benchmark(
         deterministic: False accepts a network that gives an image other outputs each time.
         attention: True, False, or a CAM method: "closed-form", "backward", or one of the grad-cam package's.
         attention_layer: the layer to look at, by its dotted name, instead of the one found.
+        logits: "all" keeps every logit of a network of more than ten classes, as float16, in the record alone.
         precision: of the forward pass.
         batch_size: images at a time; tried out and remembered if not given.
         device: where networks run; auto takes cuda, then mps, then cpu.
@@ -231,7 +233,10 @@ def benchmark(
             "severities": _listed(severities), "recipe": recipe, "seeds": _listed(seeds), "draws": draws,
             "across_switches": across_switches,
         },
-        evaluation={"attention": attention, "precision": precision, "batch_size": batch_size, "device": device},
+        evaluation={
+            "attention": attention, "logits": logits, "precision": precision, "batch_size": batch_size,
+            "device": device,
+        },
     )  # fmt: skip
     with _goes_on(progress), evaluation_bar(progress) as callbacks:
         done = run_benchmark(request, callbacks)

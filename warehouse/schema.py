@@ -22,13 +22,15 @@ TEMPERATURES = tuple(2.0 ** (step / 4) for step in range(-8, 13))  # 1/4 to 8 by
 
 PREDICTED_OUTPUT = "predicted_output"  # left out of shards where only classes of the data set take part
 
+SCALED_LOG_SUM_EXP = "scaled_log_sum_exp"  # left out of shards that hold all logits
+
 IMPORTED_FAMILY = "imported"  # the family of models known by predictions made elsewhere
 
 EXEMPLAR_REASONS = ("first_to_fail", "confidently_wrong", "recovered", "still_right")  # in the order of preference
 
 # Types by the names of Arrow, which is not imported here: it takes longer than a short question.
 text, flag, binary = "string", "bool", "binary"
-int16, int32, int64, real, double = "int16", "int32", "int64", "float32", "float64"
+int16, int32, int64, half, real, double = "int16", "int32", "int64", "halffloat", "float32", "float64"
 moment, SEVERITY = "timestamp[s, UTC]", "decimal128(4, 3)"
 
 
@@ -117,7 +119,7 @@ PREDICTIONS = Table.of(
     Column("ssim", real, "structural similarity to the clean image (7x7 window), -1 to 1; null if unpaired", True),
     Column(PREDICTED_OUTPUT, int32, "index of the largest logit among all outputs of the network; null where only "
            "those of the data set's classes take part", True),
-    Column("scaled_log_sum_exp", list_of(real), "where `logits` are only the largest: log of the sum of exponentiated "
+    Column(SCALED_LOG_SUM_EXP, list_of(real), "where `logits` are only the largest: log of the sum of exponentiated "
            "logits / T for each temperature T of 1/4 to 8 by quarters of a doubling; else null", True),
 )  # fmt: skip
 
@@ -295,6 +297,17 @@ CLEAN_MAPS = Table.of(
     Column("map_width", int16, "columns of the map"),
 )
 
+LOGITS = Table.of(
+    "logits",
+    "one row per evaluation, corruption, severity and image, where a study asks for all logits of more than "
+    f"{FULL_LOGITS_CLASSES} classes; stays in the record, is not loaded",
+    (*PARTITIONS, "image_id"),
+    *_CELL,
+    _IMAGE,
+    Column("logits", list_of(half), "all logits by class, then those of other outputs; beyond 65,504 infinite"),
+)
+
 FACTS = (PREDICTIONS, ATTENTION)
+SHARDED = (*FACTS, LOGITS)  # tables of which the record has a file a cell
 
 DIMENSIONS = (MODELS, DATASETS, CLASSES, IMAGES, CORRUPTIONS, SOURCES, EVALUATIONS, EXEMPLARS)

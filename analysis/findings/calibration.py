@@ -37,16 +37,20 @@ def _finding(evaluation: EvaluationInfo, found: CalibrationSummary, names: dict[
     figures: Evidence = {
         "evaluation_id": evaluation.evaluation_id, "overconfidence": last.value, "overconfidence_low": last.low,
         "overconfidence_high": last.high, "clean_overconfidence": found.clean_overconfidence.value,
-        "clean_ece": found.clean_ece, "last_ece_mean": found.last_ece_mean, "last_ece_worst": found.last_ece_worst,
+        "clean_ece": found.clean_ece, "clean_noise_floor": found.clean_noise_floor,
+        "last_ece_mean": found.last_ece_mean, "last_ece_worst": found.last_ece_worst,
+        "worst_noise_floor": found.worst_noise_floor,
         "failure_count": found.failure_count, "confident_share": confident.value if confident else None,
     }  # fmt: skip
     return Finding(
         "Confidence",
         f"{evaluation.label} is {overconfidence_phrase(last)} at the last severity, averaged over {averaged}.",
         f"On clean images it is {overconfidence_phrase(found.clean_overconfidence)}. Expected calibration error "
-        f"({found.bin_count} equal bins): {format_number(found.clean_ece, 3)} clean, "
+        f"({found.bin_count} equal bins; in brackets what a calibrated network stays below in 95 % of samples): "
+        f"{format_number(found.clean_ece, 3)} ({format_number(found.clean_noise_floor, 3)}) clean, "
         f"{format_number(found.last_ece_mean, 3)} on average at the last severity, "
-        f"{format_number(found.last_ece_worst, 3)} at worst ({lower_label(names[found.worst_corruption])}). {failures}",
+        f"{format_number(found.last_ece_worst, 3)} ({format_number(found.worst_noise_floor, 3)}) at worst, under "
+        f"{lower_label(names[found.worst_corruption])}. {failures}",
         "found" if last.above_zero or last.below_zero else "undecided",
         figures,
     )

@@ -20,14 +20,17 @@ class CalibrationSummary(NamedTuple):
     """Confidence of one evaluation, clean and at the last severity of each corruption.
 
     Overconfidence is mean confidence minus accuracy; intervals count images: an image's differences are averaged over
-    corruptions first. Images without finite logits are left out.
+    corruptions first. Images without finite logits are left out. A noise floor is the 95 % quantile of the ECE that a
+    calibrated network of the same confidences would show.
     """
 
     clean_overconfidence: Estimate
     last_overconfidence: Estimate
     clean_ece: float
+    clean_noise_floor: float
     last_ece_mean: float
     last_ece_worst: float
+    worst_noise_floor: float
     worst_corruption: str
     bin_count: int
     confident_failures: Estimate | None
@@ -48,8 +51,10 @@ def calibration_summary(
         clean_overconfidence=_overconfidence(con, evaluation, [CLEAN]),
         last_overconfidence=_overconfidence(con, evaluation, list(selection.corruptions)),
         clean_ece=float(clean["ece"][0]),
+        clean_noise_floor=float(clean["ece_noise_floor"][0]),
         last_ece_mean=float(last.select(pl.col("ece").mean()).item()),
         last_ece_worst=float(last["ece"][0]),
+        worst_noise_floor=float(last["ece_noise_floor"][0]),
         worst_corruption=str(last["corruption"][0]),
         bin_count=int(clean["bin_count"][0]),
         confident_failures=confident,

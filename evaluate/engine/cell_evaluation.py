@@ -30,7 +30,15 @@ from failmodes.evaluate.engine.image_statistics import (
 from failmodes.evaluate.engine.writer import RowBuffer, attention_columns, prediction_columns
 from failmodes.evaluate.evaluation import Evaluation
 from failmodes.warehouse.provenance import library_versions
-from failmodes.warehouse.schema import ATTENTION, PREDICTED_OUTPUT, PREDICTIONS, TARGETS
+from failmodes.warehouse.schema import (
+    ATTENTION,
+    FULL_LOGITS_CLASSES,
+    LOGITS,
+    PREDICTED_OUTPUT,
+    PREDICTIONS,
+    SCALED_LOG_SUM_EXP,
+    TARGETS,
+)
 from failmodes.warehouse.shards.format import Cell, ShardKey, write_shard
 from failmodes.warehouse.storage.files import StorePath
 
@@ -84,8 +92,10 @@ class CellEvaluation:
         model = run.evaluation.model
         self.outputs = np.array(model.logit_outputs) if model.protocol == "all" else None
         self.class_count = len(run.evaluation.data.dataset.class_names)
-        without = () if self.outputs is not None else (PREDICTED_OUTPUT,)
+        without = [PREDICTED_OUTPUT] * (self.outputs is None)
+        without += [SCALED_LOG_SUM_EXP] * (run.evaluation.logit_count <= FULL_LOGITS_CLASSES)
         self.predictions, self.attention = RowBuffer(PREDICTIONS, scratch, without), RowBuffer(ATTENTION, scratch)
+        self.logits = RowBuffer(LOGITS, scratch) if run.evaluation.keeps_logits else None
         self.images, self.not_finite, self.elapsed_s = 0, 0, 0.0
         self.identity_error: float | None = None
         self.batch_size = run.batch_size
@@ -111,6 +121,8 @@ class CellEvaluation:
                 batch.image_ids, statistics, batch.rmse, batch.ssim, self.outputs, self.class_count
             )
             self.predictions.add(columns)
+            if self.logits is not None:
+                self.logits.add({"image_id": batch.image_ids, "logits": output.logits.half().cpu().numpy()})
             self.not_finite += int((~columns["finite"]).sum())
             self.images += len(batch.image_ids)
             if output.identity_error is not None:
@@ -160,6 +172,8 @@ class CellEvaluation:
             if self.cell.is_clean and self.run.baseline is not None:
                 save_clean_baseline(output, self.evaluation, self.run.baseline)
             write_shard(output, ATTENTION, self.key, self.attention.table(), metadata)
+        if self.logits is not None:
+            write_shard(output, LOGITS, self.key, self.logits.table(), metadata)
         write_shard(output, PREDICTIONS, self.key, self.predictions.table(), metadata)
 
     @contextmanager

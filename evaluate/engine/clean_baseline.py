@@ -111,8 +111,7 @@ def load_clean_baseline(output: StorePath, evaluation: Evaluation) -> CleanBasel
         height, width = rows["map_height"][0].as_py(), rows["map_width"][0].as_py()
         maps = rows["map"].combine_chunks().flatten().to_numpy().reshape(rows.num_rows, 1, height, width)
         predicted = torch.from_numpy(rows["predicted"].to_numpy().astype(np.int64))
-        logit_count = len(evaluation.model.logit_outputs or evaluation.data.dataset.class_names)
-        if not 0 <= int(predicted.min()) <= int(predicted.max()) < logit_count:
+        if not 0 <= int(predicted.min()) <= int(predicted.max()) < evaluation.logit_count:
             raise ValueError("it predicts classes that there are not")
     clean = CleanMapBuffer(len(maps), torch.empty(0, 1, height, width, device=evaluation.network.device))
     clean.put(0, predicted, torch.from_numpy(maps.copy()), torch.ones(len(maps), dtype=torch.bool))

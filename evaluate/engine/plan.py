@@ -16,7 +16,7 @@ from failmodes.evaluate.study_models import load_study_models
 from failmodes.ingest.datasets.dataset import Dataset, record_dataset
 from failmodes.ingest.sources import record_corruptions, record_source
 from failmodes.warehouse.errors import DamagedShardError, ModelError
-from failmodes.warehouse.schema import ATTENTION, CLEAN_MAPS, EVALUATIONS, EXEMPLARS, MODELS, PREDICTIONS
+from failmodes.warehouse.schema import CLEAN_MAPS, EVALUATIONS, EXEMPLARS, MODELS, SHARDED
 from failmodes.warehouse.shards.format import (
     CLEAN_CELL,
     Cell,
@@ -55,7 +55,10 @@ def plan_evaluations(
                 "leave one of them out"
             )
     return [
-        [make_evaluation(study.name, model, network, data, cam_method) for model, network, cam_method in ready]
+        [
+            make_evaluation(study.name, *prepared[:2], data, prepared[2], all_logits=study.evaluation.logits == "all")
+            for prepared in ready
+        ]
         for data in open_evaluation_data(study, dataset)
     ]
 
@@ -76,7 +79,7 @@ def record_plan(study: Study, groups: list[list[Evaluation]]) -> None:
 def missing_cells(study: Study, evaluation: Evaluation) -> list[Cell]:
     """Cells of an evaluation that are not published; the clean one too where its maps are gone."""
     output, attention = study.record_output, evaluation.has_attention
-    published = published_cells(output, evaluation.evaluation_id, attention=attention)
+    published = published_cells(output, evaluation.evaluation_id, attention=attention, logits=evaluation.keeps_logits)
     missing = [cell for cell in study.cells if cell not in published]
     if attention and CLEAN_CELL not in missing and not exists(clean_baseline_path(output, evaluation)):
         missing.insert(0, CLEAN_CELL)
@@ -87,7 +90,7 @@ def discard_damaged(study: Study, evaluation: Evaluation) -> Iterator[StorePath]
     """Remove the evaluation's files that no longer match their hash, or break the contract; gives their paths."""
     output, identity = study.record_output, evaluation.evaluation_id
     keys = [ShardKey(identity, cell) for cell in study.cells]
-    files = [(table, shard_path(output, table, key)) for key in keys for table in (PREDICTIONS, ATTENTION)]
+    files = [(table, shard_path(output, table, key)) for key in keys for table in SHARDED]
     files.append((CLEAN_MAPS, dimension_path(output, CLEAN_MAPS, identity)))
     files += [(EXEMPLARS, dimension_path(output, EXEMPLARS, f"{identity}-{name}")) for name in study.corruptions.names]
     for table, path in files:

@@ -28,7 +28,16 @@ from failmodes.ingest.study_types import PRINTABLE
 from failmodes.warehouse.errors import DamagedShardError, StudyError
 from failmodes.warehouse.hashing import fingerprint_of, identity_of
 from failmodes.warehouse.provenance import library_versions
-from failmodes.warehouse.schema import EVALUATIONS, IMPORTED_FAMILY, MODELS, PREDICTED_OUTPUT, PREDICTIONS, Table
+from failmodes.warehouse.schema import (
+    EVALUATIONS,
+    FULL_LOGITS_CLASSES,
+    IMPORTED_FAMILY,
+    MODELS,
+    PREDICTED_OUTPUT,
+    PREDICTIONS,
+    SCALED_LOG_SUM_EXP,
+    Table,
+)
 from failmodes.warehouse.shards.format import (
     Cell,
     ShardKey,
@@ -220,7 +229,8 @@ def _write_cell(study: Study, evaluation: Evaluation, predictions: Predictions, 
     Of log p, what depends on the lost constant is null.
     """
     _, logits = _cell_logits(predictions, study.cells.index(cell))
-    rows = RowBuffer(PREDICTIONS, study.output, without=[PREDICTED_OUTPUT])
+    has_all = logits.shape[1] <= FULL_LOGITS_CLASSES
+    rows = RowBuffer(PREDICTIONS, study.output, without=[PREDICTED_OUTPUT, *[SCALED_LOG_SUM_EXP] * has_all])
     shape = evaluation.data.dataset.images.shape[1:]
     step = images_per_batch(shape, 1)
     for start in range(0, len(logits), step):

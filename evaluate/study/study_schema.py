@@ -178,7 +178,7 @@ class ModelSpec(StrictModel):
 
 
 class EvaluationSpec(StrictModel):
-    """How networks are run. Only precision and attention are part of an evaluation's identity.
+    """How networks are run. Only precision, attention and logits are part of an evaluation's identity.
 
     Device, batch size, compilation and the number of processes change rows by rounding only (about 1e-6, and up to 2e-5
     between machines).
@@ -189,6 +189,8 @@ class EvaluationSpec(StrictModel):
         batch_size: images per forward pass; chosen and remembered if not given.
         attention: true, false, or a CAM method: "auto", "none", "closed-form", "backward", or one of the grad-cam
             package such as "layercam".
+        logits: "all" keeps every logit of networks of more than ten classes, as float16, in the record alone; what
+            else is on record stays as it is.
         compile: whether networks go through torch.compile first, which takes minutes for deep ones.
         executor: where it runs: this process (here), several on this machine (processes), a Ray cluster (ray); auto
             takes a process for each GPU where there are several.
@@ -200,6 +202,7 @@ class EvaluationSpec(StrictModel):
     precision: Precision = "float32"
     batch_size: study_types.BatchSize | None = None
     attention: study_types.Flag | study_types.Name = True
+    logits: Literal["all"] | None = None
     compile: study_types.Flag = False
     executor: Literal["auto", "here", "processes", "ray"] = "auto"
     processes: study_types.Processes | None = None

@@ -7,6 +7,8 @@ select
     mean_confidence,
     overconfidence,
     ece,
+    ece_noise_floor,
+    smooth_ece,
     bin_count,
     brier,
     nll_nats

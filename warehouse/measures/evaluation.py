@@ -31,7 +31,7 @@ class MeasuredEvaluation:
         self.evaluation_id = evaluation_id
         self.mask_areas = mask_areas
         self._rows: dict[str, list[Row]] = defaultdict(list)
-        self._tables: dict[str, list[pa.Table]] = defaultdict(list)
+        self._tables: dict[str, list[tuple[CellKey | None, pa.Table]]] = defaultdict(list)
         self._ids = np.empty(0, np.int32), ""  # the image_ids seen last, and their hash
         self.by_sql: set[str] = set()
         self.repeating: set[str] = set()
@@ -123,7 +123,7 @@ class MeasuredEvaluation:
             is_scores = table is tables.FAILURE_SCORES
             return (self._scores.failure_scores if is_scores else self._scores.selective_risks)(self.evaluation_id)
         rows = pa.Table.from_pylist(self._rows[table.name], schema=table.arrow())
-        return pa.concat_tables([rows, *self._tables[table.name]])
+        return pa.concat_tables([rows, *(self._with_key(table, *part) for part in self._tables[table.name])])
 
     def _key(self, cell: CellKey | None) -> Row:
         key: Row = {"evaluation_id": self.evaluation_id}
@@ -134,8 +134,14 @@ class MeasuredEvaluation:
         self._rows[table.name] += [self._key(cell) | row for row in rows]
 
     def _add_columns(self, table: Table, cell: CellKey | None, columns: dict[str, pa.Array]) -> None:
-        """Take rows by column: these may be many."""
-        schema, (first, *_) = table.arrow(), columns.values()
+        """Take rows by column: these may be many, and get their key, which takes most memory, as they are asked for."""
+        schema = table.arrow()
+        names = [name for name in schema.names if name in columns]
+        rows = pa.table(columns).select(names).cast(pa.schema([schema.field(name) for name in names]))
+        self._tables[table.name].append((cell, rows))
+
+    def _with_key(self, table: Table, cell: CellKey | None, rows: pa.Table) -> pa.Table:
+        schema = table.arrow()
         for name, value in self._key(cell).items():
-            columns[name] = pa.repeat(pa.scalar(value, schema.field(name).type), len(first))
-        self._tables[table.name].append(pa.table(columns).select(schema.names).cast(schema))
+            rows = rows.append_column(name, pa.repeat(pa.scalar(value, schema.field(name).type), rows.num_rows))
+        return rows.select(schema.names).cast(schema)

@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 
 from failmodes.warehouse.errors import DamagedShardError, StorageError, first_line
 from failmodes.warehouse.hashing import identity_of
-from failmodes.warehouse.schema import FACTS, PARTITIONS
+from failmodes.warehouse.schema import PARTITIONS, SHARDED
 from failmodes.warehouse.schema_version import is_readable_version
 from failmodes.warehouse.storage.files import StorePath, reason_of
 
@@ -98,7 +98,7 @@ def _check(footer: dict[str, Any], path: StorePath) -> None:
     identity, facts = footer["identity"], footer["facts"]
     for value in (footer["table"], footer["content_hash"], *identity.values()):
         _text(value)
-    if footer["table"] in [table.name for table in FACTS]:
+    if footer["table"] in [table.name for table in SHARDED]:
         if not re.fullmatch(SEVERITY_PATTERN, identity["severity"]):
             raise ValueError(f"its severity is {identity['severity']!r}")
         for name, kinds in _TYPES.items():

@@ -25,7 +25,7 @@ from upath import UPath
 
 from failmodes.warehouse.errors import DamagedShardError
 from failmodes.warehouse.provenance import now_utc
-from failmodes.warehouse.schema import ATTENTION, CLEAN, PARTITIONS, PREDICTIONS, Table
+from failmodes.warehouse.schema import ATTENTION, CLEAN, LOGITS, PARTITIONS, PREDICTIONS, Table
 from failmodes.warehouse.schema_version import SCHEMA_VERSION
 from failmodes.warehouse.shards.decoded_size import check_decoded_size, mapped, text_leaves, with_plain_texts
 from failmodes.warehouse.shards.footer import RECORD_FOLDER, SEVERITY_PATTERN, SHARD_FILE, damage_of, seal, unseal
@@ -120,7 +120,7 @@ def write_dimension(output: StorePath, table: Table, key: str, rows: list[dict[s
     return path
 
 
-def published_cells(output: StorePath, evaluation_id: str, *, attention: bool) -> set[Cell]:
+def published_cells(output: StorePath, evaluation_id: str, *, attention: bool, logits: bool = False) -> set[Cell]:
     """Cells of an evaluation whose rows are published, by one listing a table; other files are passed over.
 
     Predictions are written last: they are the commit.
@@ -130,7 +130,7 @@ def published_cells(output: StorePath, evaluation_id: str, *, attention: bool) -
     """
     folder = f"evaluation_id={evaluation_id}"
     cells = []
-    for table in (PREDICTIONS, ATTENTION) if attention else (PREDICTIONS,):
+    for table in [PREDICTIONS, *[ATTENTION] * attention, *[LOGITS] * logits]:
         files = list_published(output / RECORD_FOLDER / table.name / folder, SHARD_FILE)
         found = (_CELL_FILE.search("/".join(path.parts)) for path in files)
         cells.append({Cell(match["corruption"], Decimal(match["severity"])) for match in found if match})

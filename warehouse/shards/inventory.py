@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 
 from failmodes.warehouse.errors import DamagedShardError, StorageError, WarehouseError
-from failmodes.warehouse.schema import ATTENTION, DIMENSIONS, FACTS, PARTITIONS, PREDICTIONS, Table
+from failmodes.warehouse.schema import ATTENTION, DIMENSIONS, FACTS, PARTITIONS, PREDICTIONS, SHARDED, Table
 from failmodes.warehouse.schema_version import check_version
 from failmodes.warehouse.shards.footer import RECORD_FOLDER, damage_of
 from failmodes.warehouse.shards.format import list_record_files, read_footer, read_verified
@@ -134,7 +134,7 @@ def read_rows(path: StorePath, table: Table) -> pa.Table:
         StorageError: it cannot be read.
     """
     stored = read_verified(path).rows
-    return cast_to_table(stored, table, path, without=PARTITIONS if table in FACTS else ())
+    return cast_to_table(stored, table, path, without=PARTITIONS if table in SHARDED else ())
 
 
 def cast_to_table(rows: pa.Table, table: Table, subject: object, *, without: tuple[str, ...] = ()) -> pa.Table:

@@ -1,10 +1,41 @@
 """Studies that were run once, for all tests of the engine."""
 
 import shutil
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from tiny_study import CELLS, hashes, run_study, write_tiny_study
+
+NETWORK = """
+import torch
+from torch import nn
+class Twelve(nn.Module):
+    normalisation = {"mean": [0.5] * 3, "std": [0.25] * 3}
+    class_names = ["zero", "one", "two", "three", "dog", "five", "six", "seven", "cat", "nine", "four", "eight"]
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(3)
+        self.conv, self.pool, self.fc = nn.Conv2d(3, 8, 3), nn.AdaptiveAvgPool2d(4), nn.Linear(128, 12)
+        nn.init.normal_(self.fc.weight)
+    def forward(self, x):
+        return self.fc(self.pool(self.conv(x).relu()).flatten(1))
+"""
+STUDY = """
+name = "twelve"
+output = "out"
+[dataset]
+kind = "digits"
+images = 40
+[corruptions]
+names = ["contrast"]
+severities = [1, 5]
+[[models]]
+label = "Twelve"
+architecture = "{module}:Twelve"
+{keys}
+"""
 
 
 @pytest.fixture(scope="session")
@@ -26,3 +57,18 @@ def two_trained_networks(two_networks, tmp_path) -> tuple[Path, Path, dict[str, 
 def two_networks_output(two_networks) -> tuple[Path, dict[str, str]]:
     """The output of the finished study, and its hashes."""
     return two_networks[0].parent / "out", two_networks[1]
+
+
+@pytest.fixture
+def study_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], Path]]:
+    """Writes a study of a network of twelve outputs, ten of them classes; further keys of the network may follow."""
+    module = f"twelve_{tmp_path.name}"
+    (tmp_path / f"{module}.py").write_text(NETWORK)
+    monkeypatch.syspath_prepend(str(tmp_path))
+
+    def write(keys: str) -> Path:
+        (tmp_path / "study.toml").write_text(STUDY.format(module=module, keys=keys))
+        return tmp_path / "study.toml"
+
+    yield write
+    sys.modules.pop(module, None)

@@ -1,7 +1,6 @@
 """More outputs than classes: which of them may be the answer, and what the clean images tell of both protocols."""
 
 import shutil
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -20,49 +19,7 @@ from failmodes.warehouse.database.status import warehouse_status
 from failmodes.warehouse.schema import ATTENTION, MODELS
 from failmodes.warehouse.shards.format import list_record_files, read_verified
 
-NETWORK = """
-import torch
-from torch import nn
-class Twelve(nn.Module):
-    normalisation = {"mean": [0.5] * 3, "std": [0.25] * 3}
-    class_names = ["zero", "one", "two", "three", "dog", "five", "six", "seven", "cat", "nine", "four", "eight"]
-    def __init__(self):
-        super().__init__()
-        torch.manual_seed(3)
-        self.conv, self.pool, self.fc = nn.Conv2d(3, 8, 3), nn.AdaptiveAvgPool2d(4), nn.Linear(128, 12)
-        nn.init.normal_(self.fc.weight)
-    def forward(self, x):
-        return self.fc(self.pool(self.conv(x).relu()).flatten(1))
-"""
-STUDY = """
-name = "twelve"
-output = "out"
-[dataset]
-kind = "digits"
-images = 40
-[corruptions]
-names = ["contrast"]
-severities = [1, 5]
-[[models]]
-label = "Twelve"
-architecture = "{module}:Twelve"
-{keys}
-"""
 OTHERS = (4, 8)
-
-
-@pytest.fixture
-def study_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    module = f"twelve_{tmp_path.name}"
-    (tmp_path / f"{module}.py").write_text(NETWORK)
-    monkeypatch.syspath_prepend(str(tmp_path))
-
-    def write(keys: str) -> Path:
-        (tmp_path / "study.toml").write_text(STUDY.format(module=module, keys=keys))
-        return tmp_path / "study.toml"
-
-    yield write
-    sys.modules.pop(module, None)
 
 
 def clean_outputs(path: Path) -> tuple[Model, np.ndarray]:

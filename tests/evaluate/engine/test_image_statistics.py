@@ -17,6 +17,7 @@ from failmodes.evaluate.engine.image_statistics import (
     mask_share,
     mask_weights,
 )
+from failmodes.warehouse.schema import TEMPERATURES
 
 
 def test_outcome_agrees_with_independent_libraries() -> None:
@@ -48,6 +49,15 @@ def test_outcome_agrees_with_independent_libraries() -> None:
     for name, values in expected.items():
         np.testing.assert_allclose(found[name], values, rtol=2e-4, atol=2e-6, err_msg=name)
     np.testing.assert_array_equal(found["logits"], logits)
+
+
+def test_of_many_classes_the_log_sum_exp_stands_at_every_temperature() -> None:
+    logits = np.random.default_rng(0).normal(0, 4, (50, 40)).astype(np.float32)
+    logits[0] *= 1_000  # nothing overflows
+    found = compute_prediction_statistics(torch.from_numpy(logits), np.zeros(50, int))
+    expected = [logsumexp(logits.astype(np.float64) / temperature, axis=1) for temperature in TEMPERATURES]
+    np.testing.assert_allclose(found.scaled_log_sum_exp, np.stack(expected, 1), rtol=1e-5, atol=1e-5)
+    assert (found.logits.shape, found.logit_classes.shape) == ((50, 5), (50, 5))
 
 
 def test_equal_logits_rank_by_class_index() -> None:

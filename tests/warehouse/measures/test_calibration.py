@@ -1,0 +1,86 @@
+"""Calibration by measures of every image: known answers, ties, one image, and a floor that is what drawing gives."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from views_confidence import smooth_ece_by_integral
+
+from failmodes.warehouse.measures.calibration import (
+    ece_noise_floor,
+    equal_mass_ece,
+    measure_calibration,
+    smooth_ece,
+)
+
+
+def drawn(images: int, power: float = 1.0, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Confidences, mostly high, and whether right: calibrated where `power` is 1, too sure above."""
+    rng = np.random.default_rng(seed)
+    confidence = rng.beta(5, 1, images)
+    return confidence, rng.random(images) < confidence**power
+
+
+def ece_of(confidence: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """ECE of 15 equal bins of each of (R, N) outcomes."""
+    bins = np.minimum((confidence * 15).astype(int), 14)
+    return sum(np.abs((confidence - right)[..., bins == b].sum(-1)) for b in np.unique(bins)) / len(confidence)
+
+
+@pytest.mark.parametrize(("images", "power"), [(500, 1.0), (2_000, 1.0), (2_000, 3.0), (300, 8.0)])
+def test_smooth_ece_is_its_integral(images: int, power: float) -> None:
+    confidence, right = drawn(images, power)
+    value, width = smooth_ece(confidence, right)
+    assert value == width == pytest.approx(smooth_ece_by_integral(confidence, right), abs=5e-4)
+
+
+@pytest.mark.parametrize("power", [3.0, 8.0])
+def test_where_the_gap_has_one_sign_all_errors_are_the_mean_gap(power: float) -> None:
+    confidence, right = drawn(5_000, power)
+    gap = abs(confidence.mean() - right.mean())
+    assert equal_mass_ece(confidence, right) == pytest.approx(gap)
+    assert smooth_ece(confidence, right)[0] == pytest.approx(gap)
+
+
+def test_images_that_tie_are_in_one_bin() -> None:
+    confidence, right = np.full(100, 0.9), np.arange(100) < 50
+    assert equal_mass_ece(confidence, right) == pytest.approx(0.4)
+    assert equal_mass_ece(confidence[::-1], right[::-1]) == pytest.approx(0.4)
+    pairs = np.repeat(np.arange(1, 16) / 16, 2)
+    assert equal_mass_ece(pairs, np.tile([True, False], 15)) == pytest.approx(np.abs(pairs - 0.5).mean())
+
+
+@pytest.mark.parametrize("confidence", [np.array([1.0]), np.array([0.0, 1.0]), np.full(50, 0.993)])
+def test_few_and_equal_images_have_numbers(confidence: np.ndarray) -> None:
+    (row,) = measure_calibration(confidence, confidence > 2)
+    gap = confidence.mean()
+    assert row["image_count"] == len(confidence)
+    assert (row["equal_mass_ece"], row["smooth_ece"]) == pytest.approx((gap, gap), abs=1e-3)
+    assert (row["ece_noise_floor"] == 0) == (confidence.max() == 1)
+
+
+def test_sure_and_right_has_no_error() -> None:
+    (row,) = measure_calibration(np.ones(40), np.ones(40, np.bool_))
+    assert [row[name] for name in ("equal_mass_ece", "smooth_ece", "ece_noise_floor")] == [0, 0, 0]
+    assert measure_calibration(np.empty(0), np.empty(0, np.bool_)) == []
+
+
+@pytest.mark.parametrize("images", [100, 500, 10_000])
+@pytest.mark.parametrize("shape", [(5, 1), (1, 1), (40, 2)])
+def test_the_noise_floor_is_what_drawing_gives(images: int, shape: tuple[int, int]) -> None:
+    rng = np.random.default_rng(images)
+    confidence = rng.beta(*shape, images)
+    draws = np.concatenate([ece_of(confidence, rng.random((100, images)) < confidence) for _ in range(20)])
+    assert ece_noise_floor(confidence) == pytest.approx(np.quantile(draws, 0.95), rel=0.06)
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.tuples(st.floats(0, 1), st.booleans()), min_size=1, max_size=80), st.randoms(use_true_random=False))
+def test_the_order_of_images_does_not_count_and_errors_are_shares(images: list, random) -> None:
+    confidence, right = (np.array(part) for part in zip(*images, strict=True))
+    (row,) = measure_calibration(confidence, right)
+    random.shuffle(images)
+    (other,) = measure_calibration(*(np.array(part) for part in zip(*images, strict=True)))
+    assert other == pytest.approx(row, abs=1e-9)
+    assert abs(confidence.mean() - right.mean()) <= row["equal_mass_ece"] + 1e-9
+    assert all(0 <= row[name] <= 1 + 1e-9 for name in ("equal_mass_ece", "smooth_ece"))
