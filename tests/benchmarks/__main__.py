@@ -14,12 +14,13 @@ from rich.console import Console  # noqa: E402
 from scaling import measure_scaling  # noqa: E402
 from startup import measure_startup  # noqa: E402
 from tables import measure_tables  # noqa: E402
-from warehouse_questions import measure_warehouse  # noqa: E402
+from warehouse_questions import measure_many_classes, measure_warehouse  # noqa: E402
 
 PARTS = {
     "startup": measure_startup,
     "tables": measure_tables,
     "warehouse": measure_warehouse,
+    "classes": measure_many_classes,
     "corruptions": measure_corruptions,
     "networks": measure_networks,
     "scaling": measure_scaling,
