@@ -35,10 +35,10 @@ select
     cells.nll_nats,
     cells.mean_confidence, -- 0-1
     cells.accuracy, -- 0-1
-    cells.mean_confidence - cells.accuracy as overconfidence, -- -1 to 1
     cell_calibration.equal_mass_ece, -- in 15 bins of equally many images, 0-1
     cell_calibration.smooth_ece, -- SmoothECE, which needs no bins, 0-1
     cell_calibration.ece_noise_floor, -- 95 % quantile of ece of a calibrated network of these confidences, 0-1
+    cells.mean_confidence - cells.accuracy as overconfidence, -- -1 to 1
     cells.mean_square_accuracy - cells.accuracy ** 2 as resolution, -- of accuracy between bins: more is better
     cells.accuracy * (1 - cells.accuracy) as uncertainty -- with the other two the Brier score of bins
 from curve_points

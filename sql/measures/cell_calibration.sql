@@ -41,7 +41,7 @@ bins as (
         count(*) as image_count,
         sum(greatest(confidence * (1 - confidence), 0)) as variance
     from images
-    group by evaluation_id, corruption, severity, least(floor(confidence * 15), 14)
+    group by evaluation_id, corruption, severity, least(greatest(floor(confidence * 15), 0), 14)
 ),
 
 cumulants as ( -- of the sum of absolute values of normal variables, one a bin
@@ -57,44 +57,44 @@ cumulants as ( -- of the sum of absolute values of normal variables, one a bin
     group by evaluation_id, corruption, severity
 ),
 
-points as (
-    select unnest(range(256)) as point
+places as (
+    select unnest(range(256)) as place
 ),
 
 cosines as (
     select
-        points.point,
-        waves.point as wave,
-        cos(pi() * waves.point * (points.point + 0.5) / 256) as cosine
-    from points
-    cross join points as waves
+        places.place,
+        waves.place as wave,
+        cos(pi() * waves.place * (places.place + 0.5) / 256) as cosine
+    from places
+    cross join places as waves
 ),
 
 cosines_of_waves as (
     select
         wave,
-        list(cosine order by point) as cosines
+        list(cosine order by place) as cosines
     from cosines
     group by wave
 ),
 
-cosines_of_points as (
+cosines_of_places as (
     select
-        point,
+        place,
         list(cosine order by wave) as cosines
     from cosines
-    group by point
+    group by place
 ),
 
-gaps_by_point as (
+gaps_by_place as (
     select
         evaluation_id,
         corruption,
         severity,
-        least(floor(confidence * 256), 255) as point,
+        least(greatest(floor(confidence * 256), 0), 255) as place,
         sum(is_right - confidence) as gap
     from images
-    group by evaluation_id, corruption, severity, point
+    group by evaluation_id, corruption, severity, place
 ),
 
 gaps as (
@@ -102,15 +102,15 @@ gaps as (
         cumulants.evaluation_id,
         cumulants.corruption,
         cumulants.severity,
-        list(coalesce(gaps_by_point.gap, 0) / cumulants.image_count order by points.point) as gaps
+        list(coalesce(gaps_by_place.gap, 0) / cumulants.image_count order by places.place) as gaps
     from cumulants
-    cross join points
-    left join gaps_by_point
+    cross join places
+    left join gaps_by_place
         on
-            cumulants.evaluation_id = gaps_by_point.evaluation_id
-            and cumulants.corruption = gaps_by_point.corruption
-            and cumulants.severity = gaps_by_point.severity
-            and points.point = gaps_by_point.point
+            cumulants.evaluation_id = gaps_by_place.evaluation_id
+            and cumulants.corruption = gaps_by_place.corruption
+            and cumulants.severity = gaps_by_place.severity
+            and places.place = gaps_by_place.place
     group by cumulants.evaluation_id, cumulants.corruption, cumulants.severity
 ),
 
@@ -145,9 +145,9 @@ errors as (
         smoothed_waves.corruption,
         smoothed_waves.severity,
         smoothed_waves.step,
-        avg(abs(list_inner_product(smoothed_waves.waves, cosines_of_points.cosines))) as error
+        avg(abs(list_inner_product(smoothed_waves.waves, cosines_of_places.cosines))) as error
     from smoothed_waves
-    cross join cosines_of_points
+    cross join cosines_of_places
     group by smoothed_waves.evaluation_id, smoothed_waves.corruption, smoothed_waves.severity, smoothed_waves.step
 ),
 
@@ -194,8 +194,8 @@ select
     cumulants.corruption,
     cumulants.severity,
     cumulants.image_count, -- images whose confidence is known
-    equal_mass.gap_sum / cumulants.image_count as equal_mass_ece, -- 0-1, in 15 bins of equally many images
     smoothed.smooth_width, -- of the kernel: that of smooth_ece, 1/256 at least
+    equal_mass.gap_sum / cumulants.image_count as equal_mass_ece, -- 0-1, in 15 bins of equally many images
     case when smoothed.is_narrowest then smoothed.error else smoothed.smooth_width end as smooth_ece, -- 0-1
     case
         when cumulants.spread = 0 then 0

@@ -5,7 +5,7 @@ select
     corruption,
     severity,
     15 as bin_count,
-    least(floor(confidence::double * 15), 14)::integer as bin_index, -- from 0
+    least(greatest(floor(confidence::double * 15), 0), 14)::integer as bin_index, -- from 0
     count(*) as image_count, -- images with finite logits
     count(*) filter (where correct) as correct_count,
     sum(confidence) as confidence_sum,

@@ -105,7 +105,15 @@ fitted as (
 
 scaled_rows as (
     select
-        complete.* exclude (logits, scaled_log_sum_exp),
+        complete.evaluation_id,
+        complete.corruption,
+        complete.severity,
+        complete.image_id,
+        complete.is_right,
+        complete.confidence,
+        complete.loss_nats,
+        complete.top_logit,
+        complete.own_logit,
         complete.logits,
         fitted.temperature,
         list_extract(complete.scaled_log_sum_exp, fitted.place + 1)
@@ -170,7 +178,7 @@ gaps_by_bin as (
         severity,
         sum(confidence - is_right) as gap
     from images
-    group by evaluation_id, corruption, severity, least(floor(confidence * 15), 14)
+    group by evaluation_id, corruption, severity, least(greatest(floor(confidence * 15), 0), 14)
 ),
 
 gaps as (
@@ -190,7 +198,7 @@ scaled_gaps_by_bin as (
         severity,
         sum(scaled_confidence - is_right) as gap
     from images
-    group by evaluation_id, corruption, severity, least(floor(scaled_confidence * 15), 14)
+    group by evaluation_id, corruption, severity, least(greatest(floor(scaled_confidence * 15), 0), 14)
 ),
 
 scaled_gaps as (

@@ -10,6 +10,7 @@ from failmodes.warehouse.database.checks import CheckResult, read_checks, run_ch
 from failmodes.warehouse.database.connection import open_warehouse
 from failmodes.warehouse.database.measure_comparison import compare_measures
 from failmodes.warehouse.database.own_tables import ALL_TABLES
+from failmodes.warehouse.database.relations import TABLES
 from failmodes.warehouse.database.updates import stale_tables
 from failmodes.warehouse.measures.tables import MEASURES
 from failmodes.warehouse.schema import Table
@@ -57,7 +58,7 @@ def warehouse_status(path: Path, *, full: bool = False) -> WarehouseStatus:
     Raises:
         WarehouseError: it is missing, no warehouse, of another schema version, or in use by a writer.
     """
-    with open_warehouse(path) as con:
+    with open_warehouse(path, None if full else [*TABLES, "evaluation_labels"]) as con:
         ((schema_version, updated_at),) = con.sql("select schema_version, updated_at from warehouse_info").fetchall()
         return WarehouseStatus(
             schema_version=schema_version,

@@ -25,16 +25,17 @@ def measure_calibration(confidence: Floats, correct: NDArray[np.bool_]) -> list[
     """
     if not len(confidence):
         return []
-    value, width = smooth_ece(confidence, correct)
-    return [
-        {
-            "image_count": len(confidence),
-            "equal_mass_ece": equal_mass_ece(confidence, correct),
-            "smooth_ece": value,
-            "smooth_width": width,
-            "ece_noise_floor": ece_noise_floor(confidence),
-        }
-    ]
+    with np.errstate(invalid="ignore", over="ignore", divide="ignore"):  # of rows that a check will find
+        value, width = smooth_ece(confidence, correct)
+        return [
+            {
+                "image_count": len(confidence),
+                "equal_mass_ece": equal_mass_ece(confidence, correct),
+                "smooth_ece": value,
+                "smooth_width": width,
+                "ece_noise_floor": ece_noise_floor(confidence),
+            }
+        ]
 
 
 def equal_mass_ece(confidence: Floats, correct: NDArray[np.bool_]) -> float:
@@ -83,8 +84,7 @@ def smooth_ece(confidence: Floats, correct: NDArray[np.bool_]) -> tuple[float, f
         confidence: (N,), 0-1, N ≥ 1.
         correct: (N,) bool.
     """
-    places = np.minimum(np.floor(confidence * POINTS), POINTS - 1).astype(np.int64)
-    gaps = np.bincount(places, correct - confidence, POINTS) / len(confidence)
+    gaps = np.bincount(bins_of(confidence, POINTS), correct - confidence, POINTS) / len(confidence)
     cosines, decays = _cosines()
     waves = np.einsum("kt,t->k", cosines, gaps)
 

@@ -40,9 +40,9 @@ def lists(rows: pa.Table, name: str) -> tuple[Values, NDArray[np.int64], NDArray
     return np.asarray(column.flatten(), np.float32), np.cumsum(counts) - counts, counts
 
 
-def bins_of(confidence: NDArray[np.float64]) -> NDArray[np.int64]:
-    """(N,) bin of each confidence, [low, high), 1.0 in the last."""
-    return np.minimum(np.floor(confidence * BINS), BINS - 1).astype(np.int64)
+def bins_of(confidence: NDArray[np.float64], count: int = BINS) -> NDArray[np.int64]:
+    """(N,) equal bin of each confidence, [low, high), 1.0 in the last; a value beyond is in the nearest."""
+    return np.clip(np.floor(confidence * count), 0, count - 1).astype(np.int64)
 
 
 def targets_of(rows: pa.Table) -> NDArray[np.int64]:

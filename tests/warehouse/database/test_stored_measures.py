@@ -112,6 +112,30 @@ def test_cells_of_other_images_are_measured_by_the_sql(made: Synthetic, tmp_path
     assert_as_defined(tmp_path / "w.duckdb")
 
 
+def test_networks_of_many_classes_are_measured_as_the_sql_says(tmp_path: Path) -> None:
+    write_synthetic(tmp_path / "out", images=60, models=("A",), corruptions=("fog",), severities=(1, 3), classes=30)
+    load([tmp_path / "out"], tmp_path / "w.duckdb")
+    assert_as_defined(tmp_path / "w.duckdb")
+    with open_warehouse(tmp_path / "w.duckdb") as con:
+        found = con.execute("select image_count, reason from temperature_by_severity").fetchall()
+    assert found == [(60, None)] * 3
+
+
+@pytest.mark.parametrize("beyond", [-0.5, 1.5, 1e30, float("inf"), float("-inf")])
+def test_a_confidence_that_is_none_is_loaded_and_found_by_its_check(
+    made: Synthetic, tmp_path: Path, beyond: float
+) -> None:
+    output = Path(shutil.copytree(made.output, tmp_path / "out"))
+    fog = ShardKey(made.evaluations["A"], Cell("fog", Decimal("1.000")))
+    rows = read_verified(shard_path(output, schema.PREDICTIONS, fog)).rows.to_pylist()
+    rows[0]["confidence"] = beyond
+    write_shard(output, schema.PREDICTIONS, fog, read_table(rows, schema.PREDICTIONS))
+    load([output], tmp_path / "w.duckdb")
+    with open_warehouse(tmp_path / "w.duckdb") as con:
+        failed = {check.name: check.row_count for check in read_checks(con) if not check.passed}
+    assert failed["probabilities_in_range"] == 1
+
+
 def test_images_that_repeat_and_a_clean_cell_that_is_missing(made: Synthetic, tmp_path: Path) -> None:
     output = Path(shutil.copytree(made.output, tmp_path / "out"))
     fog = ShardKey(made.evaluations["A"], Cell("fog", Decimal("1.000")))

@@ -75,7 +75,7 @@ def test_the_noise_floor_is_what_drawing_gives(images: int, shape: tuple[int, in
 
 
 @settings(max_examples=50, deadline=None)
-@given(st.lists(st.tuples(st.floats(0, 1), st.booleans()), min_size=1, max_size=80), st.randoms(use_true_random=False))
+@given(st.lists(st.tuples(st.floats(0, 1, width=32), st.booleans()), min_size=1, max_size=80), st.randoms(use_true_random=False))
 def test_the_order_of_images_does_not_count_and_errors_are_shares(images: list, random) -> None:
     confidence, right = (np.array(part) for part in zip(*images, strict=True))
     (row,) = measure_calibration(confidence, right)
