@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+from importlib.metadata import version
 from pathlib import Path
 
 import vl_convert
@@ -18,7 +19,7 @@ def vega_bundle() -> str:
     What it gave is kept in the user's cache for the next report, with its hash; where that cannot be written or does
     not match, it is made again.
     """
-    kept = _cache_folder() / f"vega-{vl_convert.__version__}-{_hash_of(_SNIPPET)[:8]}.js"
+    kept = _cache_folder() / f"vega-{version('vl-convert-python')}-{_hash_of(_SNIPPET)[:8]}.js"
     try:
         known_hash, _, script = kept.read_text(encoding="utf-8").partition("\n")
     except (OSError, ValueError):

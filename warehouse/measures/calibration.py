@@ -70,7 +70,7 @@ def ece_noise_floor(confidence: Floats) -> float:
         return 0.0
     third = float((variances**1.5).sum()) * (2 / np.pi) ** 0.5 * (4 / np.pi - 1)
     skewness = third / spread**3
-    return (mean + spread * (_NORMAL_95 + skewness * (_NORMAL_95**2 - 1) / 6)) / len(confidence)
+    return float(mean + spread * (_NORMAL_95 + skewness * (_NORMAL_95**2 - 1) / 6)) / len(confidence)
 
 
 def smooth_ece(confidence: Floats, correct: NDArray[np.bool_]) -> tuple[float, float]:

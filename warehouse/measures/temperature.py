@@ -44,7 +44,8 @@ class CellLogits(NamedTuple):
 
     def where(self, chosen: NDArray[np.bool_]) -> "CellLogits":
         """Some of the images."""
-        return CellLogits(*(part[..., chosen] for part in self[:-1]), self.has_all)
+        parts = {name: part[..., chosen] for name, part in self._asdict().items() if name != "has_all"}
+        return self._replace(**parts)
 
     def scaled(self, place: int) -> tuple[Floats, Floats]:
         """(N,) negative log-likelihood in nats and (N,) confidence at one of TEMPERATURES."""

@@ -74,8 +74,11 @@ def test_the_noise_floor_is_what_drawing_gives(images: int, shape: tuple[int, in
     assert ece_noise_floor(confidence) == pytest.approx(np.quantile(draws, 0.95), rel=0.06)
 
 
+IMAGES = st.lists(st.tuples(st.floats(0, 1, width=32), st.booleans()), min_size=1, max_size=80)
+
+
 @settings(max_examples=50, deadline=None)
-@given(st.lists(st.tuples(st.floats(0, 1, width=32), st.booleans()), min_size=1, max_size=80), st.randoms(use_true_random=False))
+@given(IMAGES, st.randoms(use_true_random=False))
 def test_the_order_of_images_does_not_count_and_errors_are_shares(images: list, random) -> None:
     confidence, right = (np.array(part) for part in zip(*images, strict=True))
     (row,) = measure_calibration(confidence, right)
