@@ -1,22 +1,60 @@
 -- What is mistaken for what? The 30 confusions that take the largest share of their class, with their share when clean.
-with shares as (
+with worst as (
     select
-        *,
-        max(share_of_label) filter (where severity = 0) over same_confusion as clean_share
+        evaluation_id,
+        model_label,
+        corruption,
+        corruption_label,
+        severity,
+        label,
+        label_name,
+        predicted_name,
+        image_count,
+        share_of_label
     from confusion_by_severity
-    window same_confusion as (partition by evaluation_id, corruption, label, predicted_name)
+    where severity > 0 and predicted is distinct from label
+    order by
+        share_of_label desc,
+        model_label asc,
+        corruption_label asc,
+        severity asc,
+        label_name asc,
+        predicted_name asc
+    limit 30
+),
+
+clean as (
+    select
+        evaluation_id,
+        corruption,
+        label,
+        predicted_name,
+        max(share_of_label) as share_of_label
+    from confusion_by_severity
+    where severity = 0
+    group by evaluation_id, corruption, label, predicted_name
 )
 
 select
-    model_label,
-    corruption_label,
-    severity,
-    label_name,
-    predicted_name,
-    image_count,
-    share_of_label,
-    coalesce(clean_share, 0) as clean_share_of_label
-from shares
-where severity > 0 and predicted is distinct from label
-order by share_of_label desc, model_label asc, corruption_label asc, severity asc
-limit 30
+    worst.model_label,
+    worst.corruption_label,
+    worst.severity,
+    worst.label_name,
+    worst.predicted_name,
+    worst.image_count,
+    worst.share_of_label,
+    coalesce(clean.share_of_label, 0) as clean_share_of_label
+from worst
+left join clean
+    on
+        worst.evaluation_id = clean.evaluation_id
+        and worst.corruption = clean.corruption
+        and worst.label = clean.label
+        and worst.predicted_name is not distinct from clean.predicted_name
+order by
+    worst.share_of_label desc,
+    worst.model_label asc,
+    worst.corruption_label asc,
+    worst.severity asc,
+    worst.label_name asc,
+    worst.predicted_name asc

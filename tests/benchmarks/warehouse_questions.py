@@ -10,7 +10,7 @@ import multiprocessing
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -29,6 +29,7 @@ WANTED_S = {"status": 1.0, "chart": 2.0}
 WANTED_QUESTION_S, WANTED_STORED_S, WANTED_PEAK_MB = 1.0, 0.05, 2000
 STORED = "accuracy_by_severity"  # of measures that stand per cell
 PER_IMAGE = ("confident_failures", "failure_onset")  # views that list images: counted, not fetched
+PER_CLASS = ("confusion_by_severity", "accuracy_by_class")  # of a thousand classes these are counted too
 
 # Asked in one process, so that the start of Python and of DuckDB is in no question; each by its CPU seconds
 ASK = """
@@ -131,7 +132,9 @@ def measure_many_classes() -> Iterator[Result]:
         _write_facts(folder, range(MANY_NETWORKS), MANY_IMAGES, MANY_CLASSES)
         _write_facts(folder / "one more", [MANY_NETWORKS], MANY_IMAGES, MANY_CLASSES)
         rows = MANY_NETWORKS * MANY_IMAGES
-        yield from _measure(folder, f"warehouse/{MANY_CLASSES}_classes", rows, WANTED_REPORT_S[20])
+        yield from _measure(
+            folder, f"warehouse/{MANY_CLASSES}_classes", rows, WANTED_REPORT_S[20], PER_IMAGE + PER_CLASS
+        )
 
 
 def _write_facts(folder: Path, networks: Iterable[int], images: int, classes: int) -> None:
@@ -146,8 +149,18 @@ def _write_facts(folder: Path, networks: Iterable[int], images: int, classes: in
     assert process.exitcode == 0, "facts could not be written"
 
 
-def _measure(folder: Path, name: str, images: int, wanted_report_s: float) -> Iterator[Result]:
-    """Measure the facts in a folder: how many images they have over all networks, and what their report may take."""
+def _measure(
+    folder: Path, name: str, images: int, wanted_report_s: float, counted: Collection[str] = PER_IMAGE
+) -> Iterator[Result]:
+    """Measure the facts in a folder.
+
+    Args:
+        folder: holds them.
+        name: of the results.
+        images: how many they have over all networks.
+        wanted_report_s: what their report may take.
+        counted: views that are too long to fetch.
+    """
     file, bare = folder / "warehouse.duckdb", folder / "bare.duckdb"
     python = [sys.executable, "-c"]
     peer = _run([*python, BARE, folder, bare])
@@ -167,7 +180,7 @@ def _measure(folder: Path, name: str, images: int, wanted_report_s: float) -> It
             _run([SCRIPT, *arguments[:-1], "a.json"], folder)
         limit = f"; {_limit(command, folder / 'a.json')}" if command in LIMITS else ""
         yield _result(f"{name}/{command}", spent[-1], wanted, f"{wanted:g} s wanted{limit}")
-    asked = _run([*python, ASK, file], folder, json.dumps(_questions()))
+    asked = _run([*python, ASK, file], folder, json.dumps(_questions(counted)))
     seconds = json.loads(asked.output)
     raw_s = seconds.pop("raw")
     slowest = max(seconds, key=lambda question: seconds[question])
@@ -190,11 +203,9 @@ def _limit(command: str, *given: Path) -> str:
     return f"{spent.cpu_s:.1f} s is the limit here ({LIMIT_WORDS[command]})"
 
 
-def _questions() -> list[tuple[str, str]]:
-    """Every view and saved query by name; of views that list images, how many there are."""
-    views = [
-        (name, f"select count(*) from {name}" if name in PER_IMAGE else f"from {name}") for name in read_sql(MARTS)
-    ]
+def _questions(counted: Collection[str]) -> list[tuple[str, str]]:
+    """Every view and saved query by name; of views whose rows are `counted`, how many there are."""
+    views = [(name, f"select count(*) from {name}" if name in counted else f"from {name}") for name in read_sql(MARTS)]
     return [*views, *read_sql(QUERIES).items(), ("raw", RAW)]
 
 
