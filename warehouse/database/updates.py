@@ -25,7 +25,7 @@ from failmodes.warehouse.shards.inventory import cast_to_table
 from failmodes.warehouse.storage.files import TEMPORARY_PREFIX, atomic_write, reason_of, storage_errors
 from failmodes.warehouse.storage.locks import file_lock
 
-WRITER_BYTES = 10**9  # more makes a load of millions of rows no faster, and DuckDB takes what it is given
+WRITER_BYTES = 5 * 10**8  # more makes a load of millions of rows no faster, and DuckDB takes what it is given
 STORAGE, STORAGE_NUMBER = "v1.2.0", 65  # that the clients people have can open: DuckDB 1.2 and later
 
 
