@@ -19,20 +19,26 @@ def vega_bundle() -> str:
     What it gave is kept in the user's cache for the next report, with its hash; where that cannot be written or does
     not match, it is made again.
     """
-    kept = _cache_folder() / f"vega-{version('vl-convert-python')}-{_hash_of(_SNIPPET)[:8]}.js"
     try:
+        kept = _cache_folder() / f"vega-{version('vl-convert-python')}-{_hash_of(_SNIPPET)[:8]}.js"
         known_hash, _, script = kept.read_text(encoding="utf-8").partition("\n")
+    except RuntimeError:  # nobody's home is known
+        return _made()
     except (OSError, ValueError):
         known_hash, script = "", ""
     if known_hash == _hash_of(script):
         return script
-    script = str(vl_convert.javascript_bundle(snippet=_SNIPPET))
+    script = _made()
     try:
         kept.parent.mkdir(parents=True, exist_ok=True)
         atomic_write_bytes(kept, f"{_hash_of(script)}\n{script}".encode())
     except (OSError, StorageError):
         pass
     return script
+
+
+def _made() -> str:
+    return str(vl_convert.javascript_bundle(snippet=_SNIPPET))
 
 
 def _cache_folder() -> Path:

@@ -56,8 +56,8 @@ def plan_evaluations(
             )
     return [
         [
-            make_evaluation(study.name, *prepared[:2], data, prepared[2], all_logits=study.evaluation.logits == "all")
-            for prepared in ready
+            make_evaluation(study.name, model, network, data, cam_method, all_logits=study.evaluation.logits == "all")
+            for model, network, cam_method in ready
         ]
         for data in open_evaluation_data(study, dataset)
     ]

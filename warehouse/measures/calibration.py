@@ -48,7 +48,7 @@ def equal_mass_ece(confidence: Floats, correct: NDArray[np.bool_]) -> float:
     order = np.argsort(confidence, kind="stable")
     ordered = confidence[order]
     count = len(ordered)
-    starts = np.flatnonzero(np.diff(ordered, prepend=-1.0))  # of images of one confidence
+    starts = np.flatnonzero(np.append(True, np.diff(ordered) != 0))  # of images of one confidence
     lower = np.repeat(starts, np.diff(starts, append=count))
     return float(np.abs(np.bincount(lower * BINS // count, ordered - correct[order])).sum()) / count
 

@@ -40,6 +40,16 @@ def test_what_is_not_whole_is_made_again(made: list[str], content: bytes, tmp_pa
     assert len(made) == 2
 
 
+def test_without_a_home_it_is_made_each_time(made: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    def nowhere(self: Path) -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setattr(Path, "expanduser", nowhere)
+    assert vega_bundle() == vega_bundle()
+    assert len(made) == 2
+
+
 def test_without_a_folder_to_keep_it_in_it_is_made_each_time(made: list[str], tmp_path: Path) -> None:
     (tmp_path / "cache").write_text("no folder")
     assert vega_bundle() == vega_bundle()
