@@ -18,7 +18,7 @@ FULL_LOGITS_CLASSES = 10  # up to so many classes every logit is kept, beyond it
 
 TOP_LOGITS = 5
 
-TEMPERATURES = tuple(2.0 ** (step / 4) for step in range(-8, 13))  # 1/4 to 8 by quarters of a doubling
+TEMPERATURES = tuple(2.0 ** (step / 8) for step in range(-8, 17))  # 1/2 to 4 by eighths of a doubling
 
 PREDICTED_OUTPUT = "predicted_output"  # left out of shards where only classes of the data set take part
 
@@ -120,7 +120,7 @@ PREDICTIONS = Table.of(
     Column(PREDICTED_OUTPUT, int32, "index of the largest logit among all outputs of the network; null where only "
            "those of the data set's classes take part", True),
     Column(SCALED_LOG_SUM_EXP, list_of(real), "where `logits` are only the largest: log of the sum of exponentiated "
-           "logits / T for each temperature T of 1/4 to 8 by quarters of a doubling; else null", True),
+           "logits / T for each temperature T of 1/2 to 4 by eighths of a doubling; else null", True),
 )  # fmt: skip
 
 TARGETS = ("predicted", "clean")

@@ -7,7 +7,7 @@ select
     curve_points.corruption,
     curve_points.corruption_label,
     curve_points.severity,
-    cell_temperature.even_temperature, -- of even image_id, fitted on odd clean ones; 0.25 and 8 end the grid
+    cell_temperature.even_temperature, -- of even image_id, fitted on odd clean ones; 0.5 and 4 end the grid
     cell_temperature.odd_temperature, -- of images of odd image_id, fitted on the even clean ones
     cell_temperature.image_count, -- images that have all logits, or their log-sum-exp at every T
     cell_temperature.nll_nats, -- as it is

@@ -31,14 +31,14 @@ with complete as (
         null as logits,
         scaled_log_sum_exp
     from outcomes
-    where finite and len(scaled_log_sum_exp) = 21
+    where finite and len(scaled_log_sum_exp) = 25
 ),
 
 grid as (
     select
         place,
-        pow(2, (place - 8) / 4) as temperature -- 1/4 to 8 by quarters of a doubling
-    from (select unnest(range(21)) as place) as places
+        pow(2, (place - 8) / 8) as temperature -- 1/2 to 4 by eighths of a doubling
+    from (select unnest(range(25)) as place) as places
 ),
 
 clean_logits as (

@@ -177,16 +177,16 @@ def _logits(cell: pl.DataFrame) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.
 
 
 def _best_temperature(clean: tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray], parity: int) -> float | None:
-    """Of quarters of a doubling from 1/4 to 8 the one that fits best, which is next to SciPy's optimum."""
+    """Of eighths of a doubling from 1/2 to 4 the one that fits best, which is next to SciPy's optimum."""
     logits, labels, _, parities = clean
     logits, labels = logits[parities == parity], labels[parities == parity]
     if not len(labels):
         return None
 
     def loss(step: float) -> float:
-        return -log_softmax(logits / 2 ** (step / 4), axis=1)[np.arange(len(labels)), labels].mean()
+        return -log_softmax(logits / 2 ** (step / 8), axis=1)[np.arange(len(labels)), labels].mean()
 
-    best = min(range(-8, 13), key=loss)
-    optimum = minimize_scalar(loss, bounds=(-8, 12), method="bounded").x
+    best = min(range(-8, 17), key=loss)
+    optimum = minimize_scalar(loss, bounds=(-8, 16), method="bounded").x
     assert abs(best - optimum) <= 1 or loss(best) <= loss(optimum) + 1e-9
-    return 2 ** (best / 4)
+    return 2 ** (best / 8)
