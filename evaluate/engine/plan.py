@@ -16,7 +16,7 @@ from failmodes.evaluate.study_models import load_study_models
 from failmodes.ingest.datasets.dataset import Dataset, record_dataset
 from failmodes.ingest.sources import record_corruptions, record_source
 from failmodes.warehouse.errors import DamagedShardError, ModelError
-from failmodes.warehouse.schema import CLEAN_MAPS, EVALUATIONS, EXEMPLARS, MODELS, SHARDED
+from failmodes.warehouse.schema import CLEAN_MAPS, EVALUATIONS, EXEMPLARS, FACTS, MODELS, SHARDED
 from failmodes.warehouse.shards.format import (
     CLEAN_CELL,
     Cell,
@@ -90,7 +90,8 @@ def discard_damaged(study: Study, evaluation: Evaluation) -> Iterator[StorePath]
     """Remove the evaluation's files that no longer match their hash, or break the contract; gives their paths."""
     output, identity = study.record_output, evaluation.evaluation_id
     keys = [ShardKey(identity, cell) for cell in study.cells]
-    files = [(table, shard_path(output, table, key)) for key in keys for table in SHARDED]
+    tables = SHARDED if evaluation.keeps_logits else FACTS
+    files = [(table, shard_path(output, table, key)) for key in keys for table in tables]
     files.append((CLEAN_MAPS, dimension_path(output, CLEAN_MAPS, identity)))
     files += [(EXEMPLARS, dimension_path(output, EXEMPLARS, f"{identity}-{name}")) for name in study.corruptions.names]
     for table, path in files:

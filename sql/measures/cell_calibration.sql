@@ -173,7 +173,6 @@ smoothed as ( -- the first step that is wide enough, and where the error meets t
         corruption,
         severity,
         arg_min(error, step) as error,
-        arg_min(width, step) as width,
         arg_min(
             coalesce(
                 narrower_width

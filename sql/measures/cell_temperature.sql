@@ -1,37 +1,35 @@
 -- One row per stored cell that has what it takes: calibration as it is, and with temperature fitted on clean images.
 -- Source: outcomes.
-with complete as (
+with logits_on_record as (
+    select
+        *,
+        logits is not null and logit_classes is null and label < len(logits) as has_all
+    from outcomes
+    where finite
+),
+
+complete as (
     select
         evaluation_id,
         corruption,
         severity,
         image_id,
+        scaled_log_sum_exp,
         correct::integer as is_right,
-        image_id % 2 as parity,
         confidence::double as confidence,
         loss_nats::double as loss_nats,
-        list_max(logits)::double as top_logit,
-        list_extract(logits, label + 1)::double as own_logit,
-        logits,
-        null::float[] as scaled_log_sum_exp
-    from outcomes
-    where finite and logits is not null and logit_classes is null and label < len(logits)
-    union all
-    select
-        evaluation_id,
-        corruption,
-        severity,
-        image_id,
-        correct::integer as is_right,
         image_id % 2 as parity,
-        confidence::double as confidence,
-        loss_nats::double as loss_nats,
-        list_extract(scaled_log_sum_exp, 9)::double + ln(confidence::double) as top_logit, -- the ninth is at T = 1
-        list_extract(scaled_log_sum_exp, 9)::double - loss_nats as own_logit,
-        null as logits,
-        scaled_log_sum_exp
-    from outcomes
-    where finite and len(scaled_log_sum_exp) = 25
+        case
+            when has_all then list_max(logits)::double
+            else list_extract(scaled_log_sum_exp, 9)::double + ln(confidence::double) -- the ninth is at T = 1
+        end as top_logit,
+        case
+            when has_all then list_extract(logits, label + 1)::double
+            else list_extract(scaled_log_sum_exp, 9)::double - loss_nats
+        end as own_logit,
+        case when has_all then logits end as logits -- all of them, or null
+    from logits_on_record
+    where has_all or len(scaled_log_sum_exp) = 25
 ),
 
 grid as (
@@ -71,7 +69,7 @@ clean_losses as (
         list_extract(complete.scaled_log_sum_exp, grid.place + 1) - complete.own_logit / grid.temperature as nll_nats
     from complete
     cross join grid
-    where complete.corruption = 'none' and complete.scaled_log_sum_exp is not null
+    where complete.corruption = 'none' and complete.logits is null
 ),
 
 mean_losses as (

@@ -50,7 +50,18 @@ def equal_mass_ece(confidence: Floats, correct: NDArray[np.bool_]) -> float:
     count = len(ordered)
     starts = np.flatnonzero(np.append(True, np.diff(ordered) != 0))  # of images of one confidence
     lower = np.repeat(starts, np.diff(starts, append=count))
-    return float(np.abs(np.bincount(lower * BINS // count, ordered - correct[order])).sum()) / count
+    return ece_of_bins(lower * BINS // count, ordered, correct[order])
+
+
+def ece_of_bins(bins: NDArray[np.int64], confidence: Floats, correct: NDArray[np.bool_]) -> float:
+    """Expected calibration error: the mean over images of the gap of their bin, without its sign.
+
+    Args:
+        bins: (N,) the bin of each image, from 0, N ≥ 1.
+        confidence: (N,), 0-1.
+        correct: (N,) bool.
+    """
+    return float(np.abs(np.bincount(bins, confidence - correct)).sum()) / len(confidence)
 
 
 def ece_noise_floor(confidence: Floats) -> float:

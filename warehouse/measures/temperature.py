@@ -13,10 +13,9 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from failmodes.warehouse.measures.calibration import Floats, ece_of_bins
 from failmodes.warehouse.measures.columns import Row, bins_of, flags, lists, numbers, whole_numbers
-from failmodes.warehouse.schema import TEMPERATURES
-
-Floats = NDArray[np.float64]
+from failmodes.warehouse.schema import SCALED_LOG_SUM_EXP, TEMPERATURES
 
 
 class CellLogits(NamedTuple):
@@ -65,7 +64,7 @@ def read_logits(rows: pa.Table, correct: NDArray[np.bool_]) -> CellLogits | None
         correct: (N,) bool, which rows are right.
     """
     finite, labels = flags(rows, "finite"), whole_numbers(rows, "label", np.int16)
-    for name in ("logits", "scaled_log_sum_exp"):
+    for name in ("logits", SCALED_LOG_SUM_EXP):
         if name not in rows.column_names:
             continue
         has_all = name == "logits"
@@ -118,6 +117,7 @@ def measure_temperature(cell: CellLogits, places: Mapping[bool, int]) -> list[Ro
     scaled = [half.scaled(place) for half, place in halves]
     loss, confidence = (np.concatenate(parts) for parts in zip(*scaled, strict=True))
     correct = np.concatenate([half.correct for half, _ in halves])
+    as_it_is = np.concatenate([half.confidence for half, _ in halves])
     return [
         {
             "even_temperature": TEMPERATURES[places[False]] if False in places else None,
@@ -125,13 +125,8 @@ def measure_temperature(cell: CellLogits, places: Mapping[bool, int]) -> list[Ro
             "image_count": count,
             "nll_nats": sum(float(half.loss.sum()) for half, _ in halves) / count,
             "scaled_nll_nats": float(loss.mean()),
-            "ece": _ece(np.concatenate([half.confidence for half, _ in halves]), correct),
-            "scaled_ece": _ece(confidence, correct),
+            "ece": ece_of_bins(bins_of(as_it_is), as_it_is, correct),
+            "scaled_ece": ece_of_bins(bins_of(confidence), confidence, correct),
             "scaled_mean_confidence": float(confidence.mean()),
         }
     ]
-
-
-def _ece(confidence: Floats, correct: NDArray[np.bool_]) -> float:
-    """Expected calibration error in equal bins [low, high), 1.0 in the last."""
-    return float(np.abs(np.bincount(bins_of(confidence), confidence - correct)).sum()) / len(confidence)
