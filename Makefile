@@ -1,5 +1,5 @@
-# make demo | test | check | bench | soak | dist     everything happens in .venv (beside it .venv-small and build/ of test-small,
-# .venv-older of test-older, .venv-peer of bench, and dist/); nothing else is touched
+# make demo | test | check | bench | soak | soundness | dist     everything happens in .venv (beside it .venv-small and
+# build/ of test-small, .venv-older of test-older, .venv-peer of bench, and dist/); nothing else is touched
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -10,7 +10,7 @@ SMALL_PIP := $(SMALL)/bin/python -m pip install --quiet --no-compile
 # A file of tests at a time on each core, one thread each: networks that share cores stall each other
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile
 
-.PHONY: demo test test-all faults test-small test-older check format dist bench soak clean
+.PHONY: demo test test-all faults test-small test-older check format dist bench soak soundness clean
 
 # The embedded study: no download, about three minutes on two CPU cores after installation
 demo: $(INSTALLED)
@@ -75,6 +75,12 @@ bench: $(INSTALLED)
 soak: $(INSTALLED)
 	$(BIN)/python -m tests.faults $(if $(JSON),--json $(JSON)) $(if $(ONLY),--only $(ONLY)) \
 		$(if $(KILLS),--kills $(KILLS)) $(if $(SEED),--seed $(SEED))
+
+# How often each sentence is false and each interval holds, on simulated data; ONLY=shape SEED=1 JSON=path QUICK=1.
+# A whole run of seed 0, about half an hour on two cores, writes docs/soundness.md
+soundness: $(INSTALLED)
+	$(BIN)/python -m tests.soundness $(if $(JSON),--json $(JSON)) $(if $(ONLY),--only "$(ONLY)") \
+		$(if $(SEED),--seed $(SEED)) $(if $(QUICK),--quick) $(if $(ONLY)$(SEED)$(QUICK),,--markdown docs/soundness.md)
 
 $(INSTALLED): pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)

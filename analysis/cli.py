@@ -33,7 +33,9 @@ NARROWEST = 118  # where output goes to a file, lines are this wide
 
 def shapes(
     where: Where = None,
-    flat_below: Annotated[float | None, typer.Option(min=0, max=1, help="A total drop below this is flat.")] = None,
+    flat_below: Annotated[
+        float | None, typer.Option(min=0, max=1, help="Accuracy within this of clean is flat.")
+    ] = None,
     bow_threshold: Annotated[float | None, typer.Option(min=0, help="Bow that counts as late or early.")] = None,
     resamples: Annotated[int | None, typer.Option(min=10, help="Bootstrap resamples of the images.")] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Seed of the resampling.")] = None,
@@ -66,8 +68,8 @@ def chart(
         str,
         typer.Argument(
             help="From a warehouse: curves, drops, shapes, answers, attention, exemplars, onset, calibration, "
-            "failure-prediction, risk-coverage, distortion. From images alone: contact-sheet, and distortion too where "
-            "an option says what to corrupt."
+            "failure-prediction, risk-coverage, seen-coming, distortion. From images alone: contact-sheet, and "
+            "distortion too where an option says what to corrupt."
         ),
     ],
     where: Where = None,
@@ -131,14 +133,12 @@ def report(
 
 
 def print_findings(where: Path) -> None:
-    """Print the headlines of the report, finding by finding."""
-    from failmodes.analysis.findings.collection import warehouse_findings
-    from failmodes.analysis.statistics.shape_tables import open_with_shapes
+    """Print the findings of the report, a sentence each."""
+    from failmodes.analysis.findings.stored import warehouse_findings
     from failmodes.warehouse.storage.locations import find_warehouse
 
     console = stdout_console()
-    with open_with_shapes(find_warehouse(where)) as con:
-        found = warehouse_findings(con)
+    found = warehouse_findings(find_warehouse(where))
     for bullet in found.bullets:
         console.print(bullet)
     limits = len(found.limitations)
@@ -149,6 +149,7 @@ def print_shape_table(con: "duckdb.DuckDBPyConnection") -> None:
     """Print the shapes of every evaluation to stdout, costliest corruption first, with the settings beneath."""
     from rich.table import Table
 
+    from failmodes.analysis.findings.curve_shape import shape_of
     from failmodes.analysis.formatting import SHAPE_NAMES, format_percent, format_severity
     from failmodes.analysis.report.report_tables import figure
     from failmodes.analysis.selection import corruption_labels, read_for_selection, select
@@ -165,7 +166,7 @@ def print_shape_table(con: "duckdb.DuckDBPyConnection") -> None:
             bow = "" if row["bow"] is None else " ".join(figure(row, "bow", 2, scale=1, signed=True))
             start, end = format_severity(row["largest_step_from"]), format_severity(row["largest_step_to"])
             table.add_row(
-                row["label"], names[row["corruption"]], SHAPE_NAMES[row["shape"]], format_percent(row["stability"], 0),
+                row["label"], names[row["corruption"]], SHAPE_NAMES[shape_of(row)], format_percent(row["stability"], 0),
                 " ".join(figure(row, "total_drop")), bow, f"{figure(row, 'largest_step').text} ({start} to {end})",
             )  # fmt: skip
         console.print(table)

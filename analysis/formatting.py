@@ -9,10 +9,12 @@ MAX_LISTED = 4  # networks that a sentence names one by one; of more it gives co
 
 SHAPE_NAMES = {
     "flat": "flat",
+    "rise": "rise",
     "non_monotone": "non-monotone",
-    "late_collapse": "late collapse",
-    "early_drop": "early drop",
+    "late_collapse": "late fall",
+    "early_drop": "early fall",
     "near_linear": "near-linear",
+    "undecided": "undecided",
 }
 
 REASON_NAMES = {

@@ -141,7 +141,7 @@ class Warehouse:
 
         Args:
             name: curves, drops, shapes, answers, attention, exemplars, onset, calibration, failure-prediction,
-                risk-coverage or distortion.
+                risk-coverage, seen-coming or distortion.
             model: only this network or these, by label.
             corruption: only this corruption or these.
             evaluation: only this evaluation or these, by identity or its first letters.
@@ -168,22 +168,20 @@ class Warehouse:
         return with_theme(chart, theme)
 
     def findings(self) -> "Findings":
-        """What the data say, in sentences with intervals: a sequence that prints as a list; `.to_frame()` for a table.
+        """What the data say: a sequence of all that was judged, which prints as the sentences of a report.
 
         Raises:
             WarehouseError: there is no evaluation, or none that was run to the end.
 
         Examples:
             >>> w.findings()
-            >>> w.findings()[0].detail
-            >>> w.findings().to_frame().filter(verdict="undecided")
+            >>> w.findings()[0].sentence
+            >>> w.findings().to_frame().filter(kind="shape", verdict="supported")
         """
         path = self._opened()
-        from failmodes.analysis.findings.collection import warehouse_findings
-        from failmodes.analysis.statistics.shape_tables import open_with_shapes
+        from failmodes.analysis.findings.stored import warehouse_findings
 
-        with open_with_shapes(path) as con:
-            return warehouse_findings(con)
+        return warehouse_findings(path)
 
     def report(self, path: str | os.PathLike[str] | None = None) -> Path:
         """Write the report: findings, charts, tables and how it was made, in one HTML file that needs no network.

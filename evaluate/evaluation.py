@@ -8,10 +8,10 @@ from failmodes.evaluate.evaluation_data import EvaluationData
 from failmodes.evaluate.models.model import Model
 from failmodes.evaluate.models.network import Network
 from failmodes.warehouse.hashing import identity_of
+from failmodes.warehouse.null_pairs import NULL_SEED
 from failmodes.warehouse.schema import FULL_LOGITS_CLASSES, SCHEMA_VERSION
 
 NO_CAM_METHOD = "none"
-NULL_SEED = 0  # part of every evaluation's identity
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,6 +12,7 @@ from failmodes.analysis.charts.style.theme import PAGE, ChartSize, ChartText, ad
 from failmodes.analysis.findings.answers import collapse_sentence
 from failmodes.analysis.formatting import format_percent
 from failmodes.analysis.selection import Selection, read_for_selection
+from failmodes.warehouse.errors import WarehouseError
 
 TOOLTIPS = (
     alt.Tooltip("name:N", title="corruption"), alt.Tooltip("severity:Q"),
@@ -25,16 +26,23 @@ TOOLTIPS = (
 
 
 def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, size: ChartSize = PAGE) -> alt.VConcatChart:
-    """Share of the commonest answer: corruption (by group, then mean share, extras last) against severity."""
+    """Share of the commonest answer: corruption (by group, then mean share, extras last) against severity.
+
+    Raises:
+        WarehouseError: no prediction is a finite number.
+    """
     cells = with_names(read_for_selection(con, "answers_by_severity", selection)).drop_nulls("commonest_answer")
+    if cells.is_empty():
+        raise WarehouseError("no answers to show: no prediction is a finite number")
     order = row_order(cells, "commonest_answer_share")
     even = float(cells.select(pl.col("commonest_answer_label_share").mean()).item())
     label_px = max(text_width(name, FONT_PX) for name in order) + 14
-    columns, width = network_columns(size, len(selection.evaluations), 20, label_px)
+    labels = [label for label in selection.labels.values() if label in cells["label"].to_list()]
+    columns, width = network_columns(size, len(labels), 20, label_px)
     panels = [
         heat_map(cells.filter(label=label), "commonest_answer_share", order, label, 1.0, width, TOOLTIPS,
                  is_left=not index % columns)
-        for index, label in enumerate(selection.labels.values())
+        for index, label in enumerate(labels)
     ]  # fmt: skip
     text = ChartText(
         collapse_sentence(con, selection),

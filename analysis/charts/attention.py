@@ -37,7 +37,7 @@ def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, size: ChartSi
     labelled = " Named: the paths that end farthest and nearest." if len(selection.corruptions) > MOST_LABELLED else ""
     missing = [label for label in selection.labels.values() if label not in labels]
     text = ChartText(
-        drift_sentence(cells, names),
+        drift_sentence(con, selection),
         "Median distance between the attention centroid and the same image's clean one, in image widths, against "
         f"accuracy; attention for the class predicted on the clean image; {selection.images}. A path runs from clean "
         f"(0) to the last severity; the diamond above its end is its null: the same maps "

@@ -13,13 +13,20 @@ from failmodes.analysis.charts.style.theme import PAGE, ChartSize, ChartText, La
 from failmodes.analysis.findings.calibration import overconfidence_sentence
 from failmodes.analysis.formatting import format_severity
 from failmodes.analysis.selection import Selection, read_for_selection
+from failmodes.warehouse.errors import WarehouseError
 
 FEWEST = 10  # bins of fewer images are left out of the lines, not of the counts
 
 
 def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, size: ChartSize = PAGE) -> alt.VConcatChart:
-    """Accuracy against confidence in equal bins, pooled over corruptions, a line a severity, a panel a network."""
+    """Accuracy against confidence in equal bins, pooled over corruptions, a line a severity, a panel a network.
+
+    Raises:
+        WarehouseError: no prediction is a finite number.
+    """
     bins = _pooled(read_for_selection(con, "reliability_bins", replace(selection, corruptions=selection.averaged)))
+    if bins.is_empty():
+        raise WarehouseError("no calibration to show: no prediction is a finite number")
     severities = sorted(bins["severity"].unique().to_list())
     colours = severity_colours(severities)
     bins = bins.filter(pl.col("severity").is_in(list(colours))).with_columns(

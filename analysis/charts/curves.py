@@ -21,10 +21,10 @@ from failmodes.analysis.charts.style.theme import (
     add_text,
 )
 from failmodes.analysis.findings.corruption_cost import costliest_sentence
-from failmodes.analysis.formatting import SHAPE_NAMES, format_percent, label_with_extra
+from failmodes.analysis.findings.curve_shape import STABLE, shape_of
+from failmodes.analysis.formatting import SHAPE_NAMES, format_percent, format_severity, label_with_extra
 from failmodes.analysis.selection import Selection, averaged_severities, corruption_labels, read_for_selection
 from failmodes.analysis.statistics.curve_shape import chord
-from failmodes.analysis.statistics.shape_tables import stored_settings
 
 LABEL_GAP_PX = 12
 RIGHT_PX = 34  # room for the last value
@@ -141,7 +141,7 @@ def _chart_text(con: duckdb.DuckDBPyConnection, selection: Selection, frame: Pan
         costliest_sentence(con, selection),
         f"Accuracy from clean (0) to severity {frame.plot_area.x_high:g} on {selection.images}; band: Wilson 95"
         f"\u00a0% interval; dashed: the chord that a steady fall would follow; {colour}{chance}; "
-        f"in brackets: share of {stored_settings(con).resamples:,} resamples of the images that give the same shape.",
+        f"above: the shape, where {format_percent(STABLE)} of resamples agree on it.",
         selection.source_line,
     )
 
@@ -165,7 +165,7 @@ def _panel(points: pl.DataFrame, shapes: pl.DataFrame, title: str, frame: PanelF
     colour: Any = alt.Color("label:N", title=None, sort=labels, legend=None,
                             scale=alt.Scale(domain=labels, range=list(frame.colours.values())))  # fmt: skip
     if len(labels) == 1:
-        colour = alt.ColorValue(SHAPE_COLOURS[shapes["shape"][0] if len(shapes) else "flat"])
+        colour = alt.ColorValue(SHAPE_COLOURS[shape_of(shapes.row(0, named=True)) if len(shapes) else "flat"])
     dash: Any = alt.StrokeDashValue([1, 0])
     if 1 < len(labels) <= len(MODEL_DASHES):
         dash = alt.StrokeDash("label:N", sort=labels, legend=None,
@@ -216,14 +216,15 @@ def _last_values(data: pl.DataFrame, frame: PanelFrame) -> pl.DataFrame:
 
 
 def _shape_lines(shapes: pl.DataFrame, frame: PanelFrame) -> list[alt.Chart]:
-    """Above the panel, a line a coloured network: its shape and how stable it is."""
+    """Above the panel, a line a coloured network: its shape, and from where it is at chance."""
     rows = {row["label"]: row for row in shapes.rows(named=True)}
     shown = [label for label in frame.legend_names if label in rows]
     layers = []
     for index, label in enumerate(shown):
-        shape, stability = rows[label]["shape"], format_percent(rows[label]["stability"], 0)
+        shape, chance = shape_of(rows[label]), rows[label]["chance_from"]
+        at_chance = "" if chance is None else f", at chance from {format_severity(chance)}"
         colour = SHAPE_COLOURS[shape] if len(frame.colours) == 1 else frame.colours[label]
-        text = alt.Chart(pl.DataFrame({"text": [f"{SHAPE_NAMES[shape]} ({stability})"]})).mark_text(
+        text = alt.Chart(pl.DataFrame({"text": [f"{SHAPE_NAMES[shape]}{at_chance}"]})).mark_text(
             align="left", baseline="bottom", fontSize=11, color=colour
         )
         y = -5 - 13 * (len(shown) - 1 - index)

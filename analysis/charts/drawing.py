@@ -22,6 +22,7 @@ from failmodes.analysis.charts import (
     failure_prediction,
     onset,
     risk_coverage,
+    seen_coming,
     shapes,
 )
 from failmodes.analysis.charts.style.theme import CHART_SIZES
@@ -54,6 +55,7 @@ CHARTS: dict[str, Callable[..., alt.VConcatChart]] = {
     "calibration": calibration.chart,
     "failure-prediction": failure_prediction.chart,
     "risk-coverage": risk_coverage.chart,
+    "seen-coming": seen_coming.chart,
     "distortion": _imported_later("distortion"),
 }
 

@@ -4,28 +4,43 @@ from typing import Any
 
 import altair as alt
 import duckdb
+import numpy as np
 import polars as pl
 
 from failmodes.analysis.charts.style import axes
 from failmodes.analysis.charts.style.combining import in_grid, layered
 from failmodes.analysis.charts.style.labels import corruption_colours, legend, spread_apart
 from failmodes.analysis.charts.style.theme import PAGE, ChartSize, ChartText, Layered, add_text
-from failmodes.analysis.formatting import MAX_LISTED, format_percent, format_severity, lower_label
+from failmodes.analysis.formatting import (
+    MAX_LISTED,
+    format_percent,
+    format_percent_interval,
+    format_severity,
+    lower_label,
+)
 from failmodes.analysis.selection import Selection, read_for_selection
+from failmodes.analysis.statistics.paired_difference import wilson_interval
 from failmodes.warehouse.errors import WarehouseError
 
 HEIGHT_PX, LABEL_PX, LABEL_GAP_PX = 260, 110, 13
+HALF = 0.5
 
 
 def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, size: ChartSize = PAGE) -> alt.VConcatChart:
     """Step curves of the share still right (Kaplan-Meier on the grid), one line a corruption, a panel a network.
 
     Raises:
-        WarehouseError: corrupted images do not pair with clean ones, so that no image can be followed.
+        WarehouseError: corrupted images do not pair with clean ones, so that none can be followed, or none is right.
     """
-    rows = read_for_selection(con, "onset_by_corruption", selection).sort("corruption", "severity")
+    rows = read_for_selection(con, "onset_by_corruption", selection).drop_nulls("surviving_share")
+    rows = rows.sort("corruption", "severity")
     if rows.is_empty():
-        raise WarehouseError("no failure onset to show: corrupted images do not pair with clean ones, image by image")
+        why = (
+            "no image is right when clean"
+            if selection.shared["paired"]
+            else "corrupted images do not pair with clean ones"
+        )
+        raise WarehouseError(f"no failure onset to show: {why}")
     labels = [label for label in selection.labels.values() if label in rows["label"].to_list()]
     columns, width = axes.network_columns(size, len(labels), 50)
     low = 0.0 if rows.select(pl.col("surviving_share").min()).item() < 0.5 else 0.4
@@ -36,7 +51,8 @@ def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, size: ChartSi
     text = ChartText(
         _finding(rows, labels),
         "Share of images right when clean that have been right at every severity so far (life table on the severity "
-        f"grid); {selection.images}. An image that fails may be right again further on: a failure counts once.",
+        f"grid, so lower where it is denser); {selection.images}. An image that fails may be right again further on: a "
+        "failure counts once.",
         selection.source_line,
     )
     panel_grid = in_grid(*panels, columns=columns, spacing=20)
@@ -72,23 +88,25 @@ def _panel(rows: pl.DataFrame, title: str, width: float, height: float, low: flo
 
 
 def _finding(rows: pl.DataFrame, labels: list[str]) -> str:
-    """What the corruption that is worst for it leaves of a network's right answers: of each, or of many in number."""
-    ends = rows.group_by("label", "corruption", maintain_order=True).last().sort("surviving_share", maintain_order=True)
-    worst = {label: ends.filter(label=label).row(0, named=True) for label in labels}
-    if len(labels) <= MAX_LISTED:
-        kept = {
-            label: f"{_kept(row)} up to severity {format_severity(row['severity'])}" for label, row in worst.items()
-        }
-        return "; ".join(f"{label} keeps {share}" for label, share in kept.items())
-    few = sum(row["surviving_share"] < 0.5 for row in worst.values())
-    least = min(worst, key=lambda label: worst[label]["surviving_share"])
+    """What the corruption that leaves least leaves of a network's right answers: of each, or of many in number.
+
+    Intervals are Wilson's, for all corruptions of a network together, since the least is one of several.
+    """
+    ends = rows.group_by("label", "corruption", maintain_order=True).last()
+    starts = rows.group_by("label", "corruption", maintain_order=True).first()["at_risk_count"].to_numpy()
+    shares = ends["surviving_share"].to_numpy()
+    low, high = wilson_interval(shares, np.maximum(starts, 1), comparisons=ends["corruption"].n_unique())
+    ends = ends.with_columns(low=pl.Series(low), high=pl.Series(high)).filter(pl.Series(starts) > 0)
+    ends = ends.sort("surviving_share", maintain_order=True)
+    least = {label: own.row(0, named=True) for label in labels if len(own := ends.filter(label=label))}
+    if len(least) <= MAX_LISTED:
+        return "; ".join(f"{label} keeps {_kept(row)}" for label, row in least.items())
+    few = sum(row["high"] < HALF for row in least.values())
     keep = "keeps less than half of its" if few == 1 else "keep less than half of their"
-    return (
-        f"Up to the last severity of the corruption that is worst for each, {few} of {len(worst)} networks {keep} "
-        f"right answers; fewest are left in {least}, which keeps {_kept(worst[least])}"
-    )
+    return f"{few} of {len(least)} networks {keep} right answers up to the last severity of some corruption"
 
 
 def _kept(row: dict[str, Any]) -> str:
-    share, name = format_percent(row["surviving_share"], 0), lower_label(row["corruption_label"])
-    return f"{share} of its right answers under {name}"
+    share = format_percent_interval((row["surviving_share"], row["low"], row["high"]))
+    severity, name = format_severity(row["severity"]), lower_label(row["corruption_label"])
+    return f"{share} of its right answers under {name} up to severity {severity}"

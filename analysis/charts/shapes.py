@@ -1,5 +1,7 @@
 """Shape space: how much a corruption costs against whether it falls early or late."""
 
+from collections import Counter
+
 import altair as alt
 import duckdb
 import polars as pl
@@ -7,11 +9,11 @@ import polars as pl
 from failmodes.analysis.charts.style.combining import layered
 from failmodes.analysis.charts.style.labels import LegendEntry, PlotArea, label_layers, legend
 from failmodes.analysis.charts.style.theme import GREY, PAGE, SHAPE_COLOURS, ChartSize, ChartText, Layered, add_text
+from failmodes.analysis.findings.curve_shape import shape_of
 from failmodes.analysis.formatting import (
     MAX_LISTED,
     SHAPE_NAMES,
     format_count,
-    format_number,
     format_percent,
     join_names,
     lower_label,
@@ -22,31 +24,32 @@ from failmodes.analysis.statistics.shape_tables import stored_settings
 SYMBOLS = ("circle", "square", "triangle-up", "diamond", "cross", "triangle-down", "triangle-left", "triangle-right")
 AXIS_TITLE = "\u2190 falls early\u00a0\u00a0\u00a0bow \u03ba\u00a0\u00a0\u00a0falls late \u2192"
 
-VERBS = {"late_collapse": ("collapses late", "collapse late"), "near_linear": ("falls steadily", "fall steadily"),
-         "early_drop": ("drops early", "drop early"), "non_monotone": ("falls and rises", "fall and rise")}  # fmt: skip
+VERBS = {"late_collapse": ("falls late", "fall late"), "near_linear": ("falls near-linearly", "fall near-linearly"),
+         "early_drop": ("falls early", "fall early"), "undecided": ("is undecided", "are undecided")}  # fmt: skip
 
-MOST_LISTED = 8  # curves in a title
 MARGIN = 0.08  # of each domain, kept free around the points
 
 
 def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, size: ChartSize = PAGE) -> alt.VConcatChart:
-    """Total drop in points (x) against the bow (y) with intervals in both directions; flat curves have no bow."""
+    """Total drop in points (x) against the bow (y) with intervals in both directions; only falling curves have one."""
     names, settings = corruption_labels(con), stored_settings(con)
     shapes = read_for_selection(con, "shapes", selection).with_columns(
         name=pl.col("corruption").replace_strict(names, return_dtype=pl.String),
         drop=100 * pl.col("total_drop"), drop_low=100 * pl.col("total_drop_low"),
         drop_high=100 * pl.col("total_drop_high"),
     )  # fmt: skip
+    classes = pl.Series([shape_of(row) for row in shapes.rows(named=True)])
+    shapes = shapes.with_columns(classes.cast(pl.String).alias("class"))
     points = shapes.filter(pl.col("bow").is_not_null()).sort("label", "corruption")
     fallen = set(points["label"])
     labels = [label for label in selection.labels.values() if label in fallen or len(selection.labels) <= MAX_LISTED]
     symbols = {label: SYMBOLS[index % len(SYMBOLS)] for index, label in enumerate(labels)}
-    omitted = _omitted(shapes.filter(shape="flat"), len(selection.labels))
+    omitted = _omitted(shapes.filter(pl.col("bow").is_null()), len(selection.labels))
     text = ChartText(
         _finding(points, labels),
         f"Total drop in accuracy, clean to last severity, against the bow of the curve (mean height above its chord "
-        f"as a share of the drop), on {selection.images}; bars: {format_percent(settings.interval_level, 0)} bootstrap "
-        f"intervals over images; shaded: near-linear, bow within \u00b1{settings.bow_threshold:g}{omitted}.",
+        f"as a share of the drop), on {selection.images}; bars: {format_percent(settings.interval_level, 0)} intervals "
+        f"over images; shaded: near-linear, bow within \u00b1{settings.bow_threshold:g}{omitted}.",
         selection.source_line,
     )
     plot = _plot(points, symbols, settings.bow_threshold, size)
@@ -54,11 +57,11 @@ def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, size: ChartSi
 
 
 def _entries(points: pl.DataFrame, symbols: dict[str, str]) -> list[LegendEntry]:
-    present = [shape for shape in SHAPE_COLOURS if shape in points["shape"].to_list()]
+    present = [shape for shape in SHAPE_COLOURS if shape in points["class"].to_list()]
     entries = [LegendEntry(SHAPE_NAMES[shape], SHAPE_COLOURS[shape], shape="circle") for shape in present]
     if len(symbols) > 1:
         entries += [LegendEntry(label, GREY, shape=symbol) for label, symbol in symbols.items()]
-    return entries or [LegendEntry("every curve is flat", SHAPE_COLOURS["flat"], shape="circle")]
+    return entries or [LegendEntry("no curve falls", SHAPE_COLOURS["flat"], shape="circle")]
 
 
 def _plot(points: pl.DataFrame, symbols: dict[str, str], threshold: float, size: ChartSize) -> Layered:
@@ -66,13 +69,13 @@ def _plot(points: pl.DataFrame, symbols: dict[str, str], threshold: float, size:
     x_scale, y_scale = plot_area.scales()
     x = alt.X("drop:Q", title="total drop, points", axis=alt.Axis(grid=False), scale=x_scale)
     y = alt.Y("bow:Q", title=AXIS_TITLE, axis=alt.Axis(grid=False, format=".2~f"), scale=y_scale)
-    colour = alt.Color("shape:N", legend=None,
+    colour = alt.Color("class:N", legend=None,
                        scale=alt.Scale(domain=list(SHAPE_COLOURS), range=list(SHAPE_COLOURS.values())))  # fmt: skip
     symbol = alt.Shape("label:N", legend=None,
                        scale=alt.Scale(domain=list(symbols), range=list(symbols.values())))  # fmt: skip
     base = alt.Chart(points).encode(color=colour)
     tips = [alt.Tooltip("label:N", title="network"), alt.Tooltip("name:N", title="corruption"),
-            alt.Tooltip("shape:N"), alt.Tooltip("stability:Q", format=".0%"),
+            alt.Tooltip("class:N", title="shape"), alt.Tooltip("stability:Q", format=".0%"),
             alt.Tooltip("drop:Q", format=".1f", title="drop, points"), alt.Tooltip("bow:Q", format=".2f")]  # fmt: skip
     band = alt.Chart(pl.DataFrame({"low": [-threshold], "high": [threshold]})).mark_rect(style="band", opacity=0.55)
     zero = alt.Chart(pl.DataFrame({"bow": [0.0]})).mark_rule(style="muted-line", strokeDash=[2, 3])
@@ -111,27 +114,22 @@ def _plot_area(points: pl.DataFrame, threshold: float, size: ChartSize) -> PlotA
 
 
 def _finding(points: pl.DataFrame, labels: list[str]) -> str:
-    """Which curves fall late and which early, by class: by name for a few curves of one network, else in number."""
+    """How many curves fall late and early, by class, and how many are undecided: the classes that are stable."""
     if points.is_empty():
-        return "No corruption costs enough accuracy to have a shape"
-    by_class = {shape: points.filter(shape=shape).sort("bow", descending=True) for shape in VERBS}
-    present = [(rows, VERBS[shape][len(rows) > 1]) for shape, rows in by_class.items() if len(rows)]
-    if len(labels) > 1 or len(points) > MOST_LISTED:
-        tally = join_names(f"{len(rows)} {verb}" for rows, verb in present)
-        whose = f"{labels[0]}: of" if len(labels) == 1 else "Of"
-        return f"{whose} {format_count(len(points), 'curve')} that fall, {tally}"
-    return f"{labels[0]}: " + "; ".join(f"{_with_bows(rows)} {verb}" for rows, verb in present)
+        return "No corruption is shown to cost enough accuracy to have a shape"
+    counts = Counter(points["class"])
+    present = [(counts[shape], VERBS[shape][counts[shape] > 1]) for shape in VERBS if counts[shape]]
+    told = join_names(f"{count} {verb}" for count, verb in present)
+    whose = f"{labels[0]}: of" if len(labels) == 1 else "Of"
+    return f"{whose} {format_count(len(points), 'curve')} that fall, {told}"
 
 
-def _with_bows(rows: pl.DataFrame) -> str:
-    bows = zip(rows["name"], rows["bow"], strict=True)
-    return join_names(f"{lower_label(name)} (\u03ba\u00a0{format_number(bow, 2, signed=True)})" for name, bow in bows)
-
-
-def _omitted(flat: pl.DataFrame, networks: int) -> str:
-    if flat.is_empty():
+def _omitted(others: pl.DataFrame, networks: int) -> str:
+    """Curves that have no bow, since they are not shown to fall."""
+    if others.is_empty():
         return ""
     if networks > MAX_LISTED:
-        return f"; not shown, because flat: {format_count(len(flat), 'curve')} of {flat['label'].n_unique()} networks"
-    names = join_names(lower_label(name) for name in flat["name"].unique(maintain_order=True))
-    return f"; not shown, because flat: {names}"
+        count = format_count(len(others), "curve")
+        return f"; left out, because not shown to fall: {count} of {others['label'].n_unique()} networks"
+    names = join_names(lower_label(name) for name in others["name"].unique(maintain_order=True))
+    return f"; left out, because not shown to fall: {names}"

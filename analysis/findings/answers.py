@@ -1,29 +1,49 @@
-"""Whether a network gives one answer to most images (mode collapse): sentences that findings and charts share."""
+"""Whether a network gives one answer to most images (mode collapse), and classes far below the others."""
 
 import duckdb
 
-from failmodes.analysis.findings.finding import Evidence, Finding
+from failmodes.analysis.findings.finding import Finding, judged, of_images, rows_of
 from failmodes.analysis.formatting import (
-    capitalize_first,
     format_count,
-    format_interval,
     format_percent,
+    format_percent_interval,
+    format_points,
+    format_points_interval,
     format_severity,
-    join_names,
     lower_label,
 )
 from failmodes.analysis.selection import EvaluationInfo, Selection, corruption_labels
-from failmodes.analysis.statistics.answers import Collapse, find_collapse
+from failmodes.analysis.statistics.answers import (
+    CLASS_GAP,
+    ClassGap,
+    Collapse,
+    class_gaps,
+    collapse_by_corruption,
+    find_collapse,
+)
 from failmodes.warehouse.schema import CLEAN
 
-MOST_CELLS = 12  # that a sentence lists
+Names = dict[str, str]
 
 
 def answer_findings(con: duckdb.DuckDBPyConnection, selection: Selection) -> list[Finding]:
-    """For each network that collapses to one answer, where it does most; nothing of the others."""
+    """For each network and corruption, whether it collapses to one answer."""
     names = corruption_labels(con)
-    found = {evaluation: find_collapse(con, selection, evaluation) for evaluation in selection.evaluations}
-    return [_finding(evaluation, collapse, names) for evaluation, collapse in found.items() if collapse]
+    return [
+        _collapse(evaluation, found, names)
+        for evaluation in selection.evaluations
+        for found in collapse_by_corruption(con, selection, evaluation)
+    ]
+
+
+def class_findings(con: duckdb.DuckDBPyConnection, selection: Selection) -> list[Finding]:
+    """For each network and corruption, whether a class lies far below the others at the last severity."""
+    names = corruption_labels(con)
+    return [
+        _class_gap(evaluation, found, names)
+        for evaluation in selection.evaluations
+        for found in class_gaps(con, selection, evaluation)
+    ]
 
 
 def collapse_sentence(con: duckdb.DuckDBPyConnection, selection: Selection) -> str:
@@ -33,42 +53,62 @@ def collapse_sentence(con: duckdb.DuckDBPyConnection, selection: Selection) -> s
     collapsed = {evaluation: collapse for evaluation, collapse in found.items() if collapse}
     if not collapsed:
         return "No network is seen to give one answer to nearly all images of a cell"
-    worst = max(collapsed, key=lambda evaluation: collapsed[evaluation].share)
-    return _headline(worst.label, collapsed[worst], names)
+    worst = max(collapsed, key=lambda evaluation: collapsed[evaluation].share.value)
+    return _answers(worst.label, collapsed[worst], names)
 
 
-def _headline(label: str, found: Collapse, names: dict[str, str]) -> str:
-    where = "when clean"
-    if found.corruption != CLEAN:
-        where = f"under {lower_label(names[found.corruption])} at severity {format_severity(found.severity)}"
+def _answers(label: str, found: Collapse, names: Names) -> str:
     count = f"{found.answer_count:,} of {format_count(found.image_count, 'image')}"
-    return f"{capitalize_first(where)} {label} takes {count} for \u201c{found.class_name}\u201d"
+    return f"{_where(found, names)} {label} takes {count} for \u201c{found.class_name}\u201d"
 
 
-def _finding(evaluation: EvaluationInfo, found: Collapse, names: dict[str, str]) -> Finding:
-    sure = ""
-    if found.mean_confidence is not None:
-        sure = f" Its mean confidence there is {format_percent(found.mean_confidence)}."
-    cells = [
-        "the clean images"
-        if c == CLEAN
-        else f"{lower_label(names[c])} at {join_names(map(format_severity, severities))}"
-        for c, severities in found.collapsed.items()
-    ]
-    count = sum(map(len, found.collapsed.values()))
-    listed = f": {join_names(cells)}" if count <= MOST_CELLS else f" {format_count(count, 'cell')}"
-    figures: Evidence = {
-        "evaluation_id": evaluation.evaluation_id, "corruption": found.corruption, "severity": found.severity,
-        "class_name": found.class_name, "share": found.share, "share_low": found.low, "share_high": found.high,
-        "label_share": found.label_share, "mean_confidence": found.mean_confidence, "accuracy": found.accuracy,
-    }  # fmt: skip
-    return Finding(
-        "Answers",
-        f"{_headline(evaluation.label, found, names)}.",
-        f"That is {format_percent(found.share)} {format_interval(found.low, found.high)} of its answers; the class has "
-        f"{format_percent(found.label_share)} of the labels.{sure} Accuracy: {format_percent(found.accuracy)}. The "
-        f"commonest answer is nearer to all answers than to its share of the labels in{listed} (of "
-        f"{format_count(found.cell_count, 'cell')}; Wilson's intervals, Bonferroni's correction over them).",
-        "found",
-        figures,
+def _where(found: Collapse, names: Names) -> str:
+    if found.corruption == CLEAN:
+        return "When clean"
+    return f"Under {lower_label(names[found.corruption])} at severity {format_severity(found.severity)}"
+
+
+def _collapse(evaluation: EvaluationInfo, found: Collapse, names: Names) -> Finding:
+    said = f"{_answers(evaluation.label, found, names)}: {format_percent_interval(found.share)} of its answers."
+    if found.verdict != "supported":
+        said = (
+            f"{_where(found, names)} {evaluation.label} answers \u201c{found.class_name}\u201d most often: "
+            f"{format_percent_interval(found.share)} {of_images(found.image_count)}."
+        )
+    return judged(
+        "mode_collapse",
+        found.verdict,
+        evaluation,
+        said,
+        rows_of("answers_by_severity", evaluation, None if found.corruption == CLEAN else found.corruption),
+        n=found.image_count,
+        unit="share of answers",
+        estimate=found.share,
+        corruption=found.corruption,
+        severity=found.severity,
+    )
+
+
+def _class_gap(evaluation: EvaluationInfo, found: ClassGap, names: Names) -> Finding:
+    where = f"Under {lower_label(names[found.corruption])} at severity {format_severity(found.severity)}"
+    said = (
+        f"{where} {evaluation.label} is right on {format_percent(found.accuracy)} of \u201c{found.class_name}\u201d, "
+        f"{format_points_interval(found.gap)} below the other classes {of_images(found.image_count)}."
+    )
+    if found.verdict != "supported":
+        said = (
+            f"{where} no class of {evaluation.label} is shown to lie {format_points(CLASS_GAP, 0)} below the others: "
+            f"at most {format_points_interval(found.gap)} {of_images(found.image_count)}."
+        )
+    return judged(
+        "class_collapse",
+        found.verdict,
+        evaluation,
+        said,
+        rows_of("accuracy_by_class", evaluation, found.corruption),
+        n=found.image_count,
+        unit="accuracy",
+        estimate=found.gap,
+        corruption=found.corruption,
+        severity=found.severity,
     )

@@ -1,108 +1,138 @@
-"""Whether networks become over- or underconfident as images degrade: sentences that findings and charts share."""
+"""Whether networks are over- or underconfident, cell by cell: sentences that findings and charts share."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import duckdb
 
-from failmodes.analysis.findings.finding import Evidence, Finding
+from failmodes.analysis.findings.finding import Finding, judged, of_images, rows_of
 from failmodes.analysis.formatting import (
     MAX_LISTED,
     format_count,
     format_number,
-    format_percent,
-    format_percent_interval,
     format_points_interval,
+    format_severity,
     join_names,
     lower_label,
 )
 from failmodes.analysis.selection import EvaluationInfo, Selection, corruption_labels
 from failmodes.analysis.statistics.bootstrap import Estimate
-from failmodes.analysis.statistics.calibration import HIGH_CONFIDENCE, CalibrationSummary, calibration_summary
+from failmodes.analysis.statistics.calibration import (
+    CellConfidence,
+    CleanCalibration,
+    clean_calibration,
+    overconfidence_by_corruption,
+)
+from failmodes.warehouse.schema import CLEAN
+
+TERMS = {"supported": "overconfident", "contradicted": "underconfident"}
 
 
 def confidence_findings(con: duckdb.DuckDBPyConnection, selection: Selection) -> list[Finding]:
-    """For each network, over- or underconfidence, calibration error and the share of confident failures."""
-    names, averaged = corruption_labels(con), selection.averaged_phrase
-    return [_finding(e, calibration_summary(con, selection, e), names, averaged) for e in selection.evaluations]
+    """For each network, over- or underconfidence when clean and at the last severities, and clean calibration error."""
+    names = corruption_labels(con)
+    found = [
+        _overconfidence(evaluation, cell, names)
+        for evaluation in selection.evaluations
+        for cell in overconfidence_by_corruption(con, selection, evaluation)
+    ]
+    clean = {e: clean_calibration(con, selection, e) for e in selection.evaluations}
+    return found + [_calibration_error(evaluation, one) for evaluation, one in clean.items() if one]
 
 
-def _finding(evaluation: EvaluationInfo, found: CalibrationSummary, names: dict[str, str], averaged: str) -> Finding:
-    last, confident = found.last_overconfidence, found.confident_failures
-    failures = (
-        f"Of {format_count(found.failure_count, 'failure')} there, {format_percent_interval(confident)} come with "
-        f"confidence of at least {format_percent(HIGH_CONFIDENCE, 0)}."
-        if confident
-        else "There are no failures there."
+def _overconfidence(evaluation: EvaluationInfo, cell: CellConfidence, names: Mapping[str, str]) -> Finding:
+    where = _where(cell, names)
+    return judged(
+        "overconfidence",
+        cell.verdict,
+        evaluation,
+        f"{where} {evaluation.label} is {overconfidence_phrase(cell.overconfidence)} {of_images(cell.image_count)}.",
+        rows_of("calibration_by_severity", evaluation, None if cell.corruption == CLEAN else cell.corruption),
+        n=cell.image_count,
+        unit="confidence minus accuracy",
+        estimate=cell.overconfidence,
+        corruption=cell.corruption,
+        severity=cell.severity,
     )
-    figures: Evidence = {
-        "evaluation_id": evaluation.evaluation_id, "overconfidence": last.value, "overconfidence_low": last.low,
-        "overconfidence_high": last.high, "clean_overconfidence": found.clean_overconfidence.value,
-        "clean_ece": found.clean_ece, "clean_noise_floor": found.clean_noise_floor,
-        "last_ece_mean": found.last_ece_mean, "last_ece_worst": found.last_ece_worst,
-        "worst_noise_floor": found.worst_noise_floor,
-        "failure_count": found.failure_count, "confident_share": confident.value if confident else None,
-    }  # fmt: skip
-    return Finding(
-        "Confidence",
-        f"{evaluation.label} is {overconfidence_phrase(last)} at the last severity, averaged over {averaged}.",
-        f"On clean images it is {overconfidence_phrase(found.clean_overconfidence)}. Expected calibration error "
-        f"({found.bin_count} equal bins; in brackets what a calibrated network stays below in 95 % of samples): "
-        f"{format_number(found.clean_ece, 3)} ({format_number(found.clean_noise_floor, 3)}) clean, "
-        f"{format_number(found.last_ece_mean, 3)} on average at the last severity, "
-        f"{format_number(found.last_ece_worst, 3)} ({format_number(found.worst_noise_floor, 3)}) at worst, under "
-        f"{lower_label(names[found.worst_corruption])}. {failures}",
-        "found" if last.above_zero or last.below_zero else "undecided",
-        figures,
+
+
+def _calibration_error(evaluation: EvaluationInfo, clean: CleanCalibration) -> Finding:
+    beside = "more than" if clean.is_more_than_chance else "no more than"
+    return judged(
+        "calibration_error",
+        "supported" if clean.is_more_than_chance else "undecided",
+        evaluation,
+        f"When clean the calibration error of {evaluation.label} is {format_number(clean.ece, 4)}, {beside} chance "
+        f"gives a calibrated network (up to {format_number(clean.noise_floor, 4)}; "
+        f"{format_count(clean.image_count, 'image')}).",
+        rows_of("calibration_by_severity", evaluation) + " and severity = 0",
+        n=clean.image_count,
+        unit="ECE",
+        estimate=(clean.ece, None, None),
+        corruption=CLEAN,
+        severity=0.0,
     )
+
+
+def _where(cell: CellConfidence, names: Mapping[str, str]) -> str:
+    if cell.corruption == CLEAN:
+        return "When clean"
+    return f"Under {lower_label(names[cell.corruption])} at severity {format_severity(cell.severity)}"
 
 
 def overconfidence_sentence(con: duckdb.DuckDBPyConnection, selection: Selection) -> str:
-    """Over- or underconfidence at the last severity, beside the clean one: of each network, or of many in number."""
-    found = {evaluation.label: calibration_summary(con, selection, evaluation) for evaluation in selection.evaluations}
-    last = {label: summary.last_overconfidence for label, summary in found.items()}
-    clean = {label: summary.clean_overconfidence for label, summary in found.items()}
+    """Under how many corruptions each network is over- and underconfident at the last severity; of many their number.
+
+    Over- and underconfidence of different corruptions are counted apart, so that they cannot cancel.
+    """
+    names = corruption_labels(con)
+    found = {
+        evaluation.label: [
+            cell for cell in overconfidence_by_corruption(con, selection, evaluation) if cell.corruption != CLEAN
+        ]
+        for evaluation in selection.evaluations
+    }
     if len(found) > MAX_LISTED:
-        return overconfidence_tally(last, list(clean.values()))
-    phrases = (
-        f"{label} {overconfidence_phrase(last[label])} (clean: {overconfidence_phrase(clean[label])})"
-        for label in found
-    )
-    return f"At the last severity: {join_names(phrases)}"
+        return overconfidence_tally(found)
+    return f"At the last severity {join_names(_counted(label, cells, names) for label, cells in found.items())}"
 
 
-def overconfidence_tally(last: dict[str, Estimate], clean: Sequence[Estimate]) -> str:
-    """How many of many networks are over- and how many underconfident at the last severity, and how many when clean.
+def _counted(label: str, cells: Sequence[CellConfidence], names: Mapping[str, str]) -> str:
+    """One network: overconfident under 5 of 6 corruptions (most under fog: 30 points), underconfident under 1."""
+    parts = []
+    for verdict, term in TERMS.items():
+        such = [cell for cell in cells if cell.verdict == verdict]
+        if such:
+            most = max(such, key=lambda cell: abs(cell.overconfidence.value))
+            size = format_points_interval(_size(most.overconfidence))
+            parts.append(f"{term} under {len(such)} of {len(cells)} ({lower_label(names[most.corruption])}: {size})")
+    return f"{label} is {' and '.join(parts) or 'neither over- nor underconfident beyond noise'}"
+
+
+def overconfidence_tally(cells: Mapping[str, Sequence[CellConfidence]]) -> str:
+    """How many of many networks are overconfident under some corruption at the last severity, and how many under.
 
     Args:
-        last: overconfidence at the last severity by network.
-        clean: overconfidence on clean images.
+        cells: cells at the last severity by network.
     """
-    over = {label: estimate for label, estimate in last.items() if estimate.above_zero}
-    under = {label: estimate for label, estimate in last.items() if estimate.below_zero}
-    parts = []
-    for term, beyond in (("overconfident", over), ("underconfident", under)):
-        if not beyond:
-            parts.append(f"none is {term}")
-            continue
-        most = max(beyond, key=lambda label: abs(last[label].value))
-        verb = "is" if len(beyond) == 1 else "are"
-        parts.append(f"{len(beyond)} {verb} {term}, most of all {most} by {_size(last[most])}")
-    return (
-        f"Of {len(last)} networks at the last severity, {'; '.join(parts)} (when clean "
-        f"{sum(e.above_zero for e in clean)} over-, {sum(e.below_zero for e in clean)} underconfident; all beyond "
-        "noise)"
-    )
+    counts = {
+        term: sum(any(cell.verdict == verdict for cell in own) for own in cells.values())
+        for verdict, term in TERMS.items()
+    }
+    told = " and ".join(f"{count} are {term} under some corruption" for term, count in counts.items())
+    return f"Of {len(cells)} networks at the last severity, {told}"
 
 
 def overconfidence_phrase(overconfidence: Estimate) -> str:
     """Confidence minus accuracy as text: overconfident by 12.0 points [10.1, 13.9]."""
+    size = format_points_interval(_size(overconfidence))
     if overconfidence.above_zero:
-        return f"overconfident by {_size(overconfidence)}"
+        return f"overconfident by {size}"
     if overconfidence.below_zero:
-        return f"underconfident by {_size(overconfidence)}"
-    return "neither over- nor underconfident beyond noise"
+        return f"underconfident by {size}"
+    return f"not shown to be over- or underconfident: {size}"
 
 
-def _size(overconfidence: Estimate) -> str:
+def _size(overconfidence: Estimate) -> tuple[float, float, float]:
+    """Its size, positive for underconfidence too."""
     value, low, high = overconfidence
-    return format_points_interval((-value, -high, -low) if overconfidence.below_zero else overconfidence)
+    return (-value, -high, -low) if overconfidence.below_zero else (value, low, high)

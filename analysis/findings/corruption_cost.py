@@ -1,14 +1,13 @@
 """Which corruption costs most: sentences that findings and charts share."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import duckdb
 
-from failmodes.analysis.findings.finding import Evidence, Finding
+from failmodes.analysis.findings.finding import Finding, Verdict, judged, of_images, rows_of
 from failmodes.analysis.formatting import (
     MAX_LISTED,
     capitalize_first,
-    format_percent,
     format_points,
     format_points_interval,
     format_severity,
@@ -17,67 +16,75 @@ from failmodes.analysis.formatting import (
     tally_names,
 )
 from failmodes.analysis.selection import EvaluationInfo, Selection, corruption_labels
+from failmodes.analysis.statistics.bootstrap import Estimate
 from failmodes.analysis.statistics.corruption_cost import CorruptionCost, CostRanking, cost_rankings
+
+NON_FINITE = "too many of its predictions are no finite numbers"
 
 
 def cost_findings(con: duckdb.DuckDBPyConnection, selection: Selection) -> list[Finding]:
-    """For each network, the costliest corruption and whether it can be told from the second."""
+    """For each network and corruption, whether it costs most at the last severity."""
     names = corruption_labels(con)
-    return [_cost_finding(evaluation, ranking, names) for evaluation, ranking in cost_rankings(con, selection).items()]
+    return [
+        finding
+        for evaluation, ranking in cost_rankings(con, selection).items()
+        for finding in _cost_findings(evaluation, ranking, names, selection.image_count)
+    ]
 
 
-def _cost_finding(evaluation: EvaluationInfo, ranking: CostRanking, names: Mapping[str, str]) -> Finding:
-    first, on_average, lead = ranking.costs[0], ranking.by_average[0], ranking.lead
-    detail = "No other corruption was measured."
-    if lead:
-        detail = (
-            f"Then {_points(ranking.costs[1:], names)}. The lead over the second is {format_points_interval(lead)} "
-            f"(paired bootstrap over images); it is first in {format_percent(ranking.first_share, 0)} of resamples."
-        )
-    if on_average != first:
-        cost = format_points_interval(on_average.on_average)
-        detail += f" On average over severities it is {lower_label(names[on_average.corruption])}: {cost}."
-    if ranking.extras:
-        detail += f" Apart, as no part of the headline metrics: {_points(ranking.extras, names)}."
-    headline = costliest_of_one(evaluation.label, ranking, names) + "."
-    figures: Evidence = {
-        "evaluation_id": evaluation.evaluation_id, "corruption": first.corruption, "drop": first.at_last.value,
-        "drop_low": first.at_last.low, "drop_high": first.at_last.high, "first_share": ranking.first_share,
-        "lead": lead.value if lead else None, "lead_low": lead.low if lead else None,
-        "costliest_on_average": on_average.corruption,
-    }  # fmt: skip
-    decided = ranking.is_clear and first.at_last.above_zero
-    return Finding("Cost", headline, detail, "found" if decided else "undecided", figures)
-
-
-def _points(costs: Iterable[CorruptionCost], names: Mapping[str, str]) -> str:
-    return join_names(f"{lower_label(names[c.corruption])} {format_points(c.at_last.value)}" for c in costs)
+def _cost_findings(
+    evaluation: EvaluationInfo, ranking: CostRanking, names: Mapping[str, str], images: int
+) -> Iterator[Finding]:
+    """The costliest is judged by its lead over every other, each other one by the lead of the costliest over it."""
+    for position, cost in enumerate(ranking.costs):
+        verdict: Verdict = "supported" if ranking.is_clear else "undecided"
+        sentence = f"{costliest_of_one(evaluation.label, ranking, names)} {of_images(images)}."
+        if position:
+            verdict = "contradicted" if ranking.leads[position - 1].above_zero else "undecided"
+            sentence = f"{names[cost.corruption]} costs {evaluation.label} {format_points_interval(cost.at_last)} "
+            sentence += f"at severity {format_severity(cost.last_severity)} {of_images(images)}."
+        yield judged(
+            "most_costly", verdict, evaluation, sentence, rows_of("shapes", evaluation, cost.corruption), n=images,
+            unit="accuracy", estimate=cost.at_last, corruption=cost.corruption, severity=cost.last_severity,
+        )  # fmt: skip
+    for corruption in ranking.withheld:
+        sentence = f"What {lower_label(names[corruption])} costs {evaluation.label} is withheld: {NON_FINITE}."
+        query = rows_of("cell_measures", evaluation, corruption)
+        yield judged("most_costly", "undecided", evaluation, sentence, query, n=images, unit="accuracy",
+                     corruption=corruption)  # fmt: skip
 
 
 def costliest_of_one(label: str, ranking: CostRanking, names: Mapping[str, str]) -> str:
     """Which corruption costs one network most, or which two cannot be told apart."""
+    if not ranking.costs:
+        return f"What costs {label} most is withheld: {NON_FINITE}"
     first = ranking.costs[0]
     at_severity = f"at severity {format_severity(first.last_severity)}"
     if not first.at_last.above_zero:
         return f"No corruption costs {label} accuracy {at_severity} beyond sampling noise"
     if ranking.is_clear:
         return f"{names[first.corruption]} costs {label} most: {format_points_interval(first.at_last)} {at_severity}"
-    second = ranking.costs[1]
+    second, lead = _nearest(ranking.costs, ranking.leads)
     return (
-        f"{names[first.corruption]} and {lower_label(names[second.corruption])} cost {label} most, and cannot be told "
-        f"apart: {format_points(first.at_last.value)} and {format_points(second.at_last.value)} {at_severity}"
+        f"Costliest for {label} {at_severity}, not told apart: {lower_label(names[first.corruption])} and "
+        f"{lower_label(names[second.corruption])}, {format_points_interval(lead)} between them"
     )
+
+
+def _nearest(costs: Sequence[CorruptionCost], leads: Sequence[Estimate]) -> tuple[CorruptionCost, Estimate]:
+    """Of the corruptions behind the first the one that is hardest to tell from it, and the lead over it."""
+    lead = min(leads, key=lambda lead: lead.low)
+    return costs[1 + list(leads).index(lead)], lead
 
 
 def costliest_sentence(con: duckdb.DuckDBPyConnection, selection: Selection) -> str:
     """Which corruption costs most, for each network where there are at most two, else in how many of them.
 
-    Only networks that lose accuracy beyond sampling noise count.
+    Only networks count that lose accuracy beyond sampling noise, and most under one corruption.
     """
     rankings, names = cost_rankings(con, selection), corruption_labels(con)
-    firsts = [r.costs[0].corruption for r in rankings.values() if r.costs[0].at_last.above_zero]
-    all_lose = 1 < len(rankings) == len(firsts) and all(ranking.is_clear for ranking in rankings.values())
-    if all_lose and len(set(firsts)) == 1:
+    firsts = [r.costs[0].corruption for r in rankings.values() if r.is_clear]
+    if 1 < len(rankings) == len(firsts) and len(set(firsts)) == 1:
         costs = {e.label: r.costs[0].at_last for e, r in rankings.items()}
         labels = sorted(costs, key=lambda label: costs[label].value) if len(costs) > MAX_LISTED else list(costs)
         phrases = [f"{format_points_interval(costs[label])} for {label}" for label in labels]
@@ -95,10 +102,11 @@ def costliest_on_average_sentence(con: duckdb.DuckDBPyConnection, selection: Sel
     Only networks that lose accuracy beyond sampling noise count.
     """
     rankings, names = cost_rankings(con, selection), corruption_labels(con)
-    losing = {e: r for e, r in rankings.items() if r.by_average[0].on_average.above_zero}
+    losing = {e: r for e, r in rankings.items() if r.by_average and r.by_average[0].on_average.above_zero}
     firsts = [ranking.by_average[0].corruption for ranking in losing.values()]
     if len(rankings) > 2:
-        return _tally("Costliest corruption on average over severities,", firsts, len(rankings), names)
+        clear = [ranking.by_average[0].corruption for ranking in losing.values() if ranking.is_clear_on_average]
+        return _tally("Costliest corruption on average over severities,", clear, len(rankings), names)
     spared = [f"no corruption costs {e.label} accuracy beyond sampling noise" for e in rankings if e not in losing]
     if not losing:
         return f"On average over severities, {' and '.join(spared)}"
@@ -111,21 +119,19 @@ def costliest_on_average_sentence(con: duckdb.DuckDBPyConnection, selection: Sel
 
 
 def _average_phrase(evaluation: EvaluationInfo, ranking: CostRanking, names: Mapping[str, str]) -> str:
-    text = f"{format_points_interval(ranking.by_average[0].on_average)} for {evaluation.label}"
-    if ranking.average_lead is None or ranking.average_lead.above_zero:
-        return text
-    return f"{text} (not told apart from {lower_label(names[ranking.by_average[1].corruption])})"
+    """What the first costs; without an interval where it is not told apart, as that of a chosen largest is too high."""
+    average = ranking.by_average[0].on_average
+    if ranking.is_clear_on_average:
+        return f"{format_points_interval(average)} for {evaluation.label}"
+    second, _ = _nearest(ranking.by_average, ranking.average_leads)
+    text = f"{format_points(average.value)} for {evaluation.label}"
+    return f"{text} (not told apart from {lower_label(names[second.corruption])})"
 
 
 def _tally(subject: str, firsts: Sequence[str], networks: int, names: Mapping[str, str]) -> str:
-    """In how many of many networks each corruption is first; `firsts` has those that lose beyond noise only."""
+    """In how many of many networks each corruption is first; `firsts` has those only where that is clear."""
     if not firsts:
-        return f"No corruption costs any of {networks} networks accuracy beyond sampling noise"
+        return f"In none of {networks} networks one corruption is seen to cost most"
     tally = tally_names((lower_label(names[c]) for c in firsts), "{} for {}")
     left = networks - len(firsts)
-    if not left:
-        return f"{subject} among {networks} networks: {tally}"
-    others = "other loses" if left == 1 else f"other {left} lose"
-    return (
-        f"{subject} among {len(firsts)} of {networks} networks: {tally}; the {others} no accuracy beyond sampling noise"
-    )
+    return f"{subject} among {networks} networks: {tally}" + (f"; undecided for {left}" if left else "")

@@ -1,12 +1,12 @@
 """Whether confidence tells failures from right answers: sentences that findings and charts share."""
 
+from collections.abc import Sequence
+
 import duckdb
 
-from failmodes.analysis.findings.finding import Evidence, Finding
+from failmodes.analysis.findings.finding import Finding, judged, of_images, rows_of
 from failmodes.analysis.formatting import (
-    capitalize_first,
     format_count,
-    format_number,
     format_number_interval,
     format_percent,
     format_percent_interval,
@@ -16,8 +16,8 @@ from failmodes.analysis.formatting import (
 )
 from failmodes.analysis.selection import EvaluationInfo, Selection, corruption_labels
 from failmodes.analysis.statistics.failure_prediction import (
-    CHANCE,
     KEPT_SHARE,
+    CellAuroc,
     FailurePrediction,
     has_failure_scores,
     predict_failures,
@@ -31,29 +31,43 @@ SCORE_NAMES = {
 
 
 def failure_findings(con: duckdb.DuckDBPyConnection, selection: Selection) -> list[Finding]:
-    """For each network, where its confidence tells failures from right answers least; nothing without the measure."""
+    """For each network and corruption, whether its confidence finds failures worse than chance, where it is lowest.
+
+    Nothing of a warehouse that was loaded before there was this measure.
+    """
     names = corruption_labels(con)
     if not has_failure_scores(con):
         return []
     found = {e: predict_failures(con, selection, e) for e in selection.evaluations}
-    return [_finding(e, one, names, selection.averaged_phrase) for e, one in found.items() if one]
+    return [_finding(e, cell, names) for e, one in found.items() if one for cell in _lowest(one)]
 
 
 def discrimination_sentence(con: duckdb.DuckDBPyConnection, selection: Selection) -> str:
-    """Where confidence tells failures from right answers least: of each network, or of many the lowest."""
-    names = corruption_labels(con)
+    """In how many cells confidence tells failures from right answers, and in how many it is worse than chance."""
     found = {e.label: predict_failures(con, selection, e) for e in selection.evaluations}
     known = {label: one for label, one in found.items() if one}
     if not known:
         return "Too few failures, or right answers, to tell one from the other"
+    start = "Confidence tells failures from right answers"
     if len(known) > MOST_NAMED:
-        lowest = min(known, key=lambda label: known[label].lowest.auroc.value)
-        known = {lowest: known[lowest]}
-    each = [
-        f"in {label} {_where(one, names)} (AUROC {format_number_interval(one.lowest.auroc)})"
-        for label, one in known.items()
-    ]
-    return f"Confidence tells failures from right answers least well {join_names(each)}"
+        cells = [cell for one in known.values() for cell in one.cells]
+        return f"{start} in {_counted(cells)} of {len(known)} networks"
+    return f"{start} in {join_names(f'{_counted(one.cells)} of {label}' for label, one in known.items())}"
+
+
+def _counted(cells: Sequence[CellAuroc]) -> str:
+    """85 of 90 cells (worse than chance in 2)."""
+    below, above = (sum(cell.verdict == verdict for cell in cells) for verdict in ("supported", "contradicted"))
+    worse = f" (worse than chance in {below})" if below else ""
+    return f"{above:,} of {format_count(len(cells), 'cell')}{worse}"
+
+
+def _lowest(found: FailurePrediction) -> list[CellAuroc]:
+    """The cell of the lowest AUROC of each corruption, the lowest first."""
+    first: dict[str, CellAuroc] = {}
+    for cell in found.cells:
+        first.setdefault(cell.corruption, cell)
+    return list(first.values())
 
 
 def abstention_sentence(con: duckdb.DuckDBPyConnection, selection: Selection) -> str:
@@ -77,46 +91,23 @@ def abstention_sentence(con: duckdb.DuckDBPyConnection, selection: Selection) ->
     return f"{start} {join_names(each)}"
 
 
-def _finding(evaluation: EvaluationInfo, found: FailurePrediction, names: dict[str, str], averaged: str) -> Finding:
-    is_lower = found.clean is not None and found.lowest.auroc.high < found.clean.low
-    clean = (
-        "too few failures or right answers there"
-        if found.clean is None
-        else f"AUROC {format_number_interval(found.clean)}"
+def _finding(evaluation: EvaluationInfo, cell: CellAuroc, names: dict[str, str]) -> Finding:
+    where = f"Under {lower_label(names[cell.corruption])} at severity {format_severity(cell.severity)}"
+    told = {
+        "supported": "finds its failures worse than chance",
+        "contradicted": "finds its failures better than chance",
+        "undecided": "is not shown to find its failures",
+    }[cell.verdict]
+    return judged(
+        "confidence_below_chance",
+        cell.verdict,
+        evaluation,
+        f"{where} the confidence of {evaluation.label} {told}: AUROC {format_number_interval(cell.auroc)} "
+        f"{of_images(cell.image_count)}.",
+        rows_of("failure_prediction", evaluation, cell.corruption) + " and score = 'confidence'",
+        n=cell.image_count,
+        unit="AUROC",
+        estimate=cell.auroc,
+        corruption=cell.corruption,
+        severity=cell.severity,
     )
-    count = sum(map(len, found.worse_than_chance.values()))
-    cells = format_count(found.cell_count, "corrupted cell")
-    worse = "In none of them is it worse than chance beyond its interval."
-    if count:
-        listed = (
-            f"{lower_label(names[c])} at {join_names(map(format_severity, levels))}"
-            for c, levels in found.worse_than_chance.items()
-        )
-        worse = f"In {count} of them it is worse than chance: {join_names(listed)}."
-    scores = join_names(
-        f"{SCORE_NAMES[score]} {format_number_interval(value)}" for score, value in found.by_score.items()
-    )
-    if "attention_drift" in found.by_score:
-        scores += " (attention drift needs the clean image, which is not at hand in use)"
-    figures: Evidence = {
-        "evaluation_id": evaluation.evaluation_id, "lowest_auroc": found.lowest.auroc.value,
-        "lowest_auroc_low": found.lowest.auroc.low, "lowest_auroc_high": found.lowest.auroc.high,
-        "clean_auroc": found.clean.value if found.clean else None, "worse_than_chance_count": count,
-        "error_rate": found.error_rate.value, "error_rate_kept": found.error_rate_kept.value,
-        **{f"auroc_{score}": value.value for score, value in found.by_score.items()},
-    }  # fmt: skip
-    return Finding(
-        "Failure prediction",
-        f"{capitalize_first(_where(found, names))} the confidence of {evaluation.label} tells its failures from its "
-        f"right answers least well: AUROC {format_number_interval(found.lowest.auroc)}.",
-        f"{format_number(CHANCE)} is chance; the interval holds for all {cells} together. {worse} "
-        f"On clean images: {clean}. At the last severity, averaged over {averaged}: AUROC of {scores}; keeping "
-        f"the surest {format_percent(KEPT_SHARE, 0)} by confidence takes the error rate from "
-        f"{format_percent_interval(found.error_rate)} to {format_percent_interval(found.error_rate_kept)}.",
-        "found" if is_lower else "undecided",
-        figures,
-    )
-
-
-def _where(found: FailurePrediction, names: dict[str, str]) -> str:
-    return f"under {lower_label(names[found.lowest.corruption])} at severity {format_severity(found.lowest.severity)}"

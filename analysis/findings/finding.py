@@ -1,24 +1,135 @@
-"""A finding: one sentence that the data support, with its detail, its verdict and the figures behind it."""
+"""A finding: one thing that was judged, with its verdict, one number, its interval and a sentence."""
 
 from typing import Literal, NamedTuple
 
-Verdict = Literal["found", "undecided", "limitation"]
-Evidence = dict[str, float | int | str | None]
+from failmodes.analysis.formatting import format_count
+from failmodes.analysis.selection import EvaluationInfo
+from failmodes.analysis.statistics.bootstrap import Estimate
+
+Verdict = Literal["supported", "contradicted", "undecided"]
+FEWEST_IMAGES = 30  # of fewer there are figures but no findings
 
 
 class Finding(NamedTuple):
-    """One thing that the data say.
+    """One claim about one network (and one corruption, or another network), judged by the data.
 
     Attributes:
-        topic: what it is about, in a word or two.
-        headline: the sentence that a reader takes away.
-        detail: what stands behind it, with intervals.
-        verdict: 'found', 'undecided' (the data cannot tell) or 'limitation' (what must not be claimed).
-        figures: the evidence, by name; shares and accuracies 0-1.
+        kind: what is claimed, such as 'most_costly'; see `KINDS`.
+        claim: of a kind with several, which: the class of a shape, the score that predicts; else the kind.
+        verdict: 'supported', 'contradicted', or 'undecided', where the data cannot tell.
+        evaluation_id: the evaluation that it is about.
+        model_label: its name on charts.
+        corruption: the corruption, 'none' for clean images; None where it is about all.
+        value: the number behind it; None where there is none.
+        low: lower end of its interval; None where it has none.
+        high: upper end of its interval.
+        unit: of the three: 'accuracy' and other shares are 0-1, differences of shares -1 to 1.
+        n: images that the number is of.
+        sentence: at most 30 words.
+        query: SQL that gives the figures; `failmodes query` runs it.
+        other_evaluation_id: of a comparison the second evaluation.
+        severity: that the number is of; None where it is of several.
     """
 
-    topic: str
-    headline: str
-    detail: str
+    kind: str
+    claim: str
     verdict: Verdict
-    figures: Evidence
+    evaluation_id: str
+    model_label: str
+    corruption: str | None
+    value: float | None
+    low: float | None
+    high: float | None
+    unit: str
+    n: int
+    sentence: str
+    query: str
+    other_evaluation_id: str | None = None
+    severity: float | None = None
+
+
+class Limitation(NamedTuple):
+    """What must not be claimed: its topic in a word, the sentence, and what stands behind it."""
+
+    topic: str
+    sentence: str
+    detail: str
+
+
+KINDS = {  # in the order of a report, with what is claimed
+    "most_costly": "this corruption costs the network most accuracy at the last severity",
+    "shape": "the curve has this shape",
+    "one_step_collapse": "one step loses twice its even share of the fall",
+    "flat": "accuracy stays near the clean one at every severity",
+    "rise": "accuracy lies above the clean one at some severity",
+    "mode_collapse": "the network gives one answer to most images",
+    "class_collapse": "one class falls far below the others",
+    "overconfidence": "mean confidence lies above accuracy",
+    "calibration_error": "the calibration error on clean images is more than noise",
+    "confidence_below_chance": "confidence finds failures worse than chance",
+    "seen_coming": "this score predicts the failures of the next severity beyond what severity tells",
+    "attention_own_map": "attention stays nearer to the image's own clean centroid than to another's of its class",
+    "attention_background": "attention leaves the object",
+    "better_model": "the network is right more often than the other under corruption",
+}
+
+
+def judged(
+    kind: str,
+    verdict: Verdict,
+    evaluation: EvaluationInfo,
+    sentence: str,
+    query: str,
+    *,
+    n: int,
+    unit: str,
+    estimate: Estimate | tuple[float | None, float | None, float | None] = (None, None, None),
+    corruption: str | None = None,
+    severity: float | None = None,
+    other: EvaluationInfo | None = None,
+    claim: str | None = None,
+) -> Finding:
+    """A finding of one evaluation; below `FEWEST_IMAGES` images it is undecided, whatever the figures say."""
+    if n < FEWEST_IMAGES and verdict != "undecided":
+        verdict = "undecided"
+        sentence = too_few(n)
+    value, low, high = estimate
+    return Finding(
+        kind,
+        claim or kind,
+        verdict,
+        evaluation.evaluation_id,
+        evaluation.label,
+        corruption,
+        value,
+        low,
+        high,
+        unit,
+        n,
+        sentence,
+        query,
+        other.evaluation_id if other else None,
+        severity,
+    )
+
+
+def too_few(count: int) -> str:
+    """Why nothing is claimed of so few images."""
+    verb = "is" if count == 1 else "are"
+    return f"{format_count(count, 'image')} {verb} too few for findings: it takes {FEWEST_IMAGES}."
+
+
+def of_images(count: int) -> str:
+    """The number of images as the end of a sentence: (10,000 images)."""
+    return f"({format_count(count, 'image')})"
+
+
+def rows_of(relation: str, evaluation: EvaluationInfo, corruption: str | None = None) -> str:
+    """SQL that selects an evaluation's rows of a table or view, of one corruption or all."""
+    of_corruption = f" and corruption = {_quoted(corruption)}" if corruption else ""
+    return f"from {relation} where evaluation_id = {_quoted(evaluation.evaluation_id)}{of_corruption}"
+
+
+def _quoted(text: str) -> str:
+    doubled = text.replace("'", "''")
+    return f"'{doubled}'"

@@ -1,10 +1,11 @@
 """What must not be claimed from a selection."""
 
+from collections import Counter
 from collections.abc import Iterator
 
 import duckdb
 
-from failmodes.analysis.findings.finding import Finding
+from failmodes.analysis.findings.finding import Limitation
 from failmodes.analysis.formatting import format_count, format_percent, join_names
 from failmodes.analysis.selection import Selection
 from failmodes.analysis.statistics.bootstrap import stored_resampling
@@ -12,22 +13,15 @@ from failmodes.warehouse.database.connection import fetch_first
 from failmodes.warehouse.schema import IMPORTED_FAMILY
 
 
-def limitation_findings(con: duckdb.DuckDBPyConnection, selection: Selection) -> list[Finding]:
+def limitations(con: duckdb.DuckDBPyConnection, selection: Selection) -> list[Limitation]:
     """Limitations, topic by topic: of what was run, of what it was run on, and of what may be claimed."""
-    return [Finding(*texts, "limitation", {}) for texts in _limitations(con, selection)]
+    return [Limitation(*texts) for texts in _limitations(con, selection)]
 
 
 def _limitations(con: duckdb.DuckDBPyConnection, selection: Selection) -> Iterator[tuple[str, str, str]]:
     """Topic, headline and detail of each limitation that holds for the selection."""
     shared, left_out = selection.shared, selection.left_out
-    seeds = {e.label: e.facts["training_seed"] for e in selection.evaluations}
-    training_seeds = join_names(f"{label} {'not stated' if seed is None else seed}" for label, seed in seeds.items())
-    yield (
-        "Training",
-        "These are single training runs.",
-        "Intervals speak of the choice of test images, not of training: another seed may give other figures. "
-        f"Training seeds: {training_seeds}.",
-    )
+    yield "Training", *_training(selection)
     yield "Images", "One set of images was seen.", _subset(con, selection)
     if left_out:
         yield (
@@ -56,7 +50,8 @@ def _limitations(con: duckdb.DuckDBPyConnection, selection: Selection) -> Iterat
             "Numbers",
             "Some predictions are not finite numbers.",
             f"{join_names(f'{counts[id_]:,} of {label}' for id_, label in selection.labels.items() if id_ in counts)}, "
-            "over all cells: they count as wrong, and are left out of confidence and calibration.",
+            "over all cells: they count as wrong, and are left out of confidence and calibration. Of a curve with more "
+            "than 1\u00a0% of them in a cell neither shape nor cost is told.",
         )
     if not shared["paired"]:
         yield (
@@ -87,6 +82,21 @@ def _limitations(con: duckdb.DuckDBPyConnection, selection: Selection) -> Iterat
         "Grad-CAM is an account of one layer, not a cause. Without object masks it says that attention moves, not "
         "where it moves to.",
     )
+
+
+def _training(selection: Selection) -> tuple[str, str]:
+    """How many training runs each architecture and recipe has, as far as it is on record, and what follows."""
+    seeds = {e.label: e.facts["training_seed"] for e in selection.evaluations}
+    runs = Counter((e.facts["architecture"], e.facts["training_recipe"]) for e in selection.evaluations)
+    told = join_names(f"{label} {'not stated' if seed is None else seed}" for label, seed in seeds.items())
+    detail = (
+        "Intervals speak of the choice of test images, not of training: another seed may give other figures, and "
+        f"whether an architecture is better takes several seeds of each. Training seeds: {told}."
+    )
+    most = max(runs.values())
+    if most == 1:
+        return "Of each architecture there is one training run.", detail
+    return f"Of an architecture there are at most {format_count(most, 'training run')}.", detail
 
 
 def _protocols(selection: Selection) -> Iterator[tuple[str, str, str]]:

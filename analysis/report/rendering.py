@@ -2,7 +2,9 @@
 
 import json
 import re
+from collections.abc import Iterable
 from importlib.resources import files
+from itertools import groupby
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,14 +17,14 @@ from markupsafe import Markup, escape
 from failmodes.analysis.charts.drawing import CHARTS
 from failmodes.analysis.charts.style.saving import specification_of
 from failmodes.analysis.charts.style.theme import CHART_SIZES, DARK, DARK_COLOURS, LIGHT, vega_config
-from failmodes.analysis.findings.collection import selection_findings
-from failmodes.analysis.findings.finding import Finding
+from failmodes.analysis.findings.finding import Limitation
+from failmodes.analysis.findings.headlines import Headline
+from failmodes.analysis.findings.stored import findings_of, open_with_findings
 from failmodes.analysis.formatting import MAX_LISTED, format_count, join_names, lower_label
 from failmodes.analysis.report.provenance import NameValueRows, network_provenance, shared_provenance
 from failmodes.analysis.report.report_tables import ReportTable, tables
 from failmodes.analysis.report.vega_bundle import vega_bundle
 from failmodes.analysis.selection import Selection, corruption_labels, select
-from failmodes.analysis.statistics.shape_tables import open_with_shapes
 from failmodes.warehouse.errors import WarehouseError
 from failmodes.warehouse.storage.files import atomic_write_bytes
 
@@ -45,8 +47,8 @@ class ReportSection(NamedTuple):
 
     title: str
     lead: str
-    findings: list[Finding]
-    limitations: list[Finding]
+    headlines: tuple[Headline, ...]
+    limitations: tuple[Limitation, ...]
     figures: list[ReportChart]
     missing: list[str]
     tables: list[ReportTable]
@@ -55,7 +57,7 @@ class ReportSection(NamedTuple):
 
 
 def write_report(warehouse: Path, output: Path | None = None) -> Path:
-    """Write the report of a warehouse, after its shapes were brought up to date.
+    """Write the report of a warehouse, after its shapes and findings were brought up to date.
 
     Args:
         warehouse: the DuckDB file.
@@ -68,7 +70,7 @@ def write_report(warehouse: Path, output: Path | None = None) -> Path:
         WarehouseError: the warehouse is missing, in use or empty.
         StorageError: the report could not be written.
     """
-    with open_with_shapes(warehouse) as con, debug_mode(False):  # no part is validated: tests validate every chart
+    with open_with_findings(warehouse) as con, debug_mode(False):  # no part is validated: tests validate every chart
         page = render(con)
     path = output or warehouse.parent / REPORT_FILE
     atomic_write_bytes(path, page.encode())
@@ -76,11 +78,12 @@ def write_report(warehouse: Path, output: Path | None = None) -> Path:
 
 
 def render(con: duckdb.DuckDBPyConnection) -> str:
-    """The report as HTML; needs shapes."""
+    """The report as HTML; needs shapes, and takes the stored findings where they are current."""
     sections = [report_section(con, selection) for selection in select(con)]
     title = f"Failure report: {format_count(len(sections), 'set')} of evaluations"
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters["unbroken"] = _unbroken
+    environment.filters["by_topic"] = _by_topic
     template = files("failmodes.analysis.report").joinpath("template.html.j2").read_text(encoding="utf-8")
     return environment.from_string(template).render(
         title=sections[0].title if len(sections) == 1 else title,
@@ -92,7 +95,7 @@ def render(con: duckdb.DuckDBPyConnection) -> str:
 
 def report_section(con: duckdb.DuckDBPyConnection, selection: Selection) -> ReportSection:
     """Findings, charts, tables and provenance of one selection."""
-    found = selection_findings(con, selection)
+    found = findings_of(con, selection)
     figures, missing = _figures(con, selection)
     names = corruption_labels(con)
     labels = selection.labels.values()
@@ -102,8 +105,8 @@ def report_section(con: duckdb.DuckDBPyConnection, selection: Selection) -> Repo
     return ReportSection(
         title=f"How {networks} {verb} on {selection.shared['dataset_label']}",
         lead=f"{format_count(selection.image_count, 'image')}, clean and under {corruptions}.",
-        findings=[finding for finding in found if finding.verdict != "limitation"],
-        limitations=[finding for finding in found if finding.verdict == "limitation"],
+        headlines=found.headlines,
+        limitations=found.limitations,
         figures=figures,
         missing=missing,
         tables=tables(con, selection),
@@ -138,6 +141,12 @@ def _without_texts(chart: alt.VConcatChart) -> dict[str, Any]:
     for part in spec["vconcat"]:
         part.pop("title", None)
     return spec
+
+
+def _by_topic(found: Iterable[Headline]) -> list[list[Headline]]:
+    """Headlines that follow one another on the same topic, together; all that is undecided is one group."""
+    groups = groupby(found, key=lambda headline: headline.verdict == "undecided" or headline.topic)
+    return [list(group) for _, group in groups]
 
 
 def _unbroken(text: str) -> Markup:

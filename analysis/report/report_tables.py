@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import duckdb
 import polars as pl
 
+from failmodes.analysis.findings.curve_shape import shape_of
 from failmodes.analysis.formatting import (
     MAX_LISTED,
     SHAPE_NAMES,
@@ -16,7 +17,8 @@ from failmodes.analysis.formatting import (
     label_with_extra,
 )
 from failmodes.analysis.selection import Selection, corruption_labels, read_for_selection
-from failmodes.analysis.statistics.mcnemar import PairTest, compare_pairs, correct_jointly, rank_by_wins
+from failmodes.analysis.statistics.mcnemar import PairTest, compare_pairs
+from failmodes.analysis.statistics.model_difference import WinCount, compare_models, rank_by_wins
 from failmodes.warehouse.schema import CLEAN
 
 EMPTY = "\u2013"
@@ -70,7 +72,7 @@ def pair_tables(con: duckdb.DuckDBPyConnection, selection: Selection) -> list[Re
     """A table for each pair of up to four networks, or one for all pairs of more."""
     pairs = compare_pairs(con, selection)
     if pairs and len(selection.evaluations) > MAX_LISTED:
-        return [_all_pairs(correct_jointly(pairs))]
+        return [_all_pairs(pairs, rank_by_wins(compare_models(con, selection)))]
     names = _corruption_names(con, selection)
     return [_pair(pair, names) for pair in pairs]
 
@@ -154,12 +156,7 @@ def _calibration(con: duckdb.DuckDBPyConnection, selection: Selection, label: st
 
 
 def _by_severity(
-    cells: pl.DataFrame,
-    caption: str,
-    note: str,
-    view: str,
-    names: Names,
-    cell: Callable[[dict[str, Any]], TableCell],
+    cells: pl.DataFrame, caption: str, note: str, view: str, names: Names, cell: Callable[[dict[str, Any]], TableCell]
 ) -> ReportTable:
     """Corruptions against severities; of a dense grid the whole ones, and the note says which `view` has all."""
     levels = sorted(cells["severity"].unique().to_list())
@@ -171,6 +168,7 @@ def _by_severity(
 
 
 def _steps(con: duckdb.DuckDBPyConnection, selection: Selection, label: str, names: Names) -> ReportTable:
+    pairing = "paired" if selection.shared["paired"] else "unpaired"
     steps = read_for_selection(con, "steps", selection).sort("severity_from").rows(named=True)
     found = {
         (row["corruption"], (row["severity_from"], row["severity_to"])): figure(row, "accuracy_change", signed=True)
@@ -178,7 +176,7 @@ def _steps(con: duckdb.DuckDBPyConnection, selection: Selection, label: str, nam
     }
     return _corruption_table(
         f"Steps of {label}",
-        "Change in accuracy from one severity to the next, in points, with its paired bootstrap interval.",
+        f"Change in accuracy from one severity to the next, in points, with its {pairing} interval (Newcombe).",
         {span: " to ".join(map(format_severity, span)) for _, span in found},
         names,
         found,
@@ -218,7 +216,7 @@ def _shape_cells(row: dict[str, Any], sweep: pl.DataFrame) -> Iterable[TableCell
     others = [SHAPE_NAMES[s] for s in sweep["shape"].unique(maintain_order=True) if s != row["shape"]]
     span = f"{format_severity(row['largest_step_from'])} to {format_severity(row['largest_step_to'])}"
     share = "" if row["largest_step_share"] is None else f", {format_percent(row['largest_step_share'], 0)}"
-    yield TableCell(SHAPE_NAMES[row["shape"]])
+    yield TableCell(SHAPE_NAMES[shape_of(row)], row["reason"] or "")
     yield figure(row, "total_drop")
     yield figure(row, "bow", 2, scale=1, signed=True)
     yield figure(row, "largest_step")._replace(small=span + share)
@@ -265,16 +263,15 @@ def _pair(pair: PairTest, names: Names) -> ReportTable:
     )
     return ReportTable(
         f"{pair.a.label} and {pair.b.label}, image by image",
-        f"Images that only one of the two gets right, clean and at the last severity; p value of the exact McNemar "
-        f"test with Holm's correction over all {len(pair.cells)} cells. Checkpoints, not architectures.",
+        "Images that only one of the two gets right, clean and at the last severity; p value of the "
+        "exact McNemar test with Holm's correction over all cells of all pairs. Checkpoints, not architectures.",
         ("Corruption", "Severity", f"Only {pair.a.label}", f"Only {pair.b.label}", "p", "More often right"),
         tuple(tuple(map(TableCell, row)) for row in rows),
     )
 
 
-def _all_pairs(pairs: Sequence[PairTest]) -> ReportTable:
+def _all_pairs(pairs: Sequence[PairTest], ranked: Sequence[WinCount]) -> ReportTable:
     """Rows and columns are the networks, those that win most pairs first; columns go by the number of the row."""
-    ranked = rank_by_wins(pairs)
     won = {(pair.a, pair.b): pair.won_by("a") for pair in pairs} | {
         (pair.b, pair.a): pair.won_by("b") for pair in pairs
     }
@@ -294,9 +291,9 @@ def _all_pairs(pairs: Sequence[PairTest]) -> ReportTable:
     return ReportTable(
         "Networks against each other, image by image",
         f"Number of cells, {of}, in which the network of the row is right more often than that of the column (dot: in "
-        f"none): exact McNemar tests with Holm's correction over all {sum(len(pair.cells) for pair in pairs):,} cells "
-        "of all pairs. Ahead of and behind: networks that it is right more or less often than in at least one cell, "
-        "and not the other way round in any. Checkpoints, not architectures.",
+        f"none): exact McNemar tests with Holm's correction over all {sum(len(pair.cells) for pair in pairs):,} "
+        "cells of all pairs. Ahead of and behind: networks that it is right more or less often than on average over "
+        "corruptions (paired differences, Holm's correction over pairs). Checkpoints, not architectures.",
         ("Network", "Ahead of", "Behind", *(str(rank) for rank in range(1, len(order) + 1))),
         tuple(tuple(map(TableCell, row)) for row in rows),
     )

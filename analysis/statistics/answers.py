@@ -1,107 +1,142 @@
-"""Mode collapse: cells where a network gives one answer to most images, far more than the class has labels."""
+"""What a network answers: cells where one answer takes most images (mode collapse), and classes below the others."""
 
-from statistics import NormalDist
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import duckdb
-import numpy as np
 import polars as pl
 
 from failmodes.analysis.once import read_once
 from failmodes.analysis.selection import EvaluationInfo, Selection, read_for_selection
+from failmodes.analysis.statistics.bootstrap import Estimate
+from failmodes.analysis.statistics.paired_difference import newcombe_of_groups, wilson_interval
 from failmodes.warehouse.schema import CLEAN
+
+CLASS_GAP = 0.2  # a class is far below the others from so much less accuracy on, with its whole interval
 
 
 class Collapse(NamedTuple):
-    """The cell of an evaluation that is nearest to one answer for all images, and how many others are collapsed.
+    """The cell of a corruption that is nearest to one answer for all images.
 
     Attributes:
         corruption: its name, or 'none' for the clean images.
         severity: of the cell.
         class_name: the commonest answer.
         answer_count: images that are taken for it.
-        answered_count: images that are taken for a class of the data set.
         image_count: all images.
-        share, low, high: share of `answered_count`, with its Wilson interval, of 95 % for all cells together.
+        share: of the images that are taken for a class of the data set, with its Wilson interval, of 95 % for all cells
+            of the evaluation together.
         label_share: the class's share of the labels, 0-1.
         mean_confidence: over all images, 0-1; None where no logits are finite.
         accuracy: 0-1.
-        collapsed: severities of all collapsed cells by corruption.
-        cell_count: cells that were looked at.
     """
 
     corruption: str
     severity: float
     class_name: str
     answer_count: int
-    answered_count: int
     image_count: int
-    share: float
-    low: float
-    high: float
+    share: Estimate
     label_share: float
     mean_confidence: float | None
     accuracy: float
-    collapsed: dict[str, list[float]]
-    cell_count: int
+
+    @property
+    def verdict(self) -> Literal["supported", "contradicted", "undecided"]:
+        """Collapsed is a share of the answers nearer to all than to the share of the labels, interval included."""
+        middle = (1 + self.label_share) / 2
+        if self.share.low > middle:
+            return "supported"
+        return "contradicted" if self.share.high < middle else "undecided"
+
+
+class ClassGap(NamedTuple):
+    """Of a corruption at its last severity: the class whose accuracy lies farthest below that of the other classes.
+
+    `gap` is the accuracy of the others minus that of the class, with Newcombe's interval, of 95 % for all classes and
+    corruptions of the evaluation together.
+    """
+
+    corruption: str
+    severity: float
+    class_name: str
+    image_count: int
+    accuracy: float
+    gap: Estimate
+
+    @property
+    def verdict(self) -> Literal["supported", "contradicted", "undecided"]:
+        """Whether the gap is larger than CLASS_GAP, interval included."""
+        if self.gap.low > CLASS_GAP:
+            return "supported"
+        return "contradicted" if self.gap.high < CLASS_GAP else "undecided"
 
 
 @read_once
-def find_collapse(con: duckdb.DuckDBPyConnection, selection: Selection, evaluation: EvaluationInfo) -> Collapse | None:
-    """The most collapsed cell of one evaluation; None where no cell is collapsed beyond chance.
-
-    Collapsed is a cell whose commonest answer has a share of the answers that is nearer to all of them than to the
-    class's share of the labels, with the lower end of its interval; Bonferroni's correction is over the cells.
-    """
+def collapse_by_corruption(
+    con: duckdb.DuckDBPyConnection, selection: Selection, evaluation: EvaluationInfo
+) -> list[Collapse]:
+    """The most collapsed cell of each corruption, and the clean cell; of cells that are as bad the most severe."""
     cells = read_for_selection(con, "answers_by_severity", selection.only(evaluation))
     cells = cells.drop_nulls("commonest_answer").with_columns(
         corruption=pl.when(pl.col("severity") > 0).then("corruption").otherwise(pl.lit(CLEAN))
     )
     cells = cells.unique(("corruption", "severity"), keep="first", maintain_order=True)
     if not len(cells):
-        return None
+        return []
     shares, counts = cells["commonest_answer_share"].to_numpy(), cells["answered_count"].to_numpy()
     low, high = wilson_interval(shares, counts, comparisons=len(cells))
-    found = cells.with_columns(low=pl.Series(low), high=pl.Series(high)).filter(
-        pl.col("low") > (1 + pl.col("commonest_answer_label_share")) / 2
+    cells = cells.with_columns(low=pl.Series(low), high=pl.Series(high))
+    worst = cells.sort("commonest_answer_share", "severity", descending=True, maintain_order=True)
+    return [
+        Collapse(
+            corruption=row["corruption"],
+            severity=row["severity"],
+            class_name=row["commonest_answer_name"],
+            answer_count=round(row["commonest_answer_share"] * row["answered_count"]),
+            image_count=row["image_count"],
+            share=Estimate(row["commonest_answer_share"], row["low"], row["high"]),
+            label_share=row["commonest_answer_label_share"],
+            mean_confidence=row["mean_confidence"],
+            accuracy=row["accuracy"],
+        )
+        for row in worst.unique("corruption", keep="first", maintain_order=True).rows(named=True)
+    ]
+
+
+def find_collapse(con: duckdb.DuckDBPyConnection, selection: Selection, evaluation: EvaluationInfo) -> Collapse | None:
+    """The most collapsed cell of one evaluation; None where no cell is collapsed beyond chance."""
+    found = collapse_by_corruption(con, selection, evaluation)
+    return next((collapse for collapse in found if collapse.verdict == "supported"), None)
+
+
+@read_once
+def class_gaps(con: duckdb.DuckDBPyConnection, selection: Selection, evaluation: EvaluationInfo) -> list[ClassGap]:
+    """The class farthest below the others under each corruption, the largest gap first; nothing of a single class."""
+    rows = read_for_selection(con, "accuracy_by_class", selection.only(evaluation)).filter(
+        (pl.col("severity") > 0) & (pl.col("severity") == pl.col("severity").max().over("corruption")),
+        pl.col("image_count") > 0,
     )
-    if not len(found):
-        return None
-    worst = found.sort("commonest_answer_share", "severity", descending=True, maintain_order=True).row(0, named=True)
-    collapsed = found.group_by("corruption", maintain_order=True).agg(pl.col("severity").sort())
-    return Collapse(
-        corruption=worst["corruption"],
-        severity=worst["severity"],
-        class_name=worst["commonest_answer_name"],
-        answer_count=round(worst["commonest_answer_share"] * worst["answered_count"]),
-        answered_count=worst["answered_count"],
-        image_count=worst["image_count"],
-        share=worst["commonest_answer_share"],
-        low=worst["low"],
-        high=worst["high"],
-        label_share=worst["commonest_answer_label_share"],
-        mean_confidence=worst["mean_confidence"],
-        accuracy=worst["accuracy"],
-        collapsed=dict(collapsed.rows()),
-        cell_count=len(cells),
+    rows = rows.with_columns(
+        others=pl.col("image_count").sum().over("corruption") - pl.col("image_count"),
+        right=pl.col("correct_count").sum().over("corruption") - pl.col("correct_count"),
+    ).filter(pl.col("others") > 0)
+    if rows.is_empty():
+        return []
+    counts = (rows["others"].to_numpy(), rows["image_count"].to_numpy())
+    shares = (rows["right"].to_numpy() / counts[0], rows["correct_count"].to_numpy() / counts[1])
+    low, high = newcombe_of_groups(shares, counts, comparisons=len(rows))
+    gaps = rows.with_columns(gap=pl.Series(shares[0] - shares[1]), low=pl.Series(low), high=pl.Series(high))
+    widest = gaps.sort("gap", descending=True, maintain_order=True).unique(
+        "corruption", keep="first", maintain_order=True
     )
-
-
-def wilson_interval(
-    shares: np.ndarray, counts: np.ndarray, *, comparisons: int = 1, level: float = 0.95
-) -> tuple[np.ndarray, np.ndarray]:
-    """Wilson's score interval (Wilson 1927) of shares (K,) of counts (K,), which holds for all `comparisons` together.
-
-    Args:
-        shares: (K,) 0-1.
-        counts: (K,) above 0.
-        comparisons: Bonferroni's correction: how many intervals hold at once.
-        level: with this chance.
-
-    Returns:
-        Lower and upper ends, (K,) each.
-    """
-    z2 = NormalDist().inv_cdf(1 - (1 - level) / 2 / comparisons) ** 2 / counts
-    centre = (shares + z2 / 2) / (1 + z2)
-    half = np.sqrt(z2 * (shares * (1 - shares) + z2 / 4)) / (1 + z2)
-    return centre - half, centre + half
+    return [
+        ClassGap(
+            row["corruption"],
+            row["severity"],
+            row["class_name"] or str(row["class_index"]),
+            row["image_count"],
+            row["accuracy"],
+            Estimate(row["gap"], row["low"], row["high"]),
+        )
+        for row in widest.rows(named=True)
+    ]

@@ -96,14 +96,6 @@ class CorrectnessMatrix(NamedTuple):
         return found
 
 
-@read_once
-def resampled_correctness(
-    con: duckdb.DuckDBPyConnection, evaluation_id: str, resamples: int, seed: int
-) -> Float64Array:
-    """Accuracy of every cell of an evaluation under resampled images, (B, C): see `CorrectnessMatrix.resampled`."""
-    return read_correctness(con, evaluation_id).resampled(resamples, seed)
-
-
 def stored_resampling(con: duckdb.DuckDBPyConnection) -> Resampling:
     """How the stored shapes were resampled, so that all intervals of a report agree; the defaults without shapes."""
     row = fetch_first(con, "select resamples, bootstrap_seed, interval_level from shapes limit 1")
@@ -198,9 +190,16 @@ def bootstrap_estimate(values: Float64Array, level: float) -> Estimate:
     return Estimate(float(values[0]), float(low), float(high))
 
 
-def normal_estimate(mean: float, deviation: float, count: int) -> Estimate:
-    """The mean of `count` values with its normal 95 % interval, from their sample standard deviation."""
-    half = NORMAL_975 * deviation / count**0.5
+def normal_estimate(mean: float, deviation: float, count: int, quantile: float = NORMAL_975) -> Estimate:
+    """The mean of `count` values with its normal interval, of 95 % if no other quantile is given.
+
+    Args:
+        mean: of the values.
+        deviation: their sample standard deviation.
+        count: their number.
+        quantile: half-width of the interval in standard errors.
+    """
+    half = quantile * deviation / count**0.5
     return Estimate(mean, mean - half, mean + half)
 
 

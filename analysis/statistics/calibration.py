@@ -1,96 +1,125 @@
-"""Whether confidence keeps up with accuracy: overconfidence, calibration error, and confident failures."""
+"""Whether confidence keeps up with accuracy: overconfidence cell by cell, and calibration error beside its noise."""
 
-from dataclasses import replace
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import duckdb
-import polars as pl
+import numpy as np
+from numpy.typing import ArrayLike
 
 from failmodes.analysis.once import read_once
-from failmodes.analysis.selection import EvaluationInfo, Selection, read_for_selection, rows_at_last
-from failmodes.analysis.statistics.bootstrap import NORMAL_975, Estimate, normal_estimate
-from failmodes.warehouse.database.connection import fetch_first
-from failmodes.warehouse.errors import WarehouseError
+from failmodes.analysis.selection import EvaluationInfo, Selection, rows_at_last
+from failmodes.analysis.statistics.bootstrap import Estimate
+from failmodes.analysis.statistics.paired_difference import exact_interval
 from failmodes.warehouse.schema import CLEAN
 
-HIGH_CONFIDENCE = 0.9  # confidence from which a failure counts as confident, as in the view confident_failures
+ECE_DRAWS = 2_000
+ROUNDING = 1e-9
 
 
-class CalibrationSummary(NamedTuple):
-    """Confidence of one evaluation, clean and at the last severity of each corruption.
+class CellConfidence(NamedTuple):
+    """Confidence of one cell, over its images with finite logits.
 
-    Overconfidence is mean confidence minus accuracy; intervals count images: an image's differences are averaged over
-    corruptions first. Images without finite logits are left out. A noise floor is the 95 % quantile of the ECE that a
-    calibrated network of the same confidences would show.
+    Attributes:
+        corruption: its name, or 'none' for the clean images.
+        severity: of the cell.
+        image_count: images with finite logits.
+        mean_confidence: 0-1.
+        overconfidence: mean confidence minus accuracy of the same images, -1 to 1. Its interval is mean confidence
+            minus the exact one of accuracy, and holds for all cells of the evaluation that are listed together. An
+            interval of the images' differences is far too narrow where few answers are wrong.
     """
 
-    clean_overconfidence: Estimate
-    last_overconfidence: Estimate
-    clean_ece: float
-    clean_noise_floor: float
-    last_ece_mean: float
-    last_ece_worst: float
-    worst_noise_floor: float
-    worst_corruption: str
-    bin_count: int
-    confident_failures: Estimate | None
-    failure_count: int
+    corruption: str
+    severity: float
+    image_count: int
+    mean_confidence: float
+    overconfidence: Estimate
+
+    @property
+    def verdict(self) -> Literal["supported", "contradicted", "undecided"]:
+        """Supported where it is overconfident, contradicted where it is underconfident."""
+        if self.overconfidence.above_zero:
+            return "supported"
+        return "contradicted" if self.overconfidence.below_zero else "undecided"
+
+
+class CleanCalibration(NamedTuple):
+    """ECE on clean images, and what chance gives a calibrated network of the same confidences in 95 % of samples."""
+
+    ece: float
+    noise_floor: float
+    image_count: int
+
+    @property
+    def is_more_than_chance(self) -> bool:
+        """Whether the error is larger; where few images are unsure the two may tie but for rounding."""
+        return self.ece > self.noise_floor + ROUNDING
 
 
 @read_once
-def calibration_summary(
+def overconfidence_by_corruption(
     con: duckdb.DuckDBPyConnection, selection: Selection, evaluation: EvaluationInfo
-) -> CalibrationSummary:
-    """Measure the confidence of one evaluation, without the extra corruptions."""
-    selection = replace(selection.only(evaluation), corruptions=selection.averaged)
-    cells = read_for_selection(con, "calibration_by_severity", selection)
-    last = cells.filter(pl.col("severity") == pl.col("severity").max().over("corruption")).sort("ece", descending=True)
-    clean = cells.filter(severity=0.0)
-    confident, failures = _confident_failures(con, selection, evaluation)
-    return CalibrationSummary(
-        clean_overconfidence=_overconfidence(con, evaluation, [CLEAN]),
-        last_overconfidence=_overconfidence(con, evaluation, list(selection.corruptions)),
-        clean_ece=float(clean["ece"][0]),
-        clean_noise_floor=float(clean["ece_noise_floor"][0]),
-        last_ece_mean=float(last.select(pl.col("ece").mean()).item()),
-        last_ece_worst=float(last["ece"][0]),
-        worst_noise_floor=float(last["ece_noise_floor"][0]),
-        worst_corruption=str(last["corruption"][0]),
-        bin_count=int(clean["bin_count"][0]),
-        confident_failures=confident,
-        failure_count=failures,
-    )
+) -> list[CellConfidence]:
+    """Overconfidence on clean images and at the last severity of each corruption, the most overconfident first."""
+    rows = con.execute(
+        "select corruption, any_value(severity)::double, count(*), avg(confidence), count_if(correct) "
+        f"{rows_at_last('outcomes')} and finite "
+        "group by corruption order by avg(confidence - correct::int) desc, corruption",
+        [evaluation.evaluation_id, [CLEAN, *selection.corruptions]],
+    ).fetchall()
+    return [
+        CellConfidence(corruption, severity, count, confidence, overconfidence(confidence, right, count, len(rows)))
+        for corruption, severity, count, confidence, right in rows
+    ]
 
 
-def _overconfidence(con: duckdb.DuckDBPyConnection, evaluation: EvaluationInfo, corruptions: list[str]) -> Estimate:
-    row = fetch_first(
-        con,
-        f"with each as (select avg(confidence - correct::int) as overconfidence {rows_at_last('outcomes')} and finite "
-        "group by image_id) select avg(overconfidence), coalesce(stddev_samp(overconfidence), 0), count(*) from each",
-        [evaluation.evaluation_id, corruptions],
-    )
-    assert row is not None, "an aggregate without groups has one row"
-    if not row[2]:
-        raise WarehouseError(f"{evaluation.label} has no image with finite logits in {', '.join(corruptions)}")
-    return normal_estimate(*row)
+def overconfidence(mean_confidence: float, right: int, count: int, cells: int = 1) -> Estimate:
+    """Mean confidence minus accuracy with its interval.
 
+    Answers that are each right with a chance of their own vary less, in number, than those of one chance (Hoeffding
+    1956, Annals of Mathematical Statistics 27, 713-721), so that the exact interval of accuracy holds for them too.
 
-def _confident_failures(
-    con: duckdb.DuckDBPyConnection, selection: Selection, evaluation: EvaluationInfo
-) -> tuple[Estimate | None, int]:
-    """Share of failures at the last severity with confidence of at least HIGH_CONFIDENCE, and the number of failures.
-
-    A ratio of two sums over images; its interval is the linearised one, with images as the units.
+    Args:
+        mean_confidence: 0-1.
+        right: right answers.
+        count: images, at least one.
+        cells: intervals of so many cells hold together (Bonferroni).
     """
-    rows = con.sql(
-        "select count_if(confidence >= $3) as confident, count(*) as failures "
-        f"{rows_at_last('outcomes')} and not correct group by image_id",
-        params=[evaluation.evaluation_id, list(selection.corruptions), HIGH_CONFIDENCE],
-    ).pl()
-    failures = int(rows["failures"].sum())
-    if not failures:
-        return None, 0
-    share = float(rows["confident"].sum()) / failures
-    residual = (rows["confident"] - share * rows["failures"]).to_numpy()
-    half = NORMAL_975 * float((residual**2).sum()) ** 0.5 / failures
-    return Estimate(share, max(0.0, share - half), min(1.0, share + half)), failures
+    low, high = exact_interval(right, count, comparisons=cells)
+    return Estimate(mean_confidence - right / count, mean_confidence - float(high), mean_confidence - float(low))
+
+
+@read_once
+def clean_calibration(
+    con: duckdb.DuckDBPyConnection, selection: Selection, evaluation: EvaluationInfo
+) -> CleanCalibration | None:
+    """Calibration error on clean images; None where no logits are finite, or the measure was never computed."""
+    bins = con.execute(
+        "select image_count, confidence_sum, correct_count from cell_confidence_bins "
+        "where evaluation_id = ? and corruption = ? order by bin_index",
+        [evaluation.evaluation_id, CLEAN],
+    ).fetchall()
+    if not bins or any(None in row for row in bins):
+        return None
+    counts, confidence, right = np.array(bins, dtype=np.float64).T
+    images = int(counts.sum())
+    return CleanCalibration(float(np.abs(right - confidence).sum() / images), ece_of_chance(counts, confidence), images)
+
+
+def ece_of_chance(counts: ArrayLike, confidence_sums: ArrayLike, level: float = 0.95) -> float:
+    """The ECE that a calibrated network stays within in `level` of samples (Bröcker & Smith 2007), drawn.
+
+    Each image of a bin is right with the mean confidence of its bin, which lets right answers vary rather more than
+    with its own. The measure `ece_noise_floor` is computed from three moments, and falls short where most confidences
+    are nearly 1.
+
+    Args:
+        counts: (K,) images of each bin.
+        confidence_sums: (K,) sums of their confidence.
+        level: of the quantile.
+    """
+    images, expected = np.asarray(counts, dtype=np.int64), np.asarray(confidence_sums, dtype=np.float64)
+    chances = np.clip(expected / images, 0, 1)
+    right = np.random.default_rng(0).binomial(images, chances, (ECE_DRAWS, len(images)))
+    errors = np.abs(right - expected).sum(axis=1) / images.sum()
+    return float(np.quantile(errors, level, method="higher"))

@@ -1,21 +1,25 @@
-"""Which corruption costs most, and whether it can be told from the second, over resampled images."""
+"""Which corruption costs most, and whether it can be told from the second, over the same images."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import duckdb
-import numpy as np
 
 from failmodes.analysis.once import read_once
 from failmodes.analysis.selection import EvaluationInfo, Selection, averaged_severities
 from failmodes.analysis.statistics.bootstrap import (
+    CorrectnessMatrix,
     Estimate,
-    Float64Array,
-    Resampling,
-    bootstrap_estimate,
     read_correctness,
-    resampled_correctness,
     stored_resampling,
 )
+from failmodes.analysis.statistics.paired_difference import (
+    count_pairs,
+    mean_difference_interval,
+    newcombe_interval,
+)
+from failmodes.analysis.statistics.shape_tables import non_finite_cells
+from failmodes.warehouse.schema import CLEAN
 
 
 class CorruptionCost(NamedTuple):
@@ -30,67 +34,110 @@ class CorruptionCost(NamedTuple):
 class CostRanking(NamedTuple):
     """Corruptions by cost at the last severity and by average cost, costliest first; the extras, unranked, apart.
 
-    A lead is the cost of the first minus the second (None with one corruption); `first_share` is the share of
-    resamples in which the first is first.
+    Of the corruptions `withheld` too many predictions are no finite numbers. A lead is the cost of the first minus that
+    of another one, for each of the others in their order. That all of them are above 0 needs no correction for their
+    number (Berger 1982). Intervals at the last severity are Newcombe's, of averages those of `mean_difference`.
     """
 
     costs: tuple[CorruptionCost, ...]
-    lead: Estimate | None
-    first_share: float
+    leads: tuple[Estimate, ...]
     by_average: tuple[CorruptionCost, ...]
-    average_lead: Estimate | None
+    average_leads: tuple[Estimate, ...]
     extras: tuple[CorruptionCost, ...]
+    withheld: tuple[str, ...] = ()
 
     @property
     def is_clear(self) -> bool:
-        """Whether the first can be told from the second."""
-        return self.lead is None or self.lead.above_zero
+        """Whether a corruption costs more than every other, and more than nothing."""
+        return bool(self.costs) and all(cost.above_zero for cost in (self.costs[0].at_last, *self.leads))
+
+    @property
+    def is_clear_on_average(self) -> bool:
+        """The same of average costs."""
+        return bool(self.costs) and all(
+            cost.above_zero for cost in (self.by_average[0].on_average, *self.average_leads)
+        )
 
 
 @read_once
 def cost_rankings(con: duckdb.DuckDBPyConnection, selection: Selection) -> dict[EvaluationInfo, CostRanking]:
-    """What each corruption costs each evaluation of the selection, resampled as the stored shapes were."""
-    resampling = stored_resampling(con)
-    return {evaluation: rank_costs(con, selection, evaluation, resampling) for evaluation in selection.evaluations}
+    """What each corruption costs each evaluation of the selection, with intervals of the stored shapes' level."""
+    level, found = stored_resampling(con).interval_level, {}
+    for evaluation in selection.evaluations:
+        correctness = read_correctness(con, evaluation.evaluation_id)
+        without = {corruption for corruption, _ in non_finite_cells(con, evaluation.evaluation_id)}
+        withheld = selection.corruptions if CLEAN in without else [c for c in selection.corruptions if c in without]
+        measured = [c for c in selection.corruptions if c not in withheld]
+        ranked = [c for c in selection.averaged if c in measured]
+        ranking = rank_costs(correctness, measured, ranked, level)
+        found[evaluation] = ranking._replace(withheld=tuple(withheld))
+    return found
 
 
 def rank_costs(
-    con: duckdb.DuckDBPyConnection, selection: Selection, evaluation: EvaluationInfo, resampling: Resampling
+    correctness: CorrectnessMatrix,
+    corruptions: Sequence[str],
+    ranked: Sequence[str],
+    level: float,
 ) -> CostRanking:
-    """Rank the selection's corruptions, without the extras, by what they cost one evaluation, on the same resamples."""
-    correctness = read_correctness(con, evaluation.evaluation_id)
-    curves = {c: curve for c, curve in correctness.curves().items() if c in selection.corruptions}
-    resampled = resampled_correctness(con, evaluation.evaluation_id, resampling.resamples, resampling.seed)
-    accuracies = np.vstack([correctness.accuracy, resampled])
-    at_last = {c: _drop(accuracies, curve, [max(curve)]) for c, curve in curves.items()}
-    average = {c: _drop(accuracies, curve, averaged_severities(curve)) for c, curve in curves.items()}
-    level = resampling.interval_level
+    """Rank corruptions by what they cost one evaluation.
+
+    Args:
+        correctness: whether each image is right in each cell.
+        corruptions: those to be measured.
+        ranked: those of them to be ranked; the others are extras.
+        level: of the intervals.
+    """
+    curves = {c: curve for c, curve in correctness.curves().items() if c in corruptions}
     costs = {
-        c: CorruptionCost(c, max(curve), bootstrap_estimate(at_last[c], level), bootstrap_estimate(average[c], level))
+        c: CorruptionCost(
+            c,
+            max(curve),
+            _difference(correctness, curve[0.0], _last(curve), level),
+            _average_difference(correctness, [curve[0.0]], _averaged(curve), level),
+        )
         for c, curve in curves.items()
     }
-    ranked = [c for c in curves if c in selection.averaged]
-    order, by_average = _costliest_first(at_last, ranked), _costliest_first(average, ranked)
-    resamples = np.stack([at_last[c][1:] for c in order])
+    kept = [c for c in curves if c in ranked]
+    order = sorted(kept, key=lambda c: -costs[c].at_last.value)
+    by_average = sorted(kept, key=lambda c: -costs[c].on_average.value)
+    leads = [_difference(correctness, _last(curves[c]), _last(curves[order[0]]), level) for c in order[1:]]
+    average_leads = [
+        _average_difference(correctness, _averaged(curves[c]), _averaged(curves[by_average[0]]), level)
+        for c in by_average[1:]
+    ]
+    extras = sorted((c for c in curves if c not in ranked), key=lambda c: -costs[c].at_last.value)
     return CostRanking(
         tuple(costs[c] for c in order),
-        lead=_lead(at_last, order, level),
-        first_share=float((resamples.argmax(axis=0) == 0).mean()),
-        by_average=tuple(costs[c] for c in by_average),
-        average_lead=_lead(average, by_average, level),
-        extras=tuple(costs[c] for c in _costliest_first(at_last, [c for c in curves if c not in ranked])),
+        tuple(leads),
+        tuple(costs[c] for c in by_average),
+        tuple(average_leads),
+        tuple(costs[c] for c in extras),
     )
 
 
-def _drop(accuracies: Float64Array, curve: dict[float, int], severities: list[float]) -> Float64Array:
-    """Clean accuracy minus the mean over `severities`: (1 + B,) from (1 + B, C), the point estimate first."""
-    corrupted: Float64Array = accuracies[:, [curve[severity] for severity in severities]].mean(axis=1)
-    return accuracies[:, curve[0.0]] - corrupted
+def _last(curve: dict[float, int]) -> int:
+    """The column of the last severity of a curve."""
+    return curve[max(curve)]
 
 
-def _costliest_first(drops: dict[str, Float64Array], corruptions: list[str]) -> list[str]:
-    return sorted(corruptions, key=lambda c: -float(drops[c][0]))
+def _difference(correctness: CorrectnessMatrix, first: int, second: int, level: float) -> Estimate:
+    """Accuracy of one cell minus that of another, with Newcombe's interval."""
+    right = correctness.correct
+    counts = count_pairs(right[:, first], right[:, second], paired=correctness.paired)
+    low, high = newcombe_interval(counts, level=level)
+    return Estimate(float(counts.difference), float(low), float(high))
 
 
-def _lead(drops: dict[str, Float64Array], order: list[str], level: float) -> Estimate | None:
-    return bootstrap_estimate(drops[order[0]] - drops[order[1]], level) if len(order) > 1 else None
+def _averaged(curve: dict[float, int]) -> list[int]:
+    """The columns of the severities of a curve that averages are over."""
+    return [curve[severity] for severity in averaged_severities(curve)]
+
+
+def _average_difference(
+    correctness: CorrectnessMatrix, first: Sequence[int], second: Sequence[int], level: float
+) -> Estimate:
+    """Mean accuracy of some cells minus that of others, with its interval."""
+    weights = [1 / len(first)] * len(first) + [-1 / len(second)] * len(second)
+    cells = correctness.correct[:, [*first, *second]]
+    return mean_difference_interval(cells, weights, paired=correctness.paired, level=level)

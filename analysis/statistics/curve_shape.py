@@ -17,13 +17,20 @@ from failmodes.analysis.statistics.bootstrap import (
     Float64Array,
     Resampling,
     bootstrap_estimate,
-    percentile_interval,
+)
+from failmodes.analysis.statistics.paired_difference import (
+    count_pairs,
+    newcombe_interval,
+    smallest_detectable_difference,
 )
 
-SHAPE_CLASSES = ("flat", "non_monotone", "late_collapse", "early_drop", "near_linear")  # in the order of decision
-FLAT, NON_MONOTONE, LATE_COLLAPSE, EARLY_DROP, NEAR_LINEAR = range(len(SHAPE_CLASSES))
+SHAPE_CLASSES = ("flat", "rise", "non_monotone", "late_collapse", "early_drop", "near_linear", "undecided")
+FLAT, RISE, NON_MONOTONE, LATE_COLLAPSE, EARLY_DROP, NEAR_LINEAR, UNDECIDED = range(len(SHAPE_CLASSES))
+FALLING = ("late_collapse", "early_drop", "near_linear")  # classes of a curve that falls, by its bow
 STRIDE = 1  # severities that a rise or a collapse may take: what a step of the published grid spans
 MIN_POINTS = 3  # clean, at least one inner severity, the last: fewer have no bow
+EVEN_SHARES = 2  # a collapse in one step loses at least so many times what an even fall would lose in it
+EQUIVALENCE_LEVEL = 0.9  # both one-sided tests at 5 % (Schuirmann 1987), as an interval
 
 
 @dataclass(frozen=True)
@@ -48,17 +55,40 @@ class LargestStep(NamedTuple):
 
 
 class Margins(NamedTuple):
-    """What a drop or a rise must exceed to be significant: the lower half of its full-sample interval, 0-1."""
+    """Distances from a curve's own figures to the ends of their intervals, 0-1: what noise may add and take away.
 
-    drop: float
-    rises: Float64Array  # (S - 1,), by stride
+    Attributes:
+        drop: (2,) of the total drop: below it, above it.
+        equivalence: (2, S - 1) of clean minus accuracy at every severity, at EQUIVALENCE_LEVEL.
+        strides: (2, S - 1) of the change in every stride, for all strides together (Bonferroni).
+    """
+
+    drop: Float64Array
+    equivalence: Float64Array
+    strides: Float64Array
 
 
 class CurveShape(NamedTuple):
     """One curve described: its class, the share of resamples with that class and with each, and its figures.
 
-    `changes` are the accuracy after minus before every adjacent step and the ends of its interval, each (S - 1,). A
-    flat curve has no bow.
+    Attributes:
+        shape: one of SHAPE_CLASSES.
+        stability: share of resamples with that class.
+        shares: share of resamples by class.
+        drop: total drop, 0-1, with Newcombe's interval.
+        bow: None unless the curve falls.
+        largest: the stride that loses most; as the largest of several it is larger in the sample than in truth.
+        largest_interval: its ends, which hold for all strides together.
+        one_step: whether that stride is a collapse: 'supported', 'contradicted' or 'undecided'.
+        flat: whether the curve stays flat, likewise: contradicted where some change from clean lies beyond `flat_below`
+            with an interval that holds for all severities and curves together.
+        largest_change: the largest change from clean at any severity, down positive, with its interval of
+            EQUIVALENCE_LEVEL.
+        rise: the largest rise above clean at any severity, with an interval for all severities and curves together.
+        rise_position: position in the grid of that severity.
+        changes: accuracy after minus before of every adjacent step and the ends of its interval, each (S - 1,).
+        smallest_shown: total drop that so many images would show in four of five samples, 0-1.
+        margins: see `Margins`.
     """
 
     shape: str
@@ -67,7 +97,14 @@ class CurveShape(NamedTuple):
     drop: Estimate
     bow: Estimate | None
     largest: LargestStep
+    largest_interval: tuple[float, float]
+    one_step: str
+    flat: str
+    largest_change: Estimate
+    rise: Estimate
+    rise_position: int
     changes: tuple[Float64Array, Float64Array, Float64Array]
+    smallest_shown: float
     margins: Margins
 
 
@@ -138,68 +175,115 @@ def largest_step(accuracy: ArrayLike, severities: ArrayLike) -> LargestStep:
 def classify(accuracy: ArrayLike, severities: ArrayLike, margins: Margins, settings: ShapeSettings) -> NDArray[np.intp]:
     """Class of curves (…, S) as positions in SHAPE_CLASSES, the first that holds.
 
-    1. flat: the total drop is below `flat_below` or not above its margin (it speaks of the end points alone);
-    2. non_monotone: some stride rises by more than `flat_below` and by more than its margin;
-    3. late_collapse, 4. early_drop: bow at or beyond the threshold; 5. near_linear: the rest.
+    1. flat: within `flat_below` of the clean accuracy at every severity, intervals included (equivalence, Berger 1982);
+    2. non_monotone: some stride rises by more than `flat_below` and beyond its interval, while another falls so or the
+       curve as a whole falls;
+    3. rise: accuracy at the last severity lies above the clean one, beyond its interval and `flat_below`;
+    4. late_collapse, 5. early_drop: a total drop beyond its interval and of at least `flat_below`, with the bow at or
+       beyond the threshold; 6. near_linear: the same with a smaller bow; 7. undecided: the rest.
     """
-    drop, rises = total_drop(accuracy), stride_changes(accuracy, severities)
-    kappa = bow(accuracy, severities)
-    flat = (drop < settings.flat_below) | (drop <= margins.drop)
-    rising = ((rises > settings.flat_below) & (rises > margins.rises)).any(axis=-1)
+    curve = np.asarray(accuracy, dtype=np.float64)
+    drop, risen = total_drop(curve), stride_changes(curve, severities)
+    lost, least = curve[..., :1] - curve[..., 1:], settings.flat_below
+    kappa = bow(curve, severities)
+    flat = ((lost + margins.equivalence[1] < least) & (lost - margins.equivalence[0] > -least)).all(axis=-1)
+    rises = ((risen > least) & (risen > margins.strides[0])).any(axis=-1)
+    sinks = ((-risen > least) & (-risen > margins.strides[1])).any(axis=-1)
+    falls, gains = (drop >= least) & (drop > margins.drop[0]), (-drop >= least) & (-drop > margins.drop[1])
     late, early = kappa >= settings.bow_threshold, kappa <= -settings.bow_threshold
-    return np.select([flat, rising, late, early], [FLAT, NON_MONOTONE, LATE_COLLAPSE, EARLY_DROP], NEAR_LINEAR)
-
-
-def significance_margins(
-    accuracy: Float64Array, resampled: Float64Array, severities: Float64Array, level: float
-) -> Margins:
-    """Lower half-widths of the percentile intervals of the drop and of every stride's rise.
-
-    "Significant" means that the lower end of the interval lies above 0, which is the same as a value above its
-    margin. Inside a resample there is no second bootstrap: its own drop and rises are compared with the margins of
-    the full sample, so that point and resamples are judged by one rule.
-
-    Args:
-        accuracy: (S,) the curve.
-        resampled: (B, S) its resamples.
-        severities: (S,) rising.
-        level: level of the intervals.
-    """
-    drop_low, _ = percentile_interval(total_drop(resampled), level)
-    rise_low, _ = percentile_interval(stride_changes(resampled, severities), level)
-    return Margins(float(total_drop(accuracy) - drop_low), stride_changes(accuracy, severities) - rise_low)
+    conditions = [flat, rises & (sinks | falls), gains, falls & late, falls & early, falls]
+    return np.select(conditions, [FLAT, NON_MONOTONE, RISE, LATE_COLLAPSE, EARLY_DROP, NEAR_LINEAR], UNDECIDED)
 
 
 def describe_curve(
-    accuracy: ArrayLike, resampled: ArrayLike, severities: ArrayLike, settings: ShapeSettings
+    correct: ArrayLike,
+    resampled: ArrayLike,
+    severities: ArrayLike,
+    settings: ShapeSettings,
+    *,
+    paired: bool = True,
+    curves: int = 1,
 ) -> CurveShape:
-    """Describe one curve by its class, its figures and their intervals over the resamples.
+    """Describe one curve by its class, its figures and their intervals.
+
+    Intervals of drops and steps are Newcombe's; those of the bow, and stability, are over resamples.
 
     Args:
-        accuracy: (S,) accuracy from clean to the last severity, 0-1.
-        resampled: (B, S) the same under B resamples of the images.
+        correct: (N, S) bool, whether each image is right from clean to the last severity.
+        resampled: (B, S) accuracy under B resamples of the images.
         severities: (S,) rising.
         settings: thresholds and level.
+        paired: whether rows of `correct` are the same images at every severity.
+        curves: of the evaluation: the interval of a rise holds for the severities of all of them together.
 
     Raises:
         ValueError: fewer than three points, or severities that do not rise.
     """
-    curve, draws = np.asarray(accuracy, dtype=np.float64), np.asarray(resampled, dtype=np.float64)
+    right, draws = np.asarray(correct, dtype=bool), np.asarray(resampled, dtype=np.float64)
     grid = np.asarray(severities, dtype=np.float64)
     if len(grid) < MIN_POINTS or not (np.diff(grid) > 0).all():
         raise ValueError(f"a shape needs at least {MIN_POINTS} rising severities, not {grid.tolist()}")
-    level = settings.interval_level
-    margins = significance_margins(curve, draws, grid, level)
+    curve = right.mean(axis=0)
+    level, ends = settings.interval_level, stride_ends(grid)
+    from_clean = count_pairs(right[:, :1], right[:, 1:], paired=paired)
+    steps = newcombe_interval(count_pairs(right[:, 1:], right[:, :-1], paired=paired), level=level)
+    strides = count_pairs(right[:, ends], right[:, :-1], paired=paired)
+    stride_low, stride_high = newcombe_interval(strides, comparisons=len(ends), level=level)
+    lost_low, lost_high = newcombe_interval(from_clean, level=EQUIVALENCE_LEVEL)
+    all_low, all_high = newcombe_interval(from_clean, comparisons=curves * (len(grid) - 1), level=level)
+    lost, risen = from_clean.difference, strides.difference
+    drop = Estimate(float(lost[-1]), *(float(end[-1]) for end in newcombe_interval(from_clean, level=level)))
+    margins = Margins(
+        np.array([drop.value - drop.low, drop.high - drop.value]),
+        np.stack([lost - lost_low, lost_high - lost]),
+        np.stack([risen - stride_low, stride_high - risen]),
+    )
     code = int(classify(curve, grid, margins, settings))
     shares = np.bincount(classify(draws, grid, margins, settings), minlength=len(SHAPE_CLASSES)) / len(draws)
-    states = np.vstack([curve, draws])
+    largest, most, highest = largest_step(curve, grid), int(np.abs(lost).argmax()), int(lost.argmin())
+    leaves = bool((np.maximum(all_low, -all_high) > settings.flat_below).any())
+    shown = smallest_detectable_difference(from_clean.discordant_share[-1], len(right), level=level)
     return CurveShape(
         shape=SHAPE_CLASSES[code],
         stability=float(shares[code]),
         shares=dict(zip(SHAPE_CLASSES, shares.tolist(), strict=True)),
-        drop=bootstrap_estimate(total_drop(states), level),
-        bow=None if code == FLAT else bootstrap_estimate(bow(states, grid), level),
-        largest=largest_step(curve, grid),
-        changes=(changes(curve), *percentile_interval(changes(draws), level)),
+        drop=drop,
+        bow=bootstrap_estimate(bow(np.vstack([curve, draws]), grid), level) if SHAPE_CLASSES[code] in FALLING else None,
+        largest=largest,
+        largest_interval=(-float(stride_high[largest.start]), -float(stride_low[largest.start])),
+        one_step=judge_one_step(stride_low, stride_high, drop, grid),
+        flat="supported" if code == FLAT else "contradicted" if leaves else "undecided",
+        largest_change=Estimate(float(lost[most]), float(lost_low[most]), float(lost_high[most])),
+        rise=Estimate(-float(lost[highest]), -float(all_high[highest]), -float(all_low[highest])),
+        rise_position=highest + 1,
+        changes=(changes(curve), *steps),
+        smallest_shown=float(shown),
         margins=margins,
     )
+
+
+def judge_one_step(low: Float64Array, high: Float64Array, drop: Estimate, severities: ArrayLike) -> str:
+    """Whether one stride is a collapse: loses EVEN_SHARES times what an even fall over the grid would lose in it.
+
+    Of an even fall over five severities a step has a fifth, so that a collapse is two fifths of the drop. Supported
+    only where the lower end of a stride's loss lies above that share of the upper end of the total drop; contradicted
+    where the upper ends of all lie below that share of its lower end; with strides as wide as half of the grid it
+    cannot hold.
+
+    Args:
+        low: (S - 1,) lower ends of the change in accuracy of every stride, which hold for all together.
+        high: (S - 1,) upper ends.
+        drop: the total drop with its interval.
+        severities: (S,) rising.
+
+    Returns:
+        'supported', 'contradicted' or 'undecided'.
+    """
+    grid = np.asarray(severities, dtype=np.float64)
+    share = EVEN_SHARES * np.maximum(STRIDE, grid[stride_ends(grid)] - grid[:-1]) / (grid[-1] - grid[0])
+    narrow = share < 1
+    if drop.above_zero and (narrow & (-high >= share * drop.high)).any():
+        return "supported"
+    if drop.above_zero and (~narrow | (-low < share * drop.low)).all():
+        return "contradicted"
+    return "undecided"

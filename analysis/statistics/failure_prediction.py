@@ -1,8 +1,7 @@
 """Whether a score tells failures from right answers, and what abstaining on the least sure images would gain."""
 
 from collections.abc import Iterable
-from statistics import NormalDist
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import duckdb
 import numpy as np
@@ -11,15 +10,17 @@ import polars as pl
 from failmodes.analysis.once import read_once
 from failmodes.analysis.selection import EvaluationInfo, Selection, read_for_selection
 from failmodes.analysis.statistics.bootstrap import Estimate, share_estimate
+from failmodes.analysis.statistics.paired_difference import normal_quantile
 from failmodes.warehouse.database.relations import is_current
 from failmodes.warehouse.errors import WarehouseError
 from failmodes.warehouse.measures.tables import FAILURE_SCORES, SELECTIVE_RISKS
 from failmodes.warehouse.schema import CLEAN
 
 CHANCE = 0.5  # AUROC of a score that knows nothing
-FEWEST = 10  # failures and right answers of a cell that a sentence speaks of: a standard error of fewer says little
+FEWEST = 10  # failures and right answers of a cell that a sentence speaks of: an AUROC of fewer says little
 ENOUGH = (pl.col("failures") >= FEWEST) & (pl.col("n") - pl.col("failures") >= FEWEST)
 KEPT_SHARE = 0.8  # coverage that sentences speak of
+BISECTIONS = 40  # leave 1e-12
 
 
 class CellAuroc(NamedTuple):
@@ -28,26 +29,26 @@ class CellAuroc(NamedTuple):
     corruption: str
     severity: float
     auroc: Estimate
+    image_count: int
+
+    @property
+    def verdict(self) -> Literal["supported", "contradicted", "undecided"]:
+        """Supported where confidence is worse than chance at finding failures, contradicted where it is better."""
+        if self.auroc.high < CHANCE:
+            return "supported"
+        return "contradicted" if self.auroc.low > CHANCE else "undecided"
 
 
 class FailurePrediction(NamedTuple):
     """How well confidence tells the failures of one network from its right answers.
 
     Attributes:
-        clean: AUROC on clean images; None where there are too few failures or right answers.
-        lowest: the corrupted cell of the lowest AUROC.
-        worse_than_chance: severities by corruption where the whole interval is below chance.
-        cell_count: corrupted cells that were looked at.
-        by_score: AUROC of each score at the last severity, averaged over corruptions.
+        cells: corrupted cells with enough failures and right answers, the lowest AUROC first.
         error_rate: at the last severity, averaged over corruptions.
         error_rate_kept: the same of the surest images, KEPT_SHARE of each cell.
     """
 
-    clean: Estimate | None
-    lowest: CellAuroc
-    worse_than_chance: dict[str, list[float]]
-    cell_count: int
-    by_score: dict[str, Estimate]
+    cells: tuple[CellAuroc, ...]
     error_rate: Estimate
     error_rate_kept: Estimate
 
@@ -99,9 +100,6 @@ def predict_failures(
 ) -> FailurePrediction | None:
     """How well confidence tells failures from right answers; None where too few of either are in every corrupted cell.
 
-    Standard errors of a mean over corruptions are the mean of theirs, as if all said the same of the same images: the
-    interval is rather too wide.
-
     Raises:
         WarehouseError: the warehouse was loaded before there was this measure.
     """
@@ -110,26 +108,45 @@ def predict_failures(
     corrupted = cells.filter(pl.col("severity") > 0).sort("auroc", "corruption", "severity")
     if not len(corrupted):
         return None
-    clean = cells.filter(severity=0)
-    quantile = NormalDist().inv_cdf(1 - 0.025 / len(corrupted))
-    high = corrupted["auroc"] + quantile * corrupted["auroc_error"]
-    worse = corrupted.filter(high < CHANCE).group_by("corruption", maintain_order=True).agg(pl.col("severity").sort())
-    lowest = corrupted.row(0, named=True)
-    at_last = scores.filter(ENOUGH & (pl.col("severity") == pl.col("severity").max().over("corruption")))
-    by_score = at_last.filter(pl.col("corruption").is_in(list(selection.averaged))).group_by("score").agg(
-        pl.col("auroc").mean(), pl.col("auroc_error").mean()
-    )  # fmt: skip
     return FailurePrediction(
-        clean=share_estimate(*clean.select("auroc", "auroc_error").row(0)) if len(clean) else None,
-        lowest=CellAuroc(
-            lowest["corruption"], lowest["severity"], share_estimate(lowest["auroc"], lowest["auroc_error"], quantile)
+        cells=tuple(
+            CellAuroc(corruption, severity, auroc_interval(auroc, failures, count - failures, len(corrupted)), count)
+            for corruption, severity, auroc, failures, count in corrupted.select(
+                "corruption", "severity", "auroc", "failures", "n"
+            ).rows()
         ),
-        worse_than_chance=dict(worse.rows()),
-        cell_count=len(corrupted),
-        by_score={score: share_estimate(*found) for score, *found in sorted(by_score.rows(), key=lambda row: -row[1])},
         error_rate=_risk_at_last(con, selection, evaluation, 1.0),
         error_rate_kept=_risk_at_last(con, selection, evaluation, KEPT_SHARE),
     )
+
+
+def auroc_interval(auroc: float, failures: int, right: int, cells: int = 1) -> Estimate:
+    """An AUROC with Newcombe's score interval (2006, Statistics in Medicine 25, 559-573, method 5).
+
+    It holds the areas from which this one lies no farther than their own standard errors allow, those of Hanley and
+    McNeil. That of one half is the rank sum test's without ties; ties make it rather too wide. DeLong's standard
+    error, of the sample's own spread, is far too small where failures are few or confidences tie.
+
+    Args:
+        auroc: 0-1.
+        failures: at least one.
+        right: right answers, at least one.
+        cells: intervals of so many cells hold together (Bonferroni).
+    """
+    quantile, half_count = normal_quantile(comparisons=cells), (failures + right) / 2 - 1
+
+    def error(area: float) -> float:
+        spread = 1 + half_count * ((1 - area) / (2 - area) + area / (1 + area))
+        return float(np.sqrt(area * (1 - area) * spread / (failures * right)))
+
+    def lower_end(value: float) -> float:
+        low, high = 0.0, value
+        for _ in range(BISECTIONS):
+            middle = (low + high) / 2
+            low, high = (middle, high) if value - middle > quantile * error(middle) else (low, middle)
+        return low
+
+    return Estimate(auroc, lower_end(auroc), 1 - lower_end(1 - auroc))
 
 
 def _risk_at_last(

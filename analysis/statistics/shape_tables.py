@@ -16,20 +16,26 @@ from failmodes.analysis.statistics.bootstrap import Float64Array, read_correctne
 from failmodes.analysis.statistics.curve_shape import (
     MIN_POINTS,
     SHAPE_CLASSES,
+    UNDECIDED,
     CurveShape,
     ShapeSettings,
     classify,
     describe_curve,
 )
+from failmodes.analysis.statistics.paired_difference import wilson_interval
 from failmodes.warehouse.database.connection import fetch_first, open_warehouse
-from failmodes.warehouse.database.own_tables import DERIVED
+from failmodes.warehouse.database.own_tables import SHAPE_SWEEP, SHAPES, STEPS
 from failmodes.warehouse.database.updates import input_fingerprint, replace_derived_tables
 from failmodes.warehouse.errors import StorageError, WarehouseError
 from failmodes.warehouse.terminal import remark
 
-METHOD = 2  # raise it when the method changes, so that stored shapes are computed again
+METHOD = 3  # raise it when the method changes, so that stored shapes are computed again
 FLAT_SWEEP = (0.01, 0.02, 0.05)
 BOW_SWEEP = (0.10, 0.15, 0.20)
+MOST_NON_FINITE = 0.01  # share of a cell's rows; beyond it nothing is said of a shape or a cost
+FEWEST_IMAGES = 30  # of fewer there are figures but no findings
+UNDECIDED_SHAPE = SHAPE_CLASSES[UNDECIDED]
+WITHHELD = {"one_step_collapse": None, "flat": None}  # verdicts on a curve with too many rows that are not finite
 Row = dict[str, Any]
 
 
@@ -48,7 +54,7 @@ def ensure_shapes(warehouse: Path, settings: ShapeSettings | None = None) -> boo
         StorageError: it cannot be written.
     """
     with open_warehouse(warehouse) as con:
-        tables = _due_tables(con, settings or stored_settings(con))
+        tables = due_shapes(con, settings)
     if tables:
         replace_derived_tables(warehouse, tables)
     return bool(tables)
@@ -65,30 +71,32 @@ def open_with_shapes(warehouse: Path) -> Iterator[duckdb.DuckDBPyConnection]:
         WarehouseError: it is missing, in use, or a cell is incomplete.
     """
     with open_warehouse(warehouse, one_thread=True) as con:
-        tables = _due_tables(con, stored_settings(con))
-        if not tables or not _are_stored(warehouse, tables):
-            for name, rows in tables.items():
-                con.register(name, rows)  # hides the stored one
-            yield con
-            return
-    with open_warehouse(warehouse, one_thread=True) as con:  # the former shows what it opened
+        tables = due_shapes(con)
+        for name, rows in tables.items():
+            con.register(name, rows)  # hides the stored one
+        if tables:
+            store_derived(warehouse, tables)
         yield con
 
 
-def _are_stored(warehouse: Path, tables: dict[str, pa.Table]) -> bool:
-    """Store derived tables; where that cannot be done say so, and return False."""
+def store_derived(warehouse: Path, tables: dict[str, pa.Table]) -> None:
+    """Store derived tables; where that cannot be done say so: whoever made them goes on with what was made."""
     try:
         if not os.access(warehouse, os.W_OK):  # its folder may be open to writers all the same
             raise StorageError(f"{warehouse} is write-protected")
         replace_derived_tables(warehouse, tables)
     except (StorageError, WarehouseError) as error:
         remark(f"the shapes of its curves hold for this call alone, since they cannot be stored: {error}")
-        return False
-    return True
 
 
-def _due_tables(con: duckdb.DuckDBPyConnection, settings: ShapeSettings) -> dict[str, pa.Table]:
-    """The derived tables, computed anew; empty where those stored are current."""
+def due_shapes(con: duckdb.DuckDBPyConnection, settings: ShapeSettings | None = None) -> dict[str, pa.Table]:
+    """The tables of shapes, computed anew; empty where those stored are current.
+
+    Args:
+        con: the warehouse.
+        settings: thresholds and resampling; None keeps those of the stored shapes, or takes the defaults.
+    """
+    settings = settings or stored_settings(con)
     fingerprint = input_fingerprint(con, {**asdict(settings), "method": METHOD})
     if con.execute("select distinct input_fingerprint from shapes").fetchall() == [(fingerprint,)]:
         return {}
@@ -105,38 +113,107 @@ def stored_settings(con: duckdb.DuckDBPyConnection) -> ShapeSettings:
 
 def shape_tables(con: duckdb.DuckDBPyConnection, settings: ShapeSettings, fingerprint: str) -> dict[str, pa.Table]:
     """The derived tables of every evaluation, by name. A curve of fewer than three points has no shape and no row."""
-    rows: dict[str, list[Row]] = {table.name: [] for table in DERIVED}
+    rows: dict[str, list[Row]] = {table.name: [] for table in (SHAPES, STEPS, SHAPE_SWEEP)}
     evaluations = con.execute(
         "select evaluation_id from evaluations semi join (from shards where table_name = 'predictions') "
         "using (evaluation_id) order by evaluation_id"
     ).fetchall()
     for (evaluation_id,) in evaluations:
         correctness = read_correctness(con, evaluation_id)
-        accuracy, draws = correctness.accuracy, correctness.resampled(settings.resamples, settings.seed)
-        for corruption, column_of in correctness.curves().items():
-            if len(column_of) < MIN_POINTS:
-                continue
+        draws = correctness.resampled(settings.resamples, settings.seed)
+        chance, unfinished = chance_of(con, evaluation_id), non_finite_cells(con, evaluation_id)
+        curves = {name: curve for name, curve in correctness.curves().items() if len(curve) >= MIN_POINTS}
+        for corruption, column_of in curves.items():
             grid, columns = np.array(list(column_of)), list(column_of.values())
-            curve = accuracy[columns]
-            shape = describe_curve(curve, draws[:, columns], grid, settings)
+            right = correctness.correct[:, columns]
+            shape = describe_curve(
+                right, draws[:, columns], grid, settings, paired=correctness.paired, curves=len(curves)
+            )
+            withheld = [severity for cell, severity in unfinished if cell == corruption or not severity]
             key = {"evaluation_id": evaluation_id, "corruption": corruption, "input_fingerprint": fingerprint}
-            rows["shapes"].append(key | _shape_row(shape, grid, len(correctness.correct), settings))
+            own = _shape_row(shape, grid, len(right), settings) | {
+                "chance_from": chance_from(right, grid, chance, settings.interval_level),
+                "reason": _reason(shape, len(right), withheld),
+            }
+            own |= {"shape": UNDECIDED_SHAPE} if own["reason"] else {}
+            rows["shapes"].append(key | (own | WITHHELD if withheld else own))
             rows["steps"].extend(key | row for row in _step_rows(shape, grid))
-            rows["shape_sweep"].extend(key | row for row in _sweep_rows(curve, grid, shape, settings))
-    return {table.name: pa.Table.from_pylist(rows[table.name], schema=table.arrow()) for table in DERIVED}
+            swept = _sweep_rows(right.mean(axis=0), grid, shape, settings)
+            rows["shape_sweep"].extend(key | (row | {"shape": UNDECIDED_SHAPE} if withheld else row) for row in swept)
+    return {
+        table.name: pa.Table.from_pylist(rows[table.name], schema=table.arrow())
+        for table in (SHAPES, STEPS, SHAPE_SWEEP)
+    }
+
+
+def chance_of(con: duckdb.DuckDBPyConnection, evaluation_id: str) -> float | None:
+    """Accuracy of a guess among what the network may answer, 0-1; None where that is not on record."""
+    row = fetch_first(
+        con,
+        "select case when class_protocol = 'all' then output_count else class_count end from evaluations "
+        "inner join models using (model_id) where evaluation_id = ?",
+        [evaluation_id],
+    )
+    return 1 / row[0] if row and row[0] else None
+
+
+def non_finite_cells(con: duckdb.DuckDBPyConnection, evaluation_id: str) -> list[tuple[str, float]]:
+    """Cells, as corruption and severity, of which more than MOST_NON_FINITE of the rows are no finite numbers."""
+    return con.execute(
+        "select corruption, severity::double from cell_measures where evaluation_id = ? "
+        "and non_finite_count > ? * image_count order by all",
+        [evaluation_id, MOST_NON_FINITE],
+    ).fetchall()
+
+
+def chance_from(right: np.ndarray, severities: Float64Array, chance: float | None, level: float) -> Decimal | None:
+    """The severity from which on the accuracy cannot be told from chance, or lies below it, to the last; None for none.
+
+    Args:
+        right: (N, S) bool, whether each image is right at each severity.
+        severities: (S,) rising.
+        chance: accuracy of a guess, 0-1; None where it is not known.
+        level: of Wilson's intervals.
+    """
+    if chance is None:
+        return None
+    low, _ = wilson_interval(right.mean(axis=0), len(right), level=level)
+    above = np.flatnonzero(low > chance)
+    first = int(above[-1]) + 1 if len(above) else 0
+    return _decimal(float(severities[first])) if first < len(severities) else None
+
+
+def _reason(shape: CurveShape, images: int, withheld: list[float]) -> str | None:
+    """Why a curve has no shape class; None where it has one."""
+    if withheld:
+        listed = ", ".join(f"{severity:g}" for severity in withheld)
+        return f"more than {MOST_NON_FINITE:.0%} of the predictions are no finite numbers at severity {listed}"
+    if images < FEWEST_IMAGES:
+        return f"{images} images are too few: it takes {FEWEST_IMAGES}"
+    if shape.shape == UNDECIDED_SHAPE:
+        shown = 100 * shape.smallest_shown
+        return f"so many images show drops from {shown:.1f} points on"
+    return None
 
 
 def _shape_row(shape: CurveShape, grid: Float64Array, images: int, settings: ShapeSettings) -> Row:
-    lost = float(shape.largest.lost)
+    lost, falls = float(shape.largest.lost), shape.bow is not None
     return {
         "shape": shape.shape,
         "stability": shape.stability,
         **dict(zip(("total_drop", "total_drop_low", "total_drop_high"), shape.drop, strict=True)),
         **dict(zip(("bow", "bow_low", "bow_high"), shape.bow or (None, None, None), strict=True)),
         "largest_step": lost,
-        "largest_step_share": None if shape.bow is None else lost / shape.drop.value,
+        **dict(zip(("largest_step_low", "largest_step_high"), shape.largest_interval, strict=True)),
+        "largest_step_share": lost / shape.drop.value if falls else None,
         "largest_step_from": _decimal(float(grid[shape.largest.start])),
         "largest_step_to": _decimal(float(grid[shape.largest.end])),
+        "one_step_collapse": shape.one_step,
+        "flat": shape.flat,
+        **dict(zip(("largest_change", "largest_change_low", "largest_change_high"), shape.largest_change, strict=True)),
+        **dict(zip(("largest_rise", "largest_rise_low", "largest_rise_high"), shape.rise, strict=True)),
+        "largest_rise_at": _decimal(float(grid[shape.rise_position])),
+        "smallest_drop_shown": shape.smallest_shown,
         **{f"share_{name}": share for name, share in shape.shares.items()},
         "image_count": images,
         "resamples": settings.resamples,

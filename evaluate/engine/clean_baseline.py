@@ -10,7 +10,8 @@ import pyarrow as pa
 import torch
 
 from failmodes.evaluate.engine.image_statistics import MapDrift, drift_between, mask_weights
-from failmodes.evaluate.evaluation import NULL_SEED, Evaluation
+from failmodes.evaluate.evaluation import Evaluation
+from failmodes.warehouse.null_pairs import sample_null_pairs
 from failmodes.warehouse.schema import CLEAN_MAPS
 from failmodes.warehouse.shards.footer import damage_of
 from failmodes.warehouse.shards.format import dimension_path, write_dimension
@@ -116,30 +117,3 @@ def load_clean_baseline(output: StorePath, evaluation: Evaluation) -> CleanBasel
     clean = CleanMapBuffer(len(maps), torch.empty(0, 1, height, width, device=evaluation.network.device))
     clean.put(0, predicted, torch.from_numpy(maps.copy()), torch.ones(len(maps), dtype=torch.bool))
     return make_clean_baseline(evaluation, clean)
-
-
-class NullPairs(NamedTuple):
-    """For each position another position, (N,) int64; −1 where there is no other."""
-
-    any_image: np.ndarray
-    same_class: np.ndarray
-
-
-def sample_null_pairs(labels: np.ndarray, seed: int = NULL_SEED) -> NullPairs:
-    """Seeded derangements: no image pairs with itself, and each is paired with by exactly one other."""
-    rng = np.random.default_rng(seed)
-    any_image = _derangement(np.arange(len(labels)), len(labels), rng)
-    same_class = np.full(len(labels), -1, np.int64)
-    for label in np.unique(labels):
-        of_class = np.flatnonzero(labels == label)
-        same_class[of_class] = _derangement(of_class, len(labels), rng)[of_class]
-    return NullPairs(any_image, same_class)
-
-
-def _derangement(positions: np.ndarray, size: int, rng: np.random.Generator) -> np.ndarray:
-    """One random cycle through `positions`."""
-    pair = np.full(size, -1, np.int64)
-    if len(positions) > 1:
-        cycle = rng.permutation(positions)
-        pair[cycle] = np.roll(cycle, -1)
-    return pair

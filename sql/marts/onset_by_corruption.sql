@@ -5,10 +5,9 @@ with onsets as (
         evaluation_id,
         corruption,
         onset_severity,
-        count(*) as image_count,
-        count(*) filter (where recovered) as recovered_count
+        count(*) filter (where clean_correct) as image_count,
+        count(*) filter (where clean_correct and recovered) as recovered_count
     from image_onsets
-    where clean_correct
     group by evaluation_id, corruption, onset_severity
 ),
 
@@ -35,12 +34,22 @@ points as (
 shares as (
     select
         * replace (coalesce(at_risk_count, 0)::bigint as at_risk_count),
+        max(at_risk_count) over (partition by evaluation_id, corruption) as clean_right_count,
         product(coalesce(1 - failed_count / nullif(at_risk_count, 0), 1)) over (
             partition by evaluation_id, corruption
             order by severity
         ) as surviving_share,
         recovered_count / nullif(failed_count, 0) as recovered_share
     from points
+),
+
+intervals as (
+    select
+        * replace (case when clean_right_count > 0 then surviving_share end as surviving_share),
+        power(1.959963984540054, 2) / nullif(clean_right_count, 0) as z2_n, -- z: normal quantile of 97.5 %
+        (surviving_share + z2_n / 2) / (1 + z2_n) as centre,
+        sqrt(z2_n * (surviving_share * (1 - surviving_share) + z2_n / 4)) / (1 + z2_n) as half_width
+    from shares
 )
 
 select
@@ -52,6 +61,8 @@ select
     severity,
     at_risk_count, -- right at every severity below this one
     failed_count, -- wrong here for the first time
-    surviving_share, -- Kaplan-Meier, 0-1: never wrong up to and at this severity
-    recovered_share -- of those that fail here, right again further on; null if none
-from shares
+    surviving_share, -- Kaplan-Meier, 0-1: never wrong up to and at this severity; null if none is right when clean
+    recovered_share, -- of those that fail here, right again further on; null if none
+    centre - half_width as surviving_share_low, -- Wilson 95 % interval: no image is lost before the last severity
+    centre + half_width as surviving_share_high
+from intervals

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from model_comparisons import CORRUPTIONS, FALLS
 from PIL import Image
+from rewritten_shards import answer_with, cell_of
 from synthetic_record import Synthetic, write_synthetic
 
 from failmodes.analysis.findings.collection import selection_findings
@@ -70,6 +71,24 @@ def many_con(many_record: Synthetic) -> Iterator[duckdb.DuckDBPyConnection]:
 @pytest.fixture(scope="session")
 def many_selection(many_con: duckdb.DuckDBPyConnection) -> Selection:
     return select_one(many_con)
+
+
+@pytest.fixture(scope="session")
+def many_findings(many_con: duckdb.DuckDBPyConnection, many_selection: Selection) -> list[Finding]:
+    return selection_findings(many_con, many_selection)
+
+
+@pytest.fixture(scope="session")
+def collapsing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[duckdb.DuckDBPyConnection]:
+    """160 images, 40 a class. Alpha takes all but one for class 1 under contrast at severity 5, and most at 4; Beta is
+    right on all under fog at severity 5 but those of class 3."""
+    made = write_synthetic(tmp_path_factory.mktemp("collapsing"), images=160, corruptions=("fog", "contrast"))
+    for severity, others in ((5, 1), (4, 24), (3, 75)):
+        answer_with(made, cell_of(made, "Alpha", "contrast", severity), [2] * others + [1] * (160 - others))
+    answer_with(made, cell_of(made, "Beta", "fog", 5), [index % 4 % 3 for index in range(160)])
+    load([made.output], made.output / "w.duckdb")
+    with open_warehouse(made.output / "w.duckdb") as con:
+        yield con
 
 
 @pytest.fixture(scope="session")

@@ -51,7 +51,7 @@ def test_commands(synthetic: Synthetic, tmp_path: Path) -> None:
     runner = CliRunner()
     listed = runner.invoke(app, ["shapes", str(path), "--resamples", "50"], catch_exceptions=False)
     assert listed.exit_code == 0
-    assert "late collapse" in listed.stdout
+    assert "late fall" in listed.stdout
     assert "50 resamples" in listed.stdout
     drawn = runner.invoke(
         app, ["chart", "drops", str(path), "-o", str(tmp_path / "d.svg"), "--model", "Alpha"], catch_exceptions=False

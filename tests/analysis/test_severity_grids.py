@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import duckdb
 import pytest
+from model_comparisons import of_kind
 from synthetic_record import Synthetic, write_synthetic
 
 from failmodes.analysis.charts.drawing import CHARTS
@@ -16,6 +17,7 @@ from failmodes.analysis.charts.style.theme import CHART_SIZES
 from failmodes.analysis.findings.collection import selection_findings
 from failmodes.analysis.report.report_tables import tables
 from failmodes.analysis.selection import Selection, select_one
+from failmodes.analysis.statistics.corruption_cost import cost_rankings
 from failmodes.analysis.statistics.curve_shape import ShapeSettings
 from failmodes.analysis.statistics.shape_tables import ensure_shapes
 from failmodes.ingest.corruptions.catalogue import CORRUPTIONS
@@ -93,7 +95,8 @@ def test_charts_and_tables_take_any_grid(tmp_path: Path, severities: list[float]
         accuracy = next(t for t in tables(warehouse.con, warehouse.selection) if t.caption.startswith("Accuracy"))
         cost = selection_findings(warehouse.con, warehouse.selection)[0]
     assert accuracy.columns == ("Corruption", "clean", *(f"{s:g}" for s in severities))
-    assert f"at severity {severities[-1]:g}" in cost.headline
+    assert cost.severity == severities[-1]
+    assert f"at severity {severities[-1]:g}" in cost.sentence
 
 
 def test_mean_error_is_over_whole_severities_whatever_lies_between(dense: Opened, whole: Opened) -> None:
@@ -123,10 +126,13 @@ def test_onset_stands_on_the_fractions(dense: Opened) -> None:
 def test_a_dense_grid_tells_the_same_shapes_and_collapse(dense: Opened, whole: Opened) -> None:
     query = "select corruption, shape, largest_step_from, largest_step_to from shapes order by corruption"
     assert [row[:2] for row in dense.con.sql(query).fetchall()] == [row[:2] for row in whole.con.sql(query).fetchall()]
-    told = {f.topic: f.headline for f in selection_findings(dense.con, dense.selection)}["Collapse"]
-    assert "in one severity under" in told
-    told = {f.topic: f.headline for f in selection_findings(whole.con, whole.selection)}["Collapse"]
-    assert "in one step under" in told
+    found = {
+        grid: of_kind(selection_findings(opened.con, opened.selection), "one_step_collapse", corruption="fog")[0]
+        for grid, opened in (("dense", dense), ("whole", whole))
+    }
+    assert found["dense"].verdict == found["whole"].verdict == "supported"
+    assert "between severity 4 and 5" in found["whole"].sentence
+    assert abs(found["dense"].value - found["whole"].value) < 0.1, "within one severity, whatever the steps"
 
 
 def test_tables_of_a_dense_grid_show_whole_severities_and_say_where_the_rest_is(dense: Opened) -> None:
@@ -136,21 +142,22 @@ def test_tables_of_a_dense_grid_show_whole_severities_and_say_where_the_rest_is(
 
 
 def test_extras_stand_apart_from_rankings_and_averages(every: Opened) -> None:
-    found = {f.topic: f for f in selection_findings(every.con, every.selection)}
-    assert "Apart, as no part of the headline metrics:" in found["Cost"].detail
-    assert "averaged over the 15 headline corruptions" in found["Confidence"].headline
-    expected = every.con.sql(
-        "select avg(overconfidence) from calibration_by_severity join corruptions using (corruption) "
-        "where severity = 5 and headline"
-    ).pl().item()  # fmt: skip
-    assert found["Confidence"].figures["overconfidence"] == pytest.approx(expected, abs=1e-9)
+    found = selection_findings(every.con, every.selection)
+    extras = {name for name, corruption in CORRUPTIONS.items() if not corruption.headline}
+    ranked = {finding.corruption for finding in of_kind(found, "most_costly")}
+    assert ranked == set(CORRUPTIONS) - extras
+    assert {finding.corruption for finding in of_kind(found, "shape")} == set(CORRUPTIONS), "but they have a shape"
+    (ranking,) = cost_rankings(every.con, every.selection).values()
+    assert {cost.corruption for cost in ranking.extras} == extras
     summary = tables(every.con, every.selection)[0]
     assert (summary.rows[0][-1].text, summary.rows[0][-1].small) == ("15", "and 4 extra")
 
 
 def test_only_extras_are_ranked_among_themselves(every: Opened) -> None:
     extras = select_one(every.con, corruptions=["spatter", "saturate"])
-    assert selection_findings(every.con, extras)[0].headline.startswith("Spatter costs Alpha most")
+    costs = of_kind(selection_findings(every.con, extras), "most_costly")
+    assert {cost.corruption for cost in costs} == {"spatter", "saturate"}
+    assert costs[0].value >= costs[1].value
 
 
 def test_calibration_shows_six_levels_of_a_dense_grid_and_says_so(dense: Opened) -> None:

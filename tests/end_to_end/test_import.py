@@ -12,7 +12,7 @@ pytest.importorskip("torch")
 from import_files import import_into, invoke, small_frame, write_as
 
 from failmodes.__main__ import main
-from failmodes.analysis.findings.limitations import limitation_findings
+from failmodes.analysis.findings.limitations import limitations
 from failmodes.analysis.report.provenance import network_provenance
 from failmodes.analysis.selection import select_one
 from failmodes.warehouse.database.connection import open_warehouse
@@ -55,11 +55,11 @@ def test_what_is_said_of_an_import_says_where_it_comes_from(beside) -> None:
         selection = select_one(con)
         (imported,) = (e for e in selection.evaluations if e.label == "Elsewhere")
         facts = dict(network_provenance(con, imported))
-        limits = {finding.topic: finding for finding in limitation_findings(con, selection)}
+        limits = {limitation.topic: limitation for limitation in limitations(con, selection)}
     assert facts["Architecture"] == "imported, known by its predictions only"
     assert facts["Attention"] == "predictions were made elsewhere"
     assert (facts["Normalisation"], facts["Device"]) == ("not on record", "elsewhere")
-    assert limits["Imports"].headline == "Predictions of Elsewhere were made elsewhere."
+    assert limits["Imports"].sentence == "Predictions of Elsewhere were made elsewhere."
 
 
 def test_rows_that_are_not_finite_are_counted_among_the_limits(small_import, tmp_path) -> None:
@@ -68,7 +68,7 @@ def test_rows_that_are_not_finite_are_counted_among_the_limits(small_import, tmp
     import_into(small_import, tmp_path / "p.parquet")
     invoke("load", small_import)
     with open_warehouse(small_import.parent / "out" / "warehouse.duckdb") as con:
-        limits = {finding.topic: finding for finding in limitation_findings(con, select_one(con))}
+        limits = {limitation.topic: limitation for limitation in limitations(con, select_one(con))}
     assert limits["Numbers"].detail.startswith("10 of Elsewhere, over all cells")
 
 
@@ -86,7 +86,9 @@ def test_report_and_charts_of_an_import(alone, beside, fresh_study, exported_pre
         invoke("load", fresh_study)
     study = fresh_study if alone else beside
     invoke("report", study)
-    assert "nothing can be said of attention" in (study.parent / "out" / "report.html").read_text()
+    page = (study.parent / "out" / "report.html").read_text()
+    assert "Nothing can be said of the attention of Elsewhere: predictions were made elsewhere" in page or not alone
+    assert "there is no attention of them" in page
     for name in ("curves", "drops", "shapes", "exemplars", "onset", "calibration", "distortion"):
         invoke("chart", name, study, "--output", tmp_path / f"{name}.json")
     if alone:

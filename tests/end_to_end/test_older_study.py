@@ -69,7 +69,8 @@ LATER = {
     "wordnet_id",
     *("max_calibration_error", "reliability", "resolution", "uncertainty"),
     *("equal_mass_ece", "smooth_ece", "ece_noise_floor", "scaled_log_sum_exp"),
-}  # columns that came later: of versions 1.2 to 1.5 of the schema, and of the view calibration_by_severity
+    *("surviving_share_low", "surviving_share_high"),
+}  # columns that came later: of versions 1.2 to 1.5 of the schema, of calibration_by_severity and onset_by_corruption
 
 
 def in_order(answered: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -53,17 +53,19 @@ def write_synthetic(
     falls: dict[str, float] | None = None,
     classes: int = len(CLASSES),
     shared_difficulty: float = 0.0,
+    one_label: bool = False,
 ) -> Synthetic:
     """Write a record of `models` over `images` images.
 
     Corruptions other than those of CURVES take one of these curves in turn; severities between whole ones lie on the
     straight lines between. `falls` scales how far a model falls below its clean accuracy: 0 never, 1 as in CURVES.
-    `shared_difficulty`, 0-1, is how far models find the same images difficult: 0 each its own, 1 all the same.
+    `shared_difficulty`, 0-1, is how far models find the same images difficult: 0 each its own, 1 all the same. With
+    `one_label` all images are of the first class.
     """
     names = CLASSES if classes == len(CLASSES) else tuple(f"class {index}" for index in range(classes))
     grid = [0.0, *severities]
     rng = np.random.default_rng(seed)
-    labels = np.arange(images) % classes
+    labels = np.arange(images) % (1 if one_label else classes)
     common = np.random.default_rng([seed, 1]).permutation(images)
     dataset_id = identity_of({"synthetic": images})
     source_id = identity_of({"source": seed})

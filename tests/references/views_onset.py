@@ -2,6 +2,7 @@
 
 import duckdb
 import numpy as np
+from scipy.stats import binomtest
 from sklearn.metrics import confusion_matrix
 from view_cells import Key, correctness, near, read_cells, rows_of
 
@@ -43,9 +44,16 @@ def compare_onset_by_corruption(con: duckdb.DuckDBPyConnection) -> None:
             surviving *= 1 - failed.sum() / at_risk.sum() if at_risk.any() else 1.0
             assert row["at_risk_count"] == at_risk.sum()
             assert row["failed_count"] == failed.sum()
+            if not right.shape[1]:
+                assert row["surviving_share"] is row["surviving_share_low"] is row["surviving_share_high"] is None
+                seen += 1
+                continue
             assert row["surviving_share"] == near(surviving)
             # nothing is censored before the end
-            assert row["surviving_share"] == near(right[: level + 1].all(0).mean())
+            never_wrong = right[: level + 1].all(0)
+            assert row["surviving_share"] == near(never_wrong.mean())
+            low, high = binomtest(int(never_wrong.sum()), len(never_wrong)).proportion_ci(method="wilson")
+            assert (row["surviving_share_low"], row["surviving_share_high"]) == (near(low), near(high))
             recovered = right[level:, failed].any(0).mean() if failed.any() else None
             assert row["recovered_share"] == near(recovered)
             seen += 1

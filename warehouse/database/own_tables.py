@@ -48,25 +48,43 @@ SHAPES = Table.of(
     "one row per evaluation and corruption: how accuracy falls from clean to the last severity",
     ("evaluation_id", "corruption"),
     *_CURVE,
-    Column("shape", text, "flat, non_monotone, late_collapse, early_drop or near_linear"),
+    Column("shape", text, "flat, rise, non_monotone, late_collapse, early_drop, near_linear or undecided"),
+    Column("reason", text, "why it is undecided; null where it is not", True),
     Column("stability", double, "share of resamples that give the same shape, 0-1"),
     Column("total_drop", double, "clean minus last accuracy, 0-1"),
-    Column("total_drop_low", double, "lower end of its interval"),
+    Column("total_drop_low", double, "lower end of its interval (Newcombe)"),
     Column("total_drop_high", double, "upper end of its interval"),
+    Column("flat", text, "whether accuracy stays within flat_below of clean at every severity: supported, contradicted "
+           "or undecided; null where too many rows are not finite", True),
+    Column("smallest_drop_shown", double, "total drop that so many images show in 80 % of samples, 0-1", True),
+    Column("largest_change", double, "largest difference from clean at any severity, down positive, -1 to 1", True),
+    Column("largest_change_low", double, "lower end of its 90 % interval", True),
+    Column("largest_change_high", double, "upper end of its 90 % interval", True),
+    Column("largest_rise", double, "largest accuracy above clean at any severity, -1 to 1", True),
+    Column("largest_rise_low", double, "lower end of its interval, which holds for all curves together", True),
+    Column("largest_rise_high", double, "upper end of its interval", True),
+    Column("largest_rise_at", SEVERITY, "severity of the largest rise", True),
+    Column("chance_from", SEVERITY, "severity from which on accuracy is not above chance; null for none", True),
     Column("bow", double, "mean of (accuracy - chord) / total drop over the inner severities, weighted by the span "
-           "each stands for; positive falls late; null where the curve is flat", True),
+           "each stands for; positive falls late; null unless the curve falls", True),
     Column("bow_low", double, "lower end of its interval", True),
     Column("bow_high", double, "upper end of its interval", True),
     Column("largest_step", double, "accuracy lost in the largest single step (where steps are shorter, within one "
-           "severity), 0-1"),
+           "severity), 0-1; as the largest of several it is larger than in truth"),
+    Column("largest_step_low", double, "lower end of its interval, which holds for all steps together", True),
+    Column("largest_step_high", double, "upper end of its interval", True),
+    Column("one_step_collapse", text, "whether a step loses twice its even share of the drop: supported, contradicted "
+           "or undecided; null where too many rows are not finite", True),
     Column("largest_step_share", double, "its share of the total drop", True),
     Column("largest_step_from", SEVERITY, "severity where the largest step begins"),
     Column("largest_step_to", SEVERITY, "severity where the largest step ends"),
     Column("share_flat", double, "share of resamples classed flat, 0-1"),
+    Column("share_rise", double, "share of resamples classed rise, 0-1", True),
     Column("share_non_monotone", double, "share of resamples classed non_monotone, 0-1"),
     Column("share_late_collapse", double, "share of resamples classed late_collapse, 0-1"),
     Column("share_early_drop", double, "share of resamples classed early_drop, 0-1"),
     Column("share_near_linear", double, "share of resamples classed near_linear, 0-1"),
+    Column("share_undecided", double, "share of resamples classed undecided, 0-1", True),
     Column("image_count", int32, "images resampled"),
     Column("resamples", int32, "bootstrap resamples"),
     Column("bootstrap_seed", int64, "seed of the resampling"),
@@ -95,12 +113,37 @@ STEPS = Table.of(
     Column("severity_from", SEVERITY, "severity where the step begins"),
     Column("severity_to", SEVERITY, "severity where the step ends"),
     Column("accuracy_change", double, "accuracy after minus before, -1 to 1"),
-    Column("accuracy_change_low", double, "lower end of its paired interval"),
+    Column("accuracy_change_low", double, "lower end of its interval (Newcombe)"),
     Column("accuracy_change_high", double, "upper end of its paired interval"),
     _INPUT_FINGERPRINT,
 )
 
-DERIVED = (SHAPES, STEPS, SHAPE_SWEEP)
+FINDINGS = Table.of(
+    "findings",
+    "one row per claim that was judged: of an evaluation, and a corruption or another evaluation",
+    ("position",),
+    Column("position", int32, "order in the report, from 1"),
+    Column("kind", text, "what is claimed, such as most_costly"),
+    Column(
+        "claim", text, "of a kind with several, which: the class of a shape, the score that predicts; else the kind"
+    ),
+    Column("verdict", text, "supported, contradicted or undecided"),
+    Column("evaluation_id", text, "evaluation"),
+    Column("model_label", text, "the network's name on charts"),
+    Column("other_evaluation_id", text, "the evaluation that it is compared with; null without one", True),
+    Column("corruption", text, "corruption name; null where it is about several", True),
+    Column("severity", double, "severity that the value is of; null where it is of several", True),
+    Column("value", double, "the number behind it", True),
+    Column("low", double, "lower end of its interval", True),
+    Column("high", double, "upper end of its interval", True),
+    Column("unit", text, "unit of the three; shares are 0-1, their differences -1 to 1"),
+    Column("n", int64, "images that the value is of"),
+    Column("sentence", text, "the finding in words"),
+    Column("query", text, "SQL that gives the figures"),
+    _INPUT_FINGERPRINT,
+)
+
+DERIVED = (SHAPES, STEPS, SHAPE_SWEEP, FINDINGS)
 
 SHARDS = Table.of(
     "shards",

@@ -23,7 +23,9 @@ SHAPE_COLOURS = {
     "near_linear": BLUE,
     "early_drop": PURPLE,
     "non_monotone": GREEN,
+    "rise": ORANGE,
     "flat": GREY,
+    "undecided": GREY,
 }
 
 MODEL_COLOURS = (BLUE, VERMILLION, GREEN, PURPLE)

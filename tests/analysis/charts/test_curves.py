@@ -7,16 +7,38 @@ from synthetic_record import Synthetic
 
 from failmodes.analysis.charts.curves import BACKGROUND_GREY
 from failmodes.analysis.charts.drawing import CHARTS
-from failmodes.analysis.selection import Selection
+from failmodes.analysis.formatting import SHAPE_NAMES
+from failmodes.analysis.selection import Selection, select_one
 
 
 def test_title_of_the_curves_names_the_costliest_corruption(
     con: duckdb.DuckDBPyConnection, selection: Selection, synthetic: Synthetic
 ) -> None:
     finding = CHARTS["curves"](con, selection).to_dict()["usermeta"]["finding"]
-    right = synthetic.correct["Alpha", "gaussian_noise"].mean(axis=1)
+    right = synthetic.correct["Alpha", "gaussian_noise"].sum(axis=1)
     assert finding.startswith("Gaussian noise costs Alpha most")
-    assert f"{100 * (right[0] - right[-1]):.1f}\u00a0points" in finding
+    assert f"{100 * ((right[0] - right[-1]) / 400):.1f}\u00a0points [" in finding
+
+
+def test_panels_are_headed_by_their_class_and_where_chance_begins(
+    many_con: duckdb.DuckDBPyConnection, con: duckdb.DuckDBPyConnection, selection: Selection
+) -> None:
+    def texts(shown: Selection, of: duckdb.DuckDBPyConnection) -> list[str]:
+        spec = CHARTS["curves"](of, shown).to_dict()
+        return [str(row["text"]) for rows in spec["datasets"].values() for row in rows if "text" in row]
+
+    told = texts(selection, con)
+    for shape in ("late_collapse", "near_linear", "early_drop", "non_monotone", "undecided"):
+        assert SHAPE_NAMES[shape] in told
+    cedar = select_one(many_con, models=["Cedar"])
+    rows = many_con.sql(
+        "select corruption, chance_from::double as severity from shapes where evaluation_id = ?", params=cedar.ids
+    ).pl()  # fmt: skip
+    begins = dict(rows.rows())
+    assert begins == {"contrast": 5, "motion_blur": 2}
+    shapes = {"contrast": SHAPE_NAMES["near_linear"], "motion_blur": SHAPE_NAMES["early_drop"]}
+    expected = {f"{shapes[corruption]}, at chance from {severity:g}" for corruption, severity in begins.items()}
+    assert expected <= set(texts(cedar, many_con))
 
 
 def test_curves_colour_the_most_and_the_least_accurate(

@@ -1,75 +1,133 @@
-"""Findings on attention: drift beside its null, concentration, the object mask, and tallies of many networks."""
+"""Findings on attention: own clean centroid against another's of the class, the object mask, and titles."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
+import duckdb
 import pytest
-from model_comparisons import of_topic
-from synthetic_record import write_synthetic
+from model_comparisons import of_kind
+from synthetic_record import Synthetic, write_synthetic
 
-from failmodes.analysis.findings.attention import concentration_verdict, drift_sentence
-from failmodes.analysis.findings.collection import selection_findings
+from failmodes.analysis.findings import attention as module
+from failmodes.analysis.findings.attention import attention_findings, drift_sentence
 from failmodes.analysis.findings.finding import Finding
-from failmodes.analysis.selection import select_one
-from failmodes.analysis.statistics.attention import CellDrift
+from failmodes.analysis.selection import Selection, select_one
+from failmodes.analysis.statistics.attention import mask_changes_at_last, own_map_tests
+from failmodes.analysis.statistics.attention_lead import Lead
 from failmodes.analysis.statistics.bootstrap import Estimate
-from failmodes.analysis.statistics.curve_shape import ShapeSettings
-from failmodes.analysis.statistics.shape_tables import ensure_shapes
 from failmodes.warehouse.database.connection import open_warehouse
 from failmodes.warehouse.database.load import load
 
 
-def test_attention_is_compared_with_its_null(all_findings: list[Finding]) -> None:
-    drift, concentration, mask = of_topic(all_findings, "Attention")[:3]
-    assert "stays nearer to the image's own clean map" in drift.headline
-    assert "null" in drift.detail
-    assert concentration.figures["spread_change"] == pytest.approx(0.05, abs=0.01)
-    assert mask.figures["mask_share_change"] == pytest.approx(-0.15, abs=0.02)
-    assert mask.headline.startswith("Under ")
-    assert "leaves the object mask" in mask.headline
+def test_centroids_are_compared_with_another_image_of_the_class(
+    con: duckdb.DuckDBPyConnection, selection: Selection, all_findings: list[Finding]
+) -> None:
+    for evaluation in selection.evaluations:
+        found = of_kind(all_findings, "attention_own_map", evaluation_id=evaluation.evaluation_id)
+        tests = own_map_tests(con, selection, evaluation, comparisons=len(selection.corruptions))
+        assert [finding.corruption for finding in found] == [test.corruption for test in tests]
+        for finding, test in zip(found, tests, strict=True):
+            assert (finding.value, finding.low, finding.high) == test.share
+            assert "centroid" in finding.sentence
+            assert "map" not in finding.sentence, "what is measured is named"
+            assert f"{100 * finding.value:.1f}\u00a0% [" in finding.sentence
 
 
 @pytest.mark.parametrize(
-    ("spread", "entropy", "verdict", "phrase"),
+    ("verdict", "worst", "expected"),
     [
-        (Estimate(0.02, 0.01, 0.03), Estimate(0.1, 0.05, 0.15), "found", "concentrates less"),
-        (Estimate(-0.02, -0.03, -0.01), Estimate(-0.1, -0.2, -0.05), "found", "concentrates more"),
-        (Estimate(0.02, 0.01, 0.03), Estimate(0.01, -0.01, 0.03), "undecided", "neither"),
-        (Estimate(0.02, 0.01, 0.03), Estimate(-0.1, -0.2, -0.05), "undecided", "neither"),
+        ("nearer", True, "supported"),
+        ("nearer", False, "undecided"),
+        ("farther", True, "contradicted"),
+        ("undecided", True, "undecided"),
     ],
-    ids=["both grow", "both shrink", "one within noise", "opposite"],
 )
-def test_concentration_needs_spread_and_entropy_to_agree(
-    spread: Estimate, entropy: Estimate, verdict: str, phrase: str
+def test_what_empty_maps_could_undo_is_undecided(
+    con: duckdb.DuckDBPyConnection, monkeypatch: pytest.MonkeyPatch, verdict: str, worst: bool, expected: str
 ) -> None:
-    decided, found = concentration_verdict([spread, entropy])
-    assert decided == verdict
-    assert phrase in found
+    test = SimpleNamespace(
+        corruption="fog", share=Estimate(0.6, 0.55, 0.65), image_count=400, verdict=verdict, holds_in_worst_case=worst
+    )
+    monkeypatch.setattr(module, "own_map_tests", lambda *_, **__: [test])
+    (found,) = of_kind(attention_findings(con, select_one(con, models=["Alpha"])), "attention_own_map")
+    assert found.verdict == expected
 
 
-def test_findings_do_not_mention_the_background_without_masks(all_findings: list[Finding]) -> None:
-    assert not any("background" in f.headline + f.detail for f in all_findings)
+def test_masks_say_where_attention_moves_to(
+    con: duckdb.DuckDBPyConnection, selection: Selection, all_findings: list[Finding], synthetic: Synthetic
+) -> None:
+    for label, evaluation in zip(synthetic.evaluations, selection.evaluations, strict=True):
+        found = of_kind(all_findings, "attention_background", model_label=label)
+        changes = mask_changes_at_last(con, selection, evaluation)
+        assert {f.corruption: (f.value, f.low, f.high) for f in found} == {c: tuple(e) for c, e in changes.items()}
+        for finding in found:
+            assert finding.value == pytest.approx(-0.15, abs=0.02)
+            assert finding.verdict == "supported"
+            assert f"{-100 * finding.value:.1f}\u00a0points [" in finding.sentence
+            assert "leave the object" in finding.sentence
+
+
+def test_more_attention_on_the_object_contradicts_that_it_leaves(
+    con: duckdb.DuckDBPyConnection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alpha = select_one(con, models=["Alpha"])
+    changes = {"fog": Estimate(0.1, 0.05, 0.15), "contrast": Estimate(0.01, -0.02, 0.04)}
+    monkeypatch.setattr(module, "mask_changes_at_last", lambda *_: changes)
+    found = of_kind(attention_findings(con, alpha), "attention_background")
+    assert [finding.verdict for finding in found] == ["contradicted", "undecided"]
+    assert "10.0\u00a0points [5.0,\u00a015.0] more" in found[0].sentence
+
+
+def test_without_masks_nothing_is_said_of_the_object(
+    con: duckdb.DuckDBPyConnection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alpha = select_one(con, models=["Alpha"])
+    monkeypatch.setattr(module, "mask_changes_at_last", lambda *_: {})
+    (found,) = of_kind(attention_findings(con, alpha), "attention_background")
+    assert (found.verdict, found.corruption, found.value) == ("undecided", None, None)
+    assert "no object masks" in found.sentence
 
 
 def test_without_pairing_attention_is_undecided_with_the_reason(tmp_path: Path) -> None:
-    write_synthetic(tmp_path, images=60, models=("Alpha",), paired=False)
-    path = tmp_path / "warehouse.duckdb"
-    load([tmp_path], path)
-    ensure_shapes(path, ShapeSettings(resamples=50))
-    with open_warehouse(path) as con:
-        all_findings = selection_findings(con, select_one(con))
-    (attention,) = [f for f in of_topic(all_findings, "Attention") if f.verdict != "limitation"]
-    assert attention.verdict == "undecided"
-    assert "labels differ" in attention.detail
-    assert of_topic(all_findings, "Pairing", "limitation")
+    write_synthetic(tmp_path, images=60, models=("Alpha",), paired=False, corruptions=("fog",), severities=(2, 5))
+    load([tmp_path], tmp_path / "warehouse.duckdb")
+    with open_warehouse(tmp_path / "warehouse.duckdb") as con:
+        found = attention_findings(con, select_one(con))
+    (attention,) = of_kind(found, "attention_own_map")
+    assert (attention.verdict, attention.corruption) == ("undecided", None)
+    assert "attention of Alpha: labels differ" in attention.sentence
 
 
-def test_attention_is_tallied() -> None:
-    rows = [("A", "fog", 0.1), ("B", "fog", 0.3), ("C", "snow", 0.2), ("D", "fog", 0.25), ("E", "fog", 0.15)]
-    cells = [CellDrift(label, corruption, 5, 0.5, shift, 2 * shift, 0, 1) for label, corruption, shift in rows]
-    cells += [CellDrift(label, "frost", 5, 0.5, 0.05, 0.1, 0, 1) for label, _, _ in rows]
-    names = {"fog": "Fog", "snow": "Snow", "frost": "Frost"}
-    assert drift_sentence(cells, names) == (
-        "Of 5 networks, attention moves most under fog in 4 and under snow in 1: from 0.10 in A (null 0.20) to 0.30 "
-        "in B (null 0.60), in image\u00a0widths"
+def lead(corruption: str, value: float, runner_up: str | None = None, low: float = 0.1) -> Lead:
+    return Lead(corruption, value, runner_up, Estimate(0.2, low, 0.3) if runner_up else None, 100)
+
+
+def test_titles_name_where_attention_moves_most_only_where_that_is_clear(
+    con: duckdb.DuckDBPyConnection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    leads = {"Alpha": lead("fog", 0.25, "contrast"), "Beta": lead("contrast", 0.1, "fog", low=-0.1)}
+    monkeypatch.setattr(module, "farthest_corruption", lambda _con, _selection, e: leads[e.label])
+    told = drift_sentence(con, select_one(con))
+    assert "ttention of Alpha moves most under fog: 0.25\u00a0image\u00a0widths" in told.replace(
+        " image", "\u00a0image"
     )
-    assert drift_sentence(cells[:2], names).startswith("Attention moves most under fog at severity 5: 0.10")
+    assert "Beta moves 0.10" in told
+    assert "not told apart from fog" in told
+
+
+def test_titles_of_many_networks_count_them(
+    many_con: duckdb.DuckDBPyConnection, many_selection: Selection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        module,
+        "farthest_corruption",
+        lambda _con, _selection, e: lead("contrast", 0.2, "motion_blur", low=0.1 if e.label < "D" else -0.1),
+    )
+    assert "in 3 of 6 networks" in drift_sentence(many_con, many_selection)
+
+
+def test_where_no_image_has_a_shift_the_title_says_so(
+    con: duckdb.DuckDBPyConnection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "farthest_corruption", lambda *_: None)
+    assert drift_sentence(con, select_one(con)).startswith("Too few images")

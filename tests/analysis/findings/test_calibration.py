@@ -1,15 +1,98 @@
-"""Findings on confidence: many networks are counted, not listed."""
+"""Findings on confidence: cell by cell, over- and underconfidence apart; many networks are counted, not listed."""
 
-from failmodes.analysis.findings.calibration import overconfidence_tally
+import duckdb
+import pytest
+from model_comparisons import of_kind
+
+from failmodes.analysis.findings.calibration import (
+    confidence_findings,
+    overconfidence_phrase,
+    overconfidence_sentence,
+    overconfidence_tally,
+)
+from failmodes.analysis.findings.finding import Finding
+from failmodes.analysis.selection import Selection, select_one
 from failmodes.analysis.statistics.bootstrap import Estimate
+from failmodes.analysis.statistics.calibration import (
+    CellConfidence,
+    clean_calibration,
+    overconfidence_by_corruption,
+)
+
+OVER, UNDER, NEITHER = Estimate(0.2, 0.1, 0.3), Estimate(-0.05, -0.08, -0.02), Estimate(0.01, -0.01, 0.03)
 
 
-def test_confidence_is_tallied() -> None:
-    over, under, neither = Estimate(0.2, 0.1, 0.3), Estimate(-0.05, -0.08, -0.02), Estimate(0.01, -0.01, 0.03)
-    last = {"A": over, "B": neither, "C": Estimate(0.3, 0.2, 0.4), "D": under, "E": neither}
-    assert overconfidence_tally(last, [over, neither, neither, under, under]) == (
-        "Of 5 networks at the last severity, 2 are overconfident, most of all C by 30.0\u00a0points "
-        "[20.0,\u00a040.0]; 1 is underconfident, most of all D by 5.0\u00a0points [2.0,\u00a08.0] "
-        "(when clean 1 over-, 2 underconfident; all beyond noise)"
+def test_every_cell_is_judged_by_itself(con: duckdb.DuckDBPyConnection, all_findings: list[Finding]) -> None:
+    selection = select_one(con)
+    for evaluation in selection.evaluations:
+        found = of_kind(all_findings, "overconfidence", evaluation_id=evaluation.evaluation_id)
+        cells = overconfidence_by_corruption(con, selection, evaluation)
+        assert [(f.corruption, f.severity, f.verdict, f.n) for f in found] == [
+            (cell.corruption, cell.severity, cell.verdict, cell.image_count) for cell in cells
+        ]
+        assert [(f.value, f.low, f.high) for f in found] == [tuple(cell.overconfidence) for cell in cells]
+    both = {finding.verdict for finding in of_kind(all_findings, "overconfidence", model_label="Alpha")}
+    assert both >= {"supported", "contradicted"}, "over- and underconfidence of different cells do not cancel"
+
+
+def test_sentences_say_where_and_by_how_much(all_findings: list[Finding]) -> None:
+    words = {"supported": " is overconfident by ", "contradicted": " is underconfident by ", "undecided": "not shown"}
+    for finding in of_kind(all_findings, "overconfidence"):
+        assert words[finding.verdict] in finding.sentence
+        assert f"{abs(100 * finding.value):.1f}\u00a0points [" in finding.sentence
+        assert finding.sentence.startswith("When clean" if finding.corruption == "none" else "Under ")
+        assert finding.model_label in finding.sentence
+
+
+def test_sizes_are_positive_whichever_way() -> None:
+    assert overconfidence_phrase(OVER) == "overconfident by 20.0\u00a0points [10.0,\u00a030.0]"
+    assert overconfidence_phrase(UNDER) == "underconfident by 5.0\u00a0points [2.0,\u00a08.0]"
+    assert overconfidence_phrase(NEITHER).endswith(": 1.0\u00a0points [\u22121.0,\u00a03.0]")
+
+
+def test_clean_calibration_error_stands_beside_its_noise(
+    con: duckdb.DuckDBPyConnection, selection: Selection, all_findings: list[Finding]
+) -> None:
+    for evaluation in selection.evaluations:
+        (found,) = of_kind(all_findings, "calibration_error", evaluation_id=evaluation.evaluation_id)
+        clean = clean_calibration(con, selection, evaluation)
+        assert clean is not None
+        assert (found.value, found.unit, found.corruption) == (clean.ece, "ECE", "none")
+        assert (found.verdict == "supported") == clean.is_more_than_chance
+        for figure in (clean.ece, clean.noise_floor):
+            assert f"{figure:.4f}" in found.sentence
+
+
+def test_the_noise_of_a_calibrated_network_is_no_finding(
+    con: duckdb.DuckDBPyConnection, selection: Selection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        "failmodes.analysis.findings.calibration.clean_calibration",
+        lambda con, selection, evaluation: clean_calibration(con, selection, evaluation)._replace(noise_floor=0.5),
     )
-    assert "none is underconfident" in overconfidence_tally({"A": over}, [over])
+    found = of_kind(confidence_findings(con, selection), "calibration_error")
+    assert {finding.verdict for finding in found} == {"undecided"}
+
+
+def cells(*sizes: Estimate) -> list[CellConfidence]:
+    return [CellConfidence(f"fog{index}", 5.0, 100, 0.8, size) for index, size in enumerate(sizes)]
+
+
+def test_networks_are_tallied_by_whether_some_corruption_makes_them_so() -> None:
+    last = {"A": cells(OVER, OVER), "B": cells(NEITHER), "C": cells(OVER, UNDER), "D": cells(UNDER), "E": cells()}
+    told = overconfidence_tally(last)
+    assert told.startswith("Of 5 networks at the last severity")
+    assert "2 are overconfident" in told
+    assert "2 are underconfident" in told
+    assert "0 are underconfident" in overconfidence_tally({"A": cells(OVER)})
+
+
+def test_a_title_counts_corruptions_of_each_network(con: duckdb.DuckDBPyConnection, selection: Selection) -> None:
+    told = overconfidence_sentence(con, selection)
+    for evaluation in selection.evaluations:
+        last = [c for c in overconfidence_by_corruption(con, selection, evaluation) if c.corruption != "none"]
+        over = [cell for cell in last if cell.verdict == "supported"]
+        most = max(over, key=lambda cell: cell.overconfidence.value)
+        name = most.corruption.replace("_", " ").replace("gaussian", "Gaussian")
+        size = f"{100 * most.overconfidence.value:.1f}\u00a0points"
+        assert f"{evaluation.label} is overconfident under {len(over)} of {len(last)} ({name}: {size}" in told

@@ -1,60 +1,74 @@
-"""All findings of a warehouse, as a sequence, as a list of lines and as a table."""
+"""All findings of a warehouse, as a sequence, as a list of lines, as a table and in a notebook."""
 
 from pathlib import Path
 
 import duckdb
+import polars as pl
 import pytest
 
 from failmodes.analysis.cli import print_findings
-from failmodes.analysis.findings.collection import Findings, warehouse_findings
-from failmodes.analysis.findings.finding import Finding
+from failmodes.analysis.findings.collection import Findings, collect
+from failmodes.analysis.findings.finding import Finding, Limitation
+from failmodes.analysis.findings.headlines import Headline, headlines
+from failmodes.analysis.findings.stored import warehouse_findings
+from failmodes.analysis.selection import Selection
+from failmodes.warehouse.database.own_tables import FINDINGS
 
 
 @pytest.fixture(scope="module")
-def found(con: duckdb.DuckDBPyConnection) -> Findings:
-    return warehouse_findings(con)
+def found(con: duckdb.DuckDBPyConnection, selection: Selection, all_findings: list[Finding]) -> Findings:
+    return collect(con, selection, all_findings)
 
 
 def test_it_prints_what_the_command_prints(shaped_warehouse: Path, capsys: pytest.CaptureFixture[str]) -> None:
     print_findings(shaped_warehouse)
     *lines, last = capsys.readouterr().out.splitlines()
-    from failmodes.warehouse.database.connection import open_warehouse
-
-    with open_warehouse(shaped_warehouse) as con:
-        found = warehouse_findings(con)
+    found = warehouse_findings(shaped_warehouse)
     assert found.bullets == lines
     assert repr(found).splitlines()[:-1] == lines
     assert f"{len(found.limitations)} limits of what these data can say" in last
-    assert any(line.endswith("(undecided)") for line in lines)
+    assert lines[0].startswith("- Gaussian noise costs Alpha most")
+    assert any("undecided" in line for line in lines)
 
 
 def test_it_is_a_sequence_that_nobody_changes(found: Findings, all_findings: list[Finding]) -> None:
     assert list(found) == all_findings
+    assert len(found) == len(all_findings)
     assert found[-1] == all_findings[-1]
-    assert isinstance(found[:2], Findings)
-    assert repr(found[:2]) == f"- {found[0].headline}\n- {found[1].headline}"
+    assert found[:2] == tuple(all_findings[:2])
+    assert all_findings[3] in found
+    assert found.index(all_findings[3]) == 3
     with pytest.raises(AttributeError):
         found.found = ()  # type: ignore[misc]
 
 
-def test_limitations_stand_apart(found: Findings) -> None:
-    limits = found.limitations
-    assert {finding.verdict for finding in limits} == {"limitation"}
-    assert len(found) == len(limits) + len(found.bullets)
-    assert repr(limits).startswith(f"- {limits[0].headline}\n")
-    assert repr(Findings((), ())) == "no findings"
+def test_headlines_and_limitations_stand_beside_what_was_judged(found: Findings, all_findings: list[Finding]) -> None:
+    assert found.headlines == tuple(headlines(all_findings))
+    assert found.bullets == [f"- {headline.text}" for headline in found.headlines]
+    assert {type(limitation) for limitation in found.limitations} == {Limitation}
+    assert repr(found).endswith(
+        f"and {len(found.limitations)}\u00a0limits of what these data can say: see .limitations"
+    )
+    assert repr(Findings(())) == "no findings"
 
 
 def test_its_table_has_one_row_a_finding(found: Findings) -> None:
     frame = found.to_frame()
-    assert frame.columns == ["topic", "headline", "detail", "verdict", "images"]
-    assert frame["headline"].to_list() == [finding.headline for finding in found]
-    assert set(frame["images"]) == {"400\u00a0images of Synthetic digits"}
-    assert Findings((), ()).to_frame().columns == frame.columns
+    stored = {column.name for column in FINDINGS.columns}
+    assert set(frame.columns) == stored - {"position", "input_fingerprint"}
+    assert frame.rows() == [tuple(finding) for finding in found]
+    assert frame.schema["value"] == pl.Float64
+    assert frame.schema["n"] == pl.Int64
+    assert frame.filter(kind="shape", verdict="supported").height == 8
+    empty = Findings(()).to_frame()
+    assert (empty.columns, empty.schema) == (frame.columns, frame.schema)
 
 
 def test_a_notebook_shows_escaped_text() -> None:
-    finding = Finding("Cost", "<b>Fog</b> & snow cost most.", "<script>", "undecided", {})
-    assert Findings((finding,), ("",))._repr_html_() == (
-        "<ul><li><b>&lt;b&gt;Fog&lt;/b&gt; &amp; snow cost most. (undecided)</b> &lt;script&gt;</li></ul>"
-    )
+    headline = Headline("most_costly", "supported", "<b>Fog</b> & snow cost most.", 2, "from shapes")
+    page = Findings((), (headline,), (Limitation("Images", "<i>Few.</i>", "<script>"),))._repr_html_()
+    assert "<li>&lt;b&gt;Fog&lt;/b&gt; &amp; snow cost most. (and 2 more like it)</li>" in page
+    assert "&lt;i&gt;Few.&lt;/i&gt;" in page
+    assert "&lt;script&gt;" in page
+    assert "<script" not in page
+    assert "<i>" not in page

@@ -1,75 +1,108 @@
-"""Findings on cost: first and lead, undecided where noise could explain them, and tallies of many networks."""
+"""Which corruption costs most: judged by its lead over every other, undecided where noise could explain it, tallied."""
 
 from pathlib import Path
 
 import duckdb
 import pytest
-from model_comparisons import of_topic
+from model_comparisons import of_kind
 from synthetic_record import Synthetic, write_synthetic
 
-from failmodes.analysis.findings.collection import selection_findings
-from failmodes.analysis.findings.corruption_cost import costliest_on_average_sentence, costliest_sentence
+from failmodes.analysis.findings.corruption_cost import (
+    cost_findings,
+    costliest_of_one,
+    costliest_on_average_sentence,
+    costliest_sentence,
+)
 from failmodes.analysis.findings.finding import Finding
 from failmodes.analysis.selection import Selection, select_one
+from failmodes.analysis.statistics.bootstrap import Estimate
+from failmodes.analysis.statistics.corruption_cost import CorruptionCost, CostRanking, cost_rankings
 from failmodes.analysis.statistics.curve_shape import ShapeSettings
 from failmodes.analysis.statistics.shape_tables import ensure_shapes
 from failmodes.warehouse.database.connection import open_warehouse
 from failmodes.warehouse.database.load import load
 
+NAMES = {"fog": "Fog", "snow": "Snow", "frost": "Frost"}
 
-def test_cost_names_first_and_lead(all_findings: list[Finding], synthetic: Synthetic) -> None:
-    first = of_topic(all_findings, "Cost")[0]
-    right = synthetic.correct["Alpha", "gaussian_noise"].mean(axis=1)
-    assert first.headline.startswith("Gaussian noise costs Alpha most")
-    assert first.figures["drop"] == pytest.approx(right[0] - right[-1])
-    assert first.verdict == "found"
-    assert "motion blur" in first.detail  # costliest on average over severities
+
+def test_the_costliest_is_named_with_its_drop(all_findings: list[Finding], synthetic: Synthetic) -> None:
+    first, *others = of_kind(all_findings, "most_costly", model_label="Alpha")
+    right = synthetic.correct["Alpha", "gaussian_noise"].sum(axis=1)
+    drop = (right[0] - right[-1]) / 400
+    assert (first.corruption, first.verdict, first.severity) == ("gaussian_noise", "supported", 5)
+    assert first.value == pytest.approx(drop)
+    assert first.sentence.startswith("Gaussian noise costs Alpha most")
+    assert f"{100 * drop:.1f}\u00a0points [{100 * first.low:.1f}" in first.sentence
+    assert {finding.verdict for finding in others} == {"contradicted"}
+    assert len(others) == 4
+    for other in others:
+        rows = synthetic.correct["Alpha", other.corruption].sum(axis=1)
+        assert other.value == pytest.approx((rows[0] - rows[-1]) / 400)
+
+
+def test_the_verdict_is_by_the_lead_over_each_other(con: duckdb.DuckDBPyConnection, selection: Selection) -> None:
+    for evaluation, ranking in cost_rankings(con, selection).items():
+        first, *others = of_kind(cost_findings(con, selection), "most_costly", evaluation_id=evaluation.evaluation_id)
+        assert (first.verdict == "supported") == ranking.is_clear
+        assert [f.verdict == "contradicted" for f in others] == [lead.above_zero for lead in ranking.leads]
 
 
 def test_costs_that_cannot_be_told_apart_are_undecided(con: duckdb.DuckDBPyConnection) -> None:
     close = select_one(con, models=["Alpha"], corruptions=["fog", "contrast"])
-    (cost,) = of_topic(selection_findings(con, close), "Cost")
-    assert cost.verdict == "undecided"
-    assert "cannot be told apart" in cost.headline
+    found = cost_findings(con, close)
+    assert {finding.verdict for finding in found} == {"undecided"}
+    for part in ("Alpha", "at severity 5", "fog", "contrast", "0.5\u00a0points ["):
+        assert part in found[0].sentence
+
+
+def test_of_those_not_told_apart_the_nearest_is_named() -> None:
+    drops = {"fog": 0.5, "snow": 0.48, "frost": 0.47}
+    costs = [CorruptionCost(c, 5.0, Estimate(d, d - 0.05, d + 0.05), Estimate(d, d, d)) for c, d in drops.items()]
+    leads = (Estimate(0.02, 0.001, 0.04), Estimate(0.03, -0.01, 0.07))
+    told = costliest_of_one("A", CostRanking(tuple(costs), leads, tuple(costs), leads, ()), NAMES)
+    assert "fog and frost" in told
+    assert "3.0\u00a0points [\u22121.0,\u00a07.0]" in told
+
+
+def test_what_is_withheld_says_why() -> None:
+    told = costliest_of_one("A", CostRanking((), (), (), (), (), ("fog", "snow")), NAMES)
+    assert told == "What costs A most is withheld: too many of its predictions are no finite numbers"
 
 
 def test_noise_makes_no_corruption_costliest(many_con: duckdb.DuckDBPyConnection, many_selection: Selection) -> None:
-    told = costliest_sentence(many_con, many_selection)
-    assert told.startswith("Costliest corruption at the last severity, among 4 of 6 networks: ")
-    assert told.endswith("; the other 2 lose no accuracy beyond sampling noise")
-    assert sum(int(word) for word in told.split(": ")[1].split(";")[0].split() if word.isdigit()) == 4
+    clear = [r.costs[0].corruption for r in cost_rankings(many_con, many_selection).values() if r.is_clear]
+    assert clear == []
+    assert costliest_sentence(many_con, many_selection).startswith("In none of 6 networks")
+    first = [
+        ranking.by_average[0].corruption
+        for ranking in cost_rankings(many_con, many_selection).values() if ranking.is_clear_on_average
+    ]  # fmt: skip
+    assert first == ["motion_blur"] * 4
     average = costliest_on_average_sentence(many_con, many_selection)
-    assert average.startswith("Costliest corruption on average over severities, among 4 of 6 networks: ")
+    assert "among 6 networks: motion blur for 4; undecided for 2" in average
 
 
-@pytest.mark.parametrize(
-    ("models", "costliest", "average"),
-    [
-        (["Birch"], "No corruption costs Birch accuracy at severity 5 beyond sampling noise",
-         "On average over severities, no corruption costs Birch accuracy beyond sampling noise"),
-        (["Aspen", "Birch"], "; No corruption costs Birch accuracy at severity 5 beyond sampling noise",
-         "; no corruption costs Birch accuracy beyond sampling noise"),
-    ],
-    ids=["one", "two"],
-)  # fmt: skip
-def test_few_networks_say_so_where_nothing_costs(
-    many_con: duckdb.DuckDBPyConnection, models: list[str], costliest: str, average: str
-) -> None:
+@pytest.mark.parametrize("models", [["Birch"], ["Aspen", "Birch"]], ids=["one", "two"])
+def test_few_networks_say_so_where_nothing_costs(many_con: duckdb.DuckDBPyConnection, models: list[str]) -> None:
     few = select_one(many_con, models=models)
-    assert costliest_sentence(many_con, few).endswith(costliest)
-    assert costliest_on_average_sentence(many_con, few).endswith(average)
-    costs = [finding for finding in selection_findings(many_con, few) if finding.topic == "Cost"]
-    assert costs[-1].verdict == "undecided"
-    assert costs[-1].headline == "No corruption costs Birch accuracy at severity 5 beyond sampling noise."
+    assert costliest_sentence(many_con, few).endswith(
+        "No corruption costs Birch accuracy at severity 5 beyond sampling noise"
+    )
+    average = costliest_on_average_sentence(many_con, few)
+    assert average.lower().endswith("no corruption costs birch accuracy beyond sampling noise")
+    birch = of_kind(cost_findings(many_con, few), "most_costly", model_label="Birch")
+    assert {finding.verdict for finding in birch} == {"undecided"}
+    assert birch[0].sentence.startswith("No corruption costs Birch accuracy at severity 5 beyond sampling noise")
 
 
 @pytest.mark.parametrize(
     ("models", "fall", "start"),
     [
-        ("ABC", 0.0, "No corruption costs any of 3 networks accuracy beyond sampling noise"),
+        ("ABC", 0.0, "In none of 3 networks one corruption"),
+        ("AB", 1.0, "Fog costs both networks most: "),
         ("ABCDE", 1.0, "Fog costs all 5 networks most: from "),
     ],
-    ids=["nothing costs", "one corruption costs all"],
+    ids=["nothing costs", "two", "one corruption costs all"],
 )
 def test_titles_where_all_networks_agree(tmp_path: Path, models: str, fall: float, start: str) -> None:
     record = write_synthetic(tmp_path, images=40, models=tuple(models), falls=dict.fromkeys(models, fall),
@@ -81,8 +114,8 @@ def test_titles_where_all_networks_agree(tmp_path: Path, models: str, fall: floa
         told = costliest_sentence(con, select_one(con))
     assert told.startswith(start)
     if fall:
-        right = [record.correct[label, "fog"] for label in models]
-        drops = sorted(100 * (rows[0].mean() - rows[1].mean()) for rows in right)
-        low, high = told.removeprefix(start).split(" to ")
-        assert low.startswith(f"{drops[0]:.1f}\u00a0points [")
-        assert high.startswith(f"{drops[-1]:.1f}\u00a0points [")
+        counts = [record.correct[label, "fog"].sum(axis=1) for label in models]
+        drops = [100 * (rows[0] - rows[1]) / 40 for rows in counts]
+        parts = told.removeprefix(start).split(" and " if len(models) == 2 else " to ")
+        shown = drops if len(models) == 2 else [min(drops), max(drops)]
+        assert [part.split("\u00a0points [")[0] for part in parts] == [f"{drop:.1f}" for drop in shown]

@@ -1,13 +1,161 @@
-"""Findings on shapes and collapse, by name."""
+"""Findings on curves: shape, one step, flat and rise, each with its verdict, its figures and its reason."""
 
-from model_comparisons import of_topic
+from collections.abc import Iterator
+from pathlib import Path
 
+import duckdb
+import numpy as np
+import pytest
+from model_comparisons import of_kind
+from rewritten_shards import answer_with, cell_of
+from synthetic_record import Synthetic, write_synthetic
+
+from failmodes.analysis.findings.curve_shape import STABLE, is_stable, shape_findings, shape_of
 from failmodes.analysis.findings.finding import Finding
+from failmodes.analysis.selection import Selection, read_for_selection, select_one
+from failmodes.analysis.statistics.curve_shape import ShapeSettings
+from failmodes.analysis.statistics.shape_tables import ensure_shapes
+from failmodes.warehouse.database.connection import open_warehouse
+from failmodes.warehouse.database.load import load
+
+SHAPES = {"fog": "late_collapse", "motion_blur": "early_drop", "contrast": "near_linear",
+          "gaussian_noise": "non_monotone", "brightness": "undecided"}  # fmt: skip
 
 
-def test_shapes_and_collapse_are_named(all_findings: list[Finding]) -> None:
-    shape, collapse = of_topic(all_findings, "Shape")[0], of_topic(all_findings, "Collapse")[0]
-    assert shape.figures["shape_fog"] == "late_collapse"
-    assert "fog: late collapse" in shape.headline
-    assert "between severity 4 and 5" in collapse.headline
-    assert "39.8\u00a0points, under fog" in collapse.headline
+def test_shapes_are_named_with_their_bow(all_findings: list[Finding]) -> None:
+    found = {f.corruption: f for f in of_kind(all_findings, "shape", model_label="Alpha")}
+    assert {corruption: finding.claim for corruption, finding in found.items()} == SHAPES
+    assert {c for c, finding in found.items() if finding.verdict == "supported"} == SHAPES.keys() - {"brightness"}
+    words = {"fog": "falls late", "motion_blur": "falls early", "contrast": "falls near-linearly"}
+    for corruption, said in words.items():
+        finding = found[corruption]
+        assert said in finding.sentence
+        assert finding.unit == "bow"
+        bow = f"{finding.value:+.2f} [{finding.low:.2f},\u00a0{finding.high:.2f}]".replace("-", "\u2212")
+        assert f"bow {bow}" in finding.sentence
+    rises = found["gaussian_noise"]
+    assert "falls and rises again" in rises.sentence
+    assert rises.unit == "accuracy"
+
+
+def test_an_undecided_shape_gives_its_reason(all_findings: list[Finding]) -> None:
+    (finding,) = of_kind(all_findings, "shape", model_label="Alpha", corruption="brightness")
+    assert finding.verdict == "undecided"
+    assert "Alpha under brightness is undecided: so many images show drops from" in finding.sentence
+
+
+def test_a_class_needs_nearly_all_resamples(many_findings: list[Finding]) -> None:
+    found = of_kind(many_findings, "shape", model_label="Aspen", corruption="contrast")
+    assert [(f.verdict, f.claim) for f in found] == [("undecided", "undecided")]
+    assert "near-linear in" in found[0].sentence
+    row = {"reason": None, "stability": STABLE, "shape": "early_drop"}
+    assert (is_stable(row), shape_of(row)) == (True, "early_drop")
+    assert shape_of(row | {"stability": STABLE - 0.001}) == "undecided"
+    assert shape_of(row | {"reason": "too few"}) == "undecided"
+
+
+def test_a_curve_that_ends_at_chance_says_so(many_findings: list[Finding], many_record: Synthetic) -> None:
+    right = many_record.correct["Cedar", "motion_blur"].mean(axis=1)
+    assert right[2] < 0.25
+    (finding,) = of_kind(many_findings, "shape", model_label="Cedar", corruption="motion_blur")
+    assert "to chance from severity" in finding.sentence
+    (aspen,) = of_kind(many_findings, "shape", model_label="Aspen", corruption="motion_blur")
+    assert "chance" not in aspen.sentence
+
+
+def test_a_collapse_in_one_step_names_the_step(all_findings: list[Finding], synthetic: Synthetic) -> None:
+    found = {f.corruption: f for f in of_kind(all_findings, "one_step_collapse", model_label="Alpha")}
+    verdicts = {corruption: finding.verdict for corruption, finding in found.items()}
+    assert verdicts == {"fog": "supported", "motion_blur": "supported", "contrast": "contradicted",
+                        "gaussian_noise": "undecided", "brightness": "undecided"}  # fmt: skip
+    right = synthetic.correct["Alpha", "fog"].mean(axis=1)
+    assert found["fog"].value == pytest.approx(right[4] - right[5])
+    assert "between severity 4 and 5" in found["fog"].sentence
+    assert "between clean and 1" in found["motion_blur"].sentence
+    assert "does not collapse in one step" in found["contrast"].sentence
+
+
+def test_leaving_the_clean_accuracy_contradicts_flat(all_findings: list[Finding], synthetic: Synthetic) -> None:
+    found = {f.corruption: f for f in of_kind(all_findings, "flat", model_label="Alpha")}
+    assert {c for c, finding in found.items() if finding.verdict == "contradicted"} == found.keys() - {"brightness"}
+    assert found["brightness"].verdict == "undecided"
+    right = synthetic.correct["Alpha", "fog"].mean(axis=1)
+    assert found["fog"].value == pytest.approx(right[-1] - right[0]), "down is negative here"
+    assert found["fog"].low < found["fog"].value < found["fog"].high < 0
+    assert "2\u00a0points" in found["fog"].sentence
+
+
+def test_rises_are_judged_for_all_curves_together(all_findings: list[Finding], synthetic: Synthetic) -> None:
+    found = {f.corruption: f for f in of_kind(all_findings, "rise", model_label="Alpha")}
+    verdicts = {corruption: finding.verdict for corruption, finding in found.items()}
+    assert verdicts == {"fog": "undecided", "brightness": "undecided", "contrast": "contradicted",
+                        "motion_blur": "contradicted", "gaussian_noise": "contradicted"}  # fmt: skip
+    for corruption, finding in found.items():
+        right = synthetic.correct["Alpha", corruption].mean(axis=1)
+        assert finding.value == pytest.approx(right[1:].max() - right[0])
+        assert finding.severity == 1 + right[1:].argmax()
+        assert f"severity {finding.severity:g}" in finding.sentence
+
+
+@pytest.fixture(scope="module")
+def sure(tmp_path_factory: pytest.TempPathFactory) -> Iterator[duckdb.DuckDBPyConnection]:
+    """1,500 images: Level hardly falls under brightness, Riser gains accuracy under fog."""
+    folder = tmp_path_factory.mktemp("sure")
+    write_synthetic(folder, images=1500, models=("Level", "Riser"), falls={"Level": 0.2, "Riser": -0.1},
+                    corruptions=("brightness", "fog"), severities=(2, 5))  # fmt: skip
+    load([folder], folder / "w.duckdb")
+    ensure_shapes(folder / "w.duckdb", ShapeSettings(resamples=200))
+    with open_warehouse(folder / "w.duckdb") as con:
+        yield con
+
+
+def test_enough_images_show_that_a_curve_stays_flat(sure: duckdb.DuckDBPyConnection) -> None:
+    found = shape_findings(sure, select_one(sure, models=["Level"]))
+    (flat,) = of_kind(found, "flat", corruption="brightness")
+    (shape,) = of_kind(found, "shape", corruption="brightness")
+    assert (flat.verdict, shape.verdict, shape.claim) == ("supported", "supported", "flat")
+    assert -0.02 < flat.low < flat.value < flat.high < 0.02
+    assert "stays within 2\u00a0points" in flat.sentence
+    assert "stays flat" in shape.sentence
+
+
+def test_a_gain_in_accuracy_is_a_rise(sure: duckdb.DuckDBPyConnection) -> None:
+    found = shape_findings(sure, select_one(sure, models=["Riser"]))
+    (rise,) = of_kind(found, "rise", corruption="fog")
+    (shape,) = of_kind(found, "shape", corruption="fog")
+    assert (rise.verdict, rise.severity, shape.claim) == ("supported", 5, "rise")
+    assert rise.low > 0
+    assert "more accurate than when clean at severity 5" in rise.sentence
+    assert shape.value < 0, "its drop is negative"
+    (flat,) = of_kind(found, "flat", corruption="fog")
+    assert flat.verdict == "contradicted"
+    assert flat.value > 0
+
+
+def test_a_curve_that_falls_and_comes_back_contradicts_flat(tmp_path: Path) -> None:
+    made = write_synthetic(tmp_path, images=200, models=("A",), corruptions=("fog",), severities=(2, 5))
+    clean = np.arange(200) % 4
+    for severity, wrong in ((0, 20), (2, 100), (5, 20)):
+        answers = np.where(np.arange(200) < wrong, (clean + 1) % 4, clean)
+        answer_with(made, cell_of(made, "A", "fog", severity), answers.tolist())
+    load([tmp_path], tmp_path / "w.duckdb")
+    ensure_shapes(tmp_path / "w.duckdb", ShapeSettings(resamples=50))
+    with open_warehouse(tmp_path / "w.duckdb") as con:
+        (flat,) = of_kind(shape_findings(con, select_one(con)), "flat")
+    assert flat.high < -0.3, "its largest change lies far beyond the margin with its whole interval"
+    assert flat.verdict == "contradicted"
+
+
+def test_the_same_drop_is_the_same_number_wherever_it_is_told(all_findings: list[Finding]) -> None:
+    for cost in of_kind(all_findings, "most_costly"):
+        (shape,) = of_kind(all_findings, "shape", evaluation_id=cost.evaluation_id, corruption=cost.corruption)
+        if shape.unit == "accuracy":
+            assert shape.value == cost.value
+
+
+def test_every_curve_is_judged_four_times(con: duckdb.DuckDBPyConnection, selection: Selection) -> None:
+    found = shape_findings(con, selection)
+    curves = len(read_for_selection(con, "shapes", selection))
+    for kind in ("shape", "one_step_collapse", "flat", "rise"):
+        assert len(of_kind(found, kind)) == curves
+    assert np.isfinite([finding.value for finding in found]).all()

@@ -52,5 +52,5 @@ def test_it_has_every_part(page: str) -> None:
     for fact in ("Accuracy of Alpha", "Shapes of Alpha", "Steps of Alpha", "Calibration of Alpha", "float32",
                  "synthetic: no real images", "cifar-c recipe, seed 0", "schema 1."):  # fmt: skip
         assert fact in page
-    assert len(re.findall(r'class="plot"', page)) == 11
+    assert len(re.findall(r'class="plot"', page)) == 12
     assert "prefers-color-scheme: dark" in page

@@ -1,10 +1,13 @@
-"""The table of all pairs of many networks against SciPy's decisions."""
+"""The report's tables: all pairs of many networks as decided by hand, and shapes with their reason."""
+
+from dataclasses import replace
 
 import duckdb
-from model_comparisons import decided_by_hand
+from model_comparisons import decided_cells, decided_pairs
 from synthetic_record import Synthetic
 
-from failmodes.analysis.report.report_tables import pair_tables
+from failmodes.analysis.formatting import SHAPE_NAMES
+from failmodes.analysis.report.report_tables import pair_tables, tables
 from failmodes.analysis.selection import Selection
 
 
@@ -17,5 +20,26 @@ def test_all_pairs_are_one_matrix_in_order_of_standing(
     assert names[-1] == "Cedar"
     won = {(a, b): cell.text.isdigit() for a, row in zip(names, matrix.rows, strict=True)
            for b, cell in zip(names, row[3:], strict=True)}  # fmt: skip
-    assert {pair for pair, is_won in won.items() if is_won} == set(decided_by_hand(many_record))
+    assert {pair for pair, is_won in won.items() if is_won} == set(decided_cells(many_record))
     assert all(row[3 + place].text == "\u2013" for place, row in enumerate(matrix.rows))
+    pairs = decided_pairs(many_record)
+    for name, row in zip(names, matrix.rows, strict=True):
+        ahead, behind = (sum(name == pair[side] for pair in pairs) for side in (0, 1))
+        assert [cell.text for cell in row[1:3]] == [str(ahead), str(behind)]
+
+
+def test_shapes_stand_with_the_reason_where_they_are_undecided(
+    con: duckdb.DuckDBPyConnection, selection: Selection
+) -> None:
+    table = next(one for one in tables(con, selection) if one.caption == "Shapes of Alpha")
+    cells = {row[0].text: row[1] for row in table.rows}
+    assert cells["Brightness"].text == SHAPE_NAMES["undecided"]
+    assert "drops from" in cells["Brightness"].small
+    assert (cells["Fog"].text, cells["Fog"].small) == (SHAPE_NAMES["late_collapse"], "")
+
+
+def test_steps_say_how_they_are_paired(con: duckdb.DuckDBPyConnection, selection: Selection) -> None:
+    for paired, word in ((True, "its paired interval"), (False, "its unpaired interval")):
+        facts = [replace(e, facts=e.facts | {"paired": paired}) for e in selection.evaluations]
+        shown = tables(con, replace(selection, evaluations=tuple(facts)))
+        assert word in next(one for one in shown if one.caption == "Steps of Alpha").note

@@ -1,45 +1,213 @@
-"""Attention drift and changes against NumPy and SciPy."""
+"""Attention drift and changes against NumPy and SciPy, and comparisons with the null by hand."""
+
+from dataclasses import replace
 
 import duckdb
 import numpy as np
+import polars as pl
 import pytest
 from scipy import stats
 
-from failmodes.analysis.selection import Selection
-from failmodes.analysis.statistics.attention import answer_response, changes_at_last, drift_at_last
+from failmodes.analysis.selection import EvaluationInfo, Selection
+from failmodes.analysis.statistics.attention import (
+    farthest_corruption,
+    mask_changes_at_last,
+    own_map_tests,
+)
+from failmodes.analysis.statistics.attention_at_last import read_last_rows
+from failmodes.analysis.statistics.attention_lead import lead_over_others
+from failmodes.analysis.statistics.attention_null import (
+    LARGEST_CORRELATION,
+    compare_with_null,
+    share_on_cycle,
+    variance_inflation,
+)
+from failmodes.warehouse.null_pairs import sample_null_pairs
+
+NAN = np.nan
 
 
-def test_drift_and_changes_agree_with_numpy(con: duckdb.DuckDBPyConnection, selection: Selection) -> None:
-    evaluation = selection.evaluations[0]
-    rows = con.sql(
-        "select * from attention where evaluation_id = ? and target = 'clean'", params=[evaluation.evaluation_id]
+def _following(*cycles: list[int]) -> np.ndarray:
+    """The next image of each, in cycles of image numbers."""
+    following = np.full(sum(map(len, cycles)), -1)
+    for cycle in cycles:
+        following[cycle] = np.roll(cycle, -1) if len(cycle) > 1 else -1
+    return following
+
+
+def _rows(con: duckdb.DuckDBPyConnection, evaluation: EvaluationInfo) -> pl.DataFrame:
+    return con.sql(
+        "from attention where evaluation_id = ? and target = 'clean' order by image_id",
+        params=[evaluation.evaluation_id],
     ).pl()
-    fog = rows.filter(corruption="fog", severity=5)
-    drift = next(d for d in drift_at_last(con, selection, evaluation) if d.corruption == "fog")
-    difference = (fog["null_centroid_shift"] - fog["centroid_shift"]).to_numpy().astype(float)
-    low, high = stats.norm.interval(0.95, difference.mean(), stats.sem(difference))
-    assert drift.below_null == pytest.approx((difference.mean(), low, high), abs=1e-6)
-    assert drift.median_shift == pytest.approx(float(np.median(fog["centroid_shift"])), abs=1e-6)
-    change = changes_at_last(con, selection, evaluation)["mass"]
-    assert change.clean == pytest.approx(rows.filter(corruption="none")["mass"].mean(), abs=1e-4)
-    assert change.change.below_zero
 
 
-def test_response_to_a_changed_answer_averages_the_cells(con: duckdb.DuckDBPyConnection, selection: Selection) -> None:
-    evaluation = selection.evaluations[0]
-    found = answer_response(con, selection, evaluation)
+@pytest.mark.parametrize(
+    ("values", "cycles", "inflation"),
+    [
+        ([1, 1, 1, 0, 0, 0], [[0, 1, 2, 3, 4, 5]], 1 + 2 * (4 - 2) / 6),
+        ([1, 1, 1, 0, 0, 0], [[0, 2, 1, 4, 5, 3]], 1 + 2 * (4 - 2) / 6),
+        ([1, 0, 1, 0], [[0, 1, 2, 3]], 1),
+        ([1, 1, 0, 0], [[0, 1], [2, 3]], 2),
+        ([1, 1, 1, 1], [[0, 1, 2, 3]], 1),
+        ([1, 1, 0, 0, NAN], [[0, 1, 4], [2, 3]], 1 + (0.5 + 0.5) / 1),
+    ],
+    ids=["neighbours agree", "another order", "neighbours differ", "cycles of two", "all equal", "one left out"],
+)
+def test_variance_grows_with_the_covariance_along_the_cycle(
+    values: list[float], cycles: list[list[int]], inflation: float
+) -> None:
+    assert variance_inflation(np.array(values, float), _following(*cycles)) == pytest.approx(inflation)
+
+
+def test_share_has_wilsons_interval_of_the_effective_count() -> None:
+    share = share_on_cycle(np.array([1.0, 1, 1, 0, 0, 0]), _following([0, 1, 2, 3, 4, 5]))
+    assert share == (0.5, pytest.approx(6 / (5 / 3)))
+    z2 = stats.norm.ppf(0.975) ** 2 / 3.6
+    half = np.sqrt(z2 / 4 + z2**2 / 4) / (1 + z2)
+    assert share.interval() == pytest.approx((0.5, 0.5 - half, 0.5 + half))
+    assert share.interval(comparisons=5).low < share.interval().low
+
+
+def test_halves_vary_less() -> None:
+    values = np.array([1.0] * 300 + [0.5] * 200 + [0.0] * 100)
+    share = share_on_cycle(values, np.full(600, -1))
+    assert share.value == pytest.approx(values.mean())
+    exact = share.value * (1 - share.value) / values.var() * 600
+    assert share.effective_count == pytest.approx(exact, rel=0.01)
+
+
+@pytest.mark.parametrize("value", [0.0, 0.5, 1.0])
+def test_an_interval_has_a_width_where_all_images_agree(value: float) -> None:
+    estimate = share_on_cycle(np.full(20, value), _following(list(range(20)))).interval()
+    assert 0 <= estimate.low <= value <= estimate.high <= 1
+    assert estimate.high - estimate.low > 0.1
+
+
+def test_images_without_a_map_count_one_half_and_at_worst_nothing() -> None:
+    own = np.array([0.1, 0.3, NAN, 0.2, 0.1, 0.1])
+    other = np.array([0.2, 0.1, NAN, 0.2, 0.5, 0.4])
+    following = _following([0, 1, 3, 2, 4, 5])
+    found = compare_with_null(own, other, np.ones(6, bool), following)
     assert found is not None
-    assert found.consistent is not None
-    assert found.responsive is not None
-    rows = con.sql(
-        "from attention_by_answer where evaluation_id = $1 and corruption = any($2) "
-        "qualify severity = max(severity) over (partition by corruption)",
-        params=[evaluation.evaluation_id, list(selection.averaged)],
-    ).pl()
-    assert found.consistent.value == pytest.approx(rows["stayed_nearer_share"].mean())
-    assert found.responsive.value == pytest.approx(rows["change_auroc"].mean())
-    share, count = rows["stayed_nearer_share"].to_numpy(), rows["stayed_null_count"].to_numpy()
-    half = stats.norm.ppf(0.975) * np.sqrt(share * (1 - share) / count).mean()
-    assert found.consistent.high == pytest.approx(min(1.0, share.mean() + half))
-    assert found.responsive.low < found.responsive.value < found.responsive.high
-    assert found.beyond_confidence.keys() >= {"attention_spread", "attention_drift"}
+    # image 3 is left out: its other image, 2, has no map
+    assert (found.image_count, found.missing_count) == (5, 1)
+    assert found.share.value == pytest.approx((1 + 0 + 0.5 + 1 + 1) / 5)
+    assert found.worst_case.value == pytest.approx((1 + 0 + 0 + 1 + 1) / 5)
+    assert found.median_null == pytest.approx(0.2)
+    unknown = compare_with_null(own, other, np.ones(6, bool), None)
+    assert unknown is not None
+    assert (unknown.image_count, unknown.share.value) == (6, pytest.approx((1 + 0 + 0.5 + 0.5 + 1 + 1) / 6))
+    assert unknown.worst_case.effective_count == pytest.approx(
+        6 * 3.5 / 6 * 2.5 / 6 / (3.5 / 6 * 2.5 / 6 - 1 / 10 / 4) / (1 + 2 * LARGEST_CORRELATION)
+    )
+
+
+def test_one_image_or_no_distance_is_no_comparison() -> None:
+    alone = np.array([0.1])
+    assert compare_with_null(alone, np.array([NAN]), np.array([False]), _following([0])) is None
+    assert compare_with_null(alone, np.array([NAN]), np.array([False]), None) is None
+    empty = np.full(3, NAN)
+    assert compare_with_null(empty, empty, np.ones(3, bool), _following([0, 1, 2])) is None
+
+
+def test_ties_are_undecided() -> None:
+    tied = compare_with_null(np.ones(9), np.ones(9), np.ones(9, bool), _following(list(range(9))))
+    assert tied is not None
+    assert tied.share.value == tied.worst_case.value == 0.5
+    estimate = tied.share.interval()
+    assert estimate.low < 0.5 < estimate.high
+
+
+def test_which_maps_are_empty_makes_own_ones_no_nearer() -> None:
+    rng, count = np.random.default_rng(0), 40_000
+    clean, corrupted = rng.normal(size=(2, count, 2))  # nothing of the clean centroid is left
+    corrupted[np.hypot(*clean.T) > 1.5] = NAN
+    following = sample_null_pairs(np.zeros(count, int)).same_class
+    own, other = (np.hypot(*(corrupted - baseline).T) for baseline in (clean, clean[following]))
+    found = compare_with_null(own, other, np.ones(count, bool), following)
+    assert found is not None
+    assert found.share.interval().low < 0.5 < found.share.interval().high
+    assert np.where(np.isnan(own), 0.5, own < other).mean() > 0.53  # as if others' clean maps were as selected
+
+
+def test_own_maps_agree_with_numpy(con: duckdb.DuckDBPyConnection, selection: Selection) -> None:
+    evaluation = selection.evaluations[0]
+    fog = _rows(con, evaluation).filter(corruption="fog", severity=5)
+    tests = own_map_tests(con, selection, evaluation)
+    found = next(test for test in tests if test.corruption == "fog")
+    own, other = (fog[name].to_numpy() for name in ("centroid_shift", "null_class_centroid_shift"))
+    nearer = (own < other).astype(float)
+    assert found.image_count == len(fog)
+    assert found.share.value == pytest.approx(nearer.mean())
+    assert found.median_shift == pytest.approx(float(np.median(own)))
+    assert found.median_null == pytest.approx(float(np.median(other)))
+    assert found.any_image_share is not None
+    assert found.any_image_share.value == pytest.approx((own < fog["null_centroid_shift"].to_numpy()).mean())
+    assert [test.median_shift for test in tests] == sorted((test.median_shift for test in tests), reverse=True)
+    assert found.worst_case == found.share
+    together = next(t for t in own_map_tests(con, selection, evaluation, comparisons=5) if t.corruption == "fog")
+    assert together.share.low < found.share.low
+
+
+def test_the_cycle_is_that_of_the_evaluation(con: duckdb.DuckDBPyConnection, selection: Selection) -> None:
+    evaluation = selection.evaluations[0]
+    rows = read_last_rows(con, evaluation, selection.corruptions)
+    labels = con.sql("select label from images order by image_id").pl()["label"].to_numpy()
+    expected = sample_null_pairs(labels)
+    assert rows.following is not None
+    np.testing.assert_array_equal(rows.following.any_image, expected.any_image)
+    np.testing.assert_array_equal(rows.following.same_class, expected.same_class)
+
+
+def test_an_unknown_cycle_takes_the_largest_correlation(con: duckdb.DuckDBPyConnection, selection: Selection) -> None:
+    evaluation = selection.evaluations[0]
+    lacking = replace(evaluation, label="lacking", facts=evaluation.facts | {"image_count": 401})
+    known, unknown = (own_map_tests(con, selection, one)[0] for one in (evaluation, lacking))
+    assert read_last_rows(con, lacking, selection.corruptions).following is None
+    assert unknown.share.value == known.share.value
+    assert unknown.within_class.share.effective_count == pytest.approx(unknown.image_count / 1.58)
+
+
+def test_an_evaluation_without_attention_has_no_tests(con: duckdb.DuckDBPyConnection, selection: Selection) -> None:
+    without = replace(selection.evaluations[0], evaluation_id="none")
+    assert own_map_tests(con, selection, without) == []
+    assert farthest_corruption(con, selection, without) is None
+    assert mask_changes_at_last(con, selection, without) == {}
+
+
+def test_leads_agree_with_numpy(con: duckdb.DuckDBPyConnection, selection: Selection) -> None:
+    evaluation = selection.evaluations[0]
+    rows = _rows(con, evaluation)
+    last = {c: rows.filter(corruption=c, severity=5) for c in selection.corruptions}
+    farthest = farthest_corruption(con, selection, evaluation)
+    assert farthest is not None
+    shifts = {c: part["centroid_shift"].to_numpy().astype(float) for c, part in last.items()}
+    assert farthest.corruption == max(shifts, key=lambda c: np.median(shifts[c]))
+    assert farthest.value == pytest.approx(np.median(shifts[farthest.corruption]))
+    assert farthest.runner_up is not None
+    difference = shifts[farthest.corruption] - shifts[farthest.runner_up]
+    low, high = stats.t.interval(0.95, len(difference) - 1, difference.mean(), stats.sem(difference))
+    assert farthest.lead == pytest.approx((difference.mean(), low, high))
+    assert farthest.image_count == len(difference)
+
+    clean = rows.filter(corruption="none")["mask_share"].to_numpy().astype(float)
+    changes = {c: part["mask_share"].to_numpy().astype(float) - clean for c, part in last.items()}
+    assert {c: e.value for c, e in mask_changes_at_last(con, selection, evaluation).items()} == pytest.approx(
+        {c: change.mean() for c, change in changes.items()}
+    )
+
+
+def test_a_lead_is_over_the_hardest_to_tell_apart() -> None:
+    first = np.array([3.0, 3, 3, 3, 3, 3])
+    others = {"near": first - [1, 1, 1, 1, 1, 1.5], "noisy": first - [9, -4, 9, -4, 9, 0]}
+    by_image = {"first": first, **others, "rarely": np.array([1, NAN, NAN, NAN, NAN, NAN])}
+    found = lead_over_others({"near": 2, "noisy": 1, "first": 3, "rarely": 0}, by_image)
+    assert found is not None
+    assert (found.corruption, found.runner_up, found.image_count) == ("first", "noisy", 6)
+    assert not found.is_clear
+    alone = lead_over_others({"first": 3.0}, {"first": first})
+    assert alone is not None
+    assert alone.lead is None
+    assert alone.is_clear
+    assert lead_over_others({}, {}) is None

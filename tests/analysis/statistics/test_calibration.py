@@ -1,24 +1,116 @@
-"""Overconfidence and confident failures against NumPy."""
+"""Overconfidence of every cell over its finite rows, and calibration error beside its noise, against the rows."""
+
+from pathlib import Path
 
 import duckdb
+import numpy as np
 import pytest
+from rewritten_shards import cell_of, make_non_finite
+from scipy import stats
+from synthetic_record import write_synthetic
 
-from failmodes.analysis.selection import Selection
-from failmodes.analysis.statistics.calibration import calibration_summary
+from failmodes.analysis.selection import Selection, select_one
+from failmodes.analysis.statistics.calibration import (
+    clean_calibration,
+    ece_of_chance,
+    overconfidence,
+    overconfidence_by_corruption,
+)
+from failmodes.warehouse.database.connection import open_warehouse
+from failmodes.warehouse.database.load import load
 
 
-def test_confidence_agrees_with_numpy(con: duckdb.DuckDBPyConnection, selection: Selection) -> None:
+def test_every_cell_agrees_with_its_rows(con: duckdb.DuckDBPyConnection, selection: Selection) -> None:
     evaluation = selection.evaluations[0]
-    rows = con.sql(
-        "select confidence, correct from outcomes where evaluation_id = ? and severity = 5",
-        params=[evaluation.evaluation_id],
-    ).pl()
-    found = calibration_summary(con, selection, evaluation)
-    wrong = rows.filter(~rows["correct"])
-    assert found.last_overconfidence.value == pytest.approx(
-        float((rows["confidence"] - rows["correct"].cast(int)).mean()), abs=1e-6
-    )
-    assert found.failure_count == len(wrong)
-    assert found.confident_failures is not None
-    assert found.confident_failures.value == pytest.approx(float((wrong["confidence"] >= 0.9).mean()))
-    assert found.confident_failures.low < found.confident_failures.value < found.confident_failures.high
+    found = overconfidence_by_corruption(con, selection, evaluation)
+    assert {cell.corruption for cell in found} == {"none", *selection.corruptions}
+    for cell in found:
+        assert cell.severity == (0 if cell.corruption == "none" else 5)
+        confidence, correct = (
+            con.sql(
+                "select confidence, correct from outcomes where evaluation_id = ? and corruption = ? and severity = ?",
+                params=[evaluation.evaluation_id, cell.corruption, cell.severity],
+            ).fetchnumpy().values()
+        )  # fmt: skip
+        assert cell.image_count == len(confidence) == 400
+        assert cell.mean_confidence == pytest.approx(confidence.mean())
+        assert cell.overconfidence.value == pytest.approx(confidence.mean() - correct.mean())
+        exact = stats.binomtest(int(correct.sum()), 400).proportion_ci(1 - 0.05 / len(found), method="exact")
+        assert cell.overconfidence.low == pytest.approx(confidence.mean() - exact.high)
+        assert cell.overconfidence.high == pytest.approx(confidence.mean() - exact.low)
+    values = [cell.overconfidence.value for cell in found]
+    assert values == sorted(values, reverse=True)
+
+
+def test_verdicts_say_over_and_underconfident() -> None:
+    over, under, neither = (overconfidence(confidence, 80, 100) for confidence in (0.95, 0.6, 0.85))
+    assert (over.above_zero, over.below_zero) == (True, False)
+    assert (under.above_zero, under.below_zero) == (False, True)
+    assert (neither.above_zero, neither.below_zero) == (False, False)
+    assert overconfidence(0.89, 80, 100).above_zero
+    assert not overconfidence(0.89, 80, 100, cells=50).above_zero, "of many cells some are so by chance"
+
+
+@pytest.mark.parametrize("right", [0, 1, 2])
+def test_no_interval_is_without_width(right: int) -> None:
+    value, low, high = overconfidence(0.9, right, 2)
+    assert low <= value <= high
+    assert high - low > 0.5
+
+
+def test_a_network_that_is_hardly_ever_wrong_is_not_called_underconfident_for_it() -> None:
+    """Each answer is right with its own confidence of .995: of 100 images often all are right."""
+    rng, told = np.random.default_rng(0), 0
+    for _ in range(400):
+        told += overconfidence(0.995, int((rng.random(100) < 0.995).sum()), 100).below_zero
+    assert told == 0
+
+
+def test_confidence_and_accuracy_are_of_the_same_finite_rows(tmp_path: Path) -> None:
+    made = write_synthetic(tmp_path, images=60, models=("Alpha",), corruptions=("fog",), severities=(2, 5))
+    make_non_finite(made, cell_of(made, "Alpha", "fog", 5), range(20))
+    load([tmp_path], tmp_path / "w.duckdb")
+    with open_warehouse(tmp_path / "w.duckdb") as con:
+        selection = select_one(con)
+        found = {c.corruption: c for c in overconfidence_by_corruption(con, selection, selection.evaluations[0])}
+        confidence = con.execute(
+            "select avg(confidence) from outcomes where corruption = 'fog' and severity = 5 and finite"
+        ).fetchall()
+    fog = found["fog"]
+    assert fog.image_count == 40
+    assert fog.overconfidence.value == pytest.approx(confidence[0][0] - made.correct["Alpha", "fog"][-1][20:].mean())
+    assert found["none"].image_count == 60
+
+
+def test_clean_calibration_is_beside_what_chance_gives(con: duckdb.DuckDBPyConnection, selection: Selection) -> None:
+    """The quantile that is computed from moments as rows are loaded is nearly the one that is drawn."""
+    for evaluation in selection.evaluations:
+        found = clean_calibration(con, selection, evaluation)
+        ((ece, floor, images),) = con.execute(
+            "select distinct ece, ece_noise_floor, image_count from calibration_by_severity "
+            "where evaluation_id = ? and severity = 0",
+            [evaluation.evaluation_id],
+        ).fetchall()
+        assert found is not None
+        assert (found.ece, found.image_count) == (pytest.approx(ece), images)
+        assert found.noise_floor == pytest.approx(floor, rel=0.1)
+
+
+def test_what_chance_gives_by_hand() -> None:
+    """One bin of 100 images, each right with .9: the 95 % quantile of |K - 90| / 100 of a binomial K."""
+    counts = np.arange(101)
+    errors, chances = np.abs(counts - 90) / 100, stats.binom.pmf(counts, 100, 0.9)
+    quantile = min(error for error in np.unique(errors) if chances[errors <= error].sum() >= 0.95)
+    assert ece_of_chance([100], [90.0]) == pytest.approx(quantile, abs=0.0101)
+    assert ece_of_chance([50, 50], [50.0, 50.0]) == 0
+
+
+def test_without_finite_clean_rows_there_is_no_calibration(tmp_path: Path) -> None:
+    made = write_synthetic(tmp_path, images=40, models=("Alpha",), corruptions=("fog",), severities=(5,))
+    make_non_finite(made, cell_of(made, "Alpha"))
+    load([tmp_path], tmp_path / "w.duckdb")
+    with open_warehouse(tmp_path / "w.duckdb") as con:
+        selection = select_one(con)
+        alpha = selection.evaluations[0]
+        assert clean_calibration(con, selection, alpha) is None
+        assert [cell.corruption for cell in overconfidence_by_corruption(con, selection, alpha)] == ["fog"]

@@ -3,37 +3,52 @@
 import shutil
 from pathlib import Path
 
+import duckdb
 import numpy as np
+import polars as pl
 import pytest
 from synthetic_record import CURVES, Synthetic
 
-from failmodes.analysis.statistics.curve_shape import ShapeSettings
-from failmodes.analysis.statistics.shape_tables import ensure_shapes, open_with_shapes, stored_settings
+from failmodes.analysis.statistics.curve_shape import SHAPE_CLASSES, ShapeSettings
+from failmodes.analysis.statistics.shape_tables import (
+    chance_from,
+    chance_of,
+    ensure_shapes,
+    non_finite_cells,
+    open_with_shapes,
+    stored_settings,
+)
 from failmodes.warehouse.database.connection import open_warehouse
 from failmodes.warehouse.errors import StorageError
 
 EXPECTED = {
-    "fog": "late_collapse", "contrast": "near_linear", "motion_blur": "early_drop", "brightness": "flat",
+    "fog": "late_collapse", "contrast": "near_linear", "motion_blur": "early_drop", "brightness": "undecided",
     "gaussian_noise": "non_monotone",
 }  # fmt: skip
 
 QUICK = ShapeSettings(resamples=200)
 
 
+def shapes_of(warehouse: Path, label: str = "Alpha") -> dict[str, dict]:
+    """Rows of `shapes` of a network by corruption."""
+    query = "select shapes.* from shapes join evaluation_labels using (evaluation_id) where model_label = ?"
+    with open_warehouse(warehouse) as con:
+        return {row["corruption"]: row for row in con.sql(query, params=[label]).pl().rows(named=True)}
+
+
 def test_known_curves_get_their_class(shaped_warehouse: Path) -> None:
     with open_warehouse(shaped_warehouse) as con:
-        rows = con.execute("select corruption, shape, stability from shapes").fetchall()
-    assert {(corruption, shape) for corruption, shape, _ in rows} == set(EXPECTED.items())
+        rows = con.execute("select corruption, shape, stability, reason from shapes").fetchall()
+    assert {(corruption, shape) for corruption, shape, *_ in rows} == set(EXPECTED.items())
     assert len(rows) == 2 * len(CURVES)
-    assert all(stability > 0.8 for *_, stability in rows)
+    assert all(stability > 0.8 for *_, stability, _ in rows)
+    assert all((shape == "undecided") == (reason is not None) for _, shape, _, reason in rows)
 
 
 def test_stored_figures_agree_with_correctness(shaped_warehouse: Path, synthetic: Synthetic) -> None:
     right = synthetic.correct["Alpha", "fog"].mean(axis=1)
+    row = shapes_of(shaped_warehouse)["fog"]
     with open_warehouse(shaped_warehouse) as con:
-        row = con.sql(
-            "from shapes where evaluation_id = ? and corruption = 'fog'", params=[synthetic.evaluations["Alpha"]]
-        ).pl().row(0, named=True)  # fmt: skip
         steps = con.execute(
             "select accuracy_change from steps where evaluation_id = ? and corruption = 'fog' order by severity_from",
             [synthetic.evaluations["Alpha"]],
@@ -41,9 +56,20 @@ def test_stored_figures_agree_with_correctness(shaped_warehouse: Path, synthetic
     assert row["total_drop"] == pytest.approx(right[0] - right[-1])
     assert row["total_drop_low"] < row["total_drop"] < row["total_drop_high"]
     assert (row["largest_step_from"], row["largest_step_to"]) == (4, 5)
+    assert row["largest_step_low"] < row["largest_step"] == pytest.approx(right[4] - right[5])
+    assert row["one_step_collapse"] == "supported"
+    assert row["largest_change"] == pytest.approx(right[0] - right[-1])
+    assert row["largest_rise"] == pytest.approx(right[1:].max() - right[0])
+    assert row["largest_rise_at"] == 1 + int(right[1:].argmax())
     assert [change for (change,) in steps] == pytest.approx(np.diff(right).tolist())
-    shares = [row[f"share_{name}"] for name in ("flat", "non_monotone", "late_collapse", "early_drop", "near_linear")]
-    assert sum(shares) == pytest.approx(1)
+    assert sum(row[f"share_{name}"] for name in SHAPE_CLASSES) == pytest.approx(1)
+    assert (row["image_count"], row["reason"], row["chance_from"]) == (400, None, None)
+
+
+def test_what_is_undecided_says_which_drop_could_be_shown(shaped_warehouse: Path) -> None:
+    row = shapes_of(shaped_warehouse)["brightness"]
+    assert f"drops from {100 * row['smallest_drop_shown']:.1f} points on" in row["reason"]
+    assert row["total_drop"] < row["smallest_drop_shown"] < 0.05
 
 
 @pytest.mark.parametrize("protected", ["file", "folder"])
@@ -93,3 +119,49 @@ def test_computed_once_and_again_only_after_a_change(shaped_warehouse: Path, tmp
     with open_warehouse(path) as con:
         assert stored_settings(con) == ShapeSettings(resamples=200, bow_threshold=0.5)
         assert con.execute("select count(*) from shapes where shape = 'late_collapse'").fetchall() == [(0,)]
+
+
+def accuracies(*counts: int) -> np.ndarray:
+    """Correctness of 100 images of which so many are right at each severity."""
+    return np.arange(100)[:, None] < np.array(counts)
+
+
+@pytest.mark.parametrize(
+    ("counts", "severity"),
+    [
+        ((90, 60, 30, 20), 2),  # Wilson's lower end of 30 of 100 is .219, of 34 of 100 .255
+        ((90, 60, 34, 20), 3),
+        ((90, 60, 30, 34), None),  # it comes back
+        ((90, 20, 60, 30), 3),
+        ((30, 30, 30, 30), 0),  # never above it
+        ((90, 10, 5, 0), 1),  # below chance is at chance too
+        ((90, 80, 70, 60), None),
+    ],
+)
+def test_where_a_curve_ends_at_chance(counts: tuple[int, ...], severity: int | None) -> None:
+    found = chance_from(accuracies(*counts), np.arange(4.0), 0.25, 0.95)
+    assert found == severity
+    assert chance_from(accuracies(*counts), np.arange(4.0), None, 0.95) is None
+
+
+def test_chance_is_among_all_that_the_network_may_answer() -> None:
+    with duckdb.connect() as con:
+        con.execute("create table models as select 'm' as model_id, 10 as class_count, 1000 as output_count")
+        con.execute(
+            "create table evaluations as select unnest(['own', 'all', 'subset']) as evaluation_id, 'm' as model_id, "
+            "unnest([null, 'all', 'subset']) as class_protocol"
+        )
+        assert [chance_of(con, name) for name in ("own", "all", "subset", "nobody")] == [0.1, 0.001, 0.1, None]
+        con.execute("update models set output_count = null")
+        assert chance_of(con, "all") is None
+
+
+def test_more_than_one_in_a_hundred_rows_without_finite_numbers_is_too_many() -> None:
+    rows = pl.DataFrame(
+        {"evaluation_id": "e", "corruption": ["fog", "fog", "snow", "none"], "severity": [1, 2, 1, 0],
+         "non_finite_count": [1, 2, 1, 0], "image_count": [100, 100, 99, 1]}
+    )  # fmt: skip
+    with duckdb.connect() as con:
+        con.register("cell_measures", rows)
+        assert non_finite_cells(con, "e") == [("fog", 2.0), ("snow", 1.0)]
+        assert non_finite_cells(con, "another") == []

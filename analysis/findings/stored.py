@@ -1,0 +1,101 @@
+"""Findings as rows: stored by a report with what they were made from, and read where that is still so."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+
+from failmodes.analysis.findings.collection import Findings, collect, selection_findings
+from failmodes.analysis.findings.finding import Finding
+from failmodes.analysis.selection import Selection, select
+from failmodes.analysis.statistics.shape_tables import METHOD as SHAPE_METHOD
+from failmodes.analysis.statistics.shape_tables import due_shapes, open_with_shapes, store_derived, stored_settings
+from failmodes.warehouse.database.connection import open_warehouse
+from failmodes.warehouse.database.own_tables import FINDINGS
+from failmodes.warehouse.database.updates import input_fingerprint
+from failmodes.warehouse.hashing import identity_of
+from failmodes.warehouse.schema_version import SCHEMA_VERSION
+
+METHOD = 1  # raise it when a sentence or a rule changes, so that stored findings are judged again
+NAMES = (  # that sentences use
+    "select evaluation_id, model_label from evaluation_labels order by all",
+    "select corruption, corruption_label from corruptions order by all",
+    "select dataset_id, class_index, class_name from classes order by all",
+)
+
+
+@contextmanager
+def open_with_findings(warehouse: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Open the warehouse to read, with current shapes and findings: made and stored where they are out of date.
+
+    Where they cannot be stored, this connection alone has them. It works in one thread, so that two reports are alike.
+
+    Raises:
+        WarehouseError: it is missing, in use, or a cell is incomplete.
+    """
+    with open_warehouse(warehouse, one_thread=True) as con:
+        tables = due_shapes(con)
+        for name, rows in tables.items():
+            con.register(name, rows)  # hides the stored one
+        fingerprint = findings_fingerprint(con)
+        if tables or not _are_current(con, fingerprint):
+            tables[FINDINGS.name] = findings_table(con, fingerprint)
+            con.register(FINDINGS.name, tables[FINDINGS.name])
+            store_derived(warehouse, tables)
+        yield con
+
+
+def warehouse_findings(warehouse: Path) -> Findings:
+    """Everything that is judged of all evaluations: as stored where that is current, else judged now and not stored."""
+    with open_with_shapes(warehouse) as con:
+        parts = [findings_of(con, selection) for selection in select(con)]
+    return Findings(
+        tuple(finding for part in parts for finding in part),
+        tuple(headline for part in parts for headline in part.headlines),
+        tuple(dict.fromkeys(limitation for part in parts for limitation in part.limitations)),
+    )
+
+
+def findings_of(con: duckdb.DuckDBPyConnection, selection: Selection) -> Findings:
+    """Findings of one selection: as stored where that is current and all of its evaluations are in, else judged now."""
+    found: Sequence[Finding] = []
+    if _are_current(con, findings_fingerprint(con)):
+        found = _read(con, selection)
+    return collect(con, selection, found or selection_findings(con, selection))
+
+
+def findings_fingerprint(con: duckdb.DuckDBPyConnection) -> str:
+    """What findings are made from: the shards, the settings of the shapes, and the rules."""
+    settings = {**asdict(stored_settings(con)), "method": SHAPE_METHOD, "findings": METHOD, "schema": SCHEMA_VERSION}
+    measures = con.execute("select name, evaluation_id, definition, input_hash from computed order by all").fetchall()
+    names = [con.execute(query).fetchall() for query in NAMES]
+    return input_fingerprint(con, settings | {"measures": identity_of(measures), "names": identity_of(names)})
+
+
+def findings_table(con: duckdb.DuckDBPyConnection, fingerprint: str) -> pa.Table:
+    """The rows of the table `findings`: everything that is judged of every selection."""
+    found = [finding for selection in select(con) for finding in selection_findings(con, selection)]
+    rows = [
+        {**finding._asdict(), "position": position, "input_fingerprint": fingerprint}
+        for position, finding in enumerate(found, start=1)
+    ]
+    return pa.Table.from_pylist(rows, schema=FINDINGS.arrow())
+
+
+def _are_current(con: duckdb.DuckDBPyConnection, fingerprint: str) -> bool:
+    if not con.execute(
+        "select 1 from duckdb_tables() where table_name = ? and not internal", [FINDINGS.name]
+    ).fetchall():
+        return False
+    return con.execute(f"select distinct input_fingerprint from {FINDINGS.name}").fetchall() == [(fingerprint,)]
+
+
+def _read(con: duckdb.DuckDBPyConnection, selection: Selection) -> list[Finding]:
+    rows = con.execute(
+        f"select {', '.join(Finding._fields)} from {FINDINGS.name} where evaluation_id = any(?) order by position",
+        [selection.ids],
+    ).fetchall()
+    return [Finding(*row) for row in rows]

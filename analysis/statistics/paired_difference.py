@@ -1,0 +1,272 @@
+"""Differences of two shares with intervals that hold for few differing images, and the smallest that could be shown.
+
+A bootstrap of images has width 0 where no image of the sample differs, which happens to good networks; Newcombe's
+intervals, made of Wilson's, and those of means with two made-up images do not.
+"""
+
+from math import erfc, sqrt
+from statistics import NormalDist
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy.special import betaincinv
+
+from failmodes.analysis.statistics.bootstrap import Estimate, Float64Array
+
+POWER = 0.8  # chance to be shown that the smallest detectable difference has
+BISECTIONS = 40  # leave 1e-12
+
+
+class PairedCounts(NamedTuple):
+    """Images of pairs of cells, by which of the two is right, each (…); and whether the pairs are of the same images.
+
+    Where they are not, the counts say how many images of each cell are right and nothing of how they go together.
+    """
+
+    both: Float64Array
+    only_first: Float64Array
+    only_second: Float64Array
+    neither: Float64Array
+    paired: bool = True
+
+    @property
+    def total(self) -> Float64Array:
+        """Images of a pair."""
+        return self.both + self.only_first + self.only_second + self.neither
+
+    @property
+    def difference(self) -> Float64Array:
+        """Share right of the first minus that of the second, -1 to 1."""
+        found: Float64Array = (self.only_first - self.only_second) / self.total
+        return found
+
+    @property
+    def discordant_share(self) -> Float64Array:
+        """Share of the images that just one of the two is right on, 0-1; as expected by chance if they do not pair."""
+        if self.paired:
+            return (self.only_first + self.only_second) / self.total
+        first, second = (self.both + self.only_first) / self.total, (self.both + self.only_second) / self.total
+        shares: Float64Array = first * (1 - second) + second * (1 - first)
+        return shares
+
+
+def count_pairs(first: ArrayLike, second: ArrayLike, *, paired: bool = True) -> PairedCounts:
+    """Count the images of pairs of cells by which of the two is right.
+
+    Args:
+        first: (N, …) bool, whether each image is right.
+        second: (N, …) bool, of the same shape.
+        paired: whether rows of both are the same images.
+    """
+    one, other = np.asarray(first, dtype=bool), np.asarray(second, dtype=bool)
+    both, rights = (one & other).sum(axis=0), (one.sum(axis=0), other.sum(axis=0))
+    neither = len(one) - rights[0] - rights[1] + both
+    as_float = [np.asarray(count, dtype=np.float64) for count in (both, rights[0] - both, rights[1] - both, neither)]
+    return PairedCounts(as_float[0], as_float[1], as_float[2], as_float[3], paired)
+
+
+class MeanDifference(NamedTuple):
+    """A mean over images with the centre of its interval and its standard error, both with made-up images."""
+
+    value: float
+    centre: float
+    error: float
+
+    def interval(self, level: float = 0.95) -> Estimate:
+        """The mean with its normal interval, within -1 and 1."""
+        half = normal_quantile(level) * self.error
+        return Estimate(self.value, max(-1.0, self.centre - half), min(1.0, self.centre + half))
+
+    @property
+    def p_value(self) -> float:
+        """Two-sided, of a normal test that the mean is 0."""
+        return erfc(abs(self.centre) / self.error / sqrt(2))
+
+
+def wilson_interval(
+    shares: ArrayLike, counts: ArrayLike, *, comparisons: int = 1, level: float = 0.95
+) -> tuple[Float64Array, Float64Array]:
+    """Wilson's score interval (Wilson 1927) of shares (…) of counts (…), which holds for all `comparisons` together.
+
+    Args:
+        shares: (…) 0-1.
+        counts: (…) above 0.
+        comparisons: Bonferroni's correction: how many intervals hold at once.
+        level: with this chance.
+
+    Returns:
+        Lower and upper ends, (…) each.
+    """
+    share = np.asarray(shares, dtype=np.float64)
+    z2 = normal_quantile(level, comparisons) ** 2 / np.asarray(counts, dtype=np.float64)
+    centre = (share + z2 / 2) / (1 + z2)
+    half = np.sqrt(z2 * (share * (1 - share) + z2 / 4)) / (1 + z2)
+    return centre - half, centre + half
+
+
+def exact_interval(
+    right: ArrayLike, counts: ArrayLike, *, comparisons: int = 1, level: float = 0.95
+) -> tuple[Float64Array, Float64Array]:
+    """Clopper and Pearson's exact interval (1934) of the share of `right` (…) among counts (…).
+
+    Args:
+        right: (…) whole numbers.
+        counts: (…) above 0.
+        comparisons: Bonferroni's correction: how many intervals hold at once.
+        level: with at least this chance.
+
+    Returns:
+        Lower and upper ends, (…) each.
+    """
+    found, total = np.asarray(right, dtype=np.float64), np.asarray(counts, dtype=np.float64)
+    tail, missed = (1 - level) / 2 / comparisons, total - found
+    low = np.where(found > 0, betaincinv(np.maximum(found, 1), missed + 1, tail), 0.0)
+    high = np.where(missed > 0, betaincinv(found + 1, np.maximum(missed, 1), 1 - tail), 1.0)
+    return low, high
+
+
+def mean_difference_interval(
+    cells: ArrayLike, weights: ArrayLike, *, paired: bool = True, level: float = 0.95
+) -> Estimate:
+    """The interval of `mean_difference`, of which see."""
+    return mean_difference(cells, weights, paired=paired).interval(level)
+
+
+def mean_difference(cells: ArrayLike, weights: ArrayLike, *, paired: bool = True) -> MeanDifference:
+    """The mean over images of a weighted sum over cells, with a standard error that is never 0.
+
+    To the images' sums two made-up ones are added, 1 and -1, before mean and variance are taken: the interval of Bonett
+    and Price (2012, Journal of Educational and Behavioral Statistics 37, 479-488), there of one pair of cells, here of
+    any number. Where cells are of different images their variances add up, each with 2 / K images at the least and at
+    the largest value (Price and Bonett 2004, Computational Statistics & Data Analysis 45, 449-456).
+
+    Args:
+        cells: (N, K) of each image whether it is right, bool, or a difference of two such, -1, 0 or 1.
+        weights: (K,) those above 0 and those below 0 add up to 1 in size at most.
+        paired: whether a row is of one image.
+    """
+    values, weight = np.asarray(cells), np.asarray(weights, dtype=np.float64)
+    images, count = values.shape
+    sums = values.sum(axis=0, dtype=np.float64)
+    value = float((sums * weight).sum()) / images
+    if paired:
+        of_images = np.einsum("nk,k->n", values, weight)
+        squares, total = float(np.square(of_images).sum()) + 2, images + 2
+        centre = value * images / total
+        return MeanDifference(value, centre, sqrt((squares / total - centre**2) / total))
+    added, total = 2 / count, images + 4 / count
+    is_signed = values.dtype != np.bool_
+    means = (sums + added * (0 if is_signed else 1)) / total
+    mean_squares = (np.count_nonzero(values, axis=0) + added * (2 if is_signed else 1)) / total
+    variance = float((weight**2 * (mean_squares - means**2)).sum()) / total
+    return MeanDifference(value, float((means * weight).sum()), sqrt(variance))
+
+
+def newcombe_interval(
+    counts: PairedCounts, *, comparisons: int = 1, level: float = 0.95
+) -> tuple[Float64Array, Float64Array]:
+    """Newcombe's interval of `counts.difference`: of Wilson's limits of both shares, with their correlation.
+
+    Of paired shares it is method 10 of Newcombe (1998, Statistics in Medicine 17, 2635-2650), of shares of different
+    images method 10 of his other paper of that year (17, 873-890), which is the same without correlation.
+
+    Args:
+        counts: images of each pair (…).
+        comparisons: Bonferroni's correction: how many intervals hold at once.
+        level: with this chance.
+
+    Returns:
+        Lower and upper ends, (…) each.
+    """
+    shares = ((counts.both + counts.only_first) / counts.total, (counts.both + counts.only_second) / counts.total)
+    correlation = _correlation(counts) if counts.paired else np.zeros_like(counts.total)
+    return _from_wilson(shares, (counts.total, counts.total), correlation, comparisons, level)
+
+
+def newcombe_of_groups(
+    shares: tuple[ArrayLike, ArrayLike],
+    counts: tuple[ArrayLike, ArrayLike],
+    *,
+    comparisons: int = 1,
+    level: float = 0.95,
+) -> tuple[Float64Array, Float64Array]:
+    """Newcombe's interval of the first share minus the second, of two groups of different images (see above).
+
+    Args:
+        shares: two (…), 0-1.
+        counts: images of each, two (…) above 0.
+        comparisons: Bonferroni's correction: how many intervals hold at once.
+        level: with this chance.
+
+    Returns:
+        Lower and upper ends, (…) each.
+    """
+    first, second = (np.asarray(share, dtype=np.float64) for share in shares)
+    of_first, of_second = (np.asarray(count, dtype=np.float64) for count in counts)
+    return _from_wilson((first, second), (of_first, of_second), np.zeros_like(first), comparisons, level)
+
+
+def _from_wilson(
+    shares: tuple[Float64Array, Float64Array],
+    counts: tuple[Float64Array, Float64Array],
+    correlation: Float64Array,
+    comparisons: int,
+    level: float,
+) -> tuple[Float64Array, Float64Array]:
+    """Ends of the difference of two shares from the Wilson limits of each and their correlation."""
+    first, second = shares
+    first_low, first_high = wilson_interval(first, counts[0], comparisons=comparisons, level=level)
+    second_low, second_high = wilson_interval(second, counts[1], comparisons=comparisons, level=level)
+
+    def length(one: Float64Array, other: Float64Array) -> Float64Array:
+        return np.sqrt(np.maximum(one**2 - 2 * correlation * one * other + other**2, 0))
+
+    low = first - second - length(first - first_low, second_high - second)
+    high = first - second + length(first_high - first, second - second_low)
+    return low, high
+
+
+def _correlation(counts: PairedCounts) -> Float64Array:
+    """Phi of the four counts with Newcombe's continuity correction, which makes small positive ones 0."""
+    both, only_first, only_second, neither, _ = counts
+    product = both * neither - only_first * only_second
+    corrected = np.where(product > 0, np.maximum(product - counts.total / 2, 0), product)
+    scale = np.sqrt((both + only_first) * (only_second + neither) * (both + only_second) * (only_first + neither))
+    phi: Float64Array = np.divide(corrected, scale, out=np.zeros_like(scale), where=scale > 0)
+    return phi
+
+
+def smallest_detectable_difference(
+    discordant_share: ArrayLike, count: int, *, level: float = 0.95, power: float = POWER
+) -> Float64Array:
+    """The smallest difference of two paired shares that a test of `count` images shows with chance `power`.
+
+    The d that solves count = [z_a sqrt(s) + z_b sqrt(s - d^2)]^2 / d^2, s the discordant share (Connor 1987,
+    Biometrics 43, 207-211), which is at least d. Where no image differs, s is the upper end of its Wilson interval.
+
+    Args:
+        discordant_share: (…) 0-1.
+        count: images.
+        level: of the test.
+        power: chance to be shown.
+
+    Returns:
+        (…) 0-1.
+    """
+    share = np.asarray(discordant_share, dtype=np.float64)
+    share = np.where(share > 0, share, wilson_interval(share, count, level=level)[1])
+    alpha, beta = normal_quantile(level), NormalDist().inv_cdf(power)
+    low, high = np.zeros_like(share), np.ones_like(share)
+    for _ in range(BISECTIONS):
+        middle = (low + high) / 2
+        differing = np.maximum(share, middle)
+        needed = (alpha * np.sqrt(differing) + beta * np.sqrt(differing - middle**2)) ** 2
+        enough = count * middle**2 >= needed
+        low, high = np.where(enough, low, middle), np.where(enough, middle, high)
+    return high
+
+
+def normal_quantile(level: float = 0.95, comparisons: int = 1) -> float:
+    """Half-width, in standard errors, of intervals that hold for all `comparisons` together (Bonferroni)."""
+    return NormalDist().inv_cdf(1 - (1 - level) / 2 / comparisons)

@@ -1,0 +1,75 @@
+"""Whether confidence finds failures: the lowest cell of each corruption, and titles that count cells."""
+
+import duckdb
+import pytest
+from model_comparisons import of_kind
+
+from failmodes.analysis.findings import failure_prediction as module
+from failmodes.analysis.findings.failure_prediction import (
+    abstention_sentence,
+    discrimination_sentence,
+    failure_findings,
+)
+from failmodes.analysis.findings.finding import Finding
+from failmodes.analysis.selection import Selection
+from failmodes.analysis.statistics.bootstrap import Estimate
+from failmodes.analysis.statistics.failure_prediction import CellAuroc, FailurePrediction, predict_failures
+
+RATE, KEPT = Estimate(0.5, 0.45, 0.55), Estimate(0.4, 0.35, 0.45)
+WORSE, BETTER, NEITHER = Estimate(0.3, 0.2, 0.4), Estimate(0.8, 0.7, 0.9), Estimate(0.5, 0.4, 0.6)
+
+
+def test_of_each_corruption_the_lowest_cell_is_told(
+    con: duckdb.DuckDBPyConnection, selection: Selection, all_findings: list[Finding]
+) -> None:
+    for evaluation in selection.evaluations:
+        one = predict_failures(con, selection, evaluation)
+        assert one is not None
+        found = of_kind(all_findings, "confidence_below_chance", evaluation_id=evaluation.evaluation_id)
+        assert {f.corruption for f in found} == {cell.corruption for cell in one.cells}
+        for finding in found:
+            lowest = min((c for c in one.cells if c.corruption == finding.corruption), key=lambda c: c.auroc.value)
+            assert (finding.value, finding.low, finding.high) == lowest.auroc
+            assert (finding.severity, finding.n, finding.verdict) == (lowest.severity, 400, lowest.verdict)
+            assert f"AUROC {lowest.auroc.value:.3f} [" in finding.sentence
+            assert f"at severity {lowest.severity:g}" in finding.sentence
+
+
+def replaced(monkeypatch: pytest.MonkeyPatch, *cells: Estimate) -> None:
+    """Let every network have these AUROCs, at one corruption each."""
+    names = ("fog", "contrast", "brightness")
+    found = tuple(CellAuroc(name, 5.0, auroc, 400) for name, auroc in zip(names, cells, strict=False))
+    monkeypatch.setattr(module, "predict_failures", lambda *_: FailurePrediction(found, RATE, KEPT))
+
+
+def test_only_worse_than_chance_supports_the_claim(
+    con: duckdb.DuckDBPyConnection, selection: Selection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    replaced(monkeypatch, WORSE, NEITHER, BETTER)
+    found = [f for f in failure_findings(con, selection) if f.model_label == "Alpha"]
+    assert [f.verdict for f in found] == ["supported", "undecided", "contradicted"]
+    assert "worse than chance" in found[0].sentence
+    assert "is not shown to find" in found[1].sentence
+    assert "better than chance" in found[2].sentence
+
+
+def test_titles_count_cells_and_say_what_abstaining_gains(
+    con: duckdb.DuckDBPyConnection, selection: Selection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    replaced(monkeypatch, WORSE, BETTER, BETTER)
+    told = discrimination_sentence(con, selection)
+    for label in selection.labels.values():
+        assert f"2 of 3\u00a0cells (worse than chance in 1) of {label}" in told
+    gain = abstention_sentence(con, selection)
+    assert "the least sure 20\u00a0%" in gain
+    assert "from 50.0\u00a0% to 40.0\u00a0% [35.0,\u00a045.0] in Alpha" in gain
+
+
+def test_titles_of_many_networks_count_them(
+    many_con: duckdb.DuckDBPyConnection, many_selection: Selection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    replaced(monkeypatch, WORSE, BETTER, BETTER)
+    assert "12 of 18\u00a0cells (worse than chance in 6) of 6 networks" in discrimination_sentence(
+        many_con, many_selection
+    )
+    assert "of 6 networks with the smallest and the largest gain" in abstention_sentence(many_con, many_selection)

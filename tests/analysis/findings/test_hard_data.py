@@ -1,0 +1,201 @@
+"""Data that say little or nothing: a report and findings with their reasons, and never a crash or a claim too many."""
+
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import duckdb
+import numpy as np
+import pytest
+from model_comparisons import of_kind, words_of
+from rewritten_shards import answer_with, cell_of, every_cell, make_non_finite
+from synthetic_record import Synthetic, write_synthetic
+
+from failmodes.analysis.charts.style.theme import CHART_SIZES
+from failmodes.analysis.findings.finding import Finding
+from failmodes.analysis.findings.stored import findings_of, open_with_findings, warehouse_findings
+from failmodes.analysis.report import rendering
+from failmodes.analysis.report.rendering import report_section, write_report
+from failmodes.analysis.selection import Selection, select
+from failmodes.analysis.statistics.curve_shape import ShapeSettings
+from failmodes.analysis.statistics.shape_tables import ensure_shapes
+from failmodes.warehouse.database.load import load
+
+SEVERITIES = (2, 5)
+NO_NUMBER = re.compile(r"\b(nan|NaN|inf|None)\b")
+
+
+def answered(answers: Callable[[np.ndarray, int], np.ndarray]) -> Callable[[Synthetic], None]:
+    """Let every cell of A have the answers that its labels and its number lead to."""
+
+    def change(made: Synthetic) -> None:
+        labels = np.arange(made.correct["A", "fog"].shape[1]) % 4
+        for number, key in enumerate(every_cell(made, "A", SEVERITIES)):
+            answer_with(made, key, answers(labels, number).tolist())
+
+    return change
+
+
+def without_numbers(*cells: tuple[str, float], images: int | None = None) -> Callable[[Synthetic], None]:
+    def change(made: Synthetic) -> None:
+        for corruption, severity in cells:
+            make_non_finite(made, cell_of(made, "A", corruption, severity), images and range(images))
+
+    return change
+
+
+def nothing_finite(made: Synthetic) -> None:
+    for key in every_cell(made, "A", SEVERITIES):
+        make_non_finite(made, key)
+
+
+class Case(NamedTuple):
+    """How a record is made; other numbers of images, so that none shares a section with another."""
+
+    images: int
+    change: Callable[[Synthetic], None] = lambda _: None
+    options: dict[str, object] = {}  # noqa: RUF012
+    few: bool = False
+
+
+CASES = {
+    "one image": Case(1, few=True),
+    "two images": Case(2, few=True),
+    "29 images": Case(29, few=True),
+    "one label": Case(41, options={"one_label": True}),
+    "all answers the same in every cell": Case(42, answered(lambda labels, _: np.where(np.arange(42) < 38, labels, 3))),
+    "chance": Case(43, answered(lambda labels, cell: np.random.default_rng(cell).integers(0, 4, len(labels)))),
+    "all wrong": Case(44, answered(lambda labels, _: (labels + 1) % 4)),
+    "all right": Case(45, answered(lambda labels, _: labels)),
+    "unpaired": Case(46, options={"paired": False}),
+    "clean without numbers": Case(47, without_numbers(("none", 0))),
+    "a cell without numbers": Case(48, without_numbers(("fog", 5))),
+    "one row without numbers": Case(101, without_numbers(("fog", 5), images=1)),
+    "one severity": Case(49, options={"severities": (5,)}),
+    "nothing but rows without numbers": Case(50, nothing_finite),
+    "one of two networks without numbers": Case(51, nothing_finite, {"models": ("A", "B")}),
+}
+
+
+@pytest.fixture(scope="module")
+def hard(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A warehouse of all cases, each a section of its own."""
+    folder = tmp_path_factory.mktemp("hard")
+    for seed, (name, case) in enumerate(CASES.items()):
+        options = {"models": ("A",), "corruptions": ("fog", "contrast"), "severities": SEVERITIES} | case.options
+        case.change(write_synthetic(folder / name, images=case.images, seed=seed, **options))
+    load([folder / name for name in CASES], folder / "w.duckdb")
+    ensure_shapes(folder / "w.duckdb", ShapeSettings(resamples=50))
+    return folder / "w.duckdb"
+
+
+@pytest.fixture(scope="module")
+def con(hard: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+    with open_with_findings(hard) as connection:
+        yield connection
+
+
+@pytest.fixture(scope="module")
+def selections(con: duckdb.DuckDBPyConnection) -> dict[str, Selection]:
+    of_images = {selection.image_count: selection for selection in select(con)}
+    return {name: of_images[case.images] for name, case in CASES.items()}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_section_of_a_report_is_made_with_its_reasons(
+    con: duckdb.DuckDBPyConnection, selections: dict[str, Selection], monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setattr(rendering, "CHART_SIZES", {"page": CHART_SIZES["page"]})
+    section = report_section(con, selections[name])
+    assert section.headlines
+    assert section.tables
+    texts = [line.text for line in section.headlines] + [figure.finding for figure in section.figures]
+    texts += [cell.text + " " + cell.small for table in section.tables for row in table.rows for cell in row]
+    assert [text for text in texts if NO_NUMBER.search(text)] == []
+    assert all(re.match(r"[a-z-]+: .{20}", reason) for reason in section.missing)
+    for line in section.headlines:
+        assert len(words_of(line.sentence)) <= 30
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_every_figure_is_a_number_and_every_query_answers(
+    con: duckdb.DuckDBPyConnection, selections: dict[str, Selection], name: str
+) -> None:
+    found = findings_of(con, selections[name])
+    assert len(found) > 5
+    for finding in found:
+        figures = [figure for figure in (finding.value, finding.low, finding.high) if figure is not None]
+        assert np.isfinite(figures).all()
+        assert len(words_of(finding.sentence)) <= 30
+        assert not NO_NUMBER.search(finding.sentence)
+    for query in {finding.query for finding in found}:
+        con.execute(f"from ({query}) limit 1").fetchall()
+    if CASES[name].few:
+        assert {finding.verdict for finding in found} == {"undecided"}
+        (line,) = found.headlines
+        assert f"{CASES[name].images}\u00a0image" in line.sentence
+
+
+def kinds_of(con: duckdb.DuckDBPyConnection, selection: Selection, verdict: str) -> set[str]:
+    return {finding.kind for finding in findings_of(con, selection) if finding.verdict == verdict}
+
+
+def test_ties_are_no_claim(con: duckdb.DuckDBPyConnection, selections: dict[str, Selection]) -> None:
+    claims = {"most_costly", "shape", "one_step_collapse", "rise", "flat"}
+    for name in ("all answers the same in every cell", "all wrong", "all right"):
+        assert not kinds_of(con, selections[name], "supported") & claims
+        costs = of_kind(findings_of(con, selections[name]), "most_costly")
+        assert [(cost.value, cost.verdict) for cost in costs] == [(0, "undecided")] * 2
+
+
+def test_chance_level_falls_nowhere(con: duckdb.DuckDBPyConnection, selections: dict[str, Selection]) -> None:
+    assert not kinds_of(con, selections["chance"], "supported") & {"most_costly", "shape", "one_step_collapse"}
+    from_clean = con.execute("select distinct chance_from from shapes where image_count in (43, 44)").fetchall()
+    assert from_clean == [(0,)]
+
+
+def withheld(findings: list[Finding]) -> set[str]:
+    return {f.corruption or "" for f in findings if "finite numbers" in f.sentence}
+
+
+def test_cells_without_numbers_say_so(con: duckdb.DuckDBPyConnection, selections: dict[str, Selection]) -> None:
+    for name, corruptions in (("clean without numbers", {"fog", "contrast"}), ("a cell without numbers", {"fog"})):
+        found = findings_of(con, selections[name])
+        for kind in ("shape", "most_costly"):
+            assert withheld(of_kind(found, kind)) == corruptions
+        for finding in found:
+            if finding.kind in ("shape", "most_costly", "one_step_collapse", "flat", "rise"):
+                assert finding.corruption not in corruptions or finding.verdict == "undecided"
+        assert "Numbers" in {limitation.topic for limitation in found.limitations}
+    assert withheld(of_kind(findings_of(con, selections["nothing but rows without numbers"]), "shape")) == {
+        "fog", "contrast",
+    }  # fmt: skip
+    assert withheld(list(findings_of(con, selections["one row without numbers"]))) == set()
+
+
+def test_unpaired_data_say_what_is_not_measured(
+    con: duckdb.DuckDBPyConnection, selections: dict[str, Selection]
+) -> None:
+    section = report_section(con, selections["unpaired"])
+    missing = {reason.split(":")[0]: reason for reason in section.missing}
+    assert missing.keys() >= {"attention", "onset"}
+    assert "Pairing" in {limitation.topic for limitation in section.limitations}
+
+
+def test_without_inner_severities_there_is_no_shape(
+    con: duckdb.DuckDBPyConnection, selections: dict[str, Selection]
+) -> None:
+    found = findings_of(con, selections["one severity"])
+    assert not {finding.kind for finding in found} & {"shape", "flat", "rise", "one_step_collapse"}
+    assert len(of_kind(found, "most_costly")) == 2
+
+
+def test_the_report_and_the_findings_of_all_are_made(hard: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rendering, "CHARTS", {})  # drawn section by section above
+    page = write_report(hard).read_text()
+    assert page.count("What cannot be claimed</h2>") == len(CASES)
+    for severity in ("0", "5"):  # why these have no shape
+        assert f"more than 1% of the predictions are no finite numbers at severity {severity}<" in page
+    found = warehouse_findings(hard)
+    assert {finding.n for finding in found} >= {case.images for case in CASES.values()}

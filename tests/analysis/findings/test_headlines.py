@@ -1,0 +1,139 @@
+"""Which findings are printed: the strongest of each kind and network, how many are like it, and what is undecided."""
+
+import duckdb
+import pytest
+from model_comparisons import of_kind, words_of
+
+from failmodes.analysis.findings.finding import KINDS, Finding
+from failmodes.analysis.findings.headlines import UNDECIDED, headlines
+
+
+def finding(kind: str, network: str = "A", corruption: str = "fog", verdict: str = "supported", value: float = 0.1,
+            claim: str = "", n: int = 100) -> Finding:  # fmt: skip
+    said = f"{kind} of {network} under {corruption}: {value:g} ({n} images)."
+    query = f"from {kind} where network = '{network}' and corruption = '{corruption}'"
+    return Finding(kind, claim or kind, verdict, network, network, corruption, value, value - 0.05, value + 0.05,
+                   "accuracy", n, said, query)  # fmt: skip
+
+
+def told(findings: list[Finding]) -> list[tuple[str, str, int]]:
+    return [(headline.kind, headline.sentence, headline.others) for headline in headlines(findings)]
+
+
+def test_of_each_network_the_strongest_is_told_and_the_others_counted() -> None:
+    small, large = finding("rise", value=0.1), finding("rise", corruption="snow", value=0.3)
+    negative = finding("overconfidence", value=-0.4, verdict="contradicted")
+    other = finding("rise", "B", value=0.05)
+    found = headlines([small, large, negative, other])
+    assert [(h.sentence, h.others) for h in found] == [(large.sentence, 1), (other.sentence, 0), (negative.sentence, 0)]
+    assert {h.kind: h.query for h in found}["overconfidence"] == negative.query
+    assert f"{large.sentence} (and 1 more like it)" in [h.text for h in found]
+
+
+def test_kinds_stand_in_their_order_and_what_is_undecided_last() -> None:
+    found = [finding("better_model"), finding("shape", verdict="undecided"), finding("most_costly"),
+             finding("overconfidence"), finding("flat")]  # fmt: skip
+    assert [kind for kind, *_ in told(found)] == ["most_costly", "flat", "overconfidence", "better_model", "shape"]
+
+
+def test_over_and_underconfidence_are_told_apart() -> None:
+    over, under = finding("overconfidence"), finding("overconfidence", corruption="snow", verdict="contradicted")
+    assert [headline.verdict for headline in headlines([over, under])] == ["supported", "contradicted"]
+
+
+@pytest.mark.parametrize("kind", ["flat", "rise", "one_step_collapse", "mode_collapse", "better_model", "most_costly"])
+def test_what_is_contradicted_is_not_told_where_nobody_asked(kind: str) -> None:
+    assert told([finding(kind, verdict="contradicted")]) == []
+
+
+@pytest.mark.parametrize("kind", ["most_costly", "confidence_below_chance"])
+def test_findings_that_are_ranked_are_told_in_their_order(kind: str) -> None:
+    first, larger = finding(kind, value=0.1), finding(kind, corruption="snow", value=0.4)
+    assert told([first, larger]) == [(kind, first.sentence, 1)]
+
+
+def test_of_attention_that_stays_the_least_is_told_since_the_others_stay_all_the_more() -> None:
+    low, high = finding("attention_own_map", value=0.6), finding("attention_own_map", corruption="snow", value=0.9)
+    assert told([high, low]) == [("attention_own_map", low.sentence, 1)]
+
+
+def test_shapes_are_told_class_by_class() -> None:
+    late = [finding("shape", corruption=c, claim="late_collapse") for c in ("fog", "snow")]
+    early = finding("shape", corruption="frost", claim="early_drop")
+    assert told([*late, early]) == [("shape", late[0].sentence, 1), ("shape", early.sentence, 0)]
+
+
+def test_a_flat_or_rising_shape_is_told_by_the_kind_of_that_name() -> None:
+    flat = [finding("shape", claim="flat"), finding("flat")]
+    rise = [finding("shape", corruption="snow", claim="rise"), finding("rise", corruption="snow")]
+    assert [kind for kind, *_ in told([*flat, *rise])] == ["flat", "rise"]
+
+
+def test_up_to_four_networks_are_told_one_by_one_and_more_together() -> None:
+    four = [finding("rise", network, value=index / 10) for index, network in enumerate("ABCD", start=1)]
+    assert [others for *_, others in told(four)] == [0, 0, 0, 0]
+    five = [*four, finding("rise", "E", value=0.05)]
+    assert told(five) == [("rise", four[3].sentence, 4)]
+
+
+def test_pairs_of_networks_are_always_told_together() -> None:
+    pairs = [finding("better_model", "A", value=0.1), finding("better_model", "B", value=0.2)]
+    assert told(pairs) == [("better_model", pairs[1].sentence, 1)]
+
+
+def test_what_is_undecided_is_counted_once_a_kind() -> None:
+    found = [finding("shape", corruption=c, verdict="undecided", value=v) for c, v in (("fog", 0.1), ("snow", 0.2))]
+    (line,) = headlines([*found, finding("shape", corruption="frost", claim="early_drop")])[1:]
+    assert (line.kind, line.verdict, line.others) == ("shape", "undecided", 0)
+    assert "undecided for 2 of 3\u00a0curves" in line.sentence
+    assert "kind = 'shape' and verdict = 'undecided'" in line.query
+    (alone,) = headlines(found[:1])
+    assert (alone.sentence, alone.query) == (found[0].sentence, found[0].query)
+
+
+def test_of_costs_the_first_of_each_network_says_what_is_undecided() -> None:
+    found = [finding("most_costly", network, corruption, "undecided")
+             for network in "AB" for corruption in ("fog", "snow", "frost")]  # fmt: skip
+    (line,) = headlines(found)
+    assert "undecided for 2 of 2\u00a0networks" in line.sentence
+    clear = [finding("most_costly", "C", "fog"), finding("most_costly", "C", "snow", "contradicted")]
+    assert "undecided for 2 of 3\u00a0networks" in headlines([*found, *clear])[-1].sentence
+
+
+def test_what_is_withheld_does_not_make_a_decided_network_undecided() -> None:
+    found = [finding("most_costly"), finding("most_costly", corruption="snow", verdict="undecided")]
+    assert [headline.verdict for headline in headlines(found)] == ["supported"]
+
+
+def test_what_no_line_speaks_of_is_not_told_undecided() -> None:
+    silent = KINDS.keys() - UNDECIDED.keys()
+    assert told([finding(kind, verdict="undecided") for kind in silent]) == []
+
+
+@pytest.mark.parametrize("images", [1, 29])
+def test_of_few_images_there_is_one_line(images: int) -> None:
+    found = [finding(kind, verdict="undecided", n=images) for kind in KINDS]
+    (line,) = headlines(found)
+    assert line.verdict == "undecided"
+    assert f"{images}\u00a0image" in line.sentence
+    assert "30" in line.sentence
+
+
+def test_nothing_judged_is_nothing_told() -> None:
+    assert headlines([]) == []
+
+
+def test_headlines_of_the_records_are_short_and_their_queries_answer(
+    all_findings: list[Finding], many_findings: list[Finding], con: duckdb.DuckDBPyConnection
+) -> None:
+    few, many = headlines(all_findings), headlines(many_findings)
+    assert len(few) < 30
+    assert len(many) < 20, "of six networks they are told together"
+    for line in [*few, *many]:
+        assert len(words_of(line.sentence)) <= 30
+        if line.others:
+            assert line.text.endswith(f"(and {line.others} more like it)")
+    for line in few:
+        if not line.query.startswith("from findings"):  # stored by a report
+            assert con.execute(f"from ({line.query}) limit 1").fetchall()
+    assert of_kind(all_findings, "most_costly")[0].sentence == few[0].sentence

@@ -1,0 +1,242 @@
+"""Newcombe's and Wilson's intervals against published values and by a second way; the smallest difference shown."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import optimize, stats
+
+from failmodes.analysis.statistics.paired_difference import (
+    PairedCounts,
+    count_pairs,
+    exact_interval,
+    mean_difference,
+    mean_difference_interval,
+    newcombe_interval,
+    newcombe_of_groups,
+    normal_quantile,
+    smallest_detectable_difference,
+    wilson_interval,
+)
+
+FourCounts = tuple[int, int, int, int]
+FEW = st.integers(0, 60)
+FOUR = st.tuples(FEW, FEW, FEW, FEW).filter(any)
+
+
+def counts_of(four: FourCounts, *, paired: bool = True) -> PairedCounts:
+    """Both right, only the first, only the second, neither."""
+    one, two, three, none = (np.array(float(count)) for count in four)
+    return PairedCounts(one, two, three, none, paired)
+
+
+def interval(four: FourCounts, *, paired: bool = True, comparisons: int = 1, level: float = 0.95) -> list[float]:
+    ends = newcombe_interval(counts_of(four, paired=paired), comparisons=comparisons, level=level)
+    return [float(end) for end in ends]
+
+
+def wilson_by_roots(right: int, count: int, z: float) -> tuple[float, float]:
+    """Where a share p lies z standard errors, of p itself, from the one that was seen: a quadratic equation in p."""
+    low, high = sorted(np.roots([count + z**2, -(2 * right + z**2), right**2 / count]).real)
+    return float(low), float(high)
+
+
+def newcombe_by_hand(four: FourCounts, z: float) -> tuple[float, float]:
+    """Method 10 as Newcombe (1998) writes it: delta and epsilon of Wilson's limits, and phi with its correction."""
+    a, b, c, d = four
+    n = a + b + c + d
+    (low_1, high_1), (low_2, high_2) = (wilson_by_roots(right, n, z) for right in (a + b, a + c))
+    top = a * d - b * c
+    if top > 0:
+        top = max(top - n / 2, 0)
+    root = ((a + b) * (c + d) * (a + c) * (b + d)) ** 0.5
+    phi = top / root if root else 0.0
+    one, two = (a + b) / n, (a + c) / n
+    delta_2 = (one - low_1) ** 2 - 2 * phi * (one - low_1) * (high_2 - two) + (high_2 - two) ** 2
+    epsilon_2 = (two - low_2) ** 2 - 2 * phi * (two - low_2) * (high_1 - one) + (high_1 - one) ** 2
+    return one - two - max(delta_2, 0) ** 0.5, one - two + max(epsilon_2, 0) ** 0.5
+
+
+@pytest.mark.parametrize(
+    ("four", "digits", "published"),
+    [
+        ((36, 12, 2, 0), 4, (0.0569, 0.3404)),  # Newcombe 1998, Statistics in Medicine 17, 2635-2650, table II
+        ((54, 0, 0, 0), 4, (-0.0664, 0.0664)),  # where nobody differs: Wilson's 3.84 / (54 + 3.84)
+        ((1, 1, 7, 12), 3, (-0.507, -0.026)),  # Fagerland, Lydersen and Laake 2014, airway hyper-responsiveness
+    ],
+)
+def test_paired_intervals_are_the_published_ones(four: FourCounts, digits: int, published: tuple[float, float]) -> None:
+    assert [round(end, digits) for end in interval(four)] == list(published)
+
+
+@pytest.mark.parametrize(
+    ("groups", "published"),
+    [
+        ((56, 70, 48, 80), (0.0524, 0.3339)), ((9, 10, 3, 10), (0.1705, 0.8090)), ((6, 7, 2, 7), (0.0582, 0.8062)),
+        ((5, 56, 0, 29), (-0.0381, 0.1926)), ((0, 10, 0, 20), (-0.1611, 0.2775)), ((10, 10, 0, 20), (0.6791, 1.0)),
+    ],
+)  # fmt: skip
+def test_intervals_of_different_images_are_the_published_ones(
+    groups: FourCounts, published: tuple[float, float]
+) -> None:
+    """Table II of Newcombe 1998, Statistics in Medicine 17, 873-890."""
+    right_1, count_1, right_2, count_2 = groups
+    ends = newcombe_of_groups((right_1 / count_1, right_2 / count_2), (count_1, count_2))
+    assert [round(float(end), 4) for end in ends] == list(published)
+    if count_1 == count_2:
+        four = (0, right_1, right_2, count_1 - right_1 - right_2)  # how they go together plays no part
+        assert interval(four, paired=False) == pytest.approx([float(end) for end in ends])
+
+
+@settings(max_examples=200, deadline=None)
+@given(FOUR, st.sampled_from([(1, 0.95), (20, 0.95), (1, 0.9)]))
+def test_paired_intervals_are_those_of_the_formula_by_hand(four: FourCounts, how: tuple[int, float]) -> None:
+    comparisons, level = how
+    z = stats.norm.isf((1 - level) / 2 / comparisons)
+    expected = newcombe_by_hand(four, z)
+    assert interval(four, comparisons=comparisons, level=level) == pytest.approx(expected, abs=1e-7)
+
+
+@settings(max_examples=200, deadline=None)
+@given(FOUR, st.booleans(), st.integers(1, 50), st.integers(1, 50))
+def test_intervals_hold_their_promises(four: FourCounts, paired: bool, some: int, more: int) -> None:
+    value, (low, high) = float(counts_of(four).difference), interval(four, paired=paired, comparisons=some)
+    assert -1 - 1e-12 <= low <= value <= high <= 1 + 1e-12
+    assert high - low > 0.01, "no width is 0, even where no image differs"
+    a, b, c, d = four
+    assert interval((a, c, b, d), paired=paired, comparisons=some) == pytest.approx([-high, -low], abs=1e-12)
+    wider = interval(four, paired=paired, comparisons=some + more)
+    assert wider[0] <= low + 1e-12
+    assert wider[1] >= high - 1e-12
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.integers(1, 400), st.integers(1, 30), st.data())
+def test_wilson_agrees_with_scipy(count: int, comparisons: int, data: st.DataObject) -> None:
+    right = data.draw(st.integers(0, count))
+    found = wilson_interval(right / count, count, comparisons=comparisons)
+    peer = stats.binomtest(right, count).proportion_ci(1 - 0.05 / comparisons, method="wilson")
+    assert (float(found[0]), float(found[1])) == pytest.approx((peer.low, peer.high), abs=1e-9)
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.integers(1, 400), st.integers(1, 30), st.data())
+def test_exact_intervals_agree_with_scipy(count: int, comparisons: int, data: st.DataObject) -> None:
+    right = data.draw(st.integers(0, count))
+    found = exact_interval(right, count, comparisons=comparisons)
+    peer = stats.binomtest(right, count).proportion_ci(1 - 0.05 / comparisons, method="exact")
+    assert (float(found[0]), float(found[1])) == pytest.approx((peer.low, peer.high), abs=1e-9)
+
+
+def test_quantiles_are_those_of_scipy() -> None:
+    for level, comparisons in ((0.95, 1), (0.9, 1), (0.95, 26)):
+        expected = stats.norm.ppf(1 - (1 - level) / 2 / comparisons)
+        assert normal_quantile(level, comparisons) == pytest.approx(expected)
+
+
+def test_pairs_are_counted_image_by_image() -> None:
+    rng = np.random.default_rng(0)
+    first, second = rng.random((2, 50, 3)) < 0.6
+    found = count_pairs(first, second)
+    for cell in range(3):
+        pairs = list(zip(first[:, cell], second[:, cell], strict=True))
+        expected = [pairs.count(pair) for pair in ((True, True), (True, False), (False, True), (False, False))]
+        assert [float(part[cell]) for part in found[:4]] == expected
+    assert found.total.tolist() == [50, 50, 50]
+    assert found.difference == pytest.approx(first.mean(axis=0) - second.mean(axis=0))
+    assert found.discordant_share == pytest.approx((first != second).mean(axis=0))
+    one_column = count_pairs(first[:, :1], second)
+    assert one_column.both.tolist() == (first[:, :1] & second).sum(axis=0).tolist()
+
+
+def test_what_does_not_pair_has_the_discordant_share_of_chance() -> None:
+    # 60 and 80 of 100 are right: .6 x .2 + .8 x .4
+    assert float(counts_of((50, 10, 30, 10), paired=False).discordant_share) == pytest.approx(0.44)
+    assert float(counts_of((50, 10, 30, 10)).discordant_share) == pytest.approx(0.4)
+
+
+@pytest.mark.parametrize(("share", "images"), [(0.1, 200), (0.1, 500), (0.3, 500), (0.05, 2000), (0.5, 100)])
+def test_the_smallest_difference_solves_connors_equation_and_is_shown_in_four_of_five(
+    share: float, images: int
+) -> None:
+    found = float(smallest_detectable_difference(share, images))
+    z_alpha, z_beta = stats.norm.isf(0.025), stats.norm.isf(0.2)
+
+    def lacking(d: float) -> float:
+        return (z_alpha * share**0.5 + z_beta * (share - d**2) ** 0.5) ** 2 / d**2 - images
+
+    assert found == pytest.approx(optimize.brentq(lacking, 1e-6, share), rel=1e-6)
+    assert power_by_counting(share, found, images) == pytest.approx(0.8, abs=0.03)
+
+
+def power_by_counting(share: float, difference: float, images: int) -> float:
+    """Chance of a mid-p below .05, summed over every number of differing images and how many of them are for one."""
+    chances = stats.binom.pmf(np.arange(images + 1), images, share)
+    shown = 0.0
+    for differing in np.flatnonzero(chances > 1e-9):
+        for_one = np.arange(differing + 1)
+        fewer = np.minimum(for_one, differing - for_one)
+        significant = 2 * stats.binom.cdf(fewer, differing, 0.5) - stats.binom.pmf(fewer, differing, 0.5) < 0.05
+        outcome = stats.binom.pmf(for_one, differing, (share + difference) / (2 * share))
+        shown += chances[differing] * outcome[significant].sum()
+    return float(shown)
+
+
+def test_the_smallest_difference_falls_with_images_and_never_is_zero() -> None:
+    for share in (0.0, 0.01, 0.2):
+        found = [float(smallest_detectable_difference(share, images)) for images in (1, 2, 30, 100, 1000, 50_000)]
+        assert found == sorted(found, reverse=True)
+        assert 0 < found[-1] < found[2] < 1
+        assert found[0] <= 1
+
+
+def test_where_no_image_differs_the_share_is_its_upper_end() -> None:
+    upper = stats.binomtest(0, 500).proportion_ci(method="wilson").high
+    expected = float(smallest_detectable_difference(upper, 500))
+    assert float(smallest_detectable_difference(0.0, 500)) == pytest.approx(expected)
+    several = smallest_detectable_difference([0.0, 0.1], 500)
+    assert several == pytest.approx([expected, float(smallest_detectable_difference(0.1, 500))])
+
+
+def test_a_mean_of_one_pair_of_cells_is_bonett_and_prices() -> None:
+    # 7 images only the first, 1 only the second of 21: shares of 23 with one image added to both
+    one, two = 8 / 23, 2 / 23
+    error = ((one + two - (one - two) ** 2) / 23) ** 0.5
+    cells = np.repeat([[1, 0], [0, 1], [1, 1], [0, 0]], (7, 1, 1, 12), axis=0)
+    found = mean_difference(cells.astype(bool), [1, -1])
+    assert (found.value, found.centre, found.error) == pytest.approx((6 / 21, one - two, error))
+    z = stats.norm.ppf(0.975)
+    assert found.interval() == pytest.approx((6 / 21, one - two - z * error, one - two + z * error))
+    assert found.p_value == pytest.approx(2 * stats.norm.sf((one - two) / error))
+    assert mean_difference((cells[:, :1] - cells[:, 1:]), [1]) == pytest.approx(found), "or of their difference"
+
+
+def test_cells_of_different_images_have_agresti_and_caffos_interval() -> None:
+    # 56 of 70 and 48 of 70, with one right and one wrong image added to each
+    one, two = 57 / 72, 49 / 72
+    error = ((one * (1 - one) + two * (1 - two)) / 72) ** 0.5
+    cells = np.stack([np.arange(70) < 56, np.arange(70) < 48], axis=1)
+    found = mean_difference(cells, [1, -1], paired=False)
+    assert (found.value, found.centre, found.error) == pytest.approx((8 / 70, one - two, error))
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.integers(1, 40), st.integers(1, 4), st.booleans(), st.integers(0, 2**32 - 1))
+def test_means_of_cells_hold_their_promises(images: int, cells: int, paired: bool, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    right = rng.random((images, 2 * cells)) < rng.random(2 * cells)
+    weights = np.repeat([1 / cells, -1 / cells], cells)
+    value, low, high = mean_difference_interval(right, weights, paired=paired)
+    assert value == pytest.approx(float(right.mean(axis=0) @ weights))
+    assert -1 <= low <= value + 1e-12
+    assert value - 1e-12 <= high <= 1
+    assert high - low > 0.01
+    swapped = mean_difference_interval(right, -weights, paired=paired)
+    assert swapped == pytest.approx((-value, -high, -low))
+    wider = mean_difference_interval(right, weights, paired=paired, level=0.99)
+    assert wider.low <= low
+    assert wider.high >= high
+    column_order = rng.permutation(2 * cells)
+    assert mean_difference_interval(right[:, column_order], weights[column_order], paired=paired) == pytest.approx(
+        (value, low, high)
+    )

@@ -1,0 +1,119 @@
+"""Rows without finite numbers, and few images: they count as wrong, or the shape and the cost are withheld."""
+
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+from rewritten_shards import cell_of, make_non_finite
+from synthetic_record import Synthetic, write_synthetic
+
+from failmodes.analysis.selection import select_one
+from failmodes.analysis.statistics.bootstrap import resampled_accuracy
+from failmodes.analysis.statistics.corruption_cost import cost_rankings
+from failmodes.analysis.statistics.curve_shape import ShapeSettings, describe_curve
+from failmodes.analysis.statistics.shape_tables import ensure_shapes
+from failmodes.warehouse.database.connection import open_warehouse
+from failmodes.warehouse.database.load import load
+
+IMAGES, SEVERITIES = 120, (2, 5)
+SETTINGS = ShapeSettings(resamples=100)
+
+
+@pytest.fixture(scope="module")
+def spoiled(tmp_path_factory: pytest.TempPathFactory) -> Synthetic:
+    """Alpha has one such row, of an image that it would be right on, Beta's fog many, and all clean ones of Gamma."""
+    made = write_synthetic(tmp_path_factory.mktemp("spoiled"), images=IMAGES, models=("Alpha", "Beta", "Gamma"),
+                           corruptions=("fog", "contrast"), severities=SEVERITIES)  # fmt: skip
+    make_non_finite(made, cell_of(made, "Alpha", "fog", 5), [int(made.correct["Alpha", "fog"][-1].argmax())])
+    make_non_finite(made, cell_of(made, "Beta", "fog", 2), range(2))
+    make_non_finite(made, cell_of(made, "Beta", "fog", 5), range(60))
+    make_non_finite(made, cell_of(made, "Gamma"))
+    load([made.output], made.output / "w.duckdb")
+    ensure_shapes(made.output / "w.duckdb", SETTINGS)
+    return made
+
+
+@pytest.fixture(scope="module")
+def shapes(spoiled: Synthetic) -> dict[tuple[str, str], dict]:
+    """Rows of `shapes` by network and corruption."""
+    with open_warehouse(spoiled.output / "w.duckdb") as con:
+        rows = con.sql("select model_label, shapes.* from shapes join evaluation_labels using (evaluation_id)").pl()
+    return {(row["model_label"], row["corruption"]): row for row in rows.rows(named=True)}
+
+
+def test_one_row_counts_as_wrong_and_changes_nothing_else(spoiled: Synthetic, shapes: dict) -> None:
+    correct = spoiled.correct["Alpha", "fog"].T.copy()
+    correct[int(correct[:, -1].argmax()), -1] = False
+    row = shapes["Alpha", "fog"]
+    expected = describe_curve(
+        correct, resampled_accuracy(correct, SETTINGS.resamples), [0, *SEVERITIES], SETTINGS, curves=2
+    )
+    assert row["reason"] is None
+    assert (row["shape"], row["stability"]) == (expected.shape, pytest.approx(expected.stability))
+    assert (row["total_drop"], row["total_drop_low"], row["total_drop_high"]) == pytest.approx(expected.drop)
+    assert (row["bow"], row["bow_low"], row["bow_high"]) == pytest.approx(expected.bow)
+    assert row["one_step_collapse"] == expected.one_step
+
+
+def test_a_shape_is_withheld_where_more_than_one_in_a_hundred_is_not_finite(shapes: dict) -> None:
+    fog = shapes["Beta", "fog"]
+    assert (fog["shape"], fog["one_step_collapse"]) == ("undecided", None)
+    assert "more than 1% of the predictions" in fog["reason"]
+    assert fog["reason"].endswith("severity 2, 5")
+    assert shapes["Beta", "contrast"]["reason"] is None
+    for corruption in ("fog", "contrast"):
+        row = shapes["Gamma", corruption]
+        assert (row["shape"], row["one_step_collapse"]) == ("undecided", None)
+        assert row["reason"].endswith("severity 0")
+
+
+def test_thresholds_that_were_tried_do_not_tell_what_is_withheld(spoiled: Synthetic) -> None:
+    with open_warehouse(spoiled.output / "w.duckdb") as con:
+        told = con.execute(
+            "select distinct model_label, corruption, shape from shape_sweep join evaluation_labels "
+            "using (evaluation_id) where model_label = 'Gamma' or (model_label = 'Beta' and corruption = 'fog')"
+        ).fetchall()
+    assert {shape for *_, shape in told} == {"undecided"}
+    assert len(told) == 3
+
+
+def test_costs_count_one_row_and_are_withheld_where_there_are_many(spoiled: Synthetic) -> None:
+    with open_warehouse(spoiled.output / "w.duckdb") as con:
+        selection = select_one(con)
+        alpha, beta, gamma = cost_rankings(con, selection).values()
+    assert alpha.withheld == ()
+    right = spoiled.correct["Alpha", "fog"].sum(axis=1)
+    costs = {cost.corruption: cost.at_last.value for cost in alpha.costs}
+    assert costs["fog"] == pytest.approx((right[0] - (right[-1] - 1)) / IMAGES)
+    assert ([cost.corruption for cost in beta.costs], beta.withheld) == (["contrast"], ("fog",))
+    assert (gamma.costs, gamma.withheld) == ((), ("fog", "contrast"))
+    assert not gamma.is_clear
+    assert not gamma.is_clear_on_average
+
+
+@pytest.mark.parametrize("images", [29, 30])
+def test_of_few_images_there_are_figures_but_no_class(tmp_path: Path, images: int) -> None:
+    made = write_synthetic(tmp_path, images=images, models=("Alpha",), corruptions=("motion_blur",), severities=(1, 5))
+    load([made.output], tmp_path / "w.duckdb")
+    ensure_shapes(tmp_path / "w.duckdb", SETTINGS)
+    with open_warehouse(tmp_path / "w.duckdb") as con:
+        (row,) = con.sql("from shapes").pl().rows(named=True)
+    right = made.correct["Alpha", "motion_blur"].mean(axis=1)
+    assert row["total_drop"] == pytest.approx(right[0] - right[-1])
+    assert row["total_drop_low"] > 0
+    assert (row["shape"], row["reason"]) == (
+        ("undecided", "29 images are too few: it takes 30") if images < 30 else ("early_drop", None)
+    )
+
+
+def test_views_and_matrix_agree_on_what_is_right(spoiled: Synthetic) -> None:
+    """A row without finite numbers is a wrong answer wherever accuracy is told."""
+    with open_warehouse(spoiled.output / "w.duckdb") as con:
+        rows: pl.DataFrame = con.sql(
+            "select corruption, severity::double as severity, accuracy from accuracy_by_severity "
+            "where model_label = 'Beta' and corruption = 'fog' order by severity"
+        ).pl()
+    right = spoiled.correct["Beta", "fog"].copy()
+    right[1, :2] = right[2, :60] = False
+    assert rows["accuracy"].to_list() == pytest.approx(np.mean(right, axis=1).tolist())

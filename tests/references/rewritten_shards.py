@@ -1,0 +1,57 @@
+"""Cells of a record with other predictions: images whose logits are no finite numbers, and other answers."""
+
+from collections.abc import Collection, Iterable
+from decimal import Decimal
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+from synthetic_record import Synthetic
+
+from failmodes.warehouse.schema import PREDICTIONS
+from failmodes.warehouse.shards.format import CLEAN_CELL, Cell, ShardKey, read_verified, shard_path, write_shard
+
+FINITE_OR_NOT = ("image_id", "label", "finite", "rmse", "ssim")  # columns that no logits go into
+
+
+def cell_of(record: Synthetic, model: str, corruption: str = "none", severity: float = 0) -> ShardKey:
+    """The key of a cell; of the clean one by default."""
+    if not severity:
+        return ShardKey(record.evaluations[model], CLEAN_CELL)
+    return ShardKey(record.evaluations[model], Cell(corruption, Decimal(f"{severity:.3f}")))
+
+
+def every_cell(record: Synthetic, model: str, severities: Iterable[float]) -> list[ShardKey]:
+    """The keys of all cells of a model, the clean one first."""
+    corruptions = [corruption for label, corruption in record.correct if label == model]
+    return [cell_of(record, model), *(cell_of(record, model, c, s) for c in corruptions for s in severities)]
+
+
+def make_non_finite(record: Synthetic, key: ShardKey, images: Collection[int] | None = None) -> None:
+    """Let the logits of some images of a cell, or of all, be no finite numbers."""
+    frame = _read(record.output, key)
+    spoiled = np.ones(len(frame), bool) if images is None else np.isin(np.arange(len(frame)), list(images))
+    nothing = [pl.when(pl.Series(spoiled)).then(None).otherwise(pl.col(name)).alias(name)
+               for name in frame.columns if name not in (*FINITE_OR_NOT, "logits")]  # fmt: skip
+    logits = [[float("nan")] * len(row) if bad else row for row, bad in zip(frame["logits"], spoiled, strict=True)]
+    changed = frame.with_columns(
+        *nothing, pl.Series("finite", ~spoiled), pl.Series("logits", logits, dtype=frame["logits"].dtype)
+    )
+    _write(record.output, key, changed)
+
+
+def answer_with(record: Synthetic, key: ShardKey, answers: Iterable[int]) -> None:
+    """Let the images of a cell be taken for these classes; their logits stay what they were."""
+    answered = pl.Series("predicted", list(answers), dtype=pl.Int16)
+    _write(record.output, key, _read(record.output, key).with_columns(answered))
+
+
+def _read(folder: Path, key: ShardKey) -> pl.DataFrame:
+    frame = pl.from_arrow(read_verified(shard_path(folder, PREDICTIONS, key)).rows)
+    assert isinstance(frame, pl.DataFrame)
+    return frame
+
+
+def _write(folder: Path, key: ShardKey, frame: pl.DataFrame) -> None:
+    kept = read_verified(shard_path(folder, PREDICTIONS, key)).rows.schema
+    write_shard(folder, PREDICTIONS, key, frame.to_arrow().cast(kept))

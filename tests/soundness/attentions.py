@@ -1,0 +1,112 @@
+"""Whether attention stays near its own clean centroid, and whether it leaves the object, where neither is true."""
+
+from collections.abc import Callable
+from functools import partial
+
+import numpy as np
+from attention_maps import TRUTHS, compare, draw_distances, share_answers
+from claims import COVERAGE, COVERS_AT_LEAST, FALSE, NEVER_FALSE, NO_LIMIT, POWER, Claim, Job
+from curves import Floats
+
+from failmodes.analysis.statistics.attention_lead import mean_share_change
+from failmodes.analysis.statistics.attention_null import OwnMapTest
+
+KIND = "attention_own_map"
+FEW = "two made-up images weigh where images are few"
+
+
+def measure_own_map(truth: str, images: int, corruptions: int, rng: np.random.Generator, draws: int) -> Floats:
+    """Whether, of several corruptions, some is said to end nearer to its own clean centroid, or farther."""
+    found = []
+    for _ in range(draws):
+        compared = (compare(draw_distances(TRUTHS[truth], images, rng)) for _ in range(corruptions))
+        verdicts = {OwnMapTest("any", 0, 0.0, one, None, corruptions).verdict for one in compared}
+        found.append(("nearer" in verdicts, "farther" in verdicts))
+    return np.array(found, dtype=np.float64)
+
+
+def _covered(truth: str, images: int, rng: np.random.Generator, draws: int) -> Floats:
+    return share_answers(TRUTHS[truth], images, rng, draws)[:, :1].astype(np.float64)
+
+
+def _nearer(truth: str, images: int, rng: np.random.Generator, draws: int) -> Floats:
+    return measure_own_map(truth, images, 1, rng, draws)[:, :1]
+
+
+def own_map_jobs() -> list[Job]:
+    found = []
+    for images in (50, 500, 2_000):
+        for truth, of in TRUTHS.items():
+            claims = (
+                Claim("interval of a share nearer", COVERAGE, truth, images, 0, COVERS_AT_LEAST, "shares are discrete"),
+            )
+            found.append(Job(claims, partial(_covered, truth, images), images * 20 + 100_000))
+            if not of.is_null or (images == 2_000 and "all end" in truth):
+                continue
+            for corruptions in (1, 6):
+                note = f"any of {corruptions} corruptions"
+                claims = (Claim(KIND, FALSE, truth, images, 0, NEVER_FALSE, f"nearer, {note}"),
+                          Claim(KIND, FALSE, truth, images, 0, NEVER_FALSE, f"farther, {note}"))  # fmt: skip
+                measured = partial(measure_own_map, truth, images, corruptions)
+                found.append(Job(claims, measured, images * 20 * corruptions))
+    claims = (Claim(KIND, POWER, "a little left", 500, 0, NO_LIMIT, "nearer"),)
+    return [*found, Job(claims, partial(_nearer, "a little left", 500), 10_000)]
+
+
+def _normal(rng: np.random.Generator, images: int) -> Floats:
+    return rng.normal(0, 0.1, images)
+
+
+def _skewed(rng: np.random.Generator, images: int) -> Floats:
+    """Of one image in five attention leaves the object, and of the others a little more lies on it."""
+    left = rng.random(images) < 0.2
+    return np.where(left, -rng.uniform(0.1, 0.5, images), rng.uniform(0, 0.15, images))
+
+
+def _rare(rng: np.random.Generator, images: int) -> Floats:
+    """The same of one image in fifty."""
+    left = rng.random(images) < 0.02
+    return np.where(left, -rng.uniform(0.2, 0.8, images), 0.01 * 0.5 / 0.49 * np.ones(images) * 2 * rng.random(images))
+
+
+CHANGES: dict[str, Callable[[np.random.Generator, int], Floats]] = {
+    "changes are normal": _normal,
+    "one image in five loses much, mean 0": _skewed,
+    "one image in fifty loses much, mean 0": _rare,
+}
+
+
+def measure_background(change: str, images: int, corruptions: int, rng: np.random.Generator, draws: int) -> Floats:
+    """Whether attention is said to leave the object, or to come to it, under some corruption; and coverage of one."""
+    found = []
+    for _ in range(draws):
+        changes = [CHANGES[change](rng, images) for _ in range(corruptions)]
+        told = [mean_share_change(values, comparisons=corruptions) for values in changes]
+        _, low, high = mean_share_change(changes[0])
+        found.append((any(one.below_zero for one in told), any(one.above_zero for one in told), low <= 0 <= high))
+    return np.array(found, dtype=np.float64)
+
+
+def background_jobs() -> list[Job]:
+    found, kind = [], "attention_background"
+    for images in (50, 500, 2_000):
+        for change in CHANGES:
+            for corruptions in (1, 6):
+                note = f"any of {corruptions} corruptions"
+                claims = (
+                    Claim(kind, FALSE, change, images, 0, NEVER_FALSE, f"leaves, {note}"),
+                    Claim(kind, FALSE, change, images, 0, NEVER_FALSE, f"comes, {note}"),
+                    *(Claim("interval of a mean change", COVERAGE, change, images, 0, COVERS_AT_LEAST, FEW),)
+                    * (corruptions == 1),
+                )
+                measured = partial(_of_claims, len(claims), change, images, corruptions)
+                found.append(Job(claims, measured, images * corruptions * 5))
+    return found
+
+
+def _of_claims(count: int, change: str, images: int, corruptions: int, rng: np.random.Generator, draws: int) -> Floats:
+    return measure_background(change, images, corruptions, rng, draws)[:, :count]
+
+
+def jobs() -> list[Job]:
+    return own_map_jobs() + background_jobs()

@@ -1,0 +1,101 @@
+"""What is counted, what it is held against, and when a limit counts as broken."""
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from curves import Floats
+from scipy.special import betaincinv
+
+FALSE, COVERAGE, POWER, AT_SMALLEST = "false claim", "coverage", "power", "power at the smallest difference"
+SURE = 0.99  # of the interval that says how well the draws know a share
+
+
+class Limit(NamedTuple):
+    """Where a true share must lie; None is no limit."""
+
+    low: float | None = None
+    high: float | None = None
+
+    def __str__(self) -> str:
+        if self.low is not None and self.high is not None:
+            return f"{100 * self.low:g} to {100 * self.high:g} %"
+        if self.low is not None:
+            return f"at least {100 * self.low:g} %"
+        return f"at most {100 * self.high:g} %" if self.high is not None else "none"
+
+
+class Claim(NamedTuple):
+    """One row before it is measured.
+
+    Attributes:
+        kind: of statement or interval.
+        measured: FALSE, COVERAGE, POWER or AT_SMALLEST.
+        truth: what is simulated, in words.
+        images: of each draw.
+        severities: of the grid; 0 where there is none.
+        limit: of the share.
+        note: why the limit is another than that of its kind, or what is unlike the report.
+    """
+
+    kind: str
+    measured: str
+    truth: str
+    images: int
+    severities: int
+    limit: Limit
+    note: str = ""
+
+
+class Job(NamedTuple):
+    """Claims that the same draws answer: `measure(rng, draws)` gives (draws, claims) of 0, 1 and NaN for no answer."""
+
+    claims: tuple[Claim, ...]
+    measure: Callable[[np.random.Generator, int], Floats]
+    numbers: float  # latent numbers of a draw, so that long jobs begin first
+    draws: int | None = None  # where it is not as many as the run's
+
+
+class Row(NamedTuple):
+    """A claim with the share that was measured, its interval of 99 %, and whether its limit holds."""
+
+    kind: str
+    measured: str
+    truth: str
+    images: int
+    severities: int
+    draws: int
+    share: float
+    low: float
+    high: float
+    limit: str
+    ok: bool
+    note: str
+
+
+NEVER_FALSE = Limit(high=0.05)
+COVERS = Limit(0.935, 0.97)
+COVERS_AT_LEAST = Limit(0.935)
+NO_LIMIT = Limit()
+
+
+def judge(claim: Claim, answers: Sequence[float] | Floats) -> Row:
+    """The row of a claim: a limit is broken where the whole interval of the share lies beyond it."""
+    known = np.asarray(answers, dtype=np.float64)
+    known = known[np.isfinite(known)]
+    hits, count = int(known.sum()), len(known)
+    low, high = share_interval(hits, count)
+    below = claim.limit.low is not None and high < claim.limit.low
+    above = claim.limit.high is not None and low > claim.limit.high
+    share = hits / count if count else float("nan")
+    kind, measured, truth, images, severities, limit, note = claim
+    holds = not (below or above)
+    return Row(kind, measured, truth, images, severities, count, share, low, high, str(limit), holds, note)
+
+
+def share_interval(hits: int, count: int) -> tuple[float, float]:
+    """Clopper and Pearson's interval of a share, of SURE."""
+    tail = (1 - SURE) / 2
+    low = float(betaincinv(hits, count - hits + 1, tail)) if hits else 0.0
+    high = float(betaincinv(hits + 1, count - hits, 1 - tail)) if hits < count else 1.0
+    return low, high

@@ -1,0 +1,135 @@
+"""Confidence of networks that are calibrated, and of those whose confidence knows nothing of failures."""
+
+from functools import partial
+
+import numpy as np
+from claims import COVERAGE, COVERS_AT_LEAST, FALSE, NEVER_FALSE, NO_LIMIT, POWER, Claim, Job
+from curves import Bools, Floats
+
+from failmodes.analysis.statistics.bootstrap import Estimate
+from failmodes.analysis.statistics.calibration import CellConfidence, CleanCalibration, ece_of_chance, overconfidence
+from failmodes.analysis.statistics.failure_prediction import CellAuroc, auroc_interval
+from failmodes.warehouse.measures.calibration import ece_of_bins
+from failmodes.warehouse.measures.columns import bins_of
+from failmodes.warehouse.measures.ranking import measure_ranking, ranked, ties_of
+
+ALIKE, SPREAD = 20.0, 1.0  # sum of the two parameters of the beta distribution that confidence has
+EXACT = "exact of accuracy, and confidences differ between images"
+
+
+def draw_confidence(rng: np.random.Generator, mean: float, concentration: float, shape: tuple[int, ...]) -> Floats:
+    return rng.beta(mean * concentration, (1 - mean) * concentration, shape)
+
+
+def verdict(estimate: Estimate) -> str:
+    return CellConfidence("none", 0.0, 1, 0.5, estimate).verdict
+
+
+def measure_overconfidence(
+    mean: float, concentration: float, gap: float, images: int, cells: int, rng: np.random.Generator, draws: int
+) -> Floats:
+    """Whether some cell is said to be over- or underconfident, and whether the first one's own interval holds 0."""
+    found = []
+    for _ in range(draws):
+        confidence = draw_confidence(rng, mean, concentration, (cells, images))
+        right = (rng.random((cells, images)) < confidence - gap).sum(axis=1)
+        means = confidence.mean(axis=1)
+        verdicts = {verdict(overconfidence(m, r, images, cells)) for m, r in zip(means, right, strict=True)}
+        alone = overconfidence(means[0], right[0], images)
+        found.append((len(verdicts - {"undecided"}) > 0, alone.low <= 0 <= alone.high))
+    return np.array(found, dtype=np.float64)
+
+
+def overconfidence_jobs() -> list[Job]:
+    found = []
+    for images in (50, 500, 2_000):
+        for mean in (0.6, 0.93, 0.99):
+            for concentration, cells in ((ALIKE, 20), (SPREAD, 7)):
+                spread = "alike" if concentration == ALIKE else "unlike"
+                truth = f"calibrated, mean confidence {mean:g}, {spread} of images"
+                claims = (
+                    Claim("overconfidence", FALSE, truth, images, 0, NEVER_FALSE, f"any of {cells} cells, either way"),
+                    Claim("interval of overconfidence", COVERAGE, truth, images, 0, COVERS_AT_LEAST, EXACT),
+                )
+                measured = partial(measure_overconfidence, mean, concentration, 0.0, images, cells)
+                found.append(Job(claims, measured, images * cells * 5))
+    claims = (Claim("overconfidence", POWER, "10 points overconfident, mean confidence .93", 500, 0, NO_LIMIT),)
+    measured = partial(measure_overconfidence, 0.93, ALIKE, 0.1, 500, 7)
+    return [*found, Job(claims, partial(_first, measured), 10_000)]
+
+
+def _first(measured, rng: np.random.Generator, draws: int) -> Floats:
+    return measured(rng, draws)[:, :1]
+
+
+def measure_calibration_error(
+    mean: float, concentration: float, images: int, power: float, rng: np.random.Generator, draws: int
+) -> Floats:
+    """Whether the calibration error lies above its noise floor; right with a chance of confidence to some power."""
+    found = []
+    for _ in range(draws):
+        confidence = draw_confidence(rng, mean, concentration, (images,))
+        right = rng.random(images) < confidence**power
+        bins = bins_of(confidence)
+        counts, sums = np.bincount(bins), np.bincount(bins, confidence)
+        present = counts > 0
+        chance = ece_of_chance(counts[present], sums[present])
+        error = ece_of_bins(bins, confidence, right)
+        found.append([CleanCalibration(error, chance, images).is_more_than_chance])
+    return np.array(found, dtype=np.float64)
+
+
+def calibration_jobs() -> list[Job]:
+    found = []
+    for images in (50, 500, 2_000, 10_000):
+        for mean, concentration in ((0.6, SPREAD), (0.93, ALIKE), (0.93, SPREAD), (0.99, SPREAD)):
+            spread = "alike" if concentration == ALIKE else "unlike"
+            truth = f"calibrated, mean confidence {mean:g}, {spread} of images"
+            claims = (Claim("calibration_error", FALSE, truth, images, 0, NEVER_FALSE),)
+            measured = partial(measure_calibration_error, mean, concentration, images, 1.0)
+            found.append(Job(claims, measured, images * 5))
+    claims = (Claim("calibration_error", POWER, "right with a chance of confidence squared", 500, 0, NO_LIMIT),)
+    return [*found, Job(claims, partial(measure_calibration_error, 0.93, ALIKE, 500, 2.0), 5_000)]
+
+
+def auroc_of_cell(confidence: Floats, failed: Bools, cells: int) -> CellAuroc:
+    """As the warehouse computes it and the tool judges it, of one of several cells."""
+    row = measure_ranking(ties_of(ranked(confidence.astype(np.float32), failed)))
+    failures = int(failed.sum())
+    interval = auroc_interval(row["auroc"], failures, len(failed) - failures, cells)
+    return CellAuroc("any", 1.0, interval, len(failed))
+
+
+def measure_auroc(images: int, failures: int, cells: int, ties: str, rng: np.random.Generator, draws: int) -> Floats:
+    """Whether confidence is said, in some cell, to be worse than chance; better; and whether .5 is covered in one."""
+    failed, found = np.arange(images) < failures, []
+    for _ in range(draws):
+        confidence = rng.random((cells, images))
+        if ties == "ten values":
+            confidence = np.floor(10 * confidence) / 10
+        if ties == "nine tenths are 1":
+            confidence = np.where(confidence < 0.9, 1.0, confidence)
+        verdicts = [auroc_of_cell(row, failed, cells).verdict for row in confidence]
+        _, low, high = auroc_of_cell(confidence[0], failed, 1).auroc
+        found.append(("supported" in verdicts, "contradicted" in verdicts, low <= 0.5 <= high))
+    return np.array(found, dtype=np.float64)
+
+
+def auroc_jobs() -> list[Job]:
+    found, kind = [], "confidence_below_chance"
+    cases = [(50, 10, 1), (50, 10, 20), (50, 25, 20), (500, 10, 1), (500, 10, 20), (500, 250, 5), (2_000, 10, 5)]
+    for images, failures, cells in [*cases, (2_000, 400, 1)]:
+        for ties in ("no ties", "ten values", "nine tenths are 1"):
+            truth = f"AUROC .5, {failures} failures, {ties}"
+            note = f"any of {cells} cells" if cells > 1 else ""
+            claims = (
+                Claim(kind, FALSE, truth, images, 0, NEVER_FALSE, note),
+                Claim(kind, FALSE, truth, images, 0, NEVER_FALSE, f"contradicted, {note}".removesuffix(", ")),
+                Claim("interval of an AUROC", COVERAGE, truth, images, 0, COVERS_AT_LEAST, "few failures, or ties"),
+            )
+            found.append(Job(claims, partial(measure_auroc, images, failures, cells, ties), images * cells * 10))
+    return found
+
+
+def jobs() -> list[Job]:
+    return overconfidence_jobs() + calibration_jobs() + auroc_jobs()

@@ -1,0 +1,96 @@
+"""Which of two networks is right more often, where both are as often right; and cell by cell."""
+
+from functools import partial
+from typing import NamedTuple
+
+import numpy as np
+from claims import COVERAGE, COVERS_AT_LEAST, FALSE, NEVER_FALSE, NO_LIMIT, POWER, Claim, Job
+from costs import matrix_of
+from curves import Floats, draw_cells, straight
+
+from failmodes.analysis.selection import EvaluationInfo
+from failmodes.analysis.statistics.mcnemar import ALPHA, exact_mcnemar, holm
+from failmodes.analysis.statistics.model_difference import ModelDifference, paired_difference
+
+NETWORKS = (EvaluationInfo("a", "A", {}), EvaluationInfo("b", "B", {}))
+CORRUPTIONS = ("00", "01", "02")
+SEVERITIES = 6
+
+
+class Pair(NamedTuple):
+    """The curves of two networks over the same corruptions, and how alike their answers are: correlations."""
+
+    a: tuple[tuple[float, ...], ...]
+    b: tuple[tuple[float, ...], ...]
+    shared: float = 0.7
+    correlation: float = 0.9
+
+    @property
+    def difference(self) -> float:
+        return float(np.mean([np.mean(x[1:]) - np.mean(y[1:]) for x, y in zip(self.a, self.b, strict=True)]))
+
+
+def measure_pair(pair: Pair, images: int, paired: bool, rng: np.random.Generator, draws: int) -> Floats:
+    """Whether one is said to be right more often, and whether the interval holds the true difference."""
+    found, columns = [], len(pair.a) * SEVERITIES
+    for batch in draw_cells(rng, (*pair.a, *pair.b), images, draws, pair.shared, pair.correlation):
+        for right in batch:
+            a, b = (matrix_of(half, paired=paired) for half in (right[:, :columns], right[:, columns:]))
+            difference = paired_difference(a, b, CORRUPTIONS)
+            assert difference is not None
+            estimate = difference.interval()
+            told = ModelDifference(*NETWORKS, estimate, difference.p_value, images)
+            found.append((told.winner is not None, estimate.low <= pair.difference <= estimate.high))
+    return np.array(found, dtype=np.float64)
+
+
+def pair_jobs() -> list[Job]:
+    falling = [straight(0.9, drop, SEVERITIES) for drop in (0.3, 0.4, 0.5)]
+    good = [straight(0.99, drop, SEVERITIES) for drop in (0.01, 0.02, 0.03)]
+    crossed = [straight(0.9, drop, SEVERITIES) for drop in (0.5, 0.4, 0.3)]
+    pairs = {
+        "the same accuracy": (Pair(tuple(falling), tuple(falling)), True),
+        "the same accuracy, very alike": (Pair(tuple(falling), tuple(falling), 0.99, 0.995), True),
+        "the same accuracy near 98 %, very alike": (Pair(tuple(good), tuple(good), 0.99, 0.995), True),
+        "each better under one of three": (Pair(tuple(falling), tuple(crossed)), True),
+        "the same accuracy, cells of different images": (Pair(tuple(falling), tuple(falling), 0.0, 0.0), False),
+    }
+    found, few = [], "made-up images weigh where few answers differ"
+    for images in (50, 500, 2_000):
+        for truth, (pair, paired) in pairs.items():
+            claims = (
+                Claim("better_model", FALSE, truth, images, SEVERITIES, NEVER_FALSE),
+                Claim("interval of a difference of models", COVERAGE, truth, images, SEVERITIES, COVERS_AT_LEAST, few),
+            )
+            found.append(Job(claims, partial(measure_pair, pair, images, paired), images * 36))
+    better = Pair(tuple(falling), tuple(straight(0.87, drop, SEVERITIES) for drop in (0.3, 0.4, 0.5)))
+    claims = (Claim("better_model", POWER, "3 points better", 500, SEVERITIES, NO_LIMIT),)
+    return [*found, Job(claims, partial(_power, better), 18_000)]
+
+
+def _power(pair: Pair, rng: np.random.Generator, draws: int) -> Floats:
+    return measure_pair(pair, 500, True, rng, draws)[:, :1]
+
+
+def measure_cells(differing: tuple[int, ...], rng: np.random.Generator, draws: int) -> Floats:
+    """Whether some cell of a pair is decided where in each as many images favour either network."""
+    found = []
+    for _ in range(draws):
+        only_a = rng.binomial(differing, 0.5)
+        found.append([min(holm(exact_mcnemar(only_a, np.array(differing) - only_a).tolist())) < ALPHA])
+    return np.array(found, dtype=np.float64)
+
+
+def cell_jobs() -> list[Job]:
+    cases = {"10 images differ in each": (10,) * 96, "50 images differ in each": (50,) * 96,
+             "1 to 96 images differ": tuple(range(1, 97)), "500 images differ in each": (500,) * 96,
+             "11 images differ in each": (11,) * 96}  # fmt: skip
+    return [
+        Job((Claim("a cell of a pair (McNemar)", FALSE, f"96 cells, {name}", 2_000, 0, NEVER_FALSE, "any cell"),),
+            partial(measure_cells, differing), 2_000)
+        for name, differing in cases.items()
+    ]  # fmt: skip
+
+
+def jobs() -> list[Job]:
+    return pair_jobs() + cell_jobs()

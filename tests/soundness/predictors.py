@@ -1,0 +1,71 @@
+"""Whether a score is said to see the next failure coming where it knows nothing of it."""
+
+from functools import partial
+
+import numpy as np
+from claims import FALSE, NEVER_FALSE, NO_LIMIT, POWER, Claim, Job
+from curves import Floats
+
+from failmodes.analysis.statistics.seen_coming import BEYOND_MARGIN, SCORES, is_found, predictor_gains
+
+KIND = "seen_coming"
+CORRUPTIONS, STEPS = 5, 5
+HAZARD = np.array([0.05, 0.08, 0.12, 0.2, 0.3])
+
+
+def measure_gains(knows: str, images: int, fewer: float, rng: np.random.Generator, draws: int) -> Floats:
+    """Whether some score is found, and whether drift is found beyond margin.
+
+    Images differ in how easily they fail, which no score knows but where `knows` says so. Scores keep to their image
+    over severities and corruptions.
+    """
+    found = []
+    for _ in range(draws):
+        event, at_risk, scores = draw_rows(knows, images, fewer, rng)
+        image, cell = np.nonzero(at_risk)
+        read = {name: score[at_risk] for name, score in scores.items()}
+        gains = predictor_gains(cell, image, event[at_risk], read)
+        found.append((any(is_found(gain) for gain in gains.values()), is_found(gains[BEYOND_MARGIN])))
+    return np.array(found, dtype=np.float64)
+
+
+def draw_rows(knows: str, images: int, fewer: float, rng: np.random.Generator):
+    """Events and rows at risk, (N, K) each, and the scores by name."""
+    cells = CORRUPTIONS * STEPS
+    frailty = rng.normal(0, 1, (images, 1))
+    odds = np.log(HAZARD * fewer / (1 - HAZARD * fewer))
+    logits = np.tile(odds, CORRUPTIONS) + frailty
+    event = rng.random((images, cells)) < 1 / (1 + np.exp(-logits))
+    failed_before = (
+        np.cumsum(event.reshape(images, CORRUPTIONS, STEPS), axis=2) - event.reshape(images, -1, STEPS)
+    ) > 0
+    own, moving = rng.normal(0, 1, (4, images, 1)), rng.normal(0, 0.5, (4, images, cells))
+    scores = dict(zip(SCORES, own + moving, strict=True))
+    if knows == "margin":  # and drift only by the margin
+        scores["margin"] = -logits + 0 * moving[0]
+        scores["drift"] = -scores["margin"] + rng.normal(0, 1, (images, cells))
+    if knows == "drift":
+        scores["drift"] = logits + moving[3]
+    return event, ~failed_before.reshape(images, cells), scores
+
+
+def jobs() -> list[Job]:
+    found = []
+    for images, fewer, most in ((50, 1.0, None), (200, 1.0, None), (500, 0.05, None), (2_000, 0.05, 1_000)):
+        truth = f"scores know nothing, hazards of {5 * fewer:g} to {30 * fewer:g} %"
+        claims = (Claim(KIND, FALSE, truth, images, 6, NEVER_FALSE, "any of five predictors"),)
+        found.append(Job(claims, partial(_any, "nothing", images, fewer), images * 1_000, most))
+    for images in (50, 200):
+        claims = (Claim(KIND, FALSE, "drift knows the next failure by margin alone", images, 6, NEVER_FALSE,
+                        "drift beyond margin"),)  # fmt: skip
+        found.append(Job(claims, partial(_beyond, "margin", images), images * 1_000))
+    claims = (Claim(KIND, POWER, "drift knows the next failure", 500, 6, NO_LIMIT, "drift beyond margin"),)
+    return [*found, Job(claims, partial(_beyond, "drift", 500), 500_000, 1_000)]
+
+
+def _any(knows: str, images: int, fewer: float, rng: np.random.Generator, draws: int) -> Floats:
+    return measure_gains(knows, images, fewer, rng, draws)[:, :1]
+
+
+def _beyond(knows: str, images: int, rng: np.random.Generator, draws: int) -> Floats:
+    return measure_gains(knows, images, 1.0, rng, draws)[:, 1:]

@@ -1,0 +1,90 @@
+"""All jobs, in parts that several processes measure, each part with draws of its own that depend on the seed alone."""
+
+import zlib
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from multiprocessing import get_context
+
+import attentions
+import confidences
+import costs
+import given_answers
+import numpy as np
+import pairs
+import predictors
+import shapes
+from claims import Job, Row, judge
+from curves import Floats
+
+from failmodes.analysis.findings.finding import KINDS
+
+MODULES = (costs, shapes, given_answers, confidences, predictors, attentions, pairs)
+PART = 500  # draws measured at a time
+Part = tuple[int, int, int]  # a job, a part of its draws, and how many
+_INHERITED: list[Job] = []  # by forked processes, since not all that a job asks can be sent to one
+
+
+def all_jobs(only: str | None = None) -> list[Job]:
+    """All jobs, or those with a claim of one kind."""
+    found = [job for module in MODULES for job in module.jobs()]
+    return [job for job in found if only is None or any(claim.kind == only for claim in job.claims)]
+
+
+def measure_all(
+    jobs: Sequence[Job], draws: int, seed: int, processes: int, finished: Callable[[Job, int, list[Row]], None]
+) -> list[Row]:
+    """Measure all, the longest first.
+
+    Args:
+        jobs: what is measured.
+        draws: of each job, at most its own number.
+        seed: of all draws.
+        processes: at once.
+        finished: told of every part: its job, its draws, and the job's rows once all parts are there.
+    """
+    parts = sorted(_parts(jobs, draws), key=lambda part: -jobs[part[0]].numbers)
+    left = Counter(number for number, *_ in parts)
+    answers: dict[Part, Floats] = {}
+    rows: list[Row] = []
+    _INHERITED[:] = jobs
+    with ProcessPoolExecutor(processes, get_context("fork")) as pool:
+        futures = {pool.submit(_measure_inherited, part, seed): part for part in parts}
+        for future in as_completed(futures):
+            part = futures[future]
+            answers[part] = future.result()
+            left[part[0]] -= 1
+            found = [] if left[part[0]] else _rows_of(part[0], jobs, answers)
+            rows += found
+            finished(jobs[part[0]], part[2], found)
+    return sorted(rows, key=_order)
+
+
+def _rows_of(number: int, jobs: Sequence[Job], answers: Mapping[Part, Floats]) -> list[Row]:
+    found = np.concatenate([answers[part] for part in sorted(answers) if part[0] == number])
+    return [judge(claim, found[:, column]) for column, claim in enumerate(jobs[number].claims)]
+
+
+def _parts(jobs: Sequence[Job], draws: int) -> Iterator[Part]:
+    for number, job in enumerate(jobs):
+        wanted = min(draws, job.draws or draws)
+        for part, start in enumerate(range(0, wanted, PART)):
+            yield number, part, min(PART, wanted - start)
+
+
+def _measure_inherited(part: Part, seed: int) -> Floats:
+    number, place, count = part
+    return measure_part(_INHERITED[number], place, count, seed)
+
+
+def measure_part(job: Job, part: int, count: int, seed: int) -> Floats:
+    """Answers of some draws of a job, (count, claims)."""
+    name = zlib.crc32(repr([claim[:5] for claim in job.claims]).encode())
+    return job.measure(np.random.default_rng([seed, name, part]), count)
+
+
+def _order(row: Row) -> tuple[int, str, str, str, int, int, str]:
+    """Kinds of findings in the order of a report, then everything else by name."""
+    kinds = list(KINDS)
+    place = kinds.index(row.kind) if row.kind in kinds else len(kinds)
+    return place, row.kind, row.measured, row.truth, row.images, row.severities, row.note

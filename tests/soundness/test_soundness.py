@@ -1,0 +1,78 @@
+"""A few rows of `make soundness`, that it finds a rule that is wrong, and that its table speaks of every sentence."""
+
+import sys
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from failmodes.analysis.findings.finding import KINDS
+
+HERE = Path(__file__).parent
+TABLE = HERE.parents[1] / "docs" / "soundness.md"
+DRAWS = 400
+QUICK = {  # truths of a kind and how many images
+    "shape": ("bow .15, a drop of 40 points", 50),
+    "one_step_collapse": ("straight, a drop of 5 points", 500),
+    "flat": ("2 points lost at the last severity, correlation 0.9", 2_000),
+    "rise": ("level at 0.98", 50),
+    "most_costly": ("2 cost the same", 50),
+    "interval of an average cost": ("straight from 99 %, a drop of 5 points", 50),
+    "class_collapse": ("one class of 50 images 20 points below 90 %, 10 classes", 500),
+    "overconfidence": ("calibrated, mean confidence 0.99, unlike of images", 50),
+    "calibration_error": ("calibrated, mean confidence 0.93, unlike of images", 500),
+    "confidence_below_chance": ("AUROC .5, 10 failures, nine tenths are 1", 500),
+    "better_model": ("the same accuracy near 98 %, very alike", 50),
+}
+
+
+@pytest.fixture(autouse=True)
+def _modules_of_soundness(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "path", [str(HERE), *sys.path])
+
+
+@pytest.mark.parametrize("kind", QUICK)
+def test_limits_hold(kind: str) -> None:
+    from claims import judge
+    from running import all_jobs, measure_part
+
+    truth, images = QUICK[kind]
+    jobs = [job for job in all_jobs(kind) if (job.claims[0].truth, job.claims[0].images) == (truth, images)]
+    assert jobs
+    answers = measure_part(jobs[0], 0, DRAWS, seed=0)
+    rows = [judge(claim, answers[:, column]) for column, claim in enumerate(jobs[0].claims)]
+    assert [row for row in rows if not row.ok] == []
+
+
+def test_a_wrong_rule_is_found() -> None:
+    """'Loses two fifths of its fall in one step', of the sample's largest step without an interval."""
+    import shapes
+    from claims import judge
+    from curves import straight
+
+    wrong = shapes.false("one_step_collapse", _largest_step_is_two_fifths)
+    job = shapes.job("straight", straight(0.9, 0.05, 6), 500, [wrong], with_resamples=False)
+    row = judge(job.claims[0], job.measure(np.random.default_rng(0), DRAWS)[:, 0])
+    assert row.share > 0.3
+    assert not row.ok
+
+
+def _largest_step_is_two_fifths(drawn) -> bool:
+    return bool(drawn.shape.largest.lost >= 0.4 * drawn.shape.drop.value)
+
+
+def test_a_part_depends_on_the_seed_alone() -> None:
+    from running import all_jobs, measure_part
+
+    (job,) = [job for job in all_jobs("interval of an average cost") if job.claims[0].images == 50][:1]
+    again = partial(measure_part, job, 0, 20)
+    assert again(seed=1).tolist() == again(seed=1).tolist()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_sentence_was_measured(kind: str) -> None:
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in TABLE.read_text("utf-8").splitlines()]
+    false = [row for row in rows if row[:2] == [kind, "false claim"]]
+    assert false, f"{kind} is printed, but {TABLE.name} does not say how often it is false: add rows, `make soundness`"
+    assert all(row[8] == "yes" for row in false)
