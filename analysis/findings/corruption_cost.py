@@ -8,6 +8,7 @@ from failmodes.analysis.findings.finding import Finding, Verdict, judged, of_ima
 from failmodes.analysis.formatting import (
     MAX_LISTED,
     capitalize_first,
+    format_count,
     format_points,
     format_points_interval,
     format_severity,
@@ -19,7 +20,7 @@ from failmodes.analysis.selection import EvaluationInfo, Selection, corruption_l
 from failmodes.analysis.statistics.bootstrap import Estimate
 from failmodes.analysis.statistics.corruption_cost import CorruptionCost, CostRanking, cost_rankings
 
-NON_FINITE = "too many of its predictions are no finite numbers"
+NON_FINITE = "too many predictions are no finite numbers"
 
 
 def cost_findings(con: duckdb.DuckDBPyConnection, selection: Selection) -> list[Finding]:
@@ -56,8 +57,9 @@ def _cost_findings(
 
 def costliest_of_one(label: str, ranking: CostRanking, names: Mapping[str, str]) -> str:
     """Which corruption costs one network most, or which two cannot be told apart."""
-    if not ranking.costs:
-        return f"What costs {label} most is withheld: {NON_FINITE}"
+    if ranking.withheld:
+        count = format_count(len(ranking.withheld), "corruption")
+        return f"What costs {label} most is undecided: {NON_FINITE} under {count}"
     first = ranking.costs[0]
     at_severity = f"at severity {format_severity(first.last_severity)}"
     if not first.at_last.above_zero:
@@ -123,8 +125,10 @@ def _average_phrase(evaluation: EvaluationInfo, ranking: CostRanking, names: Map
     average = ranking.by_average[0].on_average
     if ranking.is_clear_on_average:
         return f"{format_points_interval(average)} for {evaluation.label}"
-    second, _ = _nearest(ranking.by_average, ranking.average_leads)
     text = f"{format_points(average.value)} for {evaluation.label}"
+    if ranking.withheld:
+        return f"{text} (of others {NON_FINITE})"
+    second, _ = _nearest(ranking.by_average, ranking.average_leads)
     return f"{text} (not told apart from {lower_label(names[second.corruption])})"
 
 

@@ -9,6 +9,7 @@ from failmodes.analysis.formatting import (
     SHAPE_NAMES,
     format_interval,
     format_number,
+    format_percent,
     format_points,
     format_points_interval,
     format_severity,
@@ -39,8 +40,11 @@ def is_stable(row: Row) -> bool:
     """Whether the shape of a row of `shapes` may be named: no reason forbids it, and nearly all resamples agree.
 
     The classes of a curve that falls depend on a threshold of the bow, which has no test of its own; the others have.
+    A bow that is the same in all resamples is one of too few images that change.
     """
-    return row["reason"] is None and (row["shape"] not in FALLING or row["stability"] >= STABLE)
+    if row["shape"] in FALLING and (row["stability"] < STABLE or not row["bow_low"] < row["bow_high"]):
+        return False
+    return row["reason"] is None
 
 
 def shape_of(row: Row) -> str:
@@ -68,10 +72,10 @@ def _shape(evaluation: EvaluationInfo, row: Row, names: Names) -> Finding:
     else:
         said = f"The shape of {evaluation.label} under {where} is undecided: {row['reason']}"
     if verdict == "undecided" and row["reason"] is None:
-        said = (
-            f"The shape of {evaluation.label} under {where} is undecided: {SHAPE_NAMES[row['shape']]} in "
-            f"{format_number(100 * row['stability'], 0)}\u00a0% of resamples"
-        )
+        why = f"{SHAPE_NAMES[row['shape']]} in {format_percent(row['stability'], 0)} of resamples"
+        if row["stability"] >= STABLE:
+            why = "no resample has another bow, as too few images change"
+        said = f"The shape of {evaluation.label} under {where} is undecided: {why}"
     is_bow = row["shape"] in FALLING and bow is not None
     return judged(
         "shape", verdict, evaluation, f"{said} {of_images(n)}.", rows_of("shapes", evaluation, row["corruption"]), n=n,

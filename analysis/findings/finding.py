@@ -126,10 +126,11 @@ def of_images(count: int) -> str:
 
 def rows_of(relation: str, evaluation: EvaluationInfo, corruption: str | None = None) -> str:
     """SQL that selects an evaluation's rows of a table or view, of one corruption or all."""
-    of_corruption = f" and corruption = {_quoted(corruption)}" if corruption else ""
-    return f"from {relation} where evaluation_id = {_quoted(evaluation.evaluation_id)}{of_corruption}"
+    of_corruption = f" and corruption = {quoted(corruption)}" if corruption else ""
+    return f"from {relation} where evaluation_id = {quoted(evaluation.evaluation_id)}{of_corruption}"
 
 
-def _quoted(text: str) -> str:
+def quoted(text: str) -> str:
+    """A text as a literal of SQL."""
     doubled = text.replace("'", "''")
     return f"'{doubled}'"

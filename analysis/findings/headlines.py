@@ -105,10 +105,7 @@ def _told_first(kind: str, verdict: Verdict, found: Sequence[Finding]) -> Findin
     """The one of several alike that is told: the most telling."""
     if kind in IN_ORDER:
         return found[0]
-    if (kind, verdict) == (
-        "attention_own_map",
-        "supported",
-    ):  # what holds of the least holds of the others all the more
+    if kind == "attention_own_map" and verdict == "supported":  # the others stay nearer still
         return min(found, key=lambda finding: finding.value or 0.0)
     return max(found, key=lambda finding: abs(finding.value or 0.0))
 

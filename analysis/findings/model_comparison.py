@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import duckdb
 
-from failmodes.analysis.findings.finding import Finding, judged, of_images
+from failmodes.analysis.findings.finding import Finding, judged, of_images, quoted
 from failmodes.analysis.formatting import MAX_LISTED, format_count, format_points_interval, join_names
 from failmodes.analysis.selection import Selection
 from failmodes.analysis.statistics.model_difference import ModelDifference, WinCount, compare_models
@@ -25,7 +25,8 @@ def _finding(pair: ModelDifference) -> Finding:
     if pair.winner is None:
         said = f"Whether {better.label} or {worse.label} is right more often under corruption is undecided: {size}"
     ids = " and ".join(
-        f"evaluation_id_{side} = '{evaluation.evaluation_id}'" for side, evaluation in (("a", pair.a), ("b", pair.b))
+        f"evaluation_id_{side} = {quoted(evaluation.evaluation_id)}"
+        for side, evaluation in (("a", pair.a), ("b", pair.b))
     )
     return judged(
         "better_model",

@@ -34,9 +34,10 @@ class CorruptionCost(NamedTuple):
 class CostRanking(NamedTuple):
     """Corruptions by cost at the last severity and by average cost, costliest first; the extras, unranked, apart.
 
-    Of the corruptions `withheld` too many predictions are no finite numbers. A lead is the cost of the first minus that
-    of another one, for each of the others in their order. That all of them are above 0 needs no correction for their
-    number (Berger 1982). Intervals at the last severity are Newcombe's, of averages those of `mean_difference`.
+    Of the corruptions `withheld` too many predictions are no finite numbers; they might cost more. A lead is the cost
+    of the first minus that of another one, for each of the others in their order. That all of them are above 0 needs
+    no correction for their number (Berger 1982). Intervals at the last severity are Newcombe's, of averages those of
+    `mean_difference`.
     """
 
     costs: tuple[CorruptionCost, ...]
@@ -48,14 +49,20 @@ class CostRanking(NamedTuple):
 
     @property
     def is_clear(self) -> bool:
-        """Whether a corruption costs more than every other, and more than nothing."""
-        return bool(self.costs) and all(cost.above_zero for cost in (self.costs[0].at_last, *self.leads))
+        """Whether a corruption costs more than every other, none of which is withheld, and more than nothing."""
+        return (
+            bool(self.costs)
+            and not self.withheld
+            and all(cost.above_zero for cost in (self.costs[0].at_last, *self.leads))
+        )
 
     @property
     def is_clear_on_average(self) -> bool:
         """The same of average costs."""
-        return bool(self.costs) and all(
-            cost.above_zero for cost in (self.by_average[0].on_average, *self.average_leads)
+        return (
+            bool(self.costs)
+            and not self.withheld
+            and all(cost.above_zero for cost in (self.by_average[0].on_average, *self.average_leads))
         )
 
 

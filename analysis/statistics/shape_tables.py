@@ -186,7 +186,7 @@ def chance_from(right: np.ndarray, severities: Float64Array, chance: float | Non
 def _reason(shape: CurveShape, images: int, withheld: list[float]) -> str | None:
     """Why a curve has no shape class; None where it has one."""
     if withheld:
-        listed = ", ".join(f"{severity:g}" for severity in withheld)
+        listed = ", ".join(f"{severity:g}" for severity in sorted(withheld))
         return f"more than {MOST_NON_FINITE:.0%} of the predictions are no finite numbers at severity {listed}"
     if images < FEWEST_IMAGES:
         return f"{images} images are too few: it takes {FEWEST_IMAGES}"

@@ -66,7 +66,7 @@ def test_of_those_not_told_apart_the_nearest_is_named() -> None:
 
 def test_what_is_withheld_says_why() -> None:
     told = costliest_of_one("A", CostRanking((), (), (), (), (), ("fog", "snow")), NAMES)
-    assert told == "What costs A most is withheld: too many of its predictions are no finite numbers"
+    assert told == "What costs A most is undecided: too many predictions are no finite numbers under 2\u00a0corruptions"
 
 
 def test_noise_makes_no_corruption_costliest(many_con: duckdb.DuckDBPyConnection, many_selection: Selection) -> None:

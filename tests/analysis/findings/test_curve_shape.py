@@ -48,10 +48,11 @@ def test_a_class_needs_nearly_all_resamples(many_findings: list[Finding]) -> Non
     found = of_kind(many_findings, "shape", model_label="Aspen", corruption="contrast")
     assert [(f.verdict, f.claim) for f in found] == [("undecided", "undecided")]
     assert "near-linear in" in found[0].sentence
-    row = {"reason": None, "stability": STABLE, "shape": "early_drop"}
+    row = {"reason": None, "stability": STABLE, "shape": "early_drop", "bow_low": -0.4, "bow_high": -0.3}
     assert (is_stable(row), shape_of(row)) == (True, "early_drop")
     assert shape_of(row | {"stability": STABLE - 0.001}) == "undecided"
     assert shape_of(row | {"reason": "too few"}) == "undecided"
+    assert shape_of(row | {"bow_high": -0.4}) == "undecided", "no resample has another bow: too few images change"
 
 
 def test_a_curve_that_ends_at_chance_says_so(many_findings: list[Finding], many_record: Synthetic) -> None:
