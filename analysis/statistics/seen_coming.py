@@ -29,6 +29,9 @@ OF_PREDICTION = ("margin", "confidence", "entropy")
 DRIFT, BEYOND_MARGIN = "drift", "drift_beyond_margin"
 SCORES = (*OF_PREDICTION, DRIFT)
 FOLDS = 5
+# Errors are widened, as folds are tested by fits that share images: without it 95 % intervals hold the expected gain in
+# 92.8 to 95 % of simulated samples (tests/soundness), with it in 95 to 98 %.
+WIDENED = sqrt(1 + 1 / (FOLDS - 1))
 FEWEST = 10  # images that fail, and images that do not, below which nothing is said
 
 # by predictor: the scores of the reference, and of the model that is set against it, whose last is the predictor's own
@@ -189,14 +192,14 @@ def _too_few(failing: int, surviving: int) -> str | None:
 
 
 def _ratio(above: Float64Array, below: Float64Array) -> tuple[float, float]:
-    """Σ above / Σ below over images (N,), and its standard error by linearisation; both are 0 of images without rows.
+    """Σ above / Σ below over images (N,), and its widened error by linearisation; both are 0 of images without rows.
 
     Source: Cochran 1977, Sampling Techniques, chapter 6.
     """
     count, total = np.count_nonzero(below), below.sum()
     ratio = above.sum() / total
     squares = np.square(above - ratio * below).sum()
-    return float(ratio), float(np.sqrt(squares * count / (count - 1)) / total)
+    return float(ratio), float(WIDENED * np.sqrt(squares * count / (count - 1)) / total)
 
 
 def _interval(value: float, error: float) -> Estimate:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from functools import partial
 
 import numpy as np
-from attention_maps import TRUTHS, compare, draw_distances, share_answers
+from attention_maps import TRUTHS, compare, draw_distances, lead_answers, share_answers
 from claims import COVERAGE, COVERS_AT_LEAST, FALSE, NEVER_FALSE, NO_LIMIT, POWER, Claim, Job
 from curves import Floats
 
@@ -33,6 +33,10 @@ def _nearer(truth: str, images: int, rng: np.random.Generator, draws: int) -> Fl
     return measure_own_map(truth, images, 1, rng, draws)[:, :1]
 
 
+def _moves_most(images: int, corruptions: int, rng: np.random.Generator, draws: int) -> Floats:
+    return lead_answers(TRUTHS["half left"], images, corruptions, rng, draws).astype(np.float64)
+
+
 def own_map_jobs() -> list[Job]:
     found = []
     for images in (50, 500, 2_000):
@@ -49,6 +53,11 @@ def own_map_jobs() -> list[Job]:
                           Claim(KIND, FALSE, truth, images, 0, NEVER_FALSE, f"farther, {note}"))  # fmt: skip
                 measured = partial(measure_own_map, truth, images, corruptions)
                 found.append(Job(claims, measured, images * 20 * corruptions))
+    for images in (50, 500):
+        for corruptions in (2, 5):
+            truth = f"{corruptions} corruptions move it as far"
+            claims = (Claim("attention moves most", FALSE, truth, images, 0, NEVER_FALSE, "of a chart's title"),)
+            found.append(Job(claims, partial(_moves_most, images, corruptions), images * 20 * corruptions))
     claims = (Claim(KIND, POWER, "a little left", 500, 0, NO_LIMIT, "nearer"),)
     return [*found, Job(claims, partial(_nearer, "a little left", 500), 10_000)]
 

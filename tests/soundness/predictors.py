@@ -1,14 +1,17 @@
 """Whether a score is said to see the next failure coming where it knows nothing of it."""
 
-from functools import partial
+from functools import lru_cache, partial
 
 import numpy as np
-from claims import FALSE, NEVER_FALSE, NO_LIMIT, POWER, Claim, Job
+from claims import COVERAGE, COVERS_AT_LEAST, FALSE, NEVER_FALSE, NO_LIMIT, POWER, Claim, Job
 from curves import Floats
 
+from failmodes.analysis.statistics.bootstrap import Estimate
 from failmodes.analysis.statistics.seen_coming import BEYOND_MARGIN, SCORES, is_found, predictor_gains
 
 KIND = "seen_coming"
+OWN = "of the expected gain of so many images; widened, as folds share training images"
+EXPECTED_DRAWS = 1_000
 CORRUPTIONS, STEPS = 5, 5
 HAZARD = np.array([0.05, 0.08, 0.12, 0.2, 0.3])
 
@@ -59,8 +62,37 @@ def jobs() -> list[Job]:
         claims = (Claim(KIND, FALSE, "drift knows the next failure by margin alone", images, 6, NEVER_FALSE,
                         "drift beyond margin"),)  # fmt: skip
         found.append(Job(claims, partial(_beyond, "margin", images), images * 1_000))
+    for images, draws, note in ((50, None, OWN), (200, None, OWN), (500, 1_000, OWN)):
+        claims = (
+            Claim("interval of a gain", COVERAGE, "drift knows the next failure", images, 6, COVERS_AT_LEAST, note),
+        )
+        found.append(Job(claims, partial(measure_interval, images), images * 1_000, draws))
     claims = (Claim(KIND, POWER, "drift knows the next failure", 500, 6, NO_LIMIT, "drift beyond margin"),)
     return [*found, Job(claims, partial(_beyond, "drift", 500), 500_000, 1_000)]
+
+
+@lru_cache
+def expected_share(images: int) -> float:
+    """Share of the log-loss that drift saves on average, by draws of its own."""
+    rng = np.random.default_rng(images)
+    return float(np.mean([_gain_of_drift(images, rng).value for _ in range(EXPECTED_DRAWS)]))
+
+
+def measure_interval(images: int, rng: np.random.Generator, draws: int) -> Floats:
+    """Whether the interval of what drift saves holds what it saves on average."""
+    truth, found = expected_share(images), []
+    for _ in range(draws):
+        gain = _gain_of_drift(images, rng)
+        found.append([gain.low <= truth <= gain.high])
+    return np.array(found, dtype=np.float64)
+
+
+def _gain_of_drift(images: int, rng: np.random.Generator) -> Estimate:
+    event, at_risk, scores = draw_rows("drift", images, 1.0, rng)
+    image, cell = np.nonzero(at_risk)
+    share = predictor_gains(cell, image, event[at_risk], {n: s[at_risk] for n, s in scores.items()})["drift"].share
+    assert share is not None, "many images fail"
+    return share
 
 
 def _any(knows: str, images: int, fewer: float, rng: np.random.Generator, draws: int) -> Floats:
