@@ -109,10 +109,8 @@ def distortion_sentence(rows: pl.DataFrame) -> str:
     """Which corruption takes images farthest at its last severity, and under which the distance falls between."""
     last = rows.filter(pl.col("severity") == pl.col("severity").max().over("corruption"))
     first = last.sort("mean_rmse", descending=True).row(0, named=True)
-    farthest = (
-        f"{first['corruption_label']} takes images farthest from clean: RMSE {format_number(first['mean_rmse'], 2)} at "
-        f"severity {format_severity(first['severity'])}"
-    )
+    severity, rmse = format_severity(first["severity"]), format_number(first["mean_rmse"], 2)
+    farthest = f"{first['corruption_label']} takes these images farthest from clean: RMSE {rmse} at severity {severity}"
     uneven = not_monotone(rows)
     if not uneven:
         return f"{farthest}; no distance falls as severity grows"

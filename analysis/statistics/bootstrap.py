@@ -203,11 +203,6 @@ def normal_estimate(mean: float, deviation: float, count: int, quantile: float =
     return Estimate(mean, mean - half, mean + half)
 
 
-def share_estimate(value: float, error: float, quantile: float = NORMAL_975) -> Estimate:
-    """A share with its normal interval from a standard error, of 95 % if no other quantile is given, within 0 and 1."""
-    return Estimate(value, max(0.0, value - quantile * error), min(1.0, value + quantile * error))
-
-
 @lru_cache(maxsize=1)  # every evaluation of the same images asks for the same
 def _all_weights(images: int, resamples: int, seed: int) -> NDArray[np.float32]:
     """Multinomial weights (B, N) that are one chunk."""

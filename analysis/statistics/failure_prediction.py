@@ -6,11 +6,12 @@ from typing import Literal, NamedTuple
 import duckdb
 import numpy as np
 import polars as pl
+from numpy.typing import ArrayLike
 
 from failmodes.analysis.once import read_once
 from failmodes.analysis.selection import EvaluationInfo, Selection, read_for_selection
-from failmodes.analysis.statistics.bootstrap import Estimate, share_estimate
-from failmodes.analysis.statistics.paired_difference import normal_quantile
+from failmodes.analysis.statistics.bootstrap import Estimate
+from failmodes.analysis.statistics.paired_difference import exact_interval, normal_quantile
 from failmodes.warehouse.database.relations import is_current
 from failmodes.warehouse.errors import WarehouseError
 from failmodes.warehouse.measures.tables import FAILURE_SCORES, SELECTIVE_RISKS
@@ -160,6 +161,18 @@ def _risk_at_last(
     at_last = rows.filter(
         pl.col("severity") == pl.col("severity").max().over("corruption"), pl.col("coverage") == coverage
     )
-    risks = at_last["selective_risk"].to_numpy()
-    kept = coverage * selection.image_count
-    return share_estimate(float(risks.mean()), float(np.sqrt(risks * (1 - risks) / kept).mean()))
+    return mean_of_shares(at_last["selective_risk"].to_numpy(), coverage * selection.image_count)
+
+
+def mean_of_shares(shares: ArrayLike, count: float) -> Estimate:
+    """The mean of shares of `count` images each, with the means of the ends of their exact intervals.
+
+    That is as if all said the same of the same images: rather too wide, and never of no width.
+
+    Args:
+        shares: (K,) 0-1.
+        count: images that each is of.
+    """
+    each = np.asarray(shares, dtype=np.float64)
+    low, high = exact_interval(each * count, count)
+    return Estimate(float(each.mean()), float(low.mean()), float(high.mean()))

@@ -8,7 +8,7 @@ from curves import Bools, Floats
 
 from failmodes.analysis.statistics.bootstrap import Estimate
 from failmodes.analysis.statistics.calibration import CellConfidence, CleanCalibration, ece_of_chance, overconfidence
-from failmodes.analysis.statistics.failure_prediction import CellAuroc, auroc_interval
+from failmodes.analysis.statistics.failure_prediction import CellAuroc, auroc_interval, mean_of_shares
 from failmodes.warehouse.measures.calibration import ece_of_bins
 from failmodes.warehouse.measures.columns import bins_of
 from failmodes.warehouse.measures.ranking import measure_ranking, ranked, ties_of
@@ -131,5 +131,27 @@ def auroc_jobs() -> list[Job]:
     return found
 
 
+def measure_error_rate(chance: float, images: int, alike: bool, rng: np.random.Generator, draws: int) -> Floats:
+    """Whether the interval of an error rate over six corruptions holds it; `alike`: the same images fail under all."""
+    found = []
+    for _ in range(draws):
+        wrong = rng.random((1 if alike else 6, images)) < chance
+        rate = mean_of_shares(np.broadcast_to(wrong, (6, images)).mean(axis=1), images)
+        found.append([rate.low <= chance <= rate.high])
+    return np.array(found, dtype=np.float64)
+
+
+def error_rate_jobs() -> list[Job]:
+    found = []
+    for images in (50, 500, 2_000):
+        for chance in (0.02, 0.3):
+            for alike in (True, False):
+                truth = f"{chance:.0%} wrong, {'the same images' if alike else 'other images'} under each of 6"
+                claims = (Claim("interval of an error rate", COVERAGE, truth, images, 0, COVERS_AT_LEAST,
+                                "as if the same images failed under all; of a chart's title"),)  # fmt: skip
+                found.append(Job(claims, partial(measure_error_rate, chance, images, alike), images * 6))
+    return found
+
+
 def jobs() -> list[Job]:
-    return overconfidence_jobs() + calibration_jobs() + auroc_jobs()
+    return overconfidence_jobs() + calibration_jobs() + auroc_jobs() + error_rate_jobs()

@@ -19,7 +19,7 @@ def test_sentence_names_the_farthest_and_the_curves_that_fall() -> None:
     made = measured_distortion(CorruptionRequest(corruptions=("contrast", "brightness", "elastic_transform")), clean)
     told = distortion_sentence(made.rows)
     last = made.rows.filter(pl.col("severity") == 5).sort("mean_rmse")["corruption_label"][-1]
-    assert told.startswith(f"{last} takes images farthest from clean: RMSE 0.")
+    assert told.startswith(f"{last} takes these images farthest from clean: RMSE 0.")
     assert told.endswith("not monotone: elastic transform")
 
 
