@@ -37,7 +37,7 @@ def answer_findings(con: duckdb.DuckDBPyConnection, selection: Selection) -> lis
 
 
 def class_findings(con: duckdb.DuckDBPyConnection, selection: Selection) -> list[Finding]:
-    """For each network and corruption, whether a class lies far below the others at the last severity."""
+    """For each network and corruption, whether a class lies far below the others at some severity."""
     names = corruption_labels(con)
     return [
         _class_gap(evaluation, found, names)

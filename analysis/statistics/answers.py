@@ -50,10 +50,10 @@ class Collapse(NamedTuple):
 
 
 class ClassGap(NamedTuple):
-    """Of a corruption at its last severity: the class whose accuracy lies farthest below that of the other classes.
+    """Of a corruption: the class and severity where its accuracy lies farthest below that of the other classes.
 
     `gap` is the accuracy of the others minus that of the class, with Newcombe's interval, of 95 % for all classes and
-    corruptions of the evaluation together.
+    corrupted cells of the evaluation together.
     """
 
     corruption: str
@@ -112,13 +112,13 @@ def find_collapse(con: duckdb.DuckDBPyConnection, selection: Selection, evaluati
 @read_once
 def class_gaps(con: duckdb.DuckDBPyConnection, selection: Selection, evaluation: EvaluationInfo) -> list[ClassGap]:
     """The class farthest below the others under each corruption, the largest gap first; nothing of a single class."""
+    cell = ("corruption", "severity")
     rows = read_for_selection(con, "accuracy_by_class", selection.only(evaluation)).filter(
-        (pl.col("severity") > 0) & (pl.col("severity") == pl.col("severity").max().over("corruption")),
-        pl.col("image_count") > 0,
+        pl.col("severity") > 0, pl.col("image_count") > 0
     )
     rows = rows.with_columns(
-        others=pl.col("image_count").sum().over("corruption") - pl.col("image_count"),
-        right=pl.col("correct_count").sum().over("corruption") - pl.col("correct_count"),
+        others=pl.col("image_count").sum().over(cell) - pl.col("image_count"),
+        right=pl.col("correct_count").sum().over(cell) - pl.col("correct_count"),
     ).filter(pl.col("others") > 0)
     if rows.is_empty():
         return []

@@ -64,17 +64,26 @@ def test_the_class_farthest_below_the_others_is_found(collapsing: duckdb.DuckDBP
     first, *others = class_gaps(collapsing, selection, beta)
     assert (first.corruption, first.severity, first.class_name) == ("fog", 5.0, "three")
     assert (first.image_count, first.accuracy, first.verdict) == (40, 0, "supported")
-    low, high = newcombe_of_groups((1.0, 0.0), (120, 40), comparisons=2 * 4)
+    ((cells,),) = collapsing.execute(
+        "select count(distinct (corruption, severity)) from outcomes where evaluation_id = ? and severity > 0",
+        [beta.evaluation_id],
+    ).fetchall()
+    low, high = newcombe_of_groups((1.0, 0.0), (120, 40), comparisons=cells * 4)
     assert first.gap == pytest.approx((1.0, float(low), float(high)))
     assert [one.corruption for one in others] == ["contrast"]
     rows = collapsing.sql(
-        "select label, correct from outcomes where evaluation_id = ? and corruption = 'contrast' and severity = 5",
+        "select label, severity, correct from outcomes where evaluation_id = ? and corruption = 'contrast'",
         params=[beta.evaluation_id],
     ).pl()  # fmt: skip
-    gaps = [
-        rows.filter(pl.col("label") != c)["correct"].mean() - rows.filter(label=c)["correct"].mean() for c in range(4)
-    ]
-    assert others[0].gap.value == pytest.approx(max(gaps))
+    gaps = {
+        float(severity): max(
+            cell.filter(pl.col("label") != c)["correct"].mean() - cell.filter(label=c)["correct"].mean()
+            for c in range(4)
+        )
+        for (severity,), cell in rows.partition_by("severity", as_dict=True).items()
+    }
+    assert others[0].gap.value == pytest.approx(max(gaps.values()))
+    assert gaps[others[0].severity] == pytest.approx(max(gaps.values()))
 
 
 def test_a_gap_is_large_or_small_with_its_whole_interval() -> None:
