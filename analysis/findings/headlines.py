@@ -11,12 +11,8 @@ TOLD_VERDICTS: dict[str, tuple[Verdict, ...]] = {
     "attention_own_map": ("supported", "contradicted"),
     "attention_background": ("supported", "contradicted"),
 }  # of all other kinds what is supported
-IN_ORDER = (
-    "most_costly",
-    "shape",
-    "flat",
-    "confidence_below_chance",
-)  # the first that was found is told, else the largest
+# Of these kinds the first that was found is told, of the others the largest
+IN_ORDER = ("most_costly", "shape", "flat", "confidence_below_chance")
 MORE_IMAGES = "more images would decide"
 UNDECIDED = {  # what is undecided, of how many what, and what would decide it
     "most_costly": ("Which corruption costs most", "network", MORE_IMAGES),

@@ -1,13 +1,11 @@
 """Networks against each other: which is right more often under corruption, as a checkpoint on these images."""
 
-from collections.abc import Sequence
-
 import duckdb
 
 from failmodes.analysis.findings.finding import Finding, judged, of_images, quoted
-from failmodes.analysis.formatting import MAX_LISTED, format_count, format_points_interval, join_names
+from failmodes.analysis.formatting import format_points_interval
 from failmodes.analysis.selection import Selection
-from failmodes.analysis.statistics.model_difference import ModelDifference, WinCount, compare_models
+from failmodes.analysis.statistics.model_difference import ModelDifference, compare_models
 
 
 def comparison_findings(con: duckdb.DuckDBPyConnection, selection: Selection) -> list[Finding]:
@@ -39,14 +37,3 @@ def _finding(pair: ModelDifference) -> Finding:
         estimate=(value, low, high),
         other=worse,
     )
-
-
-def leader_sentence(ranked: Sequence[WinCount]) -> str:
-    """Which networks are more often right than most of the others, and than how many."""
-    first = ranked[0]
-    leaders = [count.evaluation.label for count in ranked if count.won == first.won]
-    if 2 * first.won <= first.others:
-        return "no network is right more often than most of the others"
-    who = join_names(leaders) if len(leaders) <= MAX_LISTED else format_count(len(leaders), "network")
-    verb = "is" if len(leaders) == 1 else "are each"
-    return f"{who} {verb} right more often than {first.won} of the {first.others} others"

@@ -1,7 +1,5 @@
 """Whether a score tells which image fails next: findings, and the sentence that stands above the chart."""
 
-from collections import Counter
-
 import duckdb
 
 from failmodes.analysis.findings.finding import Finding, judged, of_images, rows_of
@@ -65,20 +63,12 @@ def seen_coming_sentence(con: duckdb.DuckDBPyConnection, selection: Selection) -
         where = next(iter(known)) if len(known) == 1 else f"any of {len(known)} networks"
         return f"No score is shown to tell, beyond corruption and severity, which image fails next in {where}"
     if len(known) > MOST_NAMED:
-        return _tally(told, len(known))
+        return (
+            f"Beyond corruption and severity, some score tells the next failure in {len(told)} of {len(known)} networks"
+        )
     each = join_names(f"in {label} {_best(shares)}" for label, shares in told.items())
     rest = "".join(f"; in {label} no score is shown to help" for label in known.keys() - told.keys())
     return f"{capitalize_first(each)} of what corruption and severity leave open about the next failure{rest}"
-
-
-def _tally(told: dict[str, dict[str, Estimate]], networks: int) -> str:
-    best = {label: next(iter(shares)) for label, shares in told.items()}
-    ((usual, _),) = Counter(best.values()).most_common(1)
-    most = max(told, key=lambda label: told[label][best[label]].value)
-    return (
-        f"Beyond corruption and severity, scores tell the next failure in {len(told)} of {networks} networks, best "
-        f"most often {PREDICTOR_NAMES[usual]}; in {most}, {_best(told[most])} of what those leave open"
-    )
 
 
 def _best(shares: dict[str, Estimate]) -> str:

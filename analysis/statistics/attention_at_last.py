@@ -17,7 +17,7 @@ from failmodes.warehouse.schema import CLEAN
 
 CLEAN_TARGET = "clean"  # one class per image along the whole curve: a change of prediction cannot pass for drift
 
-_NUMBERS = ("centroid_shift", "null_centroid_shift", "null_class_centroid_shift", "mask_share")
+_NUMBERS = ("centroid_shift", "null_class_centroid_shift", "mask_share")
 
 
 class AttentionAtLast(NamedTuple):
@@ -43,7 +43,6 @@ class LastRows(NamedTuple):
         present: whether the image has a row.
         empty: whether its map is zero everywhere.
         shift: distance from the own clean map's centroid, image widths.
-        null_any: distance from that of another image, image widths.
         null_class: distance from that of another image of the class, image widths.
         mask_change: mask share minus that of the clean map.
         has_class_other: (N,) whether there is another image of the class.
@@ -54,7 +53,6 @@ class LastRows(NamedTuple):
     present: NDArray[np.bool_]
     empty: NDArray[np.bool_]
     shift: Float64Array
-    null_any: Float64Array
     null_class: Float64Array
     mask_change: Float64Array
     has_class_other: NDArray[np.bool_]
@@ -97,8 +95,8 @@ def read_last_rows(
     image_ids, columns = np.unique(rows["image_id"].to_numpy(), return_inverse=True)
     cells = (rows["place"].to_numpy(), columns)
     shape = (len(corruptions) + 1, len(image_ids))  # the clean cell is the last
-    shift, null_any, null_class, mask_share = (np.full(shape, np.nan) for _ in _NUMBERS)
-    for matrix, name in zip((shift, null_any, null_class, mask_share), _NUMBERS, strict=True):
+    shift, null_class, mask_share = (np.full(shape, np.nan) for _ in _NUMBERS)
+    for matrix, name in zip((shift, null_class, mask_share), _NUMBERS, strict=True):
         matrix[cells] = rows[name].to_numpy()
     present, empty = np.zeros(shape, np.bool_), np.zeros(shape, np.bool_)
     present[cells] = True
@@ -108,7 +106,7 @@ def read_last_rows(
     _, classes, sizes = np.unique(labels, return_inverse=True, return_counts=True)
     is_whole = len(image_ids) == facts["image_count"] and bool((labels >= 0).all())
     return LastRows(
-        corruptions, present[:-1], empty[:-1], shift[:-1], null_any[:-1], null_class[:-1],
+        corruptions, present[:-1], empty[:-1], shift[:-1], null_class[:-1],
         mask_share[:-1] - mask_share[-1], sizes[classes] > 1, sample_null_pairs(labels) if is_whole else None,
     )  # fmt: skip
 
@@ -122,12 +120,10 @@ def _by_corruption(corruptions: tuple[str, ...], values: Float64Array) -> dict[s
 def _own_map_test(rows: LastRows, place: int) -> OwnMapTest | None:
     """None where there is no distance to compare within the class."""
     shift, present, pairs = rows.shift[place], rows.present[place], rows.following
-    has_other = present & (present.sum() > 1)
     within = compare_with_null(
         shift, rows.null_class[place], present & rows.has_class_other, pairs and pairs.same_class
     )
-    of_any = compare_with_null(shift, rows.null_any[place], has_other, pairs and pairs.any_image)
     if within is None:
         return None
     empty_count = int(rows.empty[place].sum())
-    return OwnMapTest(rows.corruptions[place], empty_count, float(np.nanmedian(shift)), within, of_any)
+    return OwnMapTest(rows.corruptions[place], empty_count, float(np.nanmedian(shift)), within)

@@ -72,7 +72,6 @@ class OwnMapTest(NamedTuple):
         empty_count: corrupted maps that are zero everywhere.
         median_shift: median distance of the centroid from the own clean map's, image widths.
         within_class: beside the clean map of another image of the class: the comparison that counts.
-        any_image: beside that of an image of any class, a weaker test: classes have their places; None without any.
         comparisons: the intervals of so many tests hold together (Bonferroni).
     """
 
@@ -80,7 +79,6 @@ class OwnMapTest(NamedTuple):
     empty_count: int
     median_shift: float
     within_class: NullComparison
-    any_image: NullComparison | None
     comparisons: int = 1
 
     @property
@@ -102,16 +100,6 @@ class OwnMapTest(NamedTuple):
     def worst_case(self) -> Estimate:
         """The same share if no image that lacks a map were nearer to its own."""
         return self.within_class.worst_case.interval(comparisons=self.comparisons)
-
-    @property
-    def any_image_share(self) -> Estimate | None:
-        """Share of centroids nearer to the own clean one than to that of an image of any class."""
-        return self.any_image and self.any_image.share.interval(comparisons=self.comparisons)
-
-    @property
-    def any_image_worst_case(self) -> Estimate | None:
-        """`any_image_share` if no image that lacks a map were nearer to its own."""
-        return self.any_image and self.any_image.worst_case.interval(comparisons=self.comparisons)
 
     @property
     def verdict(self) -> str:

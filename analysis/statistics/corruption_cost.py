@@ -73,8 +73,8 @@ def cost_rankings(con: duckdb.DuckDBPyConnection, selection: Selection) -> dict[
     for evaluation in selection.evaluations:
         correctness = read_correctness(con, evaluation.evaluation_id)
         without = {corruption for corruption, _ in non_finite_cells(con, evaluation.evaluation_id)}
-        withheld = selection.corruptions if CLEAN in without else [c for c in selection.corruptions if c in without]
-        measured = [c for c in selection.corruptions if c not in withheld]
+        measured = [c for c in selection.corruptions if not without & {CLEAN, c}]
+        withheld = [c for c in selection.averaged if c not in measured]  # extras are not ranked
         ranked = [c for c in selection.averaged if c in measured]
         ranking = rank_costs(correctness, measured, ranked, level)
         found[evaluation] = ranking._replace(withheld=tuple(withheld))

@@ -20,7 +20,7 @@ def measure_own_map(truth: str, images: int, corruptions: int, rng: np.random.Ge
     found = []
     for _ in range(draws):
         compared = (compare(draw_distances(TRUTHS[truth], images, rng)) for _ in range(corruptions))
-        verdicts = {OwnMapTest("any", 0, 0.0, one, None, corruptions).verdict for one in compared}
+        verdicts = {OwnMapTest("any", 0, 0.0, one, corruptions).verdict for one in compared}
         found.append(("nearer" in verdicts, "farther" in verdicts))
     return np.array(found, dtype=np.float64)
 

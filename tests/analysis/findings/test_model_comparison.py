@@ -4,14 +4,12 @@ from itertools import combinations
 
 import duckdb
 import pytest
-from model_comparisons import decided_pairs, difference, of_kind
+from model_comparisons import decided_pairs, of_kind
 from synthetic_record import Synthetic
 
 from failmodes.analysis.findings.finding import Finding
-from failmodes.analysis.findings.model_comparison import leader_sentence
 from failmodes.analysis.report.report_tables import pair_tables
 from failmodes.analysis.selection import Selection, select_one
-from failmodes.analysis.statistics.model_difference import rank_by_wins
 
 
 def test_a_pair_that_is_close_is_undecided(all_findings: list[Finding], synthetic: Synthetic) -> None:
@@ -50,17 +48,3 @@ def test_up_to_four_networks_have_a_table_a_pair(many_con: duckdb.DuckDBPyConnec
 
 def test_of_more_networks_the_table_is_one(many_con: duckdb.DuckDBPyConnection, many_selection: Selection) -> None:
     assert len(pair_tables(many_con, many_selection)) == 1
-
-
-@pytest.mark.parametrize(
-    ("won", "sentence"),
-    [
-        (("AB", "AC", "AD"), "A is right more often than 3 of the 3 others"),
-        (("AC", "AD", "BC", "BD"), "A and B are each right more often than 2 of the 3 others"),
-        (("AB",), "no network is right more often than most of the others"),
-    ],
-    ids=["one", "two", "none"],
-)
-def test_leaders_are_named_where_they_beat_most(won: tuple[str, ...], sentence: str) -> None:
-    pairs = [difference(a, b, 0.1, 0.001 if a + b in won else 0.5) for a, b in combinations("ABCD", 2)]
-    assert leader_sentence(rank_by_wins(pairs)) == sentence

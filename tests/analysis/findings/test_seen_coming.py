@@ -35,8 +35,7 @@ CASES = {
     "none of many": ([NOTHING] * 3, "No score is shown to tell, beyond corruption and severity, which image fails next "
                      "in any of 3 networks"),
     "many": ([NOTHING, {"margin": 0.1}, SEEN, {"margin": 0.05}, UNKNOWN],
-             "Beyond corruption and severity, scores tell the next failure in 3 of 4 networks, best most often margin; "
-             f"in C, {BEST} of what those leave open"),
+             "Beyond corruption and severity, some score tells the next failure in 3 of 4 networks"),
     "unknown": ([UNKNOWN], "Whether a score sees the next failure coming cannot be said of these images"),
 }  # fmt: skip
 
