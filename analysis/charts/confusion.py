@@ -65,12 +65,13 @@ def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, size: ChartSi
 def _confusions(con: duckdb.DuckDBPyConnection, cell: dict[str, Any]) -> pl.DataFrame:
     """Of one cell each class with each of its answers: label_name, answer, image_count, share_of_label."""
     answer = f"coalesce(predicted_name, '{NO_NUMBER}')"
-    return con.sql(
+    found: pl.DataFrame = con.sql(
         f"select label, label_name, {answer} as answer, coalesce(predicted, 32767) as place, image_count, "
         "share_of_label from confusion_by_severity where evaluation_id = $1 and corruption = $2 and severity = $3 "
         "order by label, place, answer",
         params=[cell["evaluation_id"], cell["corruption"], Decimal(str(cell["severity"]))],
     ).pl()
+    return found
 
 
 def _shown(counts: pl.DataFrame) -> tuple[list[str], list[str]]:
@@ -105,7 +106,7 @@ def _panel(counts: pl.DataFrame, title: str, width: float) -> Layered:
         text=pl.Series([""] * len(counts)) if cell_px < WHOLE_PX + 4 else
         pl.col("share_of_label").map_elements(lambda v: format_number(100 * v, 0), return_dtype=pl.String),
     )  # fmt: skip
-    axis = {"domain": False, "ticks": False, "labelLimit": MOST_NAME_PX, "labelFontSize": FONT_PX}
+    axis: dict[str, Any] = {"domain": False, "ticks": False, "labelLimit": MOST_NAME_PX, "labelFontSize": FONT_PX}
     x = alt.X("answer:N", sort=columns, title="taken for", scale=alt.Scale(domain=columns),
               axis=alt.Axis(labelAngle=-45, orient="bottom", **axis))  # fmt: skip
     y = alt.Y("label_name:N", sort=rows, title="class", scale=alt.Scale(domain=rows), axis=alt.Axis(**axis))

@@ -11,7 +11,6 @@ from failmodes.analysis.charts.style.combining import layered
 from failmodes.analysis.charts.style.labels import FONT_PX, LegendEntry, legend, text_width
 from failmodes.analysis.charts.style.theme import MODEL_COLOURS, PAGE, ChartSize, ChartText, Layered, add_text
 from failmodes.analysis.formatting import (
-    capitalize_first,
     format_count,
     format_number,
     format_percent,
@@ -26,6 +25,7 @@ from failmodes.analysis.statistics.shape_tables import stored_settings
 
 ROW_PX, NEXT_PX = 13, 9  # height of a row with one dot, and what each further dot adds
 VALUE_PX, GAP_PX = 34, 6
+MOST_NAME_PX = 190
 CLEAN_NAME = "Clean"
 Accuracies = dict[EvaluationInfo, MeanAccuracy]
 
@@ -55,17 +55,14 @@ def ranking_sentence(found: Accuracies, selection: Selection) -> str:
     ordered = sorted(known, key=lambda label: -known[label].value)
     if len(ordered) > len(MODEL_COLOURS):
         ordered = [ordered[0], ordered[-1]]
-    told = [f"{label} on {format_percent_interval(known[label])}" for label in ordered]
-    among = "" if len(ordered) == len(known) else f"of {format_count(len(known), 'network')} "
-    verb = "is right" if len(known) == 1 else "are right"
+    told = join_names(
+        f"{label} {'' if place else 'is right '}on {format_percent_interval(known[label])}"
+        for place, label in enumerate(ordered)
+    )
     count = format_count(len(selection.averaged), "corruption")
-    return capitalize_first(f"{among}averaged over {count} {told and _who(told, verb)}")
-
-
-def _who(told: list[str], verb: str) -> str:
-    first, *others = told
-    label, share = first.rsplit(" on ", 1)
-    return join_names([f"{label} {verb.replace('are', 'is')} on {share}", *others])
+    if len(ordered) < len(known):
+        return f"Of {format_count(len(known), 'network')}, averaged over {count}, {told}"
+    return f"Averaged over {count} {told}"
 
 
 def _by_corruption(con: duckdb.DuckDBPyConnection, selection: Selection, found: Accuracies) -> list[dict[str, Any]]:
@@ -114,7 +111,9 @@ def _row(name: str, label: str, estimate: Estimate | None) -> dict[str, Any]:
 def _subtitle(con: duckdb.DuckDBPyConnection, selection: Selection, is_by_corruption: bool) -> str:
     level = format_percent(stored_settings(con).interval_level, 0)
     what = (
-        "from the lowest on" if is_by_corruption else "by network; hollow: clean, and at its corruption of the lowest"
+        "from the lowest on"
+        if is_by_corruption
+        else "by network; hollow: clean (circle) and under the corruption of its lowest mean (diamond, named)"
     )
     return (
         f"Accuracy in per cent, averaged over whole severities, {what}; bars: {level} intervals over images; "
@@ -125,15 +124,14 @@ def _subtitle(con: duckdb.DuckDBPyConnection, selection: Selection, is_by_corrup
 def _plot(data: pl.DataFrame, labels: list[str], size: ChartSize) -> Layered:
     """The dots; `labels` are the networks that share a row."""
     order = data["name"].unique(maintain_order=True).to_list()
-    name_px = max(text_width(name, FONT_PX) for name in order) + 14
-    right_px = VALUE_PX + (max(text_width(t, FONT_PX) for t in data["lowest_text"]) if "lowest_text" in data else 0)
-    width = size.width_px - min(name_px, 190) - right_px - 8
+    name_px = min(MOST_NAME_PX, max(text_width(name, FONT_PX) for name in order) + 14)
+    lowest_px = max(text_width(t, FONT_PX) for t in data["lowest_text"]) if "lowest_text" in data else 0
+    width = size.width_px - name_px - VALUE_PX - lowest_px - 8
     row_px = ROW_PX + NEXT_PX * max(0, len(labels) - 1) + GAP_PX
-    low = float(data.select(pl.min_horizontal(pl.col("low", *(["lowest"] if "lowest" in data else [])).min())).item())
-    x = alt.X("value:Q", title="accuracy", scale=axes.fixed_scale(0.0 if low < 0.4 else int(low * 10) / 10, 1.0),
-              axis=axes.percent_axis(domain=False))  # fmt: skip
+    scale = _scale(data)
+    x = alt.X("value:Q", title="accuracy", scale=scale, axis=axes.percent_axis(domain=False))
     y = alt.Y("name:N", sort=order, title=None, scale=alt.Scale(paddingInner=0.25),
-              axis=alt.Axis(domain=False, ticks=False, labelPadding=8, labelLimit=190))  # fmt: skip
+              axis=alt.Axis(domain=False, ticks=False, labelPadding=8, labelLimit=MOST_NAME_PX))  # fmt: skip
     offset: dict[str, Any] = {}
     if len(labels) > 1:
         offset = {"yOffset": alt.YOffset("label:N", sort=labels, scale=alt.Scale(paddingOuter=0.15))}
@@ -142,25 +140,31 @@ def _plot(data: pl.DataFrame, labels: list[str], size: ChartSize) -> Layered:
             alt.Tooltip("value:Q", format=".1%", title="accuracy"), alt.Tooltip("low:Q", format=".1%", title="from"),
             alt.Tooltip("high:Q", format=".1%", title="to")]  # fmt: skip
     layers = [
-        base.mark_rule(strokeWidth=2, opacity=0.75).encode(x=alt.X("low:Q"), x2=alt.X2("high:Q")),
+        base.mark_rule(strokeWidth=2, opacity=0.75).encode(x=alt.X("low:Q", scale=scale), x2=alt.X2("high:Q")),
         base.mark_point(filled=True, size=48, opacity=1).encode(x=x, tooltip=tips),
         alt.Chart(data).mark_text(align="left", baseline="middle", dx=6, fontSize=FONT_PX - 1, style="muted").encode(
-            x=alt.X("high:Q"), y=y, text=alt.Text("text:N"), **offset),
+            x=alt.X("high:Q", scale=scale), y=y, text=alt.Text("text:N"), **offset),
+        *_hollow(data, scale, y, width),
     ]  # fmt: skip
-    return layered(*layers, *_hollow(data, x, y, width), width=width, height=row_px * len(order))
+    return layered(*layers, width=width, height=row_px * len(order))
 
 
-def _hollow(data: pl.DataFrame, x: alt.X, y: alt.Y, width: float) -> list[alt.Chart]:
+def _scale(data: pl.DataFrame) -> alt.Scale:
+    """From 0, or from the tenth below all that is drawn where that is far above it, to 1."""
+    low = min(float(value) for column in ("low", "lowest") if column in data for value in data[column])
+    return axes.fixed_scale(0.0 if low < 0.4 else int(low * 10) / 10, 1.0)
+
+
+def _hollow(data: pl.DataFrame, scale: alt.Scale, y: alt.Y, width: float) -> list[alt.Chart]:
     """Of many networks: clean accuracy and the lowest of a corruption, which is named at the right."""
     if "lowest" not in data:
         return []
-    base = alt.Chart(data).encode(y=y)
-    hollow = base.mark_point(size=34, strokeWidth=1.3, opacity=1, style="hollow", filled=False)
-    named = base.mark_text(align="left", baseline="middle", fontSize=FONT_PX - 1, style="muted")
-    scale = x.scale
-    return [
-        hollow.encode(x=alt.X("clean:Q", scale=scale), stroke=alt.Stroke("colour:N", scale=None, legend=None)),
-        hollow.mark_point(shape="diamond", size=34, strokeWidth=1.3, opacity=1, filled=False, style="hollow").encode(
-            x=alt.X("lowest:Q", scale=scale), stroke=alt.Stroke("colour:N", scale=None, legend=None)),
-        named.encode(x=alt.XValue(width + 8), text=alt.Text("lowest_text:N")),
-    ]  # fmt: skip
+    base = alt.Chart(data).encode(y=y, stroke=alt.Stroke("colour:N", scale=None, legend=None))
+    marks = [
+        base.mark_point(shape=shape, size=34, strokeWidth=1.3, opacity=1, filled=False, style="hollow").encode(
+            x=alt.X(f"{column}:Q", scale=scale)
+        )
+        for column, shape in (("clean", "circle"), ("lowest", "diamond"))
+    ]
+    named = alt.Chart(data).mark_text(align="left", baseline="middle", fontSize=FONT_PX - 1, style="muted")
+    return [*marks, named.encode(x=alt.XValue(width + VALUE_PX), y=y, text=alt.Text("lowest_text:N"))]
