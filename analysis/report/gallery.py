@@ -8,11 +8,13 @@ from typing import Any, NamedTuple
 
 import duckdb
 import numpy as np
+from markupsafe import Markup
 from PIL import Image
 
 from failmodes.analysis.charts.style.saving import image_url
 from failmodes.analysis.formatting import REASON_NAMES, format_percent, format_severity
 from failmodes.analysis.selection import Selection, corruption_labels
+from failmodes.analysis.statistics.mean_accuracy import mean_accuracies
 from failmodes.warehouse.schema import EXEMPLAR_REASONS
 
 LONGEST_SIDE_PX = 96  # of a picture; larger ones are made smaller
@@ -64,12 +66,11 @@ class PictureSeries(NamedTuple):
     map_size: tuple[int, int]
 
     @property
-    def told(self) -> str:
-        """What the viewer needs to know, as JSON."""
-        return json.dumps({
-            "frames": [frame._asdict() for frame in self.frames], "maps": self.maps, "map_size": self.map_size,
-            "width": self.width, "height": self.height,
-        })  # fmt: skip
+    def told(self) -> Markup:
+        """What the viewer needs to know, as JSON that may stand between single quotes."""
+        told = {"frames": self.frames, "maps": self.maps, "map_size": self.map_size, "size": (self.width, self.height)}
+        text = json.dumps(told, separators=(",", ":"))
+        return Markup(text.translate({ord(letter): f"\\u{ord(letter):04x}" for letter in "&<>'"}))
 
     @property
     def fate(self) -> str:
@@ -100,7 +101,7 @@ class Gallery(NamedTuple):
 
 
 def gallery(con: duckdb.DuckDBPyConnection, selection: Selection) -> Gallery:
-    """All picture series of a selection, those of first rank first where not all fit."""
+    """The picture series of a selection: first choices first, and of these the corruptions that cost most."""
     rows = con.sql(
         "select e.*, a.class_name as label_name, coalesce(b.class_name, "
         "case when e.confidence is null then 'no answer' else 'another class' end) as predicted_name "
@@ -108,9 +109,9 @@ def gallery(con: duckdb.DuckDBPyConnection, selection: Selection) -> Gallery:
         "left join classes as a on a.dataset_id = $3 and a.class_index = e.label "
         "left join classes as b on b.dataset_id = $3 and b.class_index = e.predicted "
         "where e.evaluation_id = any($1) and e.corruption = any($2) "
-        "order by e.reason_rank, list_position($1, e.evaluation_id), list_position($2, e.corruption), "
+        "order by e.reason_rank, list_position($2, e.corruption), list_position($1, e.evaluation_id), "
         "list_position($4, e.reason), e.image_id, e.severity",
-        params=[selection.ids, list(selection.corruptions), selection.shared["dataset_id"], list(EXEMPLAR_REASONS)],
+        params=[selection.ids, _by_accuracy(con, selection), selection.shared["dataset_id"], list(EXEMPLAR_REASONS)],
     ).pl()  # fmt: skip
     names = corruption_labels(con)
     parts = rows.partition_by("evaluation_id", "corruption", "image_id", maintain_order=True)
@@ -123,13 +124,13 @@ def gallery(con: duckdb.DuckDBPyConnection, selection: Selection) -> Gallery:
         if size > MOST_BYTES and found:
             break
         found.append(one)
-    return Gallery(tuple(_by_network(found, selection)), len(parts), is_lossless)
+    return Gallery(tuple(found), len(parts), is_lossless)
 
 
-def _by_network(series: list[PictureSeries], selection: Selection) -> list[PictureSeries]:
-    ids, corruptions, reasons = selection.ids, selection.corruptions, list(REASON_NAMES.values())
-    return sorted(series, key=lambda one: (ids.index(one.evaluation_id), corruptions.index(one.corruption),
-                                           reasons.index(one.reason)))  # fmt: skip
+def _by_accuracy(con: duckdb.DuckDBPyConnection, selection: Selection) -> list[str]:
+    """Corruptions from the lowest mean accuracy over networks on."""
+    found = mean_accuracies(con, selection).values()
+    return sorted(selection.corruptions, key=lambda c: sum(one.by_corruption[c].value for one in found))
 
 
 def _series(

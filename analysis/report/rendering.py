@@ -36,11 +36,12 @@ REPORT_FILE = "report.html"
 
 
 class ReportChart(NamedTuple):
-    """A chart in the report: its name and texts, and the picture for a wide and for a narrow screen as JSON."""
+    """A chart in the report: its name and texts, and as JSON its data and the rest of each layout's specification."""
 
     name: str
     finding: str
     subtitle: str
+    datasets: Markup
     specs: dict[str, Markup]
 
 
@@ -167,9 +168,10 @@ def _charts(
             missing.append(f"{name}: {error}")
             continue
         specs = {layout: _without_texts(chart) for layout, chart in drawn.items()}
-        texts = {layout: spec.pop("usermeta") for layout, spec in specs.items()}
+        texts = [spec.pop("usermeta") for spec in specs.values()][0]
+        datasets = {key: rows for spec in specs.values() for key, rows in spec.pop("datasets", {}).items()}
         embedded = {layout: _embedded(spec) for layout, spec in specs.items()}
-        charts.append(ReportChart(name, texts["page"]["finding"], texts["page"]["subtitle"], embedded))
+        charts.append(ReportChart(name, texts["finding"], texts["subtitle"], _embedded(datasets), embedded))
     return charts, missing
 
 

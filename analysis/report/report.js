@@ -16,8 +16,11 @@
     const theme = dark.matches ? "dark" : "light";
     if (shown.get(plot) === layout + theme) return;
     shown.set(plot, layout + theme);
-    const stored = text(`${plot.dataset.chart}-${layout}`);
-    const spec = JSON.parse(theme === "dark" ? darkened(stored) : stored);
+    const read = (part) => {
+      const stored = text(`${plot.dataset.chart}-${part}`);
+      return JSON.parse(theme === "dark" ? darkened(stored) : stored);
+    };
+    const spec = { ...read(layout), datasets: read("data") };
     const config = { ...themes[theme], aria: false };  // the plot itself has a label, the tables have the figures
     try {
       const made = await vegaEmbed(plot, spec, {
@@ -43,6 +46,15 @@
     });
   }
   drawAll();
+
+  // Print: what is told of limits and making is opened for it
+  const folded = all(".limits details, .made details");
+  window.addEventListener("beforeprint", () => {
+    for (const details of folded) { details.dataset.wasOpen = details.open; details.open = true; }
+  });
+  window.addEventListener("afterprint", () => {
+    for (const details of folded) details.open = details.dataset.wasOpen === "true";
+  });
 
   // Tables: a click on a heading sorts by its column
   for (const table of all("table.sortable")) {
@@ -99,6 +111,13 @@
     const answer = dialog.querySelector(".answer");
     let told, strip;
 
+    // The attention of one step, 0 to 255 row by row; none where there is no map
+    function attentionAt(step) {
+      const length = told.map_size[0] * told.map_size[1];
+      const bytes = Uint8Array.from(atob(told.maps), (letter) => letter.charCodeAt(0));
+      return bytes.subarray(step * length, (step + 1) * length);
+    }
+
     function heat(values, columns, rows) {
       const small = new OffscreenCanvas(columns, rows);
       const context = small.getContext("2d");
@@ -111,25 +130,25 @@
 
     function paint() {
       const step = Number(slider.value);
-      const frame = told.frames[step];
-      const scale = Math.max(1, Math.floor(480 / Math.max(told.width, told.height)));
-      canvas.width = told.width * scale;
-      canvas.height = told.height * scale;
+      const [level, predicted, isRight, confidence] = told.frames[step];
+      const [width, height] = told.size;
+      const scale = Math.max(1, Math.floor(480 / Math.max(width, height)));
+      canvas.width = width * scale;
+      canvas.height = height * scale;
       const context = canvas.getContext("2d");
       context.imageSmoothingEnabled = false;
-      context.drawImage(strip, step * told.width, 0, told.width, told.height, 0, 0, canvas.width, canvas.height);
-      if (told.maps && attention.checked) {
-        const [columns, rows] = told.map_size;
-        const bytes = Uint8Array.from(atob(told.maps), (letter) => letter.charCodeAt(0));
-        const values = bytes.subarray(step * columns * rows, (step + 1) * columns * rows);
+      context.drawImage(strip, step * width, 0, width, height, 0, 0, canvas.width, canvas.height);
+      const values = attentionAt(step);
+      if (values.length && attention.checked) {
         context.imageSmoothingEnabled = true;
-        context.drawImage(heat(values, columns, rows), 0, 0, canvas.width, canvas.height);
+        context.drawImage(heat(values, ...told.map_size), 0, 0, canvas.width, canvas.height);
       }
-      const severity = frame.severity === "clean" ? "clean" : `severity ${frame.severity}`;
-      const verdict = frame.is_right ? "right" : "wrong";
+      const empty = values.length && !values.some(Boolean) ? "; its attention is empty" : "";
+      const severity = step ? `severity ${level}` : level;
+      const verdict = isRight ? "right" : "wrong";
       slider.setAttribute("aria-valuetext", severity);
       answer.className = `answer ${verdict}`;
-      answer.textContent = `${severity}: ${frame.answer} ${frame.confidence} (${verdict})`;
+      answer.textContent = `${severity}: ${predicted} ${confidence} (${verdict})${empty}`;
       canvas.setAttribute("aria-label", answer.textContent);
     }
 
@@ -141,7 +160,7 @@
       told = JSON.parse(card.dataset.told);
       strip = card.querySelector("img");
       await strip.decode();
-      dialog.querySelector(".name").textContent = [...card.querySelectorAll("span.who, span.fate")].map((s) => s.textContent).join(" \u2013 ");
+      dialog.querySelector(".name").textContent = all(".who, .fate", card).map((span) => span.textContent).join(" \u2013 ");
       slider.max = told.frames.length - 1;
       slider.value = told.frames.length - 1;
       attention.closest("label").hidden = !told.maps;

@@ -7,7 +7,7 @@ class Topic(NamedTuple):
     """One part of a report.
 
     Attributes:
-        key: its name in links.
+        key: its name in links, a word.
         title: its heading.
         kinds: of the findings that are told there.
         charts: those that are shown.
@@ -26,7 +26,7 @@ IN_GALLERY = "exemplars"  # the chart whose pictures the gallery has
 
 TOPICS = (
     Topic(
-        "fall",
+        "accuracy",
         "How accuracy falls",
         ("most_costly", "shape", "one_step_collapse", "flat", "rise", "better_model"),
         ("curves",),
