@@ -6,13 +6,12 @@ from failmodes.analysis.findings.answers import taken_for
 from failmodes.analysis.findings.corruption_cost import costliest_of_one, costliest_sentence
 from failmodes.analysis.findings.curve_shape import MANNERS, shape_of
 from failmodes.analysis.formatting import (
-    capitalize_first,
+    MAX_LISTED,
     format_count,
     format_percent_interval,
     format_points_interval,
     format_severity,
     join_names,
-    lower_label,
 )
 from failmodes.analysis.selection import EvaluationInfo, Selection, corruption_labels, read_for_selection
 from failmodes.analysis.statistics.answers import collapse_by_corruption
@@ -92,7 +91,6 @@ def _best_of_many(pairs: list[ModelDifference]) -> str:
         others = format_count(first.others, "other network")
         return f"{first.evaluation.label} is the best checkpoint: right more often than each of the {others}"
     unbeaten = [count.evaluation.label for count in ranked if not count.lost]
-    if len(unbeaten) > 1:
-        told = join_names(unbeaten) if len(unbeaten) <= 4 else format_count(len(unbeaten), "network")
-        return f"No checkpoint is shown to be the best: no other is right more often than {lower_label(told)}"
-    return capitalize_first("no checkpoint is shown to be the best")
+    if not 1 < len(unbeaten) <= MAX_LISTED:
+        return f"No checkpoint is shown to be the best of {format_count(len(ranked), 'network')}"
+    return f"No checkpoint is shown to be the best: none is right more often than {join_names(unbeaten)}"

@@ -33,6 +33,7 @@ from failmodes.warehouse.errors import WarehouseError
 from failmodes.warehouse.storage.files import atomic_write_bytes
 
 REPORT_FILE = "report.html"
+MOST_NAMED = 8  # corruptions that the first line names; of more it gives their number
 
 
 class ReportChart(NamedTuple):
@@ -66,7 +67,7 @@ class ReportSection(NamedTuple):
     strip: PictureSeries | None
     topics: list[ReportTopic]
     gallery: Gallery
-    tables: list[ReportTable]
+    tables: list[tuple[str, list[ReportTable]]]  # by network where there are many, else together without a name
     limitations: tuple[Limitation, ...]
     source: str
     provenance: NameValueRows
@@ -117,7 +118,9 @@ def report_section(con: duckdb.DuckDBPyConnection, selection: Selection) -> Repo
     labels = selection.labels.values()
     networks = join_names(labels) if len(labels) <= MAX_LISTED else format_count(len(labels), "network")
     verb = "fail" if len(labels) > 1 else "fails"
-    corruptions = join_names(lower_label(names[c]) for c in selection.corruptions)
+    corruptions = format_count(len(selection.corruptions), "corruption")
+    if len(selection.corruptions) <= MOST_NAMED:
+        corruptions = join_names(lower_label(names[c]) for c in selection.corruptions)
     ranking, _ = _charts(con, selection, [FIRST_SCREEN])
     pictures = gallery(con, selection)
     return ReportSection(
@@ -128,12 +131,18 @@ def report_section(con: duckdb.DuckDBPyConnection, selection: Selection) -> Repo
         strip=_strip(con, selection, pictures),
         topics=_topics(con, selection, found.headlines),
         gallery=pictures,
-        tables=tables(con, selection),
+        tables=_grouped(tables(con, selection), is_many=len(labels) > MAX_LISTED),
         limitations=found.limitations,
         source=selection.source_line,
         provenance=shared_provenance(con, selection),
         networks=[(evaluation.label, network_provenance(con, evaluation)) for evaluation in selection.evaluations],
     )
+
+
+def _grouped(found: list[ReportTable], *, is_many: bool) -> list[tuple[str, list[ReportTable]]]:
+    if not is_many:
+        return [("", found)]
+    return [(network, list(group)) for network, group in groupby(found, key=lambda table: table.network)]
 
 
 def _strip(con: duckdb.DuckDBPyConnection, selection: Selection, pictures: Gallery) -> PictureSeries | None:

@@ -44,12 +44,13 @@ class TableCell(NamedTuple):
 
 
 class ReportTable(NamedTuple):
-    """A table: caption, what it means, the names of its columns, and rows that begin with their name."""
+    """A table: caption, what it means, columns by name, rows that begin with their name, and the network it is of."""
 
     caption: str
     note: str
     columns: tuple[str, ...]
     rows: tuple[tuple[TableCell, ...], ...]
+    network: str = ""
 
 
 def tables(con: duckdb.DuckDBPyConnection, selection: Selection) -> list[ReportTable]:
@@ -59,12 +60,15 @@ def tables(con: duckdb.DuckDBPyConnection, selection: Selection) -> list[ReportT
     for evaluation in selection.evaluations:
         one = selection.only(evaluation)
         found += [
-            _accuracy(con, one, evaluation.label, names),
-            _shapes(con, one, evaluation.label, names),
-            _steps(con, one, evaluation.label, names),
-            _answers(con, one, evaluation.label, names),
-            _calibration(con, one, evaluation.label, names),
-            *_attention(con, one, evaluation.label, names),
+            table._replace(network=evaluation.label)
+            for table in (
+                _accuracy(con, one, evaluation.label, names),
+                _shapes(con, one, evaluation.label, names),
+                _steps(con, one, evaluation.label, names),
+                _answers(con, one, evaluation.label, names),
+                _calibration(con, one, evaluation.label, names),
+                *_attention(con, one, evaluation.label, names),
+            )
         ]
     return found + pair_tables(con, selection)
 
