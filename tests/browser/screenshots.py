@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 sys.path[:0] = [str(Path(__file__).parents[1] / "references")]
 
 from chromium import find_chromium, launched, print_a4, sheets, wait_until_drawn  # noqa: E402
+from PIL import Image  # noqa: E402
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -30,6 +31,8 @@ def write_screenshots(report: Path, folder: Path) -> list[Path]:
     if executable is None:
         sys.exit("no Chromium here: install it, or let FAILMODES_CHROMIUM name one")
     folder.mkdir(parents=True, exist_ok=True)
+    for old in (*folder.glob("print-*.png"), *(each for width in SCREENS for each in folder.glob(f"{width}-*.png"))):
+        old.unlink()
     with launched(executable) as browser:
         for width in SCREENS:
             for theme in ("light", "dark"):
@@ -61,11 +64,11 @@ def _write_printed(browser: "Browser", report: Path, folder: Path) -> None:
     pdf = print_a4(page)
     (folder / "print.pdf").write_bytes(pdf)
     for number, sheet in enumerate(sheets(browser, pdf), start=1):
-        sheet.save(folder / f"print-{number:02}.png")
+        Image.fromarray(sheet).save(folder / f"print-{number:02}.png")
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 3:
-        sys.exit("usage: python tests/browser/screenshots.py report.html folder")
+    if len(sys.argv) != 3 or not Path(sys.argv[1]).is_file():
+        sys.exit("usage: python tests/browser/screenshots.py report.html folder, where the first is a file")
     for written in write_screenshots(Path(sys.argv[1]), Path(sys.argv[2])):
         print(written)

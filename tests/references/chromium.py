@@ -1,5 +1,6 @@
 """The system's Chromium: where it is, how it is started, the pages of a report in it and on paper."""
 
+import io
 import os
 import re
 import shutil
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 if TYPE_CHECKING:
@@ -17,7 +19,8 @@ if TYPE_CHECKING:
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 A4_MARGIN = "10mm"  # what Chromium's own print dialogue begins with
-VIEWER_GREY = 60  # no part of a sheet is as dark throughout as what the PDF viewer shows around it
+VIEWER_GREY = 60  # nothing that the PDF viewer shows around a sheet is lighter
+SHEET_WIDTH, AT_ONCE = 900, 6  # pixels, and sheets in one picture: none may be taller than 16,384
 Theme = Literal["light", "dark"]
 
 
@@ -71,31 +74,41 @@ def count_sheets(pdf: bytes) -> int:
     return len(re.findall(rb"/Type\s*/Page\b", pdf))
 
 
-def sheets(browser: "Browser", pdf: bytes) -> Iterator[Image.Image]:
-    """Every page of a PDF, as the browser's viewer shows it, without what is around it."""
+def sheets(browser: "Browser", pdf: bytes) -> list[NDArray[np.uint8]]:
+    """Every page of an A4 PDF as pixels, (H, W, 3), as the browser's viewer shows it, without what is around it."""
+    count = count_sheets(pdf)
+    found: list[NDArray[np.uint8]] = []
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "printed.pdf")
         path.write_bytes(pdf)
-        for number in range(1, count_sheets(pdf) + 1):
-            page = browser.new_page(viewport={"width": 1000, "height": 1400})
-            page.goto(f"{path.as_uri()}#page={number}&toolbar=0&view=Fit")
-            yield _settled_sheet(page, Path(folder, "sheet.png"))
+        while len(found) < count:
+            wanted = min(AT_ONCE, count - len(found))
+            size = {"width": SHEET_WIDTH, "height": int(SHEET_WIDTH * 1.43 * min(AT_ONCE, count))}
+            page = browser.new_page(viewport=size)
+            page.goto(f"{path.as_uri()}#page={len(found) + 1}&toolbar=0&view=FitH")
+            shown = _settled(page, wanted)
+            found += shown[:wanted] if len(found) + wanted < count else shown[-wanted:]  # it cannot scroll past the end
             page.close()
+    return found
 
 
-def _settled_sheet(page: "Page", path: Path) -> Image.Image:
-    """The sheet once two pictures of it, a moment apart, are the same: the viewer says nowhere that it is done."""
+def _settled(page: "Page", least: int) -> list[NDArray[np.uint8]]:
+    """At least so many sheets, once two pictures of them, a moment apart, are the same: the viewer does not tell."""
     before = b""
     for _ in range(40):
-        page.wait_for_timeout(150)
-        now = page.screenshot(path=path)
-        with Image.open(path) as picture:
-            grey = np.asarray(picture.convert("L"))
-            if now == before and grey.max() > VIEWER_GREY:
-                rows, columns = ((grey > VIEWER_GREY).mean(axis) > 0.5 for axis in (1, 0))
-                top, bottom, left, right = (
-                    int(edge) for line in (rows, columns) for edge in np.flatnonzero(line)[[0, -1]]
-                )
-                return picture.convert("RGB").crop((left, top, right + 1, bottom + 1))
+        page.wait_for_timeout(100)
+        now = page.screenshot()
+        if now == before and len(shown := _sheets_in(now)) >= least:
+            return shown
         before = now
-    raise TimeoutError("the PDF viewer shows no page")
+    raise TimeoutError("the PDF viewer shows too few pages")
+
+
+def _sheets_in(screenshot: bytes) -> list[NDArray[np.uint8]]:
+    """The sheets in a picture of the viewer, from top to bottom; the grey between them is in no sheet."""
+    with Image.open(io.BytesIO(screenshot)) as picture:
+        pixels = np.asarray(picture.convert("RGB"))
+    light = pixels.max(axis=2) > VIEWER_GREY
+    columns = np.flatnonzero(light.any(axis=0))
+    edges = np.flatnonzero(np.diff(light.any(axis=1), prepend=False, append=False))
+    return [pixels[top:bottom, columns[0] : columns[-1] + 1] for top, bottom in edges.reshape(-1, 2)]
