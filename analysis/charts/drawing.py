@@ -16,11 +16,13 @@ from failmodes.analysis.charts import (
     answers,
     attention,
     calibration,
+    confusion,
     curves,
     drops,
     exemplars,
     failure_prediction,
     onset,
+    ranking,
     risk_coverage,
     seen_coming,
     shapes,
@@ -45,10 +47,12 @@ def _imported_later(module: str, name: str = "chart") -> Callable[..., alt.VConc
 
 # Each draws a selection: (con, selection, *, size) → chart
 CHARTS: dict[str, Callable[..., alt.VConcatChart]] = {
+    "ranking": ranking.chart,
     "curves": curves.chart,
     "drops": drops.chart,
     "shapes": shapes.chart,
     "answers": answers.chart,
+    "confusion": confusion.chart,
     "attention": attention.chart,
     "exemplars": exemplars.chart,
     "onset": onset.chart,

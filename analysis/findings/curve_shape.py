@@ -20,6 +20,7 @@ from failmodes.analysis.statistics.curve_shape import FALLING
 
 STABLE = 0.975  # share of resamples from which a class counts as decided: at a threshold it is wrong in 1 of 40 samples
 FALLS = {"late_collapse": "falls late", "early_drop": "falls early", "near_linear": "falls near-linearly"}
+MANNERS = {"late_collapse": "late", "early_drop": "early", "near_linear": "near-linearly"}
 Names = dict[str, str]
 Row = dict[str, Any]
 

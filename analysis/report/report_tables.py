@@ -26,8 +26,9 @@ NO_CELLS = "\u00b7"  # in the table of all pairs: zeros would hide the counts
 MOST_LEVELS = 11  # severities side by side in a table
 
 ATTENTION_COLUMNS = {  # heading and digits by column of the view
-    "median_centroid_shift": ("Shift", 3), "null_median_centroid_shift": ("Null", 3),
-    "mean_cosine": ("Cosine", 3), "null_mean_cosine": ("Null", 3), "null_class_mean_cosine": ("Null, same class", 3),
+    "median_centroid_shift": ("Shift", 3), "null_median_centroid_shift": ("Shift from another image", 3),
+    "mean_cosine": ("Cosine", 3), "null_mean_cosine": ("Cosine, another image", 3),
+    "null_class_mean_cosine": ("Cosine, another of the class", 3),
     "mean_spread": ("Spread", 3), "mean_attention_entropy_nats": ("Entropy", 2), "mean_mass": ("Mass", 2),
     "mean_mask_share": ("Mask", 3),
 }  # fmt: skip
@@ -43,12 +44,13 @@ class TableCell(NamedTuple):
 
 
 class ReportTable(NamedTuple):
-    """A table: caption, what it means, the names of its columns, and rows that begin with their name."""
+    """A table: caption, what it means, columns by name, rows that begin with their name, and the network it is of."""
 
     caption: str
     note: str
     columns: tuple[str, ...]
     rows: tuple[tuple[TableCell, ...], ...]
+    network: str = ""
 
 
 def tables(con: duckdb.DuckDBPyConnection, selection: Selection) -> list[ReportTable]:
@@ -58,12 +60,15 @@ def tables(con: duckdb.DuckDBPyConnection, selection: Selection) -> list[ReportT
     for evaluation in selection.evaluations:
         one = selection.only(evaluation)
         found += [
-            _accuracy(con, one, evaluation.label, names),
-            _shapes(con, one, evaluation.label, names),
-            _steps(con, one, evaluation.label, names),
-            _answers(con, one, evaluation.label, names),
-            _calibration(con, one, evaluation.label, names),
-            *_attention(con, one, evaluation.label, names),
+            table._replace(network=evaluation.label)
+            for table in (
+                _accuracy(con, one, evaluation.label, names),
+                _shapes(con, one, evaluation.label, names),
+                _steps(con, one, evaluation.label, names),
+                _answers(con, one, evaluation.label, names),
+                _calibration(con, one, evaluation.label, names),
+                *_attention(con, one, evaluation.label, names),
+            )
         ]
     return found + pair_tables(con, selection)
 
@@ -200,10 +205,10 @@ def _shapes(con: duckdb.DuckDBPyConnection, selection: Selection, label: str, na
     shapes, sweep = read_for_selection(con, "shapes", selection), read_for_selection(con, "shape_sweep", selection)
     return ReportTable(
         f"Shapes of {label}",
-        "Total drop, clean to last severity, in points; bow \u03ba, positive where the curve falls late; largest "
-        "single step with its share of the drop; stability: share of resamples with the same class; thresholds: pairs "
-        "of settings that give the same class, and what the others give.",
-        ("Corruption", "Shape", "Total drop", "Bow \u03ba", "Largest step", "Stability", "Thresholds"),
+        "Total drop, clean to last severity, in points; bow: mean height above the chord as a share of the drop; "
+        "largest single step with its share of the drop; stability: share of resamples with the same class; "
+        "thresholds: pairs of settings that give the same class, and what the others give.",
+        ("Corruption", "Shape", "Total drop", "Bow (late +, early \u2212)", "Largest step", "Stability", "Thresholds"),
         tuple(
             (TableCell(names[row["corruption"]]), *_shape_cells(row, sweep.filter(corruption=row["corruption"])))
             for row in shapes.sort("total_drop", descending=True).rows(named=True)
@@ -236,8 +241,8 @@ def _attention(con: duckdb.DuckDBPyConnection, selection: Selection, label: str,
     table = _corruption_table(
         f"Attention of {label} at the last severity",
         "For the class predicted on the clean image. Shift: median distance of the centroid from the clean one, in "
-        "image widths; cosine: similarity to the clean map; null: the same against another image's clean map, and "
-        "against another image of the same class; spread in image widths, entropy in nats, mass in logits; mask: "
+        "image widths; cosine: similarity to the clean map; the baseline of both is another image's clean map, or that "
+        "of another image of the class; spread in image widths, entropy in nats, mass in logits; mask: "
         "share of the mass inside the object mask.",
         {column: heading for column, (heading, _) in ATTENTION_COLUMNS.items()},
         names,

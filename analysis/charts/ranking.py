@@ -1,0 +1,170 @@
+"""Ranking: mean accuracy under corruption as dots with intervals, by corruption of few networks, else by network."""
+
+from typing import Any
+
+import altair as alt
+import duckdb
+import polars as pl
+
+from failmodes.analysis.charts.style import axes
+from failmodes.analysis.charts.style.combining import layered
+from failmodes.analysis.charts.style.labels import FONT_PX, LegendEntry, legend, text_width
+from failmodes.analysis.charts.style.theme import MODEL_COLOURS, PAGE, ChartSize, ChartText, Layered, add_text
+from failmodes.analysis.formatting import (
+    format_count,
+    format_number,
+    format_percent,
+    format_percent_interval,
+    join_names,
+    label_with_extra,
+)
+from failmodes.analysis.selection import EvaluationInfo, Selection, corruption_labels
+from failmodes.analysis.statistics.bootstrap import Estimate
+from failmodes.analysis.statistics.mean_accuracy import MeanAccuracy, mean_accuracies
+from failmodes.analysis.statistics.shape_tables import stored_settings
+
+ROW_PX, NEXT_PX = 13, 9  # height of a row with one dot, and what each further dot adds
+VALUE_PX, GAP_PX = 34, 6
+MOST_NAME_PX = 190
+CLEAN_NAME = "Clean"
+Accuracies = dict[EvaluationInfo, MeanAccuracy]
+
+
+def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, size: ChartSize = PAGE) -> alt.VConcatChart:
+    """Up to four networks: a row for clean images, for the mean, and for each corruption; of more a row a network."""
+    found = mean_accuracies(con, selection)
+    is_by_corruption = len(found) <= len(MODEL_COLOURS)
+    rows = _by_corruption(con, selection, found) if is_by_corruption else _by_network(con, found)
+    data = pl.DataFrame(rows)
+    labels = list(selection.labels.values())
+    colours = dict(zip(labels, MODEL_COLOURS, strict=False)) if is_by_corruption else {}
+    data = data.with_columns(
+        colour=pl.col("label").replace_strict(colours, default=MODEL_COLOURS[0], return_dtype=pl.String)
+    )
+    entries = [LegendEntry(label, colour, shape="circle") for label, colour in colours.items()]
+    text = ChartText(
+        ranking_sentence(found, selection), _subtitle(con, selection, is_by_corruption), selection.source_line
+    )
+    plot = _plot(data, labels if is_by_corruption else [], size)
+    return add_text([*legend(entries if len(entries) > 1 else (), size.width_px - 70), plot], text, size)
+
+
+def ranking_sentence(found: Accuracies, selection: Selection) -> str:
+    """Mean corrupted accuracy of each of up to four networks with its interval, of more from the best to the last."""
+    known = {e.label: one.corrupted for e, one in found.items() if one.corrupted is not None}
+    ordered = sorted(known, key=lambda label: -known[label].value)
+    if len(ordered) > len(MODEL_COLOURS):
+        ordered = [ordered[0], ordered[-1]]
+    told = join_names(
+        f"{label} {'' if place else 'is right '}on {format_percent_interval(known[label])}"
+        for place, label in enumerate(ordered)
+    )
+    count = format_count(len(selection.averaged), "corruption")
+    if len(ordered) < len(known):
+        return f"Of {format_count(len(known), 'network')}, averaged over {count}, {told}"
+    return f"Averaged over {count} {told}"
+
+
+def _by_corruption(con: duckdb.DuckDBPyConnection, selection: Selection, found: Accuracies) -> list[dict[str, Any]]:
+    """Clean, the mean, then corruptions from the lowest mean accuracy over networks on, extras last."""
+    names = corruption_labels(con)
+    means = {c: [one.by_corruption[c].value for one in found.values()] for c in selection.corruptions}
+    order = sorted(means, key=lambda c: (c in selection.extras, sum(means[c]) / len(means[c])))
+    mean_name = f"Mean of {format_count(len(selection.averaged), 'corruption')}"
+    rows = []
+    for evaluation, one in found.items():
+        rows.append(_row(CLEAN_NAME, evaluation.label, one.clean))
+        rows += [_row(mean_name, evaluation.label, one.corrupted)] if one.corrupted else []
+        rows += [
+            _row(label_with_extra(names[c], is_extra=c in selection.extras), evaluation.label, one.by_corruption[c])
+            for c in order
+        ]
+    return rows
+
+
+def _by_network(con: duckdb.DuckDBPyConnection, found: Accuracies) -> list[dict[str, Any]]:
+    """Networks from the highest mean corrupted accuracy on, with the corruption of the lowest beside it."""
+    names = corruption_labels(con)
+    known = {e: one for e, one in found.items() if one.corrupted is not None}
+    rows = []
+    for evaluation in sorted(known, key=lambda e: -_value(known[e].corrupted)):
+        one = known[evaluation]
+        lowest = f"{names[one.worst]} {format_percent(one.by_corruption[one.worst].value, 0)}"
+        rows.append({
+            **_row(evaluation.label, evaluation.label, one.corrupted), "clean": one.clean.value,
+            "lowest": one.by_corruption[one.worst].value, "lowest_text": lowest,
+        })  # fmt: skip
+    return rows
+
+
+def _value(estimate: Estimate | None) -> float:
+    return 0.0 if estimate is None else estimate.value
+
+
+def _row(name: str, label: str, estimate: Estimate | None) -> dict[str, Any]:
+    assert estimate is not None, "networks without corrupted cells are left out"
+    text = format_number(100 * estimate.value, 1)
+    return {"name": name, "label": label, "value": estimate.value, "low": estimate.low, "high": estimate.high,
+            "text": text}  # fmt: skip
+
+
+def _subtitle(con: duckdb.DuckDBPyConnection, selection: Selection, is_by_corruption: bool) -> str:
+    level = format_percent(stored_settings(con).interval_level, 0)
+    what = (
+        "from the lowest on"
+        if is_by_corruption
+        else "by network; hollow: clean (circle) and under the corruption of its lowest mean (diamond, named)"
+    )
+    return (
+        f"Accuracy in per cent, averaged over whole severities, {what}; bars: {level} intervals over images; "
+        f"{selection.images}."
+    )
+
+
+def _plot(data: pl.DataFrame, labels: list[str], size: ChartSize) -> Layered:
+    """The dots; `labels` are the networks that share a row."""
+    order = data["name"].unique(maintain_order=True).to_list()
+    name_px = min(MOST_NAME_PX, max(text_width(name, FONT_PX) for name in order) + 14)
+    lowest_px = max(text_width(t, FONT_PX) for t in data["lowest_text"]) if "lowest_text" in data else 0
+    width = size.width_px - name_px - VALUE_PX - lowest_px - 8
+    row_px = ROW_PX + NEXT_PX * max(0, len(labels) - 1) + GAP_PX
+    scale = _scale(data)
+    x = alt.X("value:Q", title="accuracy", scale=scale, axis=axes.percent_axis(domain=False))
+    y = alt.Y("name:N", sort=order, title=None, scale=alt.Scale(paddingInner=0.25),
+              axis=alt.Axis(domain=False, ticks=False, labelPadding=8, labelLimit=MOST_NAME_PX))  # fmt: skip
+    offset: dict[str, Any] = {}
+    if len(labels) > 1:
+        offset = {"yOffset": alt.YOffset("label:N", sort=labels, scale=alt.Scale(paddingOuter=0.15))}
+    base = alt.Chart(data).encode(y=y, color=axes.COLOUR_FIELD, **offset)
+    tips = [alt.Tooltip("label:N", title="network"), alt.Tooltip("name:N", title="of"),
+            alt.Tooltip("value:Q", format=".1%", title="accuracy"), alt.Tooltip("low:Q", format=".1%", title="from"),
+            alt.Tooltip("high:Q", format=".1%", title="to")]  # fmt: skip
+    layers = [
+        base.mark_rule(strokeWidth=2, opacity=0.75).encode(x=alt.X("low:Q", scale=scale), x2=alt.X2("high:Q")),
+        base.mark_point(filled=True, size=48, opacity=1).encode(x=x, tooltip=tips),
+        alt.Chart(data).mark_text(align="left", baseline="middle", dx=6, fontSize=FONT_PX - 1, style="muted").encode(
+            x=alt.X("high:Q", scale=scale), y=y, text=alt.Text("text:N"), **offset),
+        *_hollow(data, scale, y, width),
+    ]  # fmt: skip
+    return layered(*layers, width=width, height=row_px * len(order))
+
+
+def _scale(data: pl.DataFrame) -> alt.Scale:
+    """From 0, or from the tenth below all that is drawn where that is far above it, to 1."""
+    low = min(float(value) for column in ("low", "lowest") if column in data for value in data[column])
+    return axes.fixed_scale(0.0 if low < 0.4 else int(low * 10) / 10, 1.0)
+
+
+def _hollow(data: pl.DataFrame, scale: alt.Scale, y: alt.Y, width: float) -> list[alt.Chart]:
+    """Of many networks: clean accuracy and the lowest of a corruption, which is named at the right."""
+    if "lowest" not in data:
+        return []
+    base = alt.Chart(data).encode(y=y, stroke=alt.Stroke("colour:N", scale=None, legend=None))
+    marks = [
+        base.mark_point(shape=shape, size=34, strokeWidth=1.3, opacity=1, filled=False, style="hollow").encode(
+            x=alt.X(f"{column}:Q", scale=scale)
+        )
+        for column, shape in (("clean", "circle"), ("lowest", "diamond"))
+    ]
+    named = alt.Chart(data).mark_text(align="left", baseline="middle", fontSize=FONT_PX - 1, style="muted")
+    return [*marks, named.encode(x=alt.XValue(width + VALUE_PX), y=y, text=alt.Text("lowest_text:N"))]

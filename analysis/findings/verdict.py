@@ -1,0 +1,96 @@
+"""The verdict on a selection in two sentences: which corruption breaks which network and how, and which is better."""
+
+import duckdb
+
+from failmodes.analysis.findings.answers import taken_for
+from failmodes.analysis.findings.corruption_cost import costliest_of_one, costliest_sentence
+from failmodes.analysis.findings.curve_shape import MANNERS, shape_of
+from failmodes.analysis.formatting import (
+    MAX_LISTED,
+    format_count,
+    format_percent_interval,
+    format_points_interval,
+    format_severity,
+    join_names,
+)
+from failmodes.analysis.selection import EvaluationInfo, Selection, corruption_labels, read_for_selection
+from failmodes.analysis.statistics.answers import collapse_by_corruption
+from failmodes.analysis.statistics.corruption_cost import cost_rankings
+from failmodes.analysis.statistics.mean_accuracy import mean_accuracies
+from failmodes.analysis.statistics.model_difference import ModelDifference, compare_models, rank_by_wins
+
+MOST_TOLD = 2  # networks whose failure is told one by one
+
+
+def verdict_sentences(con: duckdb.DuckDBPyConnection, selection: Selection) -> tuple[str, str]:
+    """What breaks the networks and how, and which of them is better as a checkpoint; needs shapes.
+
+    They say no more than the findings that they are made of: what is undecided there is undecided here.
+    """
+    return _breaks(con, selection) + ".", _better(con, selection) + "."
+
+
+def _breaks(con: duckdb.DuckDBPyConnection, selection: Selection) -> str:
+    rankings, names = cost_rankings(con, selection), corruption_labels(con)
+    if len(rankings) > MOST_TOLD:
+        return costliest_sentence(con, selection)
+    if not all(ranking.is_clear for ranking in rankings.values()):
+        return "; ".join(costliest_of_one(e.label, ranking, names) for e, ranking in rankings.items())
+    firsts = {e: ranking.costs[0] for e, ranking in rankings.items()}
+    told = {e: f"loses {format_points_interval(cost.at_last)}{_how(con, selection, e, cost.corruption)}"
+            for e, cost in firsts.items()}  # fmt: skip
+    costliest = {cost.corruption for cost in firsts.values()}
+    if len(costliest) > 1:
+        return "; ".join(f"{names[firsts[e].corruption]} costs {e.label} most: it {how}" for e, how in told.items())
+    name = names[costliest.pop()]
+    if len(told) == 1:
+        ((evaluation, how),) = told.items()
+        return f"{name} costs {evaluation.label} most: it {how}"
+    return f"{name} costs both networks most: {'; '.join(f'{e.label} {how}' for e, how in told.items())}"
+
+
+def _how(con: duckdb.DuckDBPyConnection, selection: Selection, evaluation: EvaluationInfo, corruption: str) -> str:
+    """In which manner accuracy falls, and what is answered in the end: as far as either is shown."""
+    shapes = read_for_selection(con, "shapes", selection)
+    rows = shapes.filter(evaluation_id=evaluation.evaluation_id, corruption=corruption).rows(named=True)
+    manner = MANNERS.get(shape_of(rows[0]), "") if rows else ""
+    answers = [
+        f" and at severity {format_severity(found.severity)} {taken_for(found)}"
+        for found in collapse_by_corruption(con, selection, evaluation)
+        if found.corruption == corruption and found.verdict == "supported"
+    ]
+    return f"{manner and ' '}{manner}{''.join(answers)}"
+
+
+def _better(con: duckdb.DuckDBPyConnection, selection: Selection) -> str:
+    averaged = format_count(len(selection.averaged), "corruption")
+    pairs = compare_models(con, selection)
+    if not pairs:
+        ((evaluation, found),) = list(mean_accuracies(con, selection).items())[:1]
+        on_average = f", {format_percent_interval(found.corrupted)} averaged over {averaged}" if found.corrupted else ""
+        return f"{evaluation.label} is right on {format_percent_interval(found.clean)} of clean images{on_average}"
+    if len(pairs) == 1:
+        return _better_of_two(pairs[0], averaged)
+    return _best_of_many(pairs)
+
+
+def _better_of_two(pair: ModelDifference, averaged: str) -> str:
+    value, low, high = pair.difference
+    if pair.winner is None:
+        size = format_points_interval(pair.difference)
+        return f"Which checkpoint is better is undecided: {pair.a.label} is ahead by {size} averaged over {averaged}"
+    size = format_points_interval(pair.difference if pair.winner == pair.a else (-value, -high, -low))
+    other = pair.b if pair.winner == pair.a else pair.a
+    return f"{pair.winner.label} is the better checkpoint: {size} above {other.label}, averaged over {averaged}"
+
+
+def _best_of_many(pairs: list[ModelDifference]) -> str:
+    ranked = rank_by_wins(pairs)
+    first = ranked[0]
+    if first.won == first.others:
+        others = format_count(first.others, "other network")
+        return f"{first.evaluation.label} is the best checkpoint: right more often than each of the {others}"
+    unbeaten = [count.evaluation.label for count in ranked if not count.lost]
+    if not 1 < len(unbeaten) <= MAX_LISTED:
+        return f"No checkpoint is shown to be the best of {format_count(len(ranked), 'network')}"
+    return f"No checkpoint is shown to be the best: none is right more often than {join_names(unbeaten)}"

@@ -1,0 +1,45 @@
+"""The parts of a report: which findings stand beside which charts."""
+
+from typing import NamedTuple
+
+
+class Topic(NamedTuple):
+    """One part of a report.
+
+    Attributes:
+        key: its name in links, a word.
+        title: its heading.
+        kinds: of the findings that are told there.
+        charts: those that are shown.
+        more: those that a reader opens, names as in `CHARTS`.
+    """
+
+    key: str
+    title: str
+    kinds: tuple[str, ...]
+    charts: tuple[str, ...]
+    more: tuple[str, ...] = ()
+
+
+FIRST_SCREEN = "ranking"  # the chart beside the verdict
+IN_GALLERY = "exemplars"  # the chart whose pictures the gallery has
+
+TOPICS = (
+    Topic(
+        "accuracy",
+        "How accuracy falls",
+        ("most_costly", "shape", "one_step_collapse", "flat", "rise", "better_model"),
+        ("curves",),
+        ("shapes", "drops", "distortion"),
+    ),
+    Topic("answers", "What is answered", ("mode_collapse", "class_collapse"), ("confusion",), ("answers",)),
+    Topic("confidence", "How sure the networks are", ("overconfidence", "calibration_error"), ("calibration",)),
+    Topic(
+        "foreseen",
+        "Which failures could be seen coming",
+        ("confidence_below_chance", "seen_coming"),
+        ("seen-coming",),
+        ("onset", "failure-prediction", "risk-coverage"),
+    ),
+    Topic("attention", "Where the networks look", ("attention_own_map", "attention_background"), ("attention",)),
+)
