@@ -78,8 +78,14 @@ def chart(
         typer.Option("--output", "-o", help="File to write: .svg, .png, .pdf, .html or .json.", rich_help_panel=LOOKS),
     ] = None,
     layout: Annotated[
-        str, typer.Option(help="page (680 px) or paper (85 mm, one column).", rich_help_panel=LOOKS)
+        str, typer.Option(help="page (180 mm, two columns) or paper (85 mm, one column).", rich_help_panel=LOOKS)
     ] = "page",
+    width: Annotated[
+        str | None,
+        typer.Option(
+            help="Width on paper, such as 85mm, 18cm, 7in, 480pt or 680px; instead of --layout.", rich_help_panel=LOOKS
+        ),
+    ] = None,
     theme: Annotated[str, typer.Option(help="light or dark.", rich_help_panel=LOOKS)] = "light",
     corruption: Corruptions = None,
     model: Models = None,
@@ -105,16 +111,21 @@ def chart(
     """Draw one chart and save it in the format that its suffix names (default NAME.svg in the current folder)."""
     limit_command(timeout)
     from failmodes.analysis.charts.drawing import ImageOptions, WarehouseOptions, draw_chart
+    from failmodes.analysis.charts.style.fitting import figure_width_mm
     from failmodes.analysis.charts.style.saving import save_chart
 
+    width_mm = figure_width_mm(layout, width)
     drawn = draw_chart(
         name,
         WarehouseOptions(where, model, evaluation),
         ImageOptions(image, recipe, seed, severity),
         corruptions=corruption or (),
         size=layout,
+        width=width,
+        is_figure=True,
     )
-    typer.echo(printable(str(save_chart(drawn, output or Path(f"{name}.svg"), theme=theme))))
+    path = save_chart(drawn, output or Path(f"{name}.svg"), theme=theme, width_mm=width_mm)
+    typer.echo(printable(str(path)))
 
 
 def report(

@@ -135,6 +135,7 @@ class Warehouse:
         corruption: str | Sequence[str] | None = None,
         evaluation: str | Sequence[str] | None = None,
         layout: Literal["page", "paper"] = "page",
+        width: str | None = None,
         theme: Literal["light", "dark"] = "light",
     ) -> "alt.VConcatChart":
         """Draw a chart, as `failmodes chart` does; it shows itself in notebooks, `.save("chart.svg")` writes it.
@@ -145,27 +146,30 @@ class Warehouse:
             model: only this network or these, by label.
             corruption: only this corruption or these.
             evaluation: only this evaluation or these, by identity or its first letters.
-            layout: 'page' (680 px wide) or 'paper' (85 mm, one column).
+            layout: 'page' (680 px, or 180 mm) or 'paper' (85 mm, one column).
+            width: of the figure on paper, such as "85mm" (or cm, in, pt, px), instead of a layout; `.save` keeps to it.
             theme: 'light' or 'dark'.
 
         Raises:
-            StudyError: an unknown chart, layout or theme, a filter names what the warehouse does not hold, or the
-                evaluations do not share images and corruptions.
+            StudyError: an unknown chart, layout, width or theme, a filter names what the warehouse does not hold, or
+                the evaluations do not share images and corruptions.
             WarehouseError: the warehouse lacks what the chart shows; the message says why.
 
         Examples:
-            >>> w.chart("curves").save("curves.png", ppi=200)     # or .svg, .pdf, .html
+            >>> w.chart("curves").save("curves.png")                # or .svg, .pdf, .html
+            >>> w.chart("shapes", width="85mm").save("shapes.pdf")  # exactly a column wide
             >>> w.chart("drops", model=["ResNet-18", "ViT"], theme="dark").save("drops.html")
         """
         path = self._opened()
         from failmodes.analysis.charts.drawing import draw_from_warehouse
+        from failmodes.analysis.charts.style.fitting import as_figure, figure_width_mm
         from failmodes.analysis.charts.style.saving import with_theme
 
         chart = draw_from_warehouse(
             path, name, models=_names(model), evaluations=_names(evaluation), corruptions=_names(corruption),
-            size=layout,
+            size=layout, width=width, is_figure=layout == "paper",
         )  # fmt: skip
-        return with_theme(chart, theme)
+        return as_figure(with_theme(chart, theme), figure_width_mm(layout, width))
 
     def findings(self) -> "Findings":
         """What the data say: a sequence of all that was judged, which prints as the sentences of a report.

@@ -6,7 +6,7 @@ import polars as pl
 
 from failmodes.analysis.charts.style.axes import network_columns
 from failmodes.analysis.charts.style.combining import in_grid
-from failmodes.analysis.charts.style.heat_map import heat_map, row_order, with_names
+from failmodes.analysis.charts.style.heat_map import LEAST_ROW_PX, ROW_PX, heat_map, row_order, with_names
 from failmodes.analysis.charts.style.labels import FONT_PX, text_width
 from failmodes.analysis.charts.style.theme import PAGE, ChartSize, ChartText, add_text
 from failmodes.analysis.findings.answers import collapse_sentence
@@ -41,7 +41,7 @@ def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, size: ChartSi
     columns, width = network_columns(size, len(labels), 20, label_px)
     panels = [
         heat_map(cells.filter(label=label), "commonest_answer_share", order, label, 1.0, width, TOOLTIPS,
-                 is_left=not index % columns)
+                 row_px=size.height(ROW_PX, LEAST_ROW_PX), is_left=not index % columns)
         for index, label in enumerate(labels)
     ]  # fmt: skip
     text = ChartText(

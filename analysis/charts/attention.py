@@ -6,7 +6,15 @@ import polars as pl
 
 from failmodes.analysis.charts.style import axes
 from failmodes.analysis.charts.style.combining import in_grid, layered
-from failmodes.analysis.charts.style.labels import Box, LegendEntry, PlotArea, corruption_colours, label_layers, legend
+from failmodes.analysis.charts.style.labels import (
+    Box,
+    CorruptionStyles,
+    LegendEntry,
+    PlotArea,
+    corruption_styles,
+    legend,
+)
+from failmodes.analysis.charts.style.placement import PlacedLabels, label_layers, line_boxes, unnamed_note
 from failmodes.analysis.charts.style.theme import GREY, PAGE, ChartSize, ChartText, Layered, add_text
 from failmodes.analysis.findings.attention import drift_sentence
 from failmodes.analysis.formatting import join_names
@@ -30,9 +38,16 @@ def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, size: ChartSi
     labels = list(dict.fromkeys(cell.label for cell in cells))
     names = corruption_labels(con)
     columns, width = axes.network_columns(size, len(labels), 60)
-    plot_area = _plot_area(cells, width, 300 if size.is_wide else 260)
-    colours, groups = corruption_colours(con, selection.corruptions)
-    panels = [_panel([c for c in cells if c.label == label], names, colours, label, plot_area) for label in labels]
+    plot_area = _plot_area(cells, width, size.height(300 if size.is_wide else 260, 150))
+    styles = corruption_styles(con, selection.corruptions)
+    paths = {label: _paths([c for c in cells if c.label == label], names, styles) for label in labels}
+    named = {label: _labels(data, [c for c in cells if c.label == label], plot_area) for label, data in paths.items()}
+    panels = [
+        _panel(data, next((c for c in cells if c.label == label and not c.severity), None), styles, label, plot_area,
+               named[label])
+        for label, data in paths.items()
+    ]  # fmt: skip
+    unnamed = unnamed_note([name for placed in named.values() for name in placed.unnamed])
     cut = ", cut at the top" if any(c.null_high > plot_area.y_high for c in cells if not c.severity) else ""
     labelled = " Named: the paths that end farthest and nearest." if len(selection.corruptions) > MOST_LABELLED else ""
     missing = [label for label in selection.labels.values() if label not in labels]
@@ -43,11 +58,11 @@ def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, size: ChartSi
         f"(0) to the last severity; the diamond above its end is its null: the same maps "
         "against another image's clean map. "
         f"Dashed: clean maps of different images, median and middle 95\u00a0% of images (shaded{cut})."
-        f"{labelled}{f' Without attention: {join_names(missing)}.' if missing else ''}",
+        f"{labelled}{unnamed}{f' Without attention: {join_names(missing)}.' if missing else ''}",
         selection.source_line,
     )
     panel_grid = in_grid(*panels, columns=columns, spacing=20)
-    return add_text([*legend((*NULLS, *groups), size.width_px - 70), panel_grid], text, size)
+    return add_text([*legend((*styles.entries, *NULLS), size.width_px - 70), panel_grid], text, size)
 
 
 def _plot_area(cells: list[CellDrift], width: float, height: float) -> PlotArea:
@@ -58,35 +73,56 @@ def _plot_area(cells: list[CellDrift], width: float, height: float) -> PlotArea:
     return PlotArea(low - pad, min(1.02, high + pad), -0.09 * top, top, width, height)
 
 
-def _panel(
-    cells: list[CellDrift], names: dict[str, str], colours: dict[str, str], title: str, plot_area: PlotArea
-) -> Layered:
-    data = pl.DataFrame([
+def _paths(cells: list[CellDrift], names: dict[str, str], styles: CorruptionStyles) -> pl.DataFrame:
+    """What a panel shows: a row a corruption and severity, with its null and colour."""
+    return pl.DataFrame([
         {"corruption": c.corruption, "name": names[c.corruption], "severity": c.severity, "accuracy": c.accuracy,
-         "shift": c.shift, "null": c.null_median, "colour": colours[c.corruption]} for c in cells
+         "shift": c.shift, "null": c.null_median, "colour": styles.colours[c.corruption]} for c in cells
     ])  # fmt: skip
+
+
+def _channels(plot_area: PlotArea) -> tuple[alt.X, alt.Y]:
     x_scale, y_scale = plot_area.scales()
     x = alt.X("accuracy:Q", title="accuracy", axis=axes.percent_axis(6, grid=False), scale=x_scale)
-    y = alt.Y("shift:Q", title="centroid shift, image widths", scale=y_scale,
-              axis=alt.Axis(tickCount=5, format="~g", domain=False))  # fmt: skip
-    base = alt.Chart(data).encode(x=x, y=y, color=axes.COLOUR_FIELD)
-    tips = [alt.Tooltip("name:N", title="corruption"), alt.Tooltip("severity:Q"),
-            alt.Tooltip("accuracy:Q", format=".1%"), alt.Tooltip("shift:Q", format=".3f")]  # fmt: skip
-    ends = data.group_by("corruption", maintain_order=True).last()
+    return x, alt.Y("shift:Q", title="centroid shift, image widths", scale=y_scale,
+                    axis=alt.Axis(tickCount=5, format="~g", domain=False))  # fmt: skip
+
+
+def _ends(data: pl.DataFrame) -> pl.DataFrame:
+    return data.group_by("corruption", maintain_order=True).last()
+
+
+def _labels(data: pl.DataFrame, cells: list[CellDrift], plot_area: PlotArea) -> PlacedLabels:
+    """The name of a corruption at the end of its path: of all, or of those that move farthest and least."""
+    ends = _ends(data)
     ranked = ends.sort("shift", descending=True)
     labelled = ends if len(ends) <= MOST_LABELLED else pl.concat([ranked.head(MOST_LABELLED - 2), ranked.tail(2)])
+    obstacles = [*_path_boxes(data, plot_area), *_null_boxes(cells, plot_area)]
+    # clean belongs to every path
+    return label_layers(labelled, *_channels(plot_area), plot_area, obstacles, data.filter(pl.col("severity") > 0))
+
+
+def _panel(
+    data: pl.DataFrame, clean: CellDrift | None, styles: CorruptionStyles, title: str, plot_area: PlotArea,
+    named: PlacedLabels,
+) -> Layered:  # fmt: skip
+    x, y = _channels(plot_area)
+    base = alt.Chart(data).encode(x=x, y=y, color=axes.COLOUR_FIELD)
+    tips = [alt.Tooltip("name:N", title="corruption"), alt.Tooltip("severity:Q"),
+            alt.Tooltip("accuracy:Q", format=".1%"),
+            alt.Tooltip("shift:Q", format=".3f", title="centroid shift, image widths"),
+            alt.Tooltip("null:Q", format=".3f", title="its null")]  # fmt: skip
     sizes = [axes.FINE, 30] if axes.point_size(data) == axes.FINE else [14, 70]
-    clean = next((cell for cell in cells if not cell.severity), None)
     layers = [
         *(_clean_null(clean, plot_area) if clean else []),
-        *_end_nulls(ends, x),
-        base.mark_line(strokeWidth=1.6, opacity=0.9).encode(
-            detail=alt.Detail("corruption:N"), order=alt.Order("severity:Q")
+        *_end_nulls(_ends(data), x),
+        base.mark_line(strokeWidth=1.6).encode(
+            detail=alt.Detail("corruption:N"), order=alt.Order("severity:Q"), strokeDash=styles.dash
         ),
         base.mark_point(filled=True, opacity=1).encode(
             tooltip=tips, size=alt.Size("severity:Q", scale=alt.Scale(range=sizes), legend=None)
         ),
-        *label_layers(labelled, x, y, plot_area, [*_path_boxes(data, plot_area), *_null_boxes(cells, plot_area)]),
+        *named.layers,
     ]
     return layered(*layers, width=plot_area.width, height=plot_area.height, title=axes.panel_title(title))
 
@@ -105,7 +141,10 @@ def _clean_null(clean: CellDrift, plot_area: PlotArea) -> list[alt.Chart]:
 def _end_nulls(ends: pl.DataFrame, x: alt.X) -> list[alt.Chart]:
     """Above each path's end its own null: the same maps against another image's clean map."""
     base = alt.Chart(ends).encode(x=x, color=axes.COLOUR_FIELD)
-    tips = [alt.Tooltip("name:N", title="null of"), alt.Tooltip("null:Q", format=".3f")]
+    tips = [
+        alt.Tooltip("name:N", title="null of"),
+        alt.Tooltip("null:Q", format=".3f", title="centroid shift, image widths"),
+    ]
     diamond = base.mark_point(shape="diamond", size=46, strokeWidth=1.4, opacity=1, style="hollow")
     return [
         base.mark_rule(strokeDash=[1, 3], strokeWidth=1).encode(y=alt.Y("shift:Q"), y2=alt.Y2("null:Q")),
@@ -115,14 +154,9 @@ def _end_nulls(ends: pl.DataFrame, x: alt.X) -> list[alt.Chart]:
 
 def _path_boxes(data: pl.DataFrame, plot_area: PlotArea) -> list[Box]:
     """Boxes along every path, so that labels stay off the lines."""
-    boxes = []
-    for path in data.partition_by("corruption", maintain_order=True):
-        pixels = [plot_area.pixel(x, y) for x, y in path.select("accuracy", "shift").rows()]
-        for (x0, y0), (x1, y1) in zip(pixels, pixels[1:], strict=False):
-            for step in range(11):
-                x, y = x0 + (x1 - x0) * step / 10, y0 + (y1 - y0) * step / 10
-                boxes.append((x - 3, y - 3, x + 3, y + 3))
-    return boxes
+    paths = data.partition_by("corruption", maintain_order=True)
+    lines = [[plot_area.pixel(*point) for point in path.select("accuracy", "shift").rows()] for path in paths]
+    return [box for line in lines for box in line_boxes(line)]
 
 
 def _null_boxes(cells: list[CellDrift], plot_area: PlotArea) -> list[Box]:

@@ -34,7 +34,9 @@ def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, size: ChartSi
     )
     labels = list(selection.labels.values())
     columns, width = axes.network_columns(size, len(labels), 60)
-    panels = [_panel(bins.filter(label=label), label, min(330.0, width)) for label in labels]
+    width = min(330.0, width)
+    height = size.height(0.8 * width, 90)
+    panels = [_panel(bins.filter(label=label), label, width, height) for label in labels]
     entries = [LegendEntry(format_severity(s), colour) for s, colour in colours.items()]
     few = "" if len(colours) == len(severities) else f" ({len(colours)} of {len(severities)} levels)"
     bin_count = round(1 / float((bins["bin_high"] - bins["bin_low"])[0]))
@@ -62,11 +64,11 @@ def _pooled(bins: pl.DataFrame) -> pl.DataFrame:
     return pooled.with_columns(share=share).sort("label", "severity", "bin_index")
 
 
-def _panel(bins: pl.DataFrame, title: str, width: float) -> alt.VConcatChart:
-    return stacked(_lines(bins, title, width), _counts(bins, width), spacing=6)
+def _panel(bins: pl.DataFrame, title: str, width: float, height: float) -> alt.VConcatChart:
+    return stacked(_lines(bins, title, width, height), _counts(bins, width), spacing=6)
 
 
-def _lines(bins: pl.DataFrame, title: str, width: float) -> Layered:
+def _lines(bins: pl.DataFrame, title: str, width: float, height: float) -> Layered:
     axis = alt.Axis(labels=False, title=None, ticks=False, grid=True, tickCount=5)
     x = alt.X("mean_confidence:Q", scale=axes.fixed_scale(0, 1), axis=axis)
     y = alt.Y("accuracy:Q", scale=axes.fixed_scale(0, 1), title="accuracy", axis=axes.percent_axis(domain=False))
@@ -79,7 +81,7 @@ def _lines(bins: pl.DataFrame, title: str, width: float) -> Layered:
         base.mark_line(strokeWidth=1.8).encode(detail=alt.Detail("severity:N")),
         base.mark_point(filled=True, size=16, opacity=1).encode(tooltip=tips),
         width=width,
-        height=width * 0.8,
+        height=height,
         title=axes.panel_title(title),
     )
 

@@ -54,7 +54,7 @@ def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, size: ChartSi
     ]
     told = [f"{r['label']} {format_percent(r['accuracy'])} under {p}" for r, p in zip(shown, places, strict=True)]
     text = ChartText(
-        f"Lowest accuracy: {join_names(told)}",
+        f"Lowest accuracy: {join_names(told) if len(worst) <= 2 else f'{told[0]}, of {len(worst)} networks'}",
         "What the images of each class (rows) are taken for (columns) in the cell of the lowest accuracy, in per cent "
         f"of the images of the class{_left_out(counts, len(worst))}. {selection.images}.",
         selection.source_line,

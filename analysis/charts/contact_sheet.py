@@ -111,7 +111,7 @@ def _finding(rows: list[ContactSheetRow], last_severity: str) -> str:
 def _sheet(rows: list[ContactSheetRow], severities: list[str], size: ChartSize) -> Layered:
     left, above = (LABEL_PX, 0) if size.is_wide else (0, NAME_PX)
     room = (size.width_px - 16 - left) / len(severities) - GAP_PX
-    side = min(LARGEST_SIDE_PX, max(SIDE_STEP_PX, int(room // SIDE_STEP_PX) * SIDE_STEP_PX))
+    side = min(int(size.height(LARGEST_SIDE_PX)), max(SIDE_STEP_PX, int(room // SIDE_STEP_PX) * SIDE_STEP_PX))
     centres = [left + column * (side + GAP_PX) + side / 2 for column in range(len(severities))]
     images: list[dict[str, Any]] = []
     texts: list[tuple[str, float, float, str]] = []
@@ -145,7 +145,7 @@ def _layers(images: list[dict[str, Any]], texts: list[tuple[str, float, float, s
     group, name, plain = (base.transform_filter(f"datum.kind === '{kind}'") for kind in ("group", "name", "plain"))
     return [
         marks.encode(x=x, y=y, url=alt.Url("url:N"), tooltip=alt.Tooltip("tip:N")),
-        group.mark_text(align="left", fontWeight="bold", fontSize=13, style="ink"),
+        group.mark_text(align="left", fontWeight="bold", fontSize=12, style="ink"),
         name.mark_text(align="left", fontSize=11.5, style="ink"),
         plain.mark_text(fontSize=10, style="muted"),
     ]

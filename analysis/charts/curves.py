@@ -1,36 +1,44 @@
 """Severity curves as small multiples: accuracy from clean to the last severity, its chord, its interval, its shape."""
 
-from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import altair as alt
 import duckdb
 import polars as pl
 
+from failmodes.analysis.charts.network_colours import NetworkColours, network_colours
 from failmodes.analysis.charts.style import axes
-from failmodes.analysis.charts.style.combining import in_grid, layered
-from failmodes.analysis.charts.style.labels import LegendEntry, PlotArea, chance_layers, legend, spread_apart
+from failmodes.analysis.charts.style.combining import in_grid, layered, stacked
+from failmodes.analysis.charts.style.labels import PlotArea, chance_layers, legend, running_text, spread_apart
 from failmodes.analysis.charts.style.theme import (
-    MODEL_COLOURS,
+    GREY,
     MODEL_DASHES,
     PAGE,
-    SHAPE_COLOURS,
     ChartSize,
     ChartText,
     Layered,
     add_text,
+    text_shade,
 )
 from failmodes.analysis.findings.corruption_cost import costliest_sentence
 from failmodes.analysis.findings.curve_shape import STABLE, shape_of
-from failmodes.analysis.formatting import SHAPE_NAMES, format_percent, format_severity, label_with_extra
-from failmodes.analysis.selection import Selection, averaged_severities, corruption_labels, read_for_selection
+from failmodes.analysis.formatting import (
+    SHAPE_NAMES,
+    format_interval,
+    format_number,
+    format_percent,
+    format_severity,
+    label_with_extra,
+)
+from failmodes.analysis.selection import Selection, corruption_labels, read_for_selection
 from failmodes.analysis.statistics.curve_shape import chord
 
 LABEL_GAP_PX = 12
 RIGHT_PX = 34  # room for the last value
 AXIS_PX = 42
-PANEL_HEIGHT_PX = 130
-BACKGROUND_GREY = "#A0A4AB"  # networks that are drawn behind the coloured ones
+PANEL_HEIGHT_PX, LEAST_HEIGHT_PX = 130, 56
+NARROW_PX = 110  # width of a plot up to which words are fewer
+FEWEST_FOLDED = 4  # of fewer panels none is left out for being flat
 
 
 class PanelFrame(NamedTuple):
@@ -39,28 +47,23 @@ class PanelFrame(NamedTuple):
     Attributes:
         plot_area: size and domains of a panel.
         chance: accuracy of a guess, 0-1; None where networks differ in it, or it is not known.
-        colours: colour by network, of all networks in order.
-        legend_names: the networks that are not in the grey background, with their names in the legend.
+        networks: which are in colour.
     """
 
     plot_area: PlotArea
     chance: float | None
-    colours: dict[str, str]
-    legend_names: dict[str, str]
+    networks: NetworkColours
 
     @property
     def shown_chance(self) -> float | None:
         """Chance, where it lies within the panels, clear of their floor."""
         return self.chance if self.chance is not None and self.chance >= self.plot_area.y_low + 0.005 else None
 
-    @property
-    def background(self) -> list[str]:
-        """Networks that are drawn in grey."""
-        return [label for label in self.colours if label not in self.legend_names]
-
 
 def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, size: ChartSize = PAGE) -> alt.VConcatChart:
     """Small multiples, one panel a corruption, by total drop; up to four networks in colour, more in grey behind two.
+
+    Corruptions under which every network stays flat share one line of text beneath the panels.
 
     Args:
         con: the warehouse, with shapes.
@@ -70,20 +73,45 @@ def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, size: ChartSi
     points = read_for_selection(con, "accuracy_by_severity", selection)
     shapes = read_for_selection(con, "shapes", selection)
     names = corruption_labels(con)
-    order = _order(points, selection)
+    names = {name: label_with_extra(names[name], is_extra=name in selection.extras) for name in selection.corruptions}
+    flat = _flat_corruptions(shapes, len(selection.corruptions))
+    order = [corruption for corruption in _order(points, selection) if corruption not in flat]
     columns = axes.corruption_columns(size, len(order))
-    frame = _panel_frame(points, selection, (size.width_px - AXIS_PX - 16) / columns - RIGHT_PX - 10)
+    networks = network_colours(con, selection)
+    frame = _panel_frame(points, selection.chance, networks, (size.width_px - AXIS_PX - 16) / columns - RIGHT_PX - 10,
+                         size.height(PANEL_HEIGHT_PX, LEAST_HEIGHT_PX))  # fmt: skip
     panels = [
-        _panel(
-            points.filter(corruption=name), shapes.filter(corruption=name),
-            label_with_extra(names[name], is_extra=name in selection.extras), frame, is_left=not index % columns,
-        )
+        _panel(points.filter(corruption=name), shapes.filter(corruption=name), names[name], frame,
+               is_left=not index % columns)
         for index, name in enumerate(order)
     ]  # fmt: skip
     grid = in_grid(*panels, columns=columns, spacing={"row": 18, "column": 10})
-    entries = _entries(frame) if len(frame.colours) > 1 else []
+    folded = running_text(_folded_text(shapes, flat, names), size.width_px - 16) if flat else []
     text = _chart_text(con, selection, frame)
-    return add_text([*legend(entries, size.width_px - AXIS_PX - 40), grid], text, size)
+    plot = stacked(grid, *folded, spacing=10) if folded else grid
+    return add_text([*legend(networks.entries(), size.width_px - AXIS_PX - 40), plot], text, size)
+
+
+def _flat_corruptions(shapes: pl.DataFrame, panels: int) -> list[str]:
+    """Corruptions that are flat for every network, the costliest first; none where all are, or panels are few."""
+    kinds = pl.Series([shape_of(row) == "flat" for row in shapes.rows(named=True)], dtype=pl.Boolean)
+    by_corruption = shapes.with_columns(is_flat=kinds).group_by("corruption")
+    rows = by_corruption.agg(pl.col("is_flat").all(), pl.col("total_drop").max())
+    flat = rows.filter("is_flat").sort("total_drop", "corruption", descending=[True, False])["corruption"].to_list()
+    return flat if len(flat) < panels and panels >= FEWEST_FOLDED else []
+
+
+def _folded_text(shapes: pl.DataFrame, flat: list[str], names: dict[str, str]) -> str:
+    """Each flat corruption with the largest drop of a network, and its interval."""
+    told = []
+    for corruption in flat:
+        row = shapes.filter(corruption=corruption).sort("total_drop", descending=True).row(0, named=True)
+        interval = format_interval(row["total_drop_low"], row["total_drop_high"])
+        told.append(f"{names[corruption]} ({format_number(100 * row['total_drop'])} {interval})")
+    is_one = shapes["label"].n_unique() == 1
+    whose = "total drop in brackets" if is_one else "for every network, largest total drop in brackets"
+    margin = format_number(100 * shapes["flat_below"][0], 0)
+    return f"Flat within {margin} points, {whose}: {', '.join(told)}."
 
 
 def _order(points: pl.DataFrame, selection: Selection) -> list[str]:
@@ -94,53 +122,23 @@ def _order(points: pl.DataFrame, selection: Selection) -> list[str]:
     return rows["corruption"].to_list()
 
 
-def _panel_frame(points: pl.DataFrame, selection: Selection, width_px: float) -> PanelFrame:
-    """The frame; in colour are up to four networks, or those with the largest and the smallest mean accuracy."""
+def _panel_frame(
+    points: pl.DataFrame, chance: float | None, networks: NetworkColours, width_px: float, height_px: float
+) -> PanelFrame:
     lowest = float(points.select(pl.col("accuracy_low").min()).item())
     low = 0.0 if lowest < 0.4 else int(lowest * 10 - 0.25) / 10
-    plot_area = PlotArea(0, axes.last_severity(points), low, 1.0, width_px, PANEL_HEIGHT_PX)
-    chance = selection.chance
-    labels = list(selection.labels.values())
-    if len(labels) <= len(MODEL_COLOURS):
-        return PanelFrame(plot_area, chance, dict(zip(labels, MODEL_COLOURS, strict=False)), {k: k for k in labels})
-    means = _mean_corrupted_accuracy(points, selection.averaged)
-    known = [label for label in labels if label in means]
-    most, least = max(known, key=means.__getitem__), min(reversed(known), key=means.__getitem__)
-    legend_names = {label: f"{label}, {rank} mean accuracy ({format_percent(means[label])})"
-                    for label, rank in ((most, "highest"), (least, "lowest"))}  # fmt: skip
-    coloured = dict(zip(legend_names, MODEL_COLOURS, strict=False))
-    colours = {label: coloured.get(label, BACKGROUND_GREY) for label in labels}
-    return PanelFrame(plot_area, chance, colours, legend_names)
-
-
-def _mean_corrupted_accuracy(points: pl.DataFrame, averaged: Sequence[str]) -> dict[str, float]:
-    """Mean accuracy by network over corruptions of their means over the severities that averages are over."""
-    cells = points.filter(pl.col("corruption").is_in(list(averaged)))
-    cells = cells.filter(pl.col("severity").is_in(averaged_severities(cells["severity"].unique())))
-    curves = cells.group_by("label", "corruption").agg(pl.col("accuracy").mean())
-    means = curves.group_by("label").agg(pl.col("accuracy").mean())
-    return dict(means.select("label", "accuracy").rows())
-
-
-def _entries(frame: PanelFrame) -> list[LegendEntry]:
-    entries = [LegendEntry(name, frame.colours[label]) for label, name in frame.legend_names.items()]
-    if frame.background:
-        return [*entries, LegendEntry("the others", BACKGROUND_GREY)]
-    return [entry._replace(dash=dash) for entry, dash in zip(entries, MODEL_DASHES, strict=False)]
+    return PanelFrame(PlotArea(0, axes.last_severity(points), low, 1.0, width_px, height_px), chance, networks)
 
 
 def _chart_text(con: duckdb.DuckDBPyConnection, selection: Selection, frame: PanelFrame) -> ChartText:
-    colour = "line colour: shape class" if len(frame.colours) == 1 else "line colour: network"
-    if frame.background:
-        colour = (
-            f"in colour: of {len(frame.colours)} networks those with the highest and the lowest mean accuracy over "
-            f"{selection.averaged_phrase}"
-        )
-    chance = "" if frame.shown_chance is None else f"; dotted: chance ({format_percent(frame.shown_chance)})"
+    several = "line colour: network; " if len(frame.networks.colours) > 1 else ""
+    if frame.networks.background:
+        several = f"{frame.networks.phrase(selection.averaged_phrase)}; "
+    chance = "" if frame.shown_chance is None else f"dotted: chance ({format_percent(frame.shown_chance)}); "
     return ChartText(
         costliest_sentence(con, selection),
         f"Accuracy from clean (0) to severity {frame.plot_area.x_high:g} on {selection.images}; band: Wilson 95"
-        f"\u00a0% interval; dashed: the chord that a steady fall would follow; {colour}{chance}; "
+        f"\u00a0% interval; dashed: the chord that a steady fall would follow; {several}{chance}"
         f"above: the shape, where {format_percent(STABLE)} of resamples agree on it.",
         selection.source_line,
     )
@@ -156,41 +154,39 @@ def _panel(points: pl.DataFrame, shapes: pl.DataFrame, title: str, frame: PanelF
         frame: what all panels share.
         is_left: whether the axes carry their names and percentages.
     """
-    plot_area, labels = frame.plot_area, list(frame.colours)
+    plot_area, labels = frame.plot_area, list(frame.networks.colours)
     _, y_scale = plot_area.scales()
     data = _with_chord(points)
     x = axes.severity_axis(plot_area.x_high, title=is_left)
     y = alt.Y("accuracy:Q", title="accuracy" if is_left else None, scale=y_scale,
               axis=axes.percent_axis(labels=is_left, ticks=is_left, domain=False))  # fmt: skip
     colour: Any = alt.Color("label:N", title=None, sort=labels, legend=None,
-                            scale=alt.Scale(domain=labels, range=list(frame.colours.values())))  # fmt: skip
-    if len(labels) == 1:
-        colour = alt.ColorValue(SHAPE_COLOURS[shape_of(shapes.row(0, named=True)) if len(shapes) else "flat"])
+                            scale=alt.Scale(domain=labels, range=list(frame.networks.colours.values())))  # fmt: skip
     dash: Any = alt.StrokeDashValue([1, 0])
     if 1 < len(labels) <= len(MODEL_DASHES):
         dash = alt.StrokeDash("label:N", sort=labels, legend=None,
                               scale=alt.Scale(domain=labels, range=list(MODEL_DASHES[: len(labels)])))  # fmt: skip
     base = alt.Chart(data).encode(x=x, y=y, detail=alt.Detail("label:N"))
-    behind = base.transform_filter(alt.FieldOneOfPredicate("label", frame.background))
-    front = base.transform_filter(alt.FieldOneOfPredicate("label", list(frame.legend_names)))
+    behind = base.transform_filter(alt.FieldOneOfPredicate("label", frame.networks.background))
+    front = base.transform_filter(alt.FieldOneOfPredicate("label", list(frame.networks.legend_names)))
     tips = [alt.Tooltip("label:N", title="network"), alt.Tooltip("severity:Q"),
             alt.Tooltip("accuracy:Q", format=".1%"), alt.Tooltip("accuracy_low:Q", format=".1%", title="from"),
             alt.Tooltip("accuracy_high:Q", format=".1%", title="to")]  # fmt: skip
     lines = [part.select("severity", "accuracy").rows() for part in data.partition_by("label", maintain_order=True)]
     layers = [
         *([] if frame.shown_chance is None else chance_layers(frame.shown_chance, lines, plot_area)),
-        *([behind.mark_line(strokeWidth=1.1, color=BACKGROUND_GREY, opacity=0.8)] if frame.background else []),
-        front.mark_line(strokeDash=[3, 3], strokeWidth=1, style="muted-line", opacity=0.75).encode(
+        *([behind.mark_line(strokeWidth=1, color=GREY)] if frame.networks.background else []),
+        front.mark_line(strokeDash=[3, 3], strokeWidth=1, style="muted-line").encode(
             y=alt.Y("chord:Q", scale=y_scale)),
         front.mark_area(opacity=0.22).encode(y=y.copy(), y2=alt.Y2("accuracy_high:Q"), color=colour)
         .transform_calculate(accuracy="datum.accuracy_low"),
         front.mark_line(strokeWidth=1.8).encode(color=colour, strokeDash=dash),
         front.mark_point(size=axes.point_size(data), filled=True, opacity=1).encode(color=colour, tooltip=tips),
         alt.Chart(_last_values(data, frame)).mark_text(align="left", dx=6, fontSize=11, fontWeight="bold").encode(
-            x=x, y=alt.Y("place:Q"), text=alt.Text("text:N"), color=colour),
+            x=x, y=alt.Y("place:Q"), text=alt.Text("text:N"), color=axes.COLOUR_FIELD),
         *_shape_lines(shapes, frame),
     ]  # fmt: skip
-    return layered(*layers, width=plot_area.width, height=PANEL_HEIGHT_PX, title=axes.panel_title(title, offset=4))
+    return layered(*layers, width=plot_area.width, height=plot_area.height, title=axes.panel_title(title, offset=4))
 
 
 def _with_chord(points: pl.DataFrame) -> pl.DataFrame:
@@ -204,13 +200,15 @@ def _with_chord(points: pl.DataFrame) -> pl.DataFrame:
 
 def _last_values(data: pl.DataFrame, frame: PanelFrame) -> pl.DataFrame:
     """The last accuracy of each coloured network as text, and the height at which it is printed."""
-    ends = data.filter(pl.col("is_last") & pl.col("label").is_in(list(frame.legend_names)))
+    ends = data.filter(pl.col("is_last") & pl.col("label").is_in(list(frame.networks.legend_names)))
     low, high = frame.plot_area.y_low, frame.plot_area.y_high
-    gap = LABEL_GAP_PX / PANEL_HEIGHT_PX * (high - low)
+    gap = LABEL_GAP_PX / frame.plot_area.height * (high - low)
     heights = spread_apart(ends["accuracy"].to_list(), gap)
     below = min(0.0, min(heights, default=0) - (low + gap / 3))
+    colours = {label: text_shade(colour) for label, colour in frame.networks.colours.items()}
     return ends.select(
-        "label", "severity", place=pl.Series([height - below for height in heights], dtype=pl.Float64),
+        "label", "severity", colour=pl.col("label").replace_strict(colours, return_dtype=pl.String),
+        place=pl.Series([height - below for height in heights], dtype=pl.Float64),
         text=pl.Series([format_percent(value, 0) for value in ends["accuracy"]], dtype=pl.String),
     )  # fmt: skip
 
@@ -218,12 +216,13 @@ def _last_values(data: pl.DataFrame, frame: PanelFrame) -> pl.DataFrame:
 def _shape_lines(shapes: pl.DataFrame, frame: PanelFrame) -> list[alt.Chart]:
     """Above the panel, a line a coloured network: its shape, and from where it is at chance."""
     rows = {row["label"]: row for row in shapes.rows(named=True)}
-    shown = [label for label in frame.legend_names if label in rows]
+    shown = [label for label in frame.networks.legend_names if label in rows]
     layers = []
+    at = "at " if frame.plot_area.width > NARROW_PX else ""
     for index, label in enumerate(shown):
         shape, chance = shape_of(rows[label]), rows[label]["chance_from"]
-        at_chance = "" if chance is None else f", at chance from {format_severity(chance)}"
-        colour = SHAPE_COLOURS[shape] if len(frame.colours) == 1 else frame.colours[label]
+        at_chance = "" if chance is None else f", {at}chance from {format_severity(chance)}"
+        colour = text_shade(frame.networks.colours[label])
         text = alt.Chart(pl.DataFrame({"text": [f"{SHAPE_NAMES[shape]}{at_chance}"]})).mark_text(
             align="left", baseline="bottom", fontSize=11, color=colour
         )

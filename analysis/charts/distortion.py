@@ -6,14 +6,14 @@ import polars as pl
 
 from failmodes.analysis.charts.style import axes
 from failmodes.analysis.charts.style.combining import in_grid, layered, stacked
-from failmodes.analysis.charts.style.theme import BLUE, PAGE, VERMILLION, ChartSize, ChartText, add_text
+from failmodes.analysis.charts.style.theme import PAGE, ChartSize, ChartText, add_text
 from failmodes.analysis.formatting import format_number, format_severity, join_names, label_with_extra, lower_label
 from failmodes.analysis.sample_images import CorruptionRequest, many_images
 from failmodes.analysis.selection import Selection
 from failmodes.analysis.statistics.distortion import measured_distortion, not_monotone, stored_distortion
 from failmodes.ingest.corruptions.catalogue import CORRUPTIONS
 
-MEASURES = {"rmse": ("RMSE", BLUE), "ssim": ("1 \u2212 SSIM", VERMILLION)}  # one above the other in a panel
+MEASURES = {"rmse": "RMSE", "ssim": "1 \u2212 SSIM"}  # one above the other in a panel
 LABEL_PX, AXIS_PX, HEADROOM = 30, 44, 1.12
 
 DRAWN = (
@@ -52,7 +52,10 @@ def chart_of_images(request: CorruptionRequest, *, size: ChartSize = PAGE) -> al
 def _draw(rows: pl.DataFrame, text: ChartText, size: ChartSize) -> alt.VConcatChart:
     order = rows.sort("corruption_order")["corruption"].unique(maintain_order=True).to_list()
     columns = axes.corruption_columns(size, len(order))
-    width, height = (size.width_px - AXIS_PX - 16) / columns - LABEL_PX - 10, 62 if size.is_wide else 46
+    width, height = (
+        (size.width_px - AXIS_PX - 16) / columns - LABEL_PX - 10,
+        size.height(62 if size.is_wide else 46, 24),
+    )
     highest = {name: float(rows.select(_distances(name)["high"].max()).item()) for name in MEASURES}
     scales = {name: axes.fixed_scale(0, max(0.01, HEADROOM * high)) for name, high in highest.items()}
     panels = [
@@ -79,28 +82,28 @@ def _panel(
     label = label_with_extra(rows["corruption_label"][0], is_extra=not rows["headline"][0])
     last = axes.last_severity(rows)
     plots = []
-    for measure, (title, colour) in MEASURES.items():
+    for measure, title in MEASURES.items():
         x = axes.severity_axis(last, title=is_left and is_last)
         if measure != list(MEASURES)[-1]:
             x = x.axis(alt.Axis(values=axes.severity_ticks(last), labels=False, title=None, grid=False))
         y = alt.Y("mean:Q", title=title if is_left else None, scale=scales[measure],
                   axis=alt.Axis(tickCount=3, format="~g", labels=is_left, ticks=is_left, domain=False))  # fmt: skip
-        layers = _curve(rows.sort("severity").select("severity", **_distances(measure)), colour, x, y)
+        layers = _curve(rows.sort("severity").select("severity", **_distances(measure)), title, x, y)
         plots.append(layered(*layers, width=width, height=height))
     # flush: labels must not move a plot
     return stacked(*plots, spacing=13, bounds="flush", title=axes.panel_title(label, offset=4))
 
 
-def _curve(points: pl.DataFrame, colour: str, x: alt.X, y: alt.Y) -> list[alt.Chart]:
+def _curve(points: pl.DataFrame, title: str, x: alt.X, y: alt.Y) -> list[alt.Chart]:
     base = alt.Chart(points).encode(x=x)
-    tips = [alt.Tooltip("severity:Q"), alt.Tooltip("mean:Q", format=".3f"),
-            alt.Tooltip("low:Q", format=".3f", title="5 %"),
-            alt.Tooltip("high:Q", format=".3f", title="95 %")]  # fmt: skip
+    tips = [alt.Tooltip("severity:Q"), alt.Tooltip("mean:Q", format=".3f", title=title),
+            alt.Tooltip("low:Q", format=".3f", title="5\u00a0% of images are nearer than"),
+            alt.Tooltip("high:Q", format=".3f", title="95\u00a0% are nearer than")]  # fmt: skip
     end = alt.Chart(points.tail(1).with_columns(text=pl.lit(format_number(points["mean"][-1], 2))))
-    text = end.mark_text(align="left", dx=5, fontSize=11, fontWeight="bold", color=colour)
+    text = end.mark_text(align="left", dx=5, fontSize=11, fontWeight="bold", style="ink")
     return [
-        base.mark_area(opacity=0.2, color=colour).encode(y=alt.Y("low:Q"), y2=alt.Y2("high:Q")),
-        base.mark_line(strokeWidth=1.8, color=colour).encode(y=y, tooltip=tips),
+        base.mark_area(style="band").encode(y=alt.Y("low:Q"), y2=alt.Y2("high:Q")),
+        base.mark_line(strokeWidth=1.8, style="ink-line").encode(y=y, tooltip=tips),
         text.encode(x=x, y=alt.Y("mean:Q"), text=alt.Text("text:N")),
     ]
 

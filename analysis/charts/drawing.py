@@ -5,6 +5,7 @@ A new chart is one file with a function as the comment above CHARTS or IMAGE_CHA
 
 from collections.abc import Callable, Sequence
 from decimal import Decimal
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -27,7 +28,8 @@ from failmodes.analysis.charts import (
     seen_coming,
     shapes,
 )
-from failmodes.analysis.charts.style.theme import CHART_SIZES
+from failmodes.analysis.charts.style.fitting import figure_width_mm, fitted
+from failmodes.analysis.charts.style.theme import CHART_SIZES, ChartSize
 from failmodes.analysis.formatting import join_names
 from failmodes.analysis.selection import select_one
 from failmodes.analysis.statistics.shape_tables import open_with_shapes
@@ -94,6 +96,8 @@ def draw_chart(
     *,
     corruptions: Sequence[str] = (),
     size: str = "page",
+    width: str | None = None,
+    is_figure: bool = False,
 ) -> alt.VConcatChart:
     """Draw one chart.
 
@@ -104,15 +108,16 @@ def draw_chart(
         images: what is corrupted, and how.
         corruptions: only these.
         size: 'page' or 'paper'.
+        width: the width on paper, such as "85mm", which then chooses the layout too.
+        is_figure: whether it is drawn for that width, or, without one, for that of `size`, and for a page's height.
 
     Raises:
-        StudyError: an unknown chart or size, or options that mean nothing to this chart.
+        StudyError: an unknown chart, size or width, or options that mean nothing to this chart.
         WarehouseError, DataError: as the message says.
     """
     if name not in CHARTS and name not in IMAGE_CHARTS:
         raise StudyError(f"no chart {name!r}: choose among {', '.join(dict.fromkeys([*CHARTS, *IMAGE_CHARTS]))}")
-    if size not in CHART_SIZES:
-        raise StudyError(f"no layout {size!r}: choose {' or '.join(CHART_SIZES)}")
+    width_mm = figure_width_mm(size, width)
     if name in IMAGE_CHARTS and (name not in CHARTS or _given(images)):
         from failmodes.analysis.sample_images import CorruptionRequest
 
@@ -120,7 +125,8 @@ def draw_chart(
         request = CorruptionRequest(
             images.recipe or "cifar-c", images.seed or 0, images.severity or (), corruptions, images.image or ()
         )
-        return IMAGE_CHARTS[name](request, size=CHART_SIZES[size])
+        draw_images = partial(IMAGE_CHARTS[name], request)
+        return _drawn(draw_images, CHART_SIZES[size], width_mm if is_figure or width else None)
     _refuse(name, "reads a warehouse and corrupts nothing itself", _given(images))
     try:
         path = find_warehouse(warehouse.location or default_location())
@@ -130,7 +136,7 @@ def draw_chart(
         raise StudyError(f"{error}; or let the chart corrupt images itself with --recipe") from error
     return draw_from_warehouse(
         path, name, models=warehouse.model or (), evaluations=warehouse.evaluation or (), corruptions=corruptions,
-        size=size,
+        size=size, width=width, is_figure=is_figure,
     )  # fmt: skip
 
 
@@ -142,6 +148,8 @@ def draw_from_warehouse(
     evaluations: Sequence[str] = (),
     corruptions: Sequence[str] = (),
     size: str = "page",
+    width: str | None = None,
+    is_figure: bool = False,
 ) -> alt.VConcatChart:
     """Draw one chart from a warehouse, after its shapes were brought up to date.
 
@@ -152,18 +160,25 @@ def draw_from_warehouse(
         evaluations: only these evaluations, by identity or its first letters.
         corruptions: only these.
         size: 'page' or 'paper'.
+        width: the width on paper, such as "85mm", which then chooses the layout too.
+        is_figure: whether it is drawn for that width, or, without one, for that of `size`, and for a page's height.
 
     Raises:
-        StudyError: an unknown chart or size, or a filter names what the warehouse does not hold.
+        StudyError: an unknown chart, size or width, or a filter names what the warehouse does not hold.
         WarehouseError: the warehouse cannot be read, or lacks what the chart shows.
     """
     if name not in CHARTS:
         raise StudyError(f"no chart {name!r} of a warehouse: choose among {', '.join(CHARTS)}")
-    if size not in CHART_SIZES:
-        raise StudyError(f"no layout {size!r}: choose {' or '.join(CHART_SIZES)}")
+    width_mm = figure_width_mm(size, width)
     with open_with_shapes(path) as con, debug_mode(False):
         selection = select_one(con, models=models, evaluations=evaluations, corruptions=corruptions)
-        return CHARTS[name](con, selection, size=CHART_SIZES[size])
+        draw = partial(CHARTS[name], con, selection)
+        return _drawn(draw, CHART_SIZES[size], width_mm if is_figure or width else None)
+
+
+def _drawn(draw: Callable[..., alt.VConcatChart], size: ChartSize, width_mm: float | None) -> alt.VConcatChart:
+    """The chart at a size, or fitted to a width on paper."""
+    return draw(size=size) if width_mm is None else fitted(lambda fitting: draw(size=fitting), width_mm)
 
 
 def _given(options: WarehouseOptions | ImageOptions) -> list[str]:

@@ -6,7 +6,7 @@ import polars as pl
 
 from failmodes.analysis.charts.style.axes import network_columns
 from failmodes.analysis.charts.style.combining import in_grid
-from failmodes.analysis.charts.style.heat_map import heat_map, row_order, with_names
+from failmodes.analysis.charts.style.heat_map import LEAST_ROW_PX, ROW_PX, heat_map, row_order, with_names
 from failmodes.analysis.charts.style.labels import FONT_PX, text_width
 from failmodes.analysis.charts.style.theme import PAGE, ChartSize, ChartText, add_text
 from failmodes.analysis.findings.corruption_cost import costliest_on_average_sentence
@@ -15,13 +15,14 @@ from failmodes.analysis.selection import Selection, averaged_severities, read_fo
 TOOLTIPS = (
     alt.Tooltip("name:N", title="corruption"), alt.Tooltip("severity:Q"), alt.Tooltip("accuracy:Q", format=".1%"),
     alt.Tooltip("clean_accuracy:Q", format=".1%", title="clean"),
-    alt.Tooltip("accuracy_drop:Q", format=".1%", title="drop"),
+    alt.Tooltip("drop_points:Q", format=".1f", title="drop, points"),
 )  # fmt: skip
 
 
 def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, size: ChartSize = PAGE) -> alt.VConcatChart:
     """Corruption (by group, then mean drop, extras last) against severity, a panel a network."""
     cells = with_names(read_for_selection(con, "accuracy_by_severity", selection).filter(pl.col("severity") > 0))
+    cells = cells.with_columns(drop_points=100 * pl.col("accuracy_drop"))
     order = row_order(cells.filter(pl.col("severity").is_in(averaged_severities(cells["severity"].unique()))),
                       "accuracy_drop")  # fmt: skip
     top = max(0.01, float(cells.select(pl.col("accuracy_drop").max()).item()))
@@ -29,7 +30,7 @@ def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, size: ChartSi
     columns, width = network_columns(size, len(selection.evaluations), 20, label_px)
     panels = [
         heat_map(cells.filter(label=label), "accuracy_drop", order, label, top, width, TOOLTIPS,
-                 is_left=not index % columns)
+                 row_px=size.height(ROW_PX, LEAST_ROW_PX), is_left=not index % columns)
         for index, label in enumerate(selection.labels.values())
     ]  # fmt: skip
     text = ChartText(

@@ -14,7 +14,7 @@ from failmodes.analysis.charts.style.axes import COLOUR_FIELD, evenly_spaced, pi
 from failmodes.analysis.charts.style.combining import layered
 from failmodes.analysis.charts.style.labels import text_width
 from failmodes.analysis.charts.style.saving import image_url
-from failmodes.analysis.charts.style.theme import GREEN, PAGE, VERMILLION, ChartSize, ChartText, Layered, add_text
+from failmodes.analysis.charts.style.theme import DARK_GREY, MID_GREY, PAGE, ChartSize, ChartText, Layered, add_text
 from failmodes.analysis.formatting import REASON_NAMES, format_count, format_percent, format_severity, lower_label
 from failmodes.analysis.once import read_once
 from failmodes.analysis.selection import EvaluationInfo, Selection, corruption_labels
@@ -168,7 +168,7 @@ def _cells(
             "level": format_severity(image.severity) if with_severities else "",
             "answer": image.predicted_name, "mark": TICK if image.is_right else CROSS,
             "mark_x": x + side / 2 - text_width(image.predicted_name, 11.5) / 2 - 3, "answer_x": x + side / 2 + 6,
-            "colour": GREEN if image.is_right else VERMILLION,
+            "colour": MID_GREY if image.is_right else DARK_GREY,
             "confidence": "" if image.confidence is None else format_percent(image.confidence, 0),
             "tip": f"severity {format_severity(image.severity)}",
             "path": [{"px": x + side * a, "py": y + side * b} for a, b in path] if centre else [],  # none if empty

@@ -1,5 +1,7 @@
 """Failure prediction by severity: how well each score tells failures from right answers, and the risk it leaves."""
 
+from typing import NamedTuple
+
 import altair as alt
 import duckdb
 import polars as pl
@@ -8,14 +10,9 @@ from failmodes.analysis.charts.style import axes
 from failmodes.analysis.charts.style.combining import in_grid, layered, stacked
 from failmodes.analysis.charts.style.labels import LegendEntry, legend
 from failmodes.analysis.charts.style.theme import (
-    BLUE,
-    GREEN,
-    GREY,
-    ORANGE,
+    DARK_GREY,
+    MID_GREY,
     PAGE,
-    PURPLE,
-    SKY,
-    VERMILLION,
     ChartSize,
     ChartText,
     Layered,
@@ -26,7 +23,25 @@ from failmodes.analysis.selection import Selection
 from failmodes.analysis.statistics.bootstrap import NORMAL_975
 from failmodes.analysis.statistics.failure_prediction import CHANCE, ENOUGH, FEWEST, averaged, cell_scores
 
-COLOURS = dict(zip(SCORE_NAMES, (BLUE, SKY, GREEN, ORANGE, VERMILLION, PURPLE, GREY), strict=True))
+
+class ScoreLook(NamedTuple):
+    """How a score is drawn; kinds of scores (softmax, logits, attention) share a grey and a dash."""
+
+    colour: str
+    dash: tuple[int, ...]
+    symbol: str
+
+
+SOFTMAX, LOGITS, ATTENTION = (DARK_GREY, (1, 0)), (MID_GREY, (5, 2)), (DARK_GREY, (2, 2))
+LOOKS = {
+    "confidence": ScoreLook(*SOFTMAX, "circle"),
+    "margin": ScoreLook(*SOFTMAX, "square"),
+    "entropy": ScoreLook(*SOFTMAX, "triangle-up"),
+    "energy": ScoreLook(*LOGITS, "diamond"),
+    "logit_gap": ScoreLook(*LOGITS, "cross"),
+    "attention_spread": ScoreLook(*ATTENTION, "triangle-down"),
+    "attention_drift": ScoreLook(*ATTENTION, "triangle-right"),
+}
 HEIGHT_PX = 150
 
 
@@ -43,7 +58,7 @@ def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, size: ChartSi
     )  # fmt: skip
     rows = means.with_columns(
         name=pl.col("score").replace_strict(SCORE_NAMES, return_dtype=pl.String),
-        colour=pl.col("score").replace_strict(COLOURS, return_dtype=pl.String),
+        colour=pl.col("score").replace_strict({s: look.colour for s, look in LOOKS.items()}, return_dtype=pl.String),
         low=(pl.col("auroc") - NORMAL_975 * pl.col("error")).clip(0, 1),
         high=(pl.col("auroc") + NORMAL_975 * pl.col("error")).clip(0, 1),
     )
@@ -51,9 +66,13 @@ def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, size: ChartSi
     columns, width = axes.network_columns(size, len(labels), 60)
     least = float(min(CHANCE, rows.select(pl.min_horizontal(pl.col("low", "auroc").min())).item() or CHANCE))
     domains = (int(least * 10) / 10, float(rows.select(pl.col("augrc").max()).item() or 0.1) * 1.05)
-    panels = [_panels(rows.filter(label=label), label, width, domains) for label in labels]
+    panels = [_panels(rows.filter(label=label), label, width, size.height(HEIGHT_PX, 80), domains) for label in labels]
     shown = [score for score in SCORE_NAMES if rows.filter(pl.col("augrc").is_not_null(), score=score).height]
-    entries = [LegendEntry(SCORE_NAMES[score], COLOURS[score]) for score in shown]
+    entries = [
+        LegendEntry(SCORE_NAMES[score], look.colour, look.dash, look.symbol)
+        for score, look in LOOKS.items()
+        if score in shown
+    ]
     hindsight = (
         " Attention drift needs the clean image, which is not at hand in use." if "attention_drift" in shown else ""
     )
@@ -68,11 +87,14 @@ def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, size: ChartSi
     return add_text([*legend(entries, size.width_px - 70), in_grid(*panels, columns=columns, spacing=24)], text, size)
 
 
-def _panels(rows: pl.DataFrame, title: str, width: float, domains: tuple[float, float]) -> alt.VConcatChart:
-    return stacked(_auroc(rows, title, width, domains[0]), _augrc(rows, width, domains[1]), spacing=10)
+def _panels(
+    rows: pl.DataFrame, title: str, width: float, height: float, domains: tuple[float, float]
+) -> alt.VConcatChart:
+    upper = _auroc(rows, title, width, height, domains[0])
+    return stacked(upper, _augrc(rows, width, 0.6 * height, domains[1]), spacing=10)
 
 
-def _auroc(rows: pl.DataFrame, title: str, width: float, least: float) -> Layered:
+def _auroc(rows: pl.DataFrame, title: str, width: float, height: float, least: float) -> Layered:
     last = axes.last_severity(rows)
     x = axes.severity_axis(last, title=False)
     y = alt.Y("auroc:Q", title="AUROC", scale=axes.fixed_scale(least, 1), axis=alt.Axis(tickCount=5, domain=False))
@@ -86,22 +108,27 @@ def _auroc(rows: pl.DataFrame, title: str, width: float, least: float) -> Layere
         chance.mark_line(strokeDash=[4, 3], strokeWidth=1, style="muted-line").encode(x=x, y=y),
         *_lines(known, x, y, "auroc"),
         width=width,
-        height=HEIGHT_PX,
+        height=height,
         title=axes.panel_title(title),
     )
 
 
-def _augrc(rows: pl.DataFrame, width: float, most: float) -> Layered:
+def _augrc(rows: pl.DataFrame, width: float, height: float, most: float) -> Layered:
     x = axes.severity_axis(axes.last_severity(rows))
     y = alt.Y("augrc:Q", title="AUGRC", scale=axes.fixed_scale(0, most), axis=alt.Axis(tickCount=4, domain=False))
-    return layered(*_lines(rows.drop_nulls("augrc"), x, y, "augrc"), width=width, height=HEIGHT_PX * 0.6)
+    return layered(*_lines(rows.drop_nulls("augrc"), x, y, "augrc"), width=width, height=height)
 
 
 def _lines(rows: pl.DataFrame, x: alt.X, y: alt.Y, measure: str) -> list[alt.Chart]:
     tips = [alt.Tooltip("name:N", title="score"), alt.Tooltip("severity:Q"),
             alt.Tooltip(f"{measure}:Q", format=".3f", title=measure.upper())]  # fmt: skip
     base = alt.Chart(rows).encode(x=x, y=y, color=axes.COLOUR_FIELD)
+    dashes = alt.Scale(domain=list(LOOKS), range=[look.dash for look in LOOKS.values()])
+    symbols = alt.Scale(domain=list(LOOKS), range=[look.symbol for look in LOOKS.values()])
+    dash = alt.StrokeDash("score:N", legend=None, scale=dashes)
+    symbol = alt.Shape("score:N", legend=None, scale=symbols)
+    size = 2 * axes.point_size(rows)
     return [
-        base.mark_line(strokeWidth=1.8).encode(detail=alt.Detail("score:N")),
-        base.mark_point(size=axes.point_size(rows), filled=True, opacity=1).encode(tooltip=tips),
+        base.mark_line(strokeWidth=1.3).encode(detail=alt.Detail("score:N"), strokeDash=dash),
+        base.mark_point(size=size, filled=True, opacity=1).encode(shape=symbol, tooltip=tips),
     ]

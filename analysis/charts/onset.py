@@ -9,7 +9,7 @@ import polars as pl
 
 from failmodes.analysis.charts.style import axes
 from failmodes.analysis.charts.style.combining import in_grid, layered
-from failmodes.analysis.charts.style.labels import corruption_colours, legend, spread_apart
+from failmodes.analysis.charts.style.labels import CorruptionStyles, corruption_styles, legend, spread_apart
 from failmodes.analysis.charts.style.theme import PAGE, ChartSize, ChartText, Layered, add_text
 from failmodes.analysis.formatting import (
     MAX_LISTED,
@@ -44,10 +44,10 @@ def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, size: ChartSi
     labels = [label for label in selection.labels.values() if label in rows["label"].to_list()]
     columns, width = axes.network_columns(size, len(labels), 50)
     low = 0.0 if rows.select(pl.col("surviving_share").min()).item() < 0.5 else 0.4
-    colours, entries = corruption_colours(con, selection.corruptions)
-    rows = rows.with_columns(colour=pl.col("corruption").replace_strict(colours, return_dtype=pl.String))
-    height = max(HEIGHT_PX, LABEL_GAP_PX * (len(colours) + 1))
-    panels = [_panel(rows.filter(label=label), label, width - LABEL_PX, height, low) for label in labels]
+    styles = corruption_styles(con, selection.corruptions)
+    rows = rows.with_columns(colour=pl.col("corruption").replace_strict(styles.colours, return_dtype=pl.String))
+    height = max(size.height(HEIGHT_PX, 140), LABEL_GAP_PX * (len(styles.colours) + 1))
+    panels = [_panel(rows.filter(label=label), label, width - LABEL_PX, height, low, styles) for label in labels]
     text = ChartText(
         _finding(rows, labels),
         "Share of images right when clean that have been right at every severity so far (life table on the severity "
@@ -56,10 +56,12 @@ def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, size: ChartSi
         selection.source_line,
     )
     panel_grid = in_grid(*panels, columns=columns, spacing=20)
-    return add_text([*legend(entries, size.width_px - 70), panel_grid], text, size)
+    return add_text([*legend(styles.entries, size.width_px - 70), panel_grid], text, size)
 
 
-def _panel(rows: pl.DataFrame, title: str, width: float, height: float, low: float) -> Layered:
+def _panel(
+    rows: pl.DataFrame, title: str, width: float, height: float, low: float, styles: CorruptionStyles
+) -> Layered:
     x = axes.severity_axis(axes.last_severity(rows))
     y = alt.Y(
         "surviving_share:Q", title="still right", scale=axes.fixed_scale(low, 1), axis=axes.percent_axis(domain=False)
@@ -78,7 +80,9 @@ def _panel(rows: pl.DataFrame, title: str, width: float, height: float, low: flo
     )  # fmt: skip
     names = alt.Chart(ends).mark_text(align="left", dx=7, fontSize=11)
     return layered(
-        base.mark_line(interpolate="step-after", strokeWidth=1.8).encode(detail=alt.Detail("corruption:N")),
+        base.mark_line(interpolate="step-after", strokeWidth=1.8).encode(
+            detail=alt.Detail("corruption:N"), strokeDash=styles.dash
+        ),
         base.mark_point(size=axes.point_size(rows), filled=True, opacity=1).encode(tooltip=tips),
         names.encode(x=x, y=y, text=alt.Text("text:N"), color=axes.COLOUR_FIELD),
         width=width,

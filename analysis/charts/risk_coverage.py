@@ -31,7 +31,9 @@ def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, size: ChartSi
     labels = list(selection.labels.values())
     columns, width = axes.network_columns(size, len(labels), 60)
     most = min(1.0, float(rows.select(pl.col("risk").max()).item()) * 1.05 or 1.0)
-    panels = [_panel(rows.filter(label=label), label, min(330.0, width), most) for label in labels]
+    width = min(330.0, width)
+    height = size.height(0.75 * width, 90)
+    panels = [_panel(rows.filter(label=label), label, width, height, most) for label in labels]
     entries = [LegendEntry(format_severity(severity), colour) for severity, colour in colours.items()]
     text = ChartText(
         abstention_sentence(con, selection),
@@ -44,7 +46,7 @@ def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, size: ChartSi
     return add_text([*legend(entries, size.width_px - 70), panel_grid], text, size)
 
 
-def _panel(rows: pl.DataFrame, title: str, width: float, most: float) -> Layered:
+def _panel(rows: pl.DataFrame, title: str, width: float, height: float, most: float) -> Layered:
     x = alt.X("coverage:Q", title="images kept", scale=axes.fixed_scale(0, 1), axis=axes.percent_axis(grid=False))
     y = alt.Y("risk:Q", title="error rate", scale=axes.fixed_scale(0, most), axis=axes.percent_axis(domain=False))
     tips = [alt.Tooltip("severity:Q"), alt.Tooltip("coverage:Q", format=".0%", title="kept"),
@@ -54,6 +56,6 @@ def _panel(rows: pl.DataFrame, title: str, width: float, most: float) -> Layered
         base.mark_line(strokeWidth=1.8).encode(detail=alt.Detail("severity:N")),
         base.mark_point(size=axes.FINE, filled=True, opacity=1).encode(tooltip=tips),
         width=width,
-        height=width * 0.75,
+        height=height,
         title=axes.panel_title(title),
     )

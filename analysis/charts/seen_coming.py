@@ -7,17 +7,17 @@ import polars as pl
 from failmodes.analysis.charts.style import axes
 from failmodes.analysis.charts.style.combining import in_grid, layered
 from failmodes.analysis.charts.style.labels import FONT_PX, LegendEntry, legend, text_width
-from failmodes.analysis.charts.style.theme import BLUE, GREY, PAGE, ChartSize, ChartText, Layered, add_text
+from failmodes.analysis.charts.style.theme import DARK_GREY, GREY, PAGE, ChartSize, ChartText, Layered, add_text
 from failmodes.analysis.findings.seen_coming import PREDICTOR_NAMES, seen_coming_sentence
 from failmodes.analysis.formatting import MAX_LISTED, format_count, format_percent, join_names
 from failmodes.analysis.selection import Selection
 from failmodes.analysis.statistics.seen_coming import SeenComing, is_found, seen_coming
 from failmodes.warehouse.errors import WarehouseError
 
-ROW_PX, VALUE_PX = 24, 50
+ROW_PX, VALUE_PX, WIDE_PX = 24, 50, 150
 SMALLEST_SHARE = 0.01  # the axis reaches it at either end of what is shown, so that next to nothing looks like it
 PERCENT_TICKS = "format(100 * datum.value, '~g') + '\u00a0%'"
-VERDICTS = (LegendEntry("saves more than chance would", BLUE, shape="circle"),
+VERDICTS = (LegendEntry("saves more than chance would", DARK_GREY, shape="circle"),
             LegendEntry("not shown to", GREY, shape="circle"))  # fmt: skip
 
 
@@ -43,7 +43,7 @@ def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, size: ChartSi
     text = ChartText(seen_coming_sentence(con, selection), _subtitle(selection, rows), selection.source_line)
     panel_grid = in_grid(*panels, columns=columns, spacing=20)
     entries = VERDICTS if GREY in known["colour"] else ()  # where all are found, the title says it
-    return add_text([*legend(entries, size.width_px - 70), panel_grid], text, size)
+    return add_text([*legend(entries, size.width_px - 16, -name_px), panel_grid], text, size)
 
 
 def _rows(label: str, found: SeenComing) -> pl.DataFrame:
@@ -53,7 +53,7 @@ def _rows(label: str, found: SeenComing) -> pl.DataFrame:
             {"label": label, "name": PREDICTOR_NAMES[name], "share": one.share and one.share.value,
              "low": one.share and one.share.low, "high": one.share and one.share.high,
              "text": format_percent(one.share.value) if one.share else "no figure",
-             "colour": BLUE if is_found(one) else GREY, "gain": one.gain and one.gain.value, "p": one.adjusted_p,
+             "colour": DARK_GREY if is_found(one) else GREY, "gain": one.gain and one.gain.value, "p": one.adjusted_p,
              "images": one.images, "steps": one.rows, "failures": one.events, "reason": one.reason}
             for name, one in found.predictors.items()
         ],
@@ -92,12 +92,12 @@ def _networks(labels: list[str]) -> str:
 
 
 def _panel(rows: pl.DataFrame, label: str, width: float, domain: tuple[float, float], *, is_left: bool) -> Layered:
-    axis = alt.Axis(labelExpr=PERCENT_TICKS, tickCount=4, domain=False)
+    axis = alt.Axis(labelExpr=PERCENT_TICKS, tickCount=4 if width > WIDE_PX else 2, domain=False)
     x = alt.X("share:Q", title="log-loss saved", scale=axes.fixed_scale(*domain), axis=axis)
     y = alt.Y("name:N", title=None, sort=list(PREDICTOR_NAMES.values()), scale=alt.Scale(padding=0.5),
               axis=alt.Axis(labels=is_left, domain=False, ticks=False, labelPadding=8, labelLimit=200))  # fmt: skip
     tips = [alt.Tooltip("name:N", title="score"), alt.Tooltip("share:Q", format=".2%", title="log-loss saved"),
-            alt.Tooltip("low:Q", format=".2%"), alt.Tooltip("high:Q", format=".2%"),
+            alt.Tooltip("low:Q", format=".2%", title="from"), alt.Tooltip("high:Q", format=".2%", title="to"),
             alt.Tooltip("gain:Q", format=".2~g", title="nats a step"),
             alt.Tooltip("p:Q", format=".2~g", title="p, corrected"), alt.Tooltip("images:Q"),
             alt.Tooltip("steps:Q", title="steps of images right so far"), alt.Tooltip("failures:Q")]  # fmt: skip

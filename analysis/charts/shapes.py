@@ -6,13 +6,17 @@ import altair as alt
 import duckdb
 import polars as pl
 
+from failmodes.analysis.charts.network_colours import network_colours
+from failmodes.analysis.charts.style.axes import COLOUR_FIELD
 from failmodes.analysis.charts.style.combining import layered
-from failmodes.analysis.charts.style.labels import LegendEntry, PlotArea, label_layers, legend
-from failmodes.analysis.charts.style.theme import GREY, PAGE, SHAPE_COLOURS, ChartSize, ChartText, Layered, add_text
+from failmodes.analysis.charts.style.labels import LegendEntry, PlotArea, legend
+from failmodes.analysis.charts.style.placement import PlacedLabels, label_layers, line_boxes, unnamed_note
+from failmodes.analysis.charts.style.theme import PAGE, SHAPE_SYMBOLS, ChartSize, ChartText, Layered, add_text
 from failmodes.analysis.findings.curve_shape import shape_of
 from failmodes.analysis.formatting import (
     MAX_LISTED,
     SHAPE_NAMES,
+    capitalize_first,
     format_count,
     format_percent,
     join_names,
@@ -21,7 +25,6 @@ from failmodes.analysis.formatting import (
 from failmodes.analysis.selection import Selection, corruption_labels, read_for_selection
 from failmodes.analysis.statistics.shape_tables import stored_settings
 
-SYMBOLS = ("circle", "square", "triangle-up", "diamond", "cross", "triangle-down", "triangle-left", "triangle-right")
 AXIS_TITLE = "\u2190 falls early\u00a0\u00a0\u00a0bow \u03ba\u00a0\u00a0\u00a0falls late \u2192"
 
 VERBS = {"late_collapse": ("falls late", "fall late"), "near_linear": ("falls near-linearly", "fall near-linearly"),
@@ -38,69 +41,91 @@ def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, size: ChartSi
         drop=100 * pl.col("total_drop"), drop_low=100 * pl.col("total_drop_low"),
         drop_high=100 * pl.col("total_drop_high"),
     )  # fmt: skip
-    classes = pl.Series([shape_of(row) for row in shapes.rows(named=True)])
-    shapes = shapes.with_columns(classes.cast(pl.String).alias("class"))
-    points = shapes.filter(pl.col("bow").is_not_null()).sort("label", "corruption")
-    fallen = set(points["label"])
-    labels = [label for label in selection.labels.values() if label in fallen or len(selection.labels) <= MAX_LISTED]
-    symbols = {label: SYMBOLS[index % len(SYMBOLS)] for index, label in enumerate(labels)}
+    networks = network_colours(con, selection)
+    kinds = [shape_of(row) for row in shapes.rows(named=True)]
+    shapes = shapes.with_columns(
+        pl.Series("class", kinds, dtype=pl.String),
+        pl.Series("shape_name", [SHAPE_NAMES[kind] for kind in kinds], dtype=pl.String),
+        colour=pl.col("label").replace_strict(networks.colours, return_dtype=pl.String),
+        is_behind=pl.col("label").is_in(networks.background),
+    )
+    # networks in grey come first, and so lie behind those in colour
+    points = shapes.filter(pl.col("bow").is_not_null()).sort(
+        "is_behind", "label", "corruption", descending=[True, False, False]
+    )
+    labels = [label for label in networks.colours if label in points["label"].to_list()]
+    plot_area = _plot_area(points, settings.bow_threshold, size)
+    named = _labels(points, plot_area)
     omitted = _omitted(shapes.filter(pl.col("bow").is_null()), len(selection.labels))
+    behind = f" {capitalize_first(networks.phrase(selection.averaged_phrase))}." if networks.background else ""
     text = ChartText(
         _finding(points, labels),
         f"Total drop in accuracy, clean to last severity, against the bow of the curve (mean height above its chord "
         f"as a share of the drop), on {selection.images}; bars: {format_percent(settings.interval_level, 0)} intervals "
-        f"over images; shaded: near-linear, bow within \u00b1{settings.bow_threshold:g}{omitted}.",
+        f"over images; shaded: near-linear, bow within \u00b1{settings.bow_threshold:g}{omitted}."
+        f"{behind}{unnamed_note(named.unnamed)}",
         selection.source_line,
     )
-    plot = _plot(points, symbols, settings.bow_threshold, size)
-    return add_text([*legend(_entries(points, symbols), size.width_px - 70), plot], text, size)
+    plot = _plot(points, plot_area, settings.bow_threshold, named)
+    return add_text([*legend([*networks.entries(), *_entries(points)], size.width_px - 70), plot], text, size)
 
 
-def _entries(points: pl.DataFrame, symbols: dict[str, str]) -> list[LegendEntry]:
-    present = [shape for shape in SHAPE_COLOURS if shape in points["class"].to_list()]
-    entries = [LegendEntry(SHAPE_NAMES[shape], SHAPE_COLOURS[shape], shape="circle") for shape in present]
-    if len(symbols) > 1:
-        entries += [LegendEntry(label, GREY, shape=symbol) for label, symbol in symbols.items()]
-    return entries or [LegendEntry("no curve falls", SHAPE_COLOURS["flat"], shape="circle")]
+def _entries(points: pl.DataFrame) -> list[LegendEntry]:
+    present = [shape for shape in SHAPE_SYMBOLS if shape in points["class"].to_list()]
+    entries = [LegendEntry(SHAPE_NAMES[shape], shape=SHAPE_SYMBOLS[shape]) for shape in present]
+    return entries or [LegendEntry("no curve falls", shape=SHAPE_SYMBOLS["flat"])]
 
 
-def _plot(points: pl.DataFrame, symbols: dict[str, str], threshold: float, size: ChartSize) -> Layered:
-    plot_area = _plot_area(points, threshold, size)
+def _channels(plot_area: PlotArea) -> tuple[alt.X, alt.Y]:
     x_scale, y_scale = plot_area.scales()
     x = alt.X("drop:Q", title="total drop, points", axis=alt.Axis(grid=False), scale=x_scale)
-    y = alt.Y("bow:Q", title=AXIS_TITLE, axis=alt.Axis(grid=False, format=".2~f"), scale=y_scale)
-    colour = alt.Color("class:N", legend=None,
-                       scale=alt.Scale(domain=list(SHAPE_COLOURS), range=list(SHAPE_COLOURS.values())))  # fmt: skip
-    symbol = alt.Shape("label:N", legend=None,
-                       scale=alt.Scale(domain=list(symbols), range=list(symbols.values())))  # fmt: skip
-    base = alt.Chart(points).encode(color=colour)
+    return x, alt.Y("bow:Q", title=AXIS_TITLE, axis=alt.Axis(grid=False, format=".2~f"), scale=y_scale)
+
+
+def _plot(points: pl.DataFrame, plot_area: PlotArea, threshold: float, named: PlacedLabels) -> Layered:
+    x, y = _channels(plot_area)
+    symbol = alt.Shape("class:N", legend=None,
+                       scale=alt.Scale(domain=list(SHAPE_SYMBOLS), range=list(SHAPE_SYMBOLS.values())))  # fmt: skip
+    base = alt.Chart(points).encode(color=COLOUR_FIELD)
     tips = [alt.Tooltip("label:N", title="network"), alt.Tooltip("name:N", title="corruption"),
-            alt.Tooltip("class:N", title="shape"), alt.Tooltip("stability:Q", format=".0%"),
-            alt.Tooltip("drop:Q", format=".1f", title="drop, points"), alt.Tooltip("bow:Q", format=".2f")]  # fmt: skip
+            alt.Tooltip("shape_name:N", title="shape"),
+            alt.Tooltip("stability:Q", format=".0%", title="resamples that agree"),
+            alt.Tooltip("drop:Q", format=".1f", title="drop, points"),
+            alt.Tooltip("bow:Q", format=".2f", title="bow (late + / early \u2212)")]  # fmt: skip
     band = alt.Chart(pl.DataFrame({"low": [-threshold], "high": [threshold]})).mark_rect(style="band", opacity=0.55)
     zero = alt.Chart(pl.DataFrame({"bow": [0.0]})).mark_rule(style="muted-line", strokeDash=[2, 3])
-    interval = base.mark_rule(strokeWidth=1.2, opacity=0.6)
-    pairs = alt.Chart(points).mark_line(strokeWidth=1, opacity=0.6, style="muted-line")
+    interval = base.mark_rule(strokeWidth=1)
+    pairs = alt.Chart(points).mark_line(strokeWidth=0.5, style="muted-line")
+    joined = [pairs.encode(x=x, y=y, detail=alt.Detail("corruption:N"))] if _are_few(points) else []
     layers = [
         band.encode(y=alt.Y("low:Q"), y2=alt.Y2("high:Q"), x=alt.XValue(0), x2=alt.X2Value(plot_area.width)),
         zero.encode(y=y),
-        pairs.encode(x=x, y=y, detail=alt.Detail("corruption:N")),
+        *joined,
         interval.encode(x=alt.X("drop_low:Q"), x2=alt.X2("drop_high:Q"), y=y),
         interval.encode(x=x, y=alt.Y("bow_low:Q"), y2=alt.Y2("bow_high:Q")),
         base.mark_point(filled=True, size=70, opacity=1).encode(x=x, y=y, shape=symbol, tooltip=tips),
-        *_labels(points, plot_area, x, y),
+        *named.layers,
     ]
     return layered(*layers, width=plot_area.width, height=plot_area.height)
 
 
-def _labels(points: pl.DataFrame, plot_area: PlotArea, x: alt.X, y: alt.Y) -> list[alt.Chart]:
+def _are_few(points: pl.DataFrame) -> bool:
+    """Whether lines between the points of a corruption, one a network, can be followed."""
+    return points["label"].n_unique() <= MAX_LISTED
+
+
+def _labels(points: pl.DataFrame, plot_area: PlotArea) -> PlacedLabels:
     """The name of each corruption beside the point of the first network, placed clear of everything else."""
     rows = points.rows(named=True)
     obstacles = [plot_area.box(r["drop_low"], r["drop_high"], r["bow"], r["bow"]) for r in rows]
     obstacles += [plot_area.box(r["drop"], r["drop"], r["bow_low"], r["bow_high"]) for r in rows]
     obstacles += [plot_area.box(r["drop"], r["drop"], r["bow"], r["bow"], pad=6) for r in rows]
-    first = points.unique("corruption", keep="first", maintain_order=True)
-    return label_layers(first.with_columns(colour=pl.lit(None)), x, y, plot_area, obstacles)
+    if _are_few(points):
+        for pair in points.partition_by("corruption", maintain_order=True):
+            obstacles += line_boxes([plot_area.pixel(*point) for point in pair.select("drop", "bow").rows()])
+    first = points.unique("corruption", keep="first" if _are_few(points) else "last", maintain_order=True)
+    x, y = _channels(plot_area)
+    return label_layers(first.with_columns(colour=pl.lit(None)), x, y, plot_area, obstacles, points)
 
 
 def _plot_area(points: pl.DataFrame, threshold: float, size: ChartSize) -> PlotArea:
@@ -109,7 +134,7 @@ def _plot_area(points: pl.DataFrame, threshold: float, size: ChartSize) -> PlotA
     x_pad, y_pad = MARGIN * (max(x) - min(x)), MARGIN * (max(y) - min(y))
     return PlotArea(
         min(x) - x_pad / 4, max(x) + x_pad, min(y) - y_pad, max(y) + y_pad,
-        width=size.width_px - 70, height=380 if size.is_wide else 300,
+        width=size.width_px - 70, height=size.height(380 if size.is_wide else 300, 200),
     )  # fmt: skip
 
 

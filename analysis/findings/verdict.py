@@ -5,6 +5,7 @@ import duckdb
 from failmodes.analysis.findings.answers import taken_for
 from failmodes.analysis.findings.corruption_cost import costliest_of_one, costliest_sentence
 from failmodes.analysis.findings.curve_shape import MANNERS, shape_of
+from failmodes.analysis.findings.finding import FEWEST_IMAGES, too_few
 from failmodes.analysis.formatting import (
     MAX_LISTED,
     format_count,
@@ -22,11 +23,14 @@ from failmodes.analysis.statistics.model_difference import ModelDifference, comp
 MOST_TOLD = 2  # networks whose failure is told one by one
 
 
-def verdict_sentences(con: duckdb.DuckDBPyConnection, selection: Selection) -> tuple[str, str]:
+def verdict_sentences(con: duckdb.DuckDBPyConnection, selection: Selection) -> tuple[str, ...]:
     """What breaks the networks and how, and which of them is better as a checkpoint; needs shapes.
 
-    They say no more than the findings that they are made of: what is undecided there is undecided here.
+    They say no more than the findings that they are made of: what is undecided there is undecided here, and of too few
+    images that is all there is to say.
     """
+    if selection.image_count < FEWEST_IMAGES:
+        return (too_few(selection.image_count),)
     return _breaks(con, selection) + ".", _better(con, selection) + "."
 
 

@@ -62,7 +62,7 @@ class ReportSection(NamedTuple):
 
     title: str
     lead: str
-    verdict: tuple[str, str]
+    verdict: tuple[str, ...]
     ranking: ReportChart | None
     strip: PictureSeries | None
     topics: list[ReportTopic]

@@ -94,8 +94,8 @@ def test_drawing_leaves_the_charts_of_a_session_alone(w: Warehouse) -> None:
 @pytest.mark.parametrize(
     ("choices", "message"),
     [
-        ({"name": "pie"}, "no chart 'pie' of a warehouse: choose among curves"),
-        ({"name": "contact-sheet"}, "choose among curves"),
+        ({"name": "pie"}, "no chart 'pie' of a warehouse: choose among ranking"),
+        ({"name": "contact-sheet"}, "choose among ranking"),
         ({"name": "curves", "layout": "poster"}, "no layout 'poster'"),
         ({"name": "curves", "theme": "sepia"}, "no theme 'sepia': choose light or dark"),
         ({"name": "curves", "model": "Gamma"}, "no model 'Gamma'"),

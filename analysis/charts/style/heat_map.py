@@ -10,9 +10,9 @@ from failmodes.analysis.charts.style.combining import layered
 from failmodes.analysis.charts.style.theme import GROUPS, Layered
 from failmodes.analysis.formatting import format_number, label_with_extra
 
-CELL_HEIGHT_PX = 26
+ROW_PX, LEAST_ROW_PX = 26, 13
 DECIMAL_PX, WHOLE_PX = 26, 14  # widths of a cell that a number with and without a decimal needs
-DARK_FROM = 0.6  # share of the colour scale from which numbers are printed in the other text colour
+DARK_FROM = 0.5  # share of the colour scale from which numbers are printed in the other text colour: its middle colour
 
 
 def with_names(cells: pl.DataFrame) -> pl.DataFrame:
@@ -34,7 +34,7 @@ def row_order(cells: pl.DataFrame, value: str) -> list[str]:
 
 def heat_map(
     cells: pl.DataFrame, value: str, order: Sequence[str], title: str, top: float, width: float,
-    tooltips: Sequence[alt.Tooltip], *, is_left: bool,
+    tooltips: Sequence[alt.Tooltip], *, row_px: float, is_left: bool,
 ) -> Layered:  # fmt: skip
     """One panel.
 
@@ -46,6 +46,7 @@ def heat_map(
         top: end of the colour scale.
         width: of all cells of a row, in pixels.
         tooltips: what is told of a cell.
+        row_px: height of a row.
         is_left: whether the names stand beside it.
     """
     severities = cells["severity"].unique().sort().to_list()
@@ -62,14 +63,16 @@ def heat_map(
               axis=alt.Axis(labels=is_left, domain=False, ticks=False, labelPadding=8, labelLimit=200,
                             labelFontSize=11))  # fmt: skip
     base = alt.Chart(data).encode(x=x, y=y)
-    colour = alt.Color(f"{value}:Q", scale=alt.Scale(domain=[0, top], clamp=True, nice=False), legend=None)
-    number, font_px = base.encode(text=alt.Text("text:N")), 11 if cell_px >= DECIMAL_PX else 9.5
+    colour = alt.Color(
+        f"{value}:Q", scale=alt.Scale(domain=[0, top], clamp=True, nice=False, interpolate="rgb"), legend=None
+    )
+    number, font_px = base.encode(text=alt.Text("text:N"), tooltip=list(tooltips)), 11 if cell_px >= DECIMAL_PX else 9.5
     return layered(
         base.mark_rect().encode(color=colour, tooltip=list(tooltips)),
         number.transform_filter("!datum.is_high").mark_text(fontSize=font_px, style="on-low"),
         number.transform_filter("datum.is_high").mark_text(fontSize=font_px, style="on-high"),
         width=width,
-        height=CELL_HEIGHT_PX * len(order),
+        height=row_px * len(order),
         title=panel_title(title),
     )
 

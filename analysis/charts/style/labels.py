@@ -1,39 +1,27 @@
-"""Text on charts: labels that keep clear of each other, the word chance, and legends in one or more rows.
+"""Text on charts: the size of a plot, values spread apart, the word chance, and legends in one or more rows.
 
 Legends are drawn as a part of the chart: Vega-Lite's own do not wrap at a width, nor mix lines and points in one.
 """
 
-from collections.abc import Iterator, Sequence
-from typing import Any, Literal, NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import altair as alt
 import duckdb
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
-from failmodes.analysis.charts.style.axes import COLOUR_FIELD, evenly_spaced, fixed_scale
+from failmodes.analysis.charts.style.axes import evenly_spaced, fixed_scale, pixel
 from failmodes.analysis.charts.style.combining import layered
-from failmodes.analysis.charts.style.theme import BLUE, GREEN, GREY, GROUPS, ORANGE, PURPLE, SKY, VERMILLION, Layered
+from failmodes.analysis.charts.style.theme import GREY, GROUP_COLOURS, RAMP, Layered, wrapped
 
 LETTER_SHARE = 0.56  # width of an average letter in font sizes
 FONT_PX, CHANCE_FONT_PX = 11, 10
 MARGIN_PX, CLEAR_PX = 3, 2  # around the label of the chance level
-Align = Literal["left", "right", "center"]
 Box = tuple[float, float, float, float]  # left, top, right, bottom in pixels
 Line = Sequence[tuple[float, float]]  # (x, y) in data units, x ascending
 ROW_PX, SAMPLE_PX, GAP_PX = 17, 20, 18
-DISTINCT = (VERMILLION, BLUE, GREEN, PURPLE, ORANGE, SKY, GREY)
-RAMP = ("#7cc4f0", "#4aa0dc", "#3a7fc4", "#5b5fb5", "#8a4a9e", "#b03a78")  # clean to last; seen in light and dark
-GROUP_COLOURS = dict(zip(GROUPS, DISTINCT, strict=False))
-
-
-class LabelPosition(NamedTuple):
-    """A label's anchor in pixels and which side of the anchor it grows to."""
-
-    x: float
-    y: float
-    align: Align
+CORRUPTION_DASHES = ([1, 0], [6, 2], [2, 2], [7, 2, 2, 2], [1, 3], [10, 3])  # within a group of corruptions
 
 
 class PlotArea(NamedTuple):
@@ -90,94 +78,6 @@ def spread_apart(values: Sequence[float], gap: float) -> list[float]:
     return spread
 
 
-def place_labels(
-    points: Sequence[tuple[float, float]],
-    labels: Sequence[str],
-    *,
-    width: float,
-    height: float,
-    obstacles: Sequence[Box] = (),
-) -> list[LabelPosition]:
-    """Put each label beside its point, at the nearest position that is free, or at the least crowded.
-
-    Args:
-        points: (x, y) in pixels from the top left of the plot.
-        labels: texts, one a point.
-        width: of the plot, pixels; labels stay inside.
-        height: of the plot, pixels.
-        obstacles: further boxes to stay clear of, such as intervals and paths.
-    """
-    taken = [(x - 4, y - 4, x + 4, y + 4) for x, y in points] + list(obstacles)
-    placed = []
-    for point, label in zip(points, labels, strict=True):
-        positions = list(_positions(*point))
-        boxes = np.array([_label_box(position, label) for position in positions])
-        costs = _costs(boxes, np.array(taken), width, height) + 0.5 * np.arange(len(boxes))
-        best = int(costs.argmin())
-        taken.append(tuple(boxes[best]))
-        placed.append(positions[best])
-    return placed
-
-
-def _positions(x: float, y: float) -> Iterator[LabelPosition]:
-    """Positions about a point, the nearest first: beside it, above and below, then on wider rings."""
-    yield LabelPosition(x + 8, y, "left")
-    yield LabelPosition(x - 8, y, "right")
-    for ring in (1.0, 1.7, 2.6, 3.6, 4.8):
-        down, across = ring * FONT_PX, 6 + 2 * ring
-        sides: tuple[tuple[float, Align], ...] = ((across, "left"), (-across, "right"), (0.0, "center"))
-        yield from (LabelPosition(x + dx, y + dy, align) for dx, align in sides for dy in (-down, down))
-        yield LabelPosition(x + 8 + down, y, "left")
-        yield LabelPosition(x - 8 - down, y, "right")
-
-
-def _label_box(position: LabelPosition, label: str) -> Box:
-    wide = text_width(label, FONT_PX)
-    left = position.x - {"left": 0.0, "right": wide, "center": wide / 2}[position.align]
-    return left, position.y - 0.65 * FONT_PX, left + wide, position.y + 0.65 * FONT_PX
-
-
-def _costs(boxes: NDArray[np.float64], taken: NDArray[np.float64], width: float, height: float) -> NDArray[np.float64]:
-    """Square pixels that each box (B, 4) would cover of those taken (T, 4), and 20 for a pixel out of the plot."""
-    left, top, right, bottom = boxes.T
-    outside = np.maximum(0, [-left, right - width, -top, bottom - height]).sum(axis=0)
-    across = np.minimum(right[:, None], taken[:, 2]) - np.maximum(left[:, None], taken[:, 0])
-    down = np.minimum(bottom[:, None], taken[:, 3]) - np.maximum(top[:, None], taken[:, 1])
-    covered: NDArray[np.float64] = (np.maximum(0, across) * np.maximum(0, down)).sum(axis=1)
-    costs: NDArray[np.float64] = 20 * outside + covered
-    return costs
-
-
-def label_layers(
-    points: pl.DataFrame, x: alt.X, y: alt.Y, plot_area: PlotArea, obstacles: Sequence[Box]
-) -> list[alt.Chart]:
-    """A layer of text for each alignment that occurs.
-
-    Args:
-        points: what is labelled: the fields of `x` and `y` in data units, `name`, and `colour`, or null for black.
-        x: the plot's x channel.
-        y: the plot's y channel.
-        plot_area: the plot.
-        obstacles: boxes in pixels to stay clear of.
-    """
-    fields = [str(channel.shorthand).split(":")[0] for channel in (x, y)]
-    pixels = [plot_area.pixel(*point) for point in points.select(fields).rows()]
-    placed = place_labels(
-        pixels, points["name"].to_list(), width=plot_area.width, height=plot_area.height, obstacles=obstacles
-    )
-    anchors = pl.DataFrame([plot_area.data(p.x, p.y) for p in placed], schema=fields, orient="row")
-    labels = points.select("name", "colour").hstack(anchors).with_columns(align=pl.Series([p.align for p in placed]))
-    is_coloured = not points["colour"].null_count()
-    mark: dict[str, Any] = {"baseline": "middle", "fontSize": FONT_PX} | ({} if is_coloured else {"style": "ink"})
-    colour: dict[str, Any] = {"color": COLOUR_FIELD} if is_coloured else {}
-    return [
-        alt.Chart(part.drop("align"))
-        .mark_text(align=part["align"][0], **mark)
-        .encode(x, y, text=alt.Text("name:N"), **colour)
-        for part in labels.sort("align", maintain_order=True).partition_by("align", maintain_order=True)
-    ]
-
-
 def chance_layers(chance: float, lines: Sequence[Line], plot_area: PlotArea) -> list[alt.Chart]:
     """The chance level in a panel of lines: a dotted rule and, where there is room, its label.
 
@@ -218,10 +118,10 @@ def _crosses(line: Line, box: Box, plot_area: PlotArea) -> bool:
 
 
 class LegendEntry(NamedTuple):
-    """One name of the legend with its colour and either a dash pattern (a line) or a point shape."""
+    """One name of the legend: its colour, or None for ink, and a dash pattern (a line), a point shape or both."""
 
     label: str
-    colour: str
+    colour: str | None = None
     dash: Sequence[float] | None = None
     shape: str | None = None
 
@@ -232,32 +132,74 @@ def severity_colours(severities: Sequence[float]) -> dict[float, str]:
     return {s: RAMP[round(index / max(1, len(shown) - 1) * (len(RAMP) - 1))] for index, s in enumerate(shown)}
 
 
-def legend(entries: Sequence[LegendEntry], width_px: float) -> list[Layered]:
-    """The legend as one part of a chart, its rows wrapped at `width_px`; nothing without entries."""
-    left, row, layers = 0.0, 0, []
+def legend(entries: Sequence[LegendEntry], width_px: float, start_px: float = 0) -> list[Layered]:
+    """The legend as one part of a chart, its rows wrapped at `width_px`; nothing without entries.
+
+    It begins `start_px` right of the plots' left edge; where that is negative, above the names of their rows.
+    """
+    left, row, layers = start_px, 0, []
     for entry in entries:
         wide = SAMPLE_PX + 6 + text_width(entry.label, FONT_PX)
-        if left and left + wide > width_px:
-            left, row = 0.0, row + 1
+        if left > start_px and left + wide > start_px + width_px:
+            left, row = start_px, row + 1
         base = alt.Chart(pl.DataFrame({"text": [entry.label]})).encode(y=alt.YValue(row * ROW_PX + ROW_PX / 2))
-        if entry.shape:
-            point = base.mark_point(shape=entry.shape, filled=True, size=55, opacity=1, color=entry.colour)
-            layers.append(point.encode(x=alt.XValue(left + SAMPLE_PX - 7)))
-        else:
-            line = base.mark_rule(strokeWidth=2.5, strokeDash=list(entry.dash or [1, 0]), color=entry.colour)
-            layers.append(line.encode(x=alt.XValue(left), x2=alt.X2Value(left + SAMPLE_PX)))
+        layers += _samples(entry, base, left)
         text = base.mark_text(align="left", baseline="middle", fontSize=FONT_PX, style="ink")
         layers.append(text.encode(x=alt.XValue(left + SAMPLE_PX + 6), text=alt.Text("text:N")))
         left += wide + GAP_PX
     return [layered(*layers, width=width_px, height=(row + 1) * ROW_PX)] if layers else []
 
 
-def corruption_colours(
-    con: duckdb.DuckDBPyConnection, corruptions: Sequence[str]
-) -> tuple[dict[str, str], list[LegendEntry]]:
-    """Colour by corruption: one each while they can be told apart, else one a group; and the legend of the groups."""
-    if len(corruptions) <= len(DISTINCT):
-        return dict(zip(corruptions, DISTINCT, strict=False)), []
-    groups = dict(con.execute("select corruption, corruption_group from corruptions").fetchall())
-    colours = {corruption: GROUP_COLOURS.get(groups[corruption], GREY) for corruption in corruptions}
-    return colours, [LegendEntry(group, colour) for group, colour in GROUP_COLOURS.items()]
+def _samples(entry: LegendEntry, base: alt.Chart, left: float) -> list[alt.Chart]:
+    """The line, the point or both before a name of the legend, from `left` on."""
+    line_look: dict[str, Any] = {"color": entry.colour} if entry.colour else {"style": "ink-line"}
+    point_look: dict[str, Any] = {"color": entry.colour} if entry.colour else {"style": "ink"}
+    layers = []
+    if entry.dash or not entry.shape:
+        line = base.mark_rule(strokeWidth=2.5, strokeDash=list(entry.dash or [1, 0]), **line_look)
+        layers.append(line.encode(x=alt.XValue(left), x2=alt.X2Value(left + SAMPLE_PX)))
+    if entry.shape:
+        point = base.mark_point(shape=entry.shape, filled=True, size=55, opacity=1, **point_look)
+        layers.append(point.encode(x=alt.XValue(left + (SAMPLE_PX / 2 if entry.dash else SAMPLE_PX - 7))))
+    return layers
+
+
+def running_text(text: str, width_px: float) -> list[Layered]:
+    """A text as one part of a chart, its lines wrapped at `width_px`."""
+    rows = [(line, ROW_PX * (row + 0.5)) for row, line in enumerate(wrapped(text, width_px, FONT_PX))]
+    lines = pl.DataFrame(rows, schema=["text", "y"], orient="row")
+    mark = alt.Chart(lines).mark_text(align="left", baseline="middle", fontSize=FONT_PX, style="ink")
+    shown = mark.encode(x=alt.XValue(0), y=pixel("y", alt.Y), text=alt.Text("text:N"))
+    return [layered(shown, width=width_px, height=ROW_PX * len(lines))]
+
+
+class CorruptionStyles(NamedTuple):
+    """How corruptions are drawn: the colour of their group, and a dash each within it; and the legend of the groups."""
+
+    colours: dict[str, str]
+    dashes: dict[str, list[int]]
+    entries: list[LegendEntry]
+
+    @property
+    def dash(self) -> alt.StrokeDash:
+        """The channel that gives each corruption its dash."""
+        scale = alt.Scale(domain=list(self.dashes), range=list(self.dashes.values()))
+        return alt.StrokeDash("corruption:N", scale=scale, legend=None)
+
+
+def corruption_styles(con: duckdb.DuckDBPyConnection, corruptions: Sequence[str]) -> CorruptionStyles:
+    """Colour and dash of each corruption, which do not depend on what else a chart shows beside it of other groups."""
+    group_of = dict(con.execute("select corruption, corruption_group from corruptions").fetchall())
+    groups = [group_of[corruption] for corruption in corruptions]
+    ranks = [groups[:place].count(group) for place, group in enumerate(groups)]
+    dashes = [CORRUPTION_DASHES[rank % len(CORRUPTION_DASHES)] for rank in ranks]
+    colours = [GROUP_COLOURS.get(group, GREY) for group in groups]
+    entries = [LegendEntry(group, GROUP_COLOURS.get(group, GREY)) for group in sorted(set(groups), key=_group_order)]
+    return CorruptionStyles(
+        dict(zip(corruptions, colours, strict=True)), dict(zip(corruptions, dashes, strict=True)), entries
+    )
+
+
+def _group_order(group: str) -> tuple[int, str]:
+    known = list(GROUP_COLOURS)
+    return (known.index(group) if group in known else len(known)), group

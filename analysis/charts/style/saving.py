@@ -3,45 +3,56 @@
 import base64
 import io
 import json
+import re
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import altair as alt
 import numpy as np
+import vl_convert
 from altair.utils.mimebundle import spec_to_mimebundle
 from numpy.typing import NDArray
 from PIL import Image
 
-from failmodes.analysis.charts.style.theme import DARK_COLOURS, THEMES, vega_config
+from failmodes.analysis.charts.style.theme import DARK_COLOURS, FONT, THEMES, vega_config
 from failmodes.warehouse.errors import StudyError
 from failmodes.warehouse.storage.files import atomic_write
 
 Format = Literal["svg", "png", "pdf", "html", "json"]
 FORMATS: dict[str, Format] = {".svg": "svg", ".png": "png", ".pdf": "pdf", ".html": "html", ".json": "json"}
-PNG_SCALE = 2
+PNG_SCALE = 2  # pixels of an embedded image for each that it takes on a page
+PNG_DPI, MM_PER_INCH, POINTS_PER_INCH = 300, 25.4, 72
+_SVG_SIZE = re.compile(r'<svg [^>]*?width="([\d.]+)" height="([\d.]+)"')
 
 
-def save_chart(chart: alt.VConcatChart, path: Path, *, theme: str = "light") -> Path:
+def save_chart(chart: alt.VConcatChart, path: Path, *, theme: str = "light", width_mm: float | None = None) -> Path:
     """Write a chart to `path` in the format that its suffix names.
 
     Args:
         chart: a chart as `add_text` makes it.
-        path: .svg, .png (twice the pixels), .pdf, .html (offline, everything inside) or .json (Vega-Lite).
+        path: .svg, .png (300 dots an inch), .pdf, .html (offline, everything inside) or .json (Vega-Lite).
         theme: 'light' or 'dark'.
+        width_mm: width of SVG, PNG and PDF on paper; by default 96 pixels are an inch.
 
     Raises:
         StudyError: another suffix or theme.
         StorageError: the file could not be written.
     """
+    return write_themed(with_theme(chart, theme), path, width_mm)
+
+
+def write_themed(themed: alt.VConcatChart, path: Path, width_mm: float | None = None) -> Path:
+    """Write a chart that carries its theme, as `save_chart` says."""
     kind = FORMATS.get(path.suffix.lower())
     if kind is None:
         raise StudyError(f"cannot save a chart as {path.name!r}: name it with one of {', '.join(FORMATS)}")
-    themed = with_theme(chart, theme)
     with alt.theme.enable("none"), atomic_write(path) as temporary:
         if kind == "html":
             themed.save(str(temporary), format=kind, inline=True)
+        elif kind == "json":
+            temporary.write_text(json.dumps(specification_of(themed)), encoding="utf-8")
         else:
-            temporary.write_bytes(_rendered(specification_of(themed), kind))
+            temporary.write_bytes(_printed(drawing(themed), kind, width_mm))
     return path
 
 
@@ -55,16 +66,45 @@ def specification_of(chart: alt.VConcatChart) -> dict[str, Any]:
     return specification
 
 
-def _rendered(specification: dict[str, Any], kind: Literal["svg", "png", "pdf", "json"]) -> bytes:
-    if kind == "json":
-        return json.dumps(specification).encode()
-    scale = PNG_SCALE if kind == "png" else 1
-    made = spec_to_mimebundle(specification, kind, mode="vega-lite", scale_factor=scale)
-    bundle = made[0] if isinstance(made, tuple) else made
-    (content,) = bundle.values()
-    if kind == "png":
-        return _compressed(content)
-    return content.encode() if isinstance(content, str) else bytes(content)
+class Drawing(NamedTuple):
+    """A chart as SVG, and its size in pixels of 1/96 inch."""
+
+    svg: str
+    width_px: float
+    height_px: float
+
+
+def drawing(themed: alt.VConcatChart) -> Drawing:
+    """Draw a chart that carries its theme."""
+    with alt.theme.enable("none"):
+        made = spec_to_mimebundle(specification_of(themed), "svg", mode="vega-lite")
+    (svg,) = (made[0] if isinstance(made, tuple) else made).values()
+    found = _SVG_SIZE.match(svg)
+    assert found, "the renderer states a size"
+    return Drawing(svg, float(found[1]), float(found[2]))
+
+
+def _printed(drawn: Drawing, kind: Format, width_mm: float | None) -> bytes:
+    """A drawing as SVG, PNG or PDF, `width_mm` wide on paper with all that belongs to it."""
+    width_inches = drawn.width_px / 96 if width_mm is None else width_mm / MM_PER_INCH
+    if kind == "svg":
+        return _sized(drawn, width_inches * MM_PER_INCH, "mm").encode()
+    if kind == "pdf":
+        return bytes(vl_convert.svg_to_pdf(_sized(drawn, width_inches * POINTS_PER_INCH)))
+    return _compressed(vl_convert.svg_to_png(_sized(drawn, round(width_inches * PNG_DPI))))
+
+
+def _sized(drawn: Drawing, width: float, unit: str = "") -> str:
+    """The SVG at another width, and with the font for viewers that do not take it from each text."""
+    height = width * drawn.height_px / drawn.width_px
+    head, rest = drawn.svg.split(">", 1)
+    head = head.replace(f'width="{_text_of(head, "width")}"', f'width="{width:.4f}{unit}"', 1)
+    head = head.replace(f'height="{_text_of(head, "height")}"', f'height="{height:.4f}{unit}"', 1)
+    return f'{head} font-family="{FONT}">{rest}'
+
+
+def _text_of(tag: str, attribute: str) -> str:
+    return tag.split(f' {attribute}="', 1)[1].split('"', 1)[0]
 
 
 def with_theme(chart: alt.VConcatChart, theme: str = "light") -> alt.VConcatChart:
@@ -97,8 +137,8 @@ def image_url(pixels: NDArray[np.uint8]) -> str:
 
 
 def _compressed(png: bytes) -> bytes:
-    """A PNG with the same pixels: what the renderer writes is up to six times as large."""
+    """A PNG with the same pixels that states its resolution: the renderer's is up to six times as large."""
     buffer = io.BytesIO()
     with Image.open(io.BytesIO(png)) as image:
-        image.convert("RGB").save(buffer, "PNG", optimize=True, dpi=image.info.get("dpi"))
+        image.convert("RGB").save(buffer, "PNG", optimize=True, dpi=(PNG_DPI, PNG_DPI))
     return buffer.getvalue()

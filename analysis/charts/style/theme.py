@@ -1,7 +1,20 @@
 """How every chart looks: one theme in light and dark, two sizes, and the text around the plot.
 
+A colour means one thing, on every page:
+
+- a network: blue, vermillion, green, pink (Okabe and Ito's, in this order) with a dash each; of more than four the two
+  with the highest and the lowest mean accuracy are blue and vermillion, the others grey;
+- a group of corruptions: gold noise, teal blur, wine weather, slate digital; within a group a dash a corruption;
+- how much (a severity, a drop, a share): violet, the darker the more; in the dark theme the lighter the more;
+- all else has no hue: shapes are told by symbols and words, scores by symbols and dashes, verdicts by light and dark
+  grey, right and wrong by a tick and a cross, measures by their axis.
+
+Lines and points have a contrast of 3 with the page, text 4.5 (WCAG AA): where a colour has less, text is drawn in its
+text shade. Colours of one meaning differ for the colour-blind too, and in grey by dash, symbol or lightness.
+
 Colours that depend on light or dark are never written into a chart: marks name a style of the theme ("ink", "muted"),
-so the same chart can be drawn in either, which the report does as the reader's system asks.
+or a colour that DARK_COLOURS replaces, so the same chart can be drawn in either, which the report does as the reader's
+system asks.
 """
 
 import textwrap
@@ -15,33 +28,41 @@ from failmodes.analysis.charts.style.combining import stacked
 FONT = "Helvetica Neue, Helvetica, Arial, Liberation Sans, DejaVu Sans, sans-serif"
 
 # Okabe and Ito's palette, safe for colour blindness
-VERMILLION, BLUE, PURPLE, GREEN, GREY = "#D55E00", "#0072B2", "#CC79A7", "#009E73", "#8C8C8C"
-ORANGE, SKY = "#E69F00", "#56B4E9"
-
-SHAPE_COLOURS = {
-    "late_collapse": VERMILLION,
-    "near_linear": BLUE,
-    "early_drop": PURPLE,
-    "non_monotone": GREEN,
-    "rise": ORANGE,
-    "flat": GREY,
-    "undecided": GREY,
-}
+BLUE, VERMILLION, GREEN, PURPLE = "#0072B2", "#D55E00", "#009E73", "#CC79A7"
+GREY = "#8C8C8C"  # networks behind those in colour; what is not shown to hold
+DARK_GREY, MID_GREY = "#2b2f36", "#6b7280"  # what has no hue
 
 MODEL_COLOURS = (BLUE, VERMILLION, GREEN, PURPLE)
 MODEL_DASHES = ([1, 0], [5, 2], [2, 2], [7, 2, 2, 2])
-TEXT_LETTER_SHARE = 0.46  # width of an average letter of running text in font sizes
 GROUPS = ("noise", "blur", "weather", "digital")  # groups of corruptions, in order of publication
+GROUP_COLOURS = dict(zip(GROUPS, ("#8a6d00", "#0d8080", "#7d1128", "#33415c"), strict=True))
+RAMP = ("#9f86d6", "#8a6bc9", "#7350b4", "#5b3a99", "#43267a", "#2b1459")  # severities, clean to last
+SHAPE_SYMBOLS = {
+    "late_collapse": "triangle-right",
+    "near_linear": "square",
+    "early_drop": "triangle-left",
+    "non_monotone": "diamond",
+    "rise": "triangle-up",
+    "flat": "stroke",
+    "undecided": "circle",
+}
+TEXT_SHADES = {VERMILLION: "#b84f00", GREEN: "#007a58", PURPLE: "#a8487f", GREY: MID_GREY}
+TEXT_LETTER_SHARE = 0.46  # width of an average letter of running text in font sizes
 Layered = alt.LayerChart | alt.FacetChart  # what alt.layer returns
 
 
 class ChartSize(NamedTuple):
     """The medium of a chart: its width, how many small panels stand side by side, and its type sizes."""
 
-    width_px: int
+    width_px: float
     columns: int
     text_px: int
     title_px: int
+    height_share: float = 1.0  # plots are drawn so much lower, for a chart that would not fit on its page
+
+    def height(self, usual_px: float, least_px: float = 0) -> float:
+        """How high a plot is that is usually `usual_px` high."""
+        return max(usual_px * self.height_share, min(least_px, usual_px))
 
     @property
     def is_wide(self) -> bool:
@@ -62,9 +83,15 @@ class ChartText(NamedTuple):
     source: str
 
 
-# On a dark page the darker of these colours are drawn in a lighter shade of the same hue.
-DARK_COLOURS = {BLUE: "#4ba6e3", VERMILLION: "#f07f3c", GREEN: "#2dbf94", PURPLE: "#dd96bd", GREY: "#a2a5ab",
-                "#3a7fc4": "#4f95da", "#5b5fb5": "#8185d8", "#8a4a9e": "#b070c6", "#b03a78": "#dc609f"}  # fmt: skip
+# On a dark page these colours are drawn in another shade of the same hue; none of the latter is one of the former.
+DARK_COLOURS = {
+    BLUE: "#4ba6e3", VERMILLION: "#f07f3c", GREEN: "#1fd3a0", PURPLE: "#e8a9cc",
+    GREY: "#a2a5ab", DARK_GREY: "#e3e5ea", MID_GREY: "#9ca3b0",
+    "#b84f00": "#f07f3c", "#007a58": "#1fd3a0", "#a8487f": "#e8a9cc",
+    "#8a6d00": "#e6cf6a", "#0d8080": "#2fa7b0", "#7d1128": "#e0566f", "#33415c": "#c4d4d4",
+    "#9f86d6": "#7a63b0", "#8a6bc9": "#937cc6", "#7350b4": "#ab96d8", "#5b3a99": "#c3b1e8", "#43267a": "#dacdf4",
+    "#2b1459": "#f1eaff",
+}  # fmt: skip
 
 
 class ThemeColours(NamedTuple):
@@ -80,10 +107,11 @@ class ThemeColours(NamedTuple):
     on_high: str
 
 
-_ORANGES = ("#faf6f1", "#fdc592", "#e5671b", "#8c2d04")
-_EMBERS = ("#22252c", "#6a3c1c", "#c96a24", "#ffbd85")
-LIGHT = ThemeColours("#ffffff", "#1b1b1f", "#5c6068", "#e8e8ea", "#dcdce0", _ORANGES, "#1b1b1f", "#ffffff")
-DARK = ThemeColours("#16181d", "#ececef", "#a6abb5", "#2c3038", "#3a3f49", _EMBERS, "#ececef", "#16181d")
+# Black and white are both read on the middle colour, and on no other: there the text of a cell changes.
+_CELLS = ("#f7f4fb", "#8562c8", "#2b1459")
+_DARK_CELLS = ("#22252c", "#8562c8", "#e4d9fb")
+LIGHT = ThemeColours("#ffffff", "#1b1b1f", "#5c6068", "#e8e8ea", "#dcdce0", _CELLS, "#000000", "#ffffff")
+DARK = ThemeColours("#16181d", "#ececef", "#a6abb5", "#2c3038", "#3a3f49", _DARK_CELLS, "#ffffff", "#000000")
 THEMES = {"light": LIGHT, "dark": DARK}
 
 
@@ -122,6 +150,11 @@ def vega_config(colours: ThemeColours) -> Any:
     }  # fmt: skip
 
 
+def text_shade(colour: str) -> str:
+    """The colour of text about what is drawn in `colour`."""
+    return TEXT_SHADES.get(colour, colour)
+
+
 def add_text(parts: Sequence[Any], text: ChartText, size: ChartSize) -> alt.VConcatChart:
     """Put the finding and subtitle above a plot and its source below, wrapped to the width of the chart.
 
@@ -134,17 +167,18 @@ def add_text(parts: Sequence[Any], text: ChartText, size: ChartSize) -> alt.VCon
     """
     # set in place: every copy of a nested chart costs Altair most of a second
     parts[-1].title = alt.Title(
-        _wrapped(text.source, size.width_px, 10), orient="bottom", anchor="start", offset=12, fontSize=10,
+        wrapped(text.source, size.width_px, 10), orient="bottom", anchor="start", offset=12, fontSize=10,
         fontWeight="normal", style="source",
     )  # fmt: skip
     head = alt.Title(
-        _wrapped(text.finding, size.width_px, size.title_px * 1.08),
-        subtitle=_wrapped(text.subtitle, size.width_px, size.text_px),
+        wrapped(text.finding, size.width_px, size.title_px * 1.08),
+        subtitle=wrapped(text.subtitle, size.width_px, size.text_px),
         anchor="start", fontSize=size.title_px, subtitleFontSize=size.text_px, subtitlePadding=6, offset=14,
     )  # fmt: skip
     return stacked(*parts, spacing=10, title=head, usermeta=text._asdict())
 
 
-def _wrapped(text: str, width_px: float, font_px: float) -> list[str]:
+def wrapped(text: str, width_px: float, font_px: float) -> list[str]:
+    """The lines of a text that is `width_px` wide."""
     letters = max(20, int(width_px / (font_px * TEXT_LETTER_SHARE)))
     return textwrap.wrap(text, letters, break_long_words=False, break_on_hyphens=False) or [""]

@@ -5,8 +5,8 @@ import numpy as np
 from model_comparisons import CORRUPTIONS, FALLS
 from synthetic_record import Synthetic
 
-from failmodes.analysis.charts.curves import BACKGROUND_GREY
 from failmodes.analysis.charts.drawing import CHARTS
+from failmodes.analysis.charts.style.theme import GREY
 from failmodes.analysis.formatting import SHAPE_NAMES
 from failmodes.analysis.selection import Selection, select_one
 
@@ -53,6 +53,6 @@ def test_curves_colour_the_most_and_the_least_accurate(
     assert f"{least}, lowest mean accuracy ({100 * means[least]:.1f}\u00a0%)" in text
     assert "of 6 networks those with the highest and the lowest mean accuracy" in spec["usermeta"]["subtitle"]
     layers = spec["vconcat"][1]["concat"][0]["layer"]
-    behind = [layer for layer in layers if layer["mark"].get("color") == BACKGROUND_GREY]
+    behind = [layer for layer in layers if layer["mark"].get("color") == GREY]
     assert len(behind) == 1
     assert set(behind[0]["transform"][0]["filter"]["oneOf"]) == set(FALLS) - {most, least}

@@ -108,13 +108,20 @@ def test_a_section_of_a_report_is_made_with_its_reasons(
 ) -> None:
     monkeypatch.setattr(rendering, "CHART_SIZES", {"page": CHART_SIZES["page"]})
     section = report_section(con, selections[name])
-    assert section.headlines
-    assert section.tables
-    texts = [line.text for line in section.headlines] + [figure.finding for figure in section.figures]
-    texts += [cell.text + " " + cell.small for table in section.tables for row in table.rows for cell in row]
+    headlines = [line for topic in section.topics for line in topic.headlines]
+    charts = [chart for topic in section.topics for chart in (*topic.charts, *topic.more)]
+    ((_, tables),) = section.tables
+    assert headlines
+    assert tables
+    assert section.ranking
+    texts = [line.text for line in headlines] + [chart.finding for chart in (section.ranking, *charts)]
+    texts += [cell.text + " " + cell.small for table in tables for row in table.rows for cell in row]
+    texts += section.verdict
     assert [text for text in texts if NO_NUMBER.search(text)] == []
-    assert all(re.match(r"[a-z-]+: .{20}", reason) for reason in section.missing)
-    for line in section.headlines:
+    assert len(section.verdict) == 1 if CASES[name].few else 2
+    missing = [reason for topic in section.topics for reason in topic.missing]
+    assert all(re.match(r"[a-z-]+: .{20}", reason) for reason in missing)
+    for line in headlines:
         assert len(words_of(line.sentence)) <= 30
 
 
@@ -179,8 +186,8 @@ def test_unpaired_data_say_what_is_not_measured(
     con: duckdb.DuckDBPyConnection, selections: dict[str, Selection]
 ) -> None:
     section = report_section(con, selections["unpaired"])
-    missing = {reason.split(":")[0]: reason for reason in section.missing}
-    assert missing.keys() >= {"attention", "onset"}
+    missing = {reason.split(":")[0] for topic in section.topics for reason in topic.missing}
+    assert missing >= {"attention", "onset"}
     assert "Pairing" in {limitation.topic for limitation in section.limitations}
 
 
@@ -193,7 +200,7 @@ def test_without_inner_severities_there_is_no_shape(
 
 
 def test_the_report_and_the_findings_of_all_are_made(hard: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rendering, "CHARTS", {})  # drawn section by section above
+    monkeypatch.setattr(rendering, "_charts", lambda *_: ([], []))  # drawn section by section above
     page = write_report(hard).read_text()
     assert page.count("What cannot be claimed</h2>") == len(CASES)
     for severity in ("0", "5"):  # why these have no shape

@@ -6,7 +6,9 @@ import duckdb
 import pytest
 from synthetic_record import write_synthetic
 
+from failmodes.analysis.charts.drawing import CHARTS
 from failmodes.analysis.report.rendering import report_section, write_report
+from failmodes.analysis.report.topics import TOPICS
 from failmodes.analysis.selection import Selection, select_one
 from failmodes.warehouse.database.load import load
 
@@ -14,7 +16,7 @@ from failmodes.warehouse.database.load import load
 def test_the_title_of_a_section_counts_networks(
     many_con: duckdb.DuckDBPyConnection, many_selection: Selection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("failmodes.analysis.report.rendering.CHARTS", {})  # drawn elsewhere
+    monkeypatch.setattr("failmodes.analysis.report.rendering._charts", lambda *_: ([], []))  # drawn elsewhere
     four = select_one(many_con, models=["Aspen", "Birch", "Cedar", "Elm"])
     assert report_section(many_con, many_selection).title == "How 6\u00a0networks fail on Synthetic digits"
     assert report_section(many_con, four).title == "How Aspen, Birch, Cedar and Elm fail on Synthetic digits"
@@ -47,10 +49,12 @@ def test_text_from_outside_is_escaped(page: str) -> None:
 
 
 def test_it_has_every_part(page: str) -> None:
-    for part in ("Findings", "More charts", "Tables", "What cannot be claimed", "How it was made"):
+    parts = [topic.title for topic in TOPICS]
+    for part in (*parts, "Pictures", "Tables", "What cannot be claimed", "How it was made"):
         assert f">{part}</h2>" in page
     for fact in ("Accuracy of Alpha", "Shapes of Alpha", "Steps of Alpha", "Calibration of Alpha", "float32",
                  "synthetic: no real images", "cifar-c recipe, seed 0", "schema 1."):  # fmt: skip
         assert fact in page
-    assert len(re.findall(r'class="plot"', page)) == 12
+    assert len(re.findall(r'class="plot"', page)) == len(CHARTS) - 1  # the gallery has the pictures of one
+    assert len(re.findall(r'class="card"', page)) == 5 * 4  # corruptions and reasons
     assert "prefers-color-scheme: dark" in page

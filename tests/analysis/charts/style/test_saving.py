@@ -8,9 +8,11 @@ import pytest
 
 from failmodes.analysis.charts.drawing import CHARTS
 from failmodes.analysis.charts.style.saving import save_chart
-from failmodes.analysis.charts.style.theme import BLUE, DARK_COLOURS
+from failmodes.analysis.charts.style.theme import DARK_COLOURS, GROUP_COLOURS
 from failmodes.analysis.selection import Selection
 from failmodes.warehouse.errors import StudyError
+
+NOISE = GROUP_COLOURS["noise"]
 
 
 @pytest.mark.parametrize(
@@ -38,9 +40,9 @@ def test_dark_theme_changes_ground_and_colours(
     dark = save_chart(chart, tmp_path / "dark.json", theme="dark").read_text()
     assert json.loads(light)["config"]["background"] == "#ffffff"
     assert json.loads(dark)["config"]["background"] == "#16181d"
-    assert BLUE in json.dumps(json.loads(light)["datasets"])
-    assert BLUE not in json.dumps(json.loads(dark)["datasets"])
-    assert DARK_COLOURS[BLUE] in json.dumps(json.loads(dark)["datasets"])
+    assert NOISE in json.dumps(json.loads(light)["datasets"])
+    assert NOISE not in json.dumps(json.loads(dark)["datasets"])
+    assert DARK_COLOURS[NOISE] in json.dumps(json.loads(dark)["datasets"])
 
 
 def test_unknown_suffix_and_theme_are_refused(

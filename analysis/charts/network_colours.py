@@ -1,0 +1,66 @@
+"""Which networks are in colour: all of up to four; of more the two with the highest and the lowest mean accuracy."""
+
+from typing import NamedTuple
+
+import duckdb
+import polars as pl
+
+from failmodes.analysis.charts.style.labels import LegendEntry
+from failmodes.analysis.charts.style.theme import GREY, MODEL_COLOURS, MODEL_DASHES
+from failmodes.analysis.formatting import format_percent
+from failmodes.analysis.selection import Selection, averaged_severities, read_for_selection
+
+
+class NetworkColours(NamedTuple):
+    """How networks are told apart.
+
+    Attributes:
+        colours: colour by network, of all networks in order.
+        legend_names: the networks that are not in the grey background, with their names in the legend.
+    """
+
+    colours: dict[str, str]
+    legend_names: dict[str, str]
+
+    @property
+    def background(self) -> list[str]:
+        """Networks that are drawn in grey."""
+        return [label for label in self.colours if label not in self.legend_names]
+
+    def entries(self) -> list[LegendEntry]:
+        """The legend: a line a network, nothing of a single one."""
+        if len(self.colours) == 1:
+            return []
+        entries = [LegendEntry(name, self.colours[label]) for label, name in self.legend_names.items()]
+        if self.background:
+            return [*entries, LegendEntry("the others", GREY)]
+        return [entry._replace(dash=dash) for entry, dash in zip(entries, MODEL_DASHES, strict=False)]
+
+    def phrase(self, averaged: str) -> str:
+        """What is in colour, where not all are: for a subtitle; `averaged` tells what the mean is over."""
+        which = f"of {len(self.colours)} networks those with the highest and the lowest mean accuracy over {averaged}"
+        return f"in colour: {which}" if self.background else ""
+
+
+def network_colours(con: duckdb.DuckDBPyConnection, selection: Selection) -> NetworkColours:
+    """Colours of the networks of a selection."""
+    labels = list(selection.labels.values())
+    if len(labels) <= len(MODEL_COLOURS):
+        return NetworkColours(dict(zip(labels, MODEL_COLOURS, strict=False)), {label: label for label in labels})
+    means = _mean_corrupted_accuracy(con, selection)
+    known = [label for label in labels if label in means]
+    most, least = max(known, key=means.__getitem__), min(reversed(known), key=means.__getitem__)
+    legend_names = {label: f"{label}, {rank} mean accuracy ({format_percent(means[label])})"
+                    for label, rank in ((most, "highest"), (least, "lowest"))}  # fmt: skip
+    coloured = dict(zip(legend_names, MODEL_COLOURS, strict=False))
+    return NetworkColours({label: coloured.get(label, GREY) for label in labels}, legend_names)
+
+
+def _mean_corrupted_accuracy(con: duckdb.DuckDBPyConnection, selection: Selection) -> dict[str, float]:
+    """Mean accuracy by network over corruptions of their means over the severities that averages are over."""
+    cells = read_for_selection(con, "accuracy_by_severity", selection)
+    cells = cells.filter(pl.col("corruption").is_in(selection.averaged))
+    cells = cells.filter(pl.col("severity").is_in(averaged_severities(cells["severity"].unique())))
+    curves = cells.group_by("label", "corruption").agg(pl.col("accuracy").mean())
+    means = curves.group_by("label").agg(pl.col("accuracy").mean())
+    return dict(means.select("label", "accuracy").rows())

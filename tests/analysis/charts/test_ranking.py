@@ -1,0 +1,45 @@
+"""The ranking: rows in order, values with intervals, and by network where there are many."""
+
+import duckdb
+import polars as pl
+import pytest
+from model_comparisons import FALLS
+
+from failmodes.analysis.charts.ranking import chart
+from failmodes.analysis.selection import Selection, select_one
+from failmodes.analysis.statistics.mean_accuracy import mean_accuracies
+
+
+def rows_of(spec: dict[str, dict[str, list[dict[str, object]]]]) -> pl.DataFrame:
+    """The data behind the dots."""
+    (rows,) = [rows for rows in spec["datasets"].values() if "low" in rows[0]]
+    return pl.DataFrame(rows)
+
+
+def test_few_networks_share_a_row_for_clean_the_mean_and_each_corruption(con: duckdb.DuckDBPyConnection) -> None:
+    both = select_one(con)
+    spec = chart(con, both).to_dict()
+    rows = rows_of(spec)
+    names = rows["name"].unique(maintain_order=True).to_list()
+    assert names[:2] == ["Clean", "Mean of 5\u00a0corruptions"]
+    means = rows.group_by("name", maintain_order=True).agg(pl.col("value").mean())["value"].to_list()[2:]
+    assert means == sorted(means)
+    found = {e.label: one for e, one in mean_accuracies(con, both).items()}
+    for label, one in found.items():
+        told = rows.filter(label=label, name="Mean of 5\u00a0corruptions").row(0, named=True)
+        assert (told["value"], told["low"], told["high"]) == pytest.approx(one.corrupted)
+        assert f"{100 * told['value']:.1f}\u00a0%" in spec["usermeta"]["finding"]
+
+
+def test_of_many_networks_each_has_a_row_and_its_weakest_corruption(
+    many_con: duckdb.DuckDBPyConnection, many_selection: Selection
+) -> None:
+    spec = chart(many_con, many_selection).to_dict()
+    rows = rows_of(spec)
+    assert len(rows) == len(FALLS)
+    assert rows["value"].to_list() == sorted(rows["value"], reverse=True)
+    assert (rows["lowest"] < rows["value"]).all()
+    assert rows["lowest_text"].str.contains(r"^(Contrast|Motion blur) \d+").all()
+    first, last = rows["name"][0], rows["name"][-1]
+    assert spec["usermeta"]["finding"].startswith(f"Of 6\u00a0networks, averaged over 2\u00a0corruptions, {first} is")
+    assert f" and {last} on " in spec["usermeta"]["finding"]

@@ -1,0 +1,81 @@
+"""The verdict: two sentences that say what the findings say, and no more."""
+
+from pathlib import Path
+
+import duckdb
+import pytest
+from model_comparisons import FALLS, of_kind
+from synthetic_record import write_synthetic
+
+from failmodes.analysis.findings.collection import selection_findings
+from failmodes.analysis.findings.finding import Finding
+from failmodes.analysis.findings.verdict import verdict_sentences
+from failmodes.analysis.selection import Selection, select_one
+from failmodes.analysis.statistics.curve_shape import ShapeSettings
+from failmodes.analysis.statistics.shape_tables import ensure_shapes
+from failmodes.warehouse.database.connection import open_warehouse
+from failmodes.warehouse.database.load import load
+
+
+def test_of_two_networks_each_is_told_with_its_cost_and_manner(
+    con: duckdb.DuckDBPyConnection, selection: Selection, all_findings: list[Finding]
+) -> None:
+    breaks, better = verdict_sentences(con, selection)
+    for finding in of_kind(all_findings, "most_costly", verdict="supported"):
+        assert f"{finding.model_label} " in breaks
+        assert f"{100 * (finding.value or 0):.1f}\u00a0points" in breaks
+        shapes = of_kind(all_findings, "shape", model_label=finding.model_label, corruption=finding.corruption)
+        manner = {"late_collapse": "late", "early_drop": "early", "near_linear": "near-linearly"}.get(shapes[0].claim)
+        assert (manner is not None and f"] {manner}" in breaks) == (
+            manner is not None and shapes[0].verdict == "supported"
+        )
+    (pair,) = of_kind(all_findings, "better_model")
+    assert ("undecided" in better) == (pair.verdict == "undecided")
+    assert f"{100 * abs(pair.value or 0):.1f}\u00a0points" in better
+
+
+def test_of_one_network_the_second_sentence_has_its_means(con: duckdb.DuckDBPyConnection) -> None:
+    alone = select_one(con, models=["Alpha"])
+    breaks, better = verdict_sentences(con, alone)
+    (row,) = con.sql(
+        "select clean_accuracy, mean_corrupted_accuracy from robustness_by_model where model_label = 'Alpha'"
+    ).fetchall()
+    assert breaks.startswith("Gaussian noise costs Alpha most: it loses ")
+    assert all(f"{100 * share:.1f}\u00a0% [" in better for share in row)
+
+
+def test_of_many_networks_the_best_is_named_only_where_it_beats_all_others(
+    many_con: duckdb.DuckDBPyConnection, many_selection: Selection, many_findings: list[Finding]
+) -> None:
+    _, better = verdict_sentences(many_con, many_selection)
+    wins = {name: len(of_kind(many_findings, "better_model", model_label=name, verdict="supported")) for name in FALLS}
+    assert max(wins.values()) < len(FALLS) - 1  # two are alike
+    assert better == "No checkpoint is shown to be the best: none is right more often than Birch and Fir."
+    trio = select_one(many_con, models=["Aspen", "Birch", "Cedar"])
+    assert "Birch is the best checkpoint: right more often than each of the 2" in verdict_sentences(many_con, trio)[1]
+
+
+def test_alike_networks_and_costs_are_left_undecided(many_con: duckdb.DuckDBPyConnection) -> None:
+    breaks, better = verdict_sentences(many_con, select_one(many_con, models=["Birch", "Fir"]))
+    assert better.startswith("Which checkpoint is better is undecided: ")
+    assert "not told apart" in breaks or "No corruption costs" in breaks or "costs both networks most" in breaks
+
+
+@pytest.mark.parametrize("images", [1, 29])
+def test_of_too_few_images_nothing_is_said(tmp_path: Path, images: int) -> None:
+    write_synthetic(tmp_path, images=images)
+    load([tmp_path], tmp_path / "warehouse.duckdb")
+    ensure_shapes(tmp_path / "warehouse.duckdb", ShapeSettings(resamples=50))
+    with open_warehouse(tmp_path / "warehouse.duckdb") as con:
+        (sentence,) = verdict_sentences(con, select_one(con))
+    assert "too few" in sentence
+
+
+def test_names_with_braces_and_quotes_stay_as_they_are(tmp_path: Path) -> None:
+    write_synthetic(tmp_path, images=60, models=("A {0} {x}", "B 'on' %s"))
+    load([tmp_path], tmp_path / "warehouse.duckdb")
+    ensure_shapes(tmp_path / "warehouse.duckdb", ShapeSettings(resamples=50))
+    with open_warehouse(tmp_path / "warehouse.duckdb") as con:
+        selection = select_one(con)
+        assert any("A {0} {x}" in sentence for sentence in verdict_sentences(con, selection))
+        selection_findings(con, selection)
