@@ -3,7 +3,6 @@
 Every figure made from it is synthetic: it serves the tests of the warehouse, its SQL and the analysis.
 """
 
-import io
 from collections.abc import Sequence
 from decimal import Decimal
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
-from PIL import Image
+from synthetic_exemplars import Answers, write_coarse_exemplars, write_exemplars
 from synthetic_many_classes import columns_of_many_classes
 
 from failmodes.ingest.corruptions.catalogue import CORRUPTIONS
@@ -30,7 +29,17 @@ CURVES = {
     "gaussian_noise": (0.95, 0.70, 0.55, 0.75, 0.60, 0.40),  # non-monotone
 }
 
-MAP = 4  # rows and columns of a map
+
+class Texts(NamedTuple):
+    """Texts of a record that its maker chooses; empty `classes` are named by the record."""
+
+    study: str = "synthetic"
+    dataset: str = "Synthetic digits"
+    note: str = "synthetic: no real images"
+    classes: tuple[str, ...] = ()
+
+
+OUR_TEXTS = Texts()
 
 
 class Synthetic(NamedTuple):
@@ -54,28 +63,33 @@ def write_synthetic(
     classes: int = len(CLASSES),
     shared_difficulty: float = 0.0,
     one_label: bool = False,
+    texts: Texts = OUR_TEXTS,
+    exemplars_per_reason: int = 0,
 ) -> Synthetic:
     """Write a record of `models` over `images` images.
 
     Corruptions other than those of CURVES take one of these curves in turn; severities between whole ones lie on the
     straight lines between. `falls` scales how far a model falls below its clean accuracy: 0 never, 1 as in CURVES.
     `shared_difficulty`, 0-1, is how far models find the same images difficult: 0 each its own, 1 all the same. With
-    `one_label` all images are of the first class.
+    `one_label` all images are of the first class. Exemplars are coarse, one for each reason, with answers made up; or
+    as a run writes them, `exemplars_per_reason` of them.
     """
     names = CLASSES if classes == len(CLASSES) else tuple(f"class {index}" for index in range(classes))
+    texts = texts._replace(classes=texts.classes or names)
     grid = [0.0, *severities]
     rng = np.random.default_rng(seed)
     labels = np.arange(images) % (1 if one_label else classes)
     common = np.random.default_rng([seed, 1]).permutation(images)
     dataset_id = identity_of({"synthetic": images})
     source_id = identity_of({"source": seed})
-    _write_shared_dimensions(output, dataset_id, source_id, labels, names, seed, corruptions)
+    _write_shared_dimensions(output, dataset_id, source_id, labels, texts, seed, corruptions)
     evaluations: dict[str, str] = {}
     correct: dict[tuple[str, str], np.ndarray] = {}
     for offset, label in enumerate(models):
         evaluation_id = identity_of({"model": label, "dataset": dataset_id, "source": source_id})
         evaluations[label] = evaluation_id
-        _write_evaluation(output, label, evaluation_id, dataset_id, source_id, images, paired, classes)
+        _write_evaluation(output, label, evaluation_id, dataset_id, source_id, images, paired, classes, texts.study)
+        answers: dict[str, list[pa.Table]] = {corruption: [] for corruption in corruptions}
         mixed = shared_difficulty * common + (1 - shared_difficulty) * rng.permutation(images)
         difficulty = mixed.argsort().argsort() / images  # an image is right while the curve is above its difficulty
         for index, corruption in enumerate(corruptions):
@@ -88,9 +102,15 @@ def write_synthetic(
             correct[label, corruption] = right
             for row, severity in enumerate(grid[1:], start=1):
                 cell = ShardKey(evaluation_id, Cell(corruption, Decimal(str(severity)).quantize(Decimal("0.001"))))
-                _write_cell(output, cell, labels, right[row], rng, severity, paired, classes)
-        _write_cell(output, ShardKey(evaluation_id, CLEAN_CELL), labels, right[0], rng, 0, paired, classes)
-        _write_exemplars(output, evaluation_id, rng, corruptions, grid, classes)
+                rows = _write_cell(output, cell, labels, right[row], rng, severity, paired, classes)
+                answers[corruption].append(rows)
+        clean = _write_cell(output, ShardKey(evaluation_id, CLEAN_CELL), labels, right[0], rng, 0, paired, classes)
+        if not exemplars_per_reason:
+            write_coarse_exemplars(output, evaluation_id, rng, corruptions, grid, classes)
+            continue
+        for corruption, rows_of in answers.items():
+            given = _answers([clean, *rows_of], labels)
+            write_exemplars(output, evaluation_id, corruption, grid, given, exemplars_per_reason)
     return Synthetic(output, evaluations, correct)
 
 
@@ -99,17 +119,17 @@ def _write_shared_dimensions(
     dataset_id: str,
     source_id: str,
     labels: np.ndarray,
-    names: tuple[str, ...],
+    texts: Texts,
     seed: int,
     corruptions: tuple[str, ...],
 ) -> None:
     dataset = {
-        "dataset_id": dataset_id, "dataset_name": "synthetic", "dataset_label": "Synthetic digits", "split": "test",
-        "image_count": len(labels), "class_count": len(names), "height_px": 32, "width_px": 32,
-        "note": "synthetic: no real images",
+        "dataset_id": dataset_id, "dataset_name": "synthetic", "dataset_label": texts.dataset, "split": "test",
+        "image_count": len(labels), "class_count": len(texts.classes), "height_px": 32, "width_px": 32,
+        "note": texts.note,
     }  # fmt: skip
     write_dimension(output, schema.DATASETS, dataset_id, [dataset])
-    classes = [{"dataset_id": dataset_id, "class_index": i, "class_name": c} for i, c in enumerate(names)]
+    classes = [{"dataset_id": dataset_id, "class_index": i, "class_name": c} for i, c in enumerate(texts.classes)]
     write_dimension(output, schema.CLASSES, dataset_id, classes)
     images = [
         {"dataset_id": dataset_id, "image_id": i, "label": int(c), "file": None, "mask_area": 0.3}
@@ -139,6 +159,7 @@ def _write_evaluation(
     images: int,
     paired: bool,
     classes: int,
+    study: str,
 ) -> None:
     model_id = identity_of({"model": label})
     model = {
@@ -149,7 +170,7 @@ def _write_evaluation(
     }  # fmt: skip
     write_dimension(output, schema.MODELS, model_id, [model])
     evaluation = {
-        "evaluation_id": evaluation_id, "study": "synthetic", "model_id": model_id, "dataset_id": dataset_id,
+        "evaluation_id": evaluation_id, "study": study, "model_id": model_id, "dataset_id": dataset_id,
         "source_id": source_id, "image_count": images, "subset": f"all {images} images",
         "subset_id": identity_of(images), "precision": "float32", "attention_method": "grad-cam (closed form)",
         "attention_layer": "layer4", "attention_note": None, "paired": paired,
@@ -167,13 +188,23 @@ def _write_cell(
     level: float,
     paired: bool,
     classes: int,
-) -> None:
+) -> pa.Table:
+    """Write the rows of a cell; those of its predictions are returned."""
     facts = {
         "elapsed_s": 1.0, "images_per_s": float(len(labels)), "device": "cpu", "batch_size": 32,
         "identity_error": 1e-6, "versions": {"python": "3"},
     }  # fmt: skip
     write_shard(output, schema.ATTENTION, cell, _attention_rows(len(labels), labels, rng, level, paired), facts)
-    write_shard(output, schema.PREDICTIONS, cell, _prediction_rows(labels, right, rng, level, paired, classes), facts)
+    rows = _prediction_rows(labels, right, rng, level, paired, classes)
+    write_shard(output, schema.PREDICTIONS, cell, rows, facts)
+    return rows
+
+
+def _answers(cells: Sequence[pa.Table], labels: np.ndarray) -> Answers:
+    predicted, confidence = (
+        np.stack([cell[name].to_numpy() for cell in cells]) for name in ("predicted", "confidence")
+    )
+    return Answers(predicted, confidence, labels)
 
 
 def _prediction_rows(
@@ -240,32 +271,6 @@ def _attention_rows(count: int, labels: np.ndarray, rng: np.random.Generator, le
     return pa.concat_tables(tables)
 
 
-def _write_exemplars(
-    output: Path,
-    evaluation_id: str,
-    rng: np.random.Generator,
-    corruptions: tuple[str, ...],
-    grid: list[float],
-    classes: int,
-) -> None:
-    reasons = ("first_to_fail", "confidently_wrong", "recovered", "still_right")
-    for corruption in corruptions:
-        rows = []
-        for rank, reason in enumerate(reasons):
-            image_id = rank * 7
-            base = rng.integers(0, 256, (4, 4, 3), dtype=np.uint8).repeat(8, 0).repeat(8, 1)
-            for level in grid:
-                heat = np.exp(-((np.arange(MAP) - 1.5 - 0.2 * level) ** 2))
-                rows.append({
-                    "evaluation_id": evaluation_id, "corruption": corruption, "severity": Decimal(str(level)),
-                    "image_id": image_id, "reason": reason, "reason_rank": 1, "label": image_id % classes,
-                    "predicted": (image_id + (level > 3)) % classes, "confidence": 0.9 - 0.1 * level,
-                    "png": _png((base * (1 - 0.1 * level)).astype(np.uint8)),
-                    "map_f16": np.outer(heat, heat).astype("<f2").tobytes(), "map_height": MAP, "map_width": MAP,
-                })  # fmt: skip
-        write_dimension(output, schema.EXEMPLARS, f"{evaluation_id}-{corruption}", rows)
-
-
 def _table(columns: dict[str, Any], table: schema.Table) -> pa.Table:
     arrow = table.arrow(without=(*schema.PARTITIONS, schema.PREDICTED_OUTPUT))
     return pa.table([_column(columns[field.name], field.type) for field in arrow], schema=arrow)
@@ -278,9 +283,3 @@ def _column(values: Any, kind: pa.DataType) -> pa.Array:
         return pa.array(values).cast(kind, safe=False)
     offsets = pa.array(np.arange(len(values) + 1) * values.shape[1], pa.int32())
     return pa.ListArray.from_arrays(offsets, _column(values.reshape(-1), kind.value_type))
-
-
-def _png(pixels: np.ndarray) -> bytes:
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "PNG")
-    return buffer.getvalue()

@@ -1,0 +1,95 @@
+"""A browser, reports of synthetic warehouses to open in it, and what a page complained of."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from chromium import Theme, find_chromium, launched, wait_until_drawn
+from report_pages import Visit, open_report, unfold
+from synthetic_record import Texts, write_synthetic
+
+from failmodes.analysis.report.rendering import write_report
+from failmodes.warehouse.database.load import load
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
+HOSTILE = (
+    "</script><script>alert(1)</script>",
+    "<img src=x onerror=alert(2)>",
+    "{{7*7}} ${7*7} {% raise %}",
+    "`backticks` \"double\" 'single' \\back\\slash",
+    "\N{GRINNING FACE} \N{FAMILY} \N{REGIONAL INDICATOR SYMBOL LETTER J}\N{REGIONAL INDICATOR SYMBOL LETTER P} emoji",
+    "\u202eright to left override\u202c",
+    "\u05e9\u05dc\u05d5\u05dd \u0645\u0631\u062d\u0628\u0627 (right to left)",
+    "W" * 60,
+    "--></style><style>*{display:none}</style>",
+    "&lt;b&gt; &amp; &#x3c;i> \u2028 end",
+)
+
+
+Open = Callable[..., Visit]
+
+
+@pytest.fixture(scope="module")  # until the module's end: while it runs, nothing else in the process can use asyncio
+def browser() -> Iterator["Browser"]:
+    pytest.importorskip("playwright", reason="the extra `dev` has Playwright, which drives the browser")
+    executable = find_chromium()
+    if executable is None:
+        pytest.skip("no Chromium here: install it, or let FAILMODES_CHROMIUM name one")
+    with launched(executable) as browser:
+        yield browser
+
+
+@pytest.fixture(scope="module")
+def open_page(browser: "Browser") -> Open:
+    """Open a file offline: `open_page(path, width, theme)`."""
+
+    def opened(path: Path, width: int = 1400, theme: Theme = "light") -> Visit:
+        return open_report(browser, path, width, theme)
+
+    return opened
+
+
+@pytest.fixture(scope="module")
+def visit(open_page: Open) -> Iterator[Open]:
+    """Open a report once for all tests of a module that only look: its charts are drawn, what folds is unfolded."""
+    visits: dict[tuple[Path, int, Theme], Visit] = {}
+
+    def visited(path: Path, width: int = 1400, theme: Theme = "light") -> Visit:
+        key = (path, width, theme)
+        if key not in visits:
+            visits[key] = open_page(path, width, theme)
+            unfold(visits[key].page)
+            wait_until_drawn(visits[key].page)
+        return visits[key]
+
+    yield visited
+    for opened in visits.values():
+        opened.page.context.close()
+
+
+@pytest.fixture(scope="session")
+def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two networks, five corruptions, five severities, 200 images of ten classes."""
+    folder = tmp_path_factory.mktemp("report")
+    write_synthetic(folder, images=200, classes=10, exemplars_per_reason=2)
+    return _reported(folder)
+
+
+@pytest.fixture(scope="session")
+def hostile_report(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A report whose networks, classes, data set, note and study are called by whoever means harm."""
+    folder = tmp_path_factory.mktemp("hostile")
+    texts = Texts(study=HOSTILE[0], dataset=" ".join(HOSTILE[1:7]), note="\n".join(HOSTILE), classes=HOSTILE)
+    write_synthetic(
+        folder, images=100, models=(" ".join(HOSTILE[:4]), *HOSTILE[5:9]), classes=10, exemplars_per_reason=2,
+        corruptions=("fog", "contrast"), texts=texts,
+    )  # fmt: skip
+    return _reported(folder)
+
+
+def _reported(folder: Path) -> Path:
+    load([folder], folder / "warehouse.duckdb")
+    return write_report(folder / "warehouse.duckdb")

@@ -1,0 +1,230 @@
+"""The gallery: filters, a picture opened large with its severities and attention, by mouse and by keyboard alone."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from report_pages import barriers
+
+from failmodes.warehouse.database.connection import open_warehouse
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Locator, Page
+
+pytestmark = pytest.mark.browser
+
+FILTERS = ("network", "corruption", "reason")
+CARDS, SHOWN = "button.card", "button.card:not([hidden])"
+LAST = 5
+
+
+class Gallery:
+    """A gallery in an open report, and what its tests ask of it."""
+
+    def __init__(self, page: "Page") -> None:
+        self.page = page
+        self.section = page.locator("section.gallery#gallery-1")
+        self.viewer = page.locator("dialog.viewer[open]")
+
+    def select(self, name: str) -> "Locator":
+        return self.section.locator(f"select[name={name}]")
+
+    def values(self, name: str) -> list[str]:
+        """Values of a filter other than all."""
+        values = self.select(name).locator("option").evaluate_all("all => all.map((one) => one.value)")
+        assert values[0] == ""
+        return values[1:]
+
+    def shown(self) -> int:
+        """How many cards can be seen, which is also what the count says."""
+        count = sum(card.is_visible() for card in self.section.locator(CARDS).all())
+        total = self.section.locator(CARDS).count()
+        assert self.section.locator(SHOWN).count() == count
+        said = list(map(int, re.findall(r"\d+", self.section.locator("output.count").inner_text())))
+        assert said in ([count, total], [total][: count == total])
+        return count
+
+    def open_first(self) -> None:
+        self.section.locator(SHOWN).first.click()
+        self.viewer.wait_for()
+
+    def answer(self) -> str:
+        return self.viewer.locator(".answer").inner_text().strip()
+
+    def picture(self) -> bytes:
+        """What the picture looks like."""
+        return self.viewer.locator("canvas, img.picture").first.screenshot()
+
+    def slider(self) -> "Locator":
+        return self.viewer.locator("input[type=range][name=severity]")
+
+    def move_to(self, severity: int) -> None:
+        self.slider().fill(str(severity))
+
+
+@pytest.fixture
+def gallery(report: Path, open_page: Any) -> Iterator[Gallery]:
+    visit = open_page(report)
+    yield Gallery(visit.page)
+    assert visit.problems == []
+    assert visit.outside == []
+    visit.page.context.close()
+
+
+def test_every_card_is_shown_at_first(gallery: Gallery) -> None:
+    assert gallery.shown() == gallery.section.locator(CARDS).count() > 10
+
+
+@pytest.mark.parametrize("name", FILTERS)
+def test_a_filter_parts_the_cards(gallery: Gallery, name: str) -> None:
+    total = gallery.shown()
+    parts = []
+    for value in gallery.values(name):
+        gallery.select(name).select_option(value)
+        parts.append(gallery.shown())
+    assert len(parts) > 1
+    assert min(parts) > 0
+    assert sum(parts) == total
+    gallery.select(name).select_option("")
+    assert gallery.shown() == total
+
+
+def test_filters_go_together(gallery: Gallery) -> None:
+    gallery.select("network").select_option(label="Beta")
+    of_network = gallery.shown()
+    parts = []
+    for value in gallery.values("corruption"):
+        gallery.select("corruption").select_option(value)
+        parts.append(gallery.shown())
+    assert sum(parts) == of_network
+
+
+def test_a_picture_tells_each_severity_as_it_is_on_record(gallery: Gallery, report: Path) -> None:
+    gallery.select("network").select_option(label="Beta")
+    gallery.select("corruption").select_option(label="Fog")
+    gallery.select("reason").select_option(index=1)
+    with open_warehouse(report.parent / "warehouse.duckdb") as con:
+        rows = con.sql(
+            "select severity::int, class_name, confidence from exemplars join evaluations using (evaluation_id) "
+            "join models using (model_id) join classes using (dataset_id) where class_index = predicted "
+            "and model_label = 'Beta' and corruption = 'fog' and reason = 'first_to_fail'"
+        ).fetchall()
+    assert gallery.shown() == len(rows) / (LAST + 1)
+    gallery.open_first()
+    for severity in range(LAST + 1):
+        gallery.move_to(severity)
+        on_record = [(name, confidence) for level, name, confidence in rows if level == severity]
+        assert any(_tells(gallery.answer(), name, confidence) for name, confidence in on_record), gallery.answer()
+
+
+def _tells(answer: str, name: str, confidence: float) -> bool:
+    numbers = (f"{100 * confidence:.0f}", f"{100 * confidence:.1f}", f"{confidence:.2f}")
+    return name in answer and any(number in answer for number in numbers)
+
+
+def test_the_slider_changes_picture_and_answer(gallery: Gallery) -> None:
+    gallery.open_first()
+    assert (gallery.slider().get_attribute("min"), gallery.slider().get_attribute("max")) == ("0", str(LAST))
+    assert gallery.viewer.locator(".answer").get_attribute("aria-live") == "polite"
+    seen = {}
+    for severity in (0, LAST):
+        gallery.move_to(severity)
+        seen[severity] = gallery.picture(), gallery.answer()
+    assert seen[0][0] != seen[LAST][0]
+    assert seen[0][1] != seen[LAST][1]
+    gallery.move_to(0)
+    assert (gallery.picture(), gallery.answer()) == seen[0]
+
+
+def test_the_attention_switch_changes_the_picture_and_back(gallery: Gallery) -> None:
+    gallery.open_first()
+    switch = gallery.viewer.locator("input[type=checkbox][name=attention]")
+    first, was_on = gallery.picture(), switch.is_checked()
+    switch.set_checked(not was_on)
+    assert gallery.picture() != first
+    switch.set_checked(was_on)
+    assert gallery.picture() == first
+
+
+def test_the_picture_is_large_enough_to_see(gallery: Gallery) -> None:
+    gallery.open_first()
+    box = gallery.viewer.locator("canvas, img.picture").first.bounding_box()
+    assert box is not None
+    assert min(box["width"], box["height"]) >= 256
+
+
+def test_the_close_button_closes(gallery: Gallery) -> None:
+    gallery.open_first()
+    gallery.viewer.locator("button.close").click()
+    gallery.viewer.wait_for(state="detached")
+    assert _is_focused(gallery.section.locator(SHOWN).first)
+
+
+def test_another_card_shows_another_picture(gallery: Gallery) -> None:
+    seen = set()
+    for number in (0, 3):
+        gallery.section.locator(SHOWN).nth(number).click()
+        gallery.move_to(0)
+        seen.add(gallery.picture())
+        gallery.page.keyboard.press("Escape")
+        gallery.viewer.wait_for(state="detached")
+    assert len(seen) == 2
+
+
+def test_everything_goes_by_keyboard_alone(gallery: Gallery) -> None:
+    press = gallery.page.keyboard.press
+    gallery.select("reason").focus()
+    assert _tab_until(gallery.page, CARDS)
+    card = gallery.page.evaluate_handle("document.activeElement")
+    press("Enter")
+    gallery.viewer.wait_for()
+    assert gallery.page.evaluate("document.querySelector('dialog.viewer').matches(':modal')")
+    if not _is_focused(gallery.slider()):
+        assert _tab_until(gallery.page, "input[name=severity]")
+    gallery.move_to(0)
+    seen = [(gallery.answer(), gallery.picture())]
+    for _ in range(LAST):
+        press("ArrowRight")
+        seen.append((gallery.answer(), gallery.picture()))
+    assert gallery.slider().input_value() == str(LAST)
+    assert len({picture for _, picture in seen}) == LAST + 1
+    assert len({answer for answer, _ in seen}) > 1
+    press("Escape")
+    gallery.viewer.wait_for(state="detached")
+    assert gallery.page.evaluate("card => document.activeElement === card", card)
+
+
+def test_the_keyboard_stays_in_the_open_picture(gallery: Gallery) -> None:
+    gallery.open_first()
+    inside = "document.activeElement === document.body || !!document.activeElement.closest('dialog.viewer')"
+    for _ in range(8):
+        gallery.page.keyboard.press("Tab")
+        assert gallery.page.evaluate(inside)
+
+
+@pytest.mark.parametrize("width", [1400, 400])
+def test_everybody_can_use_the_open_picture(report: Path, open_page: Any, width: int) -> None:
+    gallery = Gallery(open_page(report, width).page)
+    gallery.open_first()
+    assert barriers(gallery.page, "dialog.viewer") == []
+    box = gallery.viewer.bounding_box()
+    assert box is not None
+    assert box["x"] >= 0
+    assert box["x"] + box["width"] <= width
+    assert gallery.viewer.evaluate("each => each.scrollWidth <= each.clientWidth")
+    gallery.page.context.close()
+
+
+def _is_focused(element: "Locator") -> bool:
+    return bool(element.evaluate("each => document.activeElement === each"))
+
+
+def _tab_until(page: "Page", selector: str, most: int = 10) -> bool:
+    """Whether Tab, pressed at most so often, reaches an element."""
+    for _ in range(most):
+        page.keyboard.press("Tab")
+        if page.evaluate("selector => document.activeElement.matches(selector)", selector):
+            return True
+    return False

@@ -1,0 +1,62 @@
+"""A report in a browser: nothing complained of, nothing fetched, all charts drawn and whole, readable by everyone."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from chromium import Theme
+from report_pages import barriers
+
+pytestmark = pytest.mark.browser
+
+SCREENS: tuple[tuple[int, Theme], ...] = ((1400, "light"), (1400, "dark"), (400, "light"), (400, "dark"))
+screens = pytest.mark.parametrize(("width", "theme"), SCREENS)
+
+NOT_DRAWN = """() => [...document.querySelectorAll(".plot")].filter((plot) => plot.checkVisibility())
+  .filter((plot) => !plot.querySelector("svg g.role-mark > *")).map((plot) => plot.dataset.chart)"""
+CUT_TEXTS = """() => [...document.querySelectorAll(".plot svg text")].filter((text) => text.checkVisibility())
+  .filter((text) => {
+    const inside = text.getBoundingClientRect(), whole = text.ownerSVGElement.getBoundingClientRect();
+    return inside.left < whole.left - 2 || inside.right > whole.right + 2 || inside.top < whole.top - 2
+      || inside.bottom > whole.bottom + 2;
+  }).map((text) => `${text.closest(".plot").dataset.chart}: ${text.textContent}`)"""
+
+
+@screens
+def test_nothing_is_complained_of_and_nothing_fetched(report: Path, visit: Any, width: int, theme: Theme) -> None:
+    found = visit(report, width, theme)
+    assert found.problems == []
+    assert found.outside == []
+
+
+@screens
+def test_every_chart_is_drawn(report: Path, visit: Any, width: int, theme: Theme) -> None:
+    page = visit(report, width, theme).page
+    assert page.locator(".plot").count() > 5
+    assert page.evaluate(NOT_DRAWN) == []
+
+
+@screens
+def test_no_text_of_a_chart_is_cut(report: Path, visit: Any, width: int, theme: Theme) -> None:
+    assert visit(report, width, theme).page.evaluate(CUT_TEXTS) == []
+
+
+@screens
+def test_the_page_is_as_wide_as_the_screen(report: Path, visit: Any, width: int, theme: Theme) -> None:
+    assert visit(report, width, theme).page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+@screens
+def test_everybody_can_read_it(report: Path, visit: Any, width: int, theme: Theme) -> None:
+    assert barriers(visit(report, width, theme).page) == []
+
+
+@pytest.mark.parametrize("width", [1400, 400])
+def test_a_chart_changes_with_the_theme(report: Path, open_page: Any, width: int) -> None:
+    page = open_page(report, width, "light").page
+    page.wait_for_selector(".plot svg text")
+    colour = "getComputedStyle(document.querySelector('.plot svg text')).fill"
+    before = page.evaluate(colour)
+    page.emulate_media(color_scheme="dark")
+    page.wait_for_function(f"before => document.querySelector('.plot svg text') && {colour} != before", arg=before)
+    page.context.close()

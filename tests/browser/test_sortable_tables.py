@@ -1,0 +1,95 @@
+"""Tables that a click on a heading sorts: by number where cells have one, by text elsewhere, and said to everyone."""
+
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from report_pages import unfold
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
+pytestmark = pytest.mark.browser
+
+TABLES = "details.table table.sortable"
+# Of each column after one and after two clicks on its heading: what is said of it, of others, and its cells
+SORTED = """table => [...table.tHead.rows[0].cells].map((heading, column) => [0, 1].map(() => {
+  heading.querySelector("button").click();
+  const others = [...table.tHead.rows[0].cells].filter((each) => each !== heading);
+  return {
+    said: heading.ariaSort,
+    others: others.map((each) => each.ariaSort).filter((said) => said && said !== "none"),
+    rows: [...table.tBodies[0].rows].map((row) => row.innerText),
+    cells: [...table.tBodies[0].rows].map((row) => row.cells[column]).map((cell) => ({
+      text: cell.innerText.trim(), number: cell.dataset.value ? Number(cell.dataset.value) : null })),
+  };
+}))"""
+
+
+@pytest.fixture
+def page(report: Path, open_page: Any) -> Iterator["Page"]:
+    visit = open_page(report)
+    yield visit.page
+    assert visit.problems == []
+    visit.page.context.close()
+
+
+def test_tables_are_folded_until_asked_for(page: "Page") -> None:
+    assert page.locator(TABLES).count() > 5
+    assert not any(table.is_visible() for table in page.locator(TABLES).all())
+    page.locator("details.table > summary").first.click()
+    assert page.locator(TABLES).first.is_visible()
+
+
+def test_every_column_sorts_in_both_directions(page: "Page") -> None:
+    unfold(page)
+    for table in page.locator(TABLES).all():
+        before = sorted(table.evaluate("table => [...table.tBodies[0].rows].map((row) => row.innerText)"))
+        for clicks in table.evaluate(SORTED):
+            assert {click["said"] for click in clicks} == {"ascending", "descending"}
+            for click in clicks:
+                assert click["others"] == []
+                assert sorted(click["rows"]) == before
+                _assert_sorted(click["cells"], falling=click["said"] == "descending")
+
+
+def _assert_sorted(cells: list[dict[str, Any]], *, falling: bool) -> None:
+    numbers = [cell["number"] for cell in cells]
+    if any(number is not None for number in numbers):
+        assert [number for number in numbers if number is not None] == sorted(
+            (number for number in numbers if number is not None), reverse=falling
+        )
+        assert sum((a is None) != (b is None) for a, b in pairwise(numbers)) <= 1  # those without a number are together
+    else:
+        texts = [cell["text"].casefold() for cell in cells]
+        assert texts == sorted(texts, reverse=falling)
+
+
+def test_numbers_are_told_from_texts(page: "Page") -> None:
+    """Somewhere the order of numbers is not that of their texts: 9 comes before 10."""
+    unfold(page)
+    cells = page.locator(f"{TABLES} td[data-value]").evaluate_all("all => all.map((one) => one.dataset.value)")
+    assert len(cells) > 50
+    assert sorted(cells) != sorted(cells, key=float)
+
+
+def test_a_heading_sorts_by_mouse_and_by_keyboard(page: "Page") -> None:
+    unfold(page)
+    table = page.locator(TABLES).first
+    heading = table.locator("thead th").nth(1)
+    heading.locator("button").click()
+    first = heading.get_attribute("aria-sort")
+    page.keyboard.press("Enter")
+    assert {first, heading.get_attribute("aria-sort")} == {"ascending", "descending"}
+    assert heading.locator("button").evaluate("each => document.activeElement === each")
+
+
+def test_a_wide_table_can_be_scrolled_by_keyboard(report: Path, open_page: Any) -> None:
+    page = open_page(report, 400).page
+    unfold(page)
+    stuck = """all => all.filter((table) => table.getBoundingClientRect().right > window.innerWidth)
+      .filter((table) => !table.closest("[tabindex='0']")).length"""
+    assert page.locator(TABLES).evaluate_all(stuck) == 0
+    page.context.close()

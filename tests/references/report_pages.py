@@ -1,0 +1,56 @@
+"""A report in a browser: opened offline, with what it complains of, what it asks for, and what keeps people out."""
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import pytest
+from chromium import Theme
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+HEIGHTS = {1400: 900, 400: 800}  # of a screen, by its width, in CSS pixels
+OUTSIDE = re.compile("^(?!file:|data:|blob:|about:)")
+
+
+class Visit(NamedTuple):
+    """An open page, what its console, scripts and dialogues said, and the addresses outside that it asked for."""
+
+    page: "Page"
+    problems: list[str]
+    outside: list[str]
+
+
+def open_report(browser: "Browser", path: Path, width: int, theme: Theme) -> Visit:
+    """Open a report offline in a context of its own; charts may not be drawn yet."""
+    size = {"width": width, "height": HEIGHTS[width]}
+    context = browser.new_context(viewport=size, color_scheme=theme, reduced_motion="reduce", offline=True)  # type: ignore[arg-type]
+    context.set_default_timeout(15_000)
+    visit = Visit(context.new_page(), [], [])
+    context.route(OUTSIDE, lambda route: route.abort())
+    context.on("request", lambda asked: visit.outside.append(asked.url) if OUTSIDE.match(asked.url) else None)
+    context.on("console", lambda said: visit.problems.append(said.text) if said.type == "error" else None)
+    context.on("weberror", lambda failed: visit.problems.append(str(failed.error)))
+    context.on("dialog", lambda dialog: (visit.problems.append(f"dialogue: {dialog.message}"), dialog.dismiss()))
+    visit.page.goto(path.as_uri())
+    return visit
+
+
+def unfold(page: "Page") -> None:
+    """Open everything that folds but the menus of charts, which lie over others."""
+    page.evaluate(
+        "document.querySelectorAll('details').forEach((each) => { each.open = !each.closest('.vega-embed'); })"
+    )
+
+
+def barriers(page: "Page", within: str = "html") -> list[str]:
+    """What axe-core finds of serious or critical impact: the rule, the element, and what is wrong with it."""
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="the extra `dev` has axe-core").Axe()
+    found = axe.run(page, context=within, options={"resultTypes": ["violations"]}).response["violations"]
+    return [
+        f"{rule['id']} ({rule['impact']}): {node['target']} {node.get('failureSummary', '')[:300]}"
+        for rule in found
+        if rule["impact"] in ("serious", "critical")
+        for node in rule["nodes"]
+    ]
