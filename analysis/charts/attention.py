@@ -47,7 +47,7 @@ def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, size: ChartSi
                named[label])
         for label, data in paths.items()
     ]  # fmt: skip
-    unnamed = unnamed_note([name for placed in named.values() for name in placed.unnamed])
+    unnamed = unnamed_note(list(named.values()))
     cut = ", cut at the top" if any(c.null_high > plot_area.y_high for c in cells if not c.severity) else ""
     labelled = " Named: the paths that end farthest and nearest." if len(selection.corruptions) > MOST_LABELLED else ""
     missing = [label for label in selection.labels.values() if label not in labels]

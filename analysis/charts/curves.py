@@ -9,7 +9,14 @@ import polars as pl
 from failmodes.analysis.charts.network_colours import NetworkColours, network_colours
 from failmodes.analysis.charts.style import axes
 from failmodes.analysis.charts.style.combining import in_grid, layered, stacked
-from failmodes.analysis.charts.style.labels import PlotArea, chance_layers, legend, running_text, spread_apart
+from failmodes.analysis.charts.style.labels import (
+    PlotArea,
+    chance_layers,
+    legend,
+    running_text,
+    spread_apart,
+    text_width,
+)
 from failmodes.analysis.charts.style.theme import (
     GREY,
     MODEL_DASHES,
@@ -35,9 +42,8 @@ from failmodes.analysis.statistics.curve_shape import chord
 
 LABEL_GAP_PX = 12
 RIGHT_PX = 34  # room for the last value
-AXIS_PX = 42
-PANEL_HEIGHT_PX, LEAST_HEIGHT_PX = 130, 56
-NARROW_PX = 110  # width of a plot up to which words are fewer
+AXIS_PX, TITLE_PX = 42, 12
+PANEL_HEIGHT_PX, LEAST_HEIGHT_PX = 130, 44
 FEWEST_FOLDED = 4  # of fewer panels none is left out for being flat
 
 
@@ -76,13 +82,13 @@ def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, size: ChartSi
     names = {name: label_with_extra(names[name], is_extra=name in selection.extras) for name in selection.corruptions}
     flat = _flat_corruptions(shapes, len(selection.corruptions))
     order = [corruption for corruption in _order(points, selection) if corruption not in flat]
-    columns = axes.corruption_columns(size, len(order))
+    columns = axes.corruption_columns(size, len(order), max(text_width(names[c], TITLE_PX) for c in order))
     networks = network_colours(con, selection)
     frame = _panel_frame(points, selection.chance, networks, (size.width_px - AXIS_PX - 16) / columns - RIGHT_PX - 10,
                          size.height(PANEL_HEIGHT_PX, LEAST_HEIGHT_PX))  # fmt: skip
     panels = [
         _panel(points.filter(corruption=name), shapes.filter(corruption=name), names[name], frame,
-               is_left=not index % columns)
+               is_left=not index % columns, is_last=index // columns == (len(order) - 1) // columns)
         for index, name in enumerate(order)
     ]  # fmt: skip
     grid = in_grid(*panels, columns=columns, spacing={"row": 18, "column": 10})
@@ -144,7 +150,9 @@ def _chart_text(con: duckdb.DuckDBPyConnection, selection: Selection, frame: Pan
     )
 
 
-def _panel(points: pl.DataFrame, shapes: pl.DataFrame, title: str, frame: PanelFrame, *, is_left: bool) -> Layered:
+def _panel(
+    points: pl.DataFrame, shapes: pl.DataFrame, title: str, frame: PanelFrame, *, is_left: bool, is_last: bool
+) -> Layered:
     """Lines with their intervals and chords, last values at their right and shapes above.
 
     Args:
@@ -153,11 +161,12 @@ def _panel(points: pl.DataFrame, shapes: pl.DataFrame, title: str, frame: PanelF
         title: the corruption.
         frame: what all panels share.
         is_left: whether the axes carry their names and percentages.
+        is_last: whether it stands in the last row.
     """
     plot_area, labels = frame.plot_area, list(frame.networks.colours)
     _, y_scale = plot_area.scales()
     data = _with_chord(points)
-    x = axes.severity_axis(plot_area.x_high, title=is_left)
+    x = axes.severity_axis(plot_area.x_high, title=is_left and is_last)
     y = alt.Y("accuracy:Q", title="accuracy" if is_left else None, scale=y_scale,
               axis=axes.percent_axis(labels=is_left, ticks=is_left, domain=False))  # fmt: skip
     colour: Any = alt.Color("label:N", title=None, sort=labels, legend=None,
@@ -218,12 +227,16 @@ def _shape_lines(shapes: pl.DataFrame, frame: PanelFrame) -> list[alt.Chart]:
     rows = {row["label"]: row for row in shapes.rows(named=True)}
     shown = [label for label in frame.networks.legend_names if label in rows]
     layers = []
-    at = "at " if frame.plot_area.width > NARROW_PX else ""
+    room = frame.plot_area.width + RIGHT_PX + 10
     for index, label in enumerate(shown):
         shape, chance = shape_of(rows[label]), rows[label]["chance_from"]
-        at_chance = "" if chance is None else f", {at}chance from {format_severity(chance)}"
+        from_ = "" if chance is None else format_severity(chance)
+        long, short = (
+            f"{SHAPE_NAMES[shape]}, {chance_from} {from_}" for chance_from in ("at chance from", "chance \u2265")
+        )
+        told = SHAPE_NAMES[shape] if chance is None else long if text_width(long, 11) <= room else short
         colour = text_shade(frame.networks.colours[label])
-        text = alt.Chart(pl.DataFrame({"text": [f"{SHAPE_NAMES[shape]}{at_chance}"]})).mark_text(
+        text = alt.Chart(pl.DataFrame({"text": [told]})).mark_text(
             align="left", baseline="bottom", fontSize=11, color=colour
         )
         y = -5 - 13 * (len(shown) - 1 - index)
