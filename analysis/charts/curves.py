@@ -9,6 +9,7 @@ import polars as pl
 from failmodes.analysis.charts.network_colours import NetworkColours, network_colours
 from failmodes.analysis.charts.style import axes
 from failmodes.analysis.charts.style.combining import in_grid, layered, stacked
+from failmodes.analysis.charts.style.focus import add_focus, focus_opacity, pointed_layer
 from failmodes.analysis.charts.style.labels import (
     PlotArea,
     chance_layers,
@@ -87,15 +88,18 @@ def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, size: ChartSi
     frame = _panel_frame(points, selection.chance, networks, (size.width_px - AXIS_PX - 16) / columns - RIGHT_PX - 10,
                          size.height(PANEL_HEIGHT_PX, LEAST_HEIGHT_PX))  # fmt: skip
     panels = [
-        _panel(points.filter(corruption=name), shapes.filter(corruption=name), names[name], frame,
-               is_left=not index % columns, is_last=index // columns == (len(order) - 1) // columns)
+        _panel(
+            points.filter(corruption=name), shapes.filter(corruption=name), names[name], frame, pointed_layer(index),
+            is_left=not index % columns, is_last=index // columns == (len(order) - 1) // columns,
+        )
         for index, name in enumerate(order)
     ]  # fmt: skip
     grid = in_grid(*panels, columns=columns, spacing={"row": 18, "column": 10})
     folded = running_text(_folded_text(shapes, flat, names), size.width_px - 16) if flat else []
     text = _chart_text(con, selection, frame)
     plot = stacked(grid, *folded, spacing=10) if folded else grid
-    return add_text([*legend(networks.entries(), size.width_px - AXIS_PX - 40), plot], text, size)
+    chart = add_text([*legend(networks.entries(), size.width_px - AXIS_PX - 40), plot], text, size)
+    return add_focus(chart, "label", len(panels))
 
 
 def _flat_corruptions(shapes: pl.DataFrame, panels: int) -> list[str]:
@@ -151,8 +155,9 @@ def _chart_text(con: duckdb.DuckDBPyConnection, selection: Selection, frame: Pan
 
 
 def _panel(
-    points: pl.DataFrame, shapes: pl.DataFrame, title: str, frame: PanelFrame, *, is_left: bool, is_last: bool
-) -> Layered:
+    points: pl.DataFrame, shapes: pl.DataFrame, title: str, frame: PanelFrame, pointed: str, *, is_left: bool,
+    is_last: bool,
+) -> Layered:  # fmt: skip
     """Lines with their intervals and chords, last values at their right and shapes above.
 
     Args:
@@ -160,6 +165,7 @@ def _panel(
         shapes: shape and stability by label.
         title: the corruption.
         frame: what all panels share.
+        pointed: name of the layer in which the pointer chooses a network.
         is_left: whether the axes carry their names and percentages.
         is_last: whether it stands in the last row.
     """
@@ -189,10 +195,11 @@ def _panel(
             y=alt.Y("chord:Q", scale=y_scale)),
         front.mark_area(opacity=0.22).encode(y=y.copy(), y2=alt.Y2("accuracy_high:Q"), color=colour)
         .transform_calculate(accuracy="datum.accuracy_low"),
-        front.mark_line(strokeWidth=1.8).encode(color=colour, strokeDash=dash),
-        front.mark_point(size=axes.point_size(data), filled=True, opacity=1).encode(color=colour, tooltip=tips),
+        front.mark_line(strokeWidth=1.8).encode(color=colour, strokeDash=dash, opacity=focus_opacity()),
+        front.mark_point(size=axes.point_size(data), filled=True).encode(
+            color=colour, tooltip=tips, opacity=focus_opacity()).properties(name=pointed),
         alt.Chart(_last_values(data, frame)).mark_text(align="left", dx=6, fontSize=11, fontWeight="bold").encode(
-            x=x, y=alt.Y("place:Q"), text=alt.Text("text:N"), color=axes.COLOUR_FIELD),
+            x=x, y=alt.Y("place:Q"), text=alt.Text("text:N"), color=axes.COLOUR_FIELD, opacity=focus_opacity()),
         *_shape_lines(shapes, frame),
     ]  # fmt: skip
     return layered(*layers, width=plot_area.width, height=plot_area.height, title=axes.panel_title(title, offset=4))
