@@ -221,8 +221,11 @@ def report_lines(report: "ImportReport", label: str) -> list[str]:
     return lines
 
 
-def print_progress(study_file: Path) -> None:
+def print_progress(study_file: Path) -> str:
     """Print one row an evaluation, its cells published and missing; of networks not trained yet only the names.
+
+    Returns:
+        What is still to be done before its rows are loaded, and how; empty where nothing is.
 
     Raises:
         MissingExtraError: the study names networks, and PyTorch is not installed.
@@ -233,7 +236,7 @@ def print_progress(study_file: Path) -> None:
 
     study = read_study(study_file, require_models=False)
     if not study.models:
-        return  # its predictions are imported: the warehouse says what is there
+        return ""  # its predictions are imported: the warehouse says what is there
     require_torch("the progress of a study's networks")
     from failmodes.evaluate.devices import choose_device
     from failmodes.evaluate.engine.plan import missing_cells, plan_evaluations
@@ -242,14 +245,18 @@ def print_progress(study_file: Path) -> None:
 
     dataset = open_dataset(study.dataset, study.cache)
     console = stdout_console(soft_wrap=False)
+    go_on = f"`failmodes run {study_file}` goes on"
     untrained = [model.label for model in study_models(study, dataset) if not model.is_there]
     if untrained:
         console.print(f"{study.name}: not trained yet: {', '.join(untrained)}")
-        return
+        return f"{len(untrained):,} network{'s' if len(untrained) > 1 else ''} not trained yet: {go_on}"
     table = Table("model", "source", "evaluation", "shards", "missing", title=study.name, title_justify="left")
+    missing = 0
     for group in plan_evaluations(study, dataset, choose_device(study.evaluation.device)):
         for evaluation in group:
             source_label = evaluation.data.source.row()["source_label"]
             counts = len(study.cells), len(missing_cells(study, evaluation))
+            missing += counts[1]
             table.add_row(evaluation.model.label, source_label, evaluation.evaluation_id, *map(str, counts))
     console.print(table)
+    return f"{missing:,} shard{'s' if missing > 1 else ''} not evaluated yet: {go_on}" if missing else ""

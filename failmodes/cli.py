@@ -22,7 +22,7 @@ from failmodes.evaluate.cli import (
 from failmodes.evaluate.extras import require_torch
 from failmodes.ingest.cli import corrupt, download
 from failmodes.warehouse.cli import READING_S, SqlCommand, TimeoutOption, WhereArgument, load, print_status, query
-from failmodes.warehouse.errors import IncompleteRunError, MissingExtraError
+from failmodes.warehouse.errors import IncompleteRunError, MissingExtraError, WarehouseError
 from failmodes.warehouse.limits import lift_limits, limit_command
 from failmodes.warehouse.terminal import remark
 
@@ -77,16 +77,21 @@ def status(
 ) -> None:
     """Say how far a study is, what its warehouse holds, and whether every invariant of the data holds."""
     limit_command(timeout)
-    from failmodes.warehouse.storage.locations import default_location
+    from failmodes.warehouse.storage.locations import default_location, find_warehouse
 
-    where = where or default_location()
+    where, unfinished = where or default_location(), ""
     if where.suffix == ".toml":
         from failmodes.evaluate.cli import print_progress
 
         try:
-            print_progress(where)
+            unfinished = print_progress(where)
         except MissingExtraError as error:
             remark(f"failmodes: {error}")  # what the warehouse holds is shown all the same
+    warehouse = find_warehouse(where)
+    if unfinished and not warehouse.exists():
+        raise WarehouseError(f"no warehouse yet at {warehouse}: {unfinished}")
+    if unfinished:
+        print(unfinished)
     if not print_status(where, full=full):
         raise typer.Exit(1)
 

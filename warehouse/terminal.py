@@ -31,7 +31,7 @@ class _Last:
 
 
 def stderr_console() -> "Console":
-    """A console on stderr that prints text as it is: no markup, no highlighting, no line breaks of its own."""
+    """A console on stderr that prints text as it is: no markup, no highlighting; see `_console` for line breaks."""
     return _console(stderr=True, soft_wrap=True)
 
 
@@ -40,7 +40,7 @@ def stdout_console(*, width: int | None = None, soft_wrap: bool = True) -> "Cons
 
     Args:
         width: letters of a line, for tables; by default those of the terminal.
-        soft_wrap: whether lines are left to the terminal to break; not for tables.
+        soft_wrap: whether lines stay whole where output goes to a file; not for tables.
     """
     return _console(width=width, soft_wrap=soft_wrap)
 
@@ -141,7 +141,8 @@ def _silence_stdout() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
-def _console(**options: Any) -> "Console":
+def _console(soft_wrap: bool, **options: Any) -> "Console":
+    """A console that breaks lines between words where a terminal would break them within; files as `soft_wrap` says."""
     from rich.console import Console
 
     class PlainConsole(Console):
@@ -152,4 +153,6 @@ def _console(**options: Any) -> "Console":
             return super().render_str("\n".join(lines), *arguments, **keywords)
 
     # in a notebook too it is the stream that is written to: rich would make an HTML block of each line
-    return PlainConsole(markup=False, highlight=False, force_jupyter=False, **options)
+    console = PlainConsole(markup=False, highlight=False, force_jupyter=False, **options)
+    console.soft_wrap = soft_wrap and not console.is_terminal
+    return console

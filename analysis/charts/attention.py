@@ -6,6 +6,7 @@ import polars as pl
 
 from failmodes.analysis.charts.style import axes
 from failmodes.analysis.charts.style.combining import in_grid, layered
+from failmodes.analysis.charts.style.focus import add_focus, focus_opacity, pointed_layer
 from failmodes.analysis.charts.style.labels import (
     Box,
     CorruptionStyles,
@@ -43,11 +44,11 @@ def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, size: ChartSi
     paths = {label: _paths([c for c in cells if c.label == label], names, styles) for label in labels}
     named = {label: _labels(data, [c for c in cells if c.label == label], plot_area) for label, data in paths.items()}
     panels = [
-        _panel(data, next((c for c in cells if c.label == label and not c.severity), None), styles, label, plot_area,
-               named[label])
-        for label, data in paths.items()
+        _panel(data, next((c for c in cells if c.label == label and not c.severity), None), styles,
+               pointed_layer(place), label, plot_area, named[label])
+        for place, (label, data) in enumerate(paths.items())
     ]  # fmt: skip
-    unnamed = unnamed_note([name for placed in named.values() for name in placed.unnamed])
+    unnamed = unnamed_note(list(named.values()))
     cut = ", cut at the top" if any(c.null_high > plot_area.y_high for c in cells if not c.severity) else ""
     labelled = " Named: the paths that end farthest and nearest." if len(selection.corruptions) > MOST_LABELLED else ""
     missing = [label for label in selection.labels.values() if label not in labels]
@@ -62,7 +63,8 @@ def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, size: ChartSi
         selection.source_line,
     )
     panel_grid = in_grid(*panels, columns=columns, spacing=20)
-    return add_text([*legend((*styles.entries, *NULLS), size.width_px - 70), panel_grid], text, size)
+    chart = add_text([*legend((*styles.entries, *NULLS), size.width_px - 70), panel_grid], text, size)
+    return add_focus(chart, "corruption", len(panels))
 
 
 def _plot_area(cells: list[CellDrift], width: float, height: float) -> PlotArea:
@@ -103,9 +105,14 @@ def _labels(data: pl.DataFrame, cells: list[CellDrift], plot_area: PlotArea) -> 
 
 
 def _panel(
-    data: pl.DataFrame, clean: CellDrift | None, styles: CorruptionStyles, title: str, plot_area: PlotArea,
+    data: pl.DataFrame,
+    clean: CellDrift | None,
+    styles: CorruptionStyles,
+    pointed: str,
+    title: str,
+    plot_area: PlotArea,
     named: PlacedLabels,
-) -> Layered:  # fmt: skip
+) -> Layered:
     x, y = _channels(plot_area)
     base = alt.Chart(data).encode(x=x, y=y, color=axes.COLOUR_FIELD)
     tips = [alt.Tooltip("name:N", title="corruption"), alt.Tooltip("severity:Q"),
@@ -117,11 +124,18 @@ def _panel(
         *(_clean_null(clean, plot_area) if clean else []),
         *_end_nulls(_ends(data), x),
         base.mark_line(strokeWidth=1.6).encode(
-            detail=alt.Detail("corruption:N"), order=alt.Order("severity:Q"), strokeDash=styles.dash
+            detail=alt.Detail("corruption:N"),
+            order=alt.Order("severity:Q"),
+            strokeDash=styles.dash,
+            opacity=focus_opacity(),
         ),
-        base.mark_point(filled=True, opacity=1).encode(
-            tooltip=tips, size=alt.Size("severity:Q", scale=alt.Scale(range=sizes), legend=None)
-        ),
+        base.mark_point(filled=True)
+        .encode(
+            tooltip=tips,
+            opacity=focus_opacity(),
+            size=alt.Size("severity:Q", scale=alt.Scale(range=sizes), legend=None),
+        )
+        .properties(name=pointed),
         *named.layers,
     ]
     return layered(*layers, width=plot_area.width, height=plot_area.height, title=axes.panel_title(title))

@@ -129,7 +129,7 @@ def _sheet(rows: list[ContactSheetRow], severities: list[str], size: ChartSize) 
                 if image is None:
                     texts.append(("\u2013", x, bottom - 8, "plain"))
                     continue
-                tip = f"{row.name} {severity}"
+                tip = f"{name}, {severity if severity == severities[0] else f'severity {severity}'}"
                 images.append({"x": x, "y": y + above + side / 2, "url": image_url(_enlarged(image, side)), "tip": tip})
                 if severity != severities[0]:
                     texts.append((format_number(distance, 3), x, bottom + 8, "plain"))
@@ -144,7 +144,7 @@ def _layers(images: list[dict[str, Any]], texts: list[tuple[str, float, float, s
     base = alt.Chart(labels).encode(x=x, y=y, text=alt.Text("text:N"))
     group, name, plain = (base.transform_filter(f"datum.kind === '{kind}'") for kind in ("group", "name", "plain"))
     return [
-        marks.encode(x=x, y=y, url=alt.Url("url:N"), tooltip=alt.Tooltip("tip:N")),
+        marks.encode(x=x, y=y, url=alt.Url("url:N"), tooltip=alt.Tooltip("tip:N", title="image")),
         group.mark_text(align="left", fontWeight="bold", fontSize=12, style="ink"),
         name.mark_text(align="left", fontSize=11.5, style="ink"),
         plain.mark_text(fontSize=10, style="muted"),

@@ -9,7 +9,15 @@ import polars as pl
 from failmodes.analysis.charts.network_colours import NetworkColours, network_colours
 from failmodes.analysis.charts.style import axes
 from failmodes.analysis.charts.style.combining import in_grid, layered, stacked
-from failmodes.analysis.charts.style.labels import PlotArea, chance_layers, legend, running_text, spread_apart
+from failmodes.analysis.charts.style.focus import add_focus, focus_opacity, pointed_layer
+from failmodes.analysis.charts.style.labels import (
+    PlotArea,
+    chance_layers,
+    legend,
+    running_text,
+    spread_apart,
+    text_width,
+)
 from failmodes.analysis.charts.style.theme import (
     GREY,
     MODEL_DASHES,
@@ -35,9 +43,8 @@ from failmodes.analysis.statistics.curve_shape import chord
 
 LABEL_GAP_PX = 12
 RIGHT_PX = 34  # room for the last value
-AXIS_PX = 42
-PANEL_HEIGHT_PX, LEAST_HEIGHT_PX = 130, 56
-NARROW_PX = 110  # width of a plot up to which words are fewer
+AXIS_PX, TITLE_PX = 42, 12
+PANEL_HEIGHT_PX, LEAST_HEIGHT_PX = 130, 44
 FEWEST_FOLDED = 4  # of fewer panels none is left out for being flat
 
 
@@ -76,20 +83,23 @@ def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, size: ChartSi
     names = {name: label_with_extra(names[name], is_extra=name in selection.extras) for name in selection.corruptions}
     flat = _flat_corruptions(shapes, len(selection.corruptions))
     order = [corruption for corruption in _order(points, selection) if corruption not in flat]
-    columns = axes.corruption_columns(size, len(order))
+    columns = axes.corruption_columns(size, len(order), max(text_width(names[c], TITLE_PX) for c in order))
     networks = network_colours(con, selection)
     frame = _panel_frame(points, selection.chance, networks, (size.width_px - AXIS_PX - 16) / columns - RIGHT_PX - 10,
                          size.height(PANEL_HEIGHT_PX, LEAST_HEIGHT_PX))  # fmt: skip
     panels = [
-        _panel(points.filter(corruption=name), shapes.filter(corruption=name), names[name], frame,
-               is_left=not index % columns)
+        _panel(
+            points.filter(corruption=name), shapes.filter(corruption=name), names[name], frame, pointed_layer(index),
+            is_left=not index % columns, is_last=index // columns == (len(order) - 1) // columns,
+        )
         for index, name in enumerate(order)
     ]  # fmt: skip
     grid = in_grid(*panels, columns=columns, spacing={"row": 18, "column": 10})
     folded = running_text(_folded_text(shapes, flat, names), size.width_px - 16) if flat else []
     text = _chart_text(con, selection, frame)
     plot = stacked(grid, *folded, spacing=10) if folded else grid
-    return add_text([*legend(networks.entries(), size.width_px - AXIS_PX - 40), plot], text, size)
+    chart = add_text([*legend(networks.entries(), size.width_px - AXIS_PX - 40), plot], text, size)
+    return add_focus(chart, "label", len(panels))
 
 
 def _flat_corruptions(shapes: pl.DataFrame, panels: int) -> list[str]:
@@ -144,7 +154,10 @@ def _chart_text(con: duckdb.DuckDBPyConnection, selection: Selection, frame: Pan
     )
 
 
-def _panel(points: pl.DataFrame, shapes: pl.DataFrame, title: str, frame: PanelFrame, *, is_left: bool) -> Layered:
+def _panel(
+    points: pl.DataFrame, shapes: pl.DataFrame, title: str, frame: PanelFrame, pointed: str, *, is_left: bool,
+    is_last: bool,
+) -> Layered:  # fmt: skip
     """Lines with their intervals and chords, last values at their right and shapes above.
 
     Args:
@@ -152,12 +165,14 @@ def _panel(points: pl.DataFrame, shapes: pl.DataFrame, title: str, frame: PanelF
         shapes: shape and stability by label.
         title: the corruption.
         frame: what all panels share.
+        pointed: name of the layer in which the pointer chooses a network.
         is_left: whether the axes carry their names and percentages.
+        is_last: whether it stands in the last row.
     """
     plot_area, labels = frame.plot_area, list(frame.networks.colours)
     _, y_scale = plot_area.scales()
     data = _with_chord(points)
-    x = axes.severity_axis(plot_area.x_high, title=is_left)
+    x = axes.severity_axis(plot_area.x_high, title=is_left and is_last)
     y = alt.Y("accuracy:Q", title="accuracy" if is_left else None, scale=y_scale,
               axis=axes.percent_axis(labels=is_left, ticks=is_left, domain=False))  # fmt: skip
     colour: Any = alt.Color("label:N", title=None, sort=labels, legend=None,
@@ -180,10 +195,11 @@ def _panel(points: pl.DataFrame, shapes: pl.DataFrame, title: str, frame: PanelF
             y=alt.Y("chord:Q", scale=y_scale)),
         front.mark_area(opacity=0.22).encode(y=y.copy(), y2=alt.Y2("accuracy_high:Q"), color=colour)
         .transform_calculate(accuracy="datum.accuracy_low"),
-        front.mark_line(strokeWidth=1.8).encode(color=colour, strokeDash=dash),
-        front.mark_point(size=axes.point_size(data), filled=True, opacity=1).encode(color=colour, tooltip=tips),
+        front.mark_line(strokeWidth=1.8).encode(color=colour, strokeDash=dash, opacity=focus_opacity()),
+        front.mark_point(size=axes.point_size(data), filled=True).encode(
+            color=colour, tooltip=tips, opacity=focus_opacity()).properties(name=pointed),
         alt.Chart(_last_values(data, frame)).mark_text(align="left", dx=6, fontSize=11, fontWeight="bold").encode(
-            x=x, y=alt.Y("place:Q"), text=alt.Text("text:N"), color=axes.COLOUR_FIELD),
+            x=x, y=alt.Y("place:Q"), text=alt.Text("text:N"), color=axes.COLOUR_FIELD, opacity=focus_opacity()),
         *_shape_lines(shapes, frame),
     ]  # fmt: skip
     return layered(*layers, width=plot_area.width, height=plot_area.height, title=axes.panel_title(title, offset=4))
@@ -218,12 +234,16 @@ def _shape_lines(shapes: pl.DataFrame, frame: PanelFrame) -> list[alt.Chart]:
     rows = {row["label"]: row for row in shapes.rows(named=True)}
     shown = [label for label in frame.networks.legend_names if label in rows]
     layers = []
-    at = "at " if frame.plot_area.width > NARROW_PX else ""
+    room = frame.plot_area.width + RIGHT_PX + 10
     for index, label in enumerate(shown):
         shape, chance = shape_of(rows[label]), rows[label]["chance_from"]
-        at_chance = "" if chance is None else f", {at}chance from {format_severity(chance)}"
+        from_ = "" if chance is None else format_severity(chance)
+        long, short = (
+            f"{SHAPE_NAMES[shape]}, {chance_from} {from_}" for chance_from in ("at chance from", "chance \u2265")
+        )
+        told = SHAPE_NAMES[shape] if chance is None else long if text_width(long, 11) <= room else short
         colour = text_shade(frame.networks.colours[label])
-        text = alt.Chart(pl.DataFrame({"text": [f"{SHAPE_NAMES[shape]}{at_chance}"]})).mark_text(
+        text = alt.Chart(pl.DataFrame({"text": [told]})).mark_text(
             align="left", baseline="bottom", fontSize=11, color=colour
         )
         y = -5 - 13 * (len(shown) - 1 - index)

@@ -192,7 +192,8 @@ def _image_layers(cells: list[dict[str, Any]], side: float) -> list[alt.Chart]:
         stroke=alt.Stroke("colour:N", scale=None, legend=None),
     )  # fmt: skip
     return [
-        base.mark_image(width=side, height=side).encode(x=x, y=y, url=alt.Url("url:N"), tooltip=alt.Tooltip("tip:N")),
+        base.mark_image(width=side, height=side).encode(
+            x=x, y=y, url=alt.Url("url:N"), tooltip=alt.Tooltip("tip:N", title="image")),
         paths.mark_line(stroke="#000000", strokeWidth=3, opacity=0.55),
         paths.mark_line(stroke="#ffffff", strokeWidth=1.4),
         alt.Chart(ends).encode(x=path_x, y=path_y).mark_point(

@@ -9,6 +9,7 @@ import polars as pl
 
 from failmodes.analysis.charts.style import axes
 from failmodes.analysis.charts.style.combining import in_grid, layered
+from failmodes.analysis.charts.style.focus import add_focus, focus_opacity, pointed_layer
 from failmodes.analysis.charts.style.labels import CorruptionStyles, corruption_styles, legend, spread_apart
 from failmodes.analysis.charts.style.theme import PAGE, ChartSize, ChartText, Layered, add_text
 from failmodes.analysis.formatting import (
@@ -47,7 +48,10 @@ def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, size: ChartSi
     styles = corruption_styles(con, selection.corruptions)
     rows = rows.with_columns(colour=pl.col("corruption").replace_strict(styles.colours, return_dtype=pl.String))
     height = max(size.height(HEIGHT_PX, 140), LABEL_GAP_PX * (len(styles.colours) + 1))
-    panels = [_panel(rows.filter(label=label), label, width - LABEL_PX, height, low, styles) for label in labels]
+    panels = [
+        _panel(rows.filter(label=label), pointed_layer(place), width - LABEL_PX, height, low, styles)
+        for place, label in enumerate(labels)
+    ]
     text = ChartText(
         _finding(rows, labels),
         "Share of images right when clean that have been right at every severity so far (life table on the severity "
@@ -56,11 +60,12 @@ def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, size: ChartSi
         selection.source_line,
     )
     panel_grid = in_grid(*panels, columns=columns, spacing=20)
-    return add_text([*legend(styles.entries, size.width_px - 70), panel_grid], text, size)
+    chart = add_text([*legend(styles.entries, size.width_px - 70), panel_grid], text, size)
+    return add_focus(chart, "corruption", len(panels))
 
 
 def _panel(
-    rows: pl.DataFrame, title: str, width: float, height: float, low: float, styles: CorruptionStyles
+    rows: pl.DataFrame, pointed: str, width: float, height: float, low: float, styles: CorruptionStyles
 ) -> Layered:
     x = axes.severity_axis(axes.last_severity(rows))
     y = alt.Y(
@@ -81,13 +86,15 @@ def _panel(
     names = alt.Chart(ends).mark_text(align="left", dx=7, fontSize=11)
     return layered(
         base.mark_line(interpolate="step-after", strokeWidth=1.8).encode(
-            detail=alt.Detail("corruption:N"), strokeDash=styles.dash
+            detail=alt.Detail("corruption:N"), strokeDash=styles.dash, opacity=focus_opacity()
         ),
-        base.mark_point(size=axes.point_size(rows), filled=True, opacity=1).encode(tooltip=tips),
-        names.encode(x=x, y=y, text=alt.Text("text:N"), color=axes.COLOUR_FIELD),
+        base.mark_point(size=axes.point_size(rows), filled=True)
+        .encode(tooltip=tips, opacity=focus_opacity())
+        .properties(name=pointed),
+        names.encode(x=x, y=y, text=alt.Text("text:N"), color=axes.COLOUR_FIELD, opacity=focus_opacity()),
         width=width,
         height=height,
-        title=axes.panel_title(title),
+        title=axes.panel_title(rows["label"][0]),
     )
 
 

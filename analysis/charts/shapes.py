@@ -63,7 +63,7 @@ def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, size: ChartSi
         f"Total drop in accuracy, clean to last severity, against the bow of the curve (mean height above its chord "
         f"as a share of the drop), on {selection.images}; bars: {format_percent(settings.interval_level, 0)} intervals "
         f"over images; shaded: near-linear, bow within \u00b1{settings.bow_threshold:g}{omitted}."
-        f"{behind}{unnamed_note(named.unnamed)}",
+        f"{behind}{unnamed_note([named])}",
         selection.source_line,
     )
     plot = _plot(points, plot_area, settings.bow_threshold, named)

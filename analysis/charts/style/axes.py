@@ -67,9 +67,17 @@ def network_columns(size: ChartSize, networks: int, margin_px: float, left_px: f
     return columns, (size.width_px - left_px - margin_px * columns) / columns
 
 
-def corruption_columns(size: ChartSize, corruptions: int) -> int:
-    """Panels side by side where each corruption has one: five on a page where there are many."""
-    return CLOSE_COLUMNS if size.is_wide and corruptions > FEW_PANELS else size.columns
+def corruption_columns(size: ChartSize, corruptions: int, title_px: float = 0) -> int:
+    """Panels side by side where each corruption has one: on a page up to five where there are many.
+
+    Args:
+        size: page or paper.
+        corruptions: how many panels there are.
+        title_px: width of the longest title of a panel.
+    """
+    if not size.is_wide or corruptions <= FEW_PANELS:
+        return size.columns
+    return max(size.columns, min(CLOSE_COLUMNS, int(size.width_px / max(1, title_px))))
 
 
 def point_size(points: pl.DataFrame) -> int:

@@ -218,11 +218,11 @@ def _leaders(labels: pl.DataFrame, x: alt.X, y: alt.Y) -> Layered:
     return layered(line.encode(x=x, y=y, x2=alt.X2("at_x:Q"), y2=alt.Y2("at_y:Q")))
 
 
-def unnamed_note(names: Sequence[str]) -> str:
+def unnamed_note(panels: Sequence[PlacedLabels]) -> str:
     """Which names had no room, for a subtitle; nothing where all had."""
-    unique = list(dict.fromkeys(names))
-    if not unique:
+    names = [name for panel in panels for name in panel.unnamed]
+    if not names:
         return ""
-    if len(unique) > MAX_LISTED:
-        return " Named: the outermost points, where there is room."
-    return f" Not named, for want of room: {join_names(lower_label(name) for name in unique)}."
+    if len(panels) > 1 or len(names) > MAX_LISTED:
+        return " Some, the innermost, are not named for want of room."
+    return f" Not named, for want of room: {join_names(lower_label(name) for name in names)}."

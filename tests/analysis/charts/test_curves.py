@@ -1,14 +1,22 @@
 """Severity curves: which networks are in colour, and what the title names."""
 
+from collections.abc import Iterator
+
 import duckdb
 import numpy as np
+import pytest
 from model_comparisons import CORRUPTIONS, FALLS
-from synthetic_record import Synthetic
+from rewritten_shards import answer_with, cell_of
+from synthetic_record import Synthetic, write_synthetic
 
 from failmodes.analysis.charts.drawing import CHARTS
 from failmodes.analysis.charts.style.theme import GREY
 from failmodes.analysis.formatting import SHAPE_NAMES
 from failmodes.analysis.selection import Selection, select_one
+from failmodes.analysis.statistics.curve_shape import ShapeSettings
+from failmodes.analysis.statistics.shape_tables import ensure_shapes
+from failmodes.warehouse.database.connection import open_warehouse
+from failmodes.warehouse.database.load import load
 
 
 def test_title_of_the_curves_names_the_costliest_corruption(
@@ -56,3 +64,55 @@ def test_curves_colour_the_most_and_the_least_accurate(
     behind = [layer for layer in layers if layer["mark"].get("color") == GREY]
     assert len(behind) == 1
     assert set(behind[0]["transform"][0]["filter"]["oneOf"]) == set(FALLS) - {most, least}
+
+
+@pytest.fixture(scope="module")
+def mostly_flat(tmp_path_factory: pytest.TempPathFactory) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Two networks, right on all of 600 images under three of five corruptions, but for Beta under pixelate."""
+    corruptions = ("contrast", "fog", "brightness", "pixelate", "saturate")
+    made = write_synthetic(tmp_path_factory.mktemp("flat"), images=600, corruptions=corruptions, severities=(1, 5))
+    for corruption in ("brightness", "pixelate", "saturate"):
+        for label in ("Alpha", "Beta"):
+            for severity in (1, 5):
+                wrong = 300 if (label, corruption, severity) == ("Beta", "pixelate", 5) else 0
+                answers = [(image % 4 + (image < wrong)) % 4 for image in range(600)]
+                answer_with(made, cell_of(made, label, corruption, severity), answers)
+    for label in ("Alpha", "Beta"):
+        answer_with(made, cell_of(made, label, "none", 0), [image % 4 for image in range(600)])
+    load([made.output], made.output / "w.duckdb")
+    ensure_shapes(made.output / "w.duckdb", ShapeSettings(resamples=100))
+    with open_warehouse(made.output / "w.duckdb") as con:
+        yield con
+
+
+def drawn_panels(spec: dict) -> list[str]:
+    """Titles of the panels of a chart of curves."""
+    grid = next(part for part in spec["vconcat"] if "layer" not in part)
+    grid = next((part for part in grid.get("vconcat", []) if "concat" in part), grid)
+    return [panel["title"]["text"] for panel in grid["concat"]]
+
+
+def words(spec: dict) -> str:
+    return " ".join(str(row["text"]) for rows in spec["datasets"].values() for row in rows if "text" in row)
+
+
+def test_panels_that_are_flat_for_every_network_are_one_line(mostly_flat: duckdb.DuckDBPyConnection) -> None:
+    spec = CHARTS["curves"](mostly_flat, select_one(mostly_flat)).to_dict()
+    assert sorted(drawn_panels(spec)) == ["Contrast", "Fog", "Pixelate"]
+    told = words(spec)
+    assert "Flat within 2 points, for every network, largest total drop in brackets: " in told
+    assert "Brightness (0.0 [" in told
+    assert "Saturate (extra) (0.0 [" in told
+    alpha = select_one(mostly_flat, models=["Alpha"])
+    spec = CHARTS["curves"](mostly_flat, alpha).to_dict()
+    assert sorted(drawn_panels(spec)) == ["Contrast", "Fog"]
+    assert "Flat within 2 points, total drop in brackets: " in words(spec)
+
+
+@pytest.mark.parametrize("corruptions", [["brightness"], ["brightness", "saturate", "fog"], ["brightness", "saturate"]])
+def test_few_panels_or_flat_ones_alone_are_all_drawn(
+    mostly_flat: duckdb.DuckDBPyConnection, corruptions: list[str]
+) -> None:
+    spec = CHARTS["curves"](mostly_flat, select_one(mostly_flat, corruptions=corruptions)).to_dict()
+    assert len(drawn_panels(spec)) == len(corruptions)
+    assert "Flat within" not in words(spec)

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from failmodes.analysis.charts.drawing import CHARTS
-from failmodes.analysis.charts.style.placement import label_box, place_labels, unnamed_note
+from failmodes.analysis.charts.style.placement import PlacedLabels, label_box, place_labels, unnamed_note
 from failmodes.analysis.charts.style.saving import specification_of
 from failmodes.analysis.charts.style.theme import CHART_SIZES
 from failmodes.analysis.selection import select_one
@@ -64,9 +64,10 @@ def test_a_point_without_room_is_not_named_and_told() -> None:
     placed = place_labels(at, names, width=140, height=140)
     assert any(placed)
     assert not all(placed)
-    assert unnamed_note(["Fog", "Snow", "Fog"]) == " Not named, for want of room: fog and snow."
-    assert "outermost" in unnamed_note(NAMES)
-    assert unnamed_note([]) == ""
+    assert unnamed_note([PlacedLabels([], ["Fog", "Snow"])]) == " Not named, for want of room: fog and snow."
+    assert "innermost" in unnamed_note([PlacedLabels([], list(NAMES))])
+    assert "innermost" in unnamed_note([PlacedLabels([], ["Fog"]), PlacedLabels([], [])])
+    assert unnamed_note([PlacedLabels([], [])]) == ""
 
 
 def panels(spec: dict) -> list[dict]:

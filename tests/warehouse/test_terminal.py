@@ -1,0 +1,35 @@
+"""Lines on a terminal break between words; in a file they stay whole."""
+
+import io
+
+import pytest
+
+from failmodes.warehouse.terminal import remark, stdout_console
+
+LINE = "Contrast costs both networks most: 88.0 points [84.4, 90.6] for DenseNet-121 and 87.6 points for ResNet-18"
+
+
+class Stream(io.StringIO):
+    def __init__(self, *, terminal: bool) -> None:
+        super().__init__()
+        self.is_terminal = terminal
+
+    def isatty(self) -> bool:
+        return self.is_terminal
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_words_stay_whole(monkeypatch: pytest.MonkeyPatch, terminal: bool) -> None:
+    for name in ("FORCE_COLOR", "NO_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE", "JUPYTER_COLUMNS"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("COLUMNS", "40")
+    monkeypatch.setenv("TERM", "xterm")
+    out, err = Stream(terminal=terminal), Stream(terminal=terminal)
+    monkeypatch.setattr("sys.stdout", out)
+    monkeypatch.setattr("sys.stderr", err)
+    stdout_console().print(LINE)
+    remark(LINE)
+    for stream in (out, err):
+        lines = stream.getvalue().splitlines()
+        assert " ".join(line.strip() for line in lines) == LINE
+        assert max(map(len, lines)) <= 40 if terminal else len(lines) == 1
