@@ -125,6 +125,7 @@ def benchmark(
     attention: bool | str = True,
     attention_layer: str | None = None,
     logits: 'Literal["all"] | None' = None,
+    thumbnails: bool = True,
     precision: Literal["float32", "bfloat16", "float16"] = "float32",
     batch_size: int | None = None,
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto",
@@ -183,6 +184,9 @@ def benchmark(
         attention: True, False, or a CAM method: "closed-form", "backward", or one of the grad-cam package's.
         attention_layer: the layer to look at, by its dotted name, instead of the one found.
         logits: "all" keeps every logit of a network of more than ten classes, as float16, in the record alone.
+        thumbnails: False puts no picture into record and warehouse: neither clean images, from which any image under
+            any corruption is made again (`Warehouse.images`), nor exemplars. Images given as arrays lie in the folder
+            `to` all the same.
         precision: of the forward pass.
         batch_size: images at a time; tried out and remembered if not given.
         device: where networks run; auto takes cuda, then mps, then cpu.
@@ -234,8 +238,8 @@ def benchmark(
             "across_switches": across_switches,
         },
         evaluation={
-            "attention": attention, "logits": logits, "precision": precision, "batch_size": batch_size,
-            "device": device,
+            "attention": attention, "logits": logits, "thumbnails": thumbnails, "precision": precision,
+            "batch_size": batch_size, "device": device,
         },
     )  # fmt: skip
     with _goes_on(progress), evaluation_bar(progress) as callbacks:
