@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from failmodes.evaluate.engine.run import RunReport
+    from failmodes.evaluate.study_images import StudyImages
     from failmodes.ingest.corruptions.custom import CustomCorruption
     from failmodes.warehouse.storage.files import StorePath
 
@@ -43,7 +44,8 @@ def open(location: "str | PathLike[str] | None" = None) -> Warehouse:  # as PIL'
         StudyError: it is none of these.
         WarehouseError: there is no warehouse, or one of another schema version.
     """
-    return Warehouse(find_warehouse(None if location is None else user_path(location)))
+    given = None if location is None else user_path(location)
+    return _opened(find_warehouse(given), given)
 
 
 def run(study: "str | PathLike[str] | Mapping[str, Any]", *, progress: bool = True) -> Warehouse:
@@ -125,6 +127,7 @@ def benchmark(
     attention: bool | str = True,
     attention_layer: str | None = None,
     logits: 'Literal["all"] | None' = None,
+    thumbnails: bool = True,
     precision: Literal["float32", "bfloat16", "float16"] = "float32",
     batch_size: int | None = None,
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto",
@@ -183,6 +186,9 @@ def benchmark(
         attention: True, False, or a CAM method: "closed-form", "backward", or one of the grad-cam package's.
         attention_layer: the layer to look at, by its dotted name, instead of the one found.
         logits: "all" keeps every logit of a network of more than ten classes, as float16, in the record alone.
+        thumbnails: False puts no picture into record and warehouse: neither clean images, from which any image under
+            any corruption is made again (`Warehouse.images`), nor exemplars. Images given as arrays lie in the folder
+            `to` all the same.
         precision: of the forward pass.
         batch_size: images at a time; tried out and remembered if not given.
         device: where networks run; auto takes cuda, then mps, then cpu.
@@ -234,8 +240,8 @@ def benchmark(
             "across_switches": across_switches,
         },
         evaluation={
-            "attention": attention, "logits": logits, "precision": precision, "batch_size": batch_size,
-            "device": device,
+            "attention": attention, "logits": logits, "thumbnails": thumbnails, "precision": precision,
+            "batch_size": batch_size, "device": device,
         },
     )  # fmt: skip
     with _goes_on(progress), evaluation_bar(progress) as callbacks:
@@ -272,7 +278,18 @@ def _loaded(record: "StorePath", output: Path) -> Warehouse:
 
     path = output / WAREHOUSE_FILE
     load([record], path)
-    return Warehouse(path)
+    return _opened(path, path)
+
+
+def _opened(path: Path, location: Path | None) -> Warehouse:
+    """The warehouse, with how to open the images of its study, which takes a second and is mostly not needed."""
+
+    def open_study() -> "StudyImages | None":
+        from failmodes.evaluate.study_images import open_study_images
+
+        return open_study_images(location, path)
+
+    return Warehouse(path, open_study=open_study)
 
 
 def _listed(values: Any) -> Any:

@@ -285,6 +285,17 @@ EXEMPLARS = Table.of(
     Column("map_width", int16, "columns of the map", True),
 )  # fmt: skip
 
+THUMBNAILS = Table.of(
+    "thumbnails",
+    "one row per data set and clean image that is kept, so that any image under any corruption can be made again",
+    ("dataset_id", "image_id"),
+    Column("dataset_id", text, "data set"),
+    _IMAGE,
+    Column("png", binary, "the clean image as PNG, pixel by pixel what corruptions are given"),
+    Column("height_px", int32, "image height"),
+    Column("width_px", int32, "image width"),
+)
+
 CLEAN_MAPS = Table.of(
     "clean_maps",
     "one row per evaluation and image: what drift is measured against; stays in the record, is not loaded",
@@ -310,4 +321,4 @@ LOGITS = Table.of(
 FACTS = (PREDICTIONS, ATTENTION)
 SHARDED = (*FACTS, LOGITS)  # tables of which the record has a file a cell
 
-DIMENSIONS = (MODELS, DATASETS, CLASSES, IMAGES, CORRUPTIONS, SOURCES, EVALUATIONS, EXEMPLARS)
+DIMENSIONS = (MODELS, DATASETS, CLASSES, IMAGES, CORRUPTIONS, SOURCES, EVALUATIONS, EXEMPLARS, THUMBNAILS)

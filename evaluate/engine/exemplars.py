@@ -8,18 +8,17 @@ Chosen among the paired images of an evaluation, two for each reason, no image t
 - still_right: right everywhere, most confidently at the last severity
 """
 
-import io
 from collections.abc import Iterable
 from decimal import Decimal
 from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
-from PIL import Image
 
 from failmodes.evaluate.cam.cam_method import CamUnavailable
 from failmodes.evaluate.engine.clean_baseline import CleanBaseline
 from failmodes.evaluate.evaluation import Evaluation
+from failmodes.ingest.datasets.thumbnails import encode_png
 from failmodes.warehouse.errors import DamagedShardError
 from failmodes.warehouse.schema import EXEMPLAR_REASONS, EXEMPLARS, PREDICTIONS
 from failmodes.warehouse.shards.format import (
@@ -155,7 +154,7 @@ def _pictures(
             "evaluation_id": evaluation.evaluation_id, "corruption": corruption, "severity": severity,
             "image_id": int(ids[number]), "reason": reason, "reason_rank": rank, "label": int(stored.labels[position]),
             "predicted": predicted if predicted >= 0 else None,
-            "confidence": float(stored.confidence[position]) if known else None, "png": _png(images[number]),
+            "confidence": float(stored.confidence[position]) if known else None, "png": encode_png(images[number]),
         })  # fmt: skip
     for row, heat in zip(rows, _maps(evaluation, baseline, images, positions), strict=False):
         row |= {"map_f16": heat.astype("<f2").tobytes(), "map_height": heat.shape[0], "map_width": heat.shape[1]}
@@ -171,9 +170,3 @@ def _maps(
         return ()
     clean = baseline.predicted[positions][:, None]
     return cam_method(evaluation.network.inputs(images), lambda _logits: clean).maps[:, 0].cpu().numpy()
-
-
-def _png(pixels: np.ndarray) -> bytes:
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "PNG")
-    return buffer.getvalue()

@@ -14,6 +14,7 @@ from failmodes.evaluate.models.network import Network, compile_network
 from failmodes.evaluate.study.study_schema import Study
 from failmodes.evaluate.study_models import load_study_models
 from failmodes.ingest.datasets.dataset import Dataset, record_dataset
+from failmodes.ingest.datasets.thumbnails import record_thumbnails
 from failmodes.ingest.sources import record_corruptions, record_source
 from failmodes.warehouse.errors import DamagedShardError, ModelError
 from failmodes.warehouse.schema import CLEAN_MAPS, EVALUATIONS, EXEMPLARS, FACTS, MODELS, SHARDED
@@ -64,14 +65,17 @@ def plan_evaluations(
 
 
 def record_plan(study: Study, groups: list[list[Evaluation]]) -> None:
-    """Put on record what the evaluations are of: data set, corruptions, sources, models, and they themselves."""
+    """Put on record what the evaluations are of: data set, corruptions, sources, models, pictures, they themselves."""
     output = study.record_output
     record_dataset(output, groups[0][0].data.dataset)
     record_corruptions(output)
     for evaluation in groups[0]:
         write_dimension(output, MODELS, evaluation.model_id, [evaluation.model.row()])
     for group in groups:
-        record_source(output, group[0].data.source)
+        dataset, source, subset = group[0].data
+        record_source(output, source)
+        if study.evaluation.thumbnails:
+            record_thumbnails(output, dataset, subset.clean_ids, subset.subset_id)
         for evaluation in group:
             write_dimension(output, EVALUATIONS, evaluation.evaluation_id, [evaluation.row()])
 

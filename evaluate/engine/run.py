@@ -133,8 +133,11 @@ def evaluate_study(
 
 
 def record_missing_exemplars(study: Study, evaluation: Evaluation) -> None:
-    """Exemplars of each corruption that has none for the study's severities; none where images do not pair."""
-    if not evaluation.data.paired:
+    """Exemplars of each corruption that has none for the study's severities.
+
+    None where images do not pair, nor where a study keeps no pictures.
+    """
+    if not evaluation.data.paired or not study.evaluation.thumbnails:
         return
     severities, output = study.severities, study.record_output
     names = [name for name in study.corruptions.names if not exemplars_are_done(output, evaluation, name, severities)]

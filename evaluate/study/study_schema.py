@@ -191,6 +191,8 @@ class EvaluationSpec(StrictModel):
             package such as "layercam".
         logits: "all" keeps every logit of networks of more than ten classes, as float16, in the record alone; what
             else is on record stays as it is.
+        thumbnails: whether pictures are put on record: clean images, from which any image under any corruption is made
+            again, and the exemplars. False for images that must not leave this machine with the record.
         compile: whether networks go through torch.compile first, which takes minutes for deep ones.
         executor: where it runs: this process (here), several on this machine (processes), a Ray cluster (ray); auto
             takes a process for each GPU where there are several.
@@ -203,6 +205,7 @@ class EvaluationSpec(StrictModel):
     batch_size: study_types.BatchSize | None = None
     attention: study_types.Flag | study_types.Name = True
     logits: Literal["all"] | None = None
+    thumbnails: study_types.Flag = True
     compile: study_types.Flag = False
     executor: Literal["auto", "here", "processes", "ray"] = "auto"
     processes: study_types.Processes | None = None
