@@ -67,9 +67,9 @@ def chart(
     name: Annotated[
         str,
         typer.Argument(
-            help="From a warehouse: curves, drops, shapes, answers, attention, exemplars, onset, calibration, "
-            "failure-prediction, risk-coverage, seen-coming, distortion. From images alone: contact-sheet, and "
-            "distortion too where an option says what to corrupt."
+            help="From a warehouse: ranking, curves, drops, shapes, answers, confusion, attention, exemplars, onset, "
+            "calibration, failure-prediction, risk-coverage, seen-coming, distortion. From images alone: "
+            "contact-sheet, and distortion too where an option says what to corrupt."
         ),
     ],
     where: Where = None,

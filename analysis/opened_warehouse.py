@@ -141,8 +141,8 @@ class Warehouse:
         """Draw a chart, as `failmodes chart` does; it shows itself in notebooks, `.save("chart.svg")` writes it.
 
         Args:
-            name: curves, drops, shapes, answers, attention, exemplars, onset, calibration, failure-prediction,
-                risk-coverage, seen-coming or distortion.
+            name: ranking, curves, drops, shapes, answers, confusion, attention, exemplars, onset, calibration,
+                failure-prediction, risk-coverage, seen-coming or distortion.
             model: only this network or these, by label.
             corruption: only this corruption or these.
             evaluation: only this evaluation or these, by identity or its first letters.

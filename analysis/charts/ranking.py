@@ -6,6 +6,7 @@ import altair as alt
 import duckdb
 import polars as pl
 
+from failmodes.analysis.charts.network_colours import network_colours
 from failmodes.analysis.charts.style import axes
 from failmodes.analysis.charts.style.combining import layered
 from failmodes.analysis.charts.style.labels import FONT_PX, LegendEntry, legend, text_width
@@ -35,18 +36,17 @@ def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, size: ChartSi
     found = mean_accuracies(con, selection)
     is_by_corruption = len(found) <= len(MODEL_COLOURS)
     rows = _by_corruption(con, selection, found) if is_by_corruption else _by_network(con, found)
-    data = pl.DataFrame(rows)
-    labels = list(selection.labels.values())
-    colours = dict(zip(labels, MODEL_COLOURS, strict=False)) if is_by_corruption else {}
-    data = data.with_columns(
-        colour=pl.col("label").replace_strict(colours, default=MODEL_COLOURS[0], return_dtype=pl.String)
+    networks = network_colours(con, selection)
+    data = pl.DataFrame(rows).with_columns(
+        colour=pl.col("label").replace_strict(networks.colours, return_dtype=pl.String)
     )
-    entries = [LegendEntry(label, colour, shape="circle") for label, colour in colours.items()]
+    labels = list(networks.colours) if is_by_corruption else []
+    entries = [LegendEntry(label, colour, shape="circle") for label, colour in networks.colours.items()]
     text = ChartText(
         ranking_sentence(found, selection), _subtitle(con, selection, is_by_corruption), selection.source_line
     )
-    plot = _plot(data, labels if is_by_corruption else [], size)
-    return add_text([*legend(entries if len(entries) > 1 else (), size.width_px - 70), plot], text, size)
+    plot = _plot(data, labels, size)
+    return add_text([*legend(entries if len(labels) > 1 else (), size.width_px - 70), plot], text, size)
 
 
 def ranking_sentence(found: Accuracies, selection: Selection) -> str:
@@ -140,7 +140,7 @@ def _plot(data: pl.DataFrame, labels: list[str], size: ChartSize) -> Layered:
             alt.Tooltip("value:Q", format=".1%", title="accuracy"), alt.Tooltip("low:Q", format=".1%", title="from"),
             alt.Tooltip("high:Q", format=".1%", title="to")]  # fmt: skip
     layers = [
-        base.mark_rule(strokeWidth=2, opacity=0.75).encode(x=alt.X("low:Q", scale=scale), x2=alt.X2("high:Q")),
+        base.mark_rule(strokeWidth=1.6).encode(x=alt.X("low:Q", scale=scale), x2=alt.X2("high:Q")),
         base.mark_point(filled=True, size=48, opacity=1).encode(x=x, tooltip=tips),
         alt.Chart(data).mark_text(align="left", baseline="middle", dx=6, fontSize=FONT_PX - 1, style="muted").encode(
             x=alt.X("high:Q", scale=scale), y=y, text=alt.Text("text:N"), **offset),
