@@ -87,7 +87,7 @@ def _panel(
         names.encode(x=x, y=y, text=alt.Text("text:N"), color=axes.COLOUR_FIELD),
         width=width,
         height=height,
-        title=axes.panel_title(title),
+        title=axes.panel_title(title, width),
     )
 
 
