@@ -138,7 +138,8 @@ def _panel(
         .properties(name=pointed),
         *named.layers,
     ]
-    return layered(*layers, width=plot_area.width, height=plot_area.height, title=axes.panel_title(title))
+    title_of_panel = axes.panel_title(title, plot_area.width)
+    return layered(*layers, width=plot_area.width, height=plot_area.height, title=title_of_panel)
 
 
 def _clean_null(clean: CellDrift, plot_area: PlotArea) -> list[alt.Chart]:

@@ -82,7 +82,7 @@ def _lines(bins: pl.DataFrame, title: str, width: float, height: float) -> Layer
         base.mark_point(filled=True, size=16, opacity=1).encode(tooltip=tips),
         width=width,
         height=height,
-        title=axes.panel_title(title),
+        title=axes.panel_title(title, width),
     )
 
 

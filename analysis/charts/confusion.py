@@ -119,5 +119,5 @@ def _panel(counts: pl.DataFrame, title: str, width: float) -> Layered:
         number.transform_filter("datum.is_high").mark_text(fontSize=NUMBER_PX, style="on-high"),
         width=width,
         height=ROW_PX * max(1, len(rows)),
-        title=panel_title(title),
+        title=panel_title(title, width),
     )

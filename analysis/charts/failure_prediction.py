@@ -109,7 +109,7 @@ def _auroc(rows: pl.DataFrame, title: str, width: float, height: float, least: f
         *_lines(known, x, y, "auroc"),
         width=width,
         height=height,
-        title=axes.panel_title(title),
+        title=axes.panel_title(title, width),
     )
 
 

@@ -94,7 +94,7 @@ def _panel(
         names.encode(x=x, y=y, text=alt.Text("text:N"), color=axes.COLOUR_FIELD, opacity=focus_opacity()),
         width=width,
         height=height,
-        title=axes.panel_title(rows["label"][0]),
+        title=axes.panel_title(rows["label"][0], width),
     )
 
 

@@ -26,7 +26,7 @@ from failmodes.analysis.statistics.shape_tables import stored_settings
 
 ROW_PX, NEXT_PX = 13, 9  # height of a row with one dot, and what each further dot adds
 VALUE_PX, GAP_PX = 34, 6
-MOST_NAME_PX = 190
+MOST_NAME_PX, MOST_NAME_SHARE = 190, 0.35  # of a row's name, and of the chart's width
 CLEAN_NAME = "Clean"
 Accuracies = dict[EvaluationInfo, MeanAccuracy]
 
@@ -124,14 +124,15 @@ def _subtitle(con: duckdb.DuckDBPyConnection, selection: Selection, is_by_corrup
 def _plot(data: pl.DataFrame, labels: list[str], size: ChartSize) -> Layered:
     """The dots; `labels` are the networks that share a row."""
     order = data["name"].unique(maintain_order=True).to_list()
-    name_px = min(MOST_NAME_PX, max(text_width(name, FONT_PX) for name in order) + 14)
+    most_px = min(MOST_NAME_PX, MOST_NAME_SHARE * size.width_px)
+    name_px = min(most_px, max(text_width(name, FONT_PX) for name in order) + 14)
     lowest_px = max(text_width(t, FONT_PX) for t in data["lowest_text"]) if "lowest_text" in data else 0
     width = size.width_px - name_px - VALUE_PX - lowest_px - 8
     row_px = ROW_PX + NEXT_PX * max(0, len(labels) - 1) + GAP_PX
     scale = _scale(data)
     x = alt.X("value:Q", title="accuracy", scale=scale, axis=axes.percent_axis(domain=False))
     y = alt.Y("name:N", sort=order, title=None, scale=alt.Scale(paddingInner=0.25),
-              axis=alt.Axis(domain=False, ticks=False, labelPadding=8, labelLimit=MOST_NAME_PX))  # fmt: skip
+              axis=alt.Axis(domain=False, ticks=False, labelPadding=8, labelLimit=most_px))  # fmt: skip
     offset: dict[str, Any] = {}
     if len(labels) > 1:
         offset = {"yOffset": alt.YOffset("label:N", sort=labels, scale=alt.Scale(paddingOuter=0.15))}

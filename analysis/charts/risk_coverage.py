@@ -57,5 +57,5 @@ def _panel(rows: pl.DataFrame, title: str, width: float, height: float, most: fl
         base.mark_point(size=axes.FINE, filled=True, opacity=1).encode(tooltip=tips),
         width=width,
         height=height,
-        title=axes.panel_title(title),
+        title=axes.panel_title(title, width),
     )

@@ -113,5 +113,5 @@ def _panel(rows: pl.DataFrame, label: str, width: float, domain: tuple[float, fl
         values.encode(x=alt.XValue(width + 8), y=y, text=alt.Text("text:N")),
         width=width,
         height=ROW_PX * rows.height,
-        title=alt.Title(label, frame="group", offset=6, subtitle=counts),
+        title=axes.panel_title(label, width, subtitle=counts),
     )

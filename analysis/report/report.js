@@ -21,12 +21,12 @@
       return JSON.parse(theme === "dark" ? darkened(stored) : stored);
     };
     const spec = { ...read(layout), datasets: read("data") };
-    const config = { ...themes[theme], aria: false };  // the plot itself has a label, the tables have the figures
     try {
       const made = await vegaEmbed(plot, spec, {
-        config, renderer: "svg", actions: false, tooltip: { disableDefaultStyle: true },
+        config: themes[theme], renderer: "svg", actions: false, tooltip: { disableDefaultStyle: true },
       });
       views.set(plot, made.view);
+      plot.querySelector("svg").setAttribute("aria-hidden", "true");  // the plot has a label, the tables the figures
     } catch (error) {
       plot.textContent = `This chart could not be drawn: ${error.message}`;
     }

@@ -84,8 +84,8 @@ def hostile_report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("hostile")
     texts = Texts(study=HOSTILE[0], dataset=" ".join(HOSTILE[1:7]), note="\n".join(HOSTILE), classes=HOSTILE)
     write_synthetic(
-        folder, images=100, models=(" ".join(HOSTILE[:4]), *HOSTILE[5:9]), classes=10, exemplars_per_reason=2,
-        corruptions=("fog", "contrast"), texts=texts,
+        folder, images=100, models=(" ".join(HOSTILE[:4]), *HOSTILE[5:8], "".join(HOSTILE[8:])), classes=10,
+        corruptions=("fog", "contrast"), texts=texts, exemplars_per_reason=2,
     )  # fmt: skip
     return _reported(folder)
 

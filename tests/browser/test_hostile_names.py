@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from report_pages import CUT_TEXTS, NOT_DRAWN, SHRUNK, barriers
 
 pytestmark = pytest.mark.browser
 
@@ -26,3 +27,28 @@ def test_no_name_is_code(hostile_report: Path, visit: Any, width: int) -> None:
 @BOTH
 def test_the_page_is_as_wide_as_the_screen(hostile_report: Path, visit: Any, width: int) -> None:
     assert visit(hostile_report, width).page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+@BOTH
+def test_every_chart_is_drawn_and_can_be_read(hostile_report: Path, visit: Any, width: int) -> None:
+    page = visit(hostile_report, width).page
+    assert page.evaluate(NOT_DRAWN) == []
+    assert page.evaluate(CUT_TEXTS) == []
+    assert page.evaluate(SHRUNK) == []
+
+
+def test_everybody_can_read_it(hostile_report: Path, visit: Any) -> None:
+    assert barriers(visit(hostile_report, 400).page) == []
+
+
+def test_the_open_picture_tells_names_as_text(hostile_report: Path, open_page: Any) -> None:
+    visit = open_page(hostile_report, 400)
+    cards = visit.page.locator("section.gallery button.card:not([hidden])")
+    for number in range(cards.count()):
+        cards.nth(number).click()
+        viewer = visit.page.locator("dialog.viewer[open]")
+        assert viewer.locator(".answer, .name").locator("*").count() == 0
+        assert viewer.evaluate("each => each.scrollWidth <= each.clientWidth")
+        visit.page.keyboard.press("Escape")
+    assert visit.problems == []
+    visit.page.context.close()

@@ -5,21 +5,12 @@ from typing import Any
 
 import pytest
 from chromium import Theme
-from report_pages import barriers
+from report_pages import CUT_TEXTS, NOT_DRAWN, SHRUNK, barriers
 
 pytestmark = pytest.mark.browser
 
 SCREENS: tuple[tuple[int, Theme], ...] = ((1400, "light"), (1400, "dark"), (400, "light"), (400, "dark"))
 screens = pytest.mark.parametrize(("width", "theme"), SCREENS)
-
-NOT_DRAWN = """() => [...document.querySelectorAll(".plot")].filter((plot) => plot.checkVisibility())
-  .filter((plot) => !plot.querySelector("svg g.role-mark > *")).map((plot) => plot.dataset.chart)"""
-CUT_TEXTS = """() => [...document.querySelectorAll(".plot svg text")].filter((text) => text.checkVisibility())
-  .filter((text) => {
-    const inside = text.getBoundingClientRect(), whole = text.ownerSVGElement.getBoundingClientRect();
-    return inside.left < whole.left - 2 || inside.right > whole.right + 2 || inside.top < whole.top - 2
-      || inside.bottom > whole.bottom + 2;
-  }).map((text) => `${text.closest(".plot").dataset.chart}: ${text.textContent}`)"""
 
 
 @screens
@@ -37,8 +28,10 @@ def test_every_chart_is_drawn(report: Path, visit: Any, width: int, theme: Theme
 
 
 @screens
-def test_no_text_of_a_chart_is_cut(report: Path, visit: Any, width: int, theme: Theme) -> None:
-    assert visit(report, width, theme).page.evaluate(CUT_TEXTS) == []
+def test_no_chart_is_cut_or_too_small_to_read(report: Path, visit: Any, width: int, theme: Theme) -> None:
+    page = visit(report, width, theme).page
+    assert page.evaluate(CUT_TEXTS) == []
+    assert page.evaluate(SHRUNK) == []
 
 
 @screens

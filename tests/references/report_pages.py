@@ -13,6 +13,19 @@ if TYPE_CHECKING:
 HEIGHTS = {1400: 900, 400: 800}  # of a screen, by its width, in CSS pixels
 OUTSIDE = re.compile("^(?!file:|data:|blob:|about:)")
 
+# Visible charts without a mark; texts that leave their chart; charts shown at less than three quarters of their size
+NOT_DRAWN = """() => [...document.querySelectorAll(".plot")].filter((plot) => plot.checkVisibility())
+  .filter((plot) => !plot.querySelector("svg g.role-mark > *")).map((plot) => plot.dataset.chart)"""
+CUT_TEXTS = """() => [...document.querySelectorAll(".plot svg text")].filter((text) => text.checkVisibility())
+  .filter((text) => {
+    const inside = text.getBoundingClientRect(), whole = text.ownerSVGElement.getBoundingClientRect();
+    return inside.left < whole.left - 2 || inside.right > whole.right + 2 || inside.top < whole.top - 2
+      || inside.bottom > whole.bottom + 2;
+  }).map((text) => `${text.closest(".plot").dataset.chart}: ${text.textContent}`)"""
+SHRUNK = """() => [...document.querySelectorAll(".plot svg.marks")].filter((svg) => svg.checkVisibility())
+  .filter((svg) => svg.getBoundingClientRect().width < 0.75 * svg.getAttribute("width"))
+  .map((svg) => `${svg.closest(".plot").dataset.chart}: ${svg.getAttribute("width")} px wide`)"""
+
 
 class Visit(NamedTuple):
     """An open page, what its console, scripts and dialogues said, and the addresses outside that it asked for."""

@@ -7,13 +7,14 @@ import altair as alt
 import numpy as np
 import polars as pl
 
-from failmodes.analysis.charts.style.theme import ChartSize
+from failmodes.analysis.charts.style.theme import ChartSize, wrapped
 
 PERCENT_EXPRESSION = "format(100 * datum.value, '.0f') + '\u00a0%'"  # a share 0-1 on an axis
 COARSE, FINE = 16, 4  # areas of points, square pixels
 FEW_LEVELS = 11  # more of them are a dense grid
 FEW_PANELS = 9  # more of them stand closer on a page
 CLOSE_COLUMNS = 5
+BOLD_PX = 14  # running text of this size is as wide as bold text of 12
 COLOUR_FIELD = alt.Color("colour:N", scale=None, legend=None)  # each row of the data holds its own colour
 Item = TypeVar("Item")
 Channel = TypeVar("Channel", alt.X, alt.Y)
@@ -29,9 +30,13 @@ def percent_axis(tick_count: int = 5, **options: Any) -> alt.Axis:
     return alt.Axis(labelExpr=PERCENT_EXPRESSION, tickCount=tick_count, **options)
 
 
-def panel_title(text: str, offset: int = 6) -> alt.Title:
-    """The title of one panel, flush with its axis labels."""
-    return alt.Title(text, frame="group", offset=offset)
+def panel_title(text: str, width_px: float | None = None, offset: int = 6, **options: Any) -> alt.Title:
+    """The title of one panel, flush with its plot; in lines of `width_px` where it is given, so that none is wider."""
+    if width_px is None:
+        return alt.Title(text, frame="group", offset=offset, **options)
+    lines = wrapped(text, width_px, BOLD_PX)
+    title = lines if len(lines) > 1 else text
+    return alt.Title(title, frame="group", offset=offset, limit=width_px, **options)
 
 
 def severity_ticks(last: float) -> list[float]:

@@ -73,7 +73,7 @@ def heat_map(
         number.transform_filter("datum.is_high").mark_text(fontSize=font_px, style="on-high"),
         width=width,
         height=row_px * len(order),
-        title=panel_title(title),
+        title=panel_title(title, width),
     )
 
 

@@ -135,16 +135,18 @@ def severity_colours(severities: Sequence[float]) -> dict[float, str]:
 def legend(entries: Sequence[LegendEntry], width_px: float, start_px: float = 0) -> list[Layered]:
     """The legend as one part of a chart, its rows wrapped at `width_px`; nothing without entries.
 
-    It begins `start_px` right of the plots' left edge; where that is negative, above the names of their rows.
+    It begins `start_px` right of the plots' left edge; where that is negative, above the names of their rows. A name
+    longer than a row is cut.
     """
     left, row, layers = start_px, 0, []
+    room = width_px - SAMPLE_PX - 6
     for entry in entries:
-        wide = SAMPLE_PX + 6 + text_width(entry.label, FONT_PX)
+        wide = SAMPLE_PX + 6 + min(room, text_width(entry.label, FONT_PX))
         if left > start_px and left + wide > start_px + width_px:
             left, row = start_px, row + 1
         base = alt.Chart(pl.DataFrame({"text": [entry.label]})).encode(y=alt.YValue(row * ROW_PX + ROW_PX / 2))
         layers += _samples(entry, base, left)
-        text = base.mark_text(align="left", baseline="middle", fontSize=FONT_PX, style="ink")
+        text = base.mark_text(align="left", baseline="middle", fontSize=FONT_PX, style="ink", limit=room)
         layers.append(text.encode(x=alt.XValue(left + SAMPLE_PX + 6), text=alt.Text("text:N")))
         left += wide + GAP_PX
     return [layered(*layers, width=width_px, height=(row + 1) * ROW_PX)] if layers else []

@@ -22,6 +22,7 @@ Format = Literal["svg", "png", "pdf", "html", "json"]
 FORMATS: dict[str, Format] = {".svg": "svg", ".png": "png", ".pdf": "pdf", ".html": "html", ".json": "json"}
 PNG_SCALE = 2  # pixels of an embedded image for each that it takes on a page
 PNG_DPI, MM_PER_INCH, POINTS_PER_INCH = 300, 25.4, 72
+LINE_SEPARATORS = str.maketrans("\u2028\u2029", "  ")
 _SVG_SIZE = re.compile(r'<svg [^>]*?width="([\d.]+)" height="([\d.]+)"')
 
 
@@ -48,7 +49,8 @@ def write_themed(themed: alt.VConcatChart, path: Path, width_mm: float | None = 
         raise StudyError(f"cannot save a chart as {path.name!r}: name it with one of {', '.join(FORMATS)}")
     with alt.theme.enable("none"), atomic_write(path) as temporary:
         if kind == "html":
-            themed.save(str(temporary), format=kind, inline=True)
+            readable = alt.VConcatChart.from_dict(specification_of(themed), validate=False)
+            readable.save(str(temporary), format=kind, inline=True)
         elif kind == "json":
             temporary.write_text(json.dumps(specification_of(themed)), encoding="utf-8")
         else:
@@ -63,7 +65,17 @@ def specification_of(chart: alt.VConcatChart) -> dict[str, Any]:
     """
     with alt.data_transformers.enable("default"), alt.data_transformers.disable_max_rows():
         specification: dict[str, Any] = chart.to_dict(validate=False)
+    _part_lines(specification)
     return specification
+
+
+def _part_lines(node: dict[str, Any] | list[Any]) -> None:
+    """Put spaces for the separators of lines and paragraphs that names may hold: Vega cannot parse them."""
+    for key, value in node.items() if isinstance(node, dict) else enumerate(node):
+        if isinstance(value, dict | list):
+            _part_lines(value)
+        elif isinstance(value, str) and not value.isascii():
+            node[key] = value.translate(LINE_SEPARATORS)
 
 
 class Drawing(NamedTuple):

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from failmodes.analysis.charts.style.labels import PlotArea, chance_label_position, spread_apart
+from failmodes.analysis.charts.style.labels import LegendEntry, PlotArea, chance_label_position, legend, spread_apart
 
 
 @settings(max_examples=50, deadline=None)
@@ -60,3 +60,11 @@ def test_the_chance_label_is_where_no_line_runs(
 def test_no_chance_label_beneath_the_floor() -> None:
     crowded = [[(0.0, 0.05), (5.0, 0.05)]]
     assert chance_label_position(0.01, crowded, PlotArea(0, 5, 0, 1, 160, 130)) is None
+
+
+def test_a_name_longer_than_the_legend_is_wide_is_cut_and_stands_alone() -> None:
+    (made,) = legend([LegendEntry("Alpha"), LegendEntry("W" * 200), LegendEntry("Beta")], 300)
+    spec = made.to_dict()
+    texts = [layer for layer in spec["layer"] if layer["mark"]["type"] == "text"]
+    assert len({layer["encoding"]["y"]["value"] for layer in texts}) == 3
+    assert all(layer["mark"]["limit"] + layer["encoding"]["x"]["value"] <= 300 for layer in texts)

@@ -3,7 +3,9 @@
 import json
 from pathlib import Path
 
+import altair as alt
 import duckdb
+import polars as pl
 import pytest
 
 from failmodes.analysis.charts.drawing import CHARTS
@@ -53,3 +55,13 @@ def test_unknown_suffix_and_theme_are_refused(
         save_chart(chart, tmp_path / "drops.gif")
     with pytest.raises(StudyError, match="no theme"):
         save_chart(chart, tmp_path / "drops.svg", theme="sepia")
+
+
+@pytest.mark.parametrize("suffix", [".svg", ".html", ".json"])
+def test_separators_of_lines_in_names_become_spaces(suffix: str, tmp_path: Path) -> None:
+    names = ["one\u2028line", "one\u2029paragraph", "back\\slash", "double \" single ' quotes", "\N{GRINNING FACE}"]
+    plot = alt.Chart(pl.DataFrame({"name": names})).mark_point().encode(x=alt.X("name:N", sort=names))
+    text = save_chart(alt.vconcat(plot), tmp_path / f"chart{suffix}").read_text()
+    assert "one line" in text
+    assert "one paragraph" in text
+    assert not {"\u2028", "\u2029"} & set(text.partition('"vconcat"')[2] or text)
