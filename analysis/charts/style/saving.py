@@ -69,7 +69,7 @@ def specification_of(chart: alt.VConcatChart) -> dict[str, Any]:
     return specification
 
 
-def _part_lines(node: dict[str, Any] | list[Any]) -> None:
+def _part_lines(node: Any) -> None:
     """Put spaces for the separators of lines and paragraphs that names may hold: Vega cannot parse them."""
     for key, value in node.items() if isinstance(node, dict) else enumerate(node):
         if isinstance(value, dict | list):
