@@ -22,7 +22,7 @@ from failmodes.warehouse.errors import FailmodesError, StudyError
 
 GAP_PX, CAPTION_PX, GROUP_PX, NAME_PX = 6, 17, 30, 17
 LABEL_PX = 126  # left of the images, on a page
-SIDE_STEP_PX, LARGEST_SIDE_PX = 16, 80  # steps so that 32 pixels are enlarged by a whole number
+SIDE_STEP_PX, LARGEST_SIDE_PX, LEAST_SIDE_PX = 16, 80, 48  # steps so that 32 pixels are enlarged by a whole number
 NARROW_LEVELS = 3  # beside clean, in a column of a paper
 
 
@@ -111,7 +111,7 @@ def _finding(rows: list[ContactSheetRow], last_severity: str) -> str:
 def _sheet(rows: list[ContactSheetRow], severities: list[str], size: ChartSize) -> Layered:
     left, above = (LABEL_PX, 0) if size.is_wide else (0, NAME_PX)
     room = (size.width_px - 16 - left) / len(severities) - GAP_PX
-    side = min(int(size.height(LARGEST_SIDE_PX)), max(SIDE_STEP_PX, int(room // SIDE_STEP_PX) * SIDE_STEP_PX))
+    side = int(min(room, size.height(LARGEST_SIDE_PX, LEAST_SIDE_PX)) // SIDE_STEP_PX) * SIDE_STEP_PX or SIDE_STEP_PX
     centres = [left + column * (side + GAP_PX) + side / 2 for column in range(len(severities))]
     images: list[dict[str, Any]] = []
     texts: list[tuple[str, float, float, str]] = []

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import altair as alt
 
@@ -66,6 +66,12 @@ class FigureChart(alt.VConcatChart):
     """A chart whose files have a width on paper: `save("figure.pdf")` keeps to it."""
 
     _width_mm: float | None = None
+
+    def copy(self, deep: Any = True, ignore: list[str] | None = None) -> Self:
+        """A copy, which has the width too: each method of Altair that changes a chart gives one."""
+        made = super().copy(deep, ignore)
+        object.__setattr__(made, "_width_mm", self._width_mm)
+        return made
 
     def save(self, fp: Any, format: Any = None, **options: Any) -> None:  # type: ignore[override] # noqa: A002
         """Write the figure; with any option of Altair's, or to an open file, as Altair does."""

@@ -89,8 +89,9 @@ class Drawing(NamedTuple):
 def drawing(themed: alt.VConcatChart) -> Drawing:
     """Draw a chart that carries its theme."""
     with alt.theme.enable("none"):
-        made = spec_to_mimebundle(specification_of(themed), "svg", mode="vega-lite")
-    (svg,) = (made[0] if isinstance(made, tuple) else made).values()
+        made: Any = spec_to_mimebundle(specification_of(themed), "svg", mode="vega-lite")
+    bundle = made[0] if isinstance(made, tuple) else made
+    (svg,) = bundle.values()
     found = _SVG_SIZE.match(svg)
     assert found, "the renderer states a size"
     return Drawing(svg, float(found[1]), float(found[2]))
