@@ -49,9 +49,7 @@ def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, size: ChartSi
     ]
     counts = [_confusions(con, row) for row in shown]
     columns, width = network_columns(size, len(shown), 20 + _name_px(counts))
-    panels = [
-        _panel(part, f"{row['label']}, {place}", width) for row, place, part in zip(shown, places, counts, strict=True)
-    ]
+    panels = [_panel(part, row["label"], place, width) for row, place, part in zip(shown, places, counts, strict=True)]
     told = [f"{r['label']} {format_percent(r['accuracy'])} under {p}" for r, p in zip(shown, places, strict=True)]
     text = ChartText(
         f"Lowest accuracy: {join_names(told) if len(worst) <= 2 else f'{told[0]}, of {len(worst)} networks'}",
@@ -98,7 +96,7 @@ def _left_out(counts: list[pl.DataFrame], networks: int) -> str:
     return classes + (f"; the {MAX_LISTED} of {networks} networks with the lowest" if networks > MAX_LISTED else "")
 
 
-def _panel(counts: pl.DataFrame, title: str, width: float) -> Layered:
+def _panel(counts: pl.DataFrame, title: str, place: str, width: float) -> Layered:
     rows, columns = _shown(counts)
     cell_px = width / max(1, len(columns))
     data = counts.filter(pl.col("label_name").is_in(rows), pl.col("answer").is_in(columns)).with_columns(
@@ -119,5 +117,5 @@ def _panel(counts: pl.DataFrame, title: str, width: float) -> Layered:
         number.transform_filter("datum.is_high").mark_text(fontSize=NUMBER_PX, style="on-high"),
         width=width,
         height=ROW_PX * max(1, len(rows)),
-        title=panel_title(title, width),
+        title=panel_title(title, width, subtitle=place),
     )

@@ -1,12 +1,11 @@
 """A printed report: few pages, every chart drawn, whole and on one page with its caption."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
-from chromium import count_sheets, print_a4, sheets
+from chromium import print_a4, sheets
 
 pytestmark = pytest.mark.browser
 
@@ -15,14 +14,15 @@ STEP = 8  # between the greens of two figures' marks
 RED = 254  # of a mark: no colour of ours has it
 BLUES = {"start": 200, "end": 150, "caption": 100}  # of a mark, by what it marks
 KINDS = {blue: kind for kind, blue in BLUES.items()}
-# Squares of 6 pixels in the corners of each visible chart and at its caption, in colours that tell which they are
-MARK = """([step, red, blues]) => {
+SIDE, LEAST_SIDE = 10, 10  # of a mark in CSS pixels, and in pixels of a sheet's picture, in which one of these is 1.13
+# Squares in the corners of each visible chart and at its caption, in colours that tell which they are
+MARK = """([side, step, red, blues]) => {
   const figures = [...document.querySelectorAll("figure")]
     .filter((each) => each.querySelector(".plot")?.checkVisibility());
   const mark = (element, number, kind, place) => {
     element.style.position = "relative";
-    element.insertAdjacentHTML("beforeend", `<svg width="6" height="6" style="position:absolute;${place}">
-      <rect width="6" height="6" fill="rgb(${red} ${number * step} ${blues[kind]})"/></svg>`);
+    element.insertAdjacentHTML("beforeend", `<svg width="${side}" height="${side}" style="position:absolute;${place}">
+      <rect width="${side}" height="${side}" fill="rgb(${red} ${number * step} ${blues[kind]})"/></svg>`);
   };
   figures.forEach((figure, number) => {
     mark(figure.querySelector(".plot"), number, "start", "left:0;top:0");
@@ -34,11 +34,12 @@ MARK = """([step, red, blues]) => {
 
 
 class Place(NamedTuple):
-    """Where a mark was printed: number of the sheet, row and column in its picture."""
+    """Where a mark was printed: number of the sheet, row and column in its picture, and how wide it is."""
 
     sheet: int
     row: int
     column: int
+    width: int
 
 
 class Printed(NamedTuple):
@@ -50,28 +51,29 @@ class Printed(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def printed(report: Path, open_page: Any, browser: Any) -> Iterator[Printed]:
+def printed(report: Path, open_page: Any, browser: Any) -> Printed:
     page = open_page(report).page
     page.wait_for_function(  # without scrolling: who prints may not have seen all of it
         "[...document.querySelectorAll('.plot')].every((each) => !each.checkVisibility() || each.querySelector('svg'))"
     )
-    figures = page.evaluate(MARK, [STEP, RED, BLUES])
+    figures = page.evaluate(MARK, [SIDE, STEP, RED, BLUES])
     pictures = sheets(browser, print_a4(page))
+    page.context.close()
     places = {
-        (figures[figure], kind): Place(sheet, row, column)
+        (figures[figure], kind): Place(sheet, *place)
         for sheet, picture in enumerate(pictures)
-        for figure, kind, row, column in _marks(picture)
+        for (figure, kind), place in _marks(picture).items()
     }
-    yield Printed(figures, pictures, places)
-    page.context.close()
+    return Printed(figures, pictures, places)
 
 
-def test_it_has_few_sheets(report: Path, open_page: Any) -> None:
-    page = open_page(report).page
-    page.wait_for_selector(".plot svg")
-    sheets = count_sheets(print_a4(page))
-    page.context.close()
-    assert 1 < sheets <= MOST_SHEETS
+def test_it_has_few_sheets(printed: Printed) -> None:
+    assert 1 < len(printed.pictures) <= MOST_SHEETS
+
+
+def test_it_is_not_made_smaller(printed: Printed) -> None:
+    """Where something is wider than the sheet, Chromium prints everything smaller."""
+    assert min(place.width for place in printed.places.values()) >= LEAST_SIDE
 
 
 def test_every_chart_is_printed_on_one_sheet_with_its_caption(printed: Printed) -> None:
@@ -100,14 +102,17 @@ def test_no_sheet_is_blank_and_none_is_dark(printed: Printed) -> None:
     assert max(inked) < 0.6
 
 
-def _marks(picture: np.ndarray) -> Iterator[tuple[int, str, int, int]]:
-    """(figure, kind, row, column) of each pixel that begins 3 x 3 pixels of a mark's colour."""
+def _marks(picture: np.ndarray) -> dict[tuple[int, str], tuple[int, int, int]]:
+    """Row and column of the upper left corner and width of each mark on a sheet, by figure and kind."""
     rows, columns = (length - 2 for length in picture.shape[:2])
     first = picture[:rows, :columns]
     even = first[..., 0] == RED
-    for down, right in np.ndindex(3, 3):
+    for down, right in np.ndindex(3, 3):  # pictures have single pixels of any colour
         even &= (picture[down : down + rows, right : right + columns] == first).all(axis=2)
-    for row, column in np.argwhere(even):
+    found: dict[tuple[int, str], list[tuple[int, int]]] = {}
+    for row, column in np.argwhere(even).tolist():
         _, green, blue = first[row, column].tolist()
         if blue in KINDS and not green % STEP:
-            yield green // STEP, KINDS[blue], int(row), int(column)
+            found.setdefault((green // STEP, KINDS[blue]), []).append((row, column))
+    corners = {mark: np.array(pixels) for mark, pixels in found.items()}
+    return {mark: (*map(int, at.min(axis=0)), int(np.ptp(at[:, 1])) + 3) for mark, at in corners.items()}
