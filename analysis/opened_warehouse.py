@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     import polars as pl
 
     from failmodes.analysis.findings.collection import Findings
+    from failmodes.analysis.images.clean_images import OpenStudy
+    from failmodes.analysis.shown_images import ImageSheet
 
 _DESCRIBED = ("evaluation_labels", "shards", "corruptions", "predictions", "attention")
 MOST_LISTED = 6  # names of networks or corruptions in the description of a warehouse
@@ -38,15 +40,18 @@ class Warehouse:
         >>> w.table("accuracy_by_severity", corruption=["fog", "snow"], severity=5)
         >>> w.sql("select corruption, min(accuracy) as worst from accuracy_by_severity group by all order by worst")
         >>> w.chart("curves", model="ResNet-18")
+        >>> w.images("not correct order by confidence desc limit 12")
         >>> w.findings()
         >>> w.report("report.html")
     """
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
+    def __init__(self, path: str | os.PathLike[str], *, open_study: "OpenStudy | None" = None) -> None:
         """Open a warehouse; `failmodes.open` also finds the one of a study or of an output folder.
 
         Args:
             path: the DuckDB file.
+            open_study: opens the images of the study that is at hand, for pictures that the file has not got;
+                `failmodes.open` gives it.
 
         Raises:
             WarehouseError: it is missing, no warehouse, of another schema version, or in use by a writer.
@@ -55,6 +60,7 @@ class Warehouse:
 
         self._path = Path(path).absolute()
         self._closed = False
+        self._open_study = open_study
         with open_warehouse(self._path, ()):
             pass  # it is a warehouse of our version
 
@@ -166,6 +172,47 @@ class Warehouse:
             size=layout,
         )  # fmt: skip
         return with_theme(chart, theme)
+
+    def images(
+        self,
+        filter: str | None = None,
+        *,
+        image: int | Sequence[int] | None = None,
+        corruption: str | Sequence[str] | None = None,
+        model: str | Sequence[str] | None = None,
+        evaluation: str | Sequence[str] | None = None,
+        timeout_s: float | None = 60,
+    ) -> "ImageSheet":
+        """Pictures of any evaluated image, made again as they were evaluated; nothing needs the networks.
+
+        Clean images come from the warehouse, else from the study that was opened or lies beside it. Each picture is
+        compared with the distance from clean that is on record: `remarks` of the result says where they differ.
+
+        Args:
+            filter: a condition in SQL, with order and limit: pictures that fit it (24 without a limit, at most 200). It
+                may name model_label, corruption, severity, image_id, label_name, predicted_name, correct, confidence
+                and all other columns of `outcomes`, `file`, `corruption_group` and `dataset_label`.
+            image: instead of it, this image or these, from clean to the last severity, a row a network.
+            corruption: with `image`: under this corruption or these.
+            model: with `image`: only these networks, by label.
+            evaluation: with `image`: only these evaluations, by identity or its first letters.
+            timeout_s: seconds after which the question is stopped; None waits.
+
+        Raises:
+            QueryError: the filter is no condition, names an unknown column, or is out of time or memory.
+            StudyError: nothing fits, or images or corruptions are needed that only a study has.
+            WarehouseError, DataError: a clean image is missing or damaged.
+
+        Examples:
+            >>> w.images("corruption = 'fog' and severity = 3 and not correct order by confidence desc limit 12")
+            >>> w.images(image=17, corruption="fog").save("image-17.pdf", layout="paper")
+        """
+        path = self._opened()
+        from failmodes.analysis.shown_images import ImageRequest, find_images
+
+        numbers = [image] if isinstance(image, int) else list(image or ())
+        request = ImageRequest(filter, numbers, _names(corruption), _names(model), _names(evaluation))
+        return find_images(path, request, open_study=self._open_study, timeout_s=timeout_s)
 
     def findings(self) -> "Findings":
         """What the data say: a sequence of all that was judged, which prints as the sentences of a report.

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from failmodes.evaluate.engine.run import RunReport
+    from failmodes.evaluate.study_images import StudyImages
     from failmodes.ingest.corruptions.custom import CustomCorruption
     from failmodes.warehouse.storage.files import StorePath
 
@@ -43,7 +44,8 @@ def open(location: "str | PathLike[str] | None" = None) -> Warehouse:  # as PIL'
         StudyError: it is none of these.
         WarehouseError: there is no warehouse, or one of another schema version.
     """
-    return Warehouse(find_warehouse(None if location is None else user_path(location)))
+    given = None if location is None else user_path(location)
+    return _opened(find_warehouse(given), given)
 
 
 def run(study: "str | PathLike[str] | Mapping[str, Any]", *, progress: bool = True) -> Warehouse:
@@ -276,7 +278,18 @@ def _loaded(record: "StorePath", output: Path) -> Warehouse:
 
     path = output / WAREHOUSE_FILE
     load([record], path)
-    return Warehouse(path)
+    return _opened(path, path)
+
+
+def _opened(path: Path, location: Path | None) -> Warehouse:
+    """The warehouse, with how to open the images of its study, which takes a second and is mostly not needed."""
+
+    def open_study() -> "StudyImages | None":
+        from failmodes.evaluate.study_images import open_study_images
+
+        return open_study_images(location, path)
+
+    return Warehouse(path, open_study=open_study)
 
 
 def _listed(values: Any) -> Any:

@@ -1,7 +1,9 @@
 """The command line's root: the commands of the stages, and those that are made of several."""
 
 from collections.abc import Callable
-from typing import Annotated
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Literal
 
 import typer
 from typer.core import TyperCommand
@@ -22,8 +24,8 @@ from failmodes.evaluate.cli import (
 from failmodes.evaluate.extras import require_torch
 from failmodes.ingest.cli import corrupt, download
 from failmodes.warehouse.cli import READING_S, SqlCommand, TimeoutOption, WhereArgument, load, print_status, query
-from failmodes.warehouse.errors import IncompleteRunError, MissingExtraError
-from failmodes.warehouse.limits import lift_limits, limit_command
+from failmodes.warehouse.errors import IncompleteRunError, MissingExtraError, printable
+from failmodes.warehouse.limits import lift_limits, limit_command, query_memory
 from failmodes.warehouse.terminal import remark
 
 STUDY, STAGES, QUESTIONS = "A whole study", "Its stages", "Questions to a warehouse"
@@ -91,6 +93,53 @@ def status(
         raise typer.Exit(1)
 
 
+def images(
+    where: WhereArgument = None,
+    condition: Annotated[
+        str | None,
+        typer.Option(
+            "--filter",
+            help="A condition in SQL, with order and limit: \"corruption = 'fog' and severity = 3 and not correct order "
+            'by confidence desc limit 24".',
+        ),
+    ] = None,
+    image: Annotated[
+        list[int] | None, typer.Option(min=0, help="This image along a curve, a row a network; may be repeated.")
+    ] = None,
+    corruption: Annotated[
+        list[str] | None, typer.Option(help="With --image: under this corruption; may be repeated.")
+    ] = None,
+    model: Annotated[list[str] | None, typer.Option(help="With --image: only this network, by its label.")] = None,
+    evaluation: Annotated[
+        list[str] | None, typer.Option(help="With --image: only this evaluation, by its identity.")
+    ] = None,
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="File to write: .png, .svg, .pdf, .html or .json.")
+    ] = Path("images.png"),
+    layout: Annotated[Literal["page", "paper"], typer.Option(help="680 px wide, or a column of a paper.")] = "page",
+    theme: Annotated[
+        Literal["light", "dark"] | None, typer.Option(help="HTML follows the reader's system if not given.")
+    ] = None,
+    timeout: Annotated[float, typer.Option(help="Seconds until it is stopped.", min=0.001)] = 60,
+) -> None:
+    """Show any evaluated images, made again at their corruption and severity, with what each network said.
+
+    Clean images come from the warehouse, else from the study file that is named, or lies beside the warehouse.
+    """
+    limit_command(timeout, query_memory(None))
+    from failmodes.analysis.shown_images import ImageRequest, find_images
+    from failmodes.evaluate.study_images import open_study_images
+    from failmodes.warehouse.storage.locations import find_warehouse
+
+    path = find_warehouse(where)
+    request = ImageRequest(condition, image or (), corruption or (), model or (), evaluation or ())
+    sheet = find_images(path, request, open_study=partial(open_study_images, where, path), timeout_s=timeout)
+    written = sheet.save(output, layout=layout, theme=theme)
+    for line in sheet.remarks:
+        remark(line)
+    typer.echo(printable(str(written)))
+
+
 COMMANDS: dict[str, dict[str, Callable[..., None]]] = {  # by their part of the help
     STUDY: {"init": init, "run": run, "status": status},
     STAGES: {
@@ -102,7 +151,7 @@ COMMANDS: dict[str, dict[str, Callable[..., None]]] = {  # by their part of the 
         "import": import_,
         "load": load,
     },
-    QUESTIONS: {"query": query, "shapes": shapes, "chart": chart, "report": report},
+    QUESTIONS: {"query": query, "shapes": shapes, "chart": chart, "images": images, "report": report},
 }
 
 

@@ -116,6 +116,26 @@ class GeneratedSource:
         hashes = dependency_hashes(spec.names)
         return cls(spec.recipe, seed, spec.draws, across_switches=spec.across_switches, dependencies=hashes, grey=grey)
 
+    @classmethod
+    def from_row(cls, row: Mapping[str, Any]) -> "GeneratedSource":
+        """The recipe that a row of `sources` tells of, with the libraries of today, to make its images again.
+
+        The row does not say whether images were kept grey, its identity does; and where a severity between switches is
+        on record, its study asked for the cross-fade.
+
+        Raises:
+            DataError: its versions are no JSON.
+        """
+        made = cls(row["recipe"], row["seed"], row["draws"], across_switches=True, grey=True)
+        made._versions = stored_versions(row)
+        grey = made.source_id == row["source_id"]
+        return cls(row["recipe"], row["seed"], row["draws"], across_switches=True, grey=grey)
+
+    @property
+    def versions(self) -> dict[str, str]:
+        """What shapes the pixels beside the recipe: versions of the engine and of libraries, hashes of other code."""
+        return dict(self._versions)
+
     @property
     def source_id(self) -> str:
         """Hash of recipe, seed, sampling and the versions of what shapes the pixels."""
@@ -164,6 +184,21 @@ class GeneratedSource:
     def labels(self, dataset: Dataset) -> NDArray[np.int64]:
         """The data set's own labels."""
         return dataset.labels
+
+
+def stored_versions(row: Mapping[str, Any]) -> dict[str, str]:
+    """The versions that a row of `sources` states, by name; none of a published set.
+
+    Raises:
+        DataError: they are no JSON, or other than texts by name.
+    """
+    try:
+        versions = json.loads(row["versions"] or "{}")
+    except (ValueError, RecursionError) as error:
+        raise DataError("the versions of a source of corrupted pixels are no JSON") from error
+    if not isinstance(versions, dict) or not all(isinstance(text, str) for text in versions.values()):
+        raise DataError("the versions of a source of corrupted pixels are no texts by name")
+    return versions
 
 
 def dependency_hashes(names: Sequence[str]) -> dict[str, str]:

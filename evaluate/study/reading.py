@@ -37,6 +37,7 @@ def check_study(
     origin: str = "study",
     *,
     require_models: bool = True,
+    own_code: bool = True,
     describe_location: Callable[[Location], str] = dotted_key,
 ) -> Study:
     """Check the content of a study file, and make its paths absolute.
@@ -46,12 +47,17 @@ def check_study(
         folder: what its paths are relative to; modules that it names are looked for there too.
         origin: where it comes from, for errors.
         require_models: whether it must name models.
+        own_code: whether modules that it names as corruptions are imported; without, they are an error.
         describe_location: what a user calls the place of a key, for errors.
 
     Raises:
         StudyError, StorageError: as `read_study`.
     """
-    if str(folder) not in sys.path:
+    if not own_code and (modules := _own_modules(content)):
+        raise StudyError(
+            f"{origin} names code of its own ({modules[0]}), which is run only where the study file itself is named"
+        )
+    if own_code and str(folder) not in sys.path:
         sys.path.insert(0, str(folder))  # so that a corruption `module:name` may lie beside the study
     study = validate(Study, dict(content), origin, describe_location)
     if require_models and not study.models:
@@ -62,6 +68,14 @@ def check_study(
     study = _anchored(study, folder)
     _check_encoding(study, origin)
     return study
+
+
+def _own_modules(content: Mapping[str, Any]) -> list[str]:
+    """Import paths among the corruptions of a study that was not checked yet."""
+    corruptions = content.get("corruptions")
+    names = corruptions.get("names") if isinstance(corruptions, Mapping) else None
+    several = names if isinstance(names, list) else [names]
+    return [name for name in several if isinstance(name, str) and ":" in name]
 
 
 def templates() -> dict[str, Path]:

@@ -1,0 +1,1 @@
+"""Pictures of single images: found in the warehouse, made again from their clean image, and checked."""

@@ -1,0 +1,83 @@
+"""What is on record of where a network looked at single images: maps of exemplars, and the centroid of every image."""
+
+from collections.abc import Sequence
+from decimal import Decimal
+from typing import NamedTuple
+
+import duckdb
+import numpy as np
+from numpy.typing import NDArray
+
+from failmodes.analysis.images.rows import PictureRow
+from failmodes.warehouse.errors import WarehouseError
+from failmodes.warehouse.schema import CLEAN
+
+AttentionMap = NDArray[np.float64]  # (h, w), not negative
+Point = tuple[float, float]  # x and y, 0 to 1 from the top left
+_Key = tuple[str, str, Decimal, int]  # evaluation, corruption, severity, image
+
+
+class StoredAttention(NamedTuple):
+    """Attention for the class predicted on the clean image: its map and its centroid, each None where not stored."""
+
+    map: AttentionMap | None = None
+    centre: Point | None = None
+
+
+def stored_attention(con: duckdb.DuckDBPyConnection, rows: Sequence[PictureRow]) -> list[StoredAttention]:
+    """What is on record for each row.
+
+    Raises:
+        WarehouseError: a stored map is not of its size.
+    """
+    wanted = [list({row.evaluation_id for row in rows}), list({row.image_id for row in rows})]
+    # The clean image is kept with each corruption's exemplars: its map is the same in all
+    stored = con.execute(
+        "select evaluation_id, if(severity = 0, $3, corruption), severity, image_id, map_f16, map_height, map_width "
+        "from exemplars where evaluation_id = any($1) and image_id = any($2) and map_f16 is not null",
+        [*wanted, CLEAN],
+    ).fetchall()
+    maps = {tuple(row[:4]): stored_map(*row[4:]) for row in stored}
+    centres = con.execute(
+        "select evaluation_id, corruption, severity, image_id, centroid_x, centroid_y from attention "
+        "where evaluation_id = any($1) and image_id = any($2) and target = 'clean' and not empty",
+        wanted,
+    ).fetchall()
+    points = {tuple(row[:4]): point for row in centres if (point := _inside(*row[4:])) is not None}
+    return [
+        StoredAttention(one := maps.get(_key(row)), points.get(_key(row)) or centroid(one)) for row in rows
+    ]  # fmt: skip
+
+
+def stored_map(content: bytes, height: int | None, width: int | None) -> AttentionMap:
+    """A map as the table `exemplars` keeps it: little-endian float16, row by row.
+
+    Raises:
+        WarehouseError: it is not of the size that is stated.
+    """
+    if not height or not width or len(content) != 2 * height * width:
+        raise WarehouseError(
+            f"a stored attention map of {len(content):,} bytes is not {height} × {width}: the warehouse was changed; "
+            "make it anew with `failmodes load STUDY --rebuild`"
+        )
+    values = np.frombuffer(content, "<f2").astype(np.float64).reshape(height, width)
+    return np.nan_to_num(values, nan=0, posinf=0, neginf=0).clip(min=0)
+
+
+def centroid(attention: AttentionMap | None) -> Point | None:
+    """Centre of mass (x, y) of a map (h, w), 0-1 from the top left, cell centres; None where it is empty."""
+    if attention is None or attention.sum() <= 0:
+        return None
+    rows, columns = (np.arange(n) + 0.5 for n in attention.shape)
+    total = attention.sum()
+    x, y = (attention.sum(0) @ columns) / total, (attention.sum(1) @ rows) / total
+    return float(x / attention.shape[1]), float(y / attention.shape[0])
+
+
+def _key(row: PictureRow) -> _Key:
+    return row.evaluation_id, row.corruption, row.severity, row.image_id
+
+
+def _inside(x: float | None, y: float | None) -> Point | None:
+    """A point that lies within the image; None for anything else that a file may state."""
+    return (x, y) if x is not None and y is not None and 0 <= x <= 1 and 0 <= y <= 1 else None

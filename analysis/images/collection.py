@@ -1,0 +1,217 @@
+"""Pictures with all that is told of them: one sheet of those that match, or one image along its curve."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import duckdb
+
+from failmodes.analysis.formatting import format_count, format_severity, join_names, lower_label
+from failmodes.analysis.images.attention import AttentionMap, Point, stored_attention
+from failmodes.analysis.images.clean_images import GIVE_THE_STUDY, OpenStudy, StudyAtHand
+from failmodes.analysis.images.regeneration import MadePicture, describe_differences, make_pictures
+from failmodes.analysis.images.rows import PictureRow, curve_rows, matching_rows
+from failmodes.analysis.selection import select_one
+from failmodes.warehouse.database.connection import open_warehouse
+from failmodes.warehouse.errors import StudyError, WarehouseError
+
+_KEEP = "evaluate again with thumbnails, which are kept unless the study says `thumbnails = false`"
+
+
+class Picture(NamedTuple):
+    """One picture with its attention: `made` has pixels and row, map and centre are None where not on record."""
+
+    made: MadePicture
+    attention: AttentionMap | None
+    centre: Point | None
+
+    @property
+    def row(self) -> PictureRow:
+        """Which picture it is, and what was predicted."""
+        return self.made.row
+
+
+class Pictures(NamedTuple):
+    """Pictures and the text around them.
+
+    Attributes:
+        rows: rows of pictures: one of all that match, or one a curve, from clean to the last severity.
+        is_curves: whether each row is a curve.
+        headline: what is shown.
+        details: what is drawn of each picture, and what differs from the evaluation.
+        source: data set, subset, corruptions and seed.
+        remarks: what a reader must not miss, a line each: pictures left out, cut off, or made otherwise than evaluated.
+    """
+
+    rows: list[list[Picture]]
+    is_curves: bool
+    headline: str
+    details: str
+    source: str
+    remarks: list[str]
+
+    @property
+    def all(self) -> list[Picture]:
+        """All pictures, row by row."""
+        return [picture for row in self.rows for picture in row]
+
+
+def find_pictures(
+    path: Path, condition: str, *, open_study: OpenStudy | None = None, timeout_s: float | None = 60
+) -> Pictures:
+    """The pictures that fit a condition in SQL.
+
+    Args:
+        path: the warehouse.
+        condition: as `matching_rows` takes it.
+        open_study: opens the study that is at hand.
+        timeout_s: seconds after which the question is stopped.
+
+    Raises:
+        QueryError: it is no condition, or is out of time or memory.
+        StudyError: nothing matches, or a study is needed.
+        WarehouseError: the warehouse cannot be read, or no clean image is to be had.
+        DataError: images are damaged or missing.
+    """
+    found = matching_rows(path, condition, timeout_s=timeout_s)
+    if not found.rows:
+        raise StudyError(f"no evaluated image fits the filter: {condition.strip()}")
+    with open_warehouse(path) as con:
+        pictures, remarks = _pictures(con, found.rows, StudyAtHand(open_study))
+        if found.cut:
+            remarks.insert(0, f"{_matching(found.matching)}, {found.cut}")
+        filter_text = " ".join(condition.split())
+        return Pictures(
+            [pictures],
+            is_curves=False,
+            headline=f"{_matching(found.matching)}: {filter_text}",
+            details=_sentences(
+                f"{len(pictures)} shown, made again from their clean image. Beneath: predicted class, right (tick) or "
+                "wrong (cross), true class, confidence, network, corruption and severity",
+                _attention_sentence(pictures),
+                *remarks,
+            ),
+            source=_source_line(con, pictures),
+            remarks=remarks,
+        )
+
+
+def find_curves(
+    path: Path,
+    image_ids: Sequence[int],
+    *,
+    corruptions: Sequence[str] = (),
+    models: Sequence[str] = (),
+    evaluations: Sequence[str] = (),
+    open_study: OpenStudy | None = None,
+) -> Pictures:
+    """Images along their curves: for each image, corruption and network a row from clean to the last severity.
+
+    Args:
+        path: the warehouse.
+        image_ids: which images.
+        corruptions: which corruptions, at least one.
+        models: only these networks, by label.
+        evaluations: only these evaluations, by identity or its first letters.
+        open_study: opens the study that is at hand.
+
+    Raises:
+        StudyError: no corruption is named, an image was not evaluated, or a study is needed.
+        WarehouseError, DataError: as `find_pictures`.
+    """
+    if not corruptions:
+        raise StudyError("one image is shown along the severities of a corruption: name it, such as fog")
+    with open_warehouse(path) as con:
+        selection = select_one(con, models=models, evaluations=evaluations, corruptions=corruptions)
+        curves = curve_rows(con, selection, list(dict.fromkeys(image_ids)))
+        labels = selection.labels
+        named = [[row._replace(model_label=labels[row.evaluation_id]) for row in curve] for curve in curves]
+        pictures, remarks = _pictures(con, [row for curve in named for row in curve], StudyAtHand(open_study))
+        by_row = {picture.row: picture for picture in pictures}
+        rows = [kept for curve in named if (kept := [by_row[row] for row in curve if row in by_row])]
+        return Pictures(
+            rows,
+            is_curves=True,
+            headline=_curve_headline(rows),
+            details=_sentences(
+                "From clean to the last severity, made again from the clean image. Beneath: predicted class, right "
+                "(tick) or wrong (cross), and confidence",
+                _attention_sentence(pictures, "; the line is its way from clean"),
+                *remarks,
+            ),
+            source=selection.source_line,
+            remarks=remarks,
+        )
+
+
+def _pictures(
+    con: duckdb.DuckDBPyConnection, rows: Sequence[PictureRow], study: StudyAtHand
+) -> tuple[list[Picture], list[str]]:
+    """The pictures that can be made, and remarks on those that cannot, or are others.
+
+    Raises:
+        WarehouseError: none can be made.
+    """
+    made = make_pictures(con, rows, study)
+    if missing := [row for row, one in zip(rows, made, strict=True) if one is None]:
+        images = len({(row.dataset_id, row.image_id) for row in missing})
+        lack = f"the warehouse has no clean picture of {format_count(images, 'image')}, such as {missing[0].image_name}"
+        if len(missing) == len(rows):
+            raise WarehouseError(f"{lack}: {_KEEP}; or {GIVE_THE_STUDY}")
+    known = [one for one in made if one is not None]
+    attention = stored_attention(con, [one.row for one in known])
+    pictures = [Picture(one, stored.map, stored.centre) for one, stored in zip(known, attention, strict=True)]
+    remarks = [f"{format_count(len(missing), 'picture')} left out: {lack}"] if missing else []
+    return pictures, [*remarks, *filter(None, [describe_differences(con, known)])]
+
+
+def _matching(count: int | None) -> str:
+    if count is None:
+        return "Some pictures match"
+    return f"{format_count(count, 'picture')} {'matches' if count == 1 else 'match'}"
+
+
+def _attention_sentence(pictures: Sequence[Picture], line: str = "") -> str:
+    """What is drawn of attention, and of how many pictures; `line` says what a line is, where there is one."""
+    maps = sum(picture.attention is not None for picture in pictures)
+    dots = sum(picture.centre is not None for picture in pictures)
+    drawn = [f"orange is Grad-CAM, stored of {maps} of {len(pictures)}"] if maps else []
+    drawn += [f"the dot is its centre, stored of {dots} of {len(pictures)}{line}"] if dots else []
+    if not drawn:
+        return "No attention is on record for them"
+    return f"Attention for the class predicted on the clean image: {'; '.join(drawn)}"
+
+
+def _curve_headline(rows: Sequence[Sequence[Picture]]) -> str:
+    """Which image of which class under what, and who reads it wrong where."""
+    first = rows[0][0].row
+    images = list(dict.fromkeys(row[0].row.image_name for row in rows))
+    corruptions = list(dict.fromkeys(lower_label(row[-1].row.corruption_label) for row in rows))
+    subject = f"Image {', '.join(name.removeprefix('image ') for name in images)} under {join_names(corruptions)}"
+    if len(images) > 1 or len(corruptions) > 1:
+        return subject
+    falls = [_first_mistake(row) for row in rows]
+    return f"{subject} (true class: {first.label_name}): {'; '.join(falls)}"
+
+
+def _first_mistake(curve: Sequence[Picture]) -> str:
+    wrong = [picture.row for picture in curve if not picture.row.correct]
+    label = curve[0].row.model_label
+    if not wrong:
+        return f"{label} reads it right throughout"
+    severity = format_severity(float(wrong[0].severity))
+    return f"{label} first misreads it {'when clean' if not wrong[0].severity else f'at severity {severity}'}"
+
+
+def _source_line(con: duckdb.DuckDBPyConnection, pictures: Sequence[Picture]) -> str:
+    rows = con.execute(
+        "select distinct dataset_label, subset, source_label from evaluation_labels where evaluation_id = any($1) "
+        "order by all",
+        [list({picture.row.evaluation_id for picture in pictures})],
+    ).fetchall()
+    parts = [f"{dataset}; subset: {subset}; corruptions: {source}" for dataset, subset, source in rows]
+    return f"Data: {' | '.join(parts)}."
+
+
+def _sentences(*parts: str) -> str:
+    return " ".join(f"{part[:1].upper()}{part[1:]}." for part in parts if part)

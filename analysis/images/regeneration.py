@@ -1,0 +1,185 @@
+"""Pictures made again from their clean image, as they were evaluated, and whether they are the same."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+import duckdb
+import numpy as np
+
+from failmodes.analysis.formatting import join_names
+from failmodes.analysis.images.clean_images import GIVE_THE_STUDY, Pixels, StudyAtHand, clean_images
+from failmodes.analysis.images.rows import PictureRow
+from failmodes.ingest.corruptions.catalogue import CORRUPTIONS, registered
+from failmodes.ingest.corruptions.kernels.base import Images
+from failmodes.ingest.distortion import rmse
+from failmodes.ingest.sources import GeneratedSource, dependency_hashes, stored_versions
+from failmodes.warehouse.errors import StudyError, WarehouseError
+from failmodes.warehouse.schema import CLEAN
+
+# The same picture has the same distance to the last digit of float32 on any machine: squares are whole numbers
+ROUNDING = 2  # in steps of float32
+
+
+class MadePicture(NamedTuple):
+    """One picture.
+
+    Attributes:
+        row: which one, and what was predicted.
+        pixels: (H, W, 3) uint8, as the network was given it before its own preparation.
+        clean: (H, W, 3) uint8 before corruption; None where a published set does not pair with clean images.
+        differs: whether it is another picture than was evaluated; None where nothing on record could tell.
+    """
+
+    row: PictureRow
+    pixels: Pixels
+    clean: Pixels | None
+    differs: bool | None
+
+
+class _Cell(NamedTuple):
+    """Pictures that are made together."""
+
+    dataset_id: str
+    source_id: str
+    corruption: str
+    severity: float
+
+
+def make_pictures(
+    con: duckdb.DuckDBPyConnection, rows: Sequence[PictureRow], study: StudyAtHand
+) -> list[MadePicture | None]:
+    """Make the pictures of rows again, and compare each with the distance from clean that is on record.
+
+    Args:
+        con: the warehouse.
+        rows: which pictures.
+        study: where images, published sets and corruptions of its own come from, if the warehouse has not got them.
+
+    Returns:
+        A picture a row; None where its clean image is not to be had.
+
+    Raises:
+        StudyError: a corruption is code of a study, or a set lies on disk, and no study is at hand.
+        DataError, WarehouseError: images are damaged or missing.
+    """
+    sources = _sources(con, {row.source_id for row in rows})
+    cells: dict[_Cell, dict[int, None]] = {}
+    for row in rows:
+        cells.setdefault(_cell_of(row), {})[row.image_id] = None  # in their order, each once
+    clean = {
+        dataset_id: clean_images(
+            con, dataset_id, list({r.image_id: 0 for r in rows if r.dataset_id == dataset_id}), study
+        )
+        for dataset_id in {row.dataset_id for row in rows if _needs_clean(row, sources)}
+    }
+    made: dict[tuple[_Cell, int], Pixels] = {}
+    for cell, ids in cells.items():
+        known = clean.get(cell.dataset_id, {})
+        pictures = _made(cell, list(ids), known, sources[cell.source_id], study)
+        made |= {(cell, image_id): pixels for image_id, pixels in pictures.items()}
+    return [_picture(row, made.get((_cell_of(row), row.image_id)), clean) for row in rows]
+
+
+def describe_differences(con: duckdb.DuckDBPyConnection, pictures: Sequence[MadePicture]) -> str:
+    """One line on pictures that are not those evaluated, with what changed since; "" where none differs."""
+    differing = [picture.row for picture in pictures if picture.differs]
+    if not differing:
+        return ""
+    sources = _sources(con, {row.source_id for row in differing})
+    changes: dict[str, None] = {}
+    for source_id, source in sources.items():
+        names = {row.corruption for row in differing if row.source_id == source_id}
+        changes |= dict.fromkeys(_version_changes(source, names))
+    why = "made with " + join_names(changes) if changes else "no version has changed, so images or warehouse have"
+    verb = "differs" if len(differing) == 1 else "differ"
+    return f"{len(differing)} of {len(pictures)} pictures {verb} from those evaluated: {why}"
+
+
+def _cell_of(row: PictureRow) -> _Cell:
+    return _Cell(row.dataset_id, row.source_id, row.corruption, float(row.severity))
+
+
+def _needs_clean(row: PictureRow, sources: dict[str, dict[str, Any]]) -> bool:
+    """Whether a picture is made, or compared, with its clean image."""
+    return row.corruption == CLEAN or row.rmse is not None or sources[row.source_id]["source_kind"] == "generated"
+
+
+def _sources(con: duckdb.DuckDBPyConnection, source_ids: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """Rows of `sources` by identity.
+
+    Raises:
+        WarehouseError: one is not there.
+    """
+    found = con.sql("from sources where source_id = any($1)", params=[list(source_ids)]).pl().rows(named=True)
+    rows = {row["source_id"]: row for row in found}
+    if missing := sorted(set(source_ids) - rows.keys()):
+        raise WarehouseError(f"the source {missing[0]} of corrupted images is not on record: evaluate and load again")
+    return rows
+
+
+def _made(
+    cell: _Cell, image_ids: list[int], clean: dict[int, Pixels], source: dict[str, Any], study: StudyAtHand
+) -> dict[int, Pixels]:
+    """Pixels of a cell's images by image_id, without those whose clean image is missing."""
+    if cell.corruption == CLEAN:
+        return {image_id: clean[image_id] for image_id in image_ids if image_id in clean}
+    if source["source_kind"] != "generated":
+        return dict(zip(image_ids, _published(cell, image_ids, study), strict=True))
+    _check_known(cell.corruption, study)
+    known = [image_id for image_id in image_ids if image_id in clean]
+    if not known:
+        return {}
+    images = np.stack([clean[image_id] for image_id in known])
+    corrupted = GeneratedSource.from_row(source).corrupted(images, cell.corruption, cell.severity, known)
+    return dict(zip(known, corrupted, strict=True))
+
+
+def _published(cell: _Cell, image_ids: list[int], study: StudyAtHand) -> Images:
+    opened = study.images
+    pixels = opened and opened.published(cell.source_id, cell.corruption, cell.severity, image_ids)
+    if pixels is None:
+        raise StudyError(f"these pictures lie in a published set, which the warehouse has not got: {GIVE_THE_STUDY}")
+    return pixels
+
+
+def _check_known(corruption: str, study: StudyAtHand) -> None:
+    """A name from a warehouse is never imported: what the catalogue lacks must come with a study."""
+    if corruption in CORRUPTIONS or corruption in registered():
+        return
+    if study.images is None or corruption not in registered():  # reading a study registers its corruptions
+        raise StudyError(
+            f"corruption {corruption!r} is code of a study, which the warehouse has not got: name the study file in "
+            "place of the warehouse"
+        )
+
+
+def _picture(row: PictureRow, pixels: Pixels | None, clean: dict[str, dict[int, Pixels]]) -> MadePicture | None:
+    if pixels is None:
+        return None
+    before = clean.get(row.dataset_id, {}).get(row.image_id) if _pairs(row) else None
+    differs = None
+    if row.rmse is not None and before is not None and row.corruption != CLEAN:
+        stored = np.float32(row.rmse)
+        distance = rmse(before[None], pixels[None])[0]
+        differs = not abs(distance - stored) <= ROUNDING * np.spacing(max(stored, distance))
+    return MadePicture(row, pixels, before, differs)
+
+
+def _pairs(row: PictureRow) -> bool:
+    """Whether the image under its corruption was made from the clean image of the same number."""
+    return row.corruption == CLEAN or row.rmse is not None
+
+
+def _version_changes(source: dict[str, Any], corruptions: set[str]) -> list[str]:
+    """What shaped these pixels and is another today: opencv 4.11, now 4.12."""
+    if source["source_kind"] != "generated":
+        return []
+    stored, hashes = stored_versions(source), dependency_hashes(sorted(corruptions))
+    today = GeneratedSource(dependencies=hashes).versions
+    # hashes of other corruptions' code stand there too, and shape none of these
+    names = [name for name in today | stored if " " not in name or name in hashes]
+    return [
+        f"another {name}" if " " in name else f"{name} {stored.get(name, 'unknown')}, now {today.get(name, 'none')}"
+        for name in names
+        if stored.get(name) != today.get(name)
+    ]

@@ -1,0 +1,165 @@
+"""Which pictures: those that a condition in SQL lets through, or one image along its curve."""
+
+from collections.abc import Sequence
+from decimal import Decimal
+from pathlib import Path
+from typing import NamedTuple
+
+import duckdb
+
+from failmodes.analysis.formatting import format_severity
+from failmodes.analysis.selection import Selection
+from failmodes.warehouse.database.query import first_rows, run_query
+from failmodes.warehouse.errors import QueryError, StudyError
+from failmodes.warehouse.schema import CLEAN
+
+DEFAULT_PICTURES = 24  # where a filter states no limit
+MOST_PICTURES = 200  # of one sheet: more than anybody looks through, and still a file of a few megabytes
+
+# What a condition may name; a picture needs the columns of PictureRow, in their order
+_COLUMNS = """
+select
+    evaluation_id, model_label, dataset_id, source_id, corruption, corruption_label, severity, image_id, label,
+    label_name, predicted_name, correct, confidence, rmse, file
+"""
+_COUNT = "select count(*) over ()"  # before a limit
+_PICTURES = """
+from (
+    select
+        outcomes.*, evaluation_labels.model_label, evaluation_labels.dataset_id, evaluation_labels.source_id,
+        evaluation_labels.dataset_label, evaluation_labels.source_label, evaluation_labels.seed,
+        coalesce(corruptions.corruption_label, outcomes.corruption) as corruption_label,
+        corruptions.corruption_group, images.file,
+        coalesce(true_class.class_name, outcomes.label::varchar) as label_name,
+        coalesce(
+            answer.class_name, if(outcomes.confidence is null, 'no answer', 'another class')
+        ) as predicted_name
+    from outcomes
+    inner join evaluation_labels on outcomes.evaluation_id = evaluation_labels.evaluation_id
+    left join corruptions on outcomes.corruption = corruptions.corruption
+    left join classes as true_class
+        on evaluation_labels.dataset_id = true_class.dataset_id and outcomes.label = true_class.class_index
+    left join classes as answer
+        on evaluation_labels.dataset_id = answer.dataset_id and outcomes.predicted = answer.class_index
+    left join images on evaluation_labels.dataset_id = images.dataset_id and outcomes.image_id = images.image_id
+) as pictures
+where
+"""
+_SHAPE = """
+select
+    json_extract_string(parsed, '$.statements[0].node.type') as kind,
+    json_extract_string(parsed, '$.statements[0].node.modifiers[*].type') as modifiers,
+    json_extract_string(parsed, '$.statements[0].node.qualify.type') as qualify
+from (select json_serialize_sql($statement) as parsed)
+"""
+
+
+class PictureRow(NamedTuple):
+    """One image of one cell as it was evaluated: a row of `outcomes` with names."""
+
+    evaluation_id: str
+    model_label: str
+    dataset_id: str
+    source_id: str
+    corruption: str
+    corruption_label: str
+    severity: Decimal
+    image_id: int
+    label: int
+    label_name: str
+    predicted_name: str
+    correct: bool
+    confidence: float | None
+    rmse: float | None
+    file: str | None
+
+    @property
+    def cell_name(self) -> str:
+        """The cell as a reader sees it: Fog, severity 3; or clean."""
+        severity = format_severity(float(self.severity))
+        return f"{self.corruption_label}, severity {severity}" if self.severity else severity
+
+    @property
+    def image_name(self) -> str:
+        """The image as a reader sees it: image 17, and its file where it has one."""
+        return f"image {self.image_id}" + (f" ({self.file})" if self.file else "")
+
+
+class FoundRows(NamedTuple):
+    """What a condition lets through: the rows to show, and how many match, whatever limit it states.
+
+    `matching` is None where they cannot be counted; `cut` says why not all that were asked for are shown, or is "".
+    """
+
+    rows: list[PictureRow]
+    matching: int | None
+    cut: str
+
+
+def matching_rows(path: Path, condition: str, *, timeout_s: float | None = 60) -> FoundRows:
+    """Rows of evaluated images that fit a condition.
+
+    It is asked as one statement on the locked connection, as every question that was typed in.
+
+    Args:
+        path: the warehouse.
+        condition: what may follow `where`, with order and limit: "not correct order by confidence desc limit 24".
+        timeout_s: seconds after which it is stopped.
+
+    Raises:
+        QueryError: it is no condition, names an unknown column, or is out of time or memory.
+    """
+    statement = _COLUMNS + _PICTURES + condition
+    (shape,) = run_query(path, _SHAPE, {"statement": statement}, timeout_s=timeout_s).rows(named=True)
+    if shape["kind"] not in (None, "SELECT_NODE"):  # None: no SQL, which the statement itself says better
+        raise QueryError(
+            "the filter joins another SELECT to its own: expected a condition with order and limit, such as "
+            "\"corruption = 'fog' and not correct order by confidence desc limit 24\""
+        )
+    found = first_rows(path, statement, MOST_PICTURES, timeout_s=timeout_s)
+    rows = [PictureRow(*row) for row in found.rows]
+    if not any(kind.startswith("LIMIT") for kind in shape["modifiers"] or ()):
+        shown = rows[:DEFAULT_PICTURES]
+        more = f"the first {len(shown)} are shown: end the filter with `limit N` for more"
+        return FoundRows(shown, found.row_count, "" if len(shown) == len(rows) else more)
+    cut = "" if found.row_count == len(rows) else f"the first {len(rows)} are shown, the most that a sheet takes"
+    if shape["qualify"] or not rows:  # which comes after what counts, as the limit does
+        return FoundRows(rows, None if rows else 0, cut)
+    counted = first_rows(path, f"{_COUNT} {_PICTURES}{condition}", 1, timeout_s=timeout_s)
+    return FoundRows(rows, counted.rows[0][0], cut)
+
+
+def curve_rows(
+    con: duckdb.DuckDBPyConnection, selection: Selection, image_ids: Sequence[int]
+) -> list[list[PictureRow]]:
+    """Rows from clean to the last severity, a list for each image, corruption and network, in this order.
+
+    Raises:
+        StudyError: an image was not evaluated, or they are more than a sheet shows.
+    """
+    cells = [*selection.corruptions, CLEAN]
+    condition = "evaluation_id = any($1) and image_id = any($2) and corruption = any($3) order by severity"
+    statement = _COLUMNS + _PICTURES + condition
+    found = con.execute(statement, [selection.ids, list(image_ids), cells]).fetchall()
+    rows = [PictureRow(*row) for row in found]
+    for image_id in image_ids:
+        if not any(row.image_id == image_id for row in rows):
+            raise StudyError(f"image {image_id} was not evaluated: {_evaluated(con, selection)}")
+    curves = [
+        [row for row in rows if (row.evaluation_id, row.image_id) == (e, image_id) and row.corruption in (name, CLEAN)]
+        for image_id in image_ids
+        for name in selection.corruptions
+        for e in selection.ids
+    ]
+    if (count := sum(map(len, curves))) > MOST_PICTURES:
+        raise StudyError(f"{count:,} pictures, and a sheet shows {MOST_PICTURES}: name fewer images or corruptions")
+    return [curve for curve in curves if curve]
+
+
+def _evaluated(con: duckdb.DuckDBPyConnection, selection: Selection) -> str:
+    """Which images there are, in words."""
+    ids = con.execute(
+        "select distinct image_id from outcomes where evaluation_id = $1 and corruption = $2 order by 1",
+        [selection.ids[0], CLEAN],
+    ).fetchall()
+    return f"{len(ids):,} were, from {ids[0][0]} to {ids[-1][0]}" if ids else "none was"
