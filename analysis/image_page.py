@@ -61,6 +61,8 @@ def _row(row: Sequence[Picture], *, is_curve: bool) -> dict[str, Any]:
             point = (round(100 * picture.centre[0], 2), round(100 * picture.centre[1], 2))
             path = [*path, point] if is_curve else [point]
             one["path"] = path
+        if is_curve:  # its heading says the rest
+            one["notes"] = (one["confidence"], picture.row.short_cell_name)
     return {"title": f"{first.model_label}, {first.image_name}, {last.corruption_label}", "pictures": shown}
 
 
@@ -75,6 +77,7 @@ def _picture(picture: Picture, top: float | None) -> dict[str, Any]:
         "alt": f"{row.image_name}, {row.cell_name}: {answer}, {verdict}",
         "width": width,
         "height": height,
+        "confidence": confidence,
         "answer": row.predicted_name,
         "is_right": row.correct,
         "notes": picture_notes(row, confidence),

@@ -99,8 +99,8 @@ def images(
         str | None,
         typer.Option(
             "--filter",
-            help="A condition in SQL, with order and limit: \"corruption = 'fog' and severity = 3 and not correct order "
-            'by confidence desc limit 24".',
+            help="A condition in SQL, with order and limit: \"corruption = 'fog' and severity = 3 and not correct "
+            'order by confidence desc limit 24".',
         ),
     ] = None,
     image: Annotated[

@@ -1,6 +1,7 @@
 """Images in rows: each with attention laid over it, the centroid's path, and the answer beneath."""
 
 import textwrap
+import unicodedata
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -22,6 +23,8 @@ TITLE_LETTERS = 18  # in a line of a title beside the images
 NARROW_HEAD_PX = 48  # two lines of heading and the severities, above a row
 TICK, CROSS = "M-1,0.1L-0.3,0.8L1,-0.8", "M-0.8,-0.8L0.8,0.8M0.8,-0.8L-0.8,0.8"  # drawn, as fonts may lack them
 ANSWER_PX, NOTE_PX = 11, 10  # type sizes
+CAPTION_LETTER_SHARE = 0.52  # width of a letter of names and numbers in font sizes
+BOLD = 1.15  # how much wider bold letters are
 SHOWN_PX = 128  # pixels of an embedded image's longer side
 LARGEST_SHOWN_PX = 256  # beyond it nothing is seen: an image is 124 pixels of a page at the most, drawn at double scale
 HEAT = np.array([213, 94, 0], np.float64)  # Okabe-Ito vermillion
@@ -77,6 +80,20 @@ def overlay(pixels: NDArray[np.uint8], attention: NDArray[np.float64] | None, to
     return image.round().astype(np.uint8)
 
 
+def fitted_text(text: str, width_px: float, font_px: float) -> str:
+    """A text that fits a width, its end left out where it must be.
+
+    Vega's own `limit` counts halves of emojis as letters, and the renderer fails at a half.
+    """
+    room = width_px / (font_px * CAPTION_LETTER_SHARE)
+    used = 0.0
+    for index, letter in enumerate(text):
+        used += 2 if unicodedata.east_asian_width(letter) in "WF" else 1
+        if used > room:
+            return text[: max(1, index - 1)] + "\N{HORIZONTAL ELLIPSIS}"
+    return text
+
+
 def image_rows(rows: Sequence[ImageRow], size: ChartSize) -> Layered:
     """All rows; on a page headings are printed beside the images and severities once, else both above each row."""
     left, top, head = (LABEL_PX, LEVEL_PX, 0) if size.is_wide else (0, 0, NARROW_HEAD_PX)
@@ -112,11 +129,12 @@ def image_cells(
 def image_cell(image: ShownImage, x: float, y: float, side: float) -> dict[str, Any]:
     """What is drawn of one image whose upper left corner is at (x, y) pixels; its path is the dot alone."""
     dots = [_in_square(image.centre, image.aspect, side)] if image.centre else []
-    half = min(text_width(image.predicted_name, ANSWER_PX + 0.5), side - 12) / 2
+    answer = fitted_text(image.predicted_name, side - 16, BOLD * ANSWER_PX)
+    half = min(text_width(answer, ANSWER_PX + 0.5), side - 12) / 2
     return {
         "x": x + side / 2, "y": y + side / 2, "top": y - 5, "caption": y + side + 12, "second": y + side + 25,
         "url": image.url, "level": "",
-        "answer": image.predicted_name, "mark": TICK if image.is_right else CROSS,
+        "answer": answer, "mark": TICK if image.is_right else CROSS,
         "mark_x": x + side / 2 - half - 3, "answer_x": x + side / 2 + 6,
         "colour": GREEN if image.is_right else VERMILLION,
         "confidence": "" if image.confidence is None else format_percent(image.confidence, 0),
@@ -140,7 +158,7 @@ def image_layers(cells: list[dict[str, Any]], side: float) -> list[alt.Chart]:
     x, y, caption = pixel("x", alt.X), pixel("y", alt.Y), pixel("caption", alt.Y)
     path_x, path_y = pixel("px", alt.X), pixel("py", alt.Y)
     paths = alt.Chart(points).encode(x=path_x, y=path_y, detail=alt.Detail("cell:N"), order=alt.Order("step:Q"))
-    answers = base.mark_text(fontSize=ANSWER_PX, fontWeight="bold", limit=side - 12).encode(
+    answers = base.mark_text(fontSize=ANSWER_PX, fontWeight="bold").encode(
         x=pixel("answer_x", alt.X), y=caption, text=alt.Text("answer:N"), color=COLOUR_FIELD
     )
     marks = base.mark_point(size=60, strokeWidth=1.8, filled=False, opacity=1).encode(
@@ -170,6 +188,7 @@ def _wrapped_title(title: str) -> list[str]:
 
 def _heading_layers(tops: dict[float, ImageRow], width: float, *, is_beside: bool) -> list[alt.Chart]:
     """Title and lines of each row, by the top of its images in pixels: beside them, or in two lines above."""
+    room = LABEL_PX + GAP_PX if is_beside else width  # letters of prose are narrower
     titles: list[tuple[str, float]] = []
     others: list[tuple[str, float]] = []
     for y, row in tops.items():
@@ -177,14 +196,14 @@ def _heading_layers(tops: dict[float, ImageRow], width: float, *, is_beside: boo
         lines = row.lines if is_beside else ("; ".join(row.lines),)
         top, step = (y + 10, 15) if is_beside else (y - NARROW_HEAD_PX + 10, 13)
         positions = [top + number * step for number in range(len(heading) + len(lines))]
-        titles += zip(heading, positions, strict=False)
-        others += zip(lines, positions[len(heading) :], strict=True)
-    limit = LABEL_PX - 4 if is_beside else width
-    marks = {"bold": titles, "normal": others}
+        titles += zip((fitted_text(line, room, 12) for line in heading), positions, strict=False)
+        others += zip((fitted_text(line, room, 11) for line in lines), positions[len(heading) :], strict=True)
     return [
-        alt.Chart(pl.DataFrame(texts, schema={"text": pl.String, "y": pl.Float64}, orient="row"))
-        .mark_text(align="left", fontWeight=weight, fontSize=12 if weight == "bold" else 11, limit=limit,
-                   style="ink" if weight == "bold" else "muted")
-        .encode(x=alt.XValue(0), y=pixel("y", alt.Y), text=alt.Text("text:N"))
-        for weight, texts in marks.items()
-    ]  # fmt: skip
+        _heading_layer(titles).mark_text(align="left", fontWeight="bold", fontSize=12, style="ink"),
+        _heading_layer(others).mark_text(align="left", fontSize=11, style="muted"),
+    ]
+
+
+def _heading_layer(texts: list[tuple[str, float]]) -> alt.Chart:
+    table = pl.DataFrame(texts, schema={"text": pl.String, "y": pl.Float64}, orient="row")
+    return alt.Chart(table).encode(x=alt.XValue(0), y=pixel("y", alt.Y), text=alt.Text("text:N"))

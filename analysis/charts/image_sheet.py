@@ -11,6 +11,7 @@ from failmodes.analysis.charts.image_rows import (
     NOTE_PX,
     ImageRow,
     ShownImage,
+    fitted_text,
     image_cell,
     image_layers,
     image_rows,
@@ -82,11 +83,13 @@ def _sheet(pictures: Sequence[Picture], size: ChartSize) -> Layered:
         cells.append(cell | {"confidence": "", "tip": picture.row.image_name})
         first = y + side + FIRST_NOTE_PX
         texts = enumerate(picture_notes(picture.row, confidence))
-        notes += [(text, x + side / 2, first + number * NOTE_STEP_PX) for number, text in texts]
+        notes += [
+            (fitted_text(text, side, NOTE_PX), x + side / 2, first + number * NOTE_STEP_PX) for number, text in texts
+        ]
     table = pl.DataFrame(notes, schema={"text": pl.String, "x": pl.Float64, "y": pl.Float64}, orient="row")
     captions = (
         alt.Chart(table)
-        .mark_text(fontSize=NOTE_PX, style="muted", limit=side)
+        .mark_text(fontSize=NOTE_PX, style="muted")
         .encode(x=pixel("x", alt.X), y=pixel("y", alt.Y), text=alt.Text("text:N"))
     )
     rows = -(-len(pictures) // columns)
@@ -96,7 +99,12 @@ def _sheet(pictures: Sequence[Picture], size: ChartSize) -> Layered:
 def picture_notes(row: PictureRow, confidence: str) -> tuple[str, str, str, str]:
     """What is told of a picture beside the answer, a line each."""
     true = f"true: {row.label_name}"
-    return f"{confidence}, {true}" if confidence else true, row.cell_name, row.model_label, f"image {row.image_id}"
+    return (
+        f"{confidence}, {true}" if confidence else true,
+        row.short_cell_name,
+        row.model_label,
+        f"image {row.image_id}",
+    )
 
 
 def _shown(picture: Picture, url: str) -> ShownImage:

@@ -55,7 +55,7 @@ def stored_map(content: bytes, height: int | None, width: int | None) -> Attenti
     Raises:
         WarehouseError: it is not of the size that is stated.
     """
-    if not height or not width or len(content) != 2 * height * width:
+    if height is None or width is None or min(height, width) < 1 or len(content) != 2 * height * width:
         raise WarehouseError(
             f"a stored attention map of {len(content):,} bytes is not {height} × {width}: the warehouse was changed; "
             "make it anew with `failmodes load STUDY --rebuild`"

@@ -15,6 +15,11 @@ from failmodes.analysis.selection import select_one
 from failmodes.warehouse.database.connection import open_warehouse
 from failmodes.warehouse.errors import StudyError, WarehouseError
 
+# What is read once the rows are found; other views are not made
+_RELATIONS = (
+    "attention", "classes", "corruptions", "evaluation_labels", "evaluations", "exemplars", "images", "outcomes",
+    "shards", "sources", "thumbnails",
+)  # fmt: skip
 _KEEP = "evaluate again with thumbnails, which are kept unless the study says `thumbnails = false`"
 
 
@@ -76,7 +81,7 @@ def find_pictures(
     found = matching_rows(path, condition, timeout_s=timeout_s)
     if not found.rows:
         raise StudyError(f"no evaluated image fits the filter: {condition.strip()}")
-    with open_warehouse(path) as con:
+    with open_warehouse(path, _RELATIONS) as con:
         pictures, remarks = _pictures(con, found.rows, StudyAtHand(open_study))
         if found.cut:
             remarks.insert(0, f"{_matching(found.matching)}, {found.cut}")
@@ -121,7 +126,7 @@ def find_curves(
     """
     if not corruptions:
         raise StudyError("one image is shown along the severities of a corruption: name it, such as fog")
-    with open_warehouse(path) as con:
+    with open_warehouse(path, _RELATIONS) as con:
         selection = select_one(con, models=models, evaluations=evaluations, corruptions=corruptions)
         curves = curve_rows(con, selection, list(dict.fromkeys(image_ids)))
         labels = selection.labels
@@ -175,8 +180,8 @@ def _attention_sentence(pictures: Sequence[Picture], line: str = "") -> str:
     """What is drawn of attention, and of how many pictures; `line` says what a line is, where there is one."""
     maps = sum(picture.attention is not None for picture in pictures)
     dots = sum(picture.centre is not None for picture in pictures)
-    drawn = [f"orange is Grad-CAM, stored of {maps} of {len(pictures)}"] if maps else []
-    drawn += [f"the dot is its centre, stored of {dots} of {len(pictures)}{line}"] if dots else []
+    drawn = [f"orange is Grad-CAM, stored for {maps} of {len(pictures)}"] if maps else []
+    drawn += [f"the dot is its centre, stored for {dots} of {len(pictures)}{line}"] if dots else []
     if not drawn:
         return "No attention is on record for them"
     return f"Attention for the class predicted on the clean image: {'; '.join(drawn)}"
@@ -185,9 +190,10 @@ def _attention_sentence(pictures: Sequence[Picture], line: str = "") -> str:
 def _curve_headline(rows: Sequence[Sequence[Picture]]) -> str:
     """Which image of which class under what, and who reads it wrong where."""
     first = rows[0][0].row
-    images = list(dict.fromkeys(row[0].row.image_name for row in rows))
+    images = list(dict.fromkeys(row[0].row.image_id for row in rows))
     corruptions = list(dict.fromkeys(lower_label(row[-1].row.corruption_label) for row in rows))
-    subject = f"Image {', '.join(name.removeprefix('image ') for name in images)} under {join_names(corruptions)}"
+    noun = "Image" if len(images) == 1 else "Images"
+    subject = f"{noun} {join_names(map(str, images))} under {join_names(corruptions)}"
     if len(images) > 1 or len(corruptions) > 1:
         return subject
     falls = [_first_mistake(row) for row in rows]

@@ -136,7 +136,9 @@ def _made(
 
 def _published(cell: _Cell, image_ids: list[int], study: StudyAtHand) -> Images:
     opened = study.images
-    pixels = opened and opened.published(cell.source_id, cell.corruption, cell.severity, image_ids)
+    pixels = None
+    if opened is not None:
+        pixels = opened.published(cell.source_id, cell.corruption, cell.severity, image_ids)
     if pixels is None:
         raise StudyError(f"these pictures lie in a published set, which the warehouse has not got: {GIVE_THE_STUDY}")
     return pixels

@@ -80,6 +80,12 @@ class PictureRow(NamedTuple):
         return f"{self.corruption_label}, severity {severity}" if self.severity else severity
 
     @property
+    def short_cell_name(self) -> str:
+        """The cell where there is little room: Fog 3; or clean."""
+        severity = format_severity(float(self.severity))
+        return f"{self.corruption_label} {severity}" if self.severity else severity
+
+    @property
     def image_name(self) -> str:
         """The image as a reader sees it: image 17, and its file where it has one."""
         return f"image {self.image_id}" + (f" ({self.file})" if self.file else "")

@@ -1,0 +1,146 @@
+"""Which pictures a filter gives, how many, and what is said of them; images along their curves."""
+
+from decimal import Decimal
+from pathlib import Path
+
+import duckdb
+import pytest
+from pictured_record import Pictured, pictured
+
+from failmodes.analysis.images import rows
+from failmodes.analysis.images.collection import find_curves, find_pictures
+from failmodes.ingest.sources import GeneratedSource
+from failmodes.warehouse.errors import QueryError, StudyError
+
+NO_BREAK = "\N{NO-BREAK SPACE}"
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Pictured:
+    return pictured(tmp_path_factory.mktemp("pictured"), GeneratedSource(), ("fog", "contrast"))
+
+
+def test_a_filter_orders_limits_and_counts(made: Pictured) -> None:
+    sheet = find_pictures(
+        made.warehouse, "corruption = 'fog' and severity = 2.5 and not correct order by confidence desc limit 3"
+    )
+    assert [(p.row.image_id, p.row.severity, p.row.correct) for p in sheet.all] == [
+        (5, Decimal("2.5"), False), (5, Decimal("2.5"), False), (4, Decimal("2.5"), False),
+    ]  # fmt: skip
+    assert sheet.headline.replace(NO_BREAK, " ").startswith("12 pictures match: corruption = 'fog' and severity = 2.5")
+    assert sheet.source == "Data: Patterns; subset: all 6 images; corruptions: cifar-c recipe, seed 0."
+    assert sheet.remarks == []
+
+
+def test_a_filter_may_name_classes_networks_and_files(made: Pictured) -> None:
+    sheet = find_pictures(
+        made.warehouse,
+        "label_name = 'dog' and predicted_name = 'cat' and model_label = 'Beta' and file is null limit 99",
+    )
+    assert len(sheet.all) == 3 * 4
+    assert {p.row.label_name for p in sheet.all} == {"dog"}
+
+
+@pytest.mark.parametrize(
+    ("condition", "shown", "remark"),
+    [
+        ("true", 24, "60 pictures match, the first 24 are shown: end the filter with `limit N` for more"),
+        ("true limit 50", 50, None),
+        ("true limit 1000", 60, None),
+        ("corruption = 'fog'", 24, None),
+        ("true -- limit 3", 24, "60 pictures match, the first 24 are shown: end the filter with `limit N` for more"),
+        ("true qualify row_number() over (order by image_id) <= 4", 4, None),
+    ],
+)
+def test_a_sheet_is_bounded_and_says_so(made: Pictured, condition: str, shown: int, remark: str | None) -> None:
+    sheet = find_pictures(made.warehouse, condition)
+    assert len(sheet.all) == shown
+    assert [line.replace(NO_BREAK, " ") for line in sheet.remarks] == ([] if remark is None else [remark])
+
+
+def test_no_more_than_a_sheet_takes(made: Pictured, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rows, "MOST_PICTURES", 10)
+    sheet = find_pictures(made.warehouse, "true limit 30")
+    assert len(sheet.all) == 10
+    assert sheet.remarks[0].endswith("the first 10 are shown, the most that a sheet takes")
+    with pytest.raises(StudyError, match="12 pictures, and a sheet shows 10"):
+        find_curves(made.warehouse, [0, 1], corruptions=["fog"])
+
+
+@pytest.mark.parametrize(
+    ("condition", "line"),
+    [
+        ("true; drop table predictions", "2 statements where one is expected"),
+        ("true union all select 1", "the filter joins another SELECT to its own"),
+        ("false union select * from (select 1)", "the filter joins another SELECT to its own"),
+        ("true) or (true", "syntax error"),
+        ("true /*", "unterminated"),
+        ("", "Parser Error"),
+        ("corruptoin = 'fog'", 'Candidate bindings: "corruption"'),
+        ("exists (from read_csv('/etc/passwd'))", "Permission Error"),
+        ("exists (from read_text('/etc/passwd'))", "Permission Error"),
+        ("getenv('HOME') = ''", "getenv"),
+        ("image_id = $image", "no value for $image"),
+        ("(select count(*) from range(1e9::bigint) a, range(1e9::bigint) b) > 0", "stopped after 0.5 s"),
+    ],
+)
+def test_a_filter_that_is_none_or_reads_elsewhere_is_one_line(made: Pictured, condition: str, line: str) -> None:
+    before = made.warehouse.read_bytes()
+    with pytest.raises(QueryError) as raised:
+        find_pictures(made.warehouse, condition, timeout_s=0.5 if "range" in condition else 60)
+    assert line in str(raised.value)
+    assert "\n" not in str(raised.value)
+    assert made.warehouse.read_bytes() == before
+
+
+def test_nothing_that_fits_is_said(made: Pictured) -> None:
+    for condition in ("confidence > 2", "confidence > 2 limit 5"):
+        with pytest.raises(StudyError, match="no evaluated image fits the filter: confidence > 2"):
+            find_pictures(made.warehouse, condition)
+
+
+def test_an_image_along_its_curve_a_row_a_network(made: Pictured) -> None:
+    curves = find_curves(made.warehouse, [1, 0, 1], corruptions=["contrast"])
+    found = [[(p.row.image_id, p.row.model_label, float(p.row.severity)) for p in row] for row in curves.rows]
+    assert found == [
+        [(image, label, severity) for severity in (0.0, 1.0, 2.5)] for image in (1, 0) for label in ("Alpha", "Beta")
+    ]
+    one = find_curves(made.warehouse, [1], corruptions=["contrast"], models=["Beta"])
+    assert one.headline == "Image 1 under contrast (true class: dog): Beta first misreads it at severity 1"
+    assert [p.centre for p in curves.rows[2]] == [(0.25, 0.5)] * 3
+    assert [p.centre for p in curves.rows[0]] == [None] * 3  # its map is empty
+    assert "the dot is its centre, stored for 6 of 12" in curves.details
+
+
+@pytest.mark.parametrize(
+    ("images", "options", "line"),
+    [
+        ([6], {"corruptions": ["fog"]}, "image 6 was not evaluated: 6 were, from 0 to 5"),
+        ([1], {}, "name it, such as fog"),
+        ([1], {"corruptions": ["foog"]}, "no corruption 'foog' in this warehouse"),
+        ([1], {"corruptions": ["fog"], "models": ["Gamma"]}, "no model 'Gamma' in this warehouse"),
+    ],
+)
+def test_a_curve_that_is_not_there_is_one_line(made: Pictured, images: list[int], options: dict, line: str) -> None:
+    with pytest.raises(StudyError, match=line):
+        find_curves(made.warehouse, images, **options)
+
+
+def test_a_map_that_is_stored_is_laid_over_its_picture(made: Pictured, tmp_path: Path) -> None:
+    path = tmp_path / "warehouse.duckdb"
+    path.write_bytes(made.warehouse.read_bytes())
+    (label,) = [p.row for p in find_pictures(path, "corruption = 'fog' and severity = 1 and image_id = 0 limit 1").all]
+    with duckdb.connect(str(path)) as con:
+        for severity in (0, 1):
+            con.execute(
+                "insert into exemplars by name select $1 as evaluation_id, 'fog' as corruption, $2 as severity, "
+                "0 as image_id, 'recovered' as reason, 1 as reason_rank, 0 as label, ''::blob as png, "
+                "unhex('003c000000000000') as map_f16, 2 as map_height, 2 as map_width",
+                [label.evaluation_id, severity],
+            )
+    sheet = find_pictures(
+        path, "image_id = 0 and (corruption = 'fog' or severity = 0) order by evaluation_id, severity"
+    )
+    with_map = {(p.row.evaluation_id, float(p.row.severity)) for p in sheet.all if p.attention is not None}
+    assert with_map == {(label.evaluation_id, 0.0), (label.evaluation_id, 1.0)}
+    assert "orange is Grad-CAM, stored for 2 of 6" in sheet.details

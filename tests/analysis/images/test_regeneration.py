@@ -1,0 +1,179 @@
+"""Pictures made again: byte for byte those of an evaluation, and said to differ where they do."""
+
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import numpy as np
+import pytest
+from pictured_record import LEVELS, Pictured, pictured
+
+from failmodes.analysis.images.collection import find_curves, find_pictures
+from failmodes.ingest.corruptions.catalogue import CORRUPTIONS
+from failmodes.ingest.corruptions.custom import CustomCorruption, register
+from failmodes.ingest.sources import GeneratedSource
+from failmodes.warehouse.errors import FailmodesError, StudyError, WarehouseError
+
+SOURCES = {
+    "paired": {},
+    "another seed": {"seed": 7},
+    "independent": {"draws": "independent", "seed": 3},
+    "grey": {"grey": True},
+    "cross-fade": {"across_switches": True},
+}
+
+
+@pytest.fixture
+def one(tmp_path: Path) -> Pictured:
+    return pictured(tmp_path, GeneratedSource(), ("fog", "contrast"))
+
+
+def change(warehouse: Path, *statements: str) -> None:
+    with duckdb.connect(str(warehouse)) as con:
+        for statement in statements:
+            con.execute(statement)
+
+
+@pytest.mark.parametrize("kind", SOURCES)
+def test_every_corruption_is_made_again_byte_for_byte(tmp_path: Path, kind: str) -> None:
+    options: dict[str, Any] = SOURCES[kind]
+    names = tuple(CORRUPTIONS) if kind in ("paired", "cross-fade") else ("fog", "gaussian_noise", "frost", "spatter")
+    for level in LEVELS if kind != "cross-fade" else LEVELS[1:]:
+        chosen = tuple(n for n in names if level == int(level) or kind == "cross-fade" or CORRUPTIONS[n].interpolable)
+        made = pictured(tmp_path / str(level), GeneratedSource(**options), chosen, levels=(level,), models=("Alpha",))
+        for name in chosen:  # in another order and company than they were evaluated in
+            sheet = find_pictures(
+                made.warehouse, f"corruption = '{name}' and image_id in (5, 1) order by image_id desc"
+            )
+            assert [picture.row.image_id for picture in sheet.all] == [5, 1]
+            for picture in sheet.all:
+                np.testing.assert_array_equal(picture.made.pixels, made.corrupted[name, level][picture.row.image_id])
+                np.testing.assert_array_equal(picture.made.clean, made.dataset.images[picture.row.image_id])
+                assert picture.made.differs is False
+            assert sheet.remarks == []
+
+
+def test_a_stored_distance_that_was_changed_is_said_with_a_count(one: Pictured) -> None:
+    change(one.warehouse, "update predictions set rmse = rmse * 1.00001 where image_id = 2 and corruption = 'fog'")
+    sheet = find_pictures(one.warehouse, "corruption = 'fog' and severity = 1 and model_label = 'Alpha'")
+    assert sheet.remarks == [
+        "1 of 6 pictures differs from those evaluated: no version has changed, so images or warehouse have"
+    ]
+    assert sheet.remarks[0] in sheet.details
+    assert [picture.made.differs for picture in sheet.all] == [False, False, True, False, False, False]
+
+
+def test_versions_are_named_where_pictures_differ_and_only_there(one: Pictured) -> None:
+    change(one.warehouse, """update sources set versions = json_merge_patch(versions, '{"opencv": "4.0"}')""")
+    condition = "corruption = 'fog' and severity = 1"
+    assert find_pictures(one.warehouse, condition).remarks == []
+    change(one.warehouse, "update predictions set rmse = 0.5 where corruption = 'fog'")
+    (remark,) = find_pictures(one.warehouse, condition).remarks
+    assert remark.startswith("12 of 12 pictures differ from those evaluated: made with opencv 4.0, now ")
+    assert "numpy" not in remark
+
+
+def test_another_clean_picture_is_found_out(one: Pictured) -> None:
+    change(one.warehouse, "update thumbnails set png = (select png from thumbnails where image_id = 0)")
+    sheet = find_pictures(
+        one.warehouse, "corruption = 'fog' and severity = 1 and image_id = 1 and model_label = 'Beta'"
+    )
+    assert [picture.made.differs for picture in sheet.all] == [True]
+
+
+def test_distances_that_are_not_on_record_prove_nothing(one: Pictured) -> None:
+    change(one.warehouse, "update predictions set rmse = null")
+    sheet = find_pictures(one.warehouse, "corruption = 'fog' and severity = 1")
+    assert {picture.made.differs for picture in sheet.all} == {None}
+    np.testing.assert_array_equal(sheet.all[0].made.pixels, one.corrupted["fog", Decimal(1)][0])
+
+
+@pytest.mark.parametrize(
+    ("statement", "line"),
+    [
+        ("update thumbnails set png = 'no picture'::blob", "the stored picture of image 0 cannot be decoded"),
+        ("update thumbnails set width_px = 9999", "has 32×32 pixels and should have 9999×32"),
+        ("delete from sources", "of corrupted images is not on record"),
+        ("update sources set versions = '[1'", "the versions of a source of corrupted pixels are no JSON"),
+        ("update sources set draws = 'none'", "unknown draws 'none'"),
+        ("update sources set source_kind = 'published'", "lie in a published set"),
+    ],
+)
+def test_a_warehouse_that_was_changed_is_one_line(one: Pictured, statement: str, line: str) -> None:
+    change(one.warehouse, statement)
+    with pytest.raises(FailmodesError) as raised:
+        find_pictures(one.warehouse, "corruption = 'fog' and severity = 1")
+    assert line in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+def test_no_name_in_a_warehouse_is_imported(one: Pictured, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "trap.py").write_text("raise SystemExit('imported')\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    change(one.warehouse, "update predictions set corruption = 'trap:attack' where corruption = 'fog'")
+    with pytest.raises(StudyError, match="'trap:attack' is code of a study"):
+        find_pictures(one.warehouse, "corruption = 'trap:attack'")
+
+
+def test_a_corruption_of_ones_own_is_made_again_once_it_is_known(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registered: dict[str, Any] = {}
+    monkeypatch.setattr("failmodes.ingest.corruptions.catalogue._registered", registered)
+    register(
+        CustomCorruption("darker", lambda images, parameters: (images * (1 - parameters[0] / 10)).astype(np.uint8))
+    )
+    known = dict(registered)
+    made = pictured(tmp_path, GeneratedSource(), ("darker",))
+    registered.clear()
+
+    def open_study() -> None:
+        registered.update(known)
+
+    with pytest.raises(
+        StudyError, match="'darker' is code of a study, which the warehouse has not got: name the study"
+    ):
+        find_pictures(made.warehouse, "corruption = 'darker'")
+    with pytest.raises(StudyError):
+        find_pictures(made.warehouse, "corruption = 'darker'", open_study=open_study)  # no study after all
+    sheet = find_pictures(made.warehouse, "corruption = 'darker' and severity = 1")
+    np.testing.assert_array_equal(sheet.all[0].made.pixels, made.corrupted["darker", Decimal(1)][0])
+
+
+class OtherStudy:
+    """A study whose data set holds these images."""
+
+    def __init__(self, images: np.ndarray) -> None:
+        self.images, self.asked = images, []
+
+    def clean(self, dataset_id: str, image_ids: Any) -> np.ndarray:
+        self.asked += list(image_ids)
+        return self.images[np.asarray(image_ids)]
+
+    def published(self, *_: Any) -> None:
+        return None
+
+
+def test_without_thumbnails_images_come_from_the_study_or_one_line_says_what_to_do(tmp_path: Path) -> None:
+    made = pictured(tmp_path, GeneratedSource(), ("fog",), thumbnails=False)
+    with pytest.raises(WarehouseError) as raised:
+        find_curves(made.warehouse, [3], corruptions=["fog"])
+    assert "the warehouse has no clean picture of 1\xa0image, such as image 3: evaluate again" in str(raised.value)
+    assert "name the study file" in str(raised.value)
+    study = OtherStudy(made.dataset.images)
+    sheet = find_curves(made.warehouse, [3], corruptions=["fog"], open_study=lambda: study)
+    assert study.asked == [3]
+    assert [len(row) for row in sheet.rows] == [3, 3]
+    assert sheet.remarks == []
+
+
+def test_of_a_data_set_that_is_kept_in_part_the_rest_is_left_out_and_said(one: Pictured) -> None:
+    change(one.warehouse, "delete from thumbnails where image_id > 1")
+    sheet = find_pictures(
+        one.warehouse, "corruption = 'fog' and severity = 1 and model_label = 'Alpha' order by image_id"
+    )
+    assert [picture.row.image_id for picture in sheet.all] == [0, 1]
+    assert sheet.remarks == [
+        "4\xa0pictures left out: the warehouse has no clean picture of 4\xa0images, such as image 2"
+    ]

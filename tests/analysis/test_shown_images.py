@@ -1,0 +1,114 @@
+"""Sheets of pictures as files and in notebooks: every format, hostile names, rows and pixels."""
+
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pictured_record import Pictured, pictured
+from PIL import Image
+
+from failmodes.analysis.opened_warehouse import Warehouse
+from failmodes.analysis.shown_images import ImageSheet
+from failmodes.ingest.sources import GeneratedSource
+from failmodes.warehouse.errors import StudyError
+
+HOSTILE = ('"><script>alert(1)</script>', "\u0643\u0644\u0628 \N{PARTY POPPER} 'q' {{ 7*7 }}")
+FOG = "corruption = 'fog' and severity = 1"
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Pictured:
+    folder = tmp_path_factory.mktemp("hostile")
+    models = ("<img src=x onerror=alert(2)>", "Beta")
+    return pictured(folder, GeneratedSource(), ("fog",), class_names=HOSTILE, models=models)
+
+
+@pytest.fixture(scope="module")
+def sheet(made: Pictured) -> ImageSheet:
+    return Warehouse(made.warehouse).images(f"{FOG} order by image_id")
+
+
+class Page(HTMLParser):
+    """Names of tags, and attributes of pictures."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.images: list[dict] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list) -> None:
+        self.tags.append(tag)
+        assert not any(name.startswith("on") for name, _ in attrs)
+        self.images += [dict(attrs)] if tag == "img" else []
+
+
+def test_rows_and_pixels_are_at_hand(sheet: ImageSheet, made: Pictured) -> None:
+    rows = sheet.rows
+    assert (rows.height, len(sheet), len(sheet.pixels)) == (12, 12, 12)
+    assert rows["image_id"].to_list() == [i for i in range(6) for _ in range(2)]
+    assert rows["severity"].to_list() == [1.0] * 12
+    assert set(rows["differs"]) == {False}
+    np.testing.assert_array_equal(np.stack(sheet.pixels[::2]), made.corrupted["fog", min(made.corrupted)[1]])
+    np.testing.assert_array_equal(np.stack(sheet.clean[::2]), made.dataset.images)
+    assert "ImageSheet of 12 pictures" in repr(sheet)
+
+
+@pytest.mark.parametrize("theme", [None, "dark"])
+@pytest.mark.parametrize("kind", ["sheet", "curves", "notebook"])
+def test_html_shows_hostile_names_and_runs_none(made: Pictured, tmp_path: Path, kind: str, theme) -> None:
+    w = Warehouse(made.warehouse)
+    shown = w.images(image=[0, 1], corruption="fog") if kind == "curves" else w.images(FOG)
+    if kind == "notebook":
+        text = shown._repr_html_()
+    else:
+        text = shown.save(tmp_path / "sheet.html", theme=theme).read_text("utf-8")
+    page = Page(text)
+    assert "script" not in page.tags
+    assert "49" not in re.findall(r"<bdi>.*?</bdi>", text)
+    assert len(page.images) == 12
+    for image in page.images:
+        assert image["src"].startswith("data:image/png;base64,")
+        assert re.match(
+            r"image \d, (Fog, severity [\d.]+|clean): .* says .*, which is (right|wrong: true is .*)", image["alt"]
+        )
+    assert page.tags.count("figure") == text.count('tabindex="0"') == 12
+    assert not re.search(r"(href|src)=.?https?:", text)
+    assert "\u0643\u0644\u0628" in text
+
+
+@pytest.mark.parametrize("layout", ["page", "paper"])
+@pytest.mark.parametrize("suffix", ["svg", "json", "png", "pdf"])
+def test_every_format_is_written(sheet: ImageSheet, made: Pictured, tmp_path: Path, suffix: str, layout) -> None:
+    path = sheet.save(tmp_path / f"sheet.{suffix}", layout=layout, theme="dark")
+    assert path.stat().st_size > 5000
+    curve = Warehouse(made.warehouse).images(image=1, corruption="fog").save(tmp_path / f"c.{suffix}", layout=layout)
+    assert curve.stat().st_size > 5000
+    if suffix == "png":
+        with Image.open(path) as image:
+            assert image.width == (1360 if layout == "page" else 642)  # no caption stands out
+    if suffix == "json":
+        assert json.loads(path.read_text())["usermeta"]["finding"].endswith("order by image_id")
+
+
+def test_a_chart_is_valid(sheet: ImageSheet, made: Pictured) -> None:
+    for chart in (sheet.chart(layout="paper"), Warehouse(made.warehouse).images(image=1, corruption="fog").chart()):
+        chart.to_dict()  # validated
+
+
+def test_what_cannot_be_is_one_line_and_no_file(sheet: ImageSheet, made: Pictured, tmp_path: Path) -> None:
+    w = Warehouse(made.warehouse)
+    for call, line in (
+        (lambda: w.images(), "which images"),
+        (lambda: w.images("true", image=1), "which images"),
+        (lambda: w.images("true", corruption="fog"), "corruptions go with the number of an image"),
+        (lambda: sheet.save(tmp_path / "a.txt"), "cannot save a chart as 'a.txt'"),
+        (lambda: sheet.save(tmp_path / "a.html", theme="grey"), "no theme 'grey'"),
+        (lambda: sheet.save(tmp_path / "a.png", layout="wide"), "no layout 'wide'"),
+    ):
+        with pytest.raises(StudyError, match=line):
+            call()
+    assert list(tmp_path.iterdir()) == []

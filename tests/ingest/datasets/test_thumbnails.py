@@ -1,0 +1,68 @@
+"""Clean images on record: just the pixels that corruptions are given, bounded in number and bytes, made once."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pictured_record import patterns
+
+from failmodes.ingest.datasets import thumbnails
+from failmodes.ingest.datasets.dataset import Dataset
+from failmodes.ingest.datasets.decoding import decode
+from failmodes.ingest.datasets.thumbnails import record_thumbnails
+from failmodes.warehouse.schema import THUMBNAILS
+from failmodes.warehouse.shards.format import list_record_files, read_verified
+
+
+def dataset_of(images: np.ndarray) -> Dataset:
+    return Dataset("arrays", "Patterns", "test", images, np.arange(len(images)) % 2, ("a", "b"))
+
+
+def stored(output: Path) -> dict[int, bytes]:
+    (path,) = list_record_files(output, THUMBNAILS)
+    rows = read_verified(path).rows.to_pylist()
+    return {row["image_id"]: row["png"] for row in rows}
+
+
+@pytest.mark.parametrize("grey", [False, True])
+def test_they_are_the_very_pixels(tmp_path: Path, grey: bool) -> None:
+    images = patterns(5, height=20, width=13, grey=grey)
+    record_thumbnails(tmp_path, dataset_of(images), np.array([0, 2, 4]), "some")
+    found = stored(tmp_path)
+    assert list(found) == [0, 2, 4]
+    for image_id, png in found.items():
+        np.testing.assert_array_equal(np.asarray(decode(png, "it")), images[image_id])
+    (path,) = list_record_files(tmp_path, THUMBNAILS)
+    rows = read_verified(path).rows
+    assert set(zip(rows["height_px"].to_pylist(), rows["width_px"].to_pylist(), strict=True)) == {(20, 13)}
+
+
+def test_of_too_many_evenly_spaced_ones_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(thumbnails, "MOST_IMAGES", 4)
+    record_thumbnails(tmp_path, dataset_of(patterns(10)), np.arange(10), "all")
+    assert list(stored(tmp_path)) == [0, 3, 6, 9]
+
+
+def test_all_together_stay_within_their_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    images = patterns(80)
+    images[1::2] = 7  # smaller by far: what is tried first says little of the rest
+    images[::5] = 9
+    monkeypatch.setattr(thumbnails, "MOST_BYTES", 20_000)
+    monkeypatch.setattr(thumbnails, "TRIED_IMAGES", 2)
+    record_thumbnails(tmp_path, dataset_of(images), np.arange(80), "all")
+    found = stored(tmp_path)
+    assert 2 < len(found) < 80
+    assert sum(map(len, found.values())) <= 20_000
+
+
+def test_they_are_made_once_and_again_where_damaged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    dataset = dataset_of(patterns(3))
+    record_thumbnails(tmp_path, dataset, np.arange(3), "all")
+    (path,) = list_record_files(tmp_path, THUMBNAILS)
+    before = path.read_bytes()
+    with monkeypatch.context() as patched:
+        patched.setattr(thumbnails, "fitting_pngs", lambda *_: pytest.fail("made again"))
+        record_thumbnails(tmp_path, dataset, np.arange(3), "all")
+    path.write_bytes(before[:-200])
+    record_thumbnails(tmp_path, dataset, np.arange(3), "all")
+    assert len(stored(tmp_path)) == 3
