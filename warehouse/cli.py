@@ -128,6 +128,8 @@ def print_status(where: Path, *, full: bool = False) -> bool:
     status = warehouse_status(path, full=full)
     console = stdout_console()
     facts = f"{status.row_counts['predictions']:,} predictions, {status.row_counts['attention']:,} attention rows"
+    if pictures := status.row_counts["thumbnails"]:
+        facts += f", {pictures:,} clean images to show"
     console.print(
         f"{path}: schema {status.schema_version}, {status.size_bytes / 1e6:,.1f} MB, {facts}, "
         f"last changed {status.updated_at:%Y-%m-%d %H:%M} UTC"

@@ -20,6 +20,7 @@ _RELATIONS = (
     "attention", "classes", "corruptions", "evaluation_labels", "evaluations", "exemplars", "images", "outcomes",
     "shards", "sources", "thumbnails",
 )  # fmt: skip
+MOST_HEADLINE, MOST_WORD = 400, 30  # letters
 _KEEP = "evaluate again with thumbnails, which are kept unless the study says `thumbnails = false`"
 
 
@@ -85,11 +86,10 @@ def find_pictures(
         pictures, remarks = _pictures(con, found.rows, StudyAtHand(open_study))
         if found.cut:
             remarks.insert(0, f"{_matching(found.matching)}, {found.cut}")
-        filter_text = " ".join(condition.split())
         return Pictures(
             [pictures],
             is_curves=False,
-            headline=f"{_matching(found.matching)}: {filter_text}",
+            headline=_headline(f"{_matching(found.matching)}: {condition}"),
             details=_sentences(
                 f"{len(pictures)} shown, made again from their clean image. Beneath: predicted class, right (tick) or "
                 "wrong (cross), true class, confidence, network, corruption and severity",
@@ -137,7 +137,7 @@ def find_curves(
         return Pictures(
             rows,
             is_curves=True,
-            headline=_curve_headline(rows),
+            headline=_headline(_curve_headline(rows)),
             details=_sentences(
                 "From clean to the last severity, made again from the clean image. Beneath: predicted class, right "
                 "(tick) or wrong (cross), and confidence",
@@ -168,6 +168,13 @@ def _pictures(
     pictures = [Picture(one, stored.map, stored.centre) for one, stored in zip(known, attention, strict=True)]
     remarks = [f"{format_count(len(missing), 'picture')} left out: {lack}"] if missing else []
     return pictures, [*remarks, *filter(None, [describe_differences(con, known)])]
+
+
+def _headline(text: str) -> str:
+    """Text of a user or a warehouse as a headline: its length bounded, and no word so long that a chart grows by it."""
+    kept = text if len(text) <= MOST_HEADLINE else f"{text[:MOST_HEADLINE]}\N{HORIZONTAL ELLIPSIS}"
+    words = (word[start : start + MOST_WORD] for word in kept.split(" ") for start in range(0, len(word), MOST_WORD))
+    return " ".join(" ".join(words).split("\n"))
 
 
 def _matching(count: int | None) -> str:

@@ -12,7 +12,7 @@ from failmodes.ingest.corruptions.apply import corrupt
 from failmodes.ingest.corruptions.catalogue import CORRUPTIONS, registered
 from failmodes.ingest.corruptions.custom import CustomCorruption, register
 from failmodes.ingest.datasets.dataset import Dataset, record_dataset
-from failmodes.ingest.sources import GeneratedSource, record_corruptions, record_source
+from failmodes.ingest.sources import GeneratedSource, record_corruptions, record_source, stored_versions
 from failmodes.ingest.specification import CorruptionSpec
 from failmodes.warehouse import schema
 from failmodes.warehouse.errors import DataError
@@ -109,3 +109,23 @@ def test_grey_is_part_of_the_identity_only_where_it_is_said(sixty_digits: Datase
     for source in (plain, grey):
         noisy = source.corrupted(clean, "gaussian_noise", Decimal(5), ids)
         assert (noisy == noisy[..., :1]).all() == source.grey
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"seed": 9}, {"draws": "independent"}, {"grey": True}, {"recipe": "imagenet-c"}]
+)
+@pytest.mark.parametrize("versions", [{}, {"numpy": "1.0", "corruption mine": "abc"}])
+def test_a_source_is_made_again_from_its_row(options: dict, versions: dict) -> None:
+    source = GeneratedSource(**options, dependencies=versions)
+    again = GeneratedSource.from_row(source.row())
+    assert (again.recipe, again.seed, again.draws, again.grey) == (
+        source.recipe, source.seed, source.draws, source.grey,
+    )  # fmt: skip
+    assert again.versions == GeneratedSource().versions  # today's
+    assert stored_versions(source.row()) == source.versions
+
+
+@pytest.mark.parametrize("text", ["[", "[]", '{"numpy": 1}', "[" * 100_000])
+def test_versions_that_are_none_are_one_line(text: str) -> None:
+    with pytest.raises(DataError, match="the versions of a source of corrupted pixels are no"):
+        GeneratedSource.from_row(GeneratedSource().row() | {"versions": text})

@@ -10,7 +10,7 @@ import pyarrow as pa
 from failmodes.ingest.datasets.dataset import Dataset, record_dataset
 from failmodes.ingest.datasets.thumbnails import record_thumbnails
 from failmodes.ingest.distortion import rmse
-from failmodes.ingest.sources import GeneratedSource, record_corruptions, record_source
+from failmodes.ingest.sources import Source, record_corruptions, record_source
 from failmodes.warehouse import schema
 from failmodes.warehouse.database.load import load
 from failmodes.warehouse.hashing import identity_of
@@ -25,9 +25,7 @@ class Pictured(NamedTuple):
 
     warehouse: Path
     dataset: Dataset
-    source: GeneratedSource
     corrupted: dict[tuple[str, Decimal], np.ndarray]
-    evaluation_id: str
 
 
 def patterns(images: int = 6, *, height: int = 32, width: int = 32, grey: bool = False) -> np.ndarray:
@@ -44,41 +42,53 @@ def patterns(images: int = 6, *, height: int = 32, width: int = 32, grey: bool =
 
 def pictured(
     folder: Path,
-    source: GeneratedSource,
+    source: Source,
     corruptions: tuple[str, ...],
     *,
     levels: tuple[Decimal, ...] = LEVELS,
-    images: np.ndarray | None = None,
     class_names: tuple[str, ...] = CLASSES,
     models: tuple[str, ...] = ("Alpha", "Beta"),
+    dataset: Dataset | None = None,
+    ids: np.ndarray | None = None,
     thumbnails: bool = True,
 ) -> Pictured:
-    """Write and load it; image i is of class i % 2, which networks say clean, and under corruption the other one."""
-    clean = patterns(grey=source.grey) if images is None else images
-    labels = np.arange(len(clean)) % 2
-    dataset = Dataset("arrays", "Patterns", "test", clean, labels, class_names, grey=source.grey)
-    output = folder / "out"
-    ids = np.arange(len(clean))
+    """Write and load it; networks are right about clean images, and under corruption say the next class.
+
+    Images are six patterns, of classes 0 and 1 in turn, unless a data set is given, of which `ids` are evaluated.
+    """
+    if dataset is None:
+        images = patterns(grey=getattr(source, "grey", False))
+        dataset = Dataset("arrays", "Patterns", "test", images, np.arange(len(images)) % 2, class_names)
+    ids = np.arange(len(dataset.labels)) if ids is None else ids
+    clean, labels, output = np.asarray(dataset.images[ids]), dataset.labels[ids], folder / "out"
     record_dataset(output, dataset)
     record_corruptions(output)
     record_source(output, source)
     if thumbnails:
         record_thumbnails(output, dataset, ids, "all")
     made = {(c, s): source.corrupted(clean, c, s, ids) for c in corruptions for s in levels}
+    classes = len(dataset.class_names)
     for label in models:
-        evaluation_id = _evaluation(output, label, dataset, source)
-        _cell(output, ShardKey(evaluation_id, CLEAN_CELL), labels, labels, np.zeros(len(clean), np.float32))
+        evaluation_id = _evaluation(output, label, dataset, source, len(ids))
+        clean_cell = ShardKey(evaluation_id, CLEAN_CELL)
+        _cell(output, clean_cell, ids, labels, np.eye(classes)[labels], np.zeros(len(ids), np.float32))
         for (name, severity), pixels in made.items():
             key = ShardKey(evaluation_id, Cell(name, severity.quantize(Decimal("0.001"))))
-            _cell(output, key, labels, 1 - labels, rmse(clean, pixels))
+            _cell(output, key, ids, labels, np.eye(classes)[(labels + 1) % classes], rmse(clean, pixels))
     load([output], output / "warehouse.duckdb")
-    return Pictured(output / "warehouse.duckdb", dataset, source, made, evaluation_id)
+    return Pictured(output / "warehouse.duckdb", dataset, made)
 
 
-def _evaluation(output: Path, label: str, dataset: Dataset, source: GeneratedSource) -> str:
-    model_id, count = identity_of({"model": label}), len(dataset.labels)
+def _evaluation(output: Path, label: str, dataset: Dataset, source: Source, count: int) -> str:
+    model_id = identity_of({"model": label})
     evaluation_id = identity_of([label, dataset.dataset_id, source.source_id])
-    model = {"model_id": model_id, "model_label": label, "architecture": "x", "family": "x", "class_count": 2}
+    model = {
+        "model_id": model_id,
+        "model_label": label,
+        "architecture": "x",
+        "family": "x",
+        "class_count": len(dataset.class_names),
+    }
     write_dimension(output, schema.MODELS, model_id, [model])
     row = {
         "evaluation_id": evaluation_id, "study": "pictured", "model_id": model_id, "dataset_id": dataset.dataset_id,
@@ -89,12 +99,14 @@ def _evaluation(output: Path, label: str, dataset: Dataset, source: GeneratedSou
     return evaluation_id
 
 
-def _cell(output: Path, key: ShardKey, labels: np.ndarray, predicted: np.ndarray, distance: np.ndarray) -> None:
-    count = len(labels)
+def _cell(
+    output: Path, key: ShardKey, ids: np.ndarray, labels: np.ndarray, logits: np.ndarray, distance: np.ndarray
+) -> None:
+    count, predicted = len(labels), logits.argmax(1)
     columns: dict[str, Any] = {
-        "image_id": np.arange(count), "label": labels, "predicted": predicted, "finite": np.ones(count, bool),
+        "image_id": ids, "label": labels, "predicted": predicted, "finite": np.ones(count, bool),
         "confidence": np.linspace(0.5, 1, count), "rmse": distance, "ssim": 1 - distance,
-        "logits": np.eye(2)[predicted].tolist(), "label_rank": 1 + (labels != predicted),
+        "logits": logits.tolist(), "label_rank": 1 + (labels != predicted),
     }  # fmt: skip
     without = (*schema.PARTITIONS, schema.PREDICTED_OUTPUT, schema.SCALED_LOG_SUM_EXP)
     fields = schema.PREDICTIONS.arrow(without=without)
@@ -102,7 +114,7 @@ def _cell(output: Path, key: ShardKey, labels: np.ndarray, predicted: np.ndarray
     write_shard(output, schema.PREDICTIONS, key, pa.table(arrays, schema=fields))
     attention = schema.ATTENTION.arrow(without=schema.PARTITIONS)
     spots = {
-        "image_id": np.arange(count), "target": ["clean"] * count, "target_class": labels, "empty": labels == 1,
+        "image_id": ids, "target": ["clean"] * count, "target_class": labels, "empty": labels == 1,
         "mass": np.ones(count), "centroid_x": np.full(count, 0.25), "centroid_y": np.full(count, 0.5),
     }  # fmt: skip
     arrays = [pa.array(spots[f.name], f.type) if f.name in spots else pa.nulls(count, f.type) for f in attention]

@@ -144,3 +144,10 @@ def test_a_map_that_is_stored_is_laid_over_its_picture(made: Pictured, tmp_path:
     with_map = {(p.row.evaluation_id, float(p.row.severity)) for p in sheet.all if p.attention is not None}
     assert with_map == {(label.evaluation_id, 0.0), (label.evaluation_id, 1.0)}
     assert "orange is Grad-CAM, stored for 2 of 6" in sheet.details
+
+
+def test_a_long_filter_makes_no_wide_sheet(made: Pictured) -> None:
+    sheet = find_pictures(made.warehouse, f"label_name <> '{'x' * 900}'\n limit 1")
+    assert max(map(len, sheet.headline.split(" "))) <= 30
+    assert len(sheet.headline) < 440
+    assert "\n" not in sheet.headline

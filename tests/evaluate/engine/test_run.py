@@ -9,10 +9,11 @@ from tiny_study import CELLS, hashes, patch_logits, run_and_read, run_study, wri
 
 from failmodes.evaluate.study_models import load_study_models
 from failmodes.ingest.corruptions.apply import corrupt
+from failmodes.ingest.datasets.decoding import decode
 from failmodes.ingest.datasets.opening import open_dataset
 from failmodes.ingest.sources import GeneratedSource
 from failmodes.warehouse.errors import DamagedShardError, StorageError
-from failmodes.warehouse.schema import ATTENTION, CLEAN_MAPS, EXEMPLARS, PREDICTIONS
+from failmodes.warehouse.schema import ATTENTION, CLEAN_MAPS, EXEMPLARS, PREDICTIONS, THUMBNAILS
 from failmodes.warehouse.shards.format import CLEAN_CELL, ShardKey, list_record_files, read_verified, shard_path
 
 
@@ -136,6 +137,29 @@ def test_the_same_command_again_does_nothing(tiny_run_copy) -> None:
     assert (report.written, report.existing) == (0, CELLS)
     assert {p: p.stat().st_mtime_ns for p in output.rglob("*.parquet")} == before
     assert hashes(output) == expected
+
+
+def test_private_images_leave_no_picture_and_change_no_other_row(tiny_run, tmp_path) -> None:
+    path, _, expected = tiny_run
+    shutil.copytree(path.parent, tmp_path / "study")
+    shutil.rmtree(tmp_path / "study" / "out" / "record")
+    mine = tmp_path / "study" / "study.toml"
+    mine.write_text(mine.read_text() + "[evaluation]\nthumbnails = false\n")
+    _, study = run_and_read(mine)
+    found = hashes(study.output)
+    assert found == {name: content for name, content in expected.items() if "exemplars" not in name}
+    assert not list(list_record_files(study.output, THUMBNAILS))
+    assert not [file for file in study.output.rglob("*.parquet") if b"IHDR" in file.read_bytes()]
+
+
+def test_clean_images_are_on_record_once_a_subset(tiny_run) -> None:
+    path, study, _ = tiny_run
+    (file,) = list_record_files(study.output, THUMBNAILS)
+    rows = read_verified(file).rows
+    assert rows.num_rows == 60
+    digits = open_dataset(study.dataset, study.cache).images
+    for image_id, png in zip(rows["image_id"].to_pylist(), rows["png"].to_pylist(), strict=True):
+        np.testing.assert_array_equal(np.asarray(decode(png, "it")), digits[np.array([image_id])][0])
 
 
 def test_what_is_missing_is_made_again_to_the_same_rows(tiny_run_copy) -> None:

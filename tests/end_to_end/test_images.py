@@ -1,0 +1,71 @@
+"""Pictures of a warehouse through the installed script, in a folder of its own."""
+
+import shutil
+from pathlib import Path
+
+import duckdb
+import pytest
+from installed_script import failmodes
+from PIL import Image
+
+FOGGY = "corruption = 'contrast' and severity = 5 and not correct order by confidence desc limit 12"
+
+
+@pytest.fixture
+def study(tiny_run_copy: tuple[Path, Path, dict], tmp_path: Path) -> Path:
+    """A folder with a study that was evaluated and loaded."""
+    failmodes("load", "study.toml", folder=tmp_path / "study")
+    return tmp_path / "study"
+
+
+@pytest.mark.slow
+def test_a_warehouse_alone_shows_any_image(study: Path, tmp_path: Path) -> None:
+    alone = tmp_path / "alone"
+    alone.mkdir()
+    shutil.copy(study / "out" / "warehouse.duckdb", alone)
+    done = failmodes("images", "--filter", FOGGY, folder=alone)
+    assert (done.stdout, done.stderr) == ("images.png\n", "")
+    with Image.open(alone / "images.png") as image:
+        assert image.width >= 1360
+    done = failmodes(
+        "images", "--image", 3, "--corruption", "contrast", "--output", "c.html", "--theme", "dark", folder=alone
+    )
+    assert (alone / "c.html").read_text().count("<figure") == 3
+    many = failmodes("images", "--filter", "true", "--output", "all.html", folder=alone)
+    assert "the first 24 are shown: end the filter with `limit N` for more" in many.stderr
+    assert sorted(path.name for path in alone.iterdir()) == ["all.html", "c.html", "images.png", "warehouse.duckdb"]
+
+
+@pytest.mark.slow
+def test_pictures_that_differ_and_images_that_are_missing_are_said(study: Path) -> None:
+    with duckdb.connect(str(study / "out" / "warehouse.duckdb")) as con:
+        con.execute("update predictions set rmse = rmse + 0.01 where image_id < 2 and corruption <> 'none'")
+        con.execute("delete from thumbnails")
+    condition = "corruption = 'contrast' and severity = 5 and image_id < 4"
+    done = failmodes("images", "study.toml", "--filter", condition, folder=study)
+    assert done.stderr.startswith("2 of 4 pictures differ from those evaluated: ")
+    assert len(done.stderr.splitlines()) == 1
+    refused = failmodes("images", "out", "--filter", condition, "--output", "no.png", folder=study, expect=1)
+    assert refused.stderr.startswith("failmodes: the warehouse has no clean picture of 4")
+    assert len(refused.stderr.splitlines()) == 1
+    assert not (study / "no.png").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "line"),
+    [
+        (["--filter", "true; select 1"], 1, "2 statements where one is expected"),
+        (["--filter", "corruptoin = 'fog'"], 1, "Candidate bindings"),
+        (["--filter", "false"], 2, "no evaluated image fits the filter"),
+        ([], 2, "which images?"),
+        (["--image", "1"], 2, "name it, such as fog"),
+        (["--image", "1000", "--corruption", "fog"], 2, "image 1000 was not evaluated: 80 were, from 0 to 79"),
+        (["--filter", "true"], 1, "the warehouse has no clean picture of"),
+    ],
+    ids=str,
+)
+def test_what_cannot_be_shown_is_one_line_and_no_file(handed: Path, tmp_path: Path, arguments, code, line) -> None:
+    refused = failmodes("images", handed / "warehouse.duckdb", *arguments, folder=tmp_path, expect=code)
+    assert line in refused.stderr
+    assert len(refused.stderr.splitlines()) == 1
+    assert list(tmp_path.iterdir()) == []
