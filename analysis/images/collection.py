@@ -187,7 +187,7 @@ def _attention_sentence(pictures: Sequence[Picture], line: str = "") -> str:
     """What is drawn of attention, and of how many pictures; `line` says what a line is, where there is one."""
     maps = sum(picture.attention is not None for picture in pictures)
     dots = sum(picture.centre is not None for picture in pictures)
-    drawn = [f"orange is Grad-CAM, stored for {maps} of {len(pictures)}"] if maps else []
+    drawn = [f"orange is its map, stored for {maps} of {len(pictures)}"] if maps else []
     drawn += [f"the dot is its centre, stored for {dots} of {len(pictures)}{line}"] if dots else []
     if not drawn:
         return "No attention is on record for them"

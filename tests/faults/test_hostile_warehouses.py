@@ -21,6 +21,7 @@ COMMANDS = (
     ("query", "select count(*), max(model_label) from models", "--format", "json"),
     ("shapes",),
     ("chart", "curves", "-o", "curves.svg"),
+    ("images", "--filter", "true", "-o", "images.html"),
     ("report",),
     ("load", "record", "--into", "warehouse.duckdb"),
 )
@@ -63,6 +64,8 @@ def said_by_the_api(path: Path, *, drawn: bool = False) -> str:
     if drawn:
         say(lambda: list(warehouse.findings()))
         say(lambda: warehouse.chart("curves").to_json())
+        say(lambda: warehouse.images("true")._repr_html_())
+        say(lambda: warehouse.images(image=0, corruption="fog")._repr_html_())
         say(lambda: warehouse.report(path.with_name("report.html")).read_text())
     return "\n".join(texts)
 

@@ -209,6 +209,7 @@ NOT_UTF_8 = {
     "corruption": (b"chart", b"curves", b"--corruption", NO_TEXT),
     "chart": (b"chart", NO_TEXT),
     "image": (b"chart", b"contact-sheet", b"--image", NO_TEXT),
+    "filter": (b"images", b"--filter", b"label_name = '" + NO_TEXT + b"'"),
     "data set": (b"download", NO_TEXT),
     "images": (b"corrupt", b"folder", b"--path", NO_TEXT, b"--to", b"to"),
     "corrupted corruption": (b"corrupt", b"digits", b"--corruption", NO_TEXT, b"--to", b"to"),

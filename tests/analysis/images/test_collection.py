@@ -143,7 +143,7 @@ def test_a_map_that_is_stored_is_laid_over_its_picture(made: Pictured, tmp_path:
     )
     with_map = {(p.row.evaluation_id, float(p.row.severity)) for p in sheet.all if p.attention is not None}
     assert with_map == {(label.evaluation_id, 0.0), (label.evaluation_id, 1.0)}
-    assert "orange is Grad-CAM, stored for 2 of 6" in sheet.details
+    assert "orange is its map, stored for 2 of 6" in sheet.details
 
 
 def test_a_long_filter_makes_no_wide_sheet(made: Pictured) -> None:
