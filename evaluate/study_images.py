@@ -22,20 +22,23 @@ class StudyImages:
         path: the study file.
     """
 
-    def __init__(self, path: Path, *, own_code: bool) -> None:
+    def __init__(self, path: Path, *, is_named: bool) -> None:
         """Read a study file; its networks are left out, so that their checkpoints may be missing.
 
         Args:
             path: the file.
-            own_code: whether corruptions of its own are imported, which runs their code.
+            is_named: whether the user named it; else it may be a stranger's, of whom nothing is run, and what is cached
+                stays beside the file.
 
         Raises:
-            StudyError: it is no study, or names code of its own, which is not wanted.
+            StudyError: it is no study, or one that was not named and has code of its own.
         """
         self.path = path
-        content = {key: value for key, value in read_toml(path).items() if key != "models"}
+        content = {key: value for key, value in read_toml(path).items() if key not in ("models", "record")}
+        if not is_named:
+            content["output"] = "."
         self._study: Study = check_study(
-            content, path.resolve().parent, str(path), require_models=False, own_code=own_code
+            content, path.resolve().parent, str(path), require_models=False, own_code=is_named
         )
 
     def clean(self, dataset_id: str, image_ids: ImageIds) -> Images | None:
@@ -73,7 +76,8 @@ class StudyImages:
 def open_study_images(location: Path | None, warehouse: Path) -> StudyImages | None:
     """The images of the study that a location names, or that lies beside the warehouse; None without one.
 
-    A study that was not named itself may be a stranger's, as the warehouse may: no code of its own is run.
+    A study that was not named itself may be a stranger's, as the warehouse may: no code of its own is run, and nothing
+    is written elsewhere.
 
     Args:
         location: what the user named; None for the default of the current folder.
@@ -84,6 +88,6 @@ def open_study_images(location: Path | None, warehouse: Path) -> StudyImages | N
     """
     named = default_location() if location is None else location
     if named.suffix == ".toml":
-        return StudyImages(named, own_code=True)
+        return StudyImages(named, is_named=True)
     beside = warehouse.parent / STUDY_FILE
-    return StudyImages(beside, own_code=False) if beside.is_file() else None
+    return StudyImages(beside, is_named=False) if beside.is_file() else None

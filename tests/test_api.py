@@ -226,6 +226,34 @@ def test_an_own_corruption_is_a_function(digits, tmp_path: Path) -> None:
     assert "# - darker: a corruption of the program that called this benchmark" in (tmp_path / "study.toml").read_text()
 
 
+def test_any_picture_is_shown_again(digits, tmp_path: Path) -> None:
+    def darker(images: np.ndarray, parameters: tuple[float]) -> np.ndarray:
+        return (images * (1 - parameters[0] / 10)).astype(np.uint8)
+
+    w = run(net(), digits, tmp_path, corruptions=["fog", darker])
+    sheet = w.images("corruption = 'fog' and severity = 5 order by image_id limit 30")
+    np.testing.assert_array_equal(np.stack(sheet.pixels), failmodes.corrupt(digits[0], "fog", 5))
+    assert sheet.remarks == []
+    assert sheet._repr_html_().count("<figure") == 30
+    assert len(w.images(image=3, corruption="darker")) == 1 + len(SEVERITIES)
+    path = failmodes.open(tmp_path).images(image=[3, 4], corruption="fog").save(tmp_path / "two.svg", layout="paper")
+    assert path.read_text().startswith("<svg")
+
+
+def test_private_images_leave_no_picture_in_the_warehouse(digits, tmp_path: Path) -> None:
+    w = run(net(), digits, tmp_path / "private", thumbnails=False)
+    assert w.table("thumbnails").is_empty()
+    assert w.table("exemplars").is_empty()
+    shown = run(net(), digits, tmp_path / "shown")
+    assert shown.table("thumbnails").height == len(digits[0])
+    ids = [one.table("evaluations")["evaluation_id"].item() for one in (w, shown)]
+    assert ids[0] == ids[1]
+    # the benchmark's own copy of the arrays is at hand, through the study that lies beside the warehouse
+    assert len(w.images("corruption = 'fog' limit 3")) == 3
+    with pytest.raises(failmodes.WarehouseError, match="no clean picture"):
+        failmodes.Warehouse(w.path).images("corruption = 'fog' limit 3")
+
+
 @pytest.mark.parametrize(
     ("options", "error", "line"),
     [

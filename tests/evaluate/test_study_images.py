@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from corrupted_sets import corrupt_command
-from pictured_record import pictured
+from pictured_record import patterns, pictured
+from PIL import Image
 
 from failmodes.analysis.images.collection import find_pictures
 from failmodes.evaluate.study_images import StudyImages, open_study_images
@@ -39,7 +40,7 @@ def write(folder: Path, corruptions: str, name: str = "study.toml") -> Path:
 
 def test_clean_images_need_no_checkpoint_and_are_those_of_the_data_set_alone(tmp_path: Path) -> None:
     digits = open_digits("test")
-    images = StudyImages(write(tmp_path, 'names = ["fog"]'), own_code=True)
+    images = StudyImages(write(tmp_path, 'names = ["fog"]'), is_named=True)
     found = images.clean(digits.dataset_id, [3, 1])
     assert found is not None
     np.testing.assert_array_equal(found, digits.images[np.array([3, 1])])
@@ -68,6 +69,19 @@ def test_a_study_beside_a_warehouse_is_found_and_runs_no_code(tmp_path: Path, mo
     write(tmp_path, 'names = ["fog"]')
     assert open_study_images(warehouse, warehouse) is not None
     assert sys.path == before
+    elsewhere = tmp_path / "elsewhere"
+    text = (tmp_path / "study.toml").read_text().replace('"out"', f'"{elsewhere}"')
+    (tmp_path / "study.toml").write_text(
+        text.replace('kind = "digits"', 'kind = "folder"\npath = "photographs"').replace("= 40", "= 2")
+    )
+    (tmp_path / "photographs" / "cat").mkdir(parents=True)
+    for number in range(2):
+        Image.fromarray(patterns(2)[number]).save(tmp_path / "photographs" / "cat" / f"{number}.png")
+    beside = open_study_images(warehouse, warehouse)
+    assert beside is not None
+    assert beside.clean("another", [0]) is None
+    assert not elsewhere.exists()
+    write(tmp_path, 'names = ["fog"]')
     monkeypatch.syspath_prepend(tmp_path)  # undone at the end, as what the study adds would not be
     write(tmp_path, 'names = ["strange_code:darkest"]', "mine.toml")
     assert open_study_images(Path("mine.toml"), warehouse) is not None
@@ -100,6 +114,6 @@ def test_a_published_set_is_read_through_its_study(tmp_path: Path, monkeypatch: 
     assert {picture.made.differs for picture in sheet.all} == {False}
     other = write(tmp_path, 'names = ["fog"]')
     with pytest.raises(StudyError, match="lie in a published set"):
-        find_pictures(made.warehouse, "corruption = 'fog'", open_study=lambda: StudyImages(other, own_code=True))
+        find_pictures(made.warehouse, "corruption = 'fog'", open_study=lambda: StudyImages(other, is_named=True))
     with pytest.raises(WarehouseError, match="has no clean picture"):
         find_pictures(made.warehouse, "corruption = 'none'")
