@@ -2,10 +2,10 @@
 
 import html
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from failmodes.warehouse.errors import FailmodesError, WarehouseError
 
@@ -210,8 +210,7 @@ class Warehouse:
         path = self._opened()
         from failmodes.analysis.shown_images import ImageRequest, find_images
 
-        numbers = [image] if isinstance(image, int) else list(image or ())
-        request = ImageRequest(filter, numbers, _names(corruption), _names(model), _names(evaluation))
+        request = ImageRequest(filter, _numbers(image), _names(corruption), _names(model), _names(evaluation))
         return find_images(path, request, open_study=self._open_study, timeout_s=timeout_s)
 
     def findings(self) -> "Findings":
@@ -313,6 +312,13 @@ class Warehouse:
 def _names(given: str | Sequence[str] | None) -> list[str]:
     """One name, several or none, as a list."""
     return [given] if isinstance(given, str) else list(given or ())
+
+
+def _numbers(given: Any) -> list[Any]:
+    """One number, several or none, as a list; whatever else is given is refused where it is used."""
+    if given is None:
+        return []
+    return list(given) if isinstance(given, Iterable) and not isinstance(given, str) else [given]
 
 
 def _listed(names: list[str]) -> str:

@@ -2,13 +2,15 @@
 
 import os
 from collections.abc import Sequence
+from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from failmodes.analysis.formatting import join_names
 from failmodes.analysis.images.clean_images import OpenStudy
 from failmodes.analysis.images.collection import Pictures, find_curves, find_pictures
-from failmodes.warehouse.errors import StudyError
+from failmodes.ingest.study_types import MAX_INT32
+from failmodes.warehouse.errors import StudyError, shown
 
 if TYPE_CHECKING:
     import altair as alt
@@ -46,7 +48,7 @@ def find_images(
         raise StudyError("which images? Give either a filter, or the number of an image and a corruption")
     if request.condition is None:
         pictures = find_curves(
-            path, request.images, corruptions=request.corruptions, models=request.models,
+            path, _checked_numbers(request.images), corruptions=request.corruptions, models=request.models,
             evaluations=request.evaluations, open_study=open_study,
         )  # fmt: skip
         return ImageSheet(pictures)
@@ -57,6 +59,18 @@ def find_images(
             "model_label = 'ResNet-18'\""
         )
     return ImageSheet(find_pictures(path, request.condition, open_study=open_study, timeout_s=timeout_s))
+
+
+def _checked_numbers(images: Sequence[int]) -> list[int]:
+    """Numbers of images as Python's.
+
+    Raises:
+        StudyError: one is no whole number that an image may have.
+    """
+    for number in images:
+        if not isinstance(number, Integral) or isinstance(number, bool) or not 0 <= number <= MAX_INT32:
+            raise StudyError(f"image {shown(number)}: expected the number of an image, from 0 to {MAX_INT32:,}")
+    return [int(number) for number in images]
 
 
 class ImageSheet:
