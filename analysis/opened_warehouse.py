@@ -17,9 +17,6 @@ if TYPE_CHECKING:
     from failmodes.analysis.images.clean_images import OpenStudy
     from failmodes.analysis.shown_images import ImageSheet
 
-_DESCRIBED = ("evaluation_labels", "shards", "corruptions", "predictions", "attention")
-MOST_LISTED = 6  # names of networks or corruptions in the description of a warehouse
-
 
 class Warehouse:
     """A warehouse, open to read: what `failmodes.open` and `failmodes.benchmark` return.
@@ -277,36 +274,11 @@ class Warehouse:
         """What the warehouse holds, as names and values; describing it never raises."""
         try:
             path = self._opened()
-            from failmodes.analysis.formatting import format_severity
-            from failmodes.warehouse.database.connection import open_warehouse
-            from failmodes.warehouse.database.query import query_errors
+            from failmodes.analysis.warehouse_description import describe_warehouse
 
-            with open_warehouse(path, _DESCRIBED) as con, query_errors():
-                networks = con.execute(
-                    "select model_label || case count(*) when 1 then '' else format(' ({} evaluations)', count(*)) end "
-                    "from evaluation_labels group by model_label order by model_label"
-                ).fetchall()
-                cells = con.execute(
-                    "select distinct corruption, severity from shards inner join corruptions using (corruption) "
-                    "where table_name = 'predictions' and severity > 0 order by corruption_order, corruption, severity"
-                ).fetchall()
-                images = con.execute(
-                    "select distinct image_count, dataset_label from evaluation_labels order by all desc"
-                ).fetchall()
-                (counts,) = con.execute(
-                    "select (select count(*) from predictions), (select count(*) from attention)"
-                ).fetchall()
+            return describe_warehouse(path)
         except FailmodesError as error:
             return [("state", "closed" if self._closed else str(error))]
-        corruptions = dict.fromkeys(corruption for corruption, _ in cells)
-        severities = sorted({severity for _, severity in cells})
-        return [
-            ("networks", _listed([label for (label,) in networks])),
-            ("corruptions", _listed(list(corruptions))),
-            ("severities", _listed([format_severity(float(severity)) for severity in severities])),
-            ("images", "; ".join(f"{count:,} of {dataset}" for count, dataset in images) or "none"),
-            ("rows", f"{counts[0]:,} predictions, {counts[1]:,} attention rows"),
-        ]
 
 
 def _names(given: str | Sequence[str] | None) -> list[str]:
@@ -319,9 +291,3 @@ def _numbers(given: Any) -> list[Any]:
     if given is None:
         return []
     return list(given) if isinstance(given, Iterable) and not isinstance(given, str) else [given]
-
-
-def _listed(names: list[str]) -> str:
-    """How many there are, and the first of them."""
-    rest = f" and {len(names) - MOST_LISTED} more" if len(names) > MOST_LISTED else ""
-    return f"{len(names)}: {', '.join(names[:MOST_LISTED])}{rest}" if names else "none"

@@ -186,9 +186,8 @@ def benchmark(
         attention: True, False, or a CAM method: "closed-form", "backward", or one of the grad-cam package's.
         attention_layer: the layer to look at, by its dotted name, instead of the one found.
         logits: "all" keeps every logit of a network of more than ten classes, as float16, in the record alone.
-        thumbnails: False puts no picture into record and warehouse: neither clean images, from which any image under
-            any corruption is made again (`Warehouse.images`), nor exemplars. Images given as arrays lie in the folder
-            `to` all the same.
+        thumbnails: False puts no picture into record and warehouse: neither clean images, which `Warehouse.images`
+            needs, nor exemplars. Images given as arrays lie in the folder `to` all the same.
         precision: of the forward pass.
         batch_size: images at a time; tried out and remembered if not given.
         device: where networks run; auto takes cuda, then mps, then cpu.
@@ -282,7 +281,7 @@ def _loaded(record: "StorePath", output: Path) -> Warehouse:
 
 
 def _opened(path: Path, location: Path | None) -> Warehouse:
-    """The warehouse, with how to open the images of its study, which takes a second and is mostly not needed."""
+    """The warehouse, with how to open the images of its study, which is mostly not needed."""
 
     def open_study() -> "StudyImages | None":
         from failmodes.evaluate.study_images import open_study_images
@@ -298,5 +297,4 @@ def _listed(values: Any) -> Any:
 
 
 def _name_of(model: object) -> str:
-    name: str = getattr(model, "__name__", type(model).__name__)
-    return name
+    return str(getattr(model, "__name__", type(model).__name__))
