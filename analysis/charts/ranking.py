@@ -26,7 +26,7 @@ from failmodes.analysis.statistics.shape_tables import stored_settings
 
 ROW_PX, NEXT_PX, LEAST_PX = 13, 9, 8  # height of a row with one dot, what each further dot adds, and of each at least
 VALUE_PX, GAP_PX = 34, 6
-MOST_NAME_PX, MOST_NAME_SHARE = 190, 0.35  # of a row's name, and of the chart's width
+MOST_NAME_PX, MOST_NAME_SHARE = 190, 0.46  # of a row's name, and of the chart's width
 CLEAN_NAME = "Clean"
 Accuracies = dict[EvaluationInfo, MeanAccuracy]
 

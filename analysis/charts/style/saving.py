@@ -89,12 +89,28 @@ class Drawing(NamedTuple):
 def drawing(themed: alt.VConcatChart) -> Drawing:
     """Draw a chart that carries its theme."""
     with alt.theme.enable("none"):
-        made: Any = spec_to_mimebundle(specification_of(themed), "svg", mode="vega-lite")
+        text = json.dumps(specification_of(themed), ensure_ascii=False)
+    to_unit, from_unit = _single_units(text)
+    made: Any = spec_to_mimebundle(json.loads(text.translate(to_unit)), "svg", mode="vega-lite")
     bundle = made[0] if isinstance(made, tuple) else made
-    (svg,) = bundle.values()
+    (drawn,) = bundle.values()
+    svg = drawn.translate(from_unit)
     found = _SVG_SIZE.match(svg)
     assert found, "the renderer states a size"
     return Drawing(svg, float(found[1]), float(found[2]))
+
+
+def _single_units(text: str) -> tuple[dict[int, int], dict[int, int]]:
+    """What to put for letters of two UTF-16 units, such as emoji, while a text is drawn, and for these back again.
+
+    Vega cuts texts that are too long between any two units, and the renderer cannot read half a letter.
+    """
+    if max(text) <= "\uffff":
+        return {}, {}
+    pairs = sorted({letter for letter in text if letter > "\uffff"})
+    free = (code for code in range(0xE000, 0xF900) if chr(code) not in text)  # private use: they mean nothing
+    to_unit = {ord(letter): code for letter, code in zip(pairs, free, strict=False)}
+    return to_unit, {code: letter for letter, code in to_unit.items()}
 
 
 def _printed(drawn: Drawing, kind: Format, width_mm: float | None) -> bytes:

@@ -9,8 +9,9 @@ import polars as pl
 import pytest
 
 from failmodes.analysis.charts.drawing import CHARTS
+from failmodes.analysis.charts.style.combining import layered
 from failmodes.analysis.charts.style.saving import save_chart
-from failmodes.analysis.charts.style.theme import DARK_COLOURS, GROUP_COLOURS
+from failmodes.analysis.charts.style.theme import DARK_COLOURS, GROUP_COLOURS, PAGE, ChartText, add_text
 from failmodes.analysis.selection import Selection
 from failmodes.warehouse.errors import StudyError
 
@@ -65,3 +66,14 @@ def test_separators_of_lines_in_names_become_spaces(suffix: str, tmp_path: Path)
     assert "one line" in text
     assert "one paragraph" in text
     assert not {"\u2028", "\u2029"} & set(text.partition('"vconcat"')[2] or text)
+
+
+@pytest.mark.parametrize("suffix", [".svg", ".png", ".pdf"])
+def test_emoji_are_cut_in_whole(tmp_path: Path, suffix: str) -> None:
+    names = pl.DataFrame({"name": ["\N{GRINNING FACE}" * 30, "\N{GRINNING FACE} face"], "value": [1, 2]})
+    for limit in range(30, 44):
+        axis = alt.Axis(labelLimit=limit)
+        chart = alt.Chart(names).mark_point().encode(alt.X("value:Q"), alt.Y("name:N", axis=axis))
+        save_chart(add_text([layered(chart)], ChartText("A", "b", "c"), PAGE), tmp_path / f"chart{suffix}")
+    if suffix == ".svg":
+        assert "\N{GRINNING FACE}" in (tmp_path / "chart.svg").read_text()
