@@ -214,6 +214,46 @@ class Warehouse:
         request = ImageRequest(filter, _numbers(image), _names(corruption), _names(model), _names(evaluation))
         return find_images(path, request, open_study=self._open_study, timeout_s=timeout_s)
 
+    def images(
+        self,
+        filter: str | None = None,
+        *,
+        image: int | Sequence[int] | None = None,
+        corruption: str | Sequence[str] | None = None,
+        model: str | Sequence[str] | None = None,
+        evaluation: str | Sequence[str] | None = None,
+        timeout_s: float | None = 60,
+    ) -> "ImageSheet":
+        """Pictures of any evaluated image, made again as they were evaluated; nothing needs the networks.
+
+        Clean images come from the warehouse, else from the study that was opened or lies beside it. Each picture is
+        compared with the distance from clean that is on record: `remarks` of the result says where they differ.
+
+        Args:
+            filter: a condition in SQL, with order and limit: pictures that fit it (24 without a limit, at most 200). It
+                may name model_label, corruption, severity, image_id, label_name, predicted_name, correct, confidence
+                and all other columns of `outcomes`, `file`, `corruption_group` and `dataset_label`.
+            image: instead of it, this image or these, from clean to the last severity, a row a network.
+            corruption: with `image`: under this corruption or these.
+            model: with `image`: only these networks, by label.
+            evaluation: with `image`: only these evaluations, by identity or its first letters.
+            timeout_s: seconds after which the question is stopped; None waits.
+
+        Raises:
+            QueryError: the filter is no condition, names an unknown column, or is out of time or memory.
+            StudyError: nothing fits, or images or corruptions are needed that only a study has.
+            WarehouseError, DataError: a clean image is missing or damaged.
+
+        Examples:
+            >>> w.images("corruption = 'fog' and severity = 3 and not correct order by confidence desc limit 12")
+            >>> w.images(image=17, corruption="fog").save("image-17.pdf", layout="paper")
+        """
+        path = self._opened()
+        from failmodes.analysis.shown_images import ImageRequest, find_images
+
+        request = ImageRequest(filter, _numbers(image), _names(corruption), _names(model), _names(evaluation))
+        return find_images(path, request, open_study=self._open_study, timeout_s=timeout_s)
+
     def findings(self) -> "Findings":
         """What the data say: a sequence of all that was judged, which prints as the sentences of a report.
 

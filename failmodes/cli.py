@@ -28,6 +28,7 @@ from failmodes.warehouse.errors import IncompleteRunError, MissingExtraError, Wa
 from failmodes.warehouse.limits import lift_limits, limit_command, query_memory
 from failmodes.warehouse.terminal import remark
 
+PICTURES_S = 600  # for a question that was typed in, and for 200 pictures of the slowest corruption
 STUDY, STAGES, QUESTIONS = "A whole study", "Its stages", "Questions to a warehouse"
 
 
@@ -125,7 +126,7 @@ def images(
     theme: Annotated[
         Literal["light", "dark"] | None, typer.Option(help="HTML follows the reader's system if not given.")
     ] = None,
-    timeout: Annotated[float, typer.Option(help="Seconds until it is stopped.", min=0.001)] = 60,
+    timeout: TimeoutOption = PICTURES_S,
 ) -> None:
     """Show any evaluated images, made again at their corruption and severity, with what each network said.
 

@@ -23,8 +23,8 @@ TITLE_LETTERS = 18  # in a line of a title beside the images
 NARROW_HEAD_PX = 48  # two lines of heading and the severities, above a row
 TICK, CROSS = "M-1,0.1L-0.3,0.8L1,-0.8", "M-0.8,-0.8L0.8,0.8M0.8,-0.8L-0.8,0.8"  # drawn, as fonts may lack them
 ANSWER_PX, NOTE_PX = 11, 10  # type sizes
-CAPTION_LETTER_SHARE = 0.52  # width of a letter of names and numbers in font sizes
-BOLD = 1.15  # how much wider bold letters are
+CAPTION_LETTER_SHARE = 0.48  # width of a letter of names and numbers in font sizes
+BOLD = 1.25  # how much wider bold letters are
 SHOWN_PX = 128  # pixels of an embedded image's longer side
 LARGEST_SHOWN_PX = 256  # beyond it nothing is seen: an image is 124 pixels of a page at the most, drawn at double scale
 HEAT = np.array([213, 94, 0], np.float64)  # Okabe-Ito vermillion
@@ -190,7 +190,7 @@ def _wrapped_title(title: str) -> list[str]:
 
 def _heading_layers(tops: dict[float, ImageRow], width: float, *, is_beside: bool) -> list[alt.Chart]:
     """Title and lines of each row, by the top of its images in pixels: beside them, or in two lines above."""
-    room = LABEL_PX + GAP_PX if is_beside else width  # letters of prose are narrower
+    room = LABEL_PX if is_beside else width
     titles: list[tuple[str, float]] = []
     others: list[tuple[str, float]] = []
     for y, row in tops.items():

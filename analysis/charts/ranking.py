@@ -24,7 +24,7 @@ from failmodes.analysis.statistics.bootstrap import Estimate
 from failmodes.analysis.statistics.mean_accuracy import MeanAccuracy, mean_accuracies
 from failmodes.analysis.statistics.shape_tables import stored_settings
 
-ROW_PX, NEXT_PX = 13, 9  # height of a row with one dot, and what each further dot adds
+ROW_PX, NEXT_PX, LEAST_PX = 13, 9, 8  # height of a row with one dot, what each further dot adds, and of each at least
 VALUE_PX, GAP_PX = 34, 6
 MOST_NAME_PX, MOST_NAME_SHARE = 190, 0.35  # of a row's name, and of the chart's width
 CLEAN_NAME = "Clean"
@@ -128,7 +128,8 @@ def _plot(data: pl.DataFrame, labels: list[str], size: ChartSize) -> Layered:
     name_px = min(most_px, max(text_width(name, FONT_PX) for name in order) + 14)
     lowest_px = max(text_width(t, FONT_PX) for t in data["lowest_text"]) if "lowest_text" in data else 0
     width = size.width_px - name_px - VALUE_PX - lowest_px - 8
-    row_px = ROW_PX + NEXT_PX * max(0, len(labels) - 1) + GAP_PX
+    dots = max(1, len(labels))
+    row_px = size.height(ROW_PX + NEXT_PX * (dots - 1) + GAP_PX, LEAST_PX * dots + GAP_PX)
     scale = _scale(data)
     x = alt.X("value:Q", title="accuracy", scale=scale, axis=axes.percent_axis(domain=False))
     y = alt.Y("name:N", sort=order, title=None, scale=alt.Scale(paddingInner=0.25),

@@ -16,7 +16,7 @@ LAYOUT_MM = {"page": 180.0, "paper": 85.0}
 NARROWEST_MM, WIDEST_MM, TALLEST_MM = 60, 600, 240
 PAGE_FROM_MM = 130  # from here on panels stand side by side as on a page
 TEXT_PX, TITLE_PX = 11, 12  # 8 and 9 points
-CLOSE = 0.005  # of the width: what is left is scaled
+CLOSE = 0.015  # of the width: what is left is scaled, text with it
 LOWEST_SHARE = 0.3
 STEPS = (1, 1, 0.6, 0.6, 0.6)  # what is over is taken off by this: less at last, where lines of text break anew
 

@@ -17,6 +17,7 @@ from failmodes.analysis.formatting import MAX_LISTED, join_names, lower_label
 
 NEARER_PX = 2  # by so much at least a name is nearer to its own point than to any other
 POINT_PX = 5  # half the side of what a point covers
+LEADER_STEPS = 12  # places along a leader that are looked at
 LEADER_PX = 11  # a name farther than this from its point has a line to it
 LEADER_COST = 60  # square pixels that a label rather covers than to stand so far away
 Align = Literal["left", "right", "center"]
@@ -72,11 +73,14 @@ def place_labels(
         candidates = _candidates(points[index], labels[index])
         boxes = np.array([label_box(position, labels[index]) for position in candidates])
         allowed = _inside(boxes, width, height) & ~(covered(boxes, names, 1) > 0).any(axis=1)
-        is_near, is_clear = _is_nearest(boxes, marks, owners == labels[index]), _clear_of(boxes, marks)
+        is_own = owners == labels[index]
+        is_near, is_clear = _is_nearest(boxes, marks, is_own), _clear_of(boxes, marks)
         leads = np.array([c.has_leader for c in candidates])
-        allowed &= np.where(leads, is_clear, is_near & is_clear)
+        passes = ~_runs_into(points[index], candidates, np.delete(marks[: len(points)], index, axis=0))
+        allowed &= is_clear & np.where(leads, passes, is_near)
         if allowed.any():
-            costs = covered(boxes, free).sum(axis=1) + LEADER_COST * leads + 0.5 * np.arange(len(boxes))
+            length = distances(boxes, marks[[index]])[:, 0]
+            costs = covered(boxes, free).sum(axis=1) + (LEADER_COST + length) * leads + 0.5 * np.arange(len(boxes))
             best = int(np.where(allowed, costs, np.inf).argmin())
             placed[index] = candidates[best]
             names = np.vstack([names, boxes[best]])
@@ -106,6 +110,16 @@ def covered(boxes: Points, taken: Points, pad: float = 0) -> Points:
     down = np.minimum(bottom + pad, taken[:, 3]) - np.maximum(top - pad, taken[:, 1])
     shared: Points = np.maximum(0, across) * np.maximum(0, down)
     return shared
+
+
+def _runs_into(point: Point, candidates: Sequence[LabelPosition], rivals: Points) -> NDArray[np.bool_]:
+    """Whether the line from a point to each label comes upon another labelled point, as though it led there."""
+    ends = np.array([(candidate.x, candidate.y) for candidate in candidates])
+    steps = np.linspace(0, 1, LEADER_STEPS)[:, None, None]
+    along = np.array(point) * (1 - steps) + ends * steps  # (steps, candidates, 2)
+    between = np.hypot(*np.moveaxis(along[:, :, None] - rivals, -1, 0))
+    near: NDArray[np.bool_] = (between < POINT_PX).any(axis=(0, 2))
+    return near
 
 
 def line_boxes(pixels: Sequence[Point]) -> list[Box]:

@@ -51,6 +51,17 @@ def test_every_name_is_nearest_to_its_own_point(at: list[Point], behind: list[Po
         assert a[2] <= b[0] or b[2] <= a[0] or a[3] <= b[1] or b[3] <= a[1]
 
 
+@settings(max_examples=60, deadline=None)
+@given(st.lists(points, min_size=2, max_size=len(NAMES)))
+def test_no_leader_leads_over_another_point(at: list[Point]) -> None:
+    placed = place_labels(at, NAMES[: len(at)], width=WIDTH, height=HEIGHT)
+    for own, position in zip(at, placed, strict=True):
+        if position and position.has_leader:
+            for share in np.linspace(0, 1, 100):
+                x, y = (own[i] + share * (position[i] - own[i]) for i in (0, 1))
+                assert all(np.hypot(x - px, y - py) > 2 for px, py in at if (px, py) != own)
+
+
 def test_a_lone_point_is_named_beside_it() -> None:
     (position,) = place_labels([(100.0, 100.0)], ["Fog"], width=WIDTH, height=HEIGHT)
     assert position is not None
