@@ -10,7 +10,7 @@ SMALL_PIP := $(SMALL)/bin/python -m pip install --quiet --no-compile
 # A file of tests at a time on each core, one thread each: networks that share cores stall each other
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile
 
-.PHONY: demo test test-all faults test-small test-older check format dist bench soak soundness clean
+.PHONY: demo test test-all test-browser faults test-small test-older check format dist bench soak soundness clean
 
 # The embedded study: no download, about three minutes on two CPU cores after installation
 demo: $(INSTALLED)
@@ -20,9 +20,13 @@ demo: $(INSTALLED)
 test: $(INSTALLED)
 	$(PYTEST)
 
-# Slow tests too, and those on real data where FAILMODES_DATA names it
+# Slow tests too, those in a browser, and those on real data where FAILMODES_DATA names it
 test-all: $(INSTALLED)
 	$(PYTEST) -m "not gpu and not corpus"
+
+# Reports in the system's Chromium, or in the one that FAILMODES_CHROMIUM names, half a minute on each of two cores
+test-browser: $(INSTALLED)
+	$(PYTEST) -m "browser and not slow" tests/browser
 
 # The whole corpus of hostile files, statements, streams and limits, about an hour on two cores
 faults: $(INSTALLED)

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from printed_report import printed_on_a4
+from report_pages import NOT_DRAWN, wait_without_scrolling
 from synthetic_record import write_synthetic
 
 from failmodes.ingest.corruptions.catalogue import CORRUPTIONS
@@ -30,7 +32,9 @@ def test_a_report_like_the_demo_is_small(report: Path) -> None:
 
 
 @pytest.mark.slow
-def test_ten_networks_under_all_corruptions(tmp_path: Path, open_page: Any, capsys: pytest.CaptureFixture[str]) -> None:
+def test_ten_networks_under_all_corruptions(
+    tmp_path: Path, open_page: Any, browser: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
     write_synthetic(
         tmp_path, images=100, models=NETWORKS, classes=10, exemplars_per_reason=2,
         corruptions=tuple(name for name, corruption in CORRUPTIONS.items() if corruption.group != "clean"),
@@ -42,10 +46,14 @@ def test_ten_networks_under_all_corruptions(tmp_path: Path, open_page: Any, caps
     with capsys.disabled():
         print(f"\nten networks, 19 corruptions: {report.stat().st_size / MB:.1f} MB, {seconds:.1f} s of CPU time")
     visit = open_page(report)
-    visit.page.wait_for_selector(".plot svg", timeout=30_000)
+    wait_without_scrolling(visit.page)
+    assert visit.page.evaluate(NOT_DRAWN) == []
     assert visit.problems == []
     assert visit.outside == []
     assert visit.page.evaluate("document.documentElement.scrollWidth") <= 1400
+    printed = printed_on_a4(visit.page, browser)
+    assert printed.apart() == []
+    assert not printed.is_made_smaller()
     visit.page.context.close()
     assert report.stat().st_size <= 15 * MB
     assert seconds < 20

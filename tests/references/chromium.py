@@ -32,12 +32,11 @@ def find_chromium() -> str | None:
 
 @contextmanager
 def launched(executable: str) -> Iterator["Browser"]:
-    """A browser without a window; root has no sandbox."""
+    """A browser without a window."""
     from playwright.sync_api import sync_playwright
 
-    arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=executable, args=arguments)
+        browser = playwright.chromium.launch(executable_path=executable)  # without a sandbox: root has none
         yield browser
         browser.close()
 

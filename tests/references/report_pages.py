@@ -57,6 +57,13 @@ def unfold(page: "Page") -> None:
     )
 
 
+def wait_without_scrolling(page: "Page") -> None:
+    """Wait until the charts are drawn that nobody has scrolled to: who prints may not have seen all of it."""
+    page.wait_for_function(
+        "[...document.querySelectorAll('.plot')].every((each) => !each.checkVisibility() || each.querySelector('svg'))"
+    )
+
+
 def barriers(page: "Page", within: str = "html") -> list[str]:
     """What axe-core finds of serious or critical impact: the rule, the element, and what is wrong with it."""
     axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="the extra `dev` has axe-core").Axe()
