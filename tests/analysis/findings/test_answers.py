@@ -17,7 +17,7 @@ def test_a_collapse_names_cell_count_and_class(collapsing: duckdb.DuckDBPyConnec
     for part in ("contrast at severity 5", "Alpha", "159 of 160\u00a0images", "\u201cone\u201d", "99.4\u00a0%"):
         assert part in collapse.sentence
     title = collapse_sentence(collapsing, selection)
-    assert "Under contrast at severity 5 Alpha takes 159 of 160\u00a0images for \u201cone\u201d" in title
+    assert "Under contrast at severity 5 Alpha answers \u201cone\u201d to 159 of 160\u00a0images" in title
 
 
 def test_what_does_not_collapse_tells_the_commonest_answer(collapsing: duckdb.DuckDBPyConnection) -> None:
