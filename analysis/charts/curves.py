@@ -148,8 +148,8 @@ def _chart_text(con: duckdb.DuckDBPyConnection, selection: Selection, frame: Pan
     return ChartText(
         costliest_sentence(con, selection),
         f"Accuracy from clean (0) to severity {frame.plot_area.x_high:g} on {selection.images}; band: Wilson 95"
-        f"\u00a0% interval; dashed: the chord that a steady fall would follow; {several}{chance}"
-        f"above: the shape, where {format_percent(STABLE)} of resamples agree on it.",
+        f"\u00a0% interval; grey dashes: a steady fall; {several}{chance}"
+        f"above each panel: the shape, undecided unless {format_percent(STABLE)} of resamples agree on it.",
         selection.source_line,
     )
 

@@ -16,15 +16,22 @@ from failmodes.analysis.formatting import (
     format_number,
     format_percent,
     format_percent_interval,
+    format_severity,
     join_names,
     label_with_extra,
 )
-from failmodes.analysis.selection import EvaluationInfo, Selection, corruption_labels
+from failmodes.analysis.selection import (
+    EvaluationInfo,
+    Selection,
+    averaged_severities,
+    corruption_labels,
+    read_for_selection,
+)
 from failmodes.analysis.statistics.bootstrap import Estimate
 from failmodes.analysis.statistics.mean_accuracy import MeanAccuracy, mean_accuracies
 from failmodes.analysis.statistics.shape_tables import stored_settings
 
-ROW_PX, NEXT_PX, LEAST_PX = 13, 9, 8  # height of a row with one dot, what each further dot adds, and of each at least
+ROW_PX, NEXT_PX, LEAST_PX = 14, 11, 9  # height of a row with one dot, what each further dot adds, and of each at least
 VALUE_PX, GAP_PX = 34, 6
 MOST_NAME_PX, MOST_NAME_SHARE = 190, 0.46  # of a row's name, and of the chart's width
 CLEAN_NAME = "Clean"
@@ -43,7 +50,7 @@ def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, size: ChartSi
     labels = list(networks.colours) if is_by_corruption else []
     entries = [LegendEntry(label, colour, shape="circle") for label, colour in networks.colours.items()]
     text = ChartText(
-        ranking_sentence(found, selection), _subtitle(con, selection, is_by_corruption), selection.source_line
+        ranking_sentence(found, selection), _subtitle(con, selection, data, is_by_corruption), selection.source_line
     )
     plot = _plot(data, labels, size)
     return add_text([*legend(entries if len(labels) > 1 else (), size.width_px - 70), plot], text, size)
@@ -108,15 +115,20 @@ def _row(name: str, label: str, estimate: Estimate | None) -> dict[str, Any]:
             "text": text}  # fmt: skip
 
 
-def _subtitle(con: duckdb.DuckDBPyConnection, selection: Selection, is_by_corruption: bool) -> str:
+def _subtitle(con: duckdb.DuckDBPyConnection, selection: Selection, data: pl.DataFrame, is_by_corruption: bool) -> str:
     level = format_percent(stored_settings(con).interval_level, 0)
-    what = (
-        "from the lowest on"
+    cells = read_for_selection(con, "accuracy_by_severity", selection)
+    levels = [format_severity(s) for s in sorted(averaged_severities(cells["severity"].unique()))]
+    over = f"severities {levels[0]} to {levels[-1]}" if len(levels) > 1 else f"severity {levels[0]}"
+    rows = (
+        "the lowest first"
         if is_by_corruption
-        else "by network; hollow: clean (circle) and under the corruption of its lowest mean (diamond, named)"
+        else "a row a network; hollow: clean (circle) and under the corruption of its lowest mean (diamond, named)"
     )
+    low = _scale(data).domain[0]
+    axis = f"; the axis begins at {format_percent(low, 0)}" if low else ""
     return (
-        f"Accuracy in per cent, averaged over whole severities, {what}; bars: {level} intervals over images; "
+        f"Accuracy under each corruption, the mean over {over}, {rows}; bars: {level} intervals over images{axis}. "
         f"{selection.images}."
     )
 
@@ -131,7 +143,7 @@ def _plot(data: pl.DataFrame, labels: list[str], size: ChartSize) -> Layered:
     dots = max(1, len(labels))
     row_px = size.height(ROW_PX + NEXT_PX * (dots - 1) + GAP_PX, LEAST_PX * dots + GAP_PX)
     scale = _scale(data)
-    x = alt.X("value:Q", title="accuracy", scale=scale, axis=axes.percent_axis(domain=False))
+    x = alt.X("value:Q", title="accuracy", scale=scale, axis=axes.percent_axis(domain=False, labelFlush=False))
     y = alt.Y("name:N", sort=order, title=None, scale=alt.Scale(paddingInner=0.25),
               axis=alt.Axis(domain=False, ticks=False, labelPadding=8, labelLimit=most_px))  # fmt: skip
     offset: dict[str, Any] = {}
@@ -144,7 +156,7 @@ def _plot(data: pl.DataFrame, labels: list[str], size: ChartSize) -> Layered:
     layers = [
         base.mark_rule(strokeWidth=1.6).encode(x=alt.X("low:Q", scale=scale), x2=alt.X2("high:Q")),
         base.mark_point(filled=True, size=48, opacity=1).encode(x=x, tooltip=tips),
-        alt.Chart(data).mark_text(align="left", baseline="middle", dx=6, fontSize=FONT_PX - 1, style="muted").encode(
+        alt.Chart(data).mark_text(align="left", baseline="middle", dx=6, fontSize=FONT_PX, style="muted").encode(
             x=alt.X("high:Q", scale=scale), y=y, text=alt.Text("text:N"), **offset),
         *_hollow(data, scale, y, width),
     ]  # fmt: skip

@@ -58,13 +58,13 @@ def collapse_sentence(con: duckdb.DuckDBPyConnection, selection: Selection) -> s
 
 
 def _answers(label: str, found: Collapse, names: Names) -> str:
-    return f"{_where(found, names)} {label} {taken_for(found)}"
+    return f"{_where(found, names)} {label} {given_answers(found)}"
 
 
-def taken_for(found: Collapse) -> str:
-    """How many images get the commonest answer: takes 498 of 500 images for “eight”."""
+def given_answers(found: Collapse) -> str:
+    """How many images get the commonest answer: answers “eight” to 498 of 500 images."""
     count = f"{found.answer_count:,} of {format_count(found.image_count, 'image')}"
-    return f"takes {count} for \u201c{found.class_name}\u201d"
+    return f"answers \u201c{found.class_name}\u201d to {count}"
 
 
 def _where(found: Collapse, names: Names) -> str:

@@ -19,7 +19,7 @@ from failmodes.warehouse.database.updates import input_fingerprint
 from failmodes.warehouse.hashing import identity_of
 from failmodes.warehouse.schema_version import SCHEMA_VERSION
 
-METHOD = 2  # raise it when a sentence or a rule changes, so that stored findings are judged again
+METHOD = 3  # raise it when a sentence or a rule changes, so that stored findings are judged again
 NAMES = (  # that sentences use
     "select evaluation_id, model_label from evaluation_labels order by all",
     "select corruption, corruption_label from corruptions order by all",

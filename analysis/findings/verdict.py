@@ -2,13 +2,14 @@
 
 import duckdb
 
-from failmodes.analysis.findings.answers import taken_for
+from failmodes.analysis.findings.answers import given_answers
 from failmodes.analysis.findings.corruption_cost import costliest_of_one, costliest_sentence
 from failmodes.analysis.findings.curve_shape import MANNERS, shape_of
 from failmodes.analysis.findings.finding import FEWEST_IMAGES, too_few
 from failmodes.analysis.formatting import (
     MAX_LISTED,
     format_count,
+    format_percent,
     format_percent_interval,
     format_points_interval,
     format_severity,
@@ -16,7 +17,7 @@ from failmodes.analysis.formatting import (
 )
 from failmodes.analysis.selection import EvaluationInfo, Selection, corruption_labels, read_for_selection
 from failmodes.analysis.statistics.answers import collapse_by_corruption
-from failmodes.analysis.statistics.corruption_cost import cost_rankings
+from failmodes.analysis.statistics.corruption_cost import CorruptionCost, cost_rankings
 from failmodes.analysis.statistics.mean_accuracy import mean_accuracies
 from failmodes.analysis.statistics.model_difference import ModelDifference, compare_models, rank_by_wins
 
@@ -40,30 +41,36 @@ def _breaks(con: duckdb.DuckDBPyConnection, selection: Selection) -> str:
         return costliest_sentence(con, selection)
     if not all(ranking.is_clear for ranking in rankings.values()):
         return "; ".join(costliest_of_one(e.label, ranking, names) for e, ranking in rankings.items())
-    firsts = {e: ranking.costs[0] for e, ranking in rankings.items()}
-    told = {e: f"loses {format_points_interval(cost.at_last)}{_how(con, selection, e, cost.corruption)}"
-            for e, cost in firsts.items()}  # fmt: skip
-    costliest = {cost.corruption for cost in firsts.values()}
-    if len(costliest) > 1:
-        return "; ".join(f"{names[firsts[e].corruption]} costs {e.label} most: it {how}" for e, how in told.items())
-    name = names[costliest.pop()]
+    told = {e: _fall(con, selection, e, ranking.costs[0]) for e, ranking in rankings.items()}
+    costliest = {e: names[ranking.costs[0].corruption] for e, ranking in rankings.items()}
+    if len(set(costliest.values())) > 1:
+        return "; ".join(f"{costliest[e]} costs {e.label} most: it {fall}" for e, fall in told.items())
+    name = next(iter(costliest.values()))
     if len(told) == 1:
-        ((evaluation, how),) = told.items()
-        return f"{name} costs {evaluation.label} most: it {how}"
-    return f"{name} costs both networks most: {'; '.join(f'{e.label} {how}' for e, how in told.items())}"
+        ((evaluation, fall),) = told.items()
+        return f"{name} costs {evaluation.label} most: it {fall}"
+    return f"{name} costs both networks most: {'; '.join(f'{e.label} {fall}' for e, fall in told.items())}"
 
 
-def _how(con: duckdb.DuckDBPyConnection, selection: Selection, evaluation: EvaluationInfo, corruption: str) -> str:
-    """In which manner accuracy falls, and what is answered in the end: as far as either is shown."""
+def _fall(
+    con: duckdb.DuckDBPyConnection, selection: Selection, evaluation: EvaluationInfo, cost: CorruptionCost
+) -> str:
+    """From where to where accuracy falls, in which manner, and what is answered there: as far as each is shown."""
     shapes = read_for_selection(con, "shapes", selection)
-    rows = shapes.filter(evaluation_id=evaluation.evaluation_id, corruption=corruption).rows(named=True)
+    rows = shapes.filter(evaluation_id=evaluation.evaluation_id, corruption=cost.corruption).rows(named=True)
     manner = MANNERS.get(shape_of(rows[0]), "") if rows else ""
+    clean = mean_accuracies(con, selection)[evaluation].clean.value
     answers = [
-        f" and at severity {format_severity(found.severity)} {taken_for(found)}"
+        f", and {'there ' if found.severity == cost.last_severity else _at(found.severity)}{given_answers(found)}"
         for found in collapse_by_corruption(con, selection, evaluation)
-        if found.corruption == corruption and found.verdict == "supported"
+        if found.corruption == cost.corruption and found.verdict == "supported"
     ]
-    return f"{manner and ' '}{manner}{''.join(answers)}"
+    ends = f"from {format_percent(clean)} clean to {format_percent(clean - cost.at_last.value)} {_at(cost.last_severity)}"
+    return f"falls {manner}{manner and ', '}{ends}({format_points_interval(cost.at_last)}){''.join(answers)}"
+
+
+def _at(severity: float) -> str:
+    return f"at severity {format_severity(severity)} "
 
 
 def _better(con: duckdb.DuckDBPyConnection, selection: Selection) -> str:
@@ -74,18 +81,21 @@ def _better(con: duckdb.DuckDBPyConnection, selection: Selection) -> str:
         on_average = f", {format_percent_interval(found.corrupted)} averaged over {averaged}" if found.corrupted else ""
         return f"{evaluation.label} is right on {format_percent_interval(found.clean)} of clean images{on_average}"
     if len(pairs) == 1:
-        return _better_of_two(pairs[0], averaged)
+        return _better_of_two(pairs[0], averaged, ", image by image" if selection.shared["paired"] else "")
     return _best_of_many(pairs)
 
 
-def _better_of_two(pair: ModelDifference, averaged: str) -> str:
+def _better_of_two(pair: ModelDifference, averaged: str, paired: str) -> str:
     value, low, high = pair.difference
     if pair.winner is None:
         size = format_points_interval(pair.difference)
-        return f"Which checkpoint is better is undecided: {pair.a.label} is ahead by {size} averaged over {averaged}"
+        return f"Which checkpoint is better under corruption is undecided: {pair.a.label} is {size} ahead{paired}"
     size = format_points_interval(pair.difference if pair.winner == pair.a else (-value, -high, -low))
     other = pair.b if pair.winner == pair.a else pair.a
-    return f"{pair.winner.label} is the better checkpoint: {size} above {other.label}, averaged over {averaged}"
+    return (
+        f"Under corruption the checkpoint of {pair.winner.label} is better than that of {other.label}: by {size} on "
+        f"average over {averaged}{paired}"
+    )
 
 
 def _best_of_many(pairs: list[ModelDifference]) -> str:

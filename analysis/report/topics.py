@@ -35,7 +35,7 @@ TOPICS = (
     Topic("answers", "What is answered", ("mode_collapse", "class_collapse"), ("confusion",), ("answers",)),
     Topic("confidence", "How sure the networks are", ("overconfidence", "calibration_error"), ("calibration",)),
     Topic(
-        "foreseen",
+        "foresight",
         "Which failures could be seen coming",
         ("confidence_below_chance", "seen_coming"),
         ("seen-coming",),

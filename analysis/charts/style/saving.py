@@ -169,5 +169,5 @@ def _compressed(png: bytes) -> bytes:
     """A PNG with the same pixels that states its resolution: the renderer's is up to six times as large."""
     buffer = io.BytesIO()
     with Image.open(io.BytesIO(png)) as image:
-        image.convert("RGB").save(buffer, "PNG", optimize=True, dpi=(PNG_DPI, PNG_DPI))
+        image.convert("RGB").save(buffer, "PNG", dpi=(PNG_DPI, PNG_DPI))  # optimised: 7 times as long, 4 % smaller
     return buffer.getvalue()

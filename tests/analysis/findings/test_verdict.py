@@ -26,12 +26,12 @@ def test_of_two_networks_each_is_told_with_its_cost_and_manner(
         assert f"{100 * (finding.value or 0):.1f}\u00a0points" in breaks
         shapes = of_kind(all_findings, "shape", model_label=finding.model_label, corruption=finding.corruption)
         manner = {"late_collapse": "late", "early_drop": "early", "near_linear": "near-linearly"}.get(shapes[0].claim)
-        assert (manner is not None and f"] {manner}" in breaks) == (
-            manner is not None and shapes[0].verdict == "supported"
-        )
+        is_told = f"{finding.model_label} falls {manner}, from " in breaks
+        assert is_told == (manner is not None and shapes[0].verdict == "supported")
     (pair,) = of_kind(all_findings, "better_model")
     assert ("undecided" in better) == (pair.verdict == "undecided")
     assert f"{100 * abs(pair.value or 0):.1f}\u00a0points" in better
+    assert better.endswith(", image by image.")
 
 
 def test_of_one_network_the_second_sentence_has_its_means(con: duckdb.DuckDBPyConnection) -> None:
@@ -40,7 +40,7 @@ def test_of_one_network_the_second_sentence_has_its_means(con: duckdb.DuckDBPyCo
     (row,) = con.sql(
         "select clean_accuracy, mean_corrupted_accuracy from robustness_by_model where model_label = 'Alpha'"
     ).fetchall()
-    assert breaks.startswith("Gaussian noise costs Alpha most: it loses ")
+    assert breaks.startswith("Gaussian noise costs Alpha most: it falls ")
     assert all(f"{100 * share:.1f}\u00a0% [" in better for share in row)
 
 
@@ -57,7 +57,7 @@ def test_of_many_networks_the_best_is_named_only_where_it_beats_all_others(
 
 def test_alike_networks_and_costs_are_left_undecided(many_con: duckdb.DuckDBPyConnection) -> None:
     breaks, better = verdict_sentences(many_con, select_one(many_con, models=["Birch", "Fir"]))
-    assert better.startswith("Which checkpoint is better is undecided: ")
+    assert better.startswith("Which checkpoint is better under corruption is undecided: ")
     assert "not told apart" in breaks or "No corruption costs" in breaks or "costs both networks most" in breaks
 
 
