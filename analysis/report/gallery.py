@@ -141,7 +141,7 @@ def _series(
     maps, map_size = _maps(rows)
     return PictureSeries(
         first["evaluation_id"], labels[first["evaluation_id"]], first["corruption"], names[first["corruption"]],
-        REASON_NAMES.get(first["reason"], first["reason"]), first["image_id"],
+        REASON_NAMES.get(first["reason"], str(first["reason"])), first["image_id"],
         first["label_name"] or str(first["label"]), tuple(_frame(row) for row in rows),
         _strip(pictures, is_lossless=is_lossless), *pictures[0].size, maps, map_size,
     )  # fmt: skip
