@@ -5,12 +5,22 @@ read by name (raise the minor version in `schema_version`); a change of meaning 
 rebuild.
 """
 
-from typing import TYPE_CHECKING, NamedTuple
-
+from failmodes.warehouse.column_types import SEVERITY as SEVERITY
+from failmodes.warehouse.column_types import Column as Column
+from failmodes.warehouse.column_types import Table as Table
+from failmodes.warehouse.column_types import arrow_type as arrow_type
+from failmodes.warehouse.column_types import binary as binary
+from failmodes.warehouse.column_types import double as double
+from failmodes.warehouse.column_types import flag as flag
+from failmodes.warehouse.column_types import half as half
+from failmodes.warehouse.column_types import int16 as int16
+from failmodes.warehouse.column_types import int32 as int32
+from failmodes.warehouse.column_types import int64 as int64
+from failmodes.warehouse.column_types import list_of as list_of
+from failmodes.warehouse.column_types import moment as moment
+from failmodes.warehouse.column_types import real as real
+from failmodes.warehouse.column_types import text as text
 from failmodes.warehouse.schema_version import SCHEMA_VERSION as SCHEMA_VERSION
-
-if TYPE_CHECKING:
-    import pyarrow as pa
 
 CLEAN = "none"  # the clean images, stored once per evaluation as corruption 'none' at severity 0
 
@@ -27,57 +37,6 @@ SCALED_LOG_SUM_EXP = "scaled_log_sum_exp"  # left out of shards that hold all lo
 IMPORTED_FAMILY = "imported"  # the family of models known by predictions made elsewhere
 
 EXEMPLAR_REASONS = ("first_to_fail", "confidently_wrong", "recovered", "still_right")  # in the order of preference
-
-# Types by the names of Arrow, which is not imported here: it takes longer than a short question.
-text, flag, binary = "string", "bool", "binary"
-int16, int32, int64, half, real, double = "int16", "int32", "int64", "halffloat", "float32", "float64"
-moment, SEVERITY = "timestamp[s, UTC]", "decimal128(4, 3)"
-
-
-def list_of(kind: str) -> str:
-    """The type of a list of values of type `kind`."""
-    return f"list<{kind}>"
-
-
-class Column(NamedTuple):
-    """One column: its name, type (by Arrow's name), meaning (with range and unit), and whether it may be null."""
-
-    name: str
-    type: str
-    meaning: str
-    nullable: bool = False
-
-
-class Table(NamedTuple):
-    """One table: its name, its grain, the columns of its key, and all columns in order."""
-
-    name: str
-    grain: str
-    key: tuple[str, ...]
-    columns: tuple[Column, ...]
-
-    @classmethod
-    def of(cls, name: str, grain: str, key: tuple[str, ...], *columns: Column) -> "Table":
-        """A table of these columns."""
-        return cls(name, grain, key, columns)
-
-    def arrow(self, *, without: tuple[str, ...] = ()) -> "pa.Schema":
-        """The Arrow schema, less the columns in `without` (hive partitions live in the path)."""
-        import pyarrow as pa
-
-        kept = [column for column in self.columns if column.name not in without]
-        return pa.schema([pa.field(column.name, arrow_type(column.type), column.nullable) for column in kept])
-
-
-def arrow_type(kind: str) -> "pa.DataType":
-    """The Arrow type that a column's `type` names."""
-    import pyarrow as pa
-
-    if kind.startswith("list<"):
-        return pa.list_(arrow_type(kind.removeprefix("list<").removesuffix(">")))
-    special = {SEVERITY: pa.decimal128(4, 3), moment: pa.timestamp("s", tz="UTC")}
-    return special.get(kind) or pa.type_for_alias(kind)
-
 
 # The keys that a shard's path carries (hive partitioning); the Parquet file itself holds the other columns.
 PARTITIONS = ("evaluation_id", "corruption", "severity")

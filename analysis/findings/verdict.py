@@ -65,7 +65,8 @@ def _fall(
         for found in collapse_by_corruption(con, selection, evaluation)
         if found.corruption == cost.corruption and found.verdict == "supported"
     ]
-    ends = f"from {format_percent(clean)} clean to {format_percent(clean - cost.at_last.value)} {_at(cost.last_severity)}"
+    last = format_percent(clean - cost.at_last.value)
+    ends = f"from {format_percent(clean)} clean to {last} {_at(cost.last_severity)}"
     return f"falls {manner}{manner and ', '}{ends}({format_points_interval(cost.at_last)}){''.join(answers)}"
 
 

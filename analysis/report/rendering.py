@@ -23,6 +23,7 @@ from failmodes.analysis.findings.stored import findings_of, open_with_findings
 from failmodes.analysis.findings.verdict import verdict_sentences
 from failmodes.analysis.formatting import MAX_LISTED, format_count, join_names, lower_label
 from failmodes.analysis.report.gallery import Gallery, PictureSeries, gallery
+from failmodes.analysis.report.pair_tables import pair_tables
 from failmodes.analysis.report.provenance import NameValueRows, network_provenance, shared_provenance
 from failmodes.analysis.report.report_tables import ReportTable, tables
 from failmodes.analysis.report.topics import FIRST_SCREEN, TOPICS
@@ -131,7 +132,7 @@ def report_section(con: duckdb.DuckDBPyConnection, selection: Selection) -> Repo
         strip=_strip(con, selection, pictures),
         topics=_topics(con, selection, found.headlines),
         gallery=pictures,
-        tables=_grouped(tables(con, selection), is_many=len(labels) > MAX_LISTED),
+        tables=_grouped([*tables(con, selection), *pair_tables(con, selection)], is_many=len(labels) > MAX_LISTED),
         limitations=found.limitations,
         source=selection.source_line,
         provenance=shared_provenance(con, selection),

@@ -1,6 +1,6 @@
 """The report's tables: figures with their intervals, as text that a template only has to lay out."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 import duckdb
@@ -8,7 +8,6 @@ import polars as pl
 
 from failmodes.analysis.findings.curve_shape import shape_of
 from failmodes.analysis.formatting import (
-    MAX_LISTED,
     SHAPE_NAMES,
     format_interval,
     format_number,
@@ -17,12 +16,9 @@ from failmodes.analysis.formatting import (
     label_with_extra,
 )
 from failmodes.analysis.selection import Selection, corruption_labels, read_for_selection
-from failmodes.analysis.statistics.mcnemar import PairTest, compare_pairs
-from failmodes.analysis.statistics.model_difference import WinCount, compare_models, rank_by_wins
 from failmodes.warehouse.schema import CLEAN
 
 EMPTY = "\u2013"
-NO_CELLS = "\u00b7"  # in the table of all pairs: zeros would hide the counts
 MOST_LEVELS = 11  # severities side by side in a table
 
 ATTENTION_COLUMNS = {  # heading and digits by column of the view
@@ -54,8 +50,8 @@ class ReportTable(NamedTuple):
 
 
 def tables(con: duckdb.DuckDBPyConnection, selection: Selection) -> list[ReportTable]:
-    """Tables of a selection in the order of a report: all networks, then each, then pairs of them."""
-    names = _corruption_names(con, selection)
+    """Tables of a selection in the order of a report: all networks, then each."""
+    names = corruption_names(con, selection)
     found = [_summary(con, selection)]
     for evaluation in selection.evaluations:
         one = selection.only(evaluation)
@@ -70,19 +66,10 @@ def tables(con: duckdb.DuckDBPyConnection, selection: Selection) -> list[ReportT
                 *_attention(con, one, evaluation.label, names),
             )
         ]
-    return found + pair_tables(con, selection)
+    return found
 
 
-def pair_tables(con: duckdb.DuckDBPyConnection, selection: Selection) -> list[ReportTable]:
-    """A table for each pair of up to four networks, or one for all pairs of more."""
-    pairs = compare_pairs(con, selection)
-    if pairs and len(selection.evaluations) > MAX_LISTED:
-        return [_all_pairs(pairs, rank_by_wins(compare_models(con, selection)))]
-    names = _corruption_names(con, selection)
-    return [_pair(pair, names) for pair in pairs]
-
-
-def _corruption_names(con: duckdb.DuckDBPyConnection, selection: Selection) -> Names:
+def corruption_names(con: duckdb.DuckDBPyConnection, selection: Selection) -> Names:
     """Human name by corruption, clean first, with extras marked as such."""
     labels = corruption_labels(con)
     return {c: label_with_extra(labels[c], is_extra=c in selection.extras) for c in (CLEAN, *selection.corruptions)}
@@ -249,56 +236,3 @@ def _attention(con: duckdb.DuckDBPyConnection, selection: Selection, label: str,
         found,
     )
     return [table] if len(last) else []
-
-
-def _pair(pair: PairTest, names: Names) -> ReportTable:
-    winners = {"a": pair.a.label, "b": pair.b.label, "": "undecided"}
-    last = {c.corruption: c.severity for c in sorted(pair.cells, key=lambda c: c.severity)}
-    shown = [c for c in pair.cells if c.severity == last[c.corruption]]
-    rows = (
-        (
-            names[c.corruption],
-            format_severity(c.severity),
-            f"{c.only_a:,}",
-            f"{c.only_b:,}",
-            "< 0.001" if c.adjusted_p < 0.001 else format_number(c.adjusted_p, 3),
-            winners[c.winner],
-        )
-        for c in sorted(shown, key=lambda c: (c.severity > 0, c.corruption))
-    )
-    return ReportTable(
-        f"{pair.a.label} and {pair.b.label}, image by image",
-        "Images that only one of the two gets right, clean and at the last severity; p value of the "
-        "exact McNemar test with Holm's correction over all cells of all pairs. Checkpoints, not architectures.",
-        ("Corruption", "Severity", f"Only {pair.a.label}", f"Only {pair.b.label}", "p", "More often right"),
-        tuple(tuple(map(TableCell, row)) for row in rows),
-    )
-
-
-def _all_pairs(pairs: Sequence[PairTest], ranked: Sequence[WinCount]) -> ReportTable:
-    """Rows and columns are the networks, those that win most pairs first; columns go by the number of the row."""
-    won = {(pair.a, pair.b): pair.won_by("a") for pair in pairs} | {
-        (pair.b, pair.a): pair.won_by("b") for pair in pairs
-    }
-    texts = {pair: str(cells or NO_CELLS) for pair, cells in won.items()}
-    cells = {len(pair.cells) for pair in pairs}
-    of = f"of {cells.pop()}" if len(cells) == 1 else f"of up to {max(cells)}"
-    order = [count.evaluation for count in ranked]
-    rows = (
-        (
-            f"{rank}. {count.evaluation.label}",
-            str(count.won),
-            str(count.lost),
-            *(texts.get((count.evaluation, other), EMPTY) for other in order),
-        )
-        for rank, count in enumerate(ranked, start=1)
-    )
-    return ReportTable(
-        "Networks against each other, image by image",
-        f"Number of cells, {of}, in which the network of the row is right more often than that of the column (dot: in "
-        f"none): exact McNemar tests with Holm's correction over all {sum(len(pair.cells) for pair in pairs):,} "
-        "cells of all pairs. Ahead of and behind: networks that it is right more or less often than on average over "
-        "corruptions (paired differences, Holm's correction over pairs). Checkpoints, not architectures.",
-        ("Network", "Ahead of", "Behind", *(str(rank) for rank in range(1, len(order) + 1))),
-        tuple(tuple(map(TableCell, row)) for row in rows),
-    )

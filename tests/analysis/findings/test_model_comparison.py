@@ -8,7 +8,7 @@ from model_comparisons import decided_pairs, of_kind
 from synthetic_record import Synthetic
 
 from failmodes.analysis.findings.finding import Finding
-from failmodes.analysis.report.report_tables import pair_tables
+from failmodes.analysis.report.pair_tables import pair_tables
 from failmodes.analysis.selection import Selection, select_one
 
 

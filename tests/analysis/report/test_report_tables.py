@@ -7,7 +7,8 @@ from model_comparisons import decided_cells, decided_pairs
 from synthetic_record import Synthetic
 
 from failmodes.analysis.formatting import SHAPE_NAMES
-from failmodes.analysis.report.report_tables import pair_tables, tables
+from failmodes.analysis.report.pair_tables import pair_tables
+from failmodes.analysis.report.report_tables import tables
 from failmodes.analysis.selection import Selection
 
 
