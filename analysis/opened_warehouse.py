@@ -206,7 +206,7 @@ class Warehouse:
 
         Examples:
             >>> w.images("corruption = 'fog' and severity = 3 and not correct order by confidence desc limit 12")
-            >>> w.images(image=17, corruption="fog").save("image-17.pdf", layout="paper")
+            >>> w.images(image=17, corruption="fog").save("image-17.pdf", width="85mm")
         """
         path = self._opened()
         from failmodes.analysis.shown_images import ImageRequest, find_images

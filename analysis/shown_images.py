@@ -139,40 +139,49 @@ class ImageSheet:
         path: "str | os.PathLike[str]",
         *,
         layout: Literal["page", "paper"] = "page",
+        width: str | None = None,
         theme: Literal["light", "dark"] | None = None,
     ) -> Path:
         """Write the pictures as .png, .svg, .pdf, .json, or .html that needs no network.
 
         Args:
             path: the file.
-            layout: 'page' (680 px wide) or 'paper' (85 mm); a page of HTML is as wide as its window.
+            layout: 'page' (180 mm wide) or 'paper' (85 mm); a page of HTML is as wide as its window.
+            width: width on paper, such as "85mm" (or cm, in, pt, px), in place of the layout.
             theme: 'light' or 'dark'; if not given light, and in HTML as the reader's system asks.
 
         Raises:
-            StudyError: another suffix, layout or theme.
+            StudyError: another suffix, layout, width or theme.
             StorageError: the file could not be written.
         """
+        from failmodes.analysis.charts.style.fitting import figure_width_mm
         from failmodes.analysis.charts.style.saving import save_chart
         from failmodes.warehouse.storage.files import atomic_write_bytes
 
-        file = Path(path)
+        file, width_mm = Path(path), figure_width_mm(layout, width)
         if file.suffix.lower() != ".html":
-            return save_chart(self._drawn(layout), file, theme=theme or "light")
+            is_figure = width is not None or layout == "paper"
+            drawn = self._drawn(layout, width_mm if is_figure else None)
+            return save_chart(drawn, file, theme=theme or "light", width_mm=width_mm)
         from failmodes.analysis.image_page import image_page
 
         atomic_write_bytes(file, image_page(self._pictures, theme=theme).encode())
         return file
 
-    def _drawn(self, layout: str) -> "alt.VConcatChart":
+    def _drawn(self, layout: str, width_mm: float | None = None) -> "alt.VConcatChart":
+        """The chart of a layout, or fitted to a width on paper."""
         from altair.utils.schemapi import debug_mode
 
         from failmodes.analysis.charts.image_sheet import chart
+        from failmodes.analysis.charts.style.fitting import fitted
         from failmodes.analysis.charts.style.theme import CHART_SIZES
 
         if layout not in CHART_SIZES:
             raise StudyError(f"no layout {layout!r}: choose {' or '.join(CHART_SIZES)}")
         with debug_mode(False):
-            return chart(self._pictures, size=CHART_SIZES[layout])
+            if width_mm is None:
+                return chart(self._pictures, size=CHART_SIZES[layout])
+            return fitted(lambda size: chart(self._pictures, size=size), width_mm)
 
     def __len__(self) -> int:
         return len(self._pictures.all)

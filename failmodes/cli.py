@@ -122,7 +122,8 @@ def images(
     output: Annotated[
         Path, typer.Option("--output", "-o", help="File to write: .png, .svg, .pdf, .html or .json.")
     ] = Path("images.png"),
-    layout: Annotated[Literal["page", "paper"], typer.Option(help="680 px wide, or a column of a paper.")] = "page",
+    layout: Annotated[Literal["page", "paper"], typer.Option(help="180 mm wide, or a column of a paper.")] = "page",
+    width: Annotated[str | None, typer.Option(help="Width on paper, such as 85mm, in place of the layout.")] = None,
     theme: Annotated[
         Literal["light", "dark"] | None, typer.Option(help="HTML follows the reader's system if not given.")
     ] = None,
@@ -140,7 +141,7 @@ def images(
     path = find_warehouse(where)
     request = ImageRequest(condition, image or (), corruption or (), model or (), evaluation or ())
     sheet = find_images(path, request, open_study=partial(open_study_images, where, path), timeout_s=timeout)
-    written = sheet.save(output, layout=layout, theme=theme)
+    written = sheet.save(output, layout=layout, width=width, theme=theme)
     for line in sheet.remarks:
         remark(line)
     typer.echo(printable(str(written)))
