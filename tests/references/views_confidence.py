@@ -9,7 +9,6 @@ import polars as pl
 import pytest
 from scipy.optimize import brentq, minimize_scalar
 from scipy.special import log_softmax
-from scipy.stats import norm
 from sklearn.metrics import log_loss
 from view_cells import Cells, class_names, correctness, mean, near, read_cells, rows_of
 
@@ -67,14 +66,14 @@ def _compare_calibration(row: dict[str, Any], confidence: np.ndarray, right: np.
 
 def smooth_ece_by_integral(confidence: np.ndarray, right: np.ndarray) -> float:
     """SmoothECE by its definition: no bins, a reflected Gaussian as wide as the error, 1/256 at least."""
-    at = (np.arange(2_000) + 0.5) / 2_000
+    at = (np.arange(640) + 0.5) / 640  # closer by half than the narrowest kernel is wide
     values, places = np.unique(confidence, return_inverse=True)
     gaps = np.bincount(places, right - confidence)
 
     def error(width: float) -> float:
         images = np.concatenate([2 * turn + sign * values for turn in range(-2, 3) for sign in (1, -1)])
-        kernel = norm.pdf(at[:, None], images, width)
-        return np.abs(kernel @ np.tile(gaps, 10)).mean() / len(confidence)
+        kernel = np.exp(-np.square((at[:, None] - images) / width) / 2) / (width * np.sqrt(2 * np.pi))
+        return np.abs(np.einsum("ai,i->a", kernel, np.tile(gaps, 10))).mean() / len(confidence)
 
     if error(1 / 256) <= 1 / 256:
         return error(1 / 256)
