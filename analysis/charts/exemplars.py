@@ -1,50 +1,37 @@
 """Real images from clean to the last severity, with attention laid over them, its centroid, and the prediction."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import altair as alt
 import duckdb
-import numpy as np
-from numpy.typing import NDArray
+import polars as pl
 
 from failmodes.analysis.charts.image_rows import ImageRow, ShownImage, image_rows, overlay
 from failmodes.analysis.charts.style.axes import evenly_spaced
 from failmodes.analysis.charts.style.saving import image_url
 from failmodes.analysis.charts.style.theme import PAGE, ChartSize, ChartText, add_text
-from failmodes.analysis.formatting import REASON_NAMES, format_count, format_percent, lower_label
-from failmodes.analysis.images.attention import centroid, stored_map
+from failmodes.analysis.formatting import format_count, format_percent, lower_label
+from failmodes.analysis.images.attention import centroid
+from failmodes.analysis.images.exemplars import ExemplarImage, exemplar_images, exemplar_rows
 from failmodes.analysis.once import read_once
 from failmodes.analysis.selection import EvaluationInfo, Selection, corruption_labels
-from failmodes.ingest.datasets.decoding import decode
 from failmodes.warehouse.errors import WarehouseError
-from failmodes.warehouse.schema import EXEMPLAR_REASONS
 
 
-class ExemplarImage(NamedTuple):
-    """One image at one severity: why it was chosen, what was predicted, and the attention."""
+class DrawnImage(NamedTuple):
+    """An exemplar and the picture that is shown: attention laid over it, scaled by the largest value of the row."""
 
-    corruption: str
-    image_id: int
-    reason: str
-    severity: float
-    label_name: str
-    predicted_name: str
-    is_right: bool
-    confidence: float | None
-    pixels: NDArray[np.uint8]  # (H, W, 3)
-    attention: NDArray[np.float64] | None  # (h, w), not negative
-    url: str = ""  # the picture that is shown, attention laid over it, scaled by the largest value of the row
-
-    @property
-    def reason_name(self) -> str:
-        """The reason as a reader sees it."""
-        return REASON_NAMES.get(self.reason, self.reason)
+    image: ExemplarImage
+    url: str
 
     @property
     def shown(self) -> ShownImage:
         """What is drawn of it."""
-        centre, aspect = centroid(self.attention), self.pixels.shape[1] / self.pixels.shape[0]
-        return ShownImage(self.url, self.severity, self.predicted_name, self.is_right, self.confidence, centre, aspect)
+        height, width = self.image.pixels.shape[:2]
+        centre, one = centroid(self.image.attention), self.image
+        return ShownImage(
+            self.url, one.severity, one.predicted_name, one.is_right, one.confidence, centre, width / height
+        )
 
 
 def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, size: ChartSize = PAGE) -> alt.VConcatChart:
@@ -59,7 +46,7 @@ def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, size: ChartSi
         WarehouseError: there are no exemplars.
     """
     evaluation = selection.evaluations[0]
-    rows = [_exemplar_images(con, evaluation, corruption) for corruption in selection.corruptions]
+    rows = [_drawn_images(con, evaluation, corruption) for corruption in selection.corruptions]
     rows = [evenly_spaced(row, 6 if size.is_wide else 4) for row in rows if row]
     if not rows:
         raise WarehouseError(
@@ -73,40 +60,18 @@ def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, size: ChartSi
 
 
 @read_once
-def _exemplar_images(
-    con: duckdb.DuckDBPyConnection, evaluation: EvaluationInfo, corruption: str
-) -> list[ExemplarImage]:
+def _drawn_images(con: duckdb.DuckDBPyConnection, evaluation: EvaluationInfo, corruption: str) -> list[DrawnImage]:
     """One image under a corruption, by severity: the first in rank of the most preferred reason, drawn."""
-    rows = con.sql(
-        "select e.*, a.class_name as label_name, coalesce(b.class_name, "
-        "if(e.confidence is null, 'no answer', 'another class')) as predicted_name "
-        "from exemplars as e "
-        "left join classes as a on a.dataset_id = $3 and a.class_index = e.label "
-        "left join classes as b on b.dataset_id = $3 and b.class_index = e.predicted "
-        "where e.evaluation_id = $1 and e.corruption = $2 "
-        "order by list_position($4, e.reason), e.reason_rank, e.image_id, e.severity",
-        params=[evaluation.evaluation_id, corruption, evaluation.facts["dataset_id"], list(EXEMPLAR_REASONS)],
-    ).pl().rows(named=True)  # fmt: skip
-    images = [_exemplar_image(row) for row in rows if row["image_id"] == rows[0]["image_id"]]
+    rows = exemplar_rows(con, [evaluation.evaluation_id], [corruption], evaluation.facts["dataset_id"])
+    images = exemplar_images(rows.filter(pl.col("image_id") == pl.col("image_id").first()))
     top = max((float(image.attention.max()) for image in images if image.attention is not None), default=0.0)
-    return [image._replace(url=image_url(overlay(image.pixels, image.attention, top))) for image in images]
+    return [DrawnImage(image, image_url(overlay(image.pixels, image.attention, top))) for image in images]
 
 
-def _exemplar_image(row: dict[str, Any]) -> ExemplarImage:
-    content = row["map_f16"]
-    attention = None if content is None else stored_map(content, row["map_height"], row["map_width"])
-    pixels = np.asarray(decode(row["png"], f"the stored picture of image {row['image_id']}"))
-    return ExemplarImage(
-        row["corruption"], row["image_id"], row["reason"], float(row["severity"]),
-        row["label_name"] or str(row["label"]), row["predicted_name"], row["predicted"] == row["label"],
-        row["confidence"], pixels, attention,
-    )  # fmt: skip
-
-
-def _image_row(row: list[ExemplarImage], names: dict[str, str]) -> ImageRow:
-    first = row[0]
+def _image_row(row: list[DrawnImage], names: dict[str, str]) -> ImageRow:
+    first = row[0].image
     lines = f"true: {first.label_name}", first.reason_name, f"image {first.image_id}"
-    return ImageRow(names[first.corruption], lines, [image.shown for image in row])
+    return ImageRow(names[first.corruption], lines, [drawn.shown for drawn in row])
 
 
 def misread_sentence(label: str, wrong: int, shown: int, confident: int) -> str:
@@ -118,18 +83,18 @@ def misread_sentence(label: str, wrong: int, shown: int, confident: int) -> str:
     return f"{label} misreads {wrong} of these {shown} images at the last severity{sure}"
 
 
-def _chart_text(rows: list[list[ExemplarImage]], selection: Selection, evaluation: EvaluationInfo) -> ChartText:
-    lasts = [row[-1] for row in rows]
+def _chart_text(rows: list[list[DrawnImage]], selection: Selection, evaluation: EvaluationInfo) -> ChartText:
+    lasts = [row[-1].image for row in rows]
     wrong = [image for image in lasts if not image.is_right]
     confident = sum(1 for image in wrong if (image.confidence or 0) > 0.5)
     finding = misread_sentence(evaluation.label, len(wrong), len(lasts), confident)
     attention = " No attention on record."
-    if any(image.attention is not None for row in rows for image in row):
+    if any(drawn.image.attention is not None for row in rows for drawn in row):
         attention = (
             " Orange: Grad-CAM for the class predicted on the clean image, scaled within a row; dot and line: its "
             "centroid and the way it came from clean."
         )
-    reasons = sorted({lower_label(row[0].reason_name) for row in rows})
+    reasons = sorted({lower_label(row[0].image.reason_name) for row in rows})
     return ChartText(
         finding,
         f"One image a corruption, chosen by rule ({', '.join(reasons)}), from clean to the last severity; "

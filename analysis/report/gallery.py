@@ -4,18 +4,19 @@ import base64
 import io
 import json
 from collections.abc import Iterable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import duckdb
 import numpy as np
 from markupsafe import Markup
+from numpy.typing import NDArray
 from PIL import Image
 
 from failmodes.analysis.charts.style.saving import image_url
-from failmodes.analysis.formatting import REASON_NAMES, format_percent, format_severity
+from failmodes.analysis.formatting import format_percent, format_severity
+from failmodes.analysis.images.exemplars import SERIES, ExemplarImage, exemplar_images, exemplar_rows
 from failmodes.analysis.selection import Selection, corruption_labels
 from failmodes.analysis.statistics.mean_accuracy import mean_accuracies
-from failmodes.warehouse.schema import EXEMPLAR_REASONS
 
 LONGEST_SIDE_PX = 96  # of a picture; larger ones are made smaller
 MOST_BYTES = 4_000_000  # of all strips of a selection, a third more as text
@@ -102,24 +103,20 @@ class Gallery(NamedTuple):
 
 def gallery(con: duckdb.DuckDBPyConnection, selection: Selection) -> Gallery:
     """The picture series of a selection: first choices first, and of these the corruptions that cost most."""
-    rows = con.sql(
-        "select e.*, a.class_name as label_name, coalesce(b.class_name, "
-        "case when e.confidence is null then 'no answer' else 'another class' end) as predicted_name "
-        "from exemplars as e "
-        "left join classes as a on a.dataset_id = $3 and a.class_index = e.label "
-        "left join classes as b on b.dataset_id = $3 and b.class_index = e.predicted "
-        "where e.evaluation_id = any($1) and e.corruption = any($2) "
-        "order by e.reason_rank, list_position($2, e.corruption), list_position($1, e.evaluation_id), "
-        "list_position($4, e.reason), e.image_id, e.severity",
-        params=[selection.ids, _by_accuracy(con, selection), selection.shared["dataset_id"], list(EXEMPLAR_REASONS)],
-    ).pl()  # fmt: skip
+    order = _by_accuracy(con, selection)
+    rows = exemplar_rows(con, selection.ids, order, selection.shared["dataset_id"])
+    parts = sorted(
+        rows.partition_by(*SERIES, maintain_order=True),
+        key=lambda part: (
+            part["reason_rank"][0], order.index(part["corruption"][0]), selection.ids.index(part["evaluation_id"][0])
+        ),
+    )  # fmt: skip
     names = corruption_labels(con)
-    parts = rows.partition_by("evaluation_id", "corruption", "image_id", maintain_order=True)
-    is_lossless = rows["png"].bin.size().sum() <= LOSSLESS_BYTES
+    is_lossless = sum(map(len, rows["png"])) <= LOSSLESS_BYTES
     found: list[PictureSeries] = []
     size = 0
     for part in parts:
-        one = _series(part.rows(named=True), selection.labels, names, is_lossless=is_lossless)
+        one = _series(exemplar_images(part), selection.labels, names, is_lossless=is_lossless)
         size += len(one.strip) * 3 // 4
         if size > MOST_BYTES and found:
             break
@@ -134,29 +131,24 @@ def _by_accuracy(con: duckdb.DuckDBPyConnection, selection: Selection) -> list[s
 
 
 def _series(
-    rows: list[dict[str, Any]], labels: dict[str, str], names: dict[str, str], *, is_lossless: bool
+    images: list[ExemplarImage], labels: dict[str, str], names: dict[str, str], *, is_lossless: bool
 ) -> PictureSeries:
-    first = rows[0]
-    pictures = [_picture(row["png"]) for row in rows]
-    maps, map_size = _maps(rows)
+    first, pictures = images[0], [_picture(image.pixels) for image in images]
+    maps, map_size = _maps(images)
     return PictureSeries(
-        first["evaluation_id"], labels[first["evaluation_id"]], first["corruption"], names[first["corruption"]],
-        REASON_NAMES.get(first["reason"], str(first["reason"])), first["image_id"],
-        first["label_name"] or str(first["label"]), tuple(_frame(row) for row in rows),
+        first.evaluation_id, labels[first.evaluation_id], first.corruption, names[first.corruption],
+        first.reason_name, first.image_id, first.label_name, tuple(_frame(image) for image in images),
         _strip(pictures, is_lossless=is_lossless), *pictures[0].size, maps, map_size,
     )  # fmt: skip
 
 
-def _frame(row: dict[str, Any]) -> Frame:
-    confidence = "" if row["confidence"] is None else format_percent(row["confidence"], 0)
-    return Frame(
-        format_severity(float(row["severity"])), row["predicted_name"], row["predicted"] == row["label"], confidence
-    )
+def _frame(image: ExemplarImage) -> Frame:
+    confidence = "" if image.confidence is None else format_percent(image.confidence, 0)
+    return Frame(format_severity(image.severity), image.predicted_name, image.is_right, confidence)
 
 
-def _picture(png: bytes) -> Image.Image:
-    with Image.open(io.BytesIO(png)) as image:
-        picture = image.convert("RGB")
+def _picture(pixels: NDArray[np.uint8]) -> Image.Image:
+    picture = Image.fromarray(pixels)
     longest = max(picture.size)
     if longest <= LONGEST_SIDE_PX:
         return picture
@@ -177,15 +169,15 @@ def _strip(pictures: list[Image.Image], *, is_lossless: bool) -> str:
     return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
-def _maps(rows: list[dict[str, Any]]) -> tuple[str, tuple[int, int]]:
+def _maps(images: list[ExemplarImage]) -> tuple[str, tuple[int, int]]:
     """The maps of a series in base64, scaled by the largest value of all, and their columns and rows."""
-    if any(row["map_f16"] is None for row in rows):
+    maps = [image.attention for image in images if image.attention is not None]
+    if len(maps) < len(images) or len({one.shape for one in maps}) > 1:
         return "", (0, 0)
-    values = np.concatenate([np.frombuffer(row["map_f16"], "<f2").astype(np.float32) for row in rows])
-    values = np.nan_to_num(values, posinf=0.0)
-    top = float(values.max(initial=0.0))
-    scaled = (255 * values / top if top > 0 else values).clip(0, 255).round().astype(np.uint8)
-    return base64.b64encode(scaled.tobytes()).decode(), (rows[0]["map_width"], rows[0]["map_height"])
+    values = np.stack(maps)
+    top = float(values.max())
+    scaled = (255 * values / top if top > 0 else values).round().astype(np.uint8)
+    return base64.b64encode(scaled.tobytes()).decode(), (values.shape[2], values.shape[1])
 
 
 def _unique(texts: Iterable[str]) -> list[str]:

@@ -1,0 +1,74 @@
+"""The exemplars on record: real images from clean to the last severity, with the prediction and the attention."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import duckdb
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from failmodes.analysis.formatting import REASON_NAMES
+from failmodes.analysis.images.attention import AttentionMap, stored_map
+from failmodes.ingest.datasets.decoding import decode
+from failmodes.warehouse.schema import EXEMPLAR_REASONS
+
+SERIES = ("evaluation_id", "corruption", "image_id")  # what rows from clean to the last severity have in common
+
+
+class ExemplarImage(NamedTuple):
+    """One image at one severity: why it was chosen, what was predicted, and the attention."""
+
+    evaluation_id: str
+    corruption: str
+    image_id: int
+    reason: str
+    severity: float
+    label_name: str
+    predicted_name: str
+    is_right: bool
+    confidence: float | None
+    pixels: NDArray[np.uint8]  # (H, W, 3)
+    attention: AttentionMap | None
+
+    @property
+    def reason_name(self) -> str:
+        """The reason as a reader sees it."""
+        return REASON_NAMES.get(self.reason, self.reason)
+
+
+def exemplar_rows(
+    con: duckdb.DuckDBPyConnection, evaluation_ids: Sequence[str], corruptions: Sequence[str], dataset_id: str
+) -> pl.DataFrame:
+    """Rows of `exemplars` with the names of classes, those that were chosen first in front, by rising severity."""
+    found: pl.DataFrame = con.sql(
+        "select e.*, a.class_name as label_name, coalesce(b.class_name, "
+        "case when e.confidence is null then 'no answer' else 'another class' end) as predicted_name "
+        "from exemplars as e "
+        "left join classes as a on a.dataset_id = $3 and a.class_index = e.label "
+        "left join classes as b on b.dataset_id = $3 and b.class_index = e.predicted "
+        "where e.evaluation_id = any($1) and e.corruption = any($2) "
+        "order by list_position($4, e.reason), e.reason_rank, e.image_id, e.severity",
+        params=[list(evaluation_ids), list(corruptions), dataset_id, list(EXEMPLAR_REASONS)],
+    ).pl()
+    return found
+
+
+def exemplar_images(rows: pl.DataFrame) -> list[ExemplarImage]:
+    """Rows of `exemplar_rows` with their pictures and maps decoded.
+
+    Raises:
+        DataError: a picture is none.
+        WarehouseError: a map is not of its size.
+    """
+    return [_image(row) for row in rows.rows(named=True)]
+
+
+def _image(row: dict[str, Any]) -> ExemplarImage:
+    content = row["map_f16"]
+    return ExemplarImage(
+        row["evaluation_id"], row["corruption"], row["image_id"], row["reason"], float(row["severity"]),
+        row["label_name"] or str(row["label"]), row["predicted_name"], row["predicted"] == row["label"],
+        row["confidence"], np.asarray(decode(row["png"], f"the stored picture of image {row['image_id']}")),
+        None if content is None else stored_map(content, row["map_height"], row["map_width"]),
+    )  # fmt: skip
