@@ -24,6 +24,13 @@ REASON_NAMES = {
     "still_right": "still right",
 }
 
+REASON_MEANINGS = {
+    "first to fail": "wrong at the mildest severity",
+    "confidently wrong": "wrong at the last severity, most confidently",
+    "wrong, then right again": "wrong at some severity and right at the last",
+    "still right": "right at every severity, most confidently at the last",
+}
+
 ValueAndInterval = tuple[float, float, float]  # value, low and high, as an Estimate
 
 

@@ -61,17 +61,22 @@ def _fall(
     manner = MANNERS.get(shape_of(rows[0]), "") if rows else ""
     clean = mean_accuracies(con, selection)[evaluation].clean.value
     answers = [
-        f", and {'there ' if found.severity == cost.last_severity else _at(found.severity)}{given_answers(found)}"
+        f", {_where(found.severity, cost.last_severity)} {given_answers(found)}"
         for found in collapse_by_corruption(con, selection, evaluation)
         if found.corruption == cost.corruption and found.verdict == "supported"
     ]
     last = format_percent(clean - cost.at_last.value)
     ends = f"from {format_percent(clean)} clean to {last} {_at(cost.last_severity)}"
-    return f"falls {manner}{manner and ', '}{ends}({format_points_interval(cost.at_last)}){''.join(answers)}"
+    return f"falls {manner}{manner and ', '}{ends} ({format_points_interval(cost.at_last)}){''.join(answers)}"
 
 
 def _at(severity: float) -> str:
-    return f"at severity {format_severity(severity)} "
+    return f"at severity {format_severity(severity)}"
+
+
+def _where(severity: float, last_severity: float) -> str:
+    """Beginning of what is said of a severity after the last one was named."""
+    return "where it" if severity == last_severity else f"and {_at(severity)} it"
 
 
 def _better(con: duckdb.DuckDBPyConnection, selection: Selection) -> str:
@@ -82,7 +87,7 @@ def _better(con: duckdb.DuckDBPyConnection, selection: Selection) -> str:
         on_average = f", {format_percent_interval(found.corrupted)} averaged over {averaged}" if found.corrupted else ""
         return f"{evaluation.label} is right on {format_percent_interval(found.clean)} of clean images{on_average}"
     if len(pairs) == 1:
-        return _better_of_two(pairs[0], averaged, ", image by image" if selection.shared["paired"] else "")
+        return _better_of_two(pairs[0], averaged, ", on the same images" if selection.shared["paired"] else "")
     return _best_of_many(pairs)
 
 

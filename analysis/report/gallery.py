@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from failmodes.analysis.charts.style.saving import image_url
-from failmodes.analysis.formatting import format_percent, format_severity
+from failmodes.analysis.formatting import REASON_MEANINGS, format_percent, format_severity
 from failmodes.analysis.images.exemplars import SERIES, ExemplarImage, exemplar_images, exemplar_rows
 from failmodes.analysis.selection import Selection, corruption_labels
 from failmodes.analysis.statistics.mean_accuracy import mean_accuracies
@@ -72,6 +72,12 @@ class PictureSeries(NamedTuple):
         told = {"frames": self.frames, "maps": self.maps, "map_size": self.map_size, "size": (self.width, self.height)}
         text = json.dumps(told, separators=(",", ":"))
         return Markup(text.translate({ord(letter): f"\\u{ord(letter):04x}" for letter in "&<>'"}))
+
+    @property
+    def choice(self) -> str:
+        """Why it was chosen, and what that means."""
+        meaning = REASON_MEANINGS.get(self.reason)
+        return f"{self.reason} ({meaning})" if meaning else self.reason
 
     @property
     def fate(self) -> str:

@@ -31,7 +31,7 @@ def test_of_two_networks_each_is_told_with_its_cost_and_manner(
     (pair,) = of_kind(all_findings, "better_model")
     assert ("undecided" in better) == (pair.verdict == "undecided")
     assert f"{100 * abs(pair.value or 0):.1f}\u00a0points" in better
-    assert better.endswith(", image by image.")
+    assert better.endswith(", on the same images.")
 
 
 def test_of_one_network_the_second_sentence_has_its_means(con: duckdb.DuckDBPyConnection) -> None:

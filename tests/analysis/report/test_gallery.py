@@ -10,6 +10,7 @@ import polars as pl
 import pytest
 from PIL import Image
 
+from failmodes.analysis.formatting import REASON_MEANINGS, REASON_NAMES
 from failmodes.analysis.report import gallery as module
 from failmodes.analysis.report.gallery import Frame, PictureSeries, gallery
 from failmodes.analysis.selection import Selection, select_one
@@ -78,6 +79,10 @@ def test_beyond_some_size_pictures_are_compressed_copies(
     assert all(one.strip.startswith("data:image/webp") for one in copies.series)
     error = pixels_of(copies.series[0].strip).astype(float) - pixels_of(whole.series[0].strip)
     assert 0 < np.abs(error).mean() < 12
+
+
+def test_every_reason_has_its_meaning() -> None:
+    assert list(REASON_MEANINGS) == list(REASON_NAMES.values())
 
 
 def test_large_pictures_are_made_smaller() -> None:
