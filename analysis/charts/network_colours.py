@@ -3,12 +3,12 @@
 from typing import NamedTuple
 
 import duckdb
-import polars as pl
 
 from failmodes.analysis.charts.style.labels import LegendEntry
 from failmodes.analysis.charts.style.theme import GREY, MODEL_COLOURS, MODEL_DASHES
 from failmodes.analysis.formatting import format_percent
-from failmodes.analysis.selection import Selection, averaged_severities, read_for_selection
+from failmodes.analysis.selection import Selection
+from failmodes.analysis.statistics.mean_accuracy import mean_accuracies
 
 
 class NetworkColours(NamedTuple):
@@ -47,20 +47,12 @@ def network_colours(con: duckdb.DuckDBPyConnection, selection: Selection) -> Net
     labels = list(selection.labels.values())
     if len(labels) <= len(MODEL_COLOURS):
         return NetworkColours(dict(zip(labels, MODEL_COLOURS, strict=False)), {label: label for label in labels})
-    means = _mean_corrupted_accuracy(con, selection)
-    known = [label for label in labels if label in means]
-    most, least = max(known, key=means.__getitem__), min(reversed(known), key=means.__getitem__)
+    found = mean_accuracies(con, selection)
+    means = {e.label: one.corrupted.value for e, one in found.items() if one.corrupted is not None}
+    if not means:
+        return NetworkColours(dict.fromkeys(labels, GREY), {})
+    most, least = max(means, key=means.__getitem__), min(reversed(means), key=means.__getitem__)
     legend_names = {label: f"{label}, {rank} mean accuracy ({format_percent(means[label])})"
                     for label, rank in ((most, "highest"), (least, "lowest"))}  # fmt: skip
     coloured = dict(zip(legend_names, MODEL_COLOURS, strict=False))
     return NetworkColours({label: coloured.get(label, GREY) for label in labels}, legend_names)
-
-
-def _mean_corrupted_accuracy(con: duckdb.DuckDBPyConnection, selection: Selection) -> dict[str, float]:
-    """Mean accuracy by network over corruptions of their means over the severities that averages are over."""
-    cells = read_for_selection(con, "accuracy_by_severity", selection)
-    cells = cells.filter(pl.col("corruption").is_in(selection.averaged))
-    cells = cells.filter(pl.col("severity").is_in(averaged_severities(cells["severity"].unique())))
-    curves = cells.group_by("label", "corruption").agg(pl.col("accuracy").mean())
-    means = curves.group_by("label").agg(pl.col("accuracy").mean())
-    return dict(means.select("label", "accuracy").rows())

@@ -11,11 +11,11 @@ from failmodes.analysis.charts.style import axes
 from failmodes.analysis.charts.style.combining import layered
 from failmodes.analysis.charts.style.labels import FONT_PX, LegendEntry, legend, text_width
 from failmodes.analysis.charts.style.theme import MODEL_COLOURS, PAGE, ChartSize, ChartText, Layered, add_text
+from failmodes.analysis.findings.model_comparison import mean_accuracy_sentence
 from failmodes.analysis.formatting import (
     format_count,
     format_number,
     format_percent,
-    format_percent_interval,
     format_severity,
     join_names,
     label_with_extra,
@@ -28,8 +28,9 @@ from failmodes.analysis.selection import (
     read_for_selection,
 )
 from failmodes.analysis.statistics.bootstrap import Estimate
-from failmodes.analysis.statistics.mean_accuracy import MeanAccuracy, mean_accuracies
+from failmodes.analysis.statistics.mean_accuracy import MeanAccuracy, lowest_first, mean_accuracies
 from failmodes.analysis.statistics.shape_tables import stored_settings
+from failmodes.warehouse.errors import WarehouseError
 
 ROW_PX, NEXT_PX, LEAST_PX = 14, 11, 9  # height of a row with one dot, what each further dot adds, and of each at least
 VALUE_PX, GAP_PX = 34, 6
@@ -50,69 +51,57 @@ def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, size: ChartSi
     labels = list(networks.colours) if is_by_corruption else []
     entries = [LegendEntry(label, colour, shape="circle") for label, colour in networks.colours.items()]
     text = ChartText(
-        ranking_sentence(found, selection), _subtitle(con, selection, data, is_by_corruption), selection.source_line
+        mean_accuracy_sentence(con, selection), _subtitle(con, selection, data, is_by_corruption), selection.source_line
     )
     plot = _plot(data, labels, size)
     return add_text([*legend(entries if len(labels) > 1 else (), size.width_px - 70), plot], text, size)
 
 
-def ranking_sentence(found: Accuracies, selection: Selection) -> str:
-    """Mean corrupted accuracy of each of up to four networks with its interval, of more from the best to the last."""
-    known = {e.label: one.corrupted for e, one in found.items() if one.corrupted is not None}
-    ordered = sorted(known, key=lambda label: -known[label].value)
-    if len(ordered) > len(MODEL_COLOURS):
-        ordered = [ordered[0], ordered[-1]]
-    told = join_names(
-        f"{label} {'' if place else 'is right '}on {format_percent_interval(known[label])}"
-        for place, label in enumerate(ordered)
-    )
-    count = format_count(len(selection.averaged), "corruption")
-    if len(ordered) < len(known):
-        return f"Of {format_count(len(known), 'network')}, averaged over {count}, {told}"
-    return f"Averaged over {count} {told}"
-
-
 def _by_corruption(con: duckdb.DuckDBPyConnection, selection: Selection, found: Accuracies) -> list[dict[str, Any]]:
     """Clean, the mean, then corruptions from the lowest mean accuracy over networks on, extras last."""
     names = corruption_labels(con)
-    means = {c: [one.by_corruption[c].value for one in found.values()] for c in selection.corruptions}
-    order = sorted(means, key=lambda c: (c in selection.extras, sum(means[c]) / len(means[c])))
-    mean_name = f"Mean of {format_count(len(selection.averaged), 'corruption')}"
-    rows = []
-    for evaluation, one in found.items():
-        rows.append(_row(CLEAN_NAME, evaluation.label, one.clean))
-        rows += [_row(mean_name, evaluation.label, one.corrupted)] if one.corrupted else []
-        rows += [
-            _row(label_with_extra(names[c], is_extra=c in selection.extras), evaluation.label, one.by_corruption[c])
-            for c in order
-        ]
-    return rows
+    order = sorted(lowest_first(found.values()), key=lambda c: c in selection.extras)
+    estimates = {
+        e.label: {
+            CLEAN_NAME: one.clean,
+            f"Mean of {format_count(len(selection.averaged), 'corruption')}": one.corrupted,
+            **{label_with_extra(names[c], is_extra=c in selection.extras): one.by_corruption.get(c) for c in order},
+        }
+        for e, one in found.items()
+    }
+    rows = list(dict.fromkeys(name for of_one in estimates.values() for name in of_one))
+    return [
+        _row(name, label, estimate)
+        for name in rows
+        for label, of_one in estimates.items()
+        if (estimate := of_one[name]) is not None
+    ]
 
 
 def _by_network(con: duckdb.DuckDBPyConnection, found: Accuracies) -> list[dict[str, Any]]:
-    """Networks from the highest mean corrupted accuracy on, with the corruption of the lowest beside it."""
+    """Networks from the highest mean corrupted accuracy on, with the corruption of the lowest beside it.
+
+    Raises:
+        WarehouseError: no network was evaluated on all corruptions.
+    """
     names = corruption_labels(con)
-    known = {e: one for e, one in found.items() if one.corrupted is not None}
-    rows = []
-    for evaluation in sorted(known, key=lambda e: -_value(known[e].corrupted)):
-        one = known[evaluation]
-        lowest = f"{names[one.worst]} {format_percent(one.by_corruption[one.worst].value, 0)}"
-        rows.append({
+    rows = [
+        {
             **_row(evaluation.label, evaluation.label, one.corrupted), "clean": one.clean.value,
-            "lowest": one.by_corruption[one.worst].value, "lowest_text": lowest,
-        })  # fmt: skip
-    return rows
+            "lowest": (lowest := one.by_corruption[one.worst].value),
+            "lowest_text": f"{names[one.worst]} {format_percent(lowest, 0)}",
+        }
+        for evaluation, one in found.items()
+        if one.corrupted is not None
+    ]  # fmt: skip
+    if not rows:
+        raise WarehouseError("no mean to rank by: no network was evaluated on all corruptions")
+    return sorted(rows, key=lambda row: -row["value"])
 
 
-def _value(estimate: Estimate | None) -> float:
-    return 0.0 if estimate is None else estimate.value
-
-
-def _row(name: str, label: str, estimate: Estimate | None) -> dict[str, Any]:
-    assert estimate is not None, "networks without corrupted cells are left out"
-    text = format_number(100 * estimate.value, 1)
+def _row(name: str, label: str, estimate: Estimate) -> dict[str, Any]:
     return {"name": name, "label": label, "value": estimate.value, "low": estimate.low, "high": estimate.high,
-            "text": text}  # fmt: skip
+            "text": format_number(100 * estimate.value)}  # fmt: skip
 
 
 def _subtitle(con: duckdb.DuckDBPyConnection, selection: Selection, data: pl.DataFrame, is_by_corruption: bool) -> str:
@@ -127,9 +116,11 @@ def _subtitle(con: duckdb.DuckDBPyConnection, selection: Selection, data: pl.Dat
     )
     low = _scale(data).domain[0]
     axis = f"; the axis begins at {format_percent(low, 0)}" if low else ""
+    lacking = [e.label for e, one in mean_accuracies(con, selection).items() if one.corrupted is None]
+    without = f" Without a mean, as corruptions are missing: {join_names(lacking)}." if lacking else ""
     return (
         f"Accuracy under each corruption, the mean over {over}, {rows}; bars: {level} intervals over images{axis}. "
-        f"{selection.images}."
+        f"{selection.images}.{without}"
     )
 
 

@@ -3,8 +3,15 @@
 import duckdb
 
 from failmodes.analysis.findings.finding import Finding, judged, of_images, quoted
-from failmodes.analysis.formatting import format_points_interval
+from failmodes.analysis.formatting import (
+    MAX_LISTED,
+    format_count,
+    format_percent_interval,
+    format_points_interval,
+    join_names,
+)
 from failmodes.analysis.selection import Selection
+from failmodes.analysis.statistics.mean_accuracy import mean_accuracies
 from failmodes.analysis.statistics.model_difference import ModelDifference, compare_models
 
 
@@ -37,3 +44,22 @@ def _finding(pair: ModelDifference) -> Finding:
         estimate=(value, low, high),
         other=worse,
     )
+
+
+def mean_accuracy_sentence(con: duckdb.DuckDBPyConnection, selection: Selection) -> str:
+    """Mean corrupted accuracy of each of up to four networks with its interval, of more of the best and the last."""
+    found = mean_accuracies(con, selection)
+    known = {e.label: one.corrupted for e, one in found.items() if one.corrupted is not None}
+    count = format_count(len(selection.averaged), "corruption")
+    if not known:
+        return f"No network was evaluated on all {count}"
+    ordered = sorted(known, key=lambda label: -known[label].value)
+    if len(ordered) > MAX_LISTED:
+        ordered = [ordered[0], ordered[-1]]
+    told = join_names(
+        f"{label} {'' if place else 'is right '}on {format_percent_interval(known[label])}"
+        for place, label in enumerate(ordered)
+    )
+    if len(ordered) < len(known):
+        return f"Of {format_count(len(known), 'network')}, averaged over {count}, {told}"
+    return f"Averaged over {count} {told}"

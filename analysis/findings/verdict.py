@@ -80,10 +80,12 @@ def _where(severity: float, last_severity: float) -> str:
 
 
 def _better(con: duckdb.DuckDBPyConnection, selection: Selection) -> str:
-    averaged = format_count(len(selection.averaged), "corruption")
+    means = mean_accuracies(con, selection)
+    shared = [c for c in selection.averaged if all(c in one.by_corruption for one in means.values())]
+    averaged = format_count(len(shared), "corruption")
     pairs = compare_models(con, selection)
     if not pairs:
-        ((evaluation, found),) = list(mean_accuracies(con, selection).items())[:1]
+        ((evaluation, found),) = list(means.items())[:1]
         on_average = f", {format_percent_interval(found.corrupted)} averaged over {averaged}" if found.corrupted else ""
         return f"{evaluation.label} is right on {format_percent_interval(found.clean)} of clean images{on_average}"
     if len(pairs) == 1:

@@ -16,7 +16,7 @@ from failmodes.analysis.charts.style.saving import image_url
 from failmodes.analysis.formatting import REASON_MEANINGS, format_percent, format_severity
 from failmodes.analysis.images.exemplars import SERIES, ExemplarImage, exemplar_images, exemplar_rows
 from failmodes.analysis.selection import Selection, corruption_labels
-from failmodes.analysis.statistics.mean_accuracy import mean_accuracies
+from failmodes.analysis.statistics.mean_accuracy import lowest_first, mean_accuracies
 
 LONGEST_SIDE_PX = 96  # of a picture; larger ones are made smaller
 MOST_BYTES = 4_000_000  # of all strips of a selection, a third more as text
@@ -109,7 +109,7 @@ class Gallery(NamedTuple):
 
 def gallery(con: duckdb.DuckDBPyConnection, selection: Selection) -> Gallery:
     """The picture series of a selection: first choices first, and of these the corruptions that cost most."""
-    order = _by_accuracy(con, selection)
+    order = lowest_first(mean_accuracies(con, selection).values())
     rows = exemplar_rows(con, selection.ids, order, selection.shared["dataset_id"])
     parts = sorted(
         rows.partition_by(*SERIES, maintain_order=True),
@@ -128,12 +128,6 @@ def gallery(con: duckdb.DuckDBPyConnection, selection: Selection) -> Gallery:
             break
         found.append(one)
     return Gallery(tuple(found), len(parts), is_lossless)
-
-
-def _by_accuracy(con: duckdb.DuckDBPyConnection, selection: Selection) -> list[str]:
-    """Corruptions from the lowest mean accuracy over networks on."""
-    found = mean_accuracies(con, selection).values()
-    return sorted(selection.corruptions, key=lambda c: sum(one.by_corruption[c].value for one in found))
 
 
 def _series(

@@ -1,6 +1,6 @@
 """Accuracy averaged over severities and corruptions, with intervals over images."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import duckdb
@@ -18,8 +18,8 @@ class MeanAccuracy(NamedTuple):
 
     Attributes:
         clean: on clean images.
-        corrupted: the mean over `Selection.averaged` of the mean over their whole severities; None without any.
-        by_corruption: the mean over whole severities of each corruption, extras among them.
+        corrupted: the mean over `Selection.averaged` of the mean over whole severities; None where one is missing.
+        by_corruption: the mean over whole severities of each corruption that it was evaluated on, extras among them.
     """
 
     clean: Estimate
@@ -41,13 +41,22 @@ def mean_accuracies(con: duckdb.DuckDBPyConnection, selection: Selection) -> dic
         curves = {c: curve for c, curve in correctness.curves().items() if c in selection.corruptions and c != CLEAN}
         cells = {c: [curve[s] for s in averaged_severities(curve)] for c, curve in curves.items()}
         clean = next(iter(curves.values()))[0.0]
-        averaged = [cells[c] for c in selection.averaged if c in cells]
+        averaged = [cells[c] for c in selection.averaged] if cells.keys() >= set(selection.averaged) else []
         found[evaluation] = MeanAccuracy(
             mean_accuracy(correctness, [[clean]], level),
             mean_accuracy(correctness, averaged, level) if averaged else None,
             {c: mean_accuracy(correctness, [columns], level) for c, columns in cells.items()},
         )
     return found
+
+
+def lowest_first(found: Iterable[MeanAccuracy]) -> list[str]:
+    """Corruptions by their mean accuracy over the networks that were evaluated on them."""
+    values: dict[str, list[float]] = {}
+    for one in found:
+        for corruption, estimate in one.by_corruption.items():
+            values.setdefault(corruption, []).append(estimate.value)
+    return sorted(values, key=lambda corruption: sum(values[corruption]) / len(values[corruption]))
 
 
 def mean_accuracy(correctness: CorrectnessMatrix, cells: Sequence[Sequence[int]], level: float) -> Estimate:

@@ -1,9 +1,12 @@
 """The report: titles, every part of it, nothing loaded from outside, text from outside escaped."""
 
 import re
+import shutil
+from pathlib import Path
 
 import duckdb
 import pytest
+from rewritten_shards import cell_of
 from synthetic_record import write_synthetic
 
 from failmodes.analysis.charts.drawing import CHARTS
@@ -58,3 +61,18 @@ def test_it_has_every_part(page: str) -> None:
     assert len(re.findall(r'class="plot"', page)) == len(CHARTS) - 1  # the gallery has the pictures of one
     assert len(re.findall(r'class="card"', page)) == 5 * 4  # corruptions and reasons
     assert "prefers-color-scheme: dark" in page
+
+
+def test_a_network_that_lacks_a_corruption_has_no_mean_and_keeps_the_rest(tmp_path: Path) -> None:
+    record = write_synthetic(tmp_path, images=60, models=("Alpha", "Beta"), corruptions=("fog", "contrast", "snow"))
+    lacking = cell_of(record, "Beta", "snow", 1).evaluation_id
+    for path in tmp_path.rglob("*"):
+        if path.is_dir() and path.name == "corruption=snow" and lacking in str(path):
+            shutil.rmtree(path)
+    for path in tmp_path.rglob(f"*{lacking}*snow*"):
+        path.unlink()
+    load([tmp_path], tmp_path / "warehouse.duckdb")
+    page = write_report(tmp_path / "warehouse.duckdb").read_text()
+    assert "Averaged over 3\u00a0corruptions Alpha is right on" in page
+    assert "Without a mean, as corruptions are missing: Beta." in page
+    assert "on average over 2\u00a0corruptions" in page or "is undecided" in page
