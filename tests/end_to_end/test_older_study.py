@@ -70,7 +70,9 @@ LATER = {
     *("max_calibration_error", "reliability", "resolution", "uncertainty"),
     *("equal_mass_ece", "smooth_ece", "ece_noise_floor", "scaled_log_sum_exp"),
     *("surviving_share_low", "surviving_share_high"),
-}  # columns that came later: of versions 1.2 to 1.5 of the schema, of calibration_by_severity and onset_by_corruption
+    "network_label",
+}  # columns that came later: of versions 1.2 to 1.5 of the schema, of calibration_by_severity, onset_by_corruption and
+# evaluation_labels
 
 
 def in_order(answered: list[dict[str, Any]]) -> list[dict[str, Any]]:

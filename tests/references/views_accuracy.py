@@ -29,6 +29,7 @@ def compare_evaluation_labels(con: duckdb.DuckDBPyConnection) -> None:
         expected = dict(evaluations[key])
         for dimension, name in zip(dimensions, ("model_id", "dataset_id", "source_id"), strict=True):
             expected = {**dimension[(row[name],)], **expected}
+        expected["network_label"] = expected["model_label"].removesuffix(f", seed {expected['training_seed']}")
         assert row == {name: expected[name] for name in row}
 
 
