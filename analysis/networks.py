@@ -1,4 +1,4 @@
-"""Networks of a selection: evaluations of one label and several training seeds are one network, trained several times."""
+"""Networks of a selection: evaluations of one label and several training seeds are one network."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass

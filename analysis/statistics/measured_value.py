@@ -1,0 +1,63 @@
+"""A measure of some cells, or a difference of one, with bounds at any level."""
+
+from math import ceil
+from statistics import NormalDist
+from typing import NamedTuple
+
+from failmodes.analysis.statistics.bootstrap import Estimate
+from failmodes.analysis.statistics.paired_difference import POWER
+from failmodes.analysis.statistics.training_seeds import MeanError
+
+MOST_IMAGES = 10_000_000  # more than any data set that images are classified in
+
+
+class MeasuredValue(NamedTuple):
+    """A value with its error over images, and over training runs where there are several.
+
+    Attributes:
+        value: the measure, or the difference.
+        low_centre: what the lower bound is counted from: the value, or less where it may be too large.
+        high_centre: what the upper bound is counted from.
+        error: over images, and over training runs.
+        image_count: images of a cell.
+        least: the least that the measure can be.
+        most: the most that it can be.
+    """
+
+    value: float
+    low_centre: float
+    high_centre: float
+    error: MeanError
+    image_count: int
+    least: float = -1.0
+    most: float = 1.0
+
+    def low(self, level: float = 0.95, *, comparisons: int = 1) -> float:
+        """One-sided lower bound that holds with chance `level`, for all `comparisons` together."""
+        return max(self.least, self.low_centre - self.error.one_sided(level, comparisons=comparisons))
+
+    def high(self, level: float = 0.95, *, comparisons: int = 1) -> float:
+        """One-sided upper bound that holds with chance `level`, for all `comparisons` together."""
+        return min(self.most, self.high_centre + self.error.one_sided(level, comparisons=comparisons))
+
+    def interval(self, level: float = 0.95, *, comparisons: int = 1) -> Estimate:
+        """The value with its two-sided interval."""
+        one_sided = (1 + level) / 2
+        return Estimate(
+            self.value,
+            self.low(one_sided, comparisons=comparisons),
+            self.high(one_sided, comparisons=comparisons),
+        )
+
+    def images_needed(self, limit: float, level: float = 0.95) -> int | None:
+        """Images that would show on which side of `limit` the truth lies, with a chance of 80 %, were it as measured.
+
+        None where it lies on the limit, or where more than MOST_IMAGES would be needed. Errors over training runs, which
+        more images do not mend, are taken to shrink too: with several runs this is the least number.
+        """
+        distance = abs(self.value - limit)
+        if not distance:
+            return None
+        quantiles = NormalDist().inv_cdf(level) + NormalDist().inv_cdf(POWER)
+        needed = ceil(self.image_count * self.error.variance * (quantiles / distance) ** 2)
+        return needed if needed <= MOST_IMAGES else None
