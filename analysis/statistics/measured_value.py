@@ -1,11 +1,9 @@
 """A measure of some cells, or a difference of one, with bounds at any level."""
 
 from collections.abc import Callable
-from math import ceil, inf, sqrt
+from math import ceil, inf
 from statistics import NormalDist
 from typing import NamedTuple
-
-from scipy.special import stdtr
 
 from failmodes.analysis.statistics.bootstrap import Estimate
 from failmodes.analysis.statistics.paired_difference import POWER
@@ -67,9 +65,9 @@ class MeasuredValue(NamedTuple):
 
     @property
     def p_value(self) -> float:
-        """Two-sided, of a t test (with one training run a normal test) that the value is 0."""
+        """Two-sided, that the value is 0; with one training run of a normal test."""
         centre = (self.low_centre + self.high_centre) / 2
-        return 2 * float(stdtr(min(self.error.freedom, 1e9), -abs(centre) / sqrt(self.error.variance)))
+        return self.error.p_value(centre)
 
     def images_needed(self, limit: float, level: float = 0.95) -> int | None:
         """Images that would show on which side of `limit` the truth lies, with a chance of 80 %, were it as measured.
