@@ -11,8 +11,8 @@ from failmodes.analysis.formatting import (
     join_names,
 )
 from failmodes.analysis.selection import Selection
-from failmodes.analysis.statistics.mean_accuracy import mean_accuracies
 from failmodes.analysis.statistics.model_difference import ModelDifference, compare_models
+from failmodes.analysis.statistics.network_accuracy import network_accuracies
 
 
 def comparison_findings(con: duckdb.DuckDBPyConnection, selection: Selection) -> list[Finding]:
@@ -48,8 +48,8 @@ def _finding(pair: ModelDifference) -> Finding:
 
 def mean_accuracy_sentence(con: duckdb.DuckDBPyConnection, selection: Selection) -> str:
     """Mean corrupted accuracy of each of up to four networks with its interval, of more of the best and the last."""
-    found = mean_accuracies(con, selection)
-    known = {e.label: one.corrupted for e, one in found.items() if one.corrupted is not None}
+    found = network_accuracies(con, selection)
+    known = {n.label_with_seeds: one.corrupted for n, one in found.items() if one.corrupted is not None}
     count = format_count(len(selection.averaged), "corruption")
     if not known:
         return f"No network was evaluated on all {count}"
