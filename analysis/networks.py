@@ -72,6 +72,12 @@ def network_of_runs(evaluations: Iterable[EvaluationInfo]) -> dict[EvaluationInf
     return {evaluation: found[evaluation] for evaluation in given}
 
 
+def noun_of_runs(evaluations: Iterable[EvaluationInfo]) -> str:
+    """What one of the evaluations is called where they are counted: a network, or a training run of one of several."""
+    several = any(network.has_several_seeds for network in trained_networks(evaluations))
+    return "training run" if several else "network"
+
+
 def pairs_of_networks(evaluations: Iterable[EvaluationInfo]) -> list[tuple[EvaluationInfo, EvaluationInfo]]:
     """Pairs of evaluations that are worth comparing: not two training runs of one network."""
     network = network_of_runs(evaluations)

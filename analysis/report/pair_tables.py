@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import duckdb
 
 from failmodes.analysis.formatting import MAX_LISTED, format_number, format_severity
+from failmodes.analysis.networks import noun_of_runs
 from failmodes.analysis.report.report_tables import EMPTY, Names, ReportTable, TableCell, corruption_names
 from failmodes.analysis.selection import Selection
 from failmodes.analysis.statistics.mcnemar import PairTest, compare_pairs
@@ -12,14 +13,19 @@ from failmodes.analysis.statistics.model_difference import WinCount, compare_mod
 
 NO_CELLS = "\u00b7"  # in the table of all pairs: zeros would hide the counts
 
+SAME_NETWORK = "Training runs of one network are not compared with each other."
+
 
 def pair_tables(con: duckdb.DuckDBPyConnection, selection: Selection) -> list[ReportTable]:
-    """A table for each pair of up to four networks, or one for all pairs of more."""
-    pairs = compare_pairs(con, selection)
+    """A table for each pair of up to four networks, or one for all pairs of more; none of runs of one network."""
+    pairs, names = compare_pairs(con, selection), corruption_names(con, selection)
     if pairs and len(selection.evaluations) > MAX_LISTED:
-        return [_all_pairs(pairs, rank_by_wins(compare_models(con, selection)))]
-    names = corruption_names(con, selection)
-    return [_pair(pair, names) for pair in pairs]
+        found = [_all_pairs(pairs, rank_by_wins(compare_models(con, selection)))]
+    else:
+        found = [_pair(pair, names) for pair in pairs]
+    if noun_of_runs(selection.evaluations) == "network":
+        return found
+    return [table._replace(note=f"{table.note} {SAME_NETWORK}") for table in found]
 
 
 def _pair(pair: PairTest, names: Names) -> ReportTable:

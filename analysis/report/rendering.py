@@ -22,6 +22,7 @@ from failmodes.analysis.findings.headlines import Headline
 from failmodes.analysis.findings.stored import findings_of, open_with_findings
 from failmodes.analysis.findings.verdict import verdict_sentences
 from failmodes.analysis.formatting import MAX_LISTED, format_count, join_names, lower_label
+from failmodes.analysis.networks import trained_networks
 from failmodes.analysis.report.gallery import Gallery, PictureSeries, gallery
 from failmodes.analysis.report.pair_tables import pair_tables
 from failmodes.analysis.report.provenance import NameValueRows, network_provenance, shared_provenance
@@ -116,7 +117,7 @@ def report_section(con: duckdb.DuckDBPyConnection, selection: Selection) -> Repo
     """Verdict, topics, pictures, tables and provenance of one selection."""
     found = findings_of(con, selection)
     names = corruption_labels(con)
-    labels = selection.labels.values()
+    labels = [network.label for network in trained_networks(selection.evaluations)]
     networks = join_names(labels) if len(labels) <= MAX_LISTED else format_count(len(labels), "network")
     verb = "fail" if len(labels) > 1 else "fails"
     corruptions = format_count(len(selection.corruptions), "corruption")
@@ -132,7 +133,9 @@ def report_section(con: duckdb.DuckDBPyConnection, selection: Selection) -> Repo
         strip=_strip(con, selection, pictures),
         topics=_topics(con, selection, found.headlines),
         gallery=pictures,
-        tables=_grouped([*tables(con, selection), *pair_tables(con, selection)], is_many=len(labels) > MAX_LISTED),
+        tables=_grouped(
+            [*tables(con, selection), *pair_tables(con, selection)], is_many=len(selection.ids) > MAX_LISTED
+        ),
         limitations=found.limitations,
         source=selection.source_line,
         provenance=shared_provenance(con, selection),
@@ -140,7 +143,7 @@ def report_section(con: duckdb.DuckDBPyConnection, selection: Selection) -> Repo
     )
 
 
-def _grouped(found: list[ReportTable], *, is_many: bool) -> list[tuple[str, list[ReportTable]]]:
+def _grouped(found: list[ReportTable], is_many: bool) -> list[tuple[str, list[ReportTable]]]:
     if not is_many:
         return [("", found)]
     return [(network, list(group)) for network, group in groupby(found, key=lambda table: table.network)]

@@ -9,6 +9,7 @@ import pytest
 from model_comparisons import CORRUPTIONS, FALLS
 from PIL import Image
 from rewritten_shards import answer_with, cell_of
+from seeded_record import write_seeded
 from synthetic_record import Synthetic, write_synthetic
 
 from failmodes.analysis.findings.collection import selection_findings
@@ -82,7 +83,8 @@ def many_findings(many_con: duckdb.DuckDBPyConnection, many_selection: Selection
 def collapsing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[duckdb.DuckDBPyConnection]:
     """160 images, 40 a class. Alpha takes all but one for class 1 under contrast at severity 5, and most at 4; Beta is
     right on all under fog at severity 5 but those of class 3."""
-    made = write_synthetic(tmp_path_factory.mktemp("collapsing"), images=160, corruptions=("fog", "contrast"))
+    made = write_synthetic(tmp_path_factory.mktemp("collapsing"), images=120, corruptions=("fog", "contrast"),
+                        severities=(1, 3, 5))  # fmt: skip
     for severity, others in ((5, 1), (4, 24), (3, 75)):
         answer_with(made, cell_of(made, "Alpha", "contrast", severity), [2] * others + [1] * (160 - others))
     answer_with(made, cell_of(made, "Beta", "fog", 5), [index % 4 % 3 for index in range(160)])
@@ -97,3 +99,24 @@ def shaped_warehouse(synthetic: Synthetic, tmp_path_factory: pytest.TempPathFact
     load([synthetic.output], path)
     ensure_shapes(path, QUICK)
     return path
+
+
+@pytest.fixture(scope="session")
+def seeded_record(tmp_path_factory: pytest.TempPathFactory) -> Synthetic:
+    """Fir and Oak with three training seeds each, and Loner, a single checkpoint."""
+    return write_seeded(tmp_path_factory.mktemp("seeded"), images=120, corruptions=("fog", "contrast"),
+                        severities=(1, 3, 5))  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def seeded_con(seeded_record: Synthetic) -> Iterator[duckdb.DuckDBPyConnection]:
+    path = seeded_record.output / "warehouse.duckdb"
+    load([seeded_record.output], path)
+    ensure_shapes(path, ShapeSettings(resamples=50))
+    with open_warehouse(path) as connection:
+        yield connection
+
+
+@pytest.fixture(scope="session")
+def seeded(seeded_con: duckdb.DuckDBPyConnection) -> Selection:
+    return select_one(seeded_con)
