@@ -38,7 +38,7 @@ ROW_PX, NEXT_PX, LEAST_PX = 14, 11, 9  # height of a row with one dot, what each
 VALUE_PX, GAP_PX = 34, 6
 MOST_NAME_PX, MOST_NAME_SHARE = 190, 0.46  # of a row's name, and of the chart's width
 CLEAN_NAME = "Clean"
-RUN_TICK_PX = 7
+RUN_TICK_PX = 9
 Accuracies = dict[TrainedNetwork, MeanAccuracy]
 
 
