@@ -9,7 +9,7 @@ import typer
 from typer.core import TyperCommand
 
 from failmodes import __version__
-from failmodes.analysis.cli import chart, print_findings, report, shapes
+from failmodes.analysis.cli import chart, gate, print_findings, report, shapes
 from failmodes.evaluate.cli import (
     DEFAULT_STUDY,
     JsonOption,
@@ -29,7 +29,7 @@ from failmodes.warehouse.limits import lift_limits, limit_command, query_memory
 from failmodes.warehouse.terminal import remark
 
 PICTURES_S = 600  # for a question that was typed in, and for 200 pictures of the slowest corruption
-STUDY, STAGES, QUESTIONS = "A whole study", "Its stages", "Questions to a warehouse"
+STUDY, STAGES, QUESTIONS, DECISIONS = "A whole study", "Its stages", "Questions to a warehouse", "Decisions"
 
 
 def show_version(wanted: bool) -> None:
@@ -159,6 +159,7 @@ COMMANDS: dict[str, dict[str, Callable[..., None]]] = {  # by their part of the 
         "load": load,
     },
     QUESTIONS: {"query": query, "shapes": shapes, "chart": chart, "images": images, "report": report},
+    DECISIONS: {"gate": gate},
 }
 
 
