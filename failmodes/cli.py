@@ -10,6 +10,7 @@ from typer.core import TyperCommand
 
 from failmodes import __version__
 from failmodes.analysis.cli import chart, gate, print_findings, report, shapes
+from failmodes.analysis.export_command import export
 from failmodes.evaluate.cli import (
     DEFAULT_STUDY,
     JsonOption,
@@ -159,7 +160,7 @@ COMMANDS: dict[str, dict[str, Callable[..., None]]] = {  # by their part of the 
         "load": load,
     },
     QUESTIONS: {"query": query, "shapes": shapes, "chart": chart, "images": images, "report": report},
-    DECISIONS: {"gate": gate},
+    DECISIONS: {"gate": gate, "export": export},
 }
 
 
