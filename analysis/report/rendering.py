@@ -25,11 +25,12 @@ from failmodes.analysis.formatting import MAX_LISTED, format_count, join_names, 
 from failmodes.analysis.report.gallery import Gallery, PictureSeries, gallery
 from failmodes.analysis.report.pair_tables import pair_tables
 from failmodes.analysis.report.provenance import NameValueRows, network_provenance, shared_provenance
-from failmodes.analysis.report.report_tables import ReportTable, tables
+from failmodes.analysis.report.report_tables import tables
 from failmodes.analysis.report.topics import FIRST_SCREEN, TOPICS
 from failmodes.analysis.report.vega_bundle import vega_bundle
 from failmodes.analysis.selection import Selection, corruption_labels, select
 from failmodes.analysis.statistics.corruption_cost import cost_rankings
+from failmodes.analysis.text_tables import TextTable
 from failmodes.warehouse.errors import WarehouseError
 from failmodes.warehouse.storage.files import atomic_write_bytes
 
@@ -68,7 +69,7 @@ class ReportSection(NamedTuple):
     strip: PictureSeries | None
     topics: list[ReportTopic]
     gallery: Gallery
-    tables: list[tuple[str, list[ReportTable]]]  # by network where there are many, else together without a name
+    tables: list[tuple[str, list[TextTable]]]  # by network where there are many, else together without a name
     limitations: tuple[Limitation, ...]
     source: str
     provenance: NameValueRows
@@ -140,7 +141,7 @@ def report_section(con: duckdb.DuckDBPyConnection, selection: Selection) -> Repo
     )
 
 
-def _grouped(found: list[ReportTable], *, is_many: bool) -> list[tuple[str, list[ReportTable]]]:
+def _grouped(found: list[TextTable], *, is_many: bool) -> list[tuple[str, list[TextTable]]]:
     if not is_many:
         return [("", found)]
     return [(network, list(group)) for network, group in groupby(found, key=lambda table: table.network)]
