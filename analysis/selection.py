@@ -147,7 +147,9 @@ def select(
     for row in chosen:
         groups.setdefault((row["dataset_id"], row["source_id"], row["subset_id"]), []).append(row)
     found = [
-        _selection(con, complete, corruptions, tuple(r["model_label"] for r in group if r["evaluation_id"] in partial))
+        selection_of(
+            con, complete, corruptions, tuple(r["model_label"] for r in group if r["evaluation_id"] in partial)
+        )
         for group in groups.values()
         if (complete := [row for row in group if row["evaluation_id"] not in partial])
     ]
@@ -239,12 +241,13 @@ def _partial(con: duckdb.DuckDBPyConnection) -> set[str]:
     return {evaluation_id for (evaluation_id,) in rows}
 
 
-def _selection(
+def selection_of(
     con: duckdb.DuckDBPyConnection,
     rows: list[dict[str, Any]],
-    corruptions: Sequence[str],
-    left_out: tuple[str, ...],
+    corruptions: Sequence[str] = (),
+    left_out: tuple[str, ...] = (),
 ) -> Selection:
+    """The selection of some rows of `evaluation_labels` that share data set, subset and source."""
     evaluations = tuple(EvaluationInfo(row["evaluation_id"], label, row) for label, row in _distinct_labels(rows))
     ids = [evaluation.evaluation_id for evaluation in evaluations]
     made = fetch_first(con, "select max(created_at) from shards where evaluation_id = any(?)", [ids])

@@ -1,14 +1,23 @@
 """A measure of some cells, or a difference of one, with bounds at any level."""
 
-from math import ceil
+from collections.abc import Callable
+from math import ceil, inf, sqrt
 from statistics import NormalDist
 from typing import NamedTuple
+
+from scipy.special import stdtr
 
 from failmodes.analysis.statistics.bootstrap import Estimate
 from failmodes.analysis.statistics.paired_difference import POWER
 from failmodes.analysis.statistics.training_seeds import MeanError
 
 MOST_IMAGES = 10_000_000  # more than any data set that images are classified in
+
+
+class Undefined(NamedTuple):
+    """Why a measure has no value in some cells."""
+
+    reason: str
 
 
 class MeasuredValue(NamedTuple):
@@ -20,8 +29,10 @@ class MeasuredValue(NamedTuple):
         high_centre: what the upper bound is counted from.
         error: over images, and over training runs.
         image_count: images of a cell.
-        least: the least that the measure can be.
+        least: the least that it can be.
         most: the most that it can be.
+        ends: (level, comparisons) to both ends of the two-sided interval of a single share, or of a difference of two,
+            which hold better than those from the error; None where it is neither.
     """
 
     value: float
@@ -29,15 +40,20 @@ class MeasuredValue(NamedTuple):
     high_centre: float
     error: MeanError
     image_count: int
-    least: float = -1.0
-    most: float = 1.0
+    least: float = -inf
+    most: float = inf
+    ends: Callable[[float, int], tuple[float, float]] | None = None
 
     def low(self, level: float = 0.95, *, comparisons: int = 1) -> float:
         """One-sided lower bound that holds with chance `level`, for all `comparisons` together."""
+        if self.ends is not None:
+            return self.ends(2 * level - 1, comparisons)[0]
         return max(self.least, self.low_centre - self.error.one_sided(level, comparisons=comparisons))
 
     def high(self, level: float = 0.95, *, comparisons: int = 1) -> float:
         """One-sided upper bound that holds with chance `level`, for all `comparisons` together."""
+        if self.ends is not None:
+            return self.ends(2 * level - 1, comparisons)[1]
         return min(self.most, self.high_centre + self.error.one_sided(level, comparisons=comparisons))
 
     def interval(self, level: float = 0.95, *, comparisons: int = 1) -> Estimate:
@@ -49,11 +65,17 @@ class MeasuredValue(NamedTuple):
             self.high(one_sided, comparisons=comparisons),
         )
 
+    @property
+    def p_value(self) -> float:
+        """Two-sided, of a t test (with one training run a normal test) that the value is 0."""
+        centre = (self.low_centre + self.high_centre) / 2
+        return 2 * float(stdtr(min(self.error.freedom, 1e9), -abs(centre) / sqrt(self.error.variance)))
+
     def images_needed(self, limit: float, level: float = 0.95) -> int | None:
         """Images that would show on which side of `limit` the truth lies, with a chance of 80 %, were it as measured.
 
-        None where it lies on the limit, or where more than MOST_IMAGES would be needed. Errors over training runs, which
-        more images do not mend, are taken to shrink too: with several runs this is the least number.
+        None where it lies on the limit, or where more than MOST_IMAGES would be needed. Errors over training runs,
+        which more images do not mend, are taken to shrink too: with several runs this is the least number.
         """
         distance = abs(self.value - limit)
         if not distance:

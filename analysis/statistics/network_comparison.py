@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from failmodes.analysis.statistics.bootstrap import Estimate
+from failmodes.analysis.statistics.image_pairing import ImagePairing as ImagePairing
 
 Decision = Literal["shown", "refuted", "undecided"]
 Winner = Literal["a", "b", ""]
@@ -26,27 +27,6 @@ class ComparedNetwork:
     seeds: tuple[int, ...]
     image_count: int
     source_line: str
-
-
-@dataclass(frozen=True)
-class ImagePairing:
-    """Which images are compared.
-
-    Attributes:
-        kind: 'same': both saw the same images; 'common': they are compared on those that both saw; 'different': each on
-            its own, as independent samples.
-        image_count: images of a cell that both sides share; with 'different', those of the smaller side.
-        note: why the images are not the same; empty where they are.
-    """
-
-    kind: Literal["same", "common", "different"]
-    image_count: int
-    note: str = ""
-
-    @property
-    def is_paired(self) -> bool:
-        """Whether differences are taken image by image."""
-        return self.kind != "different"
 
 
 @dataclass(frozen=True)

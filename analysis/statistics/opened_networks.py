@@ -1,0 +1,141 @@
+"""Networks by the names that users give them, in one warehouse or in several files."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import duckdb
+
+from failmodes.analysis.networks import TrainedNetwork, trained_networks
+from failmodes.analysis.selection import Selection, selection_of
+from failmodes.analysis.statistics.image_pairing import NetworkRows
+from failmodes.analysis.statistics.run_rows import read_run
+from failmodes.warehouse.database.connection import open_warehouse
+from failmodes.warehouse.errors import StudyError, did_you_mean
+from failmodes.warehouse.storage.locations import find_warehouse
+
+SUFFIX, SEPARATOR = ".duckdb", "::"
+NEEDED = ("predictions", "cell_answers", "evaluation_labels", "shards", "corruptions", "classes", "images", "datasets")
+
+
+class OpenedNetwork(NamedTuple):
+    """A network of an open warehouse.
+
+    Attributes:
+        con: the warehouse.
+        path: its file.
+        network: its training runs.
+        selection: its evaluations alone, with the corruptions that they have.
+    """
+
+    con: duckdb.DuckDBPyConnection
+    path: Path
+    network: TrainedNetwork
+    selection: Selection
+
+    @property
+    def label(self) -> str:
+        """Its name on charts."""
+        return self.network.label
+
+    def rows(self) -> NetworkRows:
+        """The rows of its runs.
+
+        Raises:
+            WarehouseError: a cell is incomplete, or the clean cell is missing.
+        """
+        facts = self.selection.shared
+        runs = tuple(read_run(self.con, run.evaluation_id) for run in self.network.runs)
+        return NetworkRows(runs, facts["dataset_id"], facts["source_id"])
+
+
+@contextmanager
+def open_networks(
+    names: Sequence[str], where: str | Path | None = None, folder: Path | None = None
+) -> Iterator[list[OpenedNetwork]]:
+    """Open the warehouses that some networks are in, and find them there.
+
+    Args:
+        names: of each: a label, a label without its training seed (all runs of it), an evaluation's identity or
+            its first letters; or FILE.duckdb where that holds one network alone, or FILE.duckdb::LABEL.
+        where: the warehouse of names without a file; see `find_warehouse`.
+        folder: what relative files in names are relative to; the current folder if not given.
+
+    Raises:
+        StudyError: a warehouse has no such network, or several.
+        WarehouseError: a warehouse cannot be read.
+    """
+    places = [_place(name, where, folder or Path()) for name in names]
+    opened: dict[Path, duckdb.DuckDBPyConnection] = {}
+    with ExitStack() as stack:
+        for path, _ in places:
+            if path not in opened:
+                opened[path] = stack.enter_context(open_warehouse(path, NEEDED))
+        yield [find_network(opened[path], path, name) for path, name in places]
+
+
+def find_network(con: duckdb.DuckDBPyConnection, path: Path, name: str | None) -> OpenedNetwork:
+    """The network of an open warehouse that a name means; the only one where there is no name.
+
+    Raises:
+        StudyError: there is no such network, or several.
+    """
+    known = _networks(con, path)
+    if not known:
+        raise StudyError(f"{path} holds no evaluation: name another warehouse")
+    if name is None:
+        if len(known) > 1:
+            raise StudyError(
+                f"{path} holds {len(known)} networks: name one, as in {path.name}{SEPARATOR}{known[0].label}"
+            )
+        return known[0]
+    found = [one for one in known if name in (one.label, *(run.label for run in one.network.runs))]
+    found = [one if name == one.label else _only_run(one, name) for one in found] or [
+        _only_run(one, run.label)
+        for one in known
+        for run in one.network.runs
+        if len(name) >= 4 and run.evaluation_id.startswith(name)
+    ]
+    labels = list(dict.fromkeys([one.label for one in known] + [r.label for one in known for r in one.network.runs]))
+    if not found:
+        hint = did_you_mean(name, labels, f"it holds {', '.join(map(repr, labels))}")
+        raise StudyError(f"no network {name!r} in {path}: {hint}")
+    if len(found) > 1:
+        ids = ", ".join(
+            f"{one.network.runs[0].evaluation_id} ({one.selection.images}, {one.selection.shared['source_label']})"
+            for one in found
+        )
+        raise StudyError(f"{len(found)} evaluations in {path} are called {name!r}: name one by its identity: {ids}")
+    return found[0]
+
+
+def _place(name: str, where: str | Path | None, folder: Path) -> tuple[Path, str | None]:
+    """The file that a name is in, and the name in it; None for the only one."""
+    file, separator, label = name.partition(SEPARATOR)
+    if file.endswith(SUFFIX):
+        return folder / file, label if separator else None
+    return find_warehouse(where), name
+
+
+def _networks(con: duckdb.DuckDBPyConnection, path: Path) -> list[OpenedNetwork]:
+    """All networks of a warehouse, those that are not evaluated to the end too."""
+    rows = con.sql(
+        "from evaluation_labels semi join (from shards where table_name = 'predictions') using (evaluation_id) "
+        "order by model_label, evaluation_id"
+    ).pl()
+    groups: dict[tuple[str, ...], list[dict[str, Any]]] = {}
+    for row in rows.rows(named=True):
+        groups.setdefault((row["dataset_id"], row["source_id"], row["subset_id"]), []).append(row)
+    found = []
+    for group in groups.values():
+        for network in trained_networks(selection_of(con, group).evaluations):
+            found.append(OpenedNetwork(con, path, network, selection_of(con, [run.facts for run in network.runs])))
+    return found
+
+
+def _only_run(one: OpenedNetwork, label: str) -> OpenedNetwork:
+    """One training run of a network."""
+    (run,) = (run for run in one.network.runs if run.label == label)
+    selection = one.selection.only(run)
+    return one._replace(network=TrainedNetwork(run.label, (run,)), selection=selection)
