@@ -9,7 +9,7 @@ import typer
 from typer.core import TyperCommand
 
 from failmodes import __version__
-from failmodes.analysis.cli import chart, print_findings, report, shapes
+from failmodes.analysis.cli import chart, compare, print_findings, report, shapes
 from failmodes.evaluate.cli import (
     DEFAULT_STUDY,
     JsonOption,
@@ -158,7 +158,14 @@ COMMANDS: dict[str, dict[str, Callable[..., None]]] = {  # by their part of the 
         "import": import_,
         "load": load,
     },
-    QUESTIONS: {"query": query, "shapes": shapes, "chart": chart, "images": images, "report": report},
+    QUESTIONS: {
+        "query": query,
+        "shapes": shapes,
+        "compare": compare,
+        "chart": chart,
+        "images": images,
+        "report": report,
+    },
 }
 
 

@@ -29,7 +29,7 @@ LONGEST_HEADING, LONGEST_TEXT = 16, 60  # letters of a name in a heading, and of
 MOST_CORRUPTIONS, MOST_CROSSOVERS, MOST_CLASSES, MOST_IMAGES = 7, 2, 3, 4
 MOST_LEVELS = 5
 # Letters that no construct of GitHub's Markdown begins with, nor a mention, a reference to an issue or a link
-_PLAIN = re.compile(r"(?!.*www\.)[^\W_][^\W_ .,()'+-]*(?:[ .,()'+-]+[^\W_ .,()'+-]+)*\)?", re.IGNORECASE)
+_PLAIN = re.compile(r"(?!.*(?:www\.|gh-\d))[^\W_][^\W_ .,()'+-]*(?:[ .,()'+-]+[^\W_ .,()'+-]+)*\)?", re.IGNORECASE)
 
 
 def as_markdown(comparison: Comparison) -> str:

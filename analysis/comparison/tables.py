@@ -1,6 +1,6 @@
 """The tables of a comparison: by corruption, measures, cells, classes, and images that change sides."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from failmodes.analysis.findings.network_comparison import (
@@ -9,8 +9,15 @@ from failmodes.analysis.findings.network_comparison import (
     crossover_text,
     has_verdict,
 )
-from failmodes.analysis.formatting import format_interval, format_number, format_percent, format_severity
+from failmodes.analysis.formatting import (
+    capitalize_first,
+    format_interval,
+    format_number,
+    format_percent,
+    format_severity,
+)
 from failmodes.analysis.statistics.bootstrap import Estimate
+from failmodes.analysis.statistics.measures import MEASURES
 from failmodes.analysis.statistics.network_comparison import (
     CellComparison,
     ChangedImages,
@@ -47,6 +54,17 @@ class Sides(NamedTuple):
 LETTERS = Sides("A", "B")
 
 
+def comparison_tables(comparison: Comparison, sides: Sides, *, most_images: int | None = None) -> list[TextTable]:
+    """All tables, the one by corruption first; of single images as many as there are, or `most_images` each."""
+    found = [corruption_table(comparison, sides), measure_table(comparison, sides), cell_table(comparison)]
+    if comparison.classes:
+        found.append(class_table(comparison, sides))
+    for changed, is_wrong in ((comparison.newly_wrong, True), (comparison.newly_right, False)):
+        if changed is not None:
+            found.append(image_table(changed, comparison, sides, is_wrong=is_wrong, most=most_images))
+    return found
+
+
 def corruption_table(comparison: Comparison, sides: Sides) -> TextTable:
     """Accuracy clean, on average, and under each corruption, the largest loss of the second first."""
     names = (f"Mean of {len(comparison.corruptions)}", CLEAN_NAME)
@@ -78,7 +96,8 @@ def measure_table(comparison: Comparison, sides: Sides) -> TextTable:
     level = format_percent(comparison.level, 0)
     return TextTable(
         "Other measures",
-        f"Clean, or the mean over corruptions of the mean over their severities; the difference with its {level} interval.",
+        f"Corrupted: the mean over corruptions of the mean over their severities. Differences of per cent are points, with "
+        f"their {level} interval.",
         ("Measure", sides.a, sides.b, sides.difference, BETTER),
         tuple(_measure_row(one, sides, comparison) for one in (comparison.clean, *comparison.measures)),
     )
@@ -174,13 +193,13 @@ def side_names(comparison: Comparison, longest: int) -> Sides:
     return labels if max(map(len, labels)) <= longest else LETTERS
 
 
-def _measure_row(one: MeasureComparison, sides: Sides, comparison: Comparison) -> Iterable[TableCell]:
-    is_accuracy = one.measure.endswith("accuracy")
-    digits, scale = (1, 100.0) if is_accuracy else (3, 1.0)
-    name = TableCell(one.title, one.cells)
+def _measure_row(one: MeasureComparison, sides: Sides, comparison: Comparison) -> tuple[TableCell, ...]:
+    is_share = one.measure in MEASURES and MEASURES[one.measure].unit == "share"
+    digits, scale = (1, 100.0) if is_share else (3, 1.0)
+    name = TableCell(f"{capitalize_first(one.cells)}: {one.title}{', %' if is_share else ''}")
     values = [TableCell(EMPTY) if v is None else TableCell(format_number(scale * v, digits)) for v in (one.a, one.b)]
     if one.difference is None:
-        return (name, *values, TableCell(EMPTY, one.reason), TableCell(""))
+        return name, *values, TableCell(EMPTY), TableCell(one.reason)
     better = sides.of(one.winner) if has_verdict(comparison) else ""
     return name, *values, _difference(one.difference, digits, scale), TableCell(better)
 

@@ -184,12 +184,14 @@ def _clean_sentence(clean: MeasureComparison, comparison: Comparison) -> str:
 
 
 def _pairing_sentence(comparison: Comparison) -> str:
+    """How images pair, where there is more to know than that they are the same."""
     pairing = comparison.pairing
-    if pairing.kind == "same":
-        return ""
-    how = "compared on those that both saw" if pairing.is_paired else "compared as independent samples, not in pairs"
-    because = f" ({pairing.note})" if pairing.note else ""
-    return f"The two did not see the same images{because}: they are {how}."
+    how = {
+        "same": "They are compared on the same clean images",
+        "common": "They are compared on the images that both saw",
+        "different": "They are compared as independent samples, not image by image",
+    }[pairing.kind]
+    return f"{how}: {pairing.note}." if pairing.note else ""
 
 
 def _missing_sentence(comparison: Comparison) -> str:

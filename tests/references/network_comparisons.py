@@ -86,7 +86,7 @@ def of_different_images() -> Comparison:
     """Images do not pair, nothing is said of single ones."""
     found = compared()
     return replace(
-        found, b=replace(found.b, image_count=400), pairing=ImagePairing("different", 400, "other data sets"),
+        found, b=replace(found.b, image_count=400), pairing=ImagePairing("different", 400, "they are of different data sets"),
         newly_wrong=None, newly_right=None, cells=tuple(replace(c, only_a=None, only_b=None) for c in found.cells),
     )  # fmt: skip
 
