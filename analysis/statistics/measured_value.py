@@ -1,14 +1,14 @@
 """A measure of some cells, or a difference of one, with bounds at any level."""
 
 from collections.abc import Callable
-from math import ceil, inf, sqrt
+from math import ceil, erfc, inf, sqrt
 from statistics import NormalDist
 from typing import NamedTuple
 
 from scipy.special import stdtr
 
 from failmodes.analysis.statistics.bootstrap import Estimate
-from failmodes.analysis.statistics.paired_difference import POWER
+from failmodes.analysis.statistics.paired_difference import BISECTIONS, POWER
 from failmodes.analysis.statistics.training_seeds import MeanError
 
 MOST_IMAGES = 10_000_000  # more than any data set that images are classified in
@@ -67,9 +67,14 @@ class MeasuredValue(NamedTuple):
 
     @property
     def p_value(self) -> float:
-        """Two-sided, of a t test (with one training run a normal test) that the value is 0."""
+        """Two-sided, of the value 0: of a t test (with one training run a normal test), or of where `ends` reach 0."""
+        if self.ends is not None:
+            return _p_of_ends(self.ends)
         centre = (self.low_centre + self.high_centre) / 2
-        return 2 * float(stdtr(min(self.error.freedom, 1e9), -abs(centre) / sqrt(self.error.variance)))
+        distance = abs(centre) / sqrt(self.error.variance)
+        return (
+            erfc(distance / sqrt(2)) if self.error.freedom == inf else 2 * float(stdtr(self.error.freedom, -distance))
+        )
 
     def images_needed(self, limit: float, level: float = 0.95) -> int | None:
         """Images that would show on which side of `limit` the truth lies, with a chance of 80 %, were it as measured.
@@ -83,3 +88,13 @@ class MeasuredValue(NamedTuple):
         quantiles = NormalDist().inv_cdf(level) + NormalDist().inv_cdf(POWER)
         needed = ceil(self.image_count * self.error.variance * (quantiles / distance) ** 2)
         return needed if needed <= MOST_IMAGES else None
+
+
+def _p_of_ends(ends: Callable[[float, int], tuple[float, float]]) -> float:
+    """The level at which an interval ends at 0, from 1."""
+    inside, outside = 1 - 1e-15, 0.0
+    for _ in range(BISECTIONS):
+        level = (inside + outside) / 2
+        low, high = ends(level, 1)
+        inside, outside = (level, outside) if low <= 0 <= high else (inside, level)
+    return 1 - inside

@@ -8,6 +8,7 @@ with S - 1 degrees of freedom, and their sum has those of Welch (1947) and Satte
 
 from collections.abc import Iterable
 from math import inf
+from statistics import NormalDist
 from typing import NamedTuple
 
 import numpy as np
@@ -29,7 +30,8 @@ class MeanError(NamedTuple):
 
     def one_sided(self, level: float = 0.95, *, comparisons: int = 1) -> float:
         """How far a bound that holds with chance `level` lies from the mean; for all `comparisons` (Bonferroni)."""
-        quantile = float(stdtrit(min(self.freedom, 1e9), 1 - (1 - level) / comparisons))
+        share = 1 - (1 - level) / comparisons
+        quantile = NormalDist().inv_cdf(share) if self.freedom == inf else float(stdtrit(self.freedom, share))
         return quantile * float(np.sqrt(self.variance))
 
 
