@@ -4,9 +4,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
+from typer.core import TyperCommand
 
 from failmodes.warehouse.cli import READING_S, TimeoutOption
-from failmodes.warehouse.errors import printable
+from failmodes.warehouse.errors import StudyError, printable
 from failmodes.warehouse.limits import limit_command
 from failmodes.warehouse.terminal import stdout_console
 
@@ -30,6 +31,18 @@ Corruptions = Annotated[list[str] | None, typer.Option("--corruption", help="Onl
 SHAPE_COLUMNS = ("Network", "Corruption", "Shape", "Stability", "Total drop, points", "Bow", "Largest step, points")
 NARROWEST = 118  # where output goes to a file, lines are this wide
 USUAL_WIDTH = 80  # those of a comparison
+
+
+class PairCommand(TyperCommand):
+    """A command whose `--pair` takes two names, which typer's options cannot: each becomes one option."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Write `--pair A B` as `--pair A --pair B`."""
+        written: list[str] = []
+        for place, text in enumerate(args):
+            is_second = args[max(0, place - 2) : place - 1] == ["--pair"] and not text.startswith("-")
+            written += ["--pair", text] if is_second else [text]
+        return super().parse_args(ctx, written)
 
 
 def shapes(
@@ -135,11 +148,11 @@ def report(
         Path | None, typer.Option("--output", "-o", help="HTML file; default report.html beside the warehouse.")
     ] = None,
     pair: Annotated[
-        list[tuple[str, str]] | None,
+        list[str] | None,
         typer.Option(
             metavar="A B",
-            help="Compare these two networks in it, named by label or evaluation; may be repeated. Two networks that "
-            "are the only ones are compared anyway.",
+            help="Compare these two networks in it, named by label or evaluation; may be repeated. By default the two "
+            "of data on which there are just two.",
         ),
     ] = None,
     timeout: TimeoutOption = READING_S,
@@ -149,7 +162,11 @@ def report(
     from failmodes.analysis.report.rendering import write_report
     from failmodes.warehouse.storage.locations import find_warehouse
 
-    typer.echo(printable(str(write_report(find_warehouse(where), output, pairs=pair or ()))))
+    names = pair or []
+    if len(names) % 2:
+        raise StudyError("--pair takes two networks: --pair A B")
+    pairs = list(zip(names[::2], names[1::2], strict=True))
+    typer.echo(printable(str(write_report(find_warehouse(where), output, pairs=pairs))))
 
 
 def compare(
@@ -177,12 +194,10 @@ def compare(
     ] = 0.01,
     level: Annotated[float, typer.Option(help="Level of intervals and decisions, 0.5 to 0.999.")] = 0.95,
     corruption: Corruptions = None,
-    output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="File to write; else it is printed.")
-    ] = None,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="File to write; else it is printed.")] = None,
     timeout: TimeoutOption = READING_S,
 ) -> None:
-    """Compare two networks, B with A: is B better or worse, by how much, and where; image by image where they share images.
+    """Compare two networks, B with A: which is right more often, by how much, where; image by image if they can.
 
     Says whether B is shown to be worse by no more than the margin, and about how many images would decide it if not.
     """

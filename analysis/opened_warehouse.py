@@ -200,14 +200,12 @@ class Warehouse(WarehouseRows):
         found = compare_named(a, b, path, margin=margin, level=level, corruptions=_names(corruption))
         return ComparisonResult(found)
 
-    def report(
-        self, path: str | os.PathLike[str] | None = None, *, pairs: Sequence[tuple[str, str]] = ()
-    ) -> Path:
+    def report(self, path: str | os.PathLike[str] | None = None, *, pairs: Sequence[tuple[str, str]] = ()) -> Path:
         """Write the report: findings, charts, tables and how it was made, in one HTML file that needs no network.
 
         Args:
             path: the file to write; by default report.html beside the warehouse.
-            pairs: networks to compare in it, named as for `compare`; two that are the only ones are compared anyway.
+            pairs: networks to compare in it, named as for `compare`; by default the two where there are just two.
 
         Returns:
             Path of the report.

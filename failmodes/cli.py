@@ -9,7 +9,7 @@ import typer
 from typer.core import TyperCommand
 
 from failmodes import __version__
-from failmodes.analysis.cli import chart, compare, print_findings, report, shapes
+from failmodes.analysis.cli import PairCommand, chart, compare, print_findings, report, shapes
 from failmodes.evaluate.cli import (
     DEFAULT_STUDY,
     JsonOption,
@@ -167,6 +167,7 @@ COMMANDS: dict[str, dict[str, Callable[..., None]]] = {  # by their part of the 
         "report": report,
     },
 }
+PARSERS: dict[str, type[TyperCommand]] = {"query": SqlCommand, "report": PairCommand}  # of those that need their own
 
 
 def build_app(first_word: str | None = None) -> typer.Typer:
@@ -182,8 +183,7 @@ def build_app(first_word: str | None = None) -> typer.Typer:
     for part, commands in COMMANDS.items():
         for name, command in commands.items():
             if only in (None, name):
-                kind = SqlCommand if command is query else TyperCommand
-                app.command(name, cls=kind, rich_help_panel=part)(command)
+                app.command(name, cls=PARSERS.get(name, TyperCommand), rich_help_panel=part)(command)
     return app
 
 

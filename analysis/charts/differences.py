@@ -67,9 +67,7 @@ def _compared(con: duckdb.DuckDBPyConnection, selection: Selection) -> Compariso
     if len(networks) != 2:
         found = "one network is" if len(networks) == 1 else f"{len(networks)} networks are"
         raise StudyError(f"differences are of two networks, and {found} chosen: name two, with --model A --model B")
-    a, b = (
-        OpenedNetwork(con, Path(), network, replace(selection, evaluations=network.runs)) for network in networks
-    )
+    a, b = (OpenedNetwork(con, Path(), network, replace(selection, evaluations=network.runs)) for network in networks)
     return compare_networks(a, b, corruptions=selection.corruptions)
 
 
@@ -148,7 +146,8 @@ def _panel(
         base.transform_filter("datum.is_decided").mark_point(filled=True, size=area, opacity=1).encode(
             color=axes.COLOUR_FIELD, tooltip=tips),
     ]  # fmt: skip
-    return layered(*layers, width=frame.width, height=frame.height, title=axes.panel_title(one.corruption_label, offset=4))
+    title = axes.panel_title(one.corruption_label, offset=4)
+    return layered(*layers, width=frame.width, height=frame.height, title=title)
 
 
 def _point(cell: CellComparison, frame: DifferenceFrame, is_judged: bool) -> dict[str, object]:
@@ -193,7 +192,8 @@ def _subtitle(comparison: Comparison, images: str, frame: DifferenceFrame) -> st
     filled = f"filled: decided among all {len(comparison.cells)} cells ({cell_test(comparison)}, Holm's correction); "
     return (
         f"Accuracy of {frame.names['b']} minus that of {frame.names['a']} in percentage points, from clean (0) to "
-        f"severity {frame.last:g}, on {images}; the largest loss first. Bars: {level} interval of each cell alone; "
+        f"severity {frame.last:g}, on {images}; from the largest loss to the largest gain. Bars: {level} interval of "
+        "each cell alone; "
         f"{filled if has_verdict(comparison) else ''}band: the margin of {margin_text(comparison)} either way."
     )
 

@@ -21,7 +21,7 @@ def format_of(path: Path) -> str:
         StudyError: it names none.
     """
     if path.suffix.lower() not in SUFFIXES:
-        raise StudyError(f"a comparison is written as {', '.join(SUFFIXES)}, not as {path.suffix or 'a file without'!r}")
+        raise StudyError(f"cannot save a comparison as {path.name!r}: name it with one of {', '.join(SUFFIXES)}")
     return SUFFIXES[path.suffix.lower()]
 
 

@@ -16,6 +16,7 @@ from failmodes.analysis.comparison.tables import (
 )
 from failmodes.analysis.findings.network_comparison import (
     cells_sentence,
+    changed_sentence,
     comparison_sentences,
     crossover_sentences,
     has_verdict,
@@ -26,7 +27,7 @@ from failmodes.analysis.text_tables import TableCell, TextTable
 from failmodes.warehouse.errors import printable
 
 LONGEST_HEADING, LONGEST_TEXT = 16, 60  # letters of a name in a heading, and of any text from outside
-MOST_CORRUPTIONS, MOST_CROSSOVERS, MOST_CLASSES, MOST_IMAGES = 7, 2, 3, 4
+MOST_CORRUPTIONS, MOST_CROSSOVERS, MOST_CLASSES, MOST_IMAGES = 6, 1, 2, 2
 MOST_LEVELS = 5
 # Letters that no construct of GitHub's Markdown begins with, nor a mention, a reference to an issue or a link
 _PLAIN = re.compile(r"(?!.*(?:www\.|gh-\d))[^\W_][^\W_ .,()'+-]*(?:[ .,()'+-]+[^\W_ .,()'+-]+)*\)?", re.IGNORECASE)
@@ -55,25 +56,28 @@ def as_markdown(comparison: Comparison) -> str:
 
 def _folded(comparison: Comparison, sides: Sides) -> Iterator[tuple[str, list[str]]]:
     """Title and lines of what a reader opens; titles hold no text from outside: there it would be HTML."""
-    yield "Other measures", _table(measure_table(comparison, sides))
     cells = _table(cell_table(comparison, MOST_LEVELS, has_intervals=False), MOST_CORRUPTIONS)
-    yield "Points in every cell", [*cells, *(["", cells_sentence(comparison)] if has_verdict(comparison) else [])]
-    if comparison.classes:
-        yield "Classes that lose or gain most", _table(class_table(comparison, sides, MOST_CLASSES))
-    images = [
-        line
-        for changed, is_wrong in ((comparison.newly_wrong, True), (comparison.newly_right, False))
-        if changed is not None
-        for line in _images(changed, comparison, sides, is_wrong=is_wrong)
-    ]
-    if images:
-        yield "Images that are newly wrong or newly right", images[1:]
+    judged = ["", cells_sentence(comparison)] if has_verdict(comparison) else []
+    yield "Other measures, and points in every cell", [*_table(measure_table(comparison, sides)), "", *cells, *judged]
+    classes = _table(class_table(comparison, sides, MOST_CLASSES)) if comparison.classes else []
+    images = _images(comparison, sides)
+    if classes or images:
+        yield "Classes that lose or gain most, and images", [*classes, *([""] if classes and images else []), *images]
 
 
-def _images(changed: ChangedImages, comparison: Comparison, sides: Sides, *, is_wrong: bool) -> list[str]:
-    table = image_table(changed, comparison, sides, is_wrong=is_wrong, most=MOST_IMAGES)
-    rows = _table(table) if table.rows else []
-    return ["", f"{table.caption}: {table.note}", "", *rows] if rows else ["", f"{table.caption}: {table.note}"]
+def _images(comparison: Comparison, sides: Sides) -> list[str]:
+    """Newly wrong and newly right images in one table, and how many there are."""
+    lost, gained = comparison.newly_wrong, comparison.newly_right
+    if lost is None or gained is None:
+        return []
+    tables = {
+        "wrong": image_table(lost, comparison, sides, is_wrong=True, most=MOST_IMAGES),
+        "right": image_table(gained, comparison, sides, is_wrong=False, most=MOST_IMAGES),
+    }
+    rows = tuple((TableCell(now), *row) for now, table in tables.items() for row in table.rows)
+    told = f"Newly wrong: {changed_sentence(lost)}; newly right: {changed_sentence(gained)}."
+    joined = TextTable("", "", ("Newly", *tables["wrong"].columns), rows)
+    return [*_table(joined), "", told] if rows else [told]
 
 
 def _table(table: TextTable, most: int | None = None) -> list[str]:

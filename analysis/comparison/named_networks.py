@@ -3,12 +3,11 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from failmodes.analysis.statistics.comparing import compare_networks
+from failmodes.analysis.statistics.comparing import LEVEL, MARGIN, compare_networks
 from failmodes.analysis.statistics.network_comparison import Comparison
 from failmodes.analysis.statistics.opened_networks import SEPARATOR, SUFFIX, open_networks
 from failmodes.warehouse.errors import StudyError, shown
 
-USUAL_MARGIN, USUAL_LEVEL = 0.01, 0.95
 LEAST_LEVEL, MOST_LEVEL = 0.5, 0.999
 
 
@@ -17,8 +16,8 @@ def compare_named(
     b: str,
     where: str | Path | None = None,
     *,
-    margin: float = USUAL_MARGIN,
-    level: float = USUAL_LEVEL,
+    margin: float = MARGIN,
+    level: float = LEVEL,
     corruptions: Sequence[str] = (),
 ) -> Comparison:
     """Compare two networks, of one warehouse or of two files.
@@ -40,10 +39,12 @@ def compare_named(
         raise StudyError(f"margin {shown(margin)}: expected a difference of accuracy above 0 and below 1, such as 0.01")
     if not LEAST_LEVEL <= level <= MOST_LEVEL:
         raise StudyError(f"level {shown(level)}: expected a number from {LEAST_LEVEL} to {MOST_LEVEL}, such as 0.95")
-    if where is not None and all(name.partition(SEPARATOR)[0].endswith(SUFFIX) for name in (a, b)):
+    if where is not None and is_in_file(a) and is_in_file(b):
         raise StudyError(f"A and B name their own files: leave out the warehouse {str(where)!r}")
     with open_networks((a, b), where) as (first, second):
-        ids = [{run.evaluation_id for run in one.network.runs} for one in (first, second)]
-        if ids[0] == ids[1] and first.path.resolve() == second.path.resolve():
-            raise StudyError(f"A and B are the same network, {first.label!r}: name two")
         return compare_networks(first, second, level=level, margin=margin, corruptions=tuple(corruptions))
+
+
+def is_in_file(name: str) -> bool:
+    """Whether a network's name says which file it is in."""
+    return name.partition(SEPARATOR)[0].endswith(SUFFIX)

@@ -42,7 +42,7 @@ class ComparisonResult:
 
     @property
     def measures(self) -> "pl.DataFrame":
-        """A row a measure, accuracy first: measure, title, cells, better, a, b, difference, low, high, winner, reason."""
+        """A row a measure, accuracy first: both values, difference with interval, which is better, or why none is."""
         from failmodes.analysis.comparison.frames import measure_frame
 
         return measure_frame(self.comparison)

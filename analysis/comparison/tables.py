@@ -15,6 +15,7 @@ from failmodes.analysis.formatting import (
     format_number,
     format_percent,
     format_severity,
+    label_with_extra,
 )
 from failmodes.analysis.statistics.bootstrap import Estimate
 from failmodes.analysis.statistics.measures import MEASURES
@@ -33,6 +34,8 @@ DECIDED = "*"  # after a cell's difference
 ANOTHER_CLASS = "another class"
 BY_CORRUPTION, CLEAN_NAME, BETTER, CROSSOVER = "Accuracy by corruption", "Clean", "Better", "Crossover"
 IMAGE = "Image"
+SEVERITY_DIGITS = 2
+LONGEST_DIFFERENCE = 24  # letters of a heading
 
 
 class Sides(NamedTuple):
@@ -43,8 +46,9 @@ class Sides(NamedTuple):
 
     @property
     def difference(self) -> str:
-        """The heading of a difference."""
-        return f"{self.b} \u2212 {self.a}"
+        """The heading of a difference: what is subtracted from what, where there is room."""
+        told = f"{self.b} \u2212 {self.a}"
+        return told if len(told) <= LONGEST_DIFFERENCE else "Second \u2212 first"
 
     def of(self, winner: Winner) -> str:
         """The name of a winner; a word where there is none."""
@@ -67,13 +71,18 @@ def comparison_tables(comparison: Comparison, sides: Sides, *, most_images: int 
 
 def corruption_table(comparison: Comparison, sides: Sides) -> TextTable:
     """Accuracy clean, on average, and under each corruption, the largest loss of the second first."""
-    names = (f"Mean of {len(comparison.corruptions)}", CLEAN_NAME)
+    names = (f"Mean of {len(comparison.averaged)}", CLEAN_NAME)
     rows = [
         (TableCell(name), _percent(one.a), _percent(one.b), _points(one.difference))
         for name, one in zip(names, (comparison.overall, comparison.clean), strict=True)
     ]
     rows += [
-        (TableCell(one.corruption_label), _percent(one.accuracy_a), _percent(one.accuracy_b), _points(one.difference))
+        (
+            TableCell(label_with_extra(one.corruption_label, is_extra=one.corruption not in comparison.averaged)),
+            _percent(one.accuracy_a),
+            _percent(one.accuracy_b),
+            _points(one.difference),
+        )
         for one in comparison.corruptions
     ]
     note = f"Per cent, and the difference in points with its {format_percent(comparison.level, 0)} interval."
@@ -84,8 +93,8 @@ def corruption_table(comparison: Comparison, sides: Sides) -> TextTable:
     crossed = [EMPTY if one is None else crossover_text(one) for one in crossovers]
     return TextTable(
         BY_CORRUPTION,
-        f"{note} Crossover: the severity at which the curves cross, between the last at which one is shown ahead and the "
-        "first at which the other is.",
+        f"{note} Crossover: the severity at which the curves cross, between the last at which one is shown ahead and "
+        "the first at which the other is.",
         (*columns, CROSSOVER),
         tuple((*row, TableCell(text)) for row, text in zip(rows, ["", "", *crossed], strict=True)),
     )
@@ -96,10 +105,10 @@ def measure_table(comparison: Comparison, sides: Sides) -> TextTable:
     level = format_percent(comparison.level, 0)
     return TextTable(
         "Other measures",
-        f"Corrupted: the mean over corruptions of the mean over their severities. Differences of per cent are points, with "
-        f"their {level} interval.",
+        "Corrupted: the mean over corruptions of the mean over their severities. Differences of per cent are points; "
+        f"{level} intervals.",
         ("Measure", sides.a, sides.b, sides.difference, BETTER),
-        tuple(_measure_row(one, sides, comparison) for one in (comparison.clean, *comparison.measures)),
+        tuple(_measure_row(one, sides, comparison) for one in comparison.measures),
     )
 
 
@@ -116,11 +125,9 @@ def cell_table(comparison: Comparison, most_levels: int = MOST_LEVELS, *, has_in
     names = corruption_names(comparison)
     rows = [
         (TableCell(names[c]), *(_cell(found.get((c, s)), comparison, has_intervals=has_intervals) for s in shown))
-        for c in dict.fromkeys(cell.corruption for cell in comparison.cells if cell.severity)
+        for c in (one.corruption for one in comparison.corruptions)
     ]
-    return TextTable(
-        "Difference in every cell", note, ("Corruption", *map(format_severity, shown)), tuple(rows)
-    )
+    return TextTable("Difference in every cell", note, ("Corruption", *map(format_severity, shown)), tuple(rows))
 
 
 def class_table(comparison: Comparison, sides: Sides, most: int | None = None) -> TextTable:
@@ -136,7 +143,8 @@ def class_table(comparison: Comparison, sides: Sides, most: int | None = None) -
         )
         for one in classes
     )
-    cut = f" {len(classes)} of {len(comparison.classes)}." if len(classes) < len(comparison.classes) else ""
+    left = len(comparison.classes) - len(classes)
+    cut = f" Those that lose or gain most, {len(classes)} of {len(comparison.classes)}." if left else ""
     return TextTable(
         "Accuracy by class",
         f"Mean accuracy under corruption in per cent; intervals hold for all classes together.{cut}",
@@ -161,10 +169,12 @@ def image_table(
         )
         for image in changed.images[:most]
     )
+    right, wrong = (sides.a, sides.b) if is_wrong else (sides.b, sides.a)
     return TextTable(
         "Newly wrong" if is_wrong else "Newly right",
-        f"{changed_sentence(changed, is_wrong, comparison)} Those of most cells, with the answers in the mildest.",
-        (IMAGE, "Class", "Cells", "Mildest", f"{sides.a} says", f"{sides.b} says"),
+        f"Right by {right}, wrong by {wrong}: {changed_sentence(changed)}. Those of most cells, with both answers in "
+        "the mildest.",
+        (IMAGE, "Class", "Cells", "Mildest", sides.a, sides.b),
         tuple(rows),
     )
 
@@ -195,7 +205,7 @@ def side_names(comparison: Comparison, longest: int) -> Sides:
 
 def _measure_row(one: MeasureComparison, sides: Sides, comparison: Comparison) -> tuple[TableCell, ...]:
     is_share = one.measure in MEASURES and MEASURES[one.measure].unit == "share"
-    digits, scale = (1, 100.0) if is_share else (3, 1.0)
+    digits, scale = (1, 100.0) if is_share else (3 if one.measure in MEASURES else SEVERITY_DIGITS, 1.0)
     name = TableCell(f"{capitalize_first(one.cells)}: {one.title}{', %' if is_share else ''}")
     values = [TableCell(EMPTY) if v is None else TableCell(format_number(scale * v, digits)) for v in (one.a, one.b)]
     if one.difference is None:

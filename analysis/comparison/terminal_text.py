@@ -40,7 +40,8 @@ def as_text(comparison: Comparison, width: int = USUAL_WIDTH) -> str:
         width: letters of a line.
     """
     file = io.StringIO()
-    console = Console(file=file, width=max(NARROWEST, width), markup=False, highlight=False, emoji=False, color_system=None)
+    width = max(NARROWEST, width)
+    console = Console(file=file, width=width, markup=False, highlight=False, emoji=False, color_system=None)
     a, b = printable(comparison.a.label), printable(comparison.b.label)
     console.print(f"A: {a}\nB: {b}; differences are B minus A\n")
     for sentence in (*comparison_sentences(comparison), *crossover_sentences(comparison)):
@@ -68,7 +69,8 @@ def _tables(comparison: Comparison) -> Iterator[TextTable]:
         if changed is not None:
             table = image_table(changed, comparison, LETTERS, is_wrong=is_wrong, most=MOST_IMAGES)
             rest = len(changed.images) - len(table.rows)
-            yield table._replace(note=f"{table.note} {format_count(rest, 'more image')} in JSON.") if rest > 0 else table
+            more = f" {format_count(rest, 'more image')} in JSON." if rest else ""
+            yield table._replace(note=table.note + more)
 
 
 def _laid_out(table: TextTable) -> Table:

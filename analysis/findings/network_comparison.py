@@ -46,7 +46,7 @@ def comparison_headline(comparison: Comparison) -> str:
     if overall.difference is None:
         return f"How often {b} and {a} are right under corruption is not compared: {overall.reason}"
     value, low, high = overall.difference
-    averaged = f"on average over {format_count(len(comparison.corruptions), 'corruption')}"
+    averaged = f"on average over {format_count(len(comparison.averaged), 'corruption')}"
     if not has_verdict(comparison) or not overall.winner:
         said = f"Whether {b} or {a} is right more often under corruption is undecided"
         if not has_verdict(comparison):
@@ -97,13 +97,9 @@ def crossover_sentences(comparison: Comparison) -> list[str]:
     ]
 
 
-def changed_sentence(changed: ChangedImages, is_wrong: bool, comparison: Comparison) -> str:
-    """How many images one of the two gets right and the other wrong."""
-    right, wrong = (comparison.a, comparison.b) if is_wrong else (comparison.b, comparison.a)
-    return (
-        f"{format_count(changed.clean_count, 'clean image')} and {format_percent(changed.share)} of corrupted ones: "
-        f"right by {right.label}, wrong by {wrong.label}."
-    )
+def changed_sentence(changed: ChangedImages) -> str:
+    """How many images change sides; without a full stop."""
+    return f"{format_count(changed.clean_count, 'clean image')}, and {format_percent(changed.share)} of corrupted ones"
 
 
 def no_images_sentence(comparison: Comparison) -> str:
@@ -159,8 +155,8 @@ def _margin_sentences(comparison: Comparison) -> list[str]:
     }[comparison.not_worse]
     margin = margin_text(comparison)
     return [
-        f"That {comparison.b.label} is worse by no more than {margin} is {comparison.not_worse}: {because}; that the two "
-        f"differ by less than {margin} either way is {comparison.equivalent}."
+        f"That {comparison.b.label} is worse by no more than {margin} is {comparison.not_worse}: {because}; that the "
+        f"two differ by less than {margin} either way is {comparison.equivalent}."
     ]
 
 
@@ -169,7 +165,13 @@ def _needed(comparison: Comparison) -> str:
     if comparison.images_needed is None:
         return "no number of images would decide it, were the difference as measured"
     least = "at least" if max(len(side.evaluation_ids) for side in (comparison.a, comparison.b)) > 1 else "about"
-    return f"{least} {format_count(comparison.images_needed, 'image')} would decide it"
+    return f"{least} {format_count(_rounded_up(comparison.images_needed), 'image')} would decide it"
+
+
+def _rounded_up(count: int) -> int:
+    """To two digits: more would say how well it is known."""
+    unit = 10 ** max(0, len(str(count)) - 2)
+    return -(-count // unit) * unit
 
 
 def _clean_sentence(clean: MeasureComparison, comparison: Comparison) -> str:

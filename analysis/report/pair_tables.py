@@ -1,6 +1,6 @@
 """The report's tables of pairs of networks, image by image: each pair, or of many networks all pairs in one."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import duckdb
 
@@ -14,13 +14,20 @@ from failmodes.analysis.text_tables import EMPTY, TableCell, TextTable
 NO_CELLS = "\u00b7"  # in the table of all pairs: zeros would hide the counts
 
 
-def pair_tables(con: duckdb.DuckDBPyConnection, selection: Selection) -> list[TextTable]:
-    """A table for each pair of up to four networks, or one for all pairs of more."""
+def pair_tables(
+    con: duckdb.DuckDBPyConnection, selection: Selection, compared: Collection[frozenset[str]] = ()
+) -> list[TextTable]:
+    """A table for each pair of up to four networks, or one for all pairs of more.
+
+    Pairs that are `compared` elsewhere in the report, as sets of evaluation ids, have no table of their own.
+    """
     pairs = compare_pairs(con, selection)
     if pairs and len(selection.evaluations) > MAX_LISTED:
         return [_all_pairs(pairs, rank_by_wins(compare_models(con, selection)))]
     names = corruption_names(con, selection)
-    return [_pair(pair, names) for pair in pairs]
+    return [
+        _pair(pair, names) for pair in pairs if frozenset((pair.a.evaluation_id, pair.b.evaluation_id)) not in compared
+    ]
 
 
 def _pair(pair: PairTest, names: Names) -> TextTable:

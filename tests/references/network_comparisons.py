@@ -28,7 +28,10 @@ def around(value: float, half: float = 0.008) -> Estimate:
 
 def compared(a: str = "Alpha", b: str = "Beta") -> Comparison:
     """Beta is 2.2 points worse than Alpha, better under contrast; the margin of 1 point is broken."""
-    cells = [_cell("none", 0.0, -0.002), *(_cell(c, s, loss * s / 3) for c, loss in LOSSES.items() for s in (1, 2, 3, 4, 5))]
+    cells = [
+        _cell("none", 0.0, -0.002),
+        *(_cell(c, s, loss * s / 3) for c, loss in LOSSES.items() for s in (1, 2, 3, 4, 5)),
+    ]
     images = tuple(
         ChangedImage(17 * place, 1, "one", 9 - place, "fog" if place else "none", 2.0 if place else 0.0, "one",
                      None if place == 2 else "seven")
@@ -40,6 +43,7 @@ def compared(a: str = "Alpha", b: str = "Beta") -> Comparison:
         level=0.95,
         margin=0.01,
         pairing=ImagePairing("same", 500),
+        averaged=tuple(LOSSES),
         missing_cells=(),
         overall=MeasureComparison("accuracy", "accuracy", "higher", "corrupted", 0.655, 0.633, around(-0.022)),
         bounds=(-0.029, -0.015),
@@ -86,7 +90,8 @@ def of_different_images() -> Comparison:
     """Images do not pair, nothing is said of single ones."""
     found = compared()
     return replace(
-        found, b=replace(found.b, image_count=400), pairing=ImagePairing("different", 400, "they are of different data sets"),
+        found, b=replace(found.b, image_count=400), 
+        pairing=ImagePairing("different", 400, "they are of different data sets"),
         newly_wrong=None, newly_right=None, cells=tuple(replace(c, only_a=None, only_b=None) for c in found.cells),
     )  # fmt: skip
 
