@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from statistics import mean, stdev
-from typing import Any, NamedTuple
+from typing import Any
 
 import duckdb
 import polars as pl
@@ -20,10 +20,8 @@ from failmodes.analysis.formatting import (
 from failmodes.analysis.networks import TrainedNetwork, trained_networks
 from failmodes.analysis.selection import Selection, corruption_labels, read_for_selection
 from failmodes.analysis.statistics.network_accuracy import seed_curves
+from failmodes.analysis.text_tables import EMPTY, MOST_LEVELS, TableCell, TextTable
 from failmodes.warehouse.schema import CLEAN
-
-EMPTY = "\u2013"
-MOST_LEVELS = 11  # severities side by side in a table
 
 ATTENTION_COLUMNS = {  # heading and digits by column of the view
     "median_centroid_shift": ("Shift", 3), "null_median_centroid_shift": ("Shift from another image", 3),
@@ -36,24 +34,7 @@ ATTENTION_COLUMNS = {  # heading and digits by column of the view
 Names = Mapping[str, str]  # human name by corruption
 
 
-class TableCell(NamedTuple):
-    """A figure and, in smaller type beneath it, its interval or remark."""
-
-    text: str
-    small: str = ""
-
-
-class ReportTable(NamedTuple):
-    """A table: caption, what it means, columns by name, rows that begin with their name, and the network it is of."""
-
-    caption: str
-    note: str
-    columns: tuple[str, ...]
-    rows: tuple[tuple[TableCell, ...], ...]
-    network: str = ""
-
-
-def tables(con: duckdb.DuckDBPyConnection, selection: Selection) -> list[ReportTable]:
+def tables(con: duckdb.DuckDBPyConnection, selection: Selection) -> list[TextTable]:
     """Tables of a selection in the order of a report: all networks, then each."""
     names = corruption_names(con, selection)
     found = [_summary(con, selection)]
@@ -94,7 +75,7 @@ def figure(
     return TableCell(text, format_interval(row[f"{column}_low"], row[f"{column}_high"], digits, scale))
 
 
-def _summary(con: duckdb.DuckDBPyConnection, selection: Selection) -> ReportTable:
+def _summary(con: duckdb.DuckDBPyConnection, selection: Selection) -> TextTable:
     rows = con.sql("from robustness_by_model where evaluation_id = any(?)", params=[selection.ids]).pl()
     by_id = {row["evaluation_id"]: row for row in rows.rows(named=True)}
     networks, told = trained_networks(selection.evaluations), []
@@ -106,7 +87,7 @@ def _summary(con: duckdb.DuckDBPyConnection, selection: Selection) -> ReportTabl
     over_seeds = ""
     if any(network.has_several_seeds for network in networks):
         over_seeds = " Of a network with several training seeds the mean, \u00b1 the standard deviation between seeds."
-    return ReportTable(
+    return TextTable(
         "Networks",
         f"Accuracy clean and averaged over {selection.averaged_phrase} and whole severities, and the mean corruption "
         f"error, not normalised. All in per cent.{over_seeds}",
@@ -138,7 +119,7 @@ def _summary_cells(row: dict[str, Any]) -> Iterable[TableCell]:
 
 def _over_seeds(
     con: duckdb.DuckDBPyConnection, selection: Selection, network: TrainedNetwork, names: Names
-) -> ReportTable:
+) -> TextTable:
     table = _by_severity(
         seed_curves(con, selection, network),
         f"Accuracy of {network.label_with_seeds}",
@@ -151,7 +132,7 @@ def _over_seeds(
     return table._replace(network=network.label)
 
 
-def _accuracy(con: duckdb.DuckDBPyConnection, selection: Selection, label: str, names: Names) -> ReportTable:
+def _accuracy(con: duckdb.DuckDBPyConnection, selection: Selection, label: str, names: Names) -> TextTable:
     return _by_severity(
         read_for_selection(con, "accuracy_by_severity", selection),
         f"Accuracy of {label}",
@@ -162,7 +143,7 @@ def _accuracy(con: duckdb.DuckDBPyConnection, selection: Selection, label: str, 
     )
 
 
-def _answers(con: duckdb.DuckDBPyConnection, selection: Selection, label: str, names: Names) -> ReportTable:
+def _answers(con: duckdb.DuckDBPyConnection, selection: Selection, label: str, names: Names) -> TextTable:
     return _by_severity(
         read_for_selection(con, "answers_by_severity", selection),
         f"Answers of {label}",
@@ -176,7 +157,7 @@ def _answers(con: duckdb.DuckDBPyConnection, selection: Selection, label: str, n
     )
 
 
-def _calibration(con: duckdb.DuckDBPyConnection, selection: Selection, label: str, names: Names) -> ReportTable:
+def _calibration(con: duckdb.DuckDBPyConnection, selection: Selection, label: str, names: Names) -> TextTable:
     cells = read_for_selection(con, "calibration_by_severity", selection)
     bins = cells["bin_count"][0] if len(cells) else 0
     return _by_severity(
@@ -191,7 +172,7 @@ def _calibration(con: duckdb.DuckDBPyConnection, selection: Selection, label: st
 
 def _by_severity(
     cells: pl.DataFrame, caption: str, note: str, view: str, names: Names, cell: Callable[[dict[str, Any]], TableCell]
-) -> ReportTable:
+) -> TextTable:
     """Corruptions against severities; of a dense grid the whole ones, and the note says which `view` has all."""
     levels = sorted(cells["severity"].unique().to_list())
     shown = levels if len(levels) <= MOST_LEVELS else [s for s in levels if not s % 1]
@@ -201,7 +182,7 @@ def _by_severity(
     return _corruption_table(caption, note, {s: format_severity(s) for s in shown}, names, found)
 
 
-def _steps(con: duckdb.DuckDBPyConnection, selection: Selection, label: str, names: Names) -> ReportTable:
+def _steps(con: duckdb.DuckDBPyConnection, selection: Selection, label: str, names: Names) -> TextTable:
     pairing = "paired" if selection.shared["paired"] else "unpaired"
     steps = read_for_selection(con, "steps", selection).sort("severity_from").rows(named=True)
     found = {
@@ -219,7 +200,7 @@ def _steps(con: duckdb.DuckDBPyConnection, selection: Selection, label: str, nam
 
 def _corruption_table(
     caption: str, note: str, columns: Mapping[Any, str], names: Names, cells: Mapping[tuple[str, Any], TableCell]
-) -> ReportTable:
+) -> TextTable:
     """A row a corruption that has cells; `cells` by corruption and key of `columns`, a dash where one is missing."""
     present = {corruption for corruption, _ in cells}
     rows = (
@@ -227,12 +208,12 @@ def _corruption_table(
         for corruption, name in names.items()
         if corruption in present
     )
-    return ReportTable(caption, note, ("Corruption", *columns.values()), tuple(rows))
+    return TextTable(caption, note, ("Corruption", *columns.values()), tuple(rows))
 
 
-def _shapes(con: duckdb.DuckDBPyConnection, selection: Selection, label: str, names: Names) -> ReportTable:
+def _shapes(con: duckdb.DuckDBPyConnection, selection: Selection, label: str, names: Names) -> TextTable:
     shapes, sweep = read_for_selection(con, "shapes", selection), read_for_selection(con, "shape_sweep", selection)
-    return ReportTable(
+    return TextTable(
         f"Shapes of {label}",
         "Total drop, clean to last severity, in points; bow: mean height above the chord as a share of the drop; "
         "largest single step with its share of the drop; stability: share of resamples with the same class; "
@@ -258,7 +239,7 @@ def _shape_cells(row: dict[str, Any], sweep: pl.DataFrame) -> Iterable[TableCell
     yield TableCell(f"{same} of {len(sweep)}", ", ".join(others))
 
 
-def _attention(con: duckdb.DuckDBPyConnection, selection: Selection, label: str, names: Names) -> list[ReportTable]:
+def _attention(con: duckdb.DuckDBPyConnection, selection: Selection, label: str, names: Names) -> list[TextTable]:
     cells = read_for_selection(con, "attention_drift", selection).filter(target="clean")
     last = cells.filter(pl.col("severity") == pl.col("severity").max().over("corruption"))
     clean = cells.filter(severity=0.0).head(1).with_columns(corruption=pl.lit(CLEAN))

@@ -6,7 +6,7 @@ from statistics import NormalDist
 from typing import NamedTuple
 
 from failmodes.analysis.statistics.bootstrap import Estimate
-from failmodes.analysis.statistics.paired_difference import POWER
+from failmodes.analysis.statistics.paired_difference import BISECTIONS, POWER
 from failmodes.analysis.statistics.training_seeds import MeanError
 
 MOST_IMAGES = 10_000_000  # more than any data set that images are classified in
@@ -65,7 +65,9 @@ class MeasuredValue(NamedTuple):
 
     @property
     def p_value(self) -> float:
-        """Two-sided, that the value is 0; with one training run of a normal test."""
+        """Two-sided, that the value is 0: of where its interval ends there."""
+        if self.ends is not None:
+            return _p_of_ends(self.ends)
         centre = (self.low_centre + self.high_centre) / 2
         return self.error.p_value(centre)
 
@@ -81,3 +83,13 @@ class MeasuredValue(NamedTuple):
         quantiles = NormalDist().inv_cdf(level) + NormalDist().inv_cdf(POWER)
         needed = ceil(self.image_count * self.error.variance * (quantiles / distance) ** 2)
         return needed if needed <= MOST_IMAGES else None
+
+
+def _p_of_ends(ends: Callable[[float, int], tuple[float, float]]) -> float:
+    """The level at which an interval ends at 0, from 1."""
+    inside, outside = 1 - 1e-15, 0.0
+    for _ in range(BISECTIONS):
+        level = (inside + outside) / 2
+        low, high = ends(level, 1)
+        inside, outside = (level, outside) if low <= 0 <= high else (inside, level)
+    return 1 - inside

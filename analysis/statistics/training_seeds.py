@@ -10,7 +10,8 @@ together by chance leave only the error over images, and up to 13 % of 95 % inte
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from math import inf, sqrt
+from math import erfc, inf, sqrt
+from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -18,8 +19,7 @@ from scipy.special import stdtr, stdtrit
 
 from failmodes.analysis.statistics.bootstrap import Estimate
 
-MOST_FREEDOM = 1e9  # is as good as the normal distribution
-BISECTIONS = 60  # of the logarithm of a p value, which lies between -700 and 0
+BISECTIONS = 60  # of the logarithm of a p value, which lies between -600 and 0
 
 
 @dataclass(frozen=True)
@@ -47,8 +47,9 @@ class MeanError:
     def p_value(self, distance: float) -> float:
         """Two-sided, of a test that the truth is as far as `distance` from the mean: where an interval ends there."""
         if not self.parts:
-            return 2 * float(stdtr(min(self.freedom, MOST_FREEDOM), -abs(distance) / sqrt(self.variance)))
-        low, high = -700.0, 0.0  # logarithms, for p values of any size
+            deviations = abs(distance) / sqrt(self.variance)
+            return erfc(deviations / sqrt(2)) if self.freedom == inf else 2 * float(stdtr(self.freedom, -deviations))
+        low, high = -600.0, 0.0  # logarithms, for p values of any size
         for _ in range(BISECTIONS):
             middle = (low + high) / 2
             low, high = (middle, high) if self._distance(np.exp(middle) / 2) > abs(distance) else (low, middle)
@@ -57,7 +58,11 @@ class MeanError:
     def _distance(self, tail: float) -> float:
         """How far from the mean the truth lies with chance `tail` on one side."""
         errors = self.parts or (self,)
-        return sqrt(sum(float(stdtrit(min(e.freedom, MOST_FREEDOM), tail)) ** 2 * e.variance for e in errors))
+        return sqrt(sum(_quantile(error.freedom, tail) ** 2 * error.variance for error in errors))
+
+
+def _quantile(freedom: float, tail: float) -> float:
+    return NormalDist().inv_cdf(tail) if freedom == inf else float(stdtrit(freedom, tail))
 
 
 def error_over_seeds(values: ArrayLike) -> MeanError:
