@@ -56,7 +56,7 @@ def test_the_workflow_stops_where_the_limit_is_not_kept(worked: tuple[Path, str]
     (tmp_path / "gate.toml").write_text(rules.replace("0.02", "0"))
     (tmp_path / "candidate.toml").write_text(f'output = "{folder}/runs/candidate"')
     environment = environment_of(tmp_path) | {"GITHUB_STEP_SUMMARY": str(tmp_path / "summary.md")}
-    run(steps()["Gate"], tmp_path, environment, expect=3)
+    run(steps()["Gate"], tmp_path, environment, expect=1)
     assert "Gate stops" in (tmp_path / "summary.md").read_text()
 
 
