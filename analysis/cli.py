@@ -1,4 +1,4 @@
-"""Commands of the analysis: shapes, chart, report; and what they print on the terminal."""
+"""Commands of the analysis: shapes, chart, report, gate; and what they print on the terminal."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -215,6 +215,61 @@ def compare(
         typer.echo(as_text(found, console.width if console.is_terminal else USUAL_WIDTH), nl=False)
     else:
         typer.echo(FORMATS[format](found), nl=False)
+
+
+def gate(
+    rules: Annotated[Path, typer.Argument(help="A file of rules (TOML), or a study file with a \\[gate] table.")],
+    where: Annotated[
+        Path | None,
+        typer.Argument(help="Study file, output folder or .duckdb file of networks that name no file of their own."),
+    ] = None,
+    candidate: Annotated[str | None, typer.Option(help="Network to judge, instead of the one the rules name.")] = None,
+    baseline: Annotated[str | None, typer.Option(help="Network to compare with, instead of it.")] = None,
+    undecided: Annotated[
+        Literal["stop", "pass"], typer.Option(help="Whether an undecided rule stops the pipeline (exit code 3) or not.")
+    ] = "stop",
+    json_file: Annotated[
+        Path | None, typer.Option("--json", help="Write all figures to this file; - prints them instead of the text.")
+    ] = None,
+    junit_file: Annotated[
+        Path | None, typer.Option("--junit", help="Write JUnit XML, a test case a rule or cell, to this file.")
+    ] = None,
+    markdown_file: Annotated[
+        Path | None, typer.Option("--markdown", help="Write a summary for a pull request to this file.")
+    ] = None,
+    timeout: TimeoutOption = READING_S,
+) -> None:
+    """Judge a network by rules: whether it is shown to be no worse than a baseline, or within limits.
+
+    \b
+    Exit codes:
+      0  every rule is shown to hold
+      1  a rule is shown to be broken
+      3  not enough images to tell, or a cell is missing
+      2  rules, arguments or files are wrong, and nothing was judged
+
+    \b
+    Rules, of which each has one limit, such as:
+      \\[gate]
+      baseline = "Net A"         # a label, FILE.duckdb or FILE.duckdb::LABEL
+      candidate = "Net B"
+      level = 0.95
+      [\\[gate.rules]]
+      measure = "accuracy"
+      corruptions = ["fog"]      # all if left out; "none" is clean
+      severities = [3, 4, 5]     # all if left out
+      over = "mean"              # or "each" cell by itself
+      worse_by_at_most = 0.01    # than the baseline
+      [\\[gate.rules]]
+      measure = "ece"
+      at_most = 0.05             # or at_least, of measures that are better the higher
+    """  # noqa: D301  # \b is a letter here, which keeps lines as they are
+    limit_command(timeout)
+    from failmodes.analysis.gate.command import run_gate_command
+
+    outputs = {"json": json_file, "junit": junit_file, "markdown": markdown_file}
+    result = run_gate_command(rules, where, candidate, baseline, undecided, outputs)
+    raise typer.Exit(result.exit_code)
 
 
 def print_findings(where: Path) -> None:

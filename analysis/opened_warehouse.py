@@ -219,6 +219,32 @@ class Warehouse(WarehouseRows):
 
         return write_report(warehouse, None if path is None else Path(path), pairs=pairs)
 
+    def export(self, path: str | os.PathLike[str], *, evaluation: str) -> Path:
+        """Write one network's predictions to a small warehouse of their own: a baseline to commit, or to hand on.
+
+        It holds no pictures, no names of image files, no attention and no logits.
+
+        Args:
+            path: the file to write, such as "baseline.duckdb"; none is there yet.
+            evaluation: a network's label, one without its training seed (then all its runs), or an evaluation's
+                identity or first letters.
+
+        Returns:
+            Path of the file.
+
+        Raises:
+            StudyError: there is no such network, several are called so, or the file is there already.
+            WarehouseError: what would be written breaks a check.
+            StorageError: it cannot be written.
+
+        Examples:
+            >>> w.export("baseline.duckdb", evaluation="Net A")
+        """
+        warehouse = self._opened()
+        from failmodes.analysis.network_export import export_network
+
+        return export_network(warehouse, evaluation, Path(path)).path
+
     def close(self) -> None:
         """Refuse further use; nothing is held open between two calls, so this frees nothing."""
         self._closed = True

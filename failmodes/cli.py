@@ -9,7 +9,8 @@ import typer
 from typer.core import TyperCommand
 
 from failmodes import __version__
-from failmodes.analysis.cli import PairCommand, chart, compare, print_findings, report, shapes
+from failmodes.analysis.cli import PairCommand, chart, compare, gate, print_findings, report, shapes
+from failmodes.analysis.export_command import export
 from failmodes.evaluate.cli import (
     DEFAULT_STUDY,
     JsonOption,
@@ -29,7 +30,7 @@ from failmodes.warehouse.limits import lift_limits, limit_command, query_memory
 from failmodes.warehouse.terminal import remark
 
 PICTURES_S = 600  # for a question that was typed in, and for 200 pictures of the slowest corruption
-STUDY, STAGES, QUESTIONS = "A whole study", "Its stages", "Questions to a warehouse"
+STUDY, STAGES, QUESTIONS, DECISIONS = "A whole study", "Its stages", "Questions to a warehouse", "Decisions"
 
 
 def show_version(wanted: bool) -> None:
@@ -158,14 +159,8 @@ COMMANDS: dict[str, dict[str, Callable[..., None]]] = {  # by their part of the 
         "import": import_,
         "load": load,
     },
-    QUESTIONS: {
-        "query": query,
-        "shapes": shapes,
-        "compare": compare,
-        "chart": chart,
-        "images": images,
-        "report": report,
-    },
+    QUESTIONS: {"query": query, "shapes": shapes, "chart": chart, "images": images, "report": report},
+    DECISIONS: {"compare": compare, "gate": gate, "export": export},
 }
 PARSERS: dict[str, type[TyperCommand]] = {"query": SqlCommand, "report": PairCommand}  # of those that need their own
 

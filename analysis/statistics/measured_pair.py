@@ -140,6 +140,8 @@ class MeasuredPair:
         measure: Measure,
         image_values: Callable[[RunRows], Float64Array],
         chosen: Callable[[RunRows], NDArray[np.bool_]] | None = None,
+        *,
+        is_share: bool = False,
     ) -> ComparedValues:
         """The difference of any mean over images, with the values of both.
 
@@ -147,6 +149,7 @@ class MeasuredPair:
             measure: what it is, for its bounds.
             image_values: (N,) of a training run, all cells of which are of the same images.
             chosen: (N,) which images take part; all if not given.
+            is_share: whether values are shares of right answers, whose intervals are those of `mean_difference`.
         """
         found = []
         for network, rows in self._sides():
@@ -155,9 +158,9 @@ class MeasuredPair:
                 kept = np.arange(run.image_count) if rows is None else rows
                 of_runs.append(image_values(run)[kept if chosen is None else kept[chosen(run)[kept]]])
             means = np.array([values.mean() for values in of_runs])
-            found.append(SideValue(means, [np.mean(of_runs, axis=0)], None, len(of_runs[0])))
+            found.append(SideValue(means, [np.mean(of_runs, axis=0)], [1.0], None, len(of_runs[0])))
         candidate, baseline = found
-        return ComparedValues(self._difference(found, measure, is_share=False), baseline.value, candidate.value)
+        return ComparedValues(self._difference(found, measure, is_share=is_share), baseline.value, candidate.value)
 
     def _sides(self) -> tuple[tuple[NetworkRows, Rows | None], tuple[NetworkRows, Rows | None]]:
         """Both networks, the candidate first, with the rows that are compared."""
@@ -187,6 +190,7 @@ class MeasuredPair:
             run.read(columns)
         count = network.image_count if rows is None else len(rows)
         parts: list[Float64Array] = []
+        scales: list[float] = []
         values, replicates = np.zeros(len(network.runs)), np.zeros(RESAMPLES)
         for position, (cell, of_cell) in enumerate(cells.items()):
             weights = None if measure.resampled is None else self._weights_of(network, count, position, stream)
@@ -204,8 +208,10 @@ class MeasuredPair:
                 values[place] += found.mean() * of_cell
                 if not parts or (not network.shares_images and place == 0):
                     parts.append(np.zeros(count))
+                    scales.append(0.0)
                 parts[-1] += found * scale
-        return SideValue(values, parts, None if measure.resampled is None else replicates, count)
+                scales[-1] += scale
+        return SideValue(values, parts, scales, None if measure.resampled is None else replicates, count)
 
     def _weights_of(self, network: NetworkRows, count: int, position: int, stream: int) -> Weights:
         """Weights of resampled images; those of cells of different images, or of other images, are shuffled."""

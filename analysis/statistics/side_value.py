@@ -26,12 +26,14 @@ class SideValue(NamedTuple):
         values: (R,) of each training run, averaged over cells.
         parts: contributions of images, averaged over runs and weighted by cell: one array (N,), or one a cell where
             cells are of different images. Empty where the measure is resampled.
+        scales: the weights of the cells of each part, added up.
         replicates: (B,) of the mean over runs under resampled images; None where there are contributions.
         image_count: images of a cell.
     """
 
     values: Float64Array
     parts: list[Float64Array]
+    scales: list[float]
     replicates: Float64Array | None
     image_count: int
 
@@ -47,7 +49,7 @@ def minus(one: SideValue, other: SideValue) -> SideValue:
     if one.replicates is not None and other.replicates is not None:
         replicates = one.replicates - other.replicates
     parts = [a - b for a, b in zip(one.parts, other.parts, strict=True)]
-    return SideValue(np.array([one.value - other.value]), parts, replicates, one.image_count)
+    return SideValue(np.array([one.value - other.value]), parts, one.scales, replicates, one.image_count)
 
 
 def measured(
@@ -74,23 +76,25 @@ def measured(
             variance += float(side.replicates.var(ddof=1)) + 2 * (measure.image_range / side.image_count) ** 2
             continue
         least, most = (-measure.image_range if is_signed else 0.0), measure.image_range
-        for part in side.parts:
-            part_centre, part_variance = _with_made_up(part, least, most, len(side.parts))
+        for part, scale in zip(side.parts, side.scales, strict=True):
+            part_centre, part_variance = _with_made_up(part, scale * least, scale * most, len(side.parts))
             centre += sign * part_centre
             variance += part_variance
     error = add_errors([*errors, MeanError(variance)])
     count = min(side.image_count for side in sides)
-    low, high = (centre, centre) if is_share else (min(value, centre), max(value, centre))
+    low, high = min(value, centre), max(value, centre)
+    if is_share:
+        low = high = value if errors else centre
     least_value, most_value = (-np.inf if bounds[0] is None else bounds[0], np.inf if bounds[1] is None else bounds[1])
     return MeasuredValue(value, low, high, error, count, least_value, most_value)
 
 
 def _with_made_up(part: Float64Array, least: float, most: float, parts: int) -> tuple[float, float]:
     """Mean and its variance of images and two made-up ones; of several parts, each of its share of four."""
-    added, share = (1.0, 1.0) if parts == 1 else (2 / parts, 1 / parts)
+    added = 1.0 if parts == 1 else 2 / parts
     total = len(part) + 2 * added
-    centre = (float(part.sum()) + added * share * (least + most)) / total
-    squares = (float(np.square(part).sum()) + added * share**2 * (least**2 + most**2)) / total
+    centre = (float(part.sum()) + added * (least + most)) / total
+    squares = (float(np.square(part).sum()) + added * (least**2 + most**2)) / total
     return centre, (squares - centre**2) / total
 
 

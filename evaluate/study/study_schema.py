@@ -9,6 +9,7 @@ from pydantic import Field, field_validator, model_validator
 
 from failmodes.evaluate.study.training_schema import TrainingSpec
 from failmodes.ingest import study_types
+from failmodes.ingest.gate_rules import GateSpec
 from failmodes.ingest.specification import CorruptionSpec, DatasetSpec, StrictModel
 from failmodes.warehouse.shards.format import CLEAN_CELL, Cell
 from failmodes.warehouse.storage.files import StorePath, as_store_path
@@ -59,6 +60,7 @@ class ModelSpec(StrictModel):
         training: the recipe to train it by.
         weights: published weights: a name of torchvision's such as "IMAGENET1K_V2" or "DEFAULT"; for timm "pretrained".
         seeds: training seeds, a network each.
+        training_seed: of given weights, the seed of their training run, where their file does not say.
         normalisation: mean and std that its inputs were normalised by, where its weights do not say.
         input_side_px: the network's own side: images, corrupted at the data set's side, are resized to it (bilinear,
             anti-aliased); not resized where neither the study nor the weights give it.
@@ -83,6 +85,7 @@ class ModelSpec(StrictModel):
     training: TrainingSpec | None = None
     weights: Annotated[study_types.Name, Field(min_length=1)] | None = None
     seeds: study_types.TrainingSeeds = [0]
+    training_seed: study_types.TrainingSeed | None = None
     normalisation: Normalisation | None = None
     input_side_px: study_types.SidePx | None = None
     class_names: Literal["imagenet-1k"] | Annotated[list[study_types.Name], Field(min_length=2)] | None = None
@@ -147,6 +150,10 @@ class ModelSpec(StrictModel):
         if self.training is None and self.seeds != [0]:
             raise ValueError(
                 f"model {self.label!r}: seeds go with training; a checkpoint has the seed it was trained by"
+            )
+        if self.training is not None and self.training_seed is not None:
+            raise ValueError(
+                f"model {self.label!r}: training_seed goes with given weights; what is trained here has its `seeds`"
             )
         for key in ("input_side_px", "class_names", "class_map", "classes", "output_key", "output_kind"):
             if self.training is not None and getattr(self, key):
@@ -229,6 +236,7 @@ class Study(StrictModel):
     """A whole study. Relative paths in the file are relative to the file.
 
     `record` is where shards and dimensions go instead of `output`: another folder, or a URL such as s3://bucket/study.
+    `gate` are rules that `failmodes gate` judges by; they change nothing of what is evaluated.
     """
 
     name: Annotated[str, Field(min_length=1, max_length=80), study_types.PRINTABLE]
@@ -238,6 +246,7 @@ class Study(StrictModel):
     corruptions: CorruptionSpec = CorruptionSpec()
     models: Annotated[list[ModelSpec], Field(max_length=study_types.MOST_MODELS)] = []
     evaluation: EvaluationSpec = EvaluationSpec()
+    gate: GateSpec | None = None
 
     @property
     def cache(self) -> Path:

@@ -1,0 +1,221 @@
+"""Differences of two networks: image by image, of different images, over training runs; bounds at any level."""
+
+import numpy as np
+import pytest
+from given_runs import CELLS, given_network, given_run, random_columns
+from scipy import stats
+
+from failmodes.analysis.statistics.image_pairing import NetworkRows, pair_images
+from failmodes.analysis.statistics.measured_pair import MeasuredPair
+from failmodes.analysis.statistics.measured_value import MeasuredValue, Undefined
+from failmodes.analysis.statistics.model_difference import paired_difference
+from failmodes.analysis.statistics.paired_difference import (
+    count_pairs,
+    exact_interval,
+    newcombe_interval,
+    newcombe_of_groups,
+)
+from failmodes.analysis.statistics.run_rows import CellKey, RunRows
+
+CORRUPTED: list[CellKey] = [("fog", 1.0), ("fog", 2.0), ("snow", 1.0)]
+
+
+def run_of(seed: int, share: float, images: int = 200, **given: object) -> RunRows:
+    """The same images are difficult in all cells and for all networks."""
+    rng = np.random.default_rng(seed)
+    difficulty = np.random.default_rng(99).random((images, 1))
+    correct = difficulty + rng.normal(0, 0.1, (images, len(CELLS))) < share
+    return given_run(correct, **given, **random_columns(rng, correct))  # type: ignore[arg-type]
+
+
+def known(found: MeasuredValue | Undefined) -> MeasuredValue:
+    assert isinstance(found, MeasuredValue)
+    return found
+
+
+@pytest.fixture(scope="module")
+def pair() -> MeasuredPair:
+    return MeasuredPair(given_network(run_of(2, 0.6)), given_network(run_of(1, 0.7)))
+
+
+def test_mean_accuracy_has_the_interval_that_a_report_gives_it(pair: MeasuredPair) -> None:
+    weights = [1 / 4, 1 / 4, 1 / 2]
+    found = known(pair.difference("accuracy", CORRUPTED, weights=weights))
+    assert pair.baseline is not None
+    one, other = pair.candidate.runs[0].correctness, pair.baseline.runs[0].correctness
+    stated = paired_difference(one, other, ["fog", "snow"])
+    assert stated is not None
+    assert found.interval(0.95) == pytest.approx(stated.interval(0.95), rel=1e-12)
+    assert found.p_value == pytest.approx(stated.p_value, rel=1e-9)
+    flipped = known(pair.difference("error", CORRUPTED, weights=weights)).interval()
+    value, low, high = found.interval()
+    assert flipped == pytest.approx((-value, -high, -low), rel=1e-12)
+
+
+@pytest.mark.parametrize("comparisons", [1, 20])
+@pytest.mark.parametrize("measure", ["accuracy", "error"])
+def test_a_single_cell_has_exact_and_newcombe_intervals(pair: MeasuredPair, measure: str, comparisons: int) -> None:
+    assert pair.baseline is not None
+    place = CELLS.index(("fog", 2.0))
+    one, other = (n.runs[0].correctness.correct[:, place] for n in (pair.candidate, pair.baseline))
+    difference = known(pair.difference(measure, [("fog", 2.0)]))
+    alone = known(pair.absolute(measure, [("fog", 2.0)]))
+    if measure == "error":
+        one, other = ~one, ~other
+    ends = newcombe_interval(count_pairs(one, other), level=0.9, comparisons=comparisons)
+    if measure == "error":  # as the accuracy's, with the other sign
+        low, high = newcombe_interval(count_pairs(~one, ~other), level=0.9, comparisons=comparisons)
+        ends = (-high, -low)
+    bounds = difference.low(0.95, comparisons=comparisons), difference.high(0.95, comparisons=comparisons)
+    assert bounds == pytest.approx(tuple(map(float, ends)))
+    low, high = exact_interval(one.sum(), len(one), level=0.9, comparisons=comparisons)
+    bounds = alone.low(0.95, comparisons=comparisons), alone.high(0.95, comparisons=comparisons)
+    assert bounds == pytest.approx((float(low), float(high)))
+
+
+def test_networks_of_different_images_are_independent_samples() -> None:
+    one, other = given_network(run_of(2, 0.6, images=150)), given_network(run_of(1, 0.7), dataset_id="other images")
+    pair = MeasuredPair(one, other)
+    assert pair.pairing.kind == "different"
+    assert pair.pairing.note == "they are of different data sets"
+    cell = known(pair.difference("accuracy", [("snow", 1.0)]))
+    shares = [float(n.runs[0].correctness.accuracy[3]) for n in (one, other)]
+    ends = newcombe_of_groups((shares[0], shares[1]), (150, 200), level=0.9)
+    assert (cell.low(0.95), cell.high(0.95)) == pytest.approx(tuple(map(float, ends)))
+    for measure in ("accuracy", "ece", "brier"):
+        found = known(pair.difference(measure, CORRUPTED))
+        parts = [known(MeasuredPair(network).absolute(measure, CORRUPTED)) for network in (one, other)]
+        assert found.value == pytest.approx(parts[0].value - parts[1].value)
+        assert found.error.variance == pytest.approx(parts[0].error.variance + parts[1].error.variance, rel=0.15)
+
+
+def test_cells_of_different_images_add_their_variances() -> None:
+    shared = MeasuredPair(given_network(run_of(2, 0.6)), given_network(run_of(1, 0.7)))
+    apart = MeasuredPair(
+        given_network(run_of(2, 0.6, shares_images=False)), given_network(run_of(1, 0.7, shares_images=False))
+    )
+    assert apart.pairing.kind == "same"  # the networks still see the same images in a cell
+    for measure in ("accuracy", "ece"):
+        one, other = known(shared.difference(measure, CORRUPTED)), known(apart.difference(measure, CORRUPTED))
+        assert one.value == pytest.approx(other.value)
+        assert other.error.variance != pytest.approx(one.error.variance, rel=1e-3)
+    assert apart.baseline is not None
+    of_a, of_b = (network.runs[0].correctness for network in (apart.candidate, apart.baseline))
+    stated = paired_difference(of_a, of_b, ["fog", "snow"])
+    assert stated is not None
+    found = known(apart.difference("accuracy", CORRUPTED, weights=[1 / 4, 1 / 4, 1 / 2]))
+    assert found.interval() == pytest.approx(stated.interval(), rel=1e-12)
+
+
+def test_the_error_of_a_calibration_error_is_that_of_a_bootstrap_by_hand(pair: MeasuredPair) -> None:
+    assert pair.baseline is not None
+    found = known(pair.difference("ece", CORRUPTED))
+    rng, values = np.random.default_rng(8), []
+    places = [CELLS.index(cell) for cell in CORRUPTED]
+    for _ in range(800):
+        drawn = rng.integers(0, 200, 200)
+        each = []
+        for network in (pair.candidate, pair.baseline):
+            run = network.runs[0]
+            right, sure = run.correctness.correct[drawn][:, places], run.columns["confidence"][drawn][:, places]
+            bins = np.minimum((sure * 15).astype(int), 14)
+            gaps = [
+                sum(abs((right[:, k] - sure[:, k])[bins[:, k] == b].sum()) for b in range(15)) / 200 for k in range(3)
+            ]
+            each.append(np.mean(gaps))
+        values.append(each[0] - each[1])
+    assert np.sqrt(found.error.variance) == pytest.approx(np.std(values), rel=0.12)
+    assert found.low_centre <= found.value <= found.high_centre
+
+
+def test_common_images_alone_are_compared() -> None:
+    wide, ids = run_of(1, 0.7), list(range(40, 160))
+    correct = run_of(2, 0.6).correctness.correct[ids]
+    narrow = given_run(correct, image_ids=ids, **random_columns(np.random.default_rng(4), correct))
+    pair = MeasuredPair(given_network(narrow), given_network(wide))
+    assert pair.pairing.kind == "common"
+    assert pair.pairing.image_count == 120
+    assert pair.pairing.note == "the first saw 200 images, the second 120, of which both saw 120"
+    columns = {name: values[ids] for name, values in wide.columns.items()}
+    restricted = given_run(wide.correctness.correct[ids], image_ids=ids, **columns)
+    same = MeasuredPair(given_network(narrow), given_network(restricted))
+    for measure in ("accuracy", "ece", "augrc"):
+        score = "margin" if measure == "augrc" else None
+        assert known(pair.difference(measure, CORRUPTED, score)).interval() == pytest.approx(
+            known(same.difference(measure, CORRUPTED, score)).interval(), rel=1e-9
+        )
+
+
+def test_few_common_images_are_not_enough_to_pair() -> None:
+    first, second = run_of(1, 0.7, image_ids=range(200)), run_of(2, 0.6, image_ids=range(150, 350))
+    pairing = pair_images(given_network(first), given_network(second)).pairing
+    assert pairing.kind == "different"
+    assert pairing.note == "the first saw 200 images, the second 200, of which both saw 50"
+
+
+def test_another_seed_of_corruptions_is_the_same_images_and_is_told() -> None:
+    pairing = pair_images(given_network(run_of(1, 0.7)), given_network(run_of(2, 0.6), source_id="seed 1")).pairing
+    assert pairing.kind == "same"
+    assert "another source of corruptions" in pairing.note
+
+
+def runs(seeds: range, share: float) -> NetworkRows:
+    """Training runs whose accuracy differs by more than the images make it."""
+    return given_network(*(run_of(seed, share + np.random.default_rng(seed).normal(0, 0.05)) for seed in seeds))
+
+
+def test_training_runs_on_both_sides_are_part_of_the_error() -> None:
+    a, b = runs(range(3), 0.7), runs(range(10, 15), 0.6)
+    pair = MeasuredPair(b, a)
+    assert pair.is_about_training
+    found = known(pair.difference("accuracy", CORRUPTED))
+    means = [[run.correctness.correct[:, [0, 1, 3]].mean() for run in network.runs] for network in (b, a)]
+    of_seeds = [np.var(values, ddof=1) / len(values) for values in means]
+    each = [np.mean([run.correctness.correct[:, [0, 1, 3]].mean(axis=1) for run in n.runs], axis=0) for n in (b, a)]
+    added = np.append(each[0] - each[1], [-1, 1])
+    of_images = added.var() / len(added)
+    assert found.value == pytest.approx(np.mean(means[0]) - np.mean(means[1]))
+    assert found.error.variance == pytest.approx(sum(of_seeds) + of_images)
+    tails = [(2, of_seeds[1]), (4, of_seeds[0]), (np.inf, of_images)]
+    half = np.sqrt(sum(stats.t.ppf(0.975, freedom) ** 2 * variance for freedom, variance in tails))
+    value, low, high = found.interval()
+    assert (low, high) == pytest.approx((value - half, value + half))
+
+
+def test_with_one_run_on_a_side_the_statement_is_about_checkpoints() -> None:
+    pair = MeasuredPair(runs(range(3), 0.7), given_network(run_of(7, 0.6)))
+    assert not pair.is_about_training
+    assert known(pair.difference("accuracy", CORRUPTED)).error.freedom == np.inf
+    assert MeasuredPair(runs(range(3), 0.7)).is_about_training  # alone, against a limit
+
+
+def test_the_number_of_images_that_would_decide() -> None:
+    """Twice the distance needs a quarter of the images; with so many, 80 % of samples decide."""
+    pair = MeasuredPair(given_network(run_of(2, 0.69, images=400)), given_network(run_of(1, 0.7, images=400)))
+    found = known(pair.difference("accuracy", CORRUPTED))
+    near, far = found.images_needed(found.value - 0.01), found.images_needed(found.value - 0.02)
+    assert near is not None
+    assert far is not None
+    assert near == pytest.approx(4 * far, abs=4)
+    error = np.sqrt(found.error.variance * 400 / near)
+    assert stats.norm.cdf(0.01 / error - stats.norm.ppf(0.95)) == pytest.approx(0.8, abs=1e-3)
+    assert found.images_needed(found.value) is None
+    assert found.images_needed(found.value + 1e-6) is None  # more than there are in the world
+
+
+def test_a_measure_that_is_not_defined_says_where_and_why() -> None:
+    right = np.ones((50, len(CELLS)), bool)
+    network = given_network(given_run(right, **random_columns(np.random.default_rng(0), right)))
+    found = MeasuredPair(network).absolute("auroc", [("fog", 1.0)], "confidence")
+    assert found == Undefined("fog 1: no failure")
+    pair = MeasuredPair(network, given_network(run_of(1, 0.5, images=50)))
+    assert pair.difference("auroc", [("fog", 1.0)], "confidence") == Undefined("fog 1: no failure")
+
+
+def test_bounds_of_no_differing_images_are_not_of_width_0() -> None:
+    run = run_of(1, 0.7)
+    pair = MeasuredPair(given_network(run), given_network(run))
+    for measure in ("accuracy", "ece", "worst_class_accuracy", "brier", "nll_nats"):
+        found = known(pair.difference(measure, CORRUPTED))
+        assert found.value == 0
+        assert found.low() < 0 < found.high()
