@@ -15,7 +15,7 @@ from synthetic_record import Synthetic, write_synthetic
 from failmodes.analysis.charts.style.theme import CHART_SIZES
 from failmodes.analysis.findings.finding import Finding
 from failmodes.analysis.findings.stored import findings_of, open_with_findings, warehouse_findings
-from failmodes.analysis.report import rendering
+from failmodes.analysis.report import rendering, report_charts
 from failmodes.analysis.report.rendering import report_section, write_report
 from failmodes.analysis.selection import Selection, select
 from failmodes.analysis.statistics.curve_shape import ShapeSettings
@@ -106,7 +106,7 @@ def selections(con: duckdb.DuckDBPyConnection) -> dict[str, Selection]:
 def test_a_section_of_a_report_is_made_with_its_reasons(
     con: duckdb.DuckDBPyConnection, selections: dict[str, Selection], monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    monkeypatch.setattr(rendering, "CHART_SIZES", {"page": CHART_SIZES["page"]})
+    monkeypatch.setattr(report_charts, "CHART_SIZES", {"page": CHART_SIZES["page"]})
     section = report_section(con, selections[name])
     headlines = [line for topic in section.topics for line in topic.headlines]
     charts = [chart for topic in section.topics for chart in (*topic.charts, *topic.more)]
@@ -200,7 +200,7 @@ def test_without_inner_severities_there_is_no_shape(
 
 
 def test_the_report_and_the_findings_of_all_are_made(hard: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rendering, "_charts", lambda *_: ([], []))  # drawn section by section above
+    monkeypatch.setattr(rendering, "draw_charts", lambda *_: ([], []))  # drawn section by section above
     page = write_report(hard).read_text()
     assert page.count("What cannot be claimed</h2>") == len(CASES)
     for severity in ("0", "5"):  # why these have no shape
