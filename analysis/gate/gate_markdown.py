@@ -3,7 +3,7 @@
 import re
 
 from failmodes.analysis.formatting import NO_BREAK, capitalize_first
-from failmodes.analysis.gate.gate_text import next_steps
+from failmodes.analysis.gate.gate_text import ending, next_steps
 from failmodes.analysis.gate.judged_gate import JudgedGate
 from failmodes.analysis.gate.wording import (
     basis_phrase,
@@ -23,7 +23,7 @@ _PLAIN = re.compile(r"(?:[\w ,;()%+\u2212'\"-]|:(?= )|\.(?=[ \d]|$))*")
 def gate_markdown(gate: JudgedGate) -> str:
     """A heading with the verdict, what it rests on, a row a rule, and what to do next."""
     lines = [
-        f"### Gate {'passes' if gate.passed else 'stops'}: {_shown(gate_title(gate))}",
+        f"### Gate {ending(gate)}: {_shown(gate_title(gate))}",
         "",
         f"{_shown(counts_phrase(gate))}, by {_code(gate.origin)}. {_shown(capitalize_first(basis_phrase(gate)))}.",
         "",
