@@ -1,12 +1,13 @@
 """Networks of a selection: evaluations of one label and several training seeds are one network."""
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from failmodes.analysis.selection import EvaluationInfo
 
-# What runs of one network share, beside what a selection shares; the recipe as the checkpoint states it
-_SHARED_FACTS = ("network_label", "architecture", "variant", "training_recipe", "precision", "class_protocol")
+# What runs of one network share, beside what a selection shares and the recipe; as in sql/marts/accuracy_by_network.sql
+_SHARED_FACTS = ("network_label", "architecture", "variant", "precision", "class_protocol")
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,8 @@ def trained_networks(evaluations: Iterable[EvaluationInfo]) -> list[TrainedNetwo
     """
     groups: dict[tuple[object, ...], list[EvaluationInfo]] = {}
     for evaluation in evaluations:
-        groups.setdefault(tuple(evaluation.facts[name] for name in _SHARED_FACTS), []).append(evaluation)
+        shared = (_recipe(evaluation), *(evaluation.facts[name] for name in _SHARED_FACTS))
+        groups.setdefault(shared, []).append(evaluation)
     found = []
     for runs in groups.values():
         seeds = [run.facts["training_seed"] for run in runs]
@@ -51,3 +53,9 @@ def trained_networks(evaluations: Iterable[EvaluationInfo]) -> list[TrainedNetwo
         else:
             found += [TrainedNetwork(run.label, (run,)) for run in runs]
     return found
+
+
+def _recipe(evaluation: EvaluationInfo) -> str | None:
+    """The training recipe as the checkpoint states it, without the seed that one in plain text ends with."""
+    recipe, seed = evaluation.facts["training_recipe"], evaluation.facts["training_seed"]
+    return recipe if recipe is None or seed is None else re.sub(rf"[,\s]+seed {seed}\Z", "", recipe)

@@ -191,7 +191,7 @@ def benchmark(
 
     Args:
         model: a torch module, a function from uint8 images (N, H, W, 3) to logits (N, C), or a dict of several by
-            label. A module is copied: yours keeps its mode, device and gradients.
+            label ("Net, seed 0" and "Net, seed 1": training runs of one). A module is copied: yours stays as it is.
         images: uint8 (N, H, W, 3), RGB, or a uint8 tensor (N, 3, H, W); a sequence of such images or PIL images; a
             torch Dataset, or a DataLoader that does not shuffle, of (image, label) or of mappings; a Hugging Face
             Dataset; or the path of a folder of class folders. Pixels are uint8: corruptions come before normalisation.

@@ -52,7 +52,7 @@ def class_differences(
         def of_class(run: RunRows, index: int = index) -> NDArray[np.bool_]:
             return np.asarray(labels[id(run)] == index)
 
-        value, a, b = pair.difference_of(ACCURACY, means, of_class)
+        value, a, b = pair.difference_of(ACCURACY, means, of_class, is_share=True)
         interval = value.interval(level, comparisons=len(counts))
         found.append(ClassComparison(index, names.get(index, str(index)), count, a, b, interval))
     return sorted(found, key=lambda one: (one.difference.value, one.class_index))

@@ -140,6 +140,8 @@ class MeasuredPair:
         measure: Measure,
         image_values: Callable[[RunRows], Float64Array],
         chosen: Callable[[RunRows], NDArray[np.bool_]] | None = None,
+        *,
+        is_share: bool = False,
     ) -> ComparedValues:
         """The difference of any mean over images, with the values of both.
 
@@ -147,6 +149,7 @@ class MeasuredPair:
             measure: what it is, for its bounds.
             image_values: (N,) of a training run, all cells of which are of the same images.
             chosen: (N,) which images take part; all if not given.
+            is_share: whether values are shares of right answers, whose intervals are those of `mean_difference`.
         """
         found = []
         for network, rows in self._sides():
@@ -157,7 +160,7 @@ class MeasuredPair:
             means = np.array([values.mean() for values in of_runs])
             found.append(SideValue(means, [np.mean(of_runs, axis=0)], [1.0], None, len(of_runs[0])))
         candidate, baseline = found
-        return ComparedValues(self._difference(found, measure, is_share=False), baseline.value, candidate.value)
+        return ComparedValues(self._difference(found, measure, is_share=is_share), baseline.value, candidate.value)
 
     def _sides(self) -> tuple[tuple[NetworkRows, Rows | None], tuple[NetworkRows, Rows | None]]:
         """Both networks, the candidate first, with the rows that are compared."""

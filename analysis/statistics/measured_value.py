@@ -1,11 +1,9 @@
 """A measure of some cells, or a difference of one, with bounds at any level."""
 
 from collections.abc import Callable
-from math import ceil, erfc, inf, sqrt
+from math import ceil, inf
 from statistics import NormalDist
 from typing import NamedTuple
-
-from scipy.special import stdtr
 
 from failmodes.analysis.statistics.bootstrap import Estimate
 from failmodes.analysis.statistics.paired_difference import BISECTIONS, POWER
@@ -67,14 +65,11 @@ class MeasuredValue(NamedTuple):
 
     @property
     def p_value(self) -> float:
-        """Two-sided, of the value 0: of a t test (with one training run a normal test), or of where `ends` reach 0."""
+        """Two-sided, that the value is 0: of where its interval ends there."""
         if self.ends is not None:
             return _p_of_ends(self.ends)
         centre = (self.low_centre + self.high_centre) / 2
-        distance = abs(centre) / sqrt(self.error.variance)
-        return (
-            erfc(distance / sqrt(2)) if self.error.freedom == inf else 2 * float(stdtr(self.error.freedom, -distance))
-        )
+        return self.error.p_value(centre)
 
     def images_needed(self, limit: float, level: float = 0.95) -> int | None:
         """Images that would show on which side of `limit` the truth lies, with a chance of 80 %, were it as measured.

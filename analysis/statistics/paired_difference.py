@@ -142,7 +142,8 @@ def mean_difference(cells: ArrayLike, weights: ArrayLike, *, paired: bool = True
     the largest value (Price and Bonett 2004, Computational Statistics & Data Analysis 45, 449-456).
 
     Args:
-        cells: (N, K) of each image whether it is right, bool, or a difference of two such, -1, 0 or 1.
+        cells: (N, K) of each image whether it is right, bool; or a difference of two such, from -1 to 1, or a mean of
+            differences over training runs.
         weights: (K,) those above 0 and those below 0 add up to 1 in size at most.
         paired: whether a row is of one image.
     """
@@ -158,7 +159,8 @@ def mean_difference(cells: ArrayLike, weights: ArrayLike, *, paired: bool = True
     added, total = 2 / count, images + 4 / count
     is_signed = values.dtype != np.bool_
     means = (sums + added * (0 if is_signed else 1)) / total
-    mean_squares = (np.count_nonzero(values, axis=0) + added * (2 if is_signed else 1)) / total
+    squares_of_cells = np.einsum("nk,nk->k", values, values, dtype=np.float64)
+    mean_squares = (squares_of_cells + added * (2 if is_signed else 1)) / total
     variance = float((weight**2 * (mean_squares - means**2)).sum()) / total
     return MeanDifference(value, float((means * weight).sum()), sqrt(variance))
 

@@ -82,7 +82,9 @@ def measured(
             variance += part_variance
     error = add_errors([*errors, MeanError(variance)])
     count = min(side.image_count for side in sides)
-    low, high = (centre, centre) if is_share else (min(value, centre), max(value, centre))
+    low, high = min(value, centre), max(value, centre)
+    if is_share:
+        low = high = value if errors else centre
     least_value, most_value = (-np.inf if bounds[0] is None else bounds[0], np.inf if bounds[1] is None else bounds[1])
     return MeasuredValue(value, low, high, error, count, least_value, most_value)
 

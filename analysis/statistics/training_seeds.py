@@ -2,37 +2,67 @@
 
 The mean of S training runs on N images varies with both. The Multi-Bootstrap (Sellam et al. 2022, arXiv 2106.16163)
 resamples seeds and images independently; with the two to ten seeds that people have, the bootstrap over seeds is too
-narrow by (S - 1) / S in variance and knows no t quantile. Here both errors are computed and added, the one over seeds
-with S - 1 degrees of freedom, and their sum has those of Welch (1947) and Satterthwaite (1946).
+narrow by (S - 1) / S in variance and knows no t quantile. Here the half-width of each error is computed, of seeds with
+S - 1 degrees of freedom, and half-widths add up as squares (Zou and Donner 2008, Statistics in Medicine 27, 1693-1702).
+Welch's and Satterthwaite's degrees of freedom of the summed variance would be wrong here: two seeds that lie close
+together by chance leave only the error over images, and up to 13 % of 95 % intervals miss the truth.
 """
 
 from collections.abc import Iterable
-from math import inf
+from dataclasses import dataclass
+from math import erfc, inf, sqrt
 from statistics import NormalDist
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.special import stdtrit
+from scipy.special import stdtr, stdtrit
 
 from failmodes.analysis.statistics.bootstrap import Estimate
 
+BISECTIONS = 60  # of the logarithm of a p value, which lies between -600 and 0
 
-class MeanError(NamedTuple):
-    """How far a mean may be from the truth: its variance, and the degrees of freedom that this is known with."""
+
+@dataclass(frozen=True)
+class MeanError:
+    """How far a mean may be from the truth.
+
+    Attributes:
+        variance: of the mean.
+        freedom: the degrees of freedom that this is known with; of a sum the fewest of its parts.
+        parts: independent errors that it is the sum of; empty where it is no sum.
+    """
 
     variance: float
     freedom: float = inf
+    parts: tuple["MeanError", ...] = ()
 
     def half_width(self, level: float = 0.95, *, comparisons: int = 1) -> float:
-        """Half of the two-sided t interval of a level, of intervals that hold for all `comparisons` (Bonferroni)."""
+        """Half of the two-sided interval of a level, of intervals that hold for all `comparisons` (Bonferroni)."""
         return self.one_sided((1 + level) / 2, comparisons=comparisons)
 
     def one_sided(self, level: float = 0.95, *, comparisons: int = 1) -> float:
         """How far a bound that holds with chance `level` lies from the mean; for all `comparisons` (Bonferroni)."""
-        share = 1 - (1 - level) / comparisons
-        quantile = NormalDist().inv_cdf(share) if self.freedom == inf else float(stdtrit(self.freedom, share))
-        return quantile * float(np.sqrt(self.variance))
+        return self._distance((1 - level) / comparisons)
+
+    def p_value(self, distance: float) -> float:
+        """Two-sided, of a test that the truth is as far as `distance` from the mean: where an interval ends there."""
+        if not self.parts:
+            deviations = abs(distance) / sqrt(self.variance)
+            return erfc(deviations / sqrt(2)) if self.freedom == inf else 2 * float(stdtr(self.freedom, -deviations))
+        low, high = -600.0, 0.0  # logarithms, for p values of any size
+        for _ in range(BISECTIONS):
+            middle = (low + high) / 2
+            low, high = (middle, high) if self._distance(np.exp(middle) / 2) > abs(distance) else (low, middle)
+        return float(np.exp(high))
+
+    def _distance(self, tail: float) -> float:
+        """How far from the mean the truth lies with chance `tail` on one side."""
+        errors = self.parts or (self,)
+        return sqrt(sum(_quantile(error.freedom, tail) ** 2 * error.variance for error in errors))
+
+
+def _quantile(freedom: float, tail: float) -> float:
+    return NormalDist().inv_cdf(tail) if freedom == inf else float(stdtrit(freedom, tail))
 
 
 def error_over_seeds(values: ArrayLike) -> MeanError:
@@ -51,11 +81,9 @@ def error_over_seeds(values: ArrayLike) -> MeanError:
 
 
 def add_errors(errors: Iterable[MeanError]) -> MeanError:
-    """The error of a sum or difference of independent means, with Satterthwaite's degrees of freedom."""
-    parts = list(errors)
-    variance = sum(part.variance for part in parts)
-    known = sum(part.variance**2 / part.freedom for part in parts)
-    return MeanError(variance, variance**2 / known if known > 0 else inf)
+    """The error of a sum or difference of independent means."""
+    parts = tuple(part for error in errors for part in error.parts or (error,))
+    return MeanError(sum(part.variance for part in parts), min(part.freedom for part in parts), parts)
 
 
 def over_seeds_and_images(values: ArrayLike, image_variance: float, level: float = 0.95) -> Estimate:

@@ -188,6 +188,7 @@ class LiveNetwork:
         options = self.options
         keys = {
             "label": self.label,
+            "training_seed": _seed_in(self.label),
             "normalisation": self.normalisation,
             "input_side_px": options.input_side_px,
             "class_names": options.class_names,
@@ -261,6 +262,12 @@ def _architecture(given: Any) -> str:
     home = (thing.__module__ or "builtins").split(".")
     words = [re.sub(r"\W", "_", part) for part in (*home, thing.__qualname__.split(".")[-1])]
     return f"{'.'.join(words[:-1])}:{words[-1]}"
+
+
+def _seed_in(label: str) -> int | None:
+    """The training seed that a label such as "ResNet-18, seed 3" states."""
+    found = re.search(r", seed (0|[1-9][0-9]{0,8})$", label)
+    return int(found[1]) if found else None
 
 
 def _slug(label: str) -> str:

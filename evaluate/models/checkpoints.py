@@ -1,5 +1,6 @@
 """Checkpoints: finding their tensors, and loading these into the network of the study."""
 
+import re
 from functools import reduce
 from itertools import islice, takewhile
 from pathlib import Path
@@ -12,6 +13,7 @@ from torch import nn
 from failmodes.evaluate.models.checkpoint_files import Tensors, read_pickled, read_safetensors
 from failmodes.evaluate.models.registry import accepts_class_count, build_module, resolve_architecture
 from failmodes.evaluate.study.study_schema import ModelSpec
+from failmodes.ingest.study_types import MAX_INT32
 from failmodes.warehouse.errors import ModelError, first_line
 from failmodes.warehouse.storage.files import atomic_write_bytes
 
@@ -128,6 +130,27 @@ def check_architecture(spec: ModelSpec, metadata: dict[str, str], file: str) -> 
         raise ModelError(
             f"{file} holds a {named[:100]}, but the study calls {spec.label!r} a {spec.architecture}: "
             "set the architecture that the checkpoint was trained as"
+        )
+
+
+def stated_seed(metadata: dict[str, str]) -> int | None:
+    """The training seed that a file states: under `seed`, or at the end of a recipe in plain text."""
+    words = metadata.get("recipe", "").replace(",", " ").split()
+    seed = metadata.get("seed") or (words[-1] if words[-2:-1] == ["seed"] else "")
+    return int(seed) if re.fullmatch("[0-9]{1,10}", seed) and int(seed) <= MAX_INT32 else None
+
+
+def check_seed(spec: ModelSpec, metadata: dict[str, str], file: str) -> None:
+    """Refuse a checkpoint that states another training seed than the study.
+
+    Raises:
+        ModelError: it does.
+    """
+    stated = stated_seed(metadata)
+    if None not in (stated, spec.training_seed) and stated != spec.training_seed:
+        raise ModelError(
+            f"{file} states that it was trained with seed {stated}, but the study gives model {spec.label!r} "
+            f"training_seed = {spec.training_seed}: correct it, or leave it out"
         )
 
 

@@ -11,7 +11,7 @@ import torch
 from pydantic import AfterValidator, Field, StrictStr, TypeAdapter, ValidationError
 from torch import nn
 
-from failmodes.evaluate.models.checkpoints import build_with_tensors, check_architecture, read_tensors
+from failmodes.evaluate.models.checkpoints import build_with_tensors, check_architecture, check_seed, read_tensors
 from failmodes.evaluate.models.class_mapping import map_classes
 from failmodes.evaluate.models.model import Model, ModelConfig
 from failmodes.evaluate.models.outputs import as_plain_module
@@ -45,8 +45,8 @@ def load_model(spec: ModelSpec, class_names: tuple[str, ...], path: Path | None 
         path: its checkpoint, given or trained; None where weights are published or come from the user's function.
 
     Raises:
-        ModelError: it cannot be built or fetched, its architecture, weights or classes do not fit, or nothing says how
-            its inputs were normalised.
+        ModelError: it cannot be built or fetched, its architecture, weights, training seed or classes do not fit, or
+            nothing says how its inputs were normalised.
     """
     names = imagenet_names() if spec.class_names == "imagenet-1k" else spec.class_names
     config = ModelConfig(spec.normalisation, spec.input_side_px, None if names is None else tuple(names))
@@ -57,6 +57,7 @@ def load_model(spec: ModelSpec, class_names: tuple[str, ...], path: Path | None 
         subject = checkpoint = path.name
         tensors, metadata = read_tensors(path)
         check_architecture(spec, metadata, path.name)
+        check_seed(spec, metadata, path.name)
         config = config.filled_from(_config_of_metadata(metadata, path.name, config))
         expected = len(config.class_names or class_names)
         module, output_count, prefix = build_with_tensors(spec, tensors, expected, path.name)

@@ -1,7 +1,6 @@
 """A model of a study with its weights: its identity, its row in `models`, and its one-line description."""
 
 import json
-import re
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -10,12 +9,12 @@ from typing import Any, NamedTuple
 import torch
 from torch import nn
 
+from failmodes.evaluate.models.checkpoints import stated_seed
 from failmodes.evaluate.models.network import UNIT_RANGE, Network, prepare_network
 from failmodes.evaluate.models.outputs import logits_hook
 from failmodes.evaluate.models.preprocessing import Preprocessing
 from failmodes.evaluate.models.registry import PUBLISHED_WIDTH, STEM, family_of, resolve_architecture, source_hash
 from failmodes.evaluate.study.study_schema import ClassProtocol, ModelSpec, Normalisation, Precision
-from failmodes.ingest.study_types import MAX_INT32
 from failmodes.warehouse.hashing import fingerprint_of, identity_of
 
 SHOWN = 3  # classes whose outputs are named in the line that describes a model
@@ -83,10 +82,9 @@ class Model:
 
     @property
     def seed(self) -> int | None:
-        """Training seed, where its file gives one: under `seed`, or at the end of a recipe in plain text."""
-        words = self.metadata.get("recipe", "").replace(",", " ").split()
-        seed = self.metadata.get("seed") or (words[-1] if words[-2:-1] == ["seed"] else "")
-        return int(seed) if re.fullmatch("[0-9]{1,10}", seed) and int(seed) <= MAX_INT32 else None
+        """Training seed: of its file, else of the study; None where neither states one."""
+        of_file = stated_seed(self.metadata)
+        return self.spec.training_seed if of_file is None else of_file
 
     @property
     def label(self) -> str:

@@ -60,6 +60,7 @@ class ModelSpec(StrictModel):
         training: the recipe to train it by.
         weights: published weights: a name of torchvision's such as "IMAGENET1K_V2" or "DEFAULT"; for timm "pretrained".
         seeds: training seeds, a network each.
+        training_seed: of given weights, the seed of their training run, where their file does not say.
         normalisation: mean and std that its inputs were normalised by, where its weights do not say.
         input_side_px: the network's own side: images, corrupted at the data set's side, are resized to it (bilinear,
             anti-aliased); not resized where neither the study nor the weights give it.
@@ -84,6 +85,7 @@ class ModelSpec(StrictModel):
     training: TrainingSpec | None = None
     weights: Annotated[study_types.Name, Field(min_length=1)] | None = None
     seeds: study_types.TrainingSeeds = [0]
+    training_seed: study_types.TrainingSeed | None = None
     normalisation: Normalisation | None = None
     input_side_px: study_types.SidePx | None = None
     class_names: Literal["imagenet-1k"] | Annotated[list[study_types.Name], Field(min_length=2)] | None = None
@@ -148,6 +150,10 @@ class ModelSpec(StrictModel):
         if self.training is None and self.seeds != [0]:
             raise ValueError(
                 f"model {self.label!r}: seeds go with training; a checkpoint has the seed it was trained by"
+            )
+        if self.training is not None and self.training_seed is not None:
+            raise ValueError(
+                f"model {self.label!r}: training_seed goes with given weights; what is trained here has its `seeds`"
             )
         for key in ("input_side_px", "class_names", "class_map", "classes", "output_key", "output_kind"):
             if self.training is not None and getattr(self, key):

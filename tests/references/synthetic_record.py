@@ -65,6 +65,7 @@ def write_synthetic(
     one_label: bool = False,
     texts: Texts = OUR_TEXTS,
     exemplars_per_reason: int = 0,
+    training: dict[str, dict[str, Any]] | None = None,
 ) -> Synthetic:
     """Write a record of `models` over `images` images.
 
@@ -72,7 +73,7 @@ def write_synthetic(
     straight lines between. `falls` scales how far a model falls below its clean accuracy: 0 never, 1 as in CURVES.
     `shared_difficulty`, 0-1, is how far models find the same images difficult: 0 each its own, 1 all the same. With
     `one_label` all images are of the first class. Exemplars are coarse, one for each reason, with answers made up; or
-    as a run writes them, `exemplars_per_reason` of them.
+    as a run writes them, `exemplars_per_reason` of them. `training` gives columns of a model's row by its label.
     """
     names = CLASSES if classes == len(CLASSES) else tuple(f"class {index}" for index in range(classes))
     texts = texts._replace(classes=texts.classes or names)
@@ -88,7 +89,8 @@ def write_synthetic(
     for offset, label in enumerate(models):
         evaluation_id = identity_of({"model": label, "dataset": dataset_id, "source": source_id})
         evaluations[label] = evaluation_id
-        _write_evaluation(output, label, evaluation_id, dataset_id, source_id, images, paired, classes, texts.study)
+        _write_evaluation(output, label, evaluation_id, dataset_id, source_id, images, paired, classes, texts.study,
+                          (training or {}).get(label, {}))  # fmt: skip
         answers: dict[str, list[pa.Table]] = {corruption: [] for corruption in corruptions}
         mixed = shared_difficulty * common + (1 - shared_difficulty) * rng.permutation(images)
         difficulty = mixed.argsort().argsort() / images  # an image is right while the curve is above its difficulty
@@ -160,13 +162,14 @@ def _write_evaluation(
     paired: bool,
     classes: int,
     study: str,
+    training: dict[str, Any],
 ) -> None:
     model_id = identity_of({"model": label})
     model = {
         "model_id": model_id, "model_label": label, "architecture": "resnet18", "family": "resnet", "variant": None,
         "class_count": classes, "parameter_count": 1000, "input_mean": [0.5] * 3, "input_std": [0.25] * 3,
         "training_recipe": "{}", "training_seed": 0, "training_data": "synthetic", "stated_accuracy": 0.95,
-        "checkpoint": f"{label}.safetensors",
+        "checkpoint": f"{label}.safetensors", **training,
     }  # fmt: skip
     write_dimension(output, schema.MODELS, model_id, [model])
     evaluation = {

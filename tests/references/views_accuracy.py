@@ -58,6 +58,41 @@ def compare_accuracy_by_severity(con: duckdb.DuckDBPyConnection) -> None:
     assert seen == len(rows)
 
 
+def compare_accuracy_by_network(con: duckdb.DuckDBPyConnection) -> None:
+    labels = rows_of(con, "evaluation_labels", ["evaluation_id"])
+    runs: dict[str, dict[str, Any]] = {key: row for (key,), row in labels.items()}
+    kept = ("dataset_id", "source_id", "subset_id", "network_label", "architecture", "variant", "precision",
+            "class_protocol")  # fmt: skip
+    alike: dict[Key, list[str]] = {}
+    for evaluation_id, run in runs.items():
+        seed = run["training_seed"]
+        recipe = (run["training_recipe"] or "").removesuffix(f", seed {seed}")
+        alike.setdefault((*(run[name] for name in kept), recipe), []).append(evaluation_id)
+    network: dict[str, list[str]] = {}
+    for ids in alike.values():
+        seeds = {runs[one]["training_seed"] for one in ids} - {None}
+        groups = [ids] if len(seeds) == len(ids) else [[one] for one in ids]
+        for group in groups:
+            network[min(group, key=lambda one: runs[one]["training_seed"] or 0)] = group
+    expected: dict[Key, list[tuple[int, float]]] = {}
+    cells = read_cells(con)
+    for evaluation_id, corruption, keys in cells.curves():
+        (first,) = [first for first, group in network.items() if evaluation_id in group]
+        for key in keys:
+            right = correctness(cells.predictions[key])
+            expected.setdefault((first, corruption, key[2]), []).append((len(right), float(right.mean())))
+    rows = rows_of(con, "accuracy_by_network", ["evaluation_id", "corruption", "severity"])
+    assert rows.keys() == expected.keys()
+    for found_key, row in rows.items():
+        counts, accuracies = zip(*expected[found_key], strict=True)
+        told = "network_label" if len(network[found_key[0]]) > 1 else "model_label"
+        assert (row["network_label"], row["seed_count"]) == (runs[found_key[0]][told], len(accuracies))
+        assert row["image_count"] == min(counts)
+        assert row["mean_accuracy"] == near(float(np.mean(accuracies)))
+        assert (row["lowest_accuracy"], row["highest_accuracy"]) == near((min(accuracies), max(accuracies)))
+        assert row["accuracy_deviation"] == near(None if len(accuracies) == 1 else float(np.std(accuracies, ddof=1)))
+
+
 def compare_corruption_error_by_model(con: duckdb.DuckDBPyConnection) -> None:
     cells, rows = read_cells(con), rows_of(con, "corruption_error_by_model", ["evaluation_id", "corruption"])
     errors = _errors(cells)

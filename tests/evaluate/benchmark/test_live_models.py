@@ -278,3 +278,11 @@ def test_outputs_are_counted_once_and_an_error_is_one_line() -> None:
     ) as error:
         _ = live(Raises()).output_count
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("label", "seed"),
+    [("Net A, seed 4", 4), ("Net A", None), ("Net A, seed 04", None), ("Net A, seed 9999999999", None)],
+)
+def test_a_label_may_state_the_training_seed(tmp_path: Path, label: str, seed: int | None) -> None:
+    assert as_model(Net(), tmp_path, label=label).model.row()["training_seed"] == seed

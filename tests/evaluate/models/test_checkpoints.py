@@ -231,3 +231,21 @@ def test_a_shared_first_part_that_belongs_to_the_names_stays() -> None:
     module = nn.Module()
     module.model = small()
     assert strip_prefix(module.state_dict(), module)[1] == ""
+
+
+def test_a_study_states_the_training_seed_where_the_file_does_not(saved, tmp_path) -> None:
+    copy = tmp_path / "e.pt"
+    torch.save(saved[1].state_dict(), copy)
+    silent, told = (
+        load_model(checkpoint_spec(copy, normalisation=NEUTRAL, **given), CLASSES, copy)
+        for given in ({}, {"training_seed": 3})
+    )
+    assert (silent.row()["training_seed"], told.row()["training_seed"]) == (None, 3)
+    assert silent.model_id() == told.model_id(), "a seed is no part of an identity"
+
+
+def test_a_study_that_states_another_training_seed_than_the_file_is_refused(saved) -> None:
+    path, _ = saved
+    assert load_model(checkpoint_spec(path, training_seed=7), CLASSES, path).row()["training_seed"] == 7
+    with pytest.raises(ModelError, match=r"trained with seed 7, but the study gives model 'A' training_seed = 3"):
+        load_model(checkpoint_spec(path, training_seed=3), CLASSES, path)

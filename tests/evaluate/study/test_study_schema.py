@@ -20,6 +20,12 @@ REFUSED = {
     "outputs as an option": ("mobilenet_v2", {"options": {"num_classes": 3}}, "options must not hold num_classes"),
     "weights as an option": ("timm:resnet18", {"options": {"checkpoint_path": "x"}}, "must not hold checkpoint_path"),
     "class map in training": ("resnet18", {"class_map": {"a": 1}}, "class_map goes with given weights"),
+    "the seed of given weights in training": (
+        "resnet18",
+        {"training_seed": 3},
+        "training_seed goes with given weights",
+    ),
+    "no seed": ("a:b", {"training": None, "training_seed": -1}, "training_seed"),
     "a truth for an index": ("a:b", {"training": None, "class_map": {"a": True}}, "class_map"),
 }
 

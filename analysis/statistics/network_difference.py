@@ -1,0 +1,101 @@
+"""Pairs of networks of several training runs each: which is right more often, over training seeds and images."""
+
+from collections.abc import Sequence
+from itertools import combinations
+from typing import NamedTuple
+
+import duckdb
+
+from failmodes.analysis.networks import TrainedNetwork, trained_networks
+from failmodes.analysis.once import read_once
+from failmodes.analysis.selection import Selection, averaged_severities
+from failmodes.analysis.statistics.bootstrap import Estimate, stored_resampling
+from failmodes.analysis.statistics.mcnemar import ALPHA, holm
+from failmodes.analysis.statistics.network_accuracy import TrainingRuns, read_training_runs
+from failmodes.analysis.statistics.paired_difference import mean_difference
+from failmodes.analysis.statistics.training_seeds import MeanError, add_errors, error_over_seeds
+
+
+class SeedDifference(NamedTuple):
+    """Mean corrupted accuracy of one network minus that of another, -1 to 1, with its error over seeds and images."""
+
+    value: float
+    error: MeanError
+
+    @property
+    def p_value(self) -> float:
+        """Two-sided, that the networks are as often right."""
+        return self.error.p_value(self.value)
+
+    def interval(self, level: float = 0.95) -> Estimate:
+        """The difference with its interval, within -1 and 1."""
+        half = self.error.half_width(level)
+        return Estimate(self.value, max(-1.0, self.value - half), min(1.0, self.value + half))
+
+
+class NetworkDifference(NamedTuple):
+    """Two networks over the corruptions that all their runs have.
+
+    Attributes:
+        a: the first.
+        b: the second.
+        difference: the first minus the second, with an interval of the stored shapes' level.
+        adjusted_p: that there is none, with Holm's correction over all pairs of networks.
+        image_count: images that all runs saw.
+    """
+
+    a: TrainedNetwork
+    b: TrainedNetwork
+    difference: Estimate
+    adjusted_p: float
+    image_count: int
+
+    @property
+    def winner(self) -> TrainedNetwork | None:
+        """The network that is right more often; None where that is undecided."""
+        if self.adjusted_p >= ALPHA or not self.difference.value:
+            return None
+        return self.a if self.difference.value > 0 else self.b
+
+
+@read_once
+def compare_trained_networks(con: duckdb.DuckDBPyConnection, selection: Selection) -> list[NetworkDifference]:
+    """The difference of every pair of the selection's networks that have several training runs each."""
+    level = stored_resampling(con).interval_level
+    networks = [network for network in trained_networks(selection.evaluations) if network.has_several_seeds]
+    runs = {network: read_training_runs(con, network) for network in networks}
+    found = [
+        (a, b, difference)
+        for a, b in combinations(networks, 2)
+        if (difference := seed_difference(runs[a], runs[b], selection.averaged))
+    ]
+    adjusted = holm([difference.p_value for *_, difference in found])
+    return [
+        NetworkDifference(a, b, difference.interval(level), p, selection.image_count)
+        for (a, b, difference), p in zip(found, adjusted, strict=True)
+    ]
+
+
+def seed_difference(a: TrainingRuns, b: TrainingRuns, corruptions: Sequence[str]) -> SeedDifference | None:
+    """Mean corrupted accuracy of `a` minus that of `b`; None without cells that all runs of both have.
+
+    Three independent errors: over the seeds of each, and over the images that both saw.
+
+    Args:
+        a: runs of one network, two at least.
+        b: runs of another, on the same images.
+        corruptions: that the average is over, each with its whole severities.
+    """
+    shared = [c for c in corruptions if c in a.curves and c in b.curves]
+    of_a, of_b, weights = [], [], []
+    for corruption in shared:
+        severities = averaged_severities(sorted(a.curves[corruption].keys() & b.curves[corruption].keys()))
+        of_a += [a.curves[corruption][severity] for severity in severities]
+        of_b += [b.curves[corruption][severity] for severity in severities]
+        weights += [1 / len(shared) / len(severities)] * len(severities)
+    if not weights:
+        return None
+    images = mean_difference(a.over_seeds(of_a) - b.over_seeds(of_b), weights, paired=a.paired)
+    each = [runs.over_images(columns, weights) for runs, columns in ((a, of_a), (b, of_b))]
+    errors = [*map(error_over_seeds, each), MeanError(images.error**2)]
+    return SeedDifference(float(each[0].mean() - each[1].mean()), add_errors(errors))

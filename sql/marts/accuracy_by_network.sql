@@ -1,0 +1,75 @@
+-- One row per network, corruption and severity from clean on: accuracy over its training runs, of one seed each.
+-- Source: accuracy_by_severity, evaluation_labels.
+with labelled as (
+    select
+        *,
+        case
+            when training_seed is null then training_recipe
+            else regexp_replace(training_recipe, '[,\s]+seed ' || training_seed::varchar || '$', '')
+        end as shared_recipe -- without the seed that a recipe in plain text ends with
+    from evaluation_labels
+),
+
+counted as (
+    select
+        *,
+        count(*) over network as run_count,
+        count(distinct training_seed) over network as distinct_seed_count,
+        arg_min(evaluation_id, training_seed) over network as first_run_id
+    from labelled
+    window network as (
+        partition by
+            network_label, dataset_id, source_id, subset_id, architecture, variant, shared_recipe, precision,
+            class_protocol
+    )
+),
+
+runs as ( -- one network where each run states another seed
+    select
+        evaluation_id,
+        training_seed,
+        dataset_label,
+        source_label,
+        subset,
+        precision,
+        architecture,
+        run_count > 1 and run_count = distinct_seed_count as is_one_network,
+        case when is_one_network then first_run_id else evaluation_id end as network_id,
+        case when is_one_network then network_label else model_label end as network_label
+    from counted
+)
+
+select
+    runs.network_id as evaluation_id, -- of the run of the lowest seed
+    runs.network_label,
+    runs.dataset_label,
+    runs.source_label,
+    runs.subset,
+    runs.precision,
+    runs.architecture,
+    cells.corruption,
+    cells.corruption_label,
+    cells.corruption_order,
+    cells.headline,
+    cells.severity,
+    count(*) as seed_count, -- training runs
+    min(cells.image_count)::bigint as image_count, -- of each run
+    avg(cells.accuracy) as mean_accuracy, -- 0-1
+    min(cells.accuracy) as lowest_accuracy, -- 0-1, of a run
+    max(cells.accuracy) as highest_accuracy, -- 0-1, of a run
+    stddev_samp(cells.accuracy) as accuracy_deviation -- between runs; null of a single one
+from runs
+inner join accuracy_by_severity as cells on runs.evaluation_id = cells.evaluation_id
+group by
+    runs.network_id,
+    runs.network_label,
+    runs.dataset_label,
+    runs.source_label,
+    runs.subset,
+    runs.precision,
+    runs.architecture,
+    cells.corruption,
+    cells.corruption_label,
+    cells.corruption_order,
+    cells.headline,
+    cells.severity

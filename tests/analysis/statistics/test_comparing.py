@@ -1,0 +1,245 @@
+"""A comparison of two networks of a warehouse, against its rows computed by hand."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import duckdb
+import numpy as np
+import pytest
+from rewritten_shards import answer_with, cell_of
+from scipy import stats
+from synthetic_record import Synthetic, write_synthetic
+
+from failmodes.analysis.statistics.comparing import compare_networks
+from failmodes.analysis.statistics.mcnemar import holm
+from failmodes.analysis.statistics.network_comparison import Comparison
+from failmodes.analysis.statistics.opened_networks import find_network, open_networks
+from failmodes.warehouse.database.connection import open_warehouse
+from failmodes.warehouse.database.load import load
+from failmodes.warehouse.errors import StudyError
+
+IMAGES, SEVERITIES = 200, (1, 2, 3, 4, 5)
+CORRUPTIONS = ("fog", "contrast")
+
+
+@pytest.fixture(scope="module")
+def crossing(tmp_path_factory: pytest.TempPathFactory) -> Synthetic:
+    """Under contrast Beta is right on 190, 170, 140, 90, 40 of 200 images, Alpha on 160, 150, 140, 130, 120."""
+    folder = tmp_path_factory.mktemp("crossing")
+    made = write_synthetic(folder, images=IMAGES, corruptions=CORRUPTIONS, shared_difficulty=0.8)
+    labels = np.arange(IMAGES) % 4
+    for model, counts in (("Alpha", (160, 150, 140, 130, 120)), ("Beta", (190, 170, 140, 90, 40))):
+        for severity, count in zip(SEVERITIES, counts, strict=True):
+            answers = np.where(np.arange(IMAGES) < count, labels, (labels + 1) % 4)
+            answer_with(made, cell_of(made, model, "contrast", severity), answers.tolist())
+            made.correct[model, "contrast"][severity] = np.arange(IMAGES) < count
+    load([made.output], folder / "warehouse.duckdb")
+    return made
+
+
+@pytest.fixture(scope="module")
+def warehouse(crossing: Synthetic) -> Iterator[duckdb.DuckDBPyConnection]:
+    with open_warehouse(crossing.output / "warehouse.duckdb") as con:
+        yield con
+
+
+@pytest.fixture(scope="module")
+def compared(crossing: Synthetic) -> Comparison:
+    with open_networks(["Alpha", "Beta"], crossing.output) as (a, b):
+        return compare_networks(a, b, margin=0.02)
+
+
+def right(crossing: Synthetic, model: str) -> np.ndarray:
+    """(cells, images): the corrupted cells, fog first."""
+    return np.concatenate([crossing.correct[model, corruption][1:] for corruption in CORRUPTIONS])
+
+
+def test_every_difference_is_the_second_minus_the_first(crossing: Synthetic, compared: Comparison) -> None:
+    a, b = right(crossing, "Alpha"), right(crossing, "Beta")
+    assert (compared.a.label, compared.b.label) == ("Alpha", "Beta")
+    assert compared.overall.a == pytest.approx(a.mean())
+    assert compared.overall.b == pytest.approx(b.mean())
+    each = np.append((b.astype(float) - a).mean(axis=0), [1, -1])
+    half = stats.norm.ppf(0.975) * stats.sem(each, ddof=0)
+    assert compared.overall.difference == pytest.approx(
+        (float(b.mean() - a.mean()), each.mean() - half, each.mean() + half)
+    )
+    one_sided = stats.norm.ppf(0.95) * stats.sem(each, ddof=0)
+    assert compared.bounds == pytest.approx((each.mean() - one_sided, each.mean() + one_sided))
+    clean = [crossing.correct[model, "fog"][0].mean() for model in ("Alpha", "Beta")]
+    assert (compared.clean.a, compared.clean.b) == pytest.approx(clean)
+
+
+def test_cells_are_tested_exactly_with_one_correction(crossing: Synthetic, compared: Comparison) -> None:
+    assert len(compared.cells) == 1 + len(CORRUPTIONS) * len(SEVERITIES)
+    assert (compared.cells[0].corruption, compared.cells[0].severity) == ("none", 0)
+    p_values = []
+    for cell in compared.cells:
+        corruption = "fog" if cell.corruption == "none" else cell.corruption
+        a, b = (crossing.correct[model, corruption][int(cell.severity)] for model in ("Alpha", "Beta"))
+        assert (cell.only_a, cell.only_b) == (int((a & ~b).sum()), int((b & ~a).sum()))
+        assert (cell.accuracy_a, cell.accuracy_b) == pytest.approx((a.mean(), b.mean()))
+        total = int((a ^ b).sum())
+        p_values.append(stats.binomtest(int((a & ~b).sum()), total).pvalue if total else 1.0)
+    assert [cell.adjusted_p for cell in compared.cells] == pytest.approx(holm(p_values))
+    decided = {(cell.corruption, cell.severity): cell.winner for cell in compared.cells}
+    assert decided["contrast", 1.0] == "b"
+    assert decided["contrast", 5.0] == "a"
+    assert decided["contrast", 3.0] == ""
+
+
+def test_curves_cross_between_severities_where_each_is_shown_ahead(compared: Comparison) -> None:
+    rows = {row.corruption: row for row in compared.corruptions}
+    crossover = rows["contrast"].crossover
+    assert crossover is not None
+    assert crossover.ahead_first == "b"
+    assert (crossover.low, crossover.high) == (2.0, 4.0)
+    assert crossover.at == pytest.approx(3.0)
+    assert rows["fog"].crossover is None
+    assert [row.difference.value for row in compared.corruptions] == sorted(
+        row.difference.value for row in compared.corruptions
+    )
+
+
+def test_onset_is_the_mean_first_wrong_severity(crossing: Synthetic, compared: Comparison) -> None:
+    means = []
+    for model in ("Alpha", "Beta"):
+        onsets = []
+        for corruption in CORRUPTIONS:
+            for image in range(IMAGES):
+                wrong = np.flatnonzero(~crossing.correct[model, corruption][:, image])
+                onsets.append(wrong[0] if len(wrong) else 5)
+        means.append(np.mean(onsets))
+    (onset,) = (row for row in compared.measures if row.measure == "onset_severity")
+    assert (onset.a, onset.b) == pytest.approx(tuple(means))
+    assert onset.difference is not None
+    assert onset.difference.value == pytest.approx(means[1] - means[0])
+
+
+def test_measures_are_those_of_the_views(compared: Comparison, warehouse: duckdb.DuckDBPyConnection) -> None:
+    for measure, view, of_score in (
+        ("ece", "calibration_by_severity", ""),
+        ("augrc", "failure_prediction", " and score = 'confidence'"),
+        ("worst_class_accuracy", "answers_by_severity", ""),
+    ):
+        for which, condition in (("clean", "severity = 0"), ("corrupted", "severity > 0")):
+            (row,) = (row for row in compared.measures if (row.measure, row.cells) == (measure, which))
+            for label, found in (("Alpha", row.a), ("Beta", row.b)):
+                stated = warehouse.execute(
+                    f"select avg({measure}) from {view} where model_label = ? and {condition} "
+                    f"and corruption is not null and severity is not null{of_score}", [label],
+                ).fetchall()[0][0]  # fmt: skip
+                assert found == pytest.approx(stated, rel=1e-5), (measure, which, label)
+
+
+def test_classes_and_images_that_change(crossing: Synthetic, compared: Comparison) -> None:
+    a, b = right(crossing, "Alpha"), right(crossing, "Beta")
+    labels = np.arange(IMAGES) % 4
+    for row in compared.classes:
+        of_class = labels == row.class_index
+        assert row.image_count == 50
+        assert (row.accuracy_a, row.accuracy_b) == pytest.approx((a[:, of_class].mean(), b[:, of_class].mean()))
+        each = np.append((b[:, of_class].astype(float) - a[:, of_class]).mean(axis=0), [1, -1])
+        half = stats.norm.ppf(1 - 0.025 / 4) * stats.sem(each, ddof=0)
+        assert row.difference[1:] == pytest.approx((each.mean() - half, each.mean() + half))
+    lost = compared.newly_wrong
+    assert lost is not None
+    assert lost.share == pytest.approx((a & ~b).mean())
+    clean_a, clean_b = (crossing.correct[model, "fog"][:1] for model in ("Alpha", "Beta"))
+    assert lost.clean_count == (clean_a & ~clean_b).sum()
+    every = np.concatenate([clean_a & ~clean_b, a & ~b])
+    counts = every.sum(axis=0)
+    assert [image.cell_count for image in lost.images] == sorted(counts, reverse=True)[: len(lost.images)]
+    for image in lost.images:
+        assert image.cell_count == counts[image.image_id]
+        assert image.label == labels[image.image_id]
+        row = 0 if image.corruption == "none" else 1 + CORRUPTIONS.index(image.corruption) * 5 + int(image.severity) - 1
+        assert every[row, image.image_id]
+        assert image.predicted_a == image.label_name
+        assert image.predicted_b != image.label_name
+
+
+def test_decisions_follow_the_bounds(crossing: Synthetic, compared: Comparison) -> None:
+    low, high = compared.bounds
+    assert high < 0
+    for margin, not_worse, equivalent in (
+        (-high / 2, "refuted", "refuted"), (-(low + high) / 2, "undecided", "undecided"), (-2 * low, "shown", "shown"),
+    ):  # fmt: skip
+        with open_networks(["Alpha", "Beta"], crossing.output) as (a, b):
+            found = compare_networks(a, b, margin=margin)
+        assert (found.not_worse, found.equivalent) == (not_worse, equivalent)
+        assert (found.images_needed is not None) == (
+            not_worse == "undecided" and margin != -found.overall.difference[0]
+        )
+    with open_networks(["Beta", "Alpha"], crossing.output) as (a, b):
+        turned = compare_networks(a, b, margin=0.001)
+    assert (turned.not_worse, turned.equivalent) == ("shown", "refuted")
+    assert turned.bounds == pytest.approx((-high, -low))
+
+
+def test_two_files_and_cells_that_one_lacks(crossing: Synthetic, tmp_path: Path) -> None:
+    made = write_synthetic(tmp_path / "b", images=IMAGES, models=("Alpha",), corruptions=("contrast",), seed=1)
+    load([made.output], tmp_path / "b.duckdb")
+    with open_networks([f"{crossing.output / 'warehouse.duckdb'}::Alpha", str(tmp_path / "b.duckdb")]) as (a, b):
+        found = compare_networks(a, b)
+    assert (found.a.label, found.b.label) == ("Alpha (warehouse.duckdb)", "Alpha (b.duckdb)")
+    assert found.pairing.kind == "same"
+    assert "another source of corruptions" in found.pairing.note
+    assert found.missing_cells == tuple(("fog", float(severity)) for severity in SEVERITIES)
+    assert {cell.corruption for cell in found.cells} == {"none", "contrast"}
+
+
+def test_unpaired_images_have_no_image_that_changes(crossing: Synthetic, tmp_path: Path) -> None:
+    made = write_synthetic(tmp_path / "b", images=90, models=("Gamma",), corruptions=CORRUPTIONS)
+    load([made.output], tmp_path / "b.duckdb")
+    with open_networks(["Alpha", f"{tmp_path / 'b.duckdb'}"], crossing.output) as (a, b):
+        found = compare_networks(a, b)
+    assert found.pairing.kind == "different"
+    assert found.newly_wrong is None
+    assert found.newly_right is None
+    assert found.classes == ()  # another data set
+    assert all(cell.only_a is None for cell in found.cells)
+    cell = next(cell for cell in found.cells if (cell.corruption, cell.severity) == ("contrast", 5.0))
+    shares, counts = (cell.accuracy_b, cell.accuracy_a), (90, IMAGES)
+    pooled = sum(s * n for s, n in zip(shares, counts, strict=True)) / sum(counts)
+    z = (shares[0] - shares[1]) / np.sqrt(pooled * (1 - pooled) * (1 / 90 + 1 / IMAGES))
+    p_value = 2 * stats.norm.sf(abs(z))
+    assert 0.2 * p_value < cell.adjusted_p < 40 * p_value or cell.adjusted_p == 1
+
+
+@pytest.mark.parametrize(
+    ("names", "corruptions", "message"),
+    [
+        (["Alpha", "Alpha"], (), "Alpha is compared with itself: name two networks"),
+        (["Alpha", "Beta"], ("fogg",), "neither network was evaluated under 'fogg': did you mean 'fog'?"),
+    ],
+)
+def test_what_cannot_be_compared(crossing: Synthetic, names: list[str], corruptions: tuple[str], message: str) -> None:
+    with open_networks(names, crossing.output) as (a, b), pytest.raises(StudyError) as told:
+        compare_networks(a, b, corruptions=corruptions)
+    assert str(told.value) == message
+
+
+def test_networks_are_found_by_label_and_identity(crossing: Synthetic, warehouse: duckdb.DuckDBPyConnection) -> None:
+    path, identity = crossing.output / "warehouse.duckdb", crossing.evaluations["Beta"]
+    for name in ("Beta", identity, identity[:6]):
+        assert find_network(warehouse, path, name).label == "Beta"
+    for name, message in (
+        ("Betta", f"no network 'Betta' in {path}: did you mean 'Beta'?"),
+        ("Zebra", f"no network 'Zebra' in {path}: it holds 'Alpha', 'Beta'"),
+        (None, f"{path} holds 2 networks: name one, as in warehouse.duckdb::Alpha"),
+    ):
+        with pytest.raises(StudyError) as told:
+            find_network(warehouse, path, name)
+        assert str(told.value) == message
+
+
+def test_an_evaluation_that_lacks_cells_is_found_too(tmp_path: Path) -> None:
+    made = write_synthetic(tmp_path, images=40, corruptions=("fog",))
+    cell = next(
+        tmp_path.glob(f"record/predictions/evaluation_id={made.evaluations['Beta']}/corruption=fog/severity=5*/*")
+    )
+    cell.unlink()
+    load([made.output], tmp_path / "warehouse.duckdb")
+    with open_networks(["Alpha", "Beta"], tmp_path) as (a, b):
+        assert compare_networks(a, b).missing_cells == (("fog", 5.0),)
