@@ -39,7 +39,7 @@ def test_verdicts(gate_folder: Path, rule: dict[str, Any], verdict: Verdict, cod
 
 
 def test_a_network_is_no_worse_than_itself(gate_folder: Path) -> None:
-    """Read from a baseline in a file of its own; made again by the same seed it has the same rows."""
+    """Read from an exported baseline, against the warehouse that it was exported from."""
     rules = {"gate": {"baseline": "alone.duckdb", "rules": [
         {"measure": "accuracy", "worse_by_at_most": 0.01}, {"measure": "ece", "worse_by_at_most": 0.01},
         {"measure": "accuracy", "over": "each", "worse_by_at_most": 0.02},
@@ -49,9 +49,10 @@ def test_a_network_is_no_worse_than_itself(gate_folder: Path) -> None:
     path.write_text(
         '[gate]\nbaseline = "../alone.duckdb"\n[[gate.rules]]\nmeasure = "accuracy"\nworse_by_at_most = 0.01\n'
     )
-    result = failmodes.gate(path, gate_folder / "alone.duckdb")
+    result = failmodes.gate(path, gate_folder / "both.duckdb", candidate="Alpha")
     assert result
-    assert result.candidate.label == "Alpha"
+    assert result.pairing is not None
+    assert result.pairing.kind == "same"
     assert result.rules[0].decisions[0].value == 0
     with pytest.raises(failmodes.WarehouseError, match=r"alone\.duckdb"):
         failmodes.gate(rules, gate_folder / "alone.duckdb")  # a mapping's files lie in the current folder
@@ -79,7 +80,7 @@ def test_a_candidate_that_lacks_cells_of_the_baseline_does_not_pass(gate_folder:
 
 
 def test_other_images_are_independent_samples_and_said_to_be(gate_folder: Path) -> None:
-    result = gated(gate_folder, {"measure": "accuracy", "worse_by_at_most": 0.2}, "other.duckdb",
+    result = gated(gate_folder, {"measure": "accuracy", "worse_by_at_most": 0.2, "severities": [1]}, "other.duckdb",
                    baseline=str(gate_folder / "alone.duckdb"), candidate="Other")  # fmt: skip
     assert result.pairing is not None
     assert not result.pairing.is_paired

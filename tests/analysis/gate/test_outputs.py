@@ -99,7 +99,7 @@ def test_markdown_is_a_table_of_rules(result: GateResult) -> None:
     assert len(result.to_markdown()) < 3000
 
 
-def test_labels_from_outside_are_only_shown(hostile: GateResult) -> None:
+def test_labels_from_outside_are_only_shown(hostile: GateResult, gate_folder: Path) -> None:
     shown = 'A|B <script>"]]>&`@all` [x](http://x)\\x1b[31m\\u202e\ufffe # top'
     assert str(hostile).startswith(f"{shown} against Alpha, by {shown}: ")
     suite = ElementTree.fromstring(hostile.to_junit())[0]
@@ -108,5 +108,8 @@ def test_labels_from_outside_are_only_shown(hostile: GateResult) -> None:
     assert shown.replace("\ufffe", "\ufffd") in name
     assert json.loads(hostile.to_json())["candidate"]["label"] == HOSTILE
     heading = hostile.to_markdown().splitlines()[0]
-    assert heading == f"### Gate stops: `` {shown.replace('|', chr(92) + '|')} against Alpha ``"
+    assert heading == f"### Gate stops: `` {shown} `` against Alpha"
     assert "\n# top" not in hostile.to_markdown()
+    named = {"gate": {"candidate": "Alpha", "rules": [RULES[3] | {"name": "a|b `c`"}]}}
+    row = failmodes.gate(named, gate_folder / "both.duckdb").to_markdown().splitlines()[6]
+    assert row.startswith("| **missing** | `` a\\|b `c` ``: AUGRC by margin, mean of fog and snow | at most 0.4 | ")
