@@ -52,7 +52,8 @@ def minus(one: SideValue, other: SideValue) -> SideValue:
     if one.replicates is not None and other.replicates is not None:
         replicates = one.replicates - other.replicates
     parts = [a - b for a, b in zip(one.parts, other.parts, strict=True)]
-    bias = SamplingBias(one.bias.low - other.bias.high, one.bias.high - other.bias.low)
+    error = max(one.bias.error, other.bias.error)
+    bias = SamplingBias(one.bias.low - other.bias.high, one.bias.high - other.bias.low, error)
     return SideValue(np.array([one.value - other.value]), parts, one.scales, replicates, one.image_count, bias)
 
 
