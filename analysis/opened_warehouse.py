@@ -243,7 +243,7 @@ class Warehouse(WarehouseRows):
         warehouse = self._opened()
         from failmodes.analysis.network_export import export_network
 
-        return export_network(warehouse, evaluation, Path(path)).path
+        return export_network(warehouse, evaluation, path).path
 
     def close(self) -> None:
         """Refuse further use; nothing is held open between two calls, so this frees nothing."""
