@@ -163,9 +163,8 @@ def about_phrase(gate: JudgedGate) -> str:
 def counts_phrase(gate: JudgedGate) -> str:
     """How many rules have which verdict: 2 of 4 rules hold, 1 is broken, 1 is undecided."""
     counts = gate.counts
-    told = [
-        f"{counts['holds']} of {format_count(len(gate.rules), 'rule')} hold{'s' if 1 in (counts['holds'], len(gate.rules)) else ''}"
-    ]
+    verb = "holds" if 1 in (counts["holds"], len(gate.rules)) else "hold"
+    told = [f"{counts['holds']} of {format_count(len(gate.rules), 'rule')} {verb}"]
     told += [f"{counts[v]} {'is' if counts[v] == 1 else 'are'} {v}" for v in ("broken", "undecided") if counts[v]]
     told += [f"{counts['missing']} cannot be judged"] if counts["missing"] else []
     return ", ".join(told)
