@@ -30,9 +30,11 @@ class MeasuredNetworks(Protocol):
 
     def absolute(self, measure: str, cells: Sequence[CellKey], score: str | None) -> MeasuredValue | Undefined:
         """Of the candidate."""
+        ...
 
     def difference(self, measure: str, cells: Sequence[CellKey], score: str | None) -> MeasuredValue | Undefined:
         """Of candidate minus baseline."""
+        ...
 
 
 @dataclass(frozen=True)
