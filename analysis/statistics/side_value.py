@@ -75,14 +75,14 @@ def measured(
     value = centre = variance = bias_low = bias_high = 0.0
     for side, sign in zip(sides, signs, strict=True):
         value += sign * side.value
+        least, most = (-measure.image_range if is_signed else 0.0), measure.image_range
         if side.replicates is not None:
-            centre += sign * side.value
+            centre += sign * (side.value * side.image_count + least + most) / (side.image_count + 2)
             of_images = max(float(side.replicates.var(ddof=1)), side.bias.error**2)
             variance += of_images + 2 * (measure.image_range / side.image_count) ** 2
             ends = sign * side.bias.low, sign * side.bias.high
             bias_low, bias_high = bias_low + min(ends), bias_high + max(ends)
             continue
-        least, most = (-measure.image_range if is_signed else 0.0), measure.image_range
         for part, scale in zip(side.parts, side.scales, strict=True):
             part_centre, part_variance = _with_made_up(part, scale * least, scale * most, len(side.parts))
             centre += sign * part_centre

@@ -31,7 +31,7 @@ ATOMS, SHARES = (
 CLASSES = 10
 MEASURES = ("accuracy", "ece", "augrc", "worst_class_accuracy")
 LEVEL = 0.95
-MOST_DRAWS = {50: 2_000, 500: 2_000, 2_000: 1_000}  # by images; a draw takes as long as hundreds of others
+MOST_DRAWS = {50: 1_000, 500: 1_000, 2_000: 500}  # by images; a draw takes as long as hundreds of others
 SEED_SPREAD = 0.02  # standard deviation of the accuracy of training runs
 
 
