@@ -39,6 +39,15 @@ class RecordFile(NamedTuple):
     facts: dict[str, Any]
 
 
+def has_record(output: StorePath) -> bool:
+    """Whether an output folder holds a record.
+
+    Raises:
+        StorageError: a remote file system does not answer.
+    """
+    return is_folder(output / RECORD_FOLDER)
+
+
 def scan_record(outputs: Sequence[StorePath]) -> tuple[dict[FileKey, RecordFile], list[DamagedShardError]]:
     """Read the footer of every file in the records of `outputs`; of two files with one key, the later folder's counts.
 
@@ -54,7 +63,7 @@ def scan_record(outputs: Sequence[StorePath]) -> tuple[dict[FileKey, RecordFile]
     files: dict[FileKey, RecordFile] = {}
     damaged: list[DamagedShardError] = []
     for output in outputs:
-        if not is_folder(output / RECORD_FOLDER):
+        if not has_record(output):
             raise WarehouseError(
                 f"{output} holds no record: make one with `failmodes evaluate STUDY`; where a study's `record` lies "
                 "elsewhere, name the study file"
