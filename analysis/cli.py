@@ -1,12 +1,13 @@
-"""Commands of the analysis: shapes, chart, report; and what they print on the terminal."""
+"""Commands of the analysis: shapes, chart, report, gate; and what they print on the terminal."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
+from typer.core import TyperCommand
 
 from failmodes.warehouse.cli import READING_S, TimeoutOption
-from failmodes.warehouse.errors import printable
+from failmodes.warehouse.errors import StudyError, printable
 from failmodes.warehouse.limits import limit_command
 from failmodes.warehouse.terminal import stdout_console
 
@@ -29,6 +30,19 @@ Evaluations = Annotated[
 Corruptions = Annotated[list[str] | None, typer.Option("--corruption", help="Only this corruption; may be repeated.")]
 SHAPE_COLUMNS = ("Network", "Corruption", "Shape", "Stability", "Total drop, points", "Bow", "Largest step, points")
 NARROWEST = 118  # where output goes to a file, lines are this wide
+USUAL_WIDTH = 80  # those of a comparison
+
+
+class PairCommand(TyperCommand):
+    """A command whose `--pair` takes two names, which typer's options cannot: each becomes one option."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Write `--pair A B` as `--pair A --pair B`."""
+        written: list[str] = []
+        for place, text in enumerate(args):
+            is_second = args[max(0, place - 2) : place - 1] == ["--pair"] and not text.startswith("-")
+            written += ["--pair", text] if is_second else [text]
+        return super().parse_args(ctx, written)
 
 
 def shapes(
@@ -67,9 +81,9 @@ def chart(
     name: Annotated[
         str,
         typer.Argument(
-            help="From a warehouse: ranking, curves, drops, shapes, answers, confusion, attention, exemplars, onset, "
-            "calibration, failure-prediction, risk-coverage, seen-coming, distortion. From images alone: "
-            "contact-sheet, and distortion too where an option says what to corrupt."
+            help="From a warehouse: ranking, curves, drops, shapes, differences, answers, confusion, attention, "
+            "exemplars, onset, calibration, failure-prediction, risk-coverage, seen-coming, distortion. From images "
+            "alone: contact-sheet, and distortion too where an option says what to corrupt."
         ),
     ],
     where: Where = None,
@@ -133,6 +147,14 @@ def report(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="HTML file; default report.html beside the warehouse.")
     ] = None,
+    pair: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="A B",
+            help="Compare these two networks in it, named by label or evaluation; may be repeated. By default the two "
+            "of data on which there are just two.",
+        ),
+    ] = None,
     timeout: TimeoutOption = READING_S,
 ) -> None:
     """Write the report: findings in sentences, charts, tables and how it was made, in one offline HTML file."""
@@ -140,7 +162,114 @@ def report(
     from failmodes.analysis.report.rendering import write_report
     from failmodes.warehouse.storage.locations import find_warehouse
 
-    typer.echo(printable(str(write_report(find_warehouse(where), output))))
+    names = pair or []
+    if len(names) % 2:
+        raise StudyError("--pair takes two networks: --pair A B")
+    pairs = list(zip(names[::2], names[1::2], strict=True))
+    typer.echo(printable(str(write_report(find_warehouse(where), output, pairs=pairs))))
+
+
+def compare(
+    a: Annotated[
+        str,
+        typer.Argument(
+            metavar="A",
+            help="What is compared with: a label, a label without its training seed (all its runs), an evaluation by "
+            "its first letters; or FILE.duckdb, or FILE.duckdb::LABEL.",
+        ),
+    ],
+    b: Annotated[str, typer.Argument(metavar="B", help="What is compared, named alike; differences are B minus A.")],
+    where: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="[WAREHOUSE]",
+            help="A study file, an output folder or a .duckdb file; not where A and B name their files.",
+        ),
+    ] = None,
+    format: Annotated[
+        Literal["text", "json", "markdown"], typer.Option(help="markdown is short enough for a pull request.")
+    ] = "text",
+    margin: Annotated[
+        float, typer.Option(help="Difference of mean corrupted accuracy that would matter: 0.01 is a point.")
+    ] = 0.01,
+    level: Annotated[float, typer.Option(help="Level of intervals and decisions, 0.5 to 0.999.")] = 0.95,
+    corruption: Corruptions = None,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="File to write; else it is printed.")] = None,
+    timeout: TimeoutOption = READING_S,
+) -> None:
+    """Compare two networks, B with A: which is right more often, by how much, where; image by image if they can.
+
+    Says whether B is shown to be worse by no more than the margin, and about how many images would decide it if not.
+    """
+    limit_command(timeout)
+    from failmodes.analysis.comparison.formats import FORMATS, write_comparison
+    from failmodes.analysis.comparison.named_networks import compare_named
+
+    found = compare_named(a, b, where, margin=margin, level=level, corruptions=corruption or ())
+    if output is not None:
+        typer.echo(printable(str(write_comparison(found, output, format))))
+    elif format == "text":
+        from failmodes.analysis.comparison.terminal_text import as_text
+
+        console = stdout_console()
+        typer.echo(as_text(found, console.width if console.is_terminal else USUAL_WIDTH), nl=False)
+    else:
+        typer.echo(FORMATS[format](found), nl=False)
+
+
+def gate(
+    rules: Annotated[Path, typer.Argument(help="A file of rules (TOML), or a study file with a \\[gate] table.")],
+    where: Annotated[
+        Path | None,
+        typer.Argument(help="Study file, output folder or .duckdb file of networks that name no file of their own."),
+    ] = None,
+    candidate: Annotated[str | None, typer.Option(help="Network to judge, instead of the one the rules name.")] = None,
+    baseline: Annotated[str | None, typer.Option(help="Network to compare with, instead of it.")] = None,
+    undecided: Annotated[
+        Literal["stop", "pass"], typer.Option(help="Whether an undecided rule stops the pipeline (exit code 3) or not.")
+    ] = "stop",
+    json_file: Annotated[
+        Path | None, typer.Option("--json", help="Write all figures to this file; - prints them instead of the text.")
+    ] = None,
+    junit_file: Annotated[
+        Path | None, typer.Option("--junit", help="Write JUnit XML, a test case a rule or cell, to this file.")
+    ] = None,
+    markdown_file: Annotated[
+        Path | None, typer.Option("--markdown", help="Write a summary for a pull request to this file.")
+    ] = None,
+    timeout: TimeoutOption = READING_S,
+) -> None:
+    """Judge a network by rules: whether it is shown to be no worse than a baseline, or within limits.
+
+    \b
+    Exit codes:
+      0  every rule is shown to hold
+      1  a rule is shown to be broken
+      3  not enough images to tell, or a cell is missing
+      2  rules, arguments or files are wrong, and nothing was judged
+
+    \b
+    Rules, of which each has one limit, such as:
+      \\[gate]
+      baseline = "Net A"         # a label, FILE.duckdb or FILE.duckdb::LABEL
+      candidate = "Net B"
+      level = 0.95
+      [\\[gate.rules]]
+      measure = "accuracy"
+      corruptions = ["fog"]      # all if left out; "none" is clean
+      severities = [3, 4, 5]     # all if left out
+      over = "mean"              # or "each" cell by itself
+      worse_by_at_most = 0.01    # than the baseline
+      [\\[gate.rules]]
+      measure = "ece"
+      at_most = 0.05             # or at_least, of measures that are better the higher
+    """  # noqa: D301  # \b is a letter here, which keeps lines as they are
+    limit_command(timeout)
+    from failmodes.analysis.gate.command import run_gate_command
+
+    outputs = {"json": json_file, "junit": junit_file, "markdown": markdown_file}
+    result = run_gate_command(rules, where, candidate, baseline, undecided, outputs)
+    raise typer.Exit(result.exit_code)
 
 
 def print_findings(where: Path) -> None:

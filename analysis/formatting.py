@@ -47,9 +47,9 @@ def format_percent(share: float, digits: int = 1) -> str:
     return f"{format_number(100 * share, digits)}{NO_BREAK}%"
 
 
-def format_points(difference: float, digits: int = 1) -> str:
+def format_points(difference: float, digits: int = 1, *, signed: bool = False) -> str:
     """A difference of shares in percentage points: 43.1 points."""
-    return f"{format_number(100 * difference, digits)}{NO_BREAK}points"
+    return f"{format_number(100 * difference, digits, signed=signed)}{NO_BREAK}points"
 
 
 def format_interval(low: float, high: float, digits: int = 1, scale: float = 100) -> str:
@@ -57,9 +57,9 @@ def format_interval(low: float, high: float, digits: int = 1, scale: float = 100
     return f"[{format_number(scale * low, digits)},{NO_BREAK}{format_number(scale * high, digits)}]"
 
 
-def format_points_interval(estimate: ValueAndInterval) -> str:
+def format_points_interval(estimate: ValueAndInterval, *, signed: bool = False) -> str:
     """A difference of shares with its interval: 43.1 points [40.1, 45.0]."""
-    return f"{format_points(estimate[0])} {format_interval(*estimate[1:])}"
+    return f"{format_points(estimate[0], signed=signed)} {format_interval(*estimate[1:])}"
 
 
 def format_percent_interval(estimate: ValueAndInterval) -> str:

@@ -7,18 +7,19 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal
 
-from failmodes.warehouse.errors import FailmodesError, WarehouseError
+from failmodes.analysis.warehouse_rows import WarehouseRows
+from failmodes.warehouse.errors import FailmodesError
 
 if TYPE_CHECKING:
     import altair as alt
-    import polars as pl
 
+    from failmodes.analysis.comparison.result import ComparisonResult
     from failmodes.analysis.findings.collection import Findings
     from failmodes.analysis.images.clean_images import OpenStudy
     from failmodes.analysis.shown_images import ImageSheet
 
 
-class Warehouse:
+class Warehouse(WarehouseRows):
     """A warehouse, open to read: what `failmodes.open` and `failmodes.benchmark` return.
 
     Each call opens the file anew (0.03 to 0.2 s) and closes it again, so nothing is locked between two calls, what a
@@ -39,6 +40,7 @@ class Warehouse:
         >>> w.chart("curves", model="ResNet-18")
         >>> w.images("not correct order by confidence desc limit 12")
         >>> w.findings()
+        >>> w.compare("ResNet-18", "DenseNet-121")
         >>> w.report("report.html")
     """
 
@@ -61,75 +63,6 @@ class Warehouse:
         with open_warehouse(self._path, ()):
             pass  # it is a warehouse of our version
 
-    @property
-    def path(self) -> Path:
-        """The DuckDB file, as an absolute path."""
-        return self._path
-
-    def sql(self, query: str, /, *, timeout_s: float | None = 60, **parameters: object) -> "pl.DataFrame":
-        """Answer one SQL statement; it can only read.
-
-        Args:
-            query: one statement in DuckDB's dialect, or the name of a saved query, such as "@worst_cells".
-            timeout_s: seconds after which it is stopped; None waits.
-            **parameters: the value of each `$name` in the statement. Values are bound, never written into the text.
-
-        Raises:
-            QueryError: it is no valid SQL, more than one statement, not a reading one, lacks the value of a parameter,
-                or is out of time or memory.
-
-        Examples:
-            >>> w.sql("select * from accuracy_by_severity where accuracy < $floor order by accuracy", floor=0.5)
-            >>> w.sql("from hardest_images where model_label = any($models)", models=["ResNet-18", "ViT"])
-            >>> w.sql("@worst_cells")
-        """
-        path = self._opened()
-        from failmodes.warehouse.database.query import run_query
-
-        return run_query(path, query, parameters, timeout_s=timeout_s)
-
-    def table(self, name: str, /, **filters: object) -> "pl.DataFrame":
-        """The rows of a table or view that fit every filter, sorted by what they are of: network, corruption, severity.
-
-        `predictions` and `attention`, which have a row for each image, come as they are stored.
-
-        Args:
-            name: a table or view, as `tables` lists them.
-            **filters: by column: a value (its rows have it), a list or tuple (they have one of these), or None (they
-                have none). A severity may be given as int, float or Decimal.
-
-        Raises:
-            QueryError: there is no such table, view or column, or a value is of another kind than its column.
-
-        Examples:
-            >>> w.table("accuracy_by_severity", model_label="ResNet-18", corruption=["fog", "snow"])
-            >>> w.table("predictions", corruption="fog", severity=2.5, predicted=None)
-        """
-        path = self._opened()
-        from failmodes.warehouse.database.catalog import read_rows
-
-        return read_rows(path, name, filters)
-
-    def tables(self) -> "pl.DataFrame":
-        """Every table and view: name, kind ('table' or 'view'), meaning in a sentence, row_count (null for views)."""
-        path = self._opened()
-        from failmodes.warehouse.database.catalog import list_relations
-
-        return list_relations(path)
-
-    def schema(self, name: str | None = None) -> "pl.DataFrame":
-        """The columns of one table or view, or of all: table, column, type, meaning.
-
-        The meaning has range and unit; it is null for the columns of views, whose names say what the tables' say.
-
-        Raises:
-            QueryError: there is no table or view `name`.
-        """
-        path = self._opened()
-        from failmodes.warehouse.database.catalog import list_columns
-
-        return list_columns(path, name)
-
     def chart(
         self,
         name: str,
@@ -144,8 +77,8 @@ class Warehouse:
         """Draw a chart, as `failmodes chart` does; it shows itself in notebooks, `.save("chart.svg")` writes it.
 
         Args:
-            name: ranking, curves, drops, shapes, answers, confusion, attention, exemplars, onset, calibration,
-                failure-prediction, risk-coverage, seen-coming or distortion.
+            name: ranking, curves, drops, shapes, differences, answers, confusion, attention, exemplars, onset,
+                calibration, failure-prediction, risk-coverage, seen-coming or distortion.
             model: only this network or these, by label.
             corruption: only this corruption or these.
             evaluation: only this evaluation or these, by identity or its first letters.
@@ -230,22 +163,87 @@ class Warehouse:
 
         return warehouse_findings(path)
 
-    def report(self, path: str | os.PathLike[str] | None = None) -> Path:
+    def compare(
+        self,
+        a: str,
+        b: str,
+        *,
+        margin: float = 0.01,
+        level: float = 0.95,
+        corruption: str | Sequence[str] | None = None,
+    ) -> "ComparisonResult":
+        """Compare two networks: which is better, by how much, and where; image by image where they share images.
+
+        Every difference is B minus A. One training run a network speaks of these checkpoints; several runs (labels that
+        differ in their seed alone) of each speak of the training.
+
+        Args:
+            a: what is compared with: a label, a label without its training seed, an evaluation by its identity or its
+                first letters; or "other.duckdb::Label" of another file.
+            b: what is compared, named alike.
+            margin: difference of mean corrupted accuracy that would matter: 0.01 is a point.
+            level: of intervals and decisions, 0.5 to 0.999.
+            corruption: only this corruption or these.
+
+        Raises:
+            StudyError: a name means no network, or both the same; a number is out of its range; they share no cell.
+            WarehouseError: a warehouse cannot be read, or a network is not evaluated to the end.
+
+        Examples:
+            >>> w.compare("ResNet-18", "DenseNet-121", margin=0.01)
+            >>> w.compare("Net", "other.duckdb::Net").to_markdown()
+        """
+        path = self._opened()
+        from failmodes.analysis.comparison.named_networks import compare_named
+        from failmodes.analysis.comparison.result import ComparisonResult
+
+        found = compare_named(a, b, path, margin=margin, level=level, corruptions=_names(corruption))
+        return ComparisonResult(found)
+
+    def report(self, path: str | os.PathLike[str] | None = None, *, pairs: Sequence[tuple[str, str]] = ()) -> Path:
         """Write the report: findings, charts, tables and how it was made, in one HTML file that needs no network.
 
         Args:
             path: the file to write; by default report.html beside the warehouse.
+            pairs: networks to compare in it, named as for `compare`; by default the two where there are just two.
 
         Returns:
             Path of the report.
 
         Raises:
+            StudyError: a pair names no networks of this warehouse.
             StorageError: it cannot be written.
         """
         warehouse = self._opened()
         from failmodes.analysis.report.rendering import write_report
 
-        return write_report(warehouse, None if path is None else Path(path))
+        return write_report(warehouse, None if path is None else Path(path), pairs=pairs)
+
+    def export(self, path: str | os.PathLike[str], *, evaluation: str) -> Path:
+        """Write one network's predictions to a small warehouse of their own: a baseline to commit, or to hand on.
+
+        It holds no pictures, no names of image files, no attention and no logits.
+
+        Args:
+            path: the file to write, such as "baseline.duckdb"; none is there yet.
+            evaluation: a network's label, one without its training seed (then all its runs), or an evaluation's
+                identity or first letters.
+
+        Returns:
+            Path of the file.
+
+        Raises:
+            StudyError: there is no such network, several are called so, or the file is there already.
+            WarehouseError: what would be written breaks a check.
+            StorageError: it cannot be written.
+
+        Examples:
+            >>> w.export("baseline.duckdb", evaluation="Net A")
+        """
+        warehouse = self._opened()
+        from failmodes.analysis.network_export import export_network
+
+        return export_network(warehouse, evaluation, Path(path)).path
 
     def close(self) -> None:
         """Refuse further use; nothing is held open between two calls, so this frees nothing."""
@@ -268,11 +266,6 @@ class Warehouse:
         rows = [("warehouse", str(self._path)), *self._facts()]
         cells = (f"<tr><th>{html.escape(name)}</th><td>{html.escape(value)}</td></tr>" for name, value in rows)
         return f"<table>{''.join(cells)}</table>"
-
-    def _opened(self) -> Path:
-        if self._closed:
-            raise WarehouseError(f"this warehouse was closed: open it again with failmodes.open({str(self._path)!r})")
-        return self._path
 
     def _facts(self) -> list[tuple[str, str]]:
         """What the warehouse holds, as names and values; describing it never raises."""

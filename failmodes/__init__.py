@@ -8,6 +8,7 @@
     w.table("accuracy_by_severity", corruption="fog")                  # a Polars table
     w.sql("select corruption, min(accuracy) from accuracy_by_severity group by all")
     foggy = failmodes.corrupt(images, "fog", 3)                        # uint8 (N, H, W, 3) in and out
+    assert failmodes.gate("gate.toml", "runs/mine")                    # is it shown to be no worse than a baseline?
 
 Begin with help(failmodes.benchmark) and help(failmodes.Warehouse). The names below are public: they change by the rules
 of semantic versioning. All others may change without notice.
@@ -20,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from failmodes.analysis.opened_warehouse import Warehouse as Warehouse
     from failmodes.api import benchmark as benchmark
+    from failmodes.api import gate as gate
     from failmodes.api import open as open
     from failmodes.api import run as run
     from failmodes.evaluate.transform import CorruptTransform as CorruptTransform
@@ -61,6 +63,7 @@ __all__ = [
     "benchmark",
     "corrupt",
     "corruptions",
+    "gate",
     "open",
     "run",
 ]
@@ -72,6 +75,7 @@ ROOMS = ("analysis", "evaluate", "ingest", "sql", "warehouse")
 # Where each public name is defined: imported when it is first asked for, so that `import failmodes` loads nothing
 _PUBLIC = {
     "benchmark": "api",
+    "gate": "api",
     "open": "api",
     "run": "api",
     "Warehouse": "analysis.opened_warehouse",

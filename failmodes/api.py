@@ -1,4 +1,4 @@
-"""The public functions: open a warehouse, benchmark networks that are objects of this process, run a study."""
+"""The public functions: open a warehouse, benchmark live networks, run a study, judge a network by rules."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import torch
     from numpy.typing import NDArray
 
+    from failmodes.analysis.gate.gate_result import GateResult
     from failmodes.evaluate.engine.run import RunReport
     from failmodes.evaluate.study_images import StudyImages
     from failmodes.ingest.corruptions.custom import CustomCorruption
@@ -93,6 +94,49 @@ def run(study: "str | PathLike[str] | Mapping[str, Any]", *, progress: bool = Tr
     with _goes_on(progress), evaluation_bar(progress) as callbacks:
         report = evaluate_study(read, dataset, progress=callbacks)
     return _finished(report, read.record_output, read.output, show=progress)
+
+
+def gate(
+    rules: "str | PathLike[str] | Mapping[str, Any]",
+    warehouse: "str | PathLike[str] | Warehouse | None" = None,
+    *,
+    candidate: str | None = None,
+    baseline: str | None = None,
+    undecided: Literal["stop", "pass"] = "stop",
+) -> "GateResult":
+    """Judge a network by rules: whether it is shown to be no worse than a baseline, or within limits.
+
+        assert failmodes.gate("gate.toml", "runs/mine")     # in a test: pytest prints what does not hold
+        print(failmodes.gate({"gate": {
+            "baseline": "Net A", "candidate": "Net B",
+            "rules": [{"measure": "accuracy", "corruptions": ["fog"], "worse_by_at_most": 0.01}],
+        }}, "runs/mine"))
+
+    A rule is one measure, the cells that it is about (`corruptions` and `severities`, all on record if left out; "none"
+    is clean), whether it holds `over` their "mean" or "each" of them, and one limit: `worse_by_at_most` (than the
+    baseline), `at_least` or `at_most`. It holds where its one-sided bound at the level (0.95) lies within the limit,
+    and is broken where the other bound, corrected for all that may stop the gate, lies beyond it; else it is undecided.
+
+    Args:
+        rules: a file of rules (TOML), a study file with a `gate` table, or their content.
+        warehouse: of networks that name no file: an opened warehouse, or a location as `open` takes it; that of the
+            study where the rules stand in one.
+        candidate: the network to judge, instead of the one that the rules name: a label, an evaluation's identity,
+            FILE.duckdb or FILE.duckdb::LABEL.
+        baseline: the network to compare with, the same.
+        undecided: "pass" lets rules pass that the images are too few to decide.
+
+    Returns:
+        What is shown of each rule: true where the gate passes; its text is what the command prints.
+
+    Raises:
+        StudyError: the rules or another argument are not what they should be, or a network is unknown.
+        WarehouseError: there is no warehouse, or one of another schema version.
+    """
+    from failmodes.analysis.gate.gating import read_request, run_gate
+
+    where = warehouse.path if isinstance(warehouse, Warehouse) else warehouse
+    return run_gate(read_request(rules, where, candidate=candidate, baseline=baseline, undecided=undecided))
 
 
 def benchmark(

@@ -9,7 +9,8 @@ import typer
 from typer.core import TyperCommand
 
 from failmodes import __version__
-from failmodes.analysis.cli import chart, print_findings, report, shapes
+from failmodes.analysis.cli import PairCommand, chart, compare, gate, print_findings, report, shapes
+from failmodes.analysis.export_command import export
 from failmodes.evaluate.cli import (
     DEFAULT_STUDY,
     JsonOption,
@@ -29,7 +30,7 @@ from failmodes.warehouse.limits import lift_limits, limit_command, query_memory
 from failmodes.warehouse.terminal import remark
 
 PICTURES_S = 600  # for a question that was typed in, and for 200 pictures of the slowest corruption
-STUDY, STAGES, QUESTIONS = "A whole study", "Its stages", "Questions to a warehouse"
+STUDY, STAGES, QUESTIONS, DECISIONS = "A whole study", "Its stages", "Questions to a warehouse", "Decisions"
 
 
 def show_version(wanted: bool) -> None:
@@ -159,7 +160,9 @@ COMMANDS: dict[str, dict[str, Callable[..., None]]] = {  # by their part of the 
         "load": load,
     },
     QUESTIONS: {"query": query, "shapes": shapes, "chart": chart, "images": images, "report": report},
+    DECISIONS: {"compare": compare, "gate": gate, "export": export},
 }
+PARSERS: dict[str, type[TyperCommand]] = {"query": SqlCommand, "report": PairCommand}  # of those that need their own
 
 
 def build_app(first_word: str | None = None) -> typer.Typer:
@@ -175,8 +178,7 @@ def build_app(first_word: str | None = None) -> typer.Typer:
     for part, commands in COMMANDS.items():
         for name, command in commands.items():
             if only in (None, name):
-                kind = SqlCommand if command is query else TyperCommand
-                app.command(name, cls=kind, rich_help_panel=part)(command)
+                app.command(name, cls=PARSERS.get(name, TyperCommand), rich_help_panel=part)(command)
     return app
 
 

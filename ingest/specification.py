@@ -110,23 +110,22 @@ class CorruptionSpec(StrictModel):
     @classmethod
     def _known(cls, names: list[str]) -> list[str]:
         with _as_problem():
-            return _unique(resolve_corruptions(names), "corruption")
+            return unique_values(resolve_corruptions(names), "corruption")
 
     @field_validator("severities", mode="before")
     @classmethod
     def _levels(cls, severities: object) -> object:
         if not isinstance(severities, list):
             return severities
-        with _as_problem():
-            exact = [as_severity(severity) for severity in _numbers(severities)]
+        exact = exact_severities(severities)
         if Decimal(0) in exact:
             raise ValueError("severity 0 is clean, and is always evaluated: leave it out")
-        return _unique(exact, "severity")
+        return exact
 
     @field_validator("seeds")
     @classmethod
     def _seeds(cls, seeds: list[int]) -> list[int]:
-        return _unique(seeds, "seed")
+        return unique_values(seeds, "seed")
 
     @model_validator(mode="after")
     def _obtainable(self) -> "CorruptionSpec":
@@ -197,6 +196,24 @@ def first_problem(
     return f"{location}: {message}{more}" if location else f"{message}{more}"
 
 
+def exact_severities(severities: list[Any]) -> list[Decimal]:
+    """Severities of a file to thousandths, in their order, for a validator of pydantic's.
+
+    Raises:
+        ValueError: one is no number from 0 to 5, or stands twice.
+    """
+    with _as_problem():
+        return unique_values([as_severity(severity) for severity in _numbers(severities)], "severity")
+
+
+def unique_values(values: list[Value], subject: str) -> list[Value]:
+    """The values as they are; a ValueError where one stands twice."""
+    twice = first_duplicate(values)
+    if twice is not None:
+        raise ValueError(f"{subject} {twice!r} is named twice")
+    return values
+
+
 def _known_keys(model: Any, location: Location) -> list[str]:
     """Keys of the table in which `location` lies."""
     for part in location[:-1]:
@@ -224,10 +241,3 @@ def _numbers(severities: list[Any]) -> list[Any]:
         if isinstance(severity, bool) or not isinstance(severity, Real | Decimal):
             raise ValueError(f"severity {shown(severity)} is no number: expected one above 0 and up to 5")
     return severities
-
-
-def _unique(values: list[Value], subject: str) -> list[Value]:
-    twice = first_duplicate(values)
-    if twice is not None:
-        raise ValueError(f"{subject} {twice!r} is named twice")
-    return values

@@ -1,6 +1,6 @@
 """Which pictures: those that a condition in SQL lets through, or one image along its curve."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import NamedTuple
@@ -160,6 +160,16 @@ def curve_rows(
     if (count := sum(map(len, curves))) > MOST_PICTURES:
         raise StudyError(f"{count:,} pictures, and a sheet shows {MOST_PICTURES}: name fewer images or corruptions")
     return [curve for curve in curves if curve]
+
+
+def cell_rows(
+    con: duckdb.DuckDBPyConnection, evaluation_id: str, cells: Mapping[int, tuple[str, float]]
+) -> list[PictureRow]:
+    """The rows of single images of one evaluation, each in one cell: corruption and severity by image_id."""
+    condition = "evaluation_id = $1 and image_id = any($2)"
+    found = con.execute(_COLUMNS + _PICTURES + condition, [evaluation_id, list(cells)]).fetchall()
+    rows = [PictureRow(*row) for row in found]
+    return [row for row in rows if cells[row.image_id] == (row.corruption, float(row.severity))]
 
 
 def _evaluated(con: duckdb.DuckDBPyConnection, selection: Selection) -> str:

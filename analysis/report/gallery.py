@@ -133,7 +133,7 @@ def gallery(con: duckdb.DuckDBPyConnection, selection: Selection) -> Gallery:
 def _series(
     images: list[ExemplarImage], labels: dict[str, str], names: dict[str, str], *, is_lossless: bool
 ) -> PictureSeries:
-    first, pictures = images[0], [_picture(image.pixels) for image in images]
+    first, pictures = images[0], [small_picture(image.pixels) for image in images]
     maps, map_size = _maps(images)
     return PictureSeries(
         first.evaluation_id, labels[first.evaluation_id], first.corruption, names[first.corruption],
@@ -147,7 +147,8 @@ def _frame(image: ExemplarImage) -> Frame:
     return Frame(format_severity(image.severity), image.predicted_name, image.is_right, confidence)
 
 
-def _picture(pixels: NDArray[np.uint8]) -> Image.Image:
+def small_picture(pixels: NDArray[np.uint8]) -> Image.Image:
+    """A picture (H, W, 3), made smaller where it is large."""
     picture = Image.fromarray(pixels)
     longest = max(picture.size)
     if longest <= LONGEST_SIDE_PX:

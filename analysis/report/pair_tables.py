@@ -1,28 +1,36 @@
 """The report's tables of pairs of networks, image by image: each pair, or of many networks all pairs in one."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import duckdb
 
 from failmodes.analysis.formatting import MAX_LISTED, format_number, format_severity
-from failmodes.analysis.report.report_tables import EMPTY, Names, ReportTable, TableCell, corruption_names
+from failmodes.analysis.report.report_tables import Names, corruption_names
 from failmodes.analysis.selection import Selection
 from failmodes.analysis.statistics.mcnemar import PairTest, compare_pairs
 from failmodes.analysis.statistics.model_difference import WinCount, compare_models, rank_by_wins
+from failmodes.analysis.text_tables import EMPTY, TableCell, TextTable
 
 NO_CELLS = "\u00b7"  # in the table of all pairs: zeros would hide the counts
 
 
-def pair_tables(con: duckdb.DuckDBPyConnection, selection: Selection) -> list[ReportTable]:
-    """A table for each pair of up to four networks, or one for all pairs of more."""
+def pair_tables(
+    con: duckdb.DuckDBPyConnection, selection: Selection, compared: Collection[frozenset[str]] = ()
+) -> list[TextTable]:
+    """A table for each pair of up to four networks, or one for all pairs of more.
+
+    Pairs that are `compared` elsewhere in the report, as sets of evaluation ids, have no table of their own.
+    """
     pairs = compare_pairs(con, selection)
     if pairs and len(selection.evaluations) > MAX_LISTED:
         return [_all_pairs(pairs, rank_by_wins(compare_models(con, selection)))]
     names = corruption_names(con, selection)
-    return [_pair(pair, names) for pair in pairs]
+    return [
+        _pair(pair, names) for pair in pairs if frozenset((pair.a.evaluation_id, pair.b.evaluation_id)) not in compared
+    ]
 
 
-def _pair(pair: PairTest, names: Names) -> ReportTable:
+def _pair(pair: PairTest, names: Names) -> TextTable:
     winners = {"a": pair.a.label, "b": pair.b.label, "": "undecided"}
     last = {c.corruption: c.severity for c in sorted(pair.cells, key=lambda c: c.severity)}
     shown = [c for c in pair.cells if c.severity == last[c.corruption]]
@@ -37,7 +45,7 @@ def _pair(pair: PairTest, names: Names) -> ReportTable:
         )
         for c in sorted(shown, key=lambda c: (c.severity > 0, c.corruption))
     )
-    return ReportTable(
+    return TextTable(
         f"{pair.a.label} and {pair.b.label}, image by image",
         "Images that only one of the two gets right, clean and at the last severity; p value of the "
         "exact McNemar test with Holm's correction over all cells of all pairs. Checkpoints, not architectures.",
@@ -46,7 +54,7 @@ def _pair(pair: PairTest, names: Names) -> ReportTable:
     )
 
 
-def _all_pairs(pairs: Sequence[PairTest], ranked: Sequence[WinCount]) -> ReportTable:
+def _all_pairs(pairs: Sequence[PairTest], ranked: Sequence[WinCount]) -> TextTable:
     """Rows and columns are the networks, those that win most pairs first; columns go by the number of the row."""
     won = {(pair.a, pair.b): pair.won_by("a") for pair in pairs} | {
         (pair.b, pair.a): pair.won_by("b") for pair in pairs
@@ -64,7 +72,7 @@ def _all_pairs(pairs: Sequence[PairTest], ranked: Sequence[WinCount]) -> ReportT
         )
         for rank, count in enumerate(ranked, start=1)
     )
-    return ReportTable(
+    return TextTable(
         "Networks against each other, image by image",
         f"Number of cells, {of}, in which the network of the row is right more often than that of the column (dot: in "
         f"none): exact McNemar tests with Holm's correction over all {sum(len(pair.cells) for pair in pairs):,} "

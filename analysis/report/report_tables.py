@@ -1,7 +1,7 @@
 """The report's tables: figures with their intervals, as text that a template only has to lay out."""
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import duckdb
 import polars as pl
@@ -16,10 +16,8 @@ from failmodes.analysis.formatting import (
     label_with_extra,
 )
 from failmodes.analysis.selection import Selection, corruption_labels, read_for_selection
+from failmodes.analysis.text_tables import EMPTY, MOST_LEVELS, TableCell, TextTable
 from failmodes.warehouse.schema import CLEAN
-
-EMPTY = "\u2013"
-MOST_LEVELS = 11  # severities side by side in a table
 
 ATTENTION_COLUMNS = {  # heading and digits by column of the view
     "median_centroid_shift": ("Shift", 3), "null_median_centroid_shift": ("Shift from another image", 3),
@@ -32,24 +30,7 @@ ATTENTION_COLUMNS = {  # heading and digits by column of the view
 Names = Mapping[str, str]  # human name by corruption
 
 
-class TableCell(NamedTuple):
-    """A figure and, in smaller type beneath it, its interval or remark."""
-
-    text: str
-    small: str = ""
-
-
-class ReportTable(NamedTuple):
-    """A table: caption, what it means, columns by name, rows that begin with their name, and the network it is of."""
-
-    caption: str
-    note: str
-    columns: tuple[str, ...]
-    rows: tuple[tuple[TableCell, ...], ...]
-    network: str = ""
-
-
-def tables(con: duckdb.DuckDBPyConnection, selection: Selection) -> list[ReportTable]:
+def tables(con: duckdb.DuckDBPyConnection, selection: Selection) -> list[TextTable]:
     """Tables of a selection in the order of a report: all networks, then each."""
     names = corruption_names(con, selection)
     found = [_summary(con, selection)]
@@ -87,10 +68,10 @@ def figure(
     return TableCell(text, format_interval(row[f"{column}_low"], row[f"{column}_high"], digits, scale))
 
 
-def _summary(con: duckdb.DuckDBPyConnection, selection: Selection) -> ReportTable:
+def _summary(con: duckdb.DuckDBPyConnection, selection: Selection) -> TextTable:
     rows = con.sql("from robustness_by_model where evaluation_id = any(?)", params=[selection.ids]).pl()
     by_id = {row["evaluation_id"]: row for row in rows.rows(named=True)}
-    return ReportTable(
+    return TextTable(
         "Networks",
         f"Accuracy clean and averaged over {selection.averaged_phrase} and whole severities, and the mean corruption "
         "error, not normalised. All in per cent.",
@@ -109,7 +90,7 @@ def _summary_cells(row: dict[str, Any]) -> Iterable[TableCell]:
     yield TableCell(str(row["corruption_count"]), f"and {extras} extra" if extras else "")
 
 
-def _accuracy(con: duckdb.DuckDBPyConnection, selection: Selection, label: str, names: Names) -> ReportTable:
+def _accuracy(con: duckdb.DuckDBPyConnection, selection: Selection, label: str, names: Names) -> TextTable:
     return _by_severity(
         read_for_selection(con, "accuracy_by_severity", selection),
         f"Accuracy of {label}",
@@ -120,7 +101,7 @@ def _accuracy(con: duckdb.DuckDBPyConnection, selection: Selection, label: str, 
     )
 
 
-def _answers(con: duckdb.DuckDBPyConnection, selection: Selection, label: str, names: Names) -> ReportTable:
+def _answers(con: duckdb.DuckDBPyConnection, selection: Selection, label: str, names: Names) -> TextTable:
     return _by_severity(
         read_for_selection(con, "answers_by_severity", selection),
         f"Answers of {label}",
@@ -134,7 +115,7 @@ def _answers(con: duckdb.DuckDBPyConnection, selection: Selection, label: str, n
     )
 
 
-def _calibration(con: duckdb.DuckDBPyConnection, selection: Selection, label: str, names: Names) -> ReportTable:
+def _calibration(con: duckdb.DuckDBPyConnection, selection: Selection, label: str, names: Names) -> TextTable:
     cells = read_for_selection(con, "calibration_by_severity", selection)
     bins = cells["bin_count"][0] if len(cells) else 0
     return _by_severity(
@@ -149,7 +130,7 @@ def _calibration(con: duckdb.DuckDBPyConnection, selection: Selection, label: st
 
 def _by_severity(
     cells: pl.DataFrame, caption: str, note: str, view: str, names: Names, cell: Callable[[dict[str, Any]], TableCell]
-) -> ReportTable:
+) -> TextTable:
     """Corruptions against severities; of a dense grid the whole ones, and the note says which `view` has all."""
     levels = sorted(cells["severity"].unique().to_list())
     shown = levels if len(levels) <= MOST_LEVELS else [s for s in levels if not s % 1]
@@ -159,7 +140,7 @@ def _by_severity(
     return _corruption_table(caption, note, {s: format_severity(s) for s in shown}, names, found)
 
 
-def _steps(con: duckdb.DuckDBPyConnection, selection: Selection, label: str, names: Names) -> ReportTable:
+def _steps(con: duckdb.DuckDBPyConnection, selection: Selection, label: str, names: Names) -> TextTable:
     pairing = "paired" if selection.shared["paired"] else "unpaired"
     steps = read_for_selection(con, "steps", selection).sort("severity_from").rows(named=True)
     found = {
@@ -177,7 +158,7 @@ def _steps(con: duckdb.DuckDBPyConnection, selection: Selection, label: str, nam
 
 def _corruption_table(
     caption: str, note: str, columns: Mapping[Any, str], names: Names, cells: Mapping[tuple[str, Any], TableCell]
-) -> ReportTable:
+) -> TextTable:
     """A row a corruption that has cells; `cells` by corruption and key of `columns`, a dash where one is missing."""
     present = {corruption for corruption, _ in cells}
     rows = (
@@ -185,12 +166,12 @@ def _corruption_table(
         for corruption, name in names.items()
         if corruption in present
     )
-    return ReportTable(caption, note, ("Corruption", *columns.values()), tuple(rows))
+    return TextTable(caption, note, ("Corruption", *columns.values()), tuple(rows))
 
 
-def _shapes(con: duckdb.DuckDBPyConnection, selection: Selection, label: str, names: Names) -> ReportTable:
+def _shapes(con: duckdb.DuckDBPyConnection, selection: Selection, label: str, names: Names) -> TextTable:
     shapes, sweep = read_for_selection(con, "shapes", selection), read_for_selection(con, "shape_sweep", selection)
-    return ReportTable(
+    return TextTable(
         f"Shapes of {label}",
         "Total drop, clean to last severity, in points; bow: mean height above the chord as a share of the drop; "
         "largest single step with its share of the drop; stability: share of resamples with the same class; "
@@ -216,7 +197,7 @@ def _shape_cells(row: dict[str, Any], sweep: pl.DataFrame) -> Iterable[TableCell
     yield TableCell(f"{same} of {len(sweep)}", ", ".join(others))
 
 
-def _attention(con: duckdb.DuckDBPyConnection, selection: Selection, label: str, names: Names) -> list[ReportTable]:
+def _attention(con: duckdb.DuckDBPyConnection, selection: Selection, label: str, names: Names) -> list[TextTable]:
     cells = read_for_selection(con, "attention_drift", selection).filter(target="clean")
     last = cells.filter(pl.col("severity") == pl.col("severity").max().over("corruption"))
     clean = cells.filter(severity=0.0).head(1).with_columns(corruption=pl.lit(CLEAN))

@@ -97,6 +97,7 @@ def compare_networks(
         level=level,
         margin=margin,
         pairing=pair.pairing,
+        averaged=tuple(cells.averaged),
         missing_cells=cells.missing,
         overall=overall_row,
         bounds=(low, high),

@@ -193,6 +193,7 @@ class Comparison:
         level: of the intervals; non-inferiority is a one-sided test, equivalence two, at 1 minus it.
         margin: difference of mean corrupted accuracy that would matter, 0-1.
         pairing: which images are compared.
+        averaged: corruptions that averages are over: without the extras, unless there is nothing else.
         missing_cells: cells that only one of the two has, as (corruption, severity); they are left out.
         overall: mean corrupted accuracy.
         bounds: one-sided bounds of its difference: (low, high), each holds with the level.
@@ -216,6 +217,7 @@ class Comparison:
     level: float
     margin: float
     pairing: ImagePairing
+    averaged: tuple[str, ...]
     missing_cells: tuple[tuple[str, float], ...]
     overall: MeasureComparison
     bounds: tuple[float, float]

@@ -9,6 +9,7 @@ from pydantic import Field, field_validator, model_validator
 
 from failmodes.evaluate.study.training_schema import TrainingSpec
 from failmodes.ingest import study_types
+from failmodes.ingest.gate_rules import GateSpec
 from failmodes.ingest.specification import CorruptionSpec, DatasetSpec, StrictModel
 from failmodes.warehouse.shards.format import CLEAN_CELL, Cell
 from failmodes.warehouse.storage.files import StorePath, as_store_path
@@ -235,6 +236,7 @@ class Study(StrictModel):
     """A whole study. Relative paths in the file are relative to the file.
 
     `record` is where shards and dimensions go instead of `output`: another folder, or a URL such as s3://bucket/study.
+    `gate` are rules that `failmodes gate` judges by; they change nothing of what is evaluated.
     """
 
     name: Annotated[str, Field(min_length=1, max_length=80), study_types.PRINTABLE]
@@ -244,6 +246,7 @@ class Study(StrictModel):
     corruptions: CorruptionSpec = CorruptionSpec()
     models: Annotated[list[ModelSpec], Field(max_length=study_types.MOST_MODELS)] = []
     evaluation: EvaluationSpec = EvaluationSpec()
+    gate: GateSpec | None = None
 
     @property
     def cache(self) -> Path:

@@ -26,6 +26,7 @@ from failmodes.warehouse.storage.files import TEMPORARY_PREFIX, atomic_write, re
 from failmodes.warehouse.storage.locks import file_lock
 
 WRITER_BYTES = 5 * 10**8  # more makes a load of millions of rows no faster, and DuckDB takes what it is given
+BLOCK_BYTES = 262_144  # DuckDB's own
 STORAGE, STORAGE_NUMBER = "v1.2.0", 65  # that the clients people have can open: DuckDB 1.2 and later
 
 
@@ -70,10 +71,17 @@ def open_writable(warehouse: Path) -> Iterator[duckdb.DuckDBPyConnection]:
 
 
 @contextmanager
-def staged_database(warehouse: Path, *, empty: bool = False) -> Iterator[duckdb.DuckDBPyConnection]:
+def staged_database(
+    warehouse: Path, *, empty: bool = False, block_bytes: int = BLOCK_BYTES
+) -> Iterator[duckdb.DuckDBPyConnection]:
     """Give a connection to a copy of the warehouse (`empty`: to an empty file); on success it becomes the warehouse.
 
     Readers that have the former file open keep it. Call it inside `writer_lock`.
+
+    Args:
+        warehouse: the DuckDB file.
+        empty: start from nothing.
+        block_bytes: size of the blocks of a file that starts from nothing; a copy keeps those it has.
 
     Raises:
         StorageError: the new file cannot be written.
@@ -83,7 +91,10 @@ def staged_database(warehouse: Path, *, empty: bool = False) -> Iterator[duckdb.
             is_copied = not empty and _opens_elsewhere(warehouse)
             if is_copied:
                 shutil.copyfile(warehouse, temporary)
-            with _spill_folder(warehouse) as spill, duckdb.connect(str(temporary), config=_settings(spill)) as con:
+            with (
+                _spill_folder(warehouse) as spill,
+                duckdb.connect(str(temporary), config=_settings(spill, block_bytes)) as con,
+            ):
                 if not empty and not is_copied:
                     con.execute("attach ? as former (read_only)", [str(warehouse)])
                     (name,) = fetch_first(con, "select current_database()") or ("",)
@@ -111,11 +122,12 @@ def _spill_folder(warehouse: Path) -> Iterator[Path]:
         shutil.rmtree(spill, ignore_errors=True)
 
 
-def _settings(spill: Path) -> dict[str, Any]:
+def _settings(spill: Path, block_bytes: int) -> dict[str, Any]:
     """Settings of a writer, which runs the SQL of this program alone and so may spill."""
     memory = min(WRITER_BYTES, database_memory() or WRITER_BYTES)
     own = {
         "storage_compatibility_version": STORAGE,
+        "default_block_size": block_bytes,
         "memory_limit": f"{memory}B",
         "temp_directory": str(spill),
         "threads": 1,  # rows come from one stream: more threads would only copy what each has read together

@@ -19,7 +19,7 @@ from failmodes.warehouse.database.load import load
 def test_the_title_of_a_section_counts_networks(
     many_con: duckdb.DuckDBPyConnection, many_selection: Selection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("failmodes.analysis.report.rendering._charts", lambda *_: ([], []))  # drawn elsewhere
+    monkeypatch.setattr("failmodes.analysis.report.rendering.draw_charts", lambda *_: ([], []))  # drawn elsewhere
     four = select_one(many_con, models=["Aspen", "Birch", "Cedar", "Elm"])
     assert report_section(many_con, many_selection).title == "How 6\u00a0networks fail on Synthetic digits"
     assert report_section(many_con, four).title == "How Aspen, Birch, Cedar and Elm fail on Synthetic digits"

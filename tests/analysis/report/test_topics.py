@@ -2,7 +2,7 @@
 
 from failmodes.analysis.charts.drawing import CHARTS
 from failmodes.analysis.findings.finding import KINDS
-from failmodes.analysis.report.topics import FIRST_SCREEN, IN_GALLERY, TOPICS
+from failmodes.analysis.report.topics import FIRST_SCREEN, IN_COMPARISON, IN_GALLERY, TOPICS
 
 
 def test_every_kind_of_finding_is_told_once() -> None:
@@ -11,4 +11,4 @@ def test_every_kind_of_finding_is_told_once() -> None:
 
 def test_every_chart_is_shown_once() -> None:
     shown = [name for topic in TOPICS for name in (*topic.charts, *topic.more)]
-    assert sorted([*shown, FIRST_SCREEN, IN_GALLERY]) == sorted(CHARTS)
+    assert sorted([*shown, FIRST_SCREEN, IN_GALLERY, IN_COMPARISON]) == sorted(CHARTS)

@@ -1,0 +1,206 @@
+"""Differences of two networks: accuracy of the second minus that of the first along severity, a panel a corruption."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+import altair as alt
+import duckdb
+import polars as pl
+
+from failmodes.analysis.charts.network_colours import network_colours
+from failmodes.analysis.charts.style import axes
+from failmodes.analysis.charts.style.combining import in_grid, layered
+from failmodes.analysis.charts.style.labels import LegendEntry, legend, text_width
+from failmodes.analysis.charts.style.theme import GREY, MODEL_COLOURS, PAGE, ChartSize, ChartText, Layered, add_text
+from failmodes.analysis.findings.network_comparison import (
+    cell_test,
+    comparison_headline,
+    crossover_text,
+    has_verdict,
+    margin_text,
+)
+from failmodes.analysis.formatting import format_count, format_number, format_percent
+from failmodes.analysis.networks import trained_networks
+from failmodes.analysis.once import read_once
+from failmodes.analysis.selection import Selection
+from failmodes.analysis.statistics.comparing import compare_networks
+from failmodes.analysis.statistics.network_comparison import CellComparison, Comparison, CorruptionComparison
+from failmodes.analysis.statistics.opened_networks import OpenedNetwork
+from failmodes.warehouse.errors import StudyError
+from failmodes.warehouse.schema import CLEAN
+
+PANEL_HEIGHT_PX, LEAST_HEIGHT_PX = 104, 66
+AXIS_PX, RIGHT_PX, TITLE_PX = 48, 8, 12.5
+LEAST_RANGE, ROOM = 0.02, 1.06  # of the y axis in accuracy either way, and around the largest value
+POINT_SIZE, FINE_SIZE = 34, 14
+
+
+class DifferenceFrame(NamedTuple):
+    """What all panels share: the size of the plot, the ends of both axes, the margin, and names and colours."""
+
+    width: float
+    height: float
+    last: float
+    low: float
+    high: float
+    margin: float
+    names: Mapping[str, str]
+    colours: Mapping[str, str]
+
+
+def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, size: ChartSize = PAGE) -> alt.VConcatChart:
+    """The differences of the selection's two networks, the second in its order minus the first.
+
+    Raises:
+        StudyError: they are not two; the message says how to name two.
+    """
+    colours = network_colours(con, selection).colours
+    return draw(_compared(con, selection), selection.images, colours=colours, size=size)
+
+
+@read_once
+def _compared(con: duckdb.DuckDBPyConnection, selection: Selection) -> Comparison:
+    """The comparison of a selection's two networks: once, however often a figure is fitted to its width."""
+    networks = trained_networks(selection.evaluations)
+    if len(networks) != 2:
+        found = "one network is" if len(networks) == 1 else f"{len(networks)} networks are"
+        raise StudyError(f"differences are of two networks, and {found} chosen: name two, with --model A --model B")
+    a, b = (OpenedNetwork(con, Path(), network, replace(selection, evaluations=network.runs)) for network in networks)
+    return compare_networks(a, b, corruptions=selection.corruptions)
+
+
+def draw(
+    comparison: Comparison, images: str = "", *, colours: Mapping[str, str] | None = None, size: ChartSize = PAGE
+) -> alt.VConcatChart:
+    """The chart of a comparison.
+
+    Args:
+        comparison: what was compared.
+        images: what it is on, such as 500 images of CIFAR-10; their number alone if not given.
+        colours: of networks by label; of others the first two of the theme.
+        size: page or paper.
+    """
+    order = list(comparison.corruptions)
+    titles = {one.corruption: one.corruption_label for one in order}
+    columns = axes.corruption_columns(size, len(order), max(text_width(t, TITLE_PX) for t in titles.values()))
+    frame = _frame(comparison, colours or {}, size, columns)
+    panels = [
+        _panel(comparison, one, frame, is_left=not place % columns,
+               is_last=place // columns == (len(order) - 1) // columns)
+        for place, one in enumerate(order)
+    ]  # fmt: skip
+    grid = in_grid(*panels, columns=columns, spacing={"row": 16, "column": 10})
+    subtitle = _subtitle(comparison, images or format_count(comparison.pairing.image_count, "image"), frame)
+    text = ChartText(comparison_headline(comparison), subtitle, _source(comparison))
+    return add_text([*legend(_entries(comparison, frame), size.width_px - AXIS_PX - 40), grid], text, size)
+
+
+def _frame(comparison: Comparison, colours: Mapping[str, str], size: ChartSize, columns: int) -> DifferenceFrame:
+    labels = (comparison.a.label, comparison.b.label)
+    chosen = [colours.get(label, GREY) for label in labels]
+    if GREY in chosen or chosen[0] == chosen[1]:
+        chosen = list(MODEL_COLOURS[:2])
+    ends = [end for cell in comparison.cells for end in cell.difference[1:]]
+    low = min(-LEAST_RANGE, -comparison.margin, *ends) * ROOM
+    high = max(LEAST_RANGE, comparison.margin, *ends) * ROOM
+    return DifferenceFrame(
+        width=(size.width_px - AXIS_PX - 16) / columns - RIGHT_PX - 10,
+        height=size.height(PANEL_HEIGHT_PX, LEAST_HEIGHT_PX),
+        last=max(cell.severity for cell in comparison.cells),
+        low=low,
+        high=high,
+        margin=comparison.margin,
+        names={"a": labels[0], "b": labels[1]},
+        colours={"a": chosen[0], "b": chosen[1], "": GREY},
+    )
+
+
+def _panel(
+    comparison: Comparison, one: CorruptionComparison, frame: DifferenceFrame, *, is_left: bool, is_last: bool
+) -> Layered:
+    """Zero, margin, differences with intervals, and where the curves cross."""
+    cells = [cell for cell in comparison.cells if cell.corruption in (CLEAN, one.corruption)]
+    points = pl.DataFrame([_point(cell, frame, has_verdict(comparison)) for cell in cells]).sort("severity")
+    x = axes.severity_axis(frame.last, title=is_left and is_last)
+    scale = axes.fixed_scale(frame.low, frame.high)
+    axis = alt.Axis(labelExpr=_points_expression(), tickCount=5, labels=is_left, ticks=is_left, domain=False)
+    y = alt.Y("difference:Q", title="points" if is_left else None, scale=scale, axis=axis)
+    tips = [alt.Tooltip("severity:Q"), alt.Tooltip("told:N", title="difference, points"),
+            alt.Tooltip("a:Q", format=".1%", title=frame.names["a"]),
+            alt.Tooltip("b:Q", format=".1%", title=frame.names["b"]),
+            alt.Tooltip("winner:N", title="more often right")]  # fmt: skip
+    base = alt.Chart(points).encode(x=x, y=y)
+    band = alt.Chart(pl.DataFrame({"difference": [-frame.margin], "end": [frame.margin]}))
+    area = POINT_SIZE if len(points) <= axes.FEW_LEVELS else FINE_SIZE
+    layers = [
+        band.mark_rect(style="band", opacity=0.5).encode(y=y, y2=alt.Y2("end:Q")),
+        alt.Chart(pl.DataFrame({"difference": [0.0]})).mark_rule(style="muted-line", strokeWidth=1).encode(y=y),
+        *_crossing(one, frame, x, y, has_verdict(comparison)),
+        base.mark_line(style="muted-line", strokeWidth=1.2),
+        base.mark_rule(strokeWidth=1.6).encode(
+            y=alt.Y("low:Q", scale=scale), y2=alt.Y2("high:Q"), color=axes.COLOUR_FIELD),
+        base.mark_point(filled=False, size=area, strokeWidth=1.4, opacity=1, style="hollow").encode(
+            stroke=alt.Stroke("colour:N", scale=None, legend=None), tooltip=tips),
+        base.transform_filter("datum.is_decided").mark_point(filled=True, size=area, opacity=1).encode(
+            color=axes.COLOUR_FIELD, tooltip=tips),
+    ]  # fmt: skip
+    title = axes.panel_title(one.corruption_label, offset=4)
+    return layered(*layers, width=frame.width, height=frame.height, title=title)
+
+
+def _point(cell: CellComparison, frame: DifferenceFrame, is_judged: bool) -> dict[str, object]:
+    value, low, high = cell.difference
+    winner = cell.winner if is_judged else ""
+    told = f"{format_number(100 * value, signed=True)} [{format_number(100 * low)}, {format_number(100 * high)}]"
+    return {
+        "severity": cell.severity, "difference": value, "low": low, "high": high, "a": cell.accuracy_a,
+        "b": cell.accuracy_b, "told": told, "winner": frame.names.get(winner, "undecided"),
+        "colour": frame.colours[winner], "is_decided": bool(winner),
+    }  # fmt: skip
+
+
+def _crossing(
+    one: CorruptionComparison, frame: DifferenceFrame, x: alt.X, y: alt.Y, is_judged: bool
+) -> list[alt.Chart]:
+    """A diamond on the zero line where the curves cross, and a bar as far as that is known."""
+    if one.crossover is None or not is_judged:
+        return []
+    row = {"severity": one.crossover.at, "from": one.crossover.low, "to": one.crossover.high, "difference": 0.0,
+           "told": crossover_text(one.crossover)}  # fmt: skip
+    base = alt.Chart(pl.DataFrame([row])).encode(y=y)
+    tip = [alt.Tooltip("told:N", title="curves cross at severity")]
+    return [
+        base.mark_rule(style="ink-line", strokeWidth=3).encode(x=alt.X("from:Q", scale=x.scale), x2=alt.X2("to:Q")),
+        base.mark_point(shape="diamond", filled=True, size=90, opacity=1, style="ink").encode(x=x, tooltip=tip),
+    ]
+
+
+def _entries(comparison: Comparison, frame: DifferenceFrame) -> list[LegendEntry]:
+    """Which colour is ahead; of the crossover where there is one."""
+    entries = [LegendEntry("undecided", GREY, shape="circle")]
+    if has_verdict(comparison):
+        ahead = [LegendEntry(f"{frame.names[side]} ahead", frame.colours[side], shape="circle") for side in ("a", "b")]
+        crossed = any(one.crossover for one in comparison.corruptions)
+        entries = [*ahead, *entries, *([LegendEntry("curves cross", shape="diamond")] if crossed else [])]
+    return entries
+
+
+def _subtitle(comparison: Comparison, images: str, frame: DifferenceFrame) -> str:
+    level = format_percent(comparison.level, 0)
+    filled = f"filled: decided among all {len(comparison.cells)} cells ({cell_test(comparison)}, Holm's correction); "
+    return (
+        f"Accuracy of {frame.names['b']} minus that of {frame.names['a']} in percentage points, from clean (0) to "
+        f"severity {frame.last:g}, on {images}; from the largest loss to the largest gain. Bars: {level} interval of "
+        "each cell alone; "
+        f"{filled if has_verdict(comparison) else ''}band: the margin of {margin_text(comparison)} either way."
+    )
+
+
+def _source(comparison: Comparison) -> str:
+    return " ".join(dict.fromkeys((comparison.a.source_line, comparison.b.source_line)))
+
+
+def _points_expression() -> str:
+    return "replace(format(100 * datum.value, '+.3~g'), '+0', '0')"

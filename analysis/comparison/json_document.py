@@ -1,0 +1,42 @@
+"""A comparison as a JSON document; docs/comparing.md says what its keys hold."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import is_dataclass
+from math import isfinite
+from typing import Any
+
+from failmodes.analysis.findings.network_comparison import comparison_sentences, crossover_sentences, has_verdict
+from failmodes.analysis.statistics.bootstrap import Estimate
+from failmodes.analysis.statistics.network_comparison import Comparison
+
+FORMAT = 1  # raise it when a key is renamed, goes, or means something else
+
+
+def as_document(comparison: Comparison) -> dict[str, Any]:
+    """Everything that was compared as dicts, lists, texts and finite numbers; what is not defined is None."""
+    document: dict[str, Any] = _plain(comparison)
+    document["missing_cells"] = [{"corruption": c, "severity": severity} for c, severity in comparison.missing_cells]
+    document["bounds"] = dict(zip(("low", "high"), document["bounds"], strict=True))
+    sentences = [*comparison_sentences(comparison), *crossover_sentences(comparison)]
+    return {"format": FORMAT, "sentences": sentences, "has_verdict": has_verdict(comparison), **document}
+
+
+def as_json(comparison: Comparison) -> str:
+    """The document as text, indented, with a line's end."""
+    return json.dumps(as_document(comparison), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Estimate):
+        return {name: _plain(number) for name, number in value._asdict().items()}
+    if is_dataclass(value) and not isinstance(value, type):
+        winner = {"winner": value.winner} if hasattr(value, "winner") else {}
+        return {name: _plain(getattr(value, name)) for name in value.__dataclass_fields__} | winner
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return [_plain(item) for item in value]
+    if isinstance(value, float):
+        return float(value) if isfinite(value) else None
+    return value

@@ -1,0 +1,50 @@
+"""Two networks compared by the names that a user gives them."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from failmodes.analysis.statistics.comparing import LEVEL, MARGIN, compare_networks
+from failmodes.analysis.statistics.network_comparison import Comparison
+from failmodes.analysis.statistics.opened_networks import SEPARATOR, SUFFIX, open_networks
+from failmodes.warehouse.errors import StudyError, shown
+
+LEAST_LEVEL, MOST_LEVEL = 0.5, 0.999
+
+
+def compare_named(
+    a: str,
+    b: str,
+    where: str | Path | None = None,
+    *,
+    margin: float = MARGIN,
+    level: float = LEVEL,
+    corruptions: Sequence[str] = (),
+) -> Comparison:
+    """Compare two networks, of one warehouse or of two files.
+
+    Args:
+        a: the first: a label, a label without its training seed, an evaluation's identity or its first letters,
+            FILE.duckdb or FILE.duckdb::LABEL.
+        b: the second, named alike.
+        where: the warehouse of names without a file.
+        margin: difference of mean corrupted accuracy that would matter, above 0 and below 1.
+        level: of the intervals, 0.5 to 0.999.
+        corruptions: only these; all that both have if empty.
+
+    Raises:
+        StudyError: a name means no network, or both the same; a number is out of its range; or the two share no cell.
+        WarehouseError: a warehouse cannot be read, or a network is not evaluated to the end.
+    """
+    if not 0 < margin < 1:
+        raise StudyError(f"margin {shown(margin)}: expected a difference of accuracy above 0 and below 1, such as 0.01")
+    if not LEAST_LEVEL <= level <= MOST_LEVEL:
+        raise StudyError(f"level {shown(level)}: expected a number from {LEAST_LEVEL} to {MOST_LEVEL}, such as 0.95")
+    if where is not None and is_in_file(a) and is_in_file(b):
+        raise StudyError(f"A and B name their own files: leave out the warehouse {str(where)!r}")
+    with open_networks((a, b), where) as (first, second):
+        return compare_networks(first, second, level=level, margin=margin, corruptions=tuple(corruptions))
+
+
+def is_in_file(name: str) -> bool:
+    """Whether a network's name says which file it is in."""
+    return name.partition(SEPARATOR)[0].endswith(SUFFIX)

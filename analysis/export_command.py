@@ -1,0 +1,45 @@
+"""The command that exports a network: a baseline that travels."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from failmodes.warehouse.cli import READING_S, TimeoutOption, WhereArgument
+from failmodes.warehouse.errors import StudyError, printable
+from failmodes.warehouse.limits import limit_command
+from failmodes.warehouse.terminal import interruptible
+
+
+def export(
+    target: Annotated[Path, typer.Argument(help="The file to write, such as baseline.duckdb; none is there yet.")],
+    where: WhereArgument = None,
+    evaluation: Annotated[
+        str,
+        typer.Option(
+            help="The network: its label, its label without a training seed (then all its runs), or an evaluation's "
+            "identity or first letters. Needed."
+        ),
+    ] = "",
+    timeout: TimeoutOption = READING_S,
+) -> None:
+    """Write one network's predictions to a small file: a baseline to commit or upload, for `compare` and `gate`.
+
+    It is a warehouse like any other, without pictures, names of image files, attention and logits.
+    """
+    if not evaluation:
+        raise StudyError('export: name the network, as in `failmodes export --evaluation "Net A" baseline.duckdb`')
+    limit_command(timeout)
+    from failmodes.analysis.network_export import export_network
+    from failmodes.warehouse.storage.locations import find_warehouse
+
+    with interruptible(f"{target} was not written"):
+        done = export_network(find_warehouse(where), evaluation, target)
+    runs = f", {done.run_count} training runs" if done.run_count > 1 else ""
+    report = done.report
+    typer.echo(
+        printable(
+            f"{target}: {done.label}{runs}, {report.row_count:,} predictions in {report.cell_count} cells, "
+            f'{report.size_bytes / 1e6:,.1f} MB; in the rules of a gate: baseline = "{target}"'
+        )
+    )

@@ -1,0 +1,121 @@
+"""From a file of rules and a warehouse to what the gate found."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+from failmodes.analysis.gate.gate_result import GateResult
+from failmodes.analysis.gate.judged_gate import Undecided
+from failmodes.analysis.gate.judging import judge_rules
+from failmodes.analysis.gate.planned_rules import plan_rules
+from failmodes.analysis.statistics.measured_pair import MeasuredPair
+from failmodes.analysis.statistics.network_comparison import ComparedNetwork
+from failmodes.analysis.statistics.opened_networks import SEPARATOR, SUFFIX, OpenedNetwork, open_networks
+from failmodes.ingest.gate_rules import GateSpec, check_gate
+from failmodes.warehouse.errors import StudyError
+from failmodes.warehouse.storage.locations import find_warehouse, read_toml, user_path
+
+FROM_PROGRAM = "failmodes.gate"  # where rules come from that are a mapping
+
+
+@dataclass(frozen=True)
+class GateRequest:
+    """What is asked of a gate.
+
+    Attributes:
+        gate: its rules; names of files in it are whole.
+        where: the warehouse of networks that name no file; None where it is looked for in the current folder.
+        undecided: whether an undecided rule stops the pipeline, or lets it pass.
+        origin: where the rules come from.
+    """
+
+    gate: GateSpec
+    where: Path | None
+    undecided: Undecided
+    origin: str
+
+
+def read_request(
+    rules: "str | PathLike[str] | Mapping[str, Any]",
+    where: "str | PathLike[str] | None" = None,
+    *,
+    candidate: str | None = None,
+    baseline: str | None = None,
+    undecided: Undecided = "stop",
+) -> GateRequest:
+    """Read the rules of a gate.
+
+    Args:
+        rules: a file of rules, a study file with a `gate` table, or their content.
+        where: study file, output folder or .duckdb file; that of the study, where the rules stand in one.
+        candidate: in place of the one that the rules name; a file in it is relative to the current folder.
+        baseline: the same.
+        undecided: what an undecided rule does.
+
+    Raises:
+        StudyError: there is no such file, or the rules or another argument are not what they should be.
+    """
+    if undecided not in ("stop", "pass"):
+        raise StudyError(f"undecided is {undecided!r}: expected 'stop' or 'pass'")
+    content, folder, origin, study = _content(rules)
+    gate = check_gate(content, origin)
+    names = {
+        "candidate": _anchored(gate.candidate, folder) if candidate is None else candidate,
+        "baseline": _anchored(gate.baseline, folder) if baseline is None else baseline,
+    }
+    given = user_path(where) if where is not None else study if "output" in content else None
+    return GateRequest(gate.model_copy(update=names), given, undecided, origin)
+
+
+def run_gate(request: GateRequest) -> GateResult:
+    """Open the networks of a gate and judge its rules.
+
+    Raises:
+        StudyError: a warehouse has no such network, or several; or a rule names what there is not.
+        WarehouseError: a warehouse cannot be read.
+    """
+    gate = request.gate
+    candidate = gate.candidate or str(find_warehouse(request.where).absolute())  # the one network that is there
+    names = [candidate] if gate.baseline is None else [candidate, gate.baseline]
+    with open_networks(names, request.where) as opened:
+        networks = [one.rows() for one in opened]
+        pair = MeasuredPair(*networks)
+        cells = [set(one.cells) for one in networks]
+        plans = plan_rules(gate, cells[0], cells[1] if len(cells) > 1 else None, request.origin)
+        rules = judge_rules(plans, pair, gate.level)
+        return GateResult(
+            request.origin,
+            _described(opened[0]),
+            _described(opened[1]) if len(opened) > 1 else None,
+            pair.pairing if len(opened) > 1 else None,
+            pair.is_about_training,
+            gate.level,
+            request.undecided,
+            rules,
+        )
+
+
+def _content(rules: "str | PathLike[str] | Mapping[str, Any]") -> tuple[Mapping[str, Any], Path, str, Path | None]:
+    """Keys and tables, the folder that files in them are relative to, where they come from, and the file."""
+    if isinstance(rules, Mapping):
+        return rules, Path(), FROM_PROGRAM, None
+    path = user_path(rules)
+    if not path.exists():
+        raise StudyError(f"no rules at {path}: expected a file of rules, or a study file with a [gate] table")
+    return read_toml(path), path.parent, path.name, path
+
+
+def _anchored(name: str | None, folder: Path) -> str | None:
+    """A name whose file, where it has one, lies where the rules say."""
+    if name is None:
+        return None
+    file, separator, label = name.partition(SEPARATOR)
+    return f"{folder / file}{separator}{label}" if file.endswith(SUFFIX) else name
+
+
+def _described(opened: OpenedNetwork) -> ComparedNetwork:
+    network, selection = opened.network, opened.selection
+    ids = tuple(run.evaluation_id for run in network.runs)
+    return ComparedNetwork(opened.label, ids, network.seeds, selection.image_count, selection.source_line)

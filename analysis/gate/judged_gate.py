@@ -1,0 +1,57 @@
+"""All rules of a gate with what is shown of each, and what that means to a pipeline."""
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import Literal
+
+from failmodes.analysis.gate.judging import JudgedRule, Verdict
+from failmodes.analysis.statistics.network_comparison import ComparedNetwork, ImagePairing
+
+PASSED, BROKEN, NOT_SHOWN = 0, 1, 3  # exit codes; 2, as everywhere, says that the rules or arguments are wrong
+
+Undecided = Literal["stop", "pass"]
+
+
+@dataclass(frozen=True)
+class JudgedGate:
+    """A gate with what is shown of each rule.
+
+    Attributes:
+        origin: where the rules come from.
+        candidate: what they are about.
+        baseline: what it is compared with; None where no baseline is named.
+        pairing: which images are compared; None without a baseline.
+        is_about_training: whether bounds are over training seeds too. Else the statements are about these checkpoints.
+        level: of every statement.
+        undecided: whether an undecided rule stops the pipeline, or lets it pass.
+        rules: in the order of the file.
+    """
+
+    origin: str
+    candidate: ComparedNetwork
+    baseline: ComparedNetwork | None
+    pairing: ImagePairing | None
+    is_about_training: bool
+    level: float
+    undecided: Undecided
+    rules: tuple[JudgedRule, ...]
+
+    @property
+    def counts(self) -> Counter[Verdict]:
+        """How many rules have each verdict."""
+        return Counter(rule.verdict for rule in self.rules)
+
+    @property
+    def passed(self) -> bool:
+        """Whether the pipeline may go on."""
+        return self.exit_code == PASSED
+
+    @property
+    def exit_code(self) -> int:
+        """0 passed, 1 a rule is broken, 3 a rule is not decided or a cell is missing."""
+        counts = self.counts
+        if counts["broken"]:
+            return BROKEN
+        if counts["missing"] or (counts["undecided"] and self.undecided == "stop"):
+            return NOT_SHOWN
+        return PASSED

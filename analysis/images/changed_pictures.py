@@ -1,0 +1,48 @@
+"""Pictures of single images, each in one cell: made again from their clean image, else as kept for an exemplar."""
+
+from collections.abc import Mapping, Sequence
+
+import duckdb
+import numpy as np
+
+from failmodes.analysis.images.clean_images import Pixels, StudyAtHand
+from failmodes.analysis.images.regeneration import make_pictures
+from failmodes.analysis.images.rows import cell_rows
+from failmodes.ingest.datasets.decoding import decode
+from failmodes.warehouse.errors import FailmodesError
+
+
+def changed_pictures(
+    con: duckdb.DuckDBPyConnection, evaluation_ids: Sequence[str], cells: Mapping[int, tuple[str, float]]
+) -> dict[int, Pixels]:
+    """The pictures that the warehouse has, or can make.
+
+    Args:
+        con: the warehouse.
+        evaluation_ids: that saw them, of the same pixels.
+        cells: corruption and severity by image_id.
+
+    Returns:
+        (H, W, 3) uint8 by image_id; images whose picture is not to be had are left out.
+    """
+    try:
+        made = make_pictures(con, cell_rows(con, evaluation_ids[0], cells), StudyAtHand(None))
+    except FailmodesError:  # a published set, or code of a study: only exemplars are in the warehouse
+        made = []
+    found = {picture.row.image_id: picture.pixels for picture in made if picture is not None}
+    return _exemplars(con, evaluation_ids, {i: cell for i, cell in cells.items() if i not in found}) | found
+
+
+def _exemplars(
+    con: duckdb.DuckDBPyConnection, evaluation_ids: Sequence[str], cells: Mapping[int, tuple[str, float]]
+) -> dict[int, Pixels]:
+    rows = con.execute(
+        "select image_id, corruption, severity::double, any_value(png) from exemplars "
+        "where evaluation_id = any($1) and image_id = any($2) group by all",
+        [list(evaluation_ids), list(cells)],
+    ).fetchall()
+    return {
+        image_id: np.asarray(decode(png, f"the stored picture of image {image_id}"))
+        for image_id, corruption, severity, png in rows
+        if cells[image_id] == (corruption, severity)
+    }

@@ -1,0 +1,36 @@
+"""A network's predictions as a small warehouse of their own: a baseline that travels."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+from failmodes.analysis.statistics.opened_networks import NEEDED, find_network
+from failmodes.warehouse.database.connection import open_warehouse
+from failmodes.warehouse.database.export import ExportReport, export_evaluations
+
+
+class NetworkExport(NamedTuple):
+    """The file that was written, the network in it with its number of training runs, and what the file holds."""
+
+    path: Path
+    label: str
+    run_count: int
+    report: ExportReport
+
+
+def export_network(warehouse: Path, name: str, target: Path) -> NetworkExport:
+    """Write all training runs of a network to `target`; see `export_evaluations`.
+
+    Args:
+        warehouse: the DuckDB file that holds it.
+        name: its label, one without its training seed, or an evaluation's identity or first letters.
+        target: the file to write, FILE.duckdb.
+
+    Raises:
+        StudyError: there is no such network, several are called so, or `target` is there already.
+        WarehouseError: the warehouse cannot be read, or what would be written breaks a check.
+        StorageError: the file cannot be written.
+    """
+    with open_warehouse(warehouse, NEEDED) as con:
+        network = find_network(con, warehouse, name).network
+    report = export_evaluations(warehouse, [run.evaluation_id for run in network.runs], target)
+    return NetworkExport(target, network.label, len(network.runs), report)

@@ -1,0 +1,116 @@
+"""Comparisons of two networks made by hand, with the cases that are told in different words."""
+
+from dataclasses import replace
+
+from failmodes.analysis.statistics.bootstrap import Estimate
+from failmodes.analysis.statistics.network_comparison import (
+    CellComparison,
+    ChangedImage,
+    ChangedImages,
+    ClassComparison,
+    ComparedNetwork,
+    Comparison,
+    CorruptionComparison,
+    Crossover,
+    ImagePairing,
+    MeasureComparison,
+)
+
+LABELS = {"fog": "Fog", "contrast": "Contrast", "gaussian_noise": "Gaussian noise"}
+LOSSES = {"gaussian_noise": -0.06, "fog": -0.02, "contrast": 0.015}  # of the second, the largest first
+SOURCE = "Data: Synthetic digits; subset: all 500 images; corruptions: cifar-c recipe, seed 0; training seed 0."
+
+
+def around(value: float, half: float = 0.008) -> Estimate:
+    """A value with an interval."""
+    return Estimate(value, value - half, value + half)
+
+
+def compared(a: str = "Alpha", b: str = "Beta") -> Comparison:
+    """Beta is 2.2 points worse than Alpha, better under contrast; the margin of 1 point is broken."""
+    cells = [
+        _cell("none", 0.0, -0.002),
+        *(_cell(c, s, loss * s / 3) for c, loss in LOSSES.items() for s in (1, 2, 3, 4, 5)),
+    ]
+    images = tuple(
+        ChangedImage(17 * place, 1, "one", 9 - place, "fog" if place else "none", 2.0 if place else 0.0, "one",
+                     None if place == 2 else "seven")
+        for place in range(4)
+    )  # fmt: skip
+    return Comparison(
+        a=ComparedNetwork(a, ("aaaa1111",), (0,), 500, SOURCE),
+        b=ComparedNetwork(b, ("bbbb2222",), (0,), 500, SOURCE),
+        level=0.95,
+        margin=0.01,
+        pairing=ImagePairing("same", 500),
+        averaged=tuple(LOSSES),
+        missing_cells=(),
+        overall=MeasureComparison("accuracy", "accuracy", "higher", "corrupted", 0.655, 0.633, around(-0.022)),
+        bounds=(-0.029, -0.015),
+        is_about_training=False,
+        not_worse="refuted",
+        equivalent="refuted",
+        images_needed=None,
+        clean=MeasureComparison("accuracy", "accuracy", "higher", "clean", 0.97, 0.968, around(-0.002)),
+        measures=(
+            MeasureComparison("ece", "expected calibration error", "lower", "corrupted", 0.081, 0.094, around(0.013)),
+            MeasureComparison("onset_severity", "failure onset (severity)", "higher", "corrupted", 3.1, None, None,
+                              "no image fails"),
+        ),
+        corruptions=tuple(
+            CorruptionComparison(c, LABELS[c], 0.65, 0.65 + loss, around(loss),
+                                 Crossover(2.4, 2.0, 3.0, "a") if c == "contrast" else None)
+            for c, loss in LOSSES.items()
+        ),
+        cells=tuple(cells),
+        classes=(
+            ClassComparison(3, "three", 50, 0.7, 0.6, around(-0.1, 0.05)),
+            ClassComparison(1, "one", 50, 0.8, 0.81, around(0.01, 0.05)),
+        ),
+        newly_wrong=ChangedImages(6, 0.081, images),
+        newly_right=ChangedImages(5, 0.059, images[:1]),
+    )  # fmt: skip
+
+
+def few_images() -> Comparison:
+    """Too few images for a verdict."""
+    return replace(compared(), pairing=ImagePairing("same", 12))
+
+
+def undecided() -> Comparison:
+    """Neither is shown to be better, nor that the margin holds; some cells are only in one."""
+    found = compared()
+    return replace(
+        found, overall=replace(found.overall, b=0.654, difference=around(-0.001, 0.012)), bounds=(-0.011, 0.009),
+        not_worse="undecided", equivalent="undecided", images_needed=4210, missing_cells=(("snow", 3.0), ("snow", 5.0)),
+    )  # fmt: skip
+
+
+def of_different_images() -> Comparison:
+    """Images do not pair, nothing is said of single ones."""
+    found = compared()
+    return replace(
+        found, b=replace(found.b, image_count=400), 
+        pairing=ImagePairing("different", 400, "they are of different data sets"),
+        newly_wrong=None, newly_right=None, cells=tuple(replace(c, only_a=None, only_b=None) for c in found.cells),
+    )  # fmt: skip
+
+
+def over_seeds() -> Comparison:
+    """Two training runs against three; Beta is shown to be within the margin."""
+    found = compared()
+    return replace(
+        found, a=replace(found.a, evaluation_ids=("a1", "a2"), seeds=(0, 1)),
+        b=replace(found.b, evaluation_ids=("b1", "b2", "b3"), seeds=(0, 1, 2)), is_about_training=True,
+        overall=replace(found.overall, b=0.661, difference=around(0.006, 0.004)), bounds=(0.002, 0.0095),
+        not_worse="shown", equivalent="shown", newly_wrong=None, newly_right=None,
+        cells=tuple(replace(c, only_a=None, only_b=None) for c in found.cells),
+    )  # fmt: skip
+
+
+def _cell(corruption: str, severity: float, difference: float) -> CellComparison:
+    winner = "b" if difference > 0.02 else "a" if difference < -0.02 else ""
+    return CellComparison(
+        corruption, severity, 0.7, 0.7 + difference, around(difference, 0.02), 30, 30 + round(500 * difference), 0.001
+        if winner else 0.4, winner,
+    )  # fmt: skip

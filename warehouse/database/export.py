@@ -1,0 +1,147 @@
+"""Export: the predictions of chosen evaluations as a warehouse of their own, small enough to be handed on.
+
+It keeps what a comparison reads and what the checks look at, and no more: no pictures, no names of image files, no
+attention, no logits. Measures and checks are made anew from what is kept. Identities stay; hashes of shards are of the
+rows that are kept, so that a load of the whole record into the file replaces them.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import duckdb
+import pyarrow as pa
+
+from failmodes.warehouse.database.checks import read_checks
+from failmodes.warehouse.database.connection import open_warehouse
+from failmodes.warehouse.database.own_tables import SHARDS
+from failmodes.warehouse.database.stored_checks import update_checks
+from failmodes.warehouse.database.stored_measures import update_measures
+from failmodes.warehouse.database.tables import create_tables, insert_rows, write_info
+from failmodes.warehouse.database.updates import staged_database, writer_lock
+from failmodes.warehouse.errors import StudyError, WarehouseError
+from failmodes.warehouse.schema import (
+    CLASSES,
+    CORRUPTIONS,
+    DATASETS,
+    EVALUATIONS,
+    IMAGES,
+    MODELS,
+    PARTITIONS,
+    PREDICTIONS,
+    SOURCES,
+)
+from failmodes.warehouse.shards.format import content_hash
+from failmodes.warehouse.shards.inventory import cast_to_table
+
+# Most tables hold few rows and take a block at least: with DuckDB's own of 256 KiB small files are 4 times as large
+SMALL_BLOCK_BYTES = 32_768
+
+# Of a prediction: what measures of answers, calibration and scores are made from, and what checks compare.
+KEPT_COLUMNS = (
+    "image_id", "label", "predicted", "confidence", "label_probability", "margin", "entropy_nats", "loss_nats",
+    "sum_p2", "log_sum_exp", "finite", "rmse", "predicted_output",
+)  # fmt: skip
+
+_WITHOUT_ATTENTION = """
+select * replace (
+    'none' as attention_method,
+    null::varchar as attention_layer,
+    if(attention_method = 'none', attention_note, 'left out of this file by failmodes export') as attention_note
+) from evaluations where evaluation_id = any($1) order by evaluation_id
+"""
+
+_OWN = "(select {} from evaluations where evaluation_id = any($1))"
+
+# Rows of the dimensions that belong to evaluations $1; columns that are left out become null.
+_DIMENSION_ROWS = {
+    EVALUATIONS: _WITHOUT_ATTENTION,
+    MODELS: f"from models where model_id in {_OWN.format('model_id')} order by model_id",
+    DATASETS: f"from datasets where dataset_id in {_OWN.format('dataset_id')} order by dataset_id",
+    CLASSES: f"from classes where dataset_id in {_OWN.format('dataset_id')} order by all",
+    SOURCES: f"from sources where source_id in {_OWN.format('source_id')} order by source_id",
+    CORRUPTIONS: "from corruptions where corruption in (select corruption from shards where evaluation_id = any($1)) "
+    "order by corruption_order, corruption",
+    IMAGES: f"select dataset_id, image_id, label from images where dataset_id in {_OWN.format('dataset_id')} "
+    "and image_id in (select image_id from predictions where evaluation_id = any($1)) order by all",
+}
+
+_SHARDS = """
+select distinct on (evaluation_id, severity, corruption) * from shards
+where evaluation_id = any($1) and table_name = 'predictions'
+order by evaluation_id, severity, corruption
+"""
+
+_CELL_ROWS = f"""
+select {", ".join((*PARTITIONS, *KEPT_COLUMNS))} from predictions
+where evaluation_id = $1 and corruption = $2 and severity = $3 order by image_id
+"""
+
+
+class ExportReport(NamedTuple):
+    """What an export wrote: cells, predictions, and the bytes of the file."""
+
+    cell_count: int
+    row_count: int
+    size_bytes: int
+
+
+def export_evaluations(warehouse: Path, evaluation_ids: Sequence[str], target: Path) -> ExportReport:
+    """Write the predictions of some evaluations to a warehouse of their own; all of it appears, or nothing.
+
+    Args:
+        warehouse: the DuckDB file that holds them.
+        evaluation_ids: their identities, whole.
+        target: the file to write, FILE.duckdb; none is there yet.
+
+    Raises:
+        StudyError: `target` is no .duckdb file, or is there already.
+        WarehouseError: the warehouse is missing, of another schema version, in use by a writer or not as this program
+            writes it, or what would be written breaks a check.
+        StorageError: the file cannot be written.
+    """
+    if target.suffix != ".duckdb":
+        raise StudyError(f"{target}: expected a file to write whose name ends in .duckdb, such as baseline.duckdb")
+    if target.exists() or target.is_symlink():
+        raise StudyError(f"{target} is there already: remove it first, or name another file")
+    names = [table.name for table in (*_DIMENSION_ROWS, SHARDS, PREDICTIONS)]
+    with (
+        open_warehouse(warehouse, names) as con,
+        writer_lock(target),
+        staged_database(target, empty=True, block_bytes=SMALL_BLOCK_BYTES) as new,
+    ):
+        create_tables(new)
+        for table, sql in _DIMENSION_ROWS.items():
+            rows = con.sql(sql, params=[list(evaluation_ids)]).to_arrow_table()
+            insert_rows(new, table, cast_to_table(rows, table, warehouse))
+        cell_count, row_count = _copy_predictions(con, new, evaluation_ids, warehouse)
+        write_info(new)
+        update_measures(new, {})
+        update_checks(new, {})
+        _refuse_broken(new, warehouse)
+    return ExportReport(cell_count, row_count, target.stat().st_size)
+
+
+def _copy_predictions(
+    con: duckdb.DuckDBPyConnection, new: duckdb.DuckDBPyConnection, evaluation_ids: Sequence[str], warehouse: Path
+) -> tuple[int, int]:
+    """Copy cell by cell, by severity and image as a load orders them; returns how many cells and rows there were."""
+    shards = cast_to_table(con.sql(_SHARDS, params=[list(evaluation_ids)]).to_arrow_table(), SHARDS, warehouse)
+    hashes, row_count = [], 0
+    for cell in zip(*(shards[name].to_pylist() for name in PARTITIONS), strict=True):
+        rows = cast_to_table(con.sql(_CELL_ROWS, params=list(cell)).to_arrow_table(), PREDICTIONS, warehouse)
+        insert_rows(new, PREDICTIONS, rows)
+        hashes.append(content_hash(rows.select(KEPT_COLUMNS)))
+        row_count += rows.num_rows
+    place = shards.schema.get_field_index("content_hash")
+    insert_rows(new, SHARDS, shards.set_column(place, "content_hash", pa.array(hashes, pa.string())))
+    return len(hashes), row_count
+
+
+def _refuse_broken(new: duckdb.DuckDBPyConnection, warehouse: Path) -> None:
+    broken = [f"{check.invariant} ({check.row_count:,} rows)" for check in read_checks(new) if not check.passed]
+    if broken:
+        raise WarehouseError(
+            f"{warehouse} does not hold what it should, so nothing was written: {'; '.join(broken)}; "
+            "`failmodes status --full` says more"
+        )
