@@ -26,7 +26,7 @@ MOST_BYTES, MOST_COLUMNS, MOST_MODELS, MOST_LETTERS = 16_000_000, 2_000, 10_000,
 KNOWN_FILES = {"cifar10": "CIFAR-10", "cifar100": "CIFAR-100", "imagenet": "ImageNet"}  # by how RobustBench calls them
 CLEAN_CELL = (CLEAN, Decimal(0))
 
-_CORRUPTION = re.compile(r"[a-z][a-z0-9_]{0,99}")
+_CORRUPTION = re.compile(r"[a-z][a-z0-9_]{0,59}")
 _SEVERITY = re.compile(r"\d(\.\d{1,3})?")
 _NUMBER = re.compile(r"(\d{1,20}(\.\d{0,40})?|\.\d{1,40})([eE][+-]?\d{1,2})?")
 _FORMULA = ("=", "+", "-", "@", "'")  # a spreadsheet runs a cell that begins so; the last marks one that it must not
@@ -75,7 +75,7 @@ def read_published(path: Path, dataset: str | None = None) -> PublishedSet:
         dataset: the data set that it is of; where it is not given, the file's name may tell (`cifar10_…`).
 
     Raises:
-        DataError: the table or the file beside it is missing, damaged or of another layout: what, where, how to mend it.
+        DataError: the table is missing, or it or the file beside it is damaged or of another layout.
     """
     known = KNOWN_FILES.get(path.name.split("_", 1)[0].lower()) if "_corruptions" in path.name else None
     models = _read_table(path)
@@ -106,7 +106,7 @@ def write_published(path: Path, models: Sequence[PublishedModel]) -> tuple[Path,
     rows += [[_guarded(model.name), *(repr(model.accuracies[cell]) for cell in cells)] for model in models]
     facts = [[MODEL, CLEAN_ACCURACY, ARCHITECTURE, PAPER]]
     for model in models:
-        percent = f"{100 * Decimal(repr(model.accuracies[CLEAN_CELL])):f}"
+        percent = f"{(100 * Decimal(repr(model.accuracies[CLEAN_CELL]))).normalize():f}"
         facts.append([_guarded(model.name), percent, _guarded(model.architecture or ""), _guarded(model.paper or "")])
     clean = clean_file_of(path)
     atomic_write_bytes(clean, _as_csv(facts))

@@ -213,4 +213,14 @@ COMPUTED = Table.of(
     Column("breaking_rows", int64, "rows that break the check; null of a measure", True),
 )
 
-ALL_TABLES = (*FACTS, *DIMENSIONS, SHARDS, *MEASURES, COMPUTED, *DERIVED, PUBLISHED_ACCURACY, LOADED_DIMENSIONS, WAREHOUSE_INFO)
+ALL_TABLES = (
+    *FACTS,
+    *DIMENSIONS,
+    SHARDS,
+    *MEASURES,
+    COMPUTED,
+    *DERIVED,
+    PUBLISHED_ACCURACY,
+    LOADED_DIMENSIONS,
+    WAREHOUSE_INFO,
+)
