@@ -13,7 +13,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from failmodes.warehouse.errors import DataError, StorageError, first_line, shown
+from failmodes.warehouse.errors import DataError, StorageError, first_line, printable, shown
 from failmodes.warehouse.schema import CLEAN
 from failmodes.warehouse.storage.files import atomic_write_bytes
 from failmodes.warehouse.storage.regular_files import read_regular
@@ -219,7 +219,7 @@ def _layout(path: Path) -> Iterator[None]:
 
 
 def _check_name(name: str, known: dict[str, Any], where: str) -> None:
-    if not name or not name.isprintable() or len(name) > MOST_LETTERS:
+    if not name or printable(name) != name or len(name) > MOST_LETTERS:
         raise DataError(f"{where}: {shown(name)} is no model's name: 1 to {MOST_LETTERS} letters in one line")
     if name in known:
         raise DataError(f"{where}: model {shown(name)} a second time: remove one of its rows")
@@ -239,7 +239,7 @@ def _accuracy(text: str, where: str, cell: PublishedCell, scale: int = 1) -> flo
 def _note(text: str, where: str, column: str) -> str | None:
     """A text about a model, None where it is blank."""
     note = _unguarded(text)
-    if len(note) > MOST_LETTERS or not note.isprintable():
+    if len(note) > MOST_LETTERS or printable(note) != note:
         raise DataError(f"{where}: its {column} {shown(note)} is no line of at most {MOST_LETTERS} letters")
     return note or None
 

@@ -9,8 +9,8 @@ import polars as pl
 from failmodes.analysis.formatting import format_count, join_names
 from failmodes.analysis.publishing.written import Written
 from failmodes.analysis.selection import Selection, read_for_selection
-from failmodes.warehouse.errors import WarehouseError
-from failmodes.warehouse.published_layout import CLEAN_CELL, PublishedModel, write_published
+from failmodes.warehouse.errors import WarehouseError, printable
+from failmodes.warehouse.published_layout import CLEAN_CELL, MOST_LETTERS, PublishedModel, write_published
 
 
 def write_robustbench(con: duckdb.DuckDBPyConnection, _warehouse: Path, selection: Selection, path: Path) -> Written:
@@ -43,4 +43,9 @@ def _model(label: str, architecture: str, points: pl.DataFrame) -> PublishedMode
     cells = ordered.select("corruption", "severity", "accuracy").rows()
     accuracies = {CLEAN_CELL: float(ordered["clean_accuracy"][0])}
     accuracies |= {(corruption, Decimal(int(severity))): float(value) for corruption, severity, value in cells}
-    return PublishedModel(label, accuracies, architecture)
+    return PublishedModel(_one_line(label), accuracies, _one_line(architecture))
+
+
+def _one_line(text: str) -> str:
+    """A text as the layout takes it."""
+    return printable(text, MOST_LETTERS - 1).strip()
