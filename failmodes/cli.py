@@ -9,7 +9,8 @@ import typer
 from typer.core import TyperCommand
 
 from failmodes import __version__
-from failmodes.analysis.cli import PairCommand, chart, compare, gate, print_findings, report, shapes
+from failmodes.analysis.cli import PairCommand, chart, gate, print_findings, report, shapes
+from failmodes.analysis.compare_command import compare
 from failmodes.analysis.export_command import export
 from failmodes.analysis.publishing.command import publish
 from failmodes.evaluate.cli import (

@@ -8,7 +8,7 @@ from installed_script import failmodes
 
 COMMANDS = (
     "init", "run", "status", "download", "corrupt", "ingest", "train", "evaluate", "load", "query", "shapes", "chart",
-    "images", "report",
+    "images", "report", "compare",
 )  # fmt: skip
 
 

@@ -7,6 +7,7 @@ import duckdb
 import polars as pl
 
 from failmodes.analysis.charts.network_colours import NetworkColours, network_colours
+from failmodes.analysis.charts.network_curves import band_phrase, network_curves, shape_line
 from failmodes.analysis.charts.published_layers import PublishedBehind, published_behind
 from failmodes.analysis.charts.style import axes
 from failmodes.analysis.charts.style.combining import in_grid, layered, stacked
@@ -32,11 +33,9 @@ from failmodes.analysis.charts.style.theme import (
 from failmodes.analysis.findings.corruption_cost import costliest_sentence
 from failmodes.analysis.findings.curve_shape import STABLE, shape_of
 from failmodes.analysis.formatting import (
-    SHAPE_NAMES,
     format_interval,
     format_number,
     format_percent,
-    format_severity,
     label_with_extra,
 )
 from failmodes.analysis.selection import Selection, corruption_labels, read_for_selection
@@ -83,26 +82,27 @@ def chart(
         size: page or paper.
         published: whether published networks on the data set are drawn behind, where the warehouse holds some.
     """
-    points = read_for_selection(con, "accuracy_by_severity", selection)
+    networks = network_colours(con, selection)
+    points, runs = network_curves(con, selection, networks)
     shapes = read_for_selection(con, "shapes", selection)
     names = corruption_labels(con)
     names = {name: label_with_extra(names[name], is_extra=name in selection.extras) for name in selection.corruptions}
     flat = _flat_corruptions(shapes, len(selection.corruptions))
     order = [corruption for corruption in _order(points, selection) if corruption not in flat]
     columns = axes.corruption_columns(size, len(order), max(text_width(names[c], TITLE_PX) for c in order))
-    networks = network_colours(con, selection)
     frame = _panel_frame(points, selection.chance, networks, (size.width_px - AXIS_PX - 16) / columns - RIGHT_PX - 10,
                          size.height(PANEL_HEIGHT_PX, LEAST_HEIGHT_PX),
                          published_behind(con, selection, names, shown=published))  # fmt: skip
     panels = [
         _panel(
-            points.filter(corruption=name), shapes.filter(corruption=name), names[name], frame, pointed_layer(index),
+            points.filter(corruption=name), runs.filter(corruption=name), shapes.filter(corruption=name), names[name],
+            frame, pointed_layer(index),
             is_left=not index % columns, is_last=index // columns == (len(order) - 1) // columns,
         )
         for index, name in enumerate(order)
     ]  # fmt: skip
     grid = in_grid(*panels, columns=columns, spacing={"row": 18, "column": 10})
-    folded = running_text(_folded_text(shapes, flat, names), size.width_px - 16) if flat else []
+    folded = running_text(_folded_text(shapes, flat, names, networks), size.width_px - 16) if flat else []
     text = _chart_text(con, selection, frame)
     plot = stacked(grid, *folded, spacing=10) if folded else grid
     entries = [*networks.entries(), *frame.published.entries()]
@@ -119,7 +119,7 @@ def _flat_corruptions(shapes: pl.DataFrame, panels: int) -> list[str]:
     return flat if len(flat) < panels and panels >= FEWEST_FOLDED else []
 
 
-def _folded_text(shapes: pl.DataFrame, flat: list[str], names: dict[str, str]) -> str:
+def _folded_text(shapes: pl.DataFrame, flat: list[str], names: dict[str, str], networks: NetworkColours) -> str:
     """Each flat corruption with the largest drop of a network, and its interval."""
     told = []
     for corruption in flat:
@@ -127,7 +127,8 @@ def _folded_text(shapes: pl.DataFrame, flat: list[str], names: dict[str, str]) -
         interval = format_interval(row["total_drop_low"], row["total_drop_high"])
         told.append(f"{names[corruption]} ({format_number(100 * row['total_drop'])} {interval})")
     is_one = shapes["label"].n_unique() == 1
-    whose = "total drop in brackets" if is_one else "for every network, largest total drop in brackets"
+    each = "training run" if networks.trained else "network"
+    whose = "total drop in brackets" if is_one else f"for every {each}, largest total drop in brackets"
     margin = format_number(100 * shapes["flat_below"][0], 0)
     return f"Flat within {margin} points, {whose}: {', '.join(told)}."
 
@@ -158,21 +159,22 @@ def _chart_text(con: duckdb.DuckDBPyConnection, selection: Selection, frame: Pan
     chance = "" if frame.shown_chance is None else f"dotted: chance ({format_percent(frame.shown_chance)}); "
     return ChartText(
         costliest_sentence(con, selection),
-        f"Accuracy from clean (0) to severity {frame.plot_area.x_high:g} on {selection.images}; band: Wilson 95"
-        f"\u00a0% interval; grey dashes: a steady fall; {several}{frame.published.phrase}{chance}"
+        f"Accuracy from clean (0) to severity {frame.plot_area.x_high:g} on {selection.images}; "
+        f"{band_phrase(frame.networks)}; grey dashes: a steady fall; {several}{frame.published.phrase}{chance}"
         f"above each panel: the shape, undecided unless {format_percent(STABLE)} of resamples agree on it.",
         selection.source_line,
     )
 
 
 def _panel(
-    points: pl.DataFrame, shapes: pl.DataFrame, title: str, frame: PanelFrame, pointed: str, *, is_left: bool,
-    is_last: bool,
+    points: pl.DataFrame, runs: pl.DataFrame, shapes: pl.DataFrame, title: str, frame: PanelFrame, pointed: str, *,
+    is_left: bool, is_last: bool,
 ) -> Layered:  # fmt: skip
     """Lines with their intervals and chords, last values at their right and shapes above.
 
     Args:
         points: accuracy (0-1) with its interval, by label and severity.
+        runs: accuracy of each training run of a network that has several.
         shapes: shape and stability by label.
         title: the corruption.
         frame: what all panels share.
@@ -207,6 +209,7 @@ def _panel(
             y=alt.Y("chord:Q", scale=y_scale)),
         front.mark_area(opacity=0.22).encode(y=y.copy(), y2=alt.Y2("accuracy_high:Q"), color=colour)
         .transform_calculate(accuracy="datum.accuracy_low"),
+        *_run_lines(runs, frame, {"x": x, "y": y, "color": colour}),
         front.mark_line(strokeWidth=1.8).encode(color=colour, strokeDash=dash, opacity=focus_opacity()),
         front.mark_point(size=axes.point_size(data), filled=True).encode(
             color=colour, tooltip=tips, opacity=focus_opacity()).properties(name=pointed),
@@ -241,20 +244,25 @@ def _last_values(data: pl.DataFrame, frame: PanelFrame) -> pl.DataFrame:
     )  # fmt: skip
 
 
+def _run_lines(runs: pl.DataFrame, frame: PanelFrame, channels: dict[str, Any]) -> list[alt.Chart]:
+    """Thin lines of the training runs behind the mean of a coloured network."""
+    shown = runs.filter(pl.col("label").is_in(list(frame.networks.legend_names)))
+    if shown.is_empty():
+        return []
+    lines = alt.Chart(shown.drop("corruption")).mark_line(strokeWidth=0.7, strokeOpacity=0.65)
+    return [lines.encode(**channels, detail=alt.Detail("run:N"), opacity=focus_opacity())]
+
+
 def _shape_lines(shapes: pl.DataFrame, frame: PanelFrame) -> list[alt.Chart]:
     """Above the panel, a line a coloured network: its shape, and from where it is at chance."""
-    rows = {row["label"]: row for row in shapes.rows(named=True)}
+    rows: dict[str, list[dict[str, Any]]] = {}
+    for row in shapes.rows(named=True):
+        rows.setdefault(frame.networks.of_runs[row["label"]], []).append(row)
     shown = [label for label in frame.networks.legend_names if label in rows]
     layers = []
-    room = frame.plot_area.width + RIGHT_PX + 10
     for index, label in enumerate(shown):
-        shape, chance = shape_of(rows[label]), rows[label]["chance_from"]
-        from_ = "" if chance is None else format_severity(chance)
-        long, short = (
-            f"{SHAPE_NAMES[shape]}, {chance_from} {from_}" for chance_from in ("at chance from", "chance \u2265")
-        )
-        told = SHAPE_NAMES[shape] if chance is None else long if text_width(long, 11) <= room else short
         colour = text_shade(frame.networks.colours[label])
+        told = shape_line(rows[label], frame.plot_area.width + RIGHT_PX + 10, 11)
         text = alt.Chart(pl.DataFrame({"text": [told]})).mark_text(
             align="left", baseline="bottom", fontSize=11, color=colour
         )

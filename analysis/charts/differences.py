@@ -172,7 +172,9 @@ def _crossing(
     base = alt.Chart(pl.DataFrame([row])).encode(y=y)
     tip = [alt.Tooltip("told:N", title="curves cross at severity")]
     return [
-        base.mark_rule(style="ink-line", strokeWidth=3).encode(x=alt.X("from:Q", scale=x.scale), x2=alt.X2("to:Q")),
+        base.mark_rule(style="ink-line", strokeWidth=3).encode(
+            x=alt.X("from:Q", scale=axes.fixed_scale(0, frame.last)), x2=alt.X2("to:Q")
+        ),
         base.mark_point(shape="diamond", filled=True, size=90, opacity=1, style="ink").encode(x=x, tooltip=tip),
     ]
 

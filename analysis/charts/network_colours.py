@@ -1,4 +1,7 @@
-"""Which networks are in colour: all of up to four; of more the two with the highest and the lowest mean accuracy."""
+"""Which networks are in colour: all of up to four; of more the two with the highest and the lowest mean accuracy.
+
+Training runs of one network share its colour.
+"""
 
 from typing import NamedTuple
 
@@ -7,8 +10,9 @@ import duckdb
 from failmodes.analysis.charts.style.labels import LegendEntry
 from failmodes.analysis.charts.style.theme import GREY, MODEL_COLOURS, MODEL_DASHES
 from failmodes.analysis.formatting import format_percent
+from failmodes.analysis.networks import TrainedNetwork, trained_networks
 from failmodes.analysis.selection import Selection
-from failmodes.analysis.statistics.mean_accuracy import mean_accuracies
+from failmodes.analysis.statistics.network_accuracy import network_accuracies
 
 
 class NetworkColours(NamedTuple):
@@ -17,10 +21,27 @@ class NetworkColours(NamedTuple):
     Attributes:
         colours: colour by network, of all networks in order.
         legend_names: the networks that are not in the grey background, with their names in the legend.
+        networks: of the selection, in order.
     """
 
     colours: dict[str, str]
     legend_names: dict[str, str]
+    networks: tuple[TrainedNetwork, ...]
+
+    @property
+    def trained(self) -> list[TrainedNetwork]:
+        """Networks of several training runs."""
+        return [network for network in self.networks if network.has_several_seeds]
+
+    @property
+    def of_runs(self) -> dict[str, str]:
+        """The network of each training run, by label."""
+        return {run.label: network.label for network in self.networks for run in network.runs}
+
+    @property
+    def run_colours(self) -> dict[str, str]:
+        """Colour by training run."""
+        return {run: self.colours[network] for run, network in self.of_runs.items()}
 
     @property
     def background(self) -> list[str]:
@@ -44,15 +65,17 @@ class NetworkColours(NamedTuple):
 
 def network_colours(con: duckdb.DuckDBPyConnection, selection: Selection) -> NetworkColours:
     """Colours of the networks of a selection."""
-    labels = list(selection.labels.values())
+    networks = tuple(trained_networks(selection.evaluations))
+    labels = [network.label for network in networks]
     if len(labels) <= len(MODEL_COLOURS):
-        return NetworkColours(dict(zip(labels, MODEL_COLOURS, strict=False)), {label: label for label in labels})
-    found = mean_accuracies(con, selection)
+        names = {network.label: network.label_with_seeds for network in networks}
+        return NetworkColours(dict(zip(labels, MODEL_COLOURS, strict=False)), names, networks)
+    found = network_accuracies(con, selection)
     means = {e.label: one.corrupted.value for e, one in found.items() if one.corrupted is not None}
     if not means:
-        return NetworkColours(dict.fromkeys(labels, GREY), {})
+        return NetworkColours(dict.fromkeys(labels, GREY), {}, networks)
     most, least = max(means, key=means.__getitem__), min(reversed(means), key=means.__getitem__)
     legend_names = {label: f"{label}, {rank} mean accuracy ({format_percent(means[label])})"
                     for label, rank in ((most, "highest"), (least, "lowest"))}  # fmt: skip
     coloured = dict(zip(legend_names, MODEL_COLOURS, strict=False))
-    return NetworkColours({label: coloured.get(label, GREY) for label in labels}, legend_names)
+    return NetworkColours({label: coloured.get(label, GREY) for label in labels}, legend_names, networks)

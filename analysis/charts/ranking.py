@@ -1,5 +1,6 @@
 """Ranking: mean accuracy under corruption as dots with intervals, by corruption of few networks, else by network."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import altair as alt
@@ -20,8 +21,8 @@ from failmodes.analysis.formatting import (
     join_names,
     label_with_extra,
 )
+from failmodes.analysis.networks import TrainedNetwork
 from failmodes.analysis.selection import (
-    EvaluationInfo,
     Selection,
     averaged_severities,
     corruption_labels,
@@ -29,6 +30,7 @@ from failmodes.analysis.selection import (
 )
 from failmodes.analysis.statistics.bootstrap import Estimate
 from failmodes.analysis.statistics.mean_accuracy import MeanAccuracy, lowest_first, mean_accuracies
+from failmodes.analysis.statistics.network_accuracy import network_accuracies
 from failmodes.analysis.statistics.shape_tables import stored_settings
 from failmodes.warehouse.errors import WarehouseError
 
@@ -36,38 +38,38 @@ ROW_PX, NEXT_PX, LEAST_PX = 14, 11, 9  # height of a row with one dot, what each
 VALUE_PX, GAP_PX = 34, 6
 MOST_NAME_PX, MOST_NAME_SHARE = 190, 0.46  # of a row's name, and of the chart's width
 CLEAN_NAME = "Clean"
-Accuracies = dict[EvaluationInfo, MeanAccuracy]
+RUN_TICK_PX = 9
+Accuracies = dict[TrainedNetwork, MeanAccuracy]
 
 
 def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, size: ChartSize = PAGE) -> alt.VConcatChart:
     """Up to four networks: a row for clean images, for the mean, and for each corruption; of more a row a network."""
-    found = mean_accuracies(con, selection)
+    found = network_accuracies(con, selection)
     is_by_corruption = len(found) <= len(MODEL_COLOURS)
     rows = _by_corruption(con, selection, found) if is_by_corruption else _by_network(con, found)
     networks = network_colours(con, selection)
-    data = pl.DataFrame(rows).with_columns(
-        colour=pl.col("label").replace_strict(networks.colours, return_dtype=pl.String)
-    )
+    colour = pl.col("label").replace_strict(networks.colours, return_dtype=pl.String)
+    data, runs = pl.DataFrame(rows).with_columns(colour=colour), pl.DataFrame(schema={"value": pl.Float64})
+    if networks.trained:
+        of_runs = pl.DataFrame(_runs(con, selection, found, is_by_corruption))
+        runs = of_runs.join(data, on=["name", "label"], how="semi", maintain_order="left").with_columns(colour=colour)
+        data = _with_ends(data, runs)
     labels = list(networks.colours) if is_by_corruption else []
-    entries = [LegendEntry(label, colour, shape="circle") for label, colour in networks.colours.items()]
-    text = ChartText(
-        mean_accuracy_sentence(con, selection), _subtitle(con, selection, data, is_by_corruption), selection.source_line
-    )
-    plot = _plot(data, labels, size)
+    entries = [
+        LegendEntry(networks.legend_names.get(label, label), colour, shape="circle")
+        for label, colour in networks.colours.items()
+    ]
+    subtitle = _subtitle(con, selection, data, runs, is_by_corruption)
+    text = ChartText(mean_accuracy_sentence(con, selection), subtitle, selection.source_line)
+    plot = _plot(data, runs, labels, size)
     return add_text([*legend(entries if len(labels) > 1 else (), size.width_px - 70), plot], text, size)
 
 
 def _by_corruption(con: duckdb.DuckDBPyConnection, selection: Selection, found: Accuracies) -> list[dict[str, Any]]:
     """Clean, the mean, then corruptions from the lowest mean accuracy over networks on, extras last."""
-    names = corruption_labels(con)
-    order = sorted(lowest_first(found.values()), key=lambda c: c in selection.extras)
     estimates = {
-        e.label: {
-            CLEAN_NAME: one.clean,
-            f"Mean of {format_count(len(selection.averaged), 'corruption')}": one.corrupted,
-            **{label_with_extra(names[c], is_extra=c in selection.extras): one.by_corruption.get(c) for c in order},
-        }
-        for e, one in found.items()
+        network.label: _named_estimates(con, selection, one, lowest_first(found.values()))
+        for network, one in found.items()
     }
     rows = list(dict.fromkeys(name for of_one in estimates.values() for name in of_one))
     return [
@@ -76,6 +78,46 @@ def _by_corruption(con: duckdb.DuckDBPyConnection, selection: Selection, found: 
         for label, of_one in estimates.items()
         if (estimate := of_one[name]) is not None
     ]
+
+
+def _named_estimates(
+    con: duckdb.DuckDBPyConnection, selection: Selection, one: MeanAccuracy, corruptions: Iterable[str]
+) -> dict[str, Estimate | None]:
+    """Accuracies by the name of the row that they stand in: clean, the mean, these corruptions with extras last."""
+    names = corruption_labels(con)
+    return {
+        CLEAN_NAME: one.clean,
+        f"Mean of {format_count(len(selection.averaged), 'corruption')}": one.corrupted,
+        **{
+            label_with_extra(names[c], is_extra=c in selection.extras): one.by_corruption.get(c)
+            for c in sorted(corruptions, key=lambda c: c in selection.extras)
+        },
+    }
+
+
+def _runs(
+    con: duckdb.DuckDBPyConnection, selection: Selection, found: Accuracies, is_by_corruption: bool
+) -> list[dict[str, Any]]:
+    """Of networks with several training runs the value of each run, by the name of the row that it stands in."""
+    of_runs = mean_accuracies(con, selection)
+    several = [(network, run) for network in found if network.has_several_seeds for run in network.runs]
+    return [
+        {"name": name, "label": network.label, "run": run.label, "value": estimate.value}
+        for network, run in several
+        for name, estimate in (
+            _named_estimates(con, selection, of_runs[run], of_runs[run].by_corruption)
+            if is_by_corruption
+            else {network.label: of_runs[run].corrupted}
+        ).items()
+        if estimate is not None
+    ]
+
+
+def _with_ends(data: pl.DataFrame, runs: pl.DataFrame) -> pl.DataFrame:
+    """The rows with `end`, beyond which their text stands: of the interval, or of the runs where these lie above it."""
+    highest = runs.group_by("name", "label").agg(highest=pl.col("value").max())
+    joined = data.join(highest, on=["name", "label"], how="left", maintain_order="left")
+    return joined.with_columns(end=pl.max_horizontal("high", "highest")).drop("highest")
 
 
 def _by_network(con: duckdb.DuckDBPyConnection, found: Accuracies) -> list[dict[str, Any]]:
@@ -87,11 +129,11 @@ def _by_network(con: duckdb.DuckDBPyConnection, found: Accuracies) -> list[dict[
     names = corruption_labels(con)
     rows = [
         {
-            **_row(evaluation.label, evaluation.label, one.corrupted), "clean": one.clean.value,
+            **_row(network.label, network.label, one.corrupted), "clean": one.clean.value,
             "lowest": (lowest := one.by_corruption[one.worst].value),
             "lowest_text": f"{names[one.worst]} {format_percent(lowest, 0)}",
         }
-        for evaluation, one in found.items()
+        for network, one in found.items()
         if one.corrupted is not None
     ]  # fmt: skip
     if not rows:
@@ -104,7 +146,9 @@ def _row(name: str, label: str, estimate: Estimate) -> dict[str, Any]:
             "text": format_number(100 * estimate.value)}  # fmt: skip
 
 
-def _subtitle(con: duckdb.DuckDBPyConnection, selection: Selection, data: pl.DataFrame, is_by_corruption: bool) -> str:
+def _subtitle(
+    con: duckdb.DuckDBPyConnection, selection: Selection, data: pl.DataFrame, runs: pl.DataFrame, is_by_corruption: bool
+) -> str:
     level = format_percent(stored_settings(con).interval_level, 0)
     cells = read_for_selection(con, "accuracy_by_severity", selection)
     levels = [format_severity(s) for s in sorted(averaged_severities(cells["severity"].unique()))]
@@ -114,18 +158,19 @@ def _subtitle(con: duckdb.DuckDBPyConnection, selection: Selection, data: pl.Dat
         if is_by_corruption
         else "a row a network; hollow: clean (circle) and under the corruption of its lowest mean (diamond, named)"
     )
-    low = _scale(data).domain[0]
+    low = _scale(data, runs).domain[0]
     axis = f"; the axis begins at {format_percent(low, 0)}" if low else ""
-    lacking = [e.label for e, one in mean_accuracies(con, selection).items() if one.corrupted is None]
+    lacking = [network.label for network, one in network_accuracies(con, selection).items() if one.corrupted is None]
     without = f" Without a mean, as corruptions are missing: {join_names(lacking)}." if lacking else ""
+    over_seeds = "" if runs.is_empty() else ", and over training seeds where there are several (ticks: each seed)"
     return (
-        f"Accuracy under each corruption, the mean over {over}, {rows}; bars: {level} intervals over images{axis}. "
-        f"{selection.images}.{without}"
+        f"Accuracy under each corruption, the mean over {over}, {rows}; bars: {level} intervals over "
+        f"images{over_seeds}{axis}. {selection.images}.{without}"
     )
 
 
-def _plot(data: pl.DataFrame, labels: list[str], size: ChartSize) -> Layered:
-    """The dots; `labels` are the networks that share a row."""
+def _plot(data: pl.DataFrame, runs: pl.DataFrame, labels: list[str], size: ChartSize) -> Layered:
+    """The dots, and ticks of training runs; `labels` are the networks that share a row."""
     order = data["name"].unique(maintain_order=True).to_list()
     most_px = min(MOST_NAME_PX, MOST_NAME_SHARE * size.width_px)
     name_px = min(most_px, max(text_width(name, FONT_PX) for name in order) + 14)
@@ -133,7 +178,7 @@ def _plot(data: pl.DataFrame, labels: list[str], size: ChartSize) -> Layered:
     width = size.width_px - name_px - VALUE_PX - lowest_px - 8
     dots = max(1, len(labels))
     row_px = size.height(ROW_PX + NEXT_PX * (dots - 1) + GAP_PX, LEAST_PX * dots + GAP_PX)
-    scale = _scale(data)
+    scale = _scale(data, runs)
     x = alt.X("value:Q", title="accuracy", scale=scale, axis=axes.percent_axis(domain=False, labelFlush=False))
     y = alt.Y("name:N", sort=order, title=None, scale=alt.Scale(paddingInner=0.25),
               axis=alt.Axis(domain=False, ticks=False, labelPadding=8, labelLimit=most_px))  # fmt: skip
@@ -148,15 +193,26 @@ def _plot(data: pl.DataFrame, labels: list[str], size: ChartSize) -> Layered:
         base.mark_rule(strokeWidth=1.6).encode(x=alt.X("low:Q", scale=scale), x2=alt.X2("high:Q")),
         base.mark_point(filled=True, size=48, opacity=1).encode(x=x, tooltip=tips),
         alt.Chart(data).mark_text(align="left", baseline="middle", dx=6, fontSize=FONT_PX, style="muted").encode(
-            x=alt.X("high:Q", scale=scale), y=y, text=alt.Text("text:N"), **offset),
+            x=alt.X("end:Q" if "end" in data else "high:Q", scale=scale), y=y, text=alt.Text("text:N"), **offset),
         *_hollow(data, scale, y, width),
+        *_run_ticks(runs, {"x": x, "y": y, **offset}),
     ]  # fmt: skip
     return layered(*layers, width=width, height=row_px * len(order))
 
 
-def _scale(data: pl.DataFrame) -> alt.Scale:
+def _run_ticks(runs: pl.DataFrame, channels: dict[str, Any]) -> list[alt.Chart]:
+    """A tick for each training run of a network that has several."""
+    if runs.is_empty():
+        return []
+    ticks = alt.Chart(runs).mark_tick(orient="vertical", size=RUN_TICK_PX, thickness=1.2, opacity=0.8)
+    tips = [alt.Tooltip("run:N", title="training run"), alt.Tooltip("value:Q", format=".1%", title="accuracy")]
+    return [ticks.encode(**channels, color=axes.COLOUR_FIELD, tooltip=tips)]
+
+
+def _scale(data: pl.DataFrame, runs: pl.DataFrame) -> alt.Scale:
     """From 0, or from the tenth below all that is drawn where that is far above it, to 1."""
-    low = min(float(value) for column in ("low", "lowest") if column in data for value in data[column])
+    drawn = [*(data[column] for column in ("low", "lowest") if column in data), runs["value"]]
+    low = min(float(value) for column in drawn for value in column)
     return axes.fixed_scale(0.0 if low < 0.4 else int(low * 10) / 10, 1.0)
 
 

@@ -53,14 +53,14 @@ def chart(
     shapes = shapes.with_columns(
         pl.Series("class", kinds, dtype=pl.String),
         pl.Series("shape_name", [SHAPE_NAMES[kind] for kind in kinds], dtype=pl.String),
-        colour=pl.col("label").replace_strict(networks.colours, return_dtype=pl.String),
-        is_behind=pl.col("label").is_in(networks.background),
+        colour=pl.col("label").replace_strict(networks.run_colours, return_dtype=pl.String),
+        is_behind=pl.col("label").replace_strict(networks.of_runs, return_dtype=pl.String).is_in(networks.background),
     )
     # networks in grey come first, and so lie behind those in colour
     points = shapes.filter(pl.col("bow").is_not_null()).sort(
         "is_behind", "label", "corruption", descending=[True, False, False]
     )
-    labels = [label for label in networks.colours if label in points["label"].to_list()]
+    labels = [label for label in networks.of_runs if label in points["label"].to_list()]
     plot_area = _plot_area(points, others, settings.bow_threshold, size)
     named = _labels(points, plot_area)
     omitted = _omitted(shapes.filter(pl.col("bow").is_null()), len(selection.labels))

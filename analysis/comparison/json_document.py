@@ -10,6 +10,7 @@ from failmodes.analysis.findings.network_comparison import comparison_sentences,
 from failmodes.analysis.statistics.bootstrap import Estimate
 from failmodes.analysis.statistics.network_comparison import Comparison
 
+WINNER = ("winner",)  # a property of some parts, which is written as their fields are
 FORMAT = 1  # raise it when a key is renamed, goes, or means something else
 
 
@@ -31,8 +32,8 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Estimate):
         return {name: _plain(number) for name, number in value._asdict().items()}
     if is_dataclass(value) and not isinstance(value, type):
-        winner = {"winner": value.winner} if hasattr(value, "winner") else {}
-        return {name: _plain(getattr(value, name)) for name in value.__dataclass_fields__} | winner
+        names = [*value.__dataclass_fields__, *WINNER] if hasattr(value, *WINNER) else value.__dataclass_fields__
+        return {name: _plain(getattr(value, name)) for name in names}
     if isinstance(value, Mapping):
         return {key: _plain(item) for key, item in value.items()}
     if isinstance(value, Sequence) and not isinstance(value, str):

@@ -1,7 +1,7 @@
 """A comparison as Markdown that is short enough for a pull request, and safe to paste whatever networks are called."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from failmodes.analysis.comparison.tables import (
@@ -89,7 +89,7 @@ def _table(table: TextTable, most: int | None = None) -> list[str]:
     return [*lines, *(["", f"and {format_count(left, 'row')} more"] if left else [])]
 
 
-def _row(cells: "list[str] | tuple[str, ...]") -> str:
+def _row(cells: Sequence[str]) -> str:
     return "| " + " | ".join(text.replace("|", "\\|") for text in cells) + " |"
 
 

@@ -18,6 +18,7 @@ from failmodes.analysis.findings.headlines import Headline, headlines
 from failmodes.analysis.findings.limitations import limitations
 from failmodes.analysis.findings.model_comparison import comparison_findings
 from failmodes.analysis.findings.seen_coming import seen_coming_findings
+from failmodes.analysis.findings.training_seeds import seed_findings
 from failmodes.analysis.formatting import format_count
 from failmodes.analysis.selection import Selection
 
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     import polars as pl
 
 TOPICS = (cost_findings, shape_findings, answer_findings, class_findings, confidence_findings, failure_findings,
-          seen_coming_findings, attention_findings, comparison_findings)  # fmt: skip
+          seen_coming_findings, attention_findings, seed_findings, comparison_findings)  # fmt: skip
 
 
 @dataclass(frozen=True, repr=False)

@@ -16,6 +16,7 @@ from failmodes.analysis.formatting import (
     lower_label,
     tally_names,
 )
+from failmodes.analysis.networks import noun_of_runs
 from failmodes.analysis.selection import EvaluationInfo, Selection, corruption_labels
 from failmodes.analysis.statistics.bootstrap import Estimate
 from failmodes.analysis.statistics.corruption_cost import CorruptionCost, CostRanking, cost_rankings
@@ -85,17 +86,18 @@ def costliest_sentence(con: duckdb.DuckDBPyConnection, selection: Selection) -> 
     Only networks count that lose accuracy beyond sampling noise, and most under one corruption.
     """
     rankings, names = cost_rankings(con, selection), corruption_labels(con)
+    noun = f"{noun_of_runs(rankings)}s"
     firsts = [r.costs[0].corruption for r in rankings.values() if r.is_clear]
     if 1 < len(rankings) == len(firsts) and len(set(firsts)) == 1:
         costs = {e.label: r.costs[0].at_last for e, r in rankings.items()}
         labels = sorted(costs, key=lambda label: costs[label].value) if len(costs) > MAX_LISTED else list(costs)
         phrases = [f"{format_points_interval(costs[label])} for {label}" for label in labels]
         amounts = f"from {phrases[0]} to {phrases[-1]}" if len(phrases) > MAX_LISTED else join_names(phrases)
-        everyone = "both networks" if len(rankings) == 2 else f"all {len(rankings)} networks"
+        everyone = f"both {noun}" if len(rankings) == 2 else f"all {len(rankings)} {noun}"
         return f"{capitalize_first(names[firsts[0]])} costs {everyone} most: {amounts}"
     if len(rankings) <= 2:
         return "; ".join(costliest_of_one(e.label, r, names) for e, r in rankings.items())
-    return _tally("Costliest corruption at the last severity,", firsts, len(rankings), names)
+    return _tally("Costliest corruption at the last severity,", firsts, f"{len(rankings)} {noun}", len(rankings), names)
 
 
 def costliest_on_average_sentence(con: duckdb.DuckDBPyConnection, selection: Selection) -> str:
@@ -108,7 +110,13 @@ def costliest_on_average_sentence(con: duckdb.DuckDBPyConnection, selection: Sel
     firsts = [ranking.by_average[0].corruption for ranking in losing.values()]
     if len(rankings) > 2:
         clear = [ranking.by_average[0].corruption for ranking in losing.values() if ranking.is_clear_on_average]
-        return _tally("Costliest corruption on average over severities,", clear, len(rankings), names)
+        return _tally(
+            "Costliest corruption on average over severities,",
+            clear,
+            f"{len(rankings)} {noun_of_runs(rankings)}s",
+            len(rankings),
+            names,
+        )
     spared = [f"no corruption costs {e.label} accuracy beyond sampling noise" for e in rankings if e not in losing]
     if not losing:
         return f"On average over severities, {' and '.join(spared)}"
@@ -132,10 +140,10 @@ def _average_phrase(evaluation: EvaluationInfo, ranking: CostRanking, names: Map
     return f"{text} (not told apart from {lower_label(names[second.corruption])})"
 
 
-def _tally(subject: str, firsts: Sequence[str], networks: int, names: Mapping[str, str]) -> str:
+def _tally(subject: str, firsts: Sequence[str], among: str, count: int, names: Mapping[str, str]) -> str:
     """In how many of many networks each corruption is first; `firsts` has those only where that is clear."""
     if not firsts:
-        return f"In none of {networks} networks one corruption is seen to cost most"
+        return f"In none of {among} one corruption is seen to cost most"
     tally = tally_names((lower_label(names[c]) for c in firsts), "{} for {}")
-    left = networks - len(firsts)
-    return f"{subject} among {networks} networks: {tally}" + (f"; undecided for {left}" if left else "")
+    left = count - len(firsts)
+    return f"{subject} among {among}: {tally}" + (f"; undecided for {left}" if left else "")

@@ -70,6 +70,7 @@ KINDS = {  # in the order of a report, with what is claimed
     "seen_coming": "this score predicts the failures of the next severity beyond what severity tells",
     "attention_own_map": "attention stays nearer to the image's own clean centroid than to another's of its class",
     "attention_background": "attention leaves the object",
+    "better_over_seeds": "the network, over training seeds, is right more often than the other under corruption",
     "better_model": "the network is right more often than the other under corruption",
 }
 

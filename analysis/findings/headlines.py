@@ -13,6 +13,7 @@ TOLD_VERDICTS: dict[str, tuple[Verdict, ...]] = {
 }  # of all other kinds what is supported
 # Of these kinds the first that was found is told, of the others the largest
 IN_ORDER = ("most_costly", "shape", "flat", "confidence_below_chance")
+OF_PAIRS = ("better_over_seeds", "better_model")
 MORE_IMAGES = "more images would decide"
 UNDECIDED = {  # what is undecided, of how many what, and what would decide it
     "most_costly": ("Which corruption costs most", "network", MORE_IMAGES),
@@ -23,6 +24,7 @@ UNDECIDED = {  # what is undecided, of how many what, and what would decide it
     "seen_coming": ("Whether failures are seen coming", "score", MORE_IMAGES),
     "attention_own_map": ("Whether attention stays near its clean centroid", "cell", MORE_IMAGES),
     "attention_background": ("Whether attention leaves the object", "cell", MORE_IMAGES),
+    "better_over_seeds": ("Which network is right more often", "pair", "more training seeds or images would decide"),
     "better_model": ("Which of two networks is right more often", "pair", MORE_IMAGES),
 }
 
@@ -32,7 +34,7 @@ TOPICS = {  # of each kind, in a word or two
     "flat": "No change", "rise": "Rise", "mode_collapse": "One answer to most images", "class_collapse": "Weak classes",
     "overconfidence": "Confidence", "calibration_error": "Calibration", "confidence_below_chance": "Finding failures",
     "seen_coming": "Seen coming", "attention_own_map": "Attention", "attention_background": "Attention",
-    "better_model": "Comparison",
+    "better_over_seeds": "Comparison", "better_model": "Comparison",
 }  # fmt: skip
 
 
@@ -74,7 +76,7 @@ def headlines(findings: Sequence[Finding]) -> list[Headline]:
     decided = [
         headline
         for kind, found in of_kind.items()
-        for group in _groups(found, is_of_all=len(networks) > MAX_LISTED or kind == "better_model")
+        for group in _groups(found, is_of_all=len(networks) > MAX_LISTED or kind in OF_PAIRS)
         for headline in _decided(kind, group)
     ]
     return decided + [headline for kind, found in of_kind.items() for headline in _undecided(kind, found)]

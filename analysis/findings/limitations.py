@@ -6,7 +6,8 @@ from collections.abc import Iterator
 import duckdb
 
 from failmodes.analysis.findings.finding import Limitation
-from failmodes.analysis.formatting import format_count, format_percent, join_names
+from failmodes.analysis.formatting import MAX_LISTED, format_count, format_percent, join_names
+from failmodes.analysis.networks import TrainedNetwork, trained_networks
 from failmodes.analysis.selection import Selection
 from failmodes.analysis.statistics.bootstrap import stored_resampling
 from failmodes.warehouse.database.connection import fetch_first
@@ -85,18 +86,41 @@ def _limitations(con: duckdb.DuckDBPyConnection, selection: Selection) -> Iterat
 
 
 def _training(selection: Selection) -> tuple[str, str]:
-    """How many training runs each architecture and recipe has, as far as it is on record, and what follows."""
-    seeds = {e.label: e.facts["training_seed"] for e in selection.evaluations}
-    runs = Counter((e.facts["architecture"], e.facts["training_recipe"]) for e in selection.evaluations)
-    told = join_names(f"{label} {'not stated' if seed is None else seed}" for label, seed in seeds.items())
+    """How many training runs each network or architecture has, as far as it is on record, and what follows."""
+    networks = trained_networks(selection.evaluations)
+    several = [network for network in networks if network.has_several_seeds]
+    told = f"Training seeds: {join_names(map(_seeds_of, networks))}."
+    if several:
+        return _single_runs(networks, several), (
+            f"Intervals of {join_names(network.label for network in several)} as a network speak of training and of "
+            "test images; those of one training run, and all shapes, of test images alone. Two to four seeds tell "
+            f"little of how far others may lie apart. {told}"
+        )
     detail = (
         "Intervals speak of the choice of test images, not of training: another seed may give other figures, and "
-        f"whether an architecture is better takes several seeds of each. Training seeds: {told}."
+        f"whether an architecture is better takes several seeds of each. {told}"
     )
+    runs = Counter((e.facts["architecture"], e.facts["training_recipe"]) for e in selection.evaluations)
     most = max(runs.values())
     if most == 1:
         return "Of each architecture there is one training run.", detail
+    if any(not network.seeds for network in networks):
+        return "Training seeds are not stated.", detail
     return f"Of an architecture there are at most {format_count(most, 'training run')}.", detail
+
+
+def _single_runs(networks: list[TrainedNetwork], several: list[TrainedNetwork]) -> str:
+    """Which networks have one training run; where none has, the fewest runs of a network."""
+    single = [network.label for network in networks if not network.has_several_seeds]
+    if not single:
+        return f"Of each network there are at least {min(len(network.runs) for network in several)} training runs."
+    if len(single) > MAX_LISTED:
+        return f"Of {format_count(len(single), 'network')} there is one training run each."
+    return f"Of {join_names(single)} there is one training run{' each' if len(single) > 1 else ''}."
+
+
+def _seeds_of(network: TrainedNetwork) -> str:
+    return f"{network.label} {join_names(map(str, network.seeds)) if network.seeds else 'not stated'}"
 
 
 def _protocols(selection: Selection) -> Iterator[tuple[str, str, str]]:

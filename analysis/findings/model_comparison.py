@@ -10,14 +10,23 @@ from failmodes.analysis.formatting import (
     format_points_interval,
     join_names,
 )
+from failmodes.analysis.networks import network_of_runs
 from failmodes.analysis.selection import Selection
-from failmodes.analysis.statistics.mean_accuracy import mean_accuracies
 from failmodes.analysis.statistics.model_difference import ModelDifference, compare_models
+from failmodes.analysis.statistics.network_accuracy import network_accuracies
 
 
 def comparison_findings(con: duckdb.DuckDBPyConnection, selection: Selection) -> list[Finding]:
-    """For each pair of networks, which of the two is right more often under corruption."""
-    return [_finding(pair) for pair in compare_models(con, selection)]
+    """For each pair of checkpoints, which of the two is right more often under corruption.
+
+    Of two networks with several training runs each no two runs are told apart: the networks are (`seed_findings`).
+    """
+    network = network_of_runs(selection.evaluations)
+    return [
+        _finding(pair)
+        for pair in compare_models(con, selection)
+        if not (network[pair.a].has_several_seeds and network[pair.b].has_several_seeds)
+    ]
 
 
 def _finding(pair: ModelDifference) -> Finding:
@@ -48,8 +57,8 @@ def _finding(pair: ModelDifference) -> Finding:
 
 def mean_accuracy_sentence(con: duckdb.DuckDBPyConnection, selection: Selection) -> str:
     """Mean corrupted accuracy of each of up to four networks with its interval, of more of the best and the last."""
-    found = mean_accuracies(con, selection)
-    known = {e.label: one.corrupted for e, one in found.items() if one.corrupted is not None}
+    found = network_accuracies(con, selection)
+    known = {n.label_with_seeds: one.corrupted for n, one in found.items() if one.corrupted is not None}
     count = format_count(len(selection.averaged), "corruption")
     if not known:
         return f"No network was evaluated on all {count}"

@@ -29,14 +29,14 @@ def has_verdict(comparison: Comparison) -> bool:
 
 def comparison_sentences(comparison: Comparison) -> tuple[str, ...]:
     """The answer, whether the margin is kept, and what must be known of images and cells, a sentence each."""
-    if not has_verdict(comparison):
-        said = (_figures(comparison), too_few(comparison.pairing.image_count))
-    else:
-        said = (
+    if has_verdict(comparison):
+        said = [
             f"{comparison_headline(comparison)}, {_images(comparison)} ({_runs(comparison)}).",
             *_margin_sentences(comparison),
             _clean_sentence(comparison.clean, comparison),
-        )
+        ]
+    else:
+        said = [_figures(comparison), too_few(comparison.pairing.image_count)]
     return tuple(filter(None, (*said, _pairing_sentence(comparison), _missing_sentence(comparison))))
 
 
@@ -170,7 +170,7 @@ def _needed(comparison: Comparison) -> str:
 
 def _rounded_up(count: int) -> int:
     """To two digits: more would say how well it is known."""
-    unit = 10 ** max(0, len(str(count)) - 2)
+    unit: int = 10 ** max(0, len(str(count)) - 2)
     return -(-count // unit) * unit
 
 

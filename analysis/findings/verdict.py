@@ -6,6 +6,7 @@ from failmodes.analysis.findings.answers import given_answers
 from failmodes.analysis.findings.corruption_cost import costliest_of_one, costliest_sentence
 from failmodes.analysis.findings.curve_shape import MANNERS, shape_of
 from failmodes.analysis.findings.finding import FEWEST_IMAGES, too_few
+from failmodes.analysis.findings.training_seeds import leading, over_seeds
 from failmodes.analysis.formatting import (
     MAX_LISTED,
     format_count,
@@ -15,11 +16,14 @@ from failmodes.analysis.formatting import (
     format_severity,
     join_names,
 )
+from failmodes.analysis.networks import noun_of_runs
 from failmodes.analysis.selection import EvaluationInfo, Selection, corruption_labels, read_for_selection
 from failmodes.analysis.statistics.answers import collapse_by_corruption
 from failmodes.analysis.statistics.corruption_cost import CorruptionCost, cost_rankings
 from failmodes.analysis.statistics.mean_accuracy import mean_accuracies
 from failmodes.analysis.statistics.model_difference import ModelDifference, compare_models, rank_by_wins
+from failmodes.analysis.statistics.network_accuracy import network_accuracies
+from failmodes.analysis.statistics.network_difference import NetworkDifference, compare_trained_networks
 
 MOST_TOLD = 2  # networks whose failure is told one by one
 
@@ -49,7 +53,8 @@ def _breaks(con: duckdb.DuckDBPyConnection, selection: Selection) -> str:
     if len(told) == 1:
         ((evaluation, fall),) = told.items()
         return f"{name} costs {evaluation.label} most: it {fall}"
-    return f"{name} costs both networks most: {'; '.join(f'{e.label} {fall}' for e, fall in told.items())}"
+    falls = "; ".join(f"{e.label} {fall}" for e, fall in told.items())
+    return f"{name} costs both {noun_of_runs(told)}s most: {falls}"
 
 
 def _fall(
@@ -80,17 +85,50 @@ def _where(severity: float, last_severity: float) -> str:
 
 
 def _better(con: duckdb.DuckDBPyConnection, selection: Selection) -> str:
-    means = mean_accuracies(con, selection)
+    means = network_accuracies(con, selection)
     shared = [c for c in selection.averaged if all(c in one.by_corruption for one in means.values())]
     averaged = format_count(len(shared), "corruption")
+    if len(means) == 1:
+        ((network, found),) = means.items()
+        on_average = f", {format_percent_interval(found.corrupted)} averaged over {averaged}" if found.corrupted else ""
+        return (
+            f"{network.label_with_seeds} is right on {format_percent_interval(found.clean)} of clean images{on_average}"
+        )
+    trained = compare_trained_networks(con, selection)
+    if trained:
+        return _better_over_seeds(trained, averaged)
     pairs = compare_models(con, selection)
     if not pairs:
-        ((evaluation, found),) = list(means.items())[:1]
-        on_average = f", {format_percent_interval(found.corrupted)} averaged over {averaged}" if found.corrupted else ""
-        return f"{evaluation.label} is right on {format_percent_interval(found.clean)} of clean images{on_average}"
+        return "Which checkpoint is better is not compared: no two have a corruption in common"
     if len(pairs) == 1:
         return _better_of_two(pairs[0], averaged, ", on the same images" if selection.shared["paired"] else "")
     return _best_of_many(pairs)
+
+
+def _better_over_seeds(pairs: list[NetworkDifference], averaged: str) -> str:
+    """Of two networks of several training seeds which is better; of more whether one is better than each other."""
+    if len(pairs) > 1:
+        return _best_over_seeds(pairs)
+    better, worse, difference = leading(pairs[0])
+    size = format_points_interval(difference)
+    if pairs[0].winner is None:
+        over = over_seeds(better, worse)
+        return f"Which network is better under corruption is undecided over {over}: {better.label} is {size} ahead"
+    return (
+        f"Under corruption {better.label} is better than {worse.label}, over {over_seeds(better, worse)}: by {size} on "
+        f"average over {averaged}"
+    )
+
+
+def _best_over_seeds(pairs: list[NetworkDifference]) -> str:
+    networks = list(dict.fromkeys(network for pair in pairs for network in (pair.a, pair.b)))
+    among = f"{format_count(len(networks), 'network')} of several training seeds"
+    for network in networks:
+        if sum(pair.winner == network for pair in pairs) == len(networks) - 1:
+            return (
+                f"{network.label} is the best of {among}: right more often than each other one, over seeds and images"
+            )
+    return f"No network is shown to be the best of {among}"
 
 
 def _better_of_two(pair: ModelDifference, averaged: str, paired: str) -> str:
@@ -109,7 +147,7 @@ def _better_of_two(pair: ModelDifference, averaged: str, paired: str) -> str:
 def _best_of_many(pairs: list[ModelDifference]) -> str:
     ranked = rank_by_wins(pairs)
     first = ranked[0]
-    if first.won == first.others:
+    if first.won == len(ranked) - 1:
         others = format_count(first.others, "other network")
         return f"{first.evaluation.label} is the best checkpoint: right more often than each of the {others}"
     unbeaten = [count.evaluation.label for count in ranked if not count.lost]

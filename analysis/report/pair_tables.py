@@ -5,6 +5,7 @@ from collections.abc import Collection, Sequence
 import duckdb
 
 from failmodes.analysis.formatting import MAX_LISTED, format_number, format_severity
+from failmodes.analysis.networks import noun_of_runs
 from failmodes.analysis.report.report_tables import Names, corruption_names
 from failmodes.analysis.selection import Selection
 from failmodes.analysis.statistics.mcnemar import PairTest, compare_pairs
@@ -13,21 +14,25 @@ from failmodes.analysis.text_tables import EMPTY, TableCell, TextTable
 
 NO_CELLS = "\u00b7"  # in the table of all pairs: zeros would hide the counts
 
+SAME_NETWORK = "Training runs of one network are not compared with each other."
+
 
 def pair_tables(
     con: duckdb.DuckDBPyConnection, selection: Selection, compared: Collection[frozenset[str]] = ()
 ) -> list[TextTable]:
-    """A table for each pair of up to four networks, or one for all pairs of more.
+    """A table for each pair of up to four networks, or one for all pairs of more; none of runs of one network.
 
     Pairs that are `compared` elsewhere in the report, as sets of evaluation ids, have no table of their own.
     """
-    pairs = compare_pairs(con, selection)
+    pairs, names = compare_pairs(con, selection), corruption_names(con, selection)
+    apart = [pair for pair in pairs if frozenset((pair.a.evaluation_id, pair.b.evaluation_id)) not in compared]
     if pairs and len(selection.evaluations) > MAX_LISTED:
-        return [_all_pairs(pairs, rank_by_wins(compare_models(con, selection)))]
-    names = corruption_names(con, selection)
-    return [
-        _pair(pair, names) for pair in pairs if frozenset((pair.a.evaluation_id, pair.b.evaluation_id)) not in compared
-    ]
+        found = [_all_pairs(pairs, rank_by_wins(compare_models(con, selection)))]
+    else:
+        found = [_pair(pair, names) for pair in apart]
+    if noun_of_runs(selection.evaluations) == "network":
+        return found
+    return [table._replace(note=f"{table.note} {SAME_NETWORK}") for table in found]
 
 
 def _pair(pair: PairTest, names: Names) -> TextTable:

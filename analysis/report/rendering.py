@@ -18,6 +18,7 @@ from failmodes.analysis.findings.headlines import Headline
 from failmodes.analysis.findings.stored import findings_of, open_with_findings
 from failmodes.analysis.findings.verdict import verdict_sentences
 from failmodes.analysis.formatting import MAX_LISTED, format_count, join_names, lower_label
+from failmodes.analysis.networks import trained_networks
 from failmodes.analysis.report.comparison_section import (
     Pair,
     ReportComparison,
@@ -116,7 +117,7 @@ def report_section(con: duckdb.DuckDBPyConnection, selection: Selection, pairs: 
     """Verdict, topics, comparisons, pictures, tables and provenance of one selection."""
     found = findings_of(con, selection)
     names = corruption_labels(con)
-    labels = selection.labels.values()
+    labels = [network.label for network in trained_networks(selection.evaluations)]
     networks = join_names(labels) if len(labels) <= MAX_LISTED else format_count(len(labels), "network")
     verb = "fail" if len(labels) > 1 else "fails"
     corruptions = format_count(len(selection.corruptions), "corruption")
@@ -136,7 +137,8 @@ def report_section(con: duckdb.DuckDBPyConnection, selection: Selection, pairs: 
         comparisons=comparisons,
         gallery=pictures,
         tables=_grouped(
-            [*tables(con, selection), *published_tables(con, selection), *pairwise], is_many=len(labels) > MAX_LISTED
+            [*tables(con, selection), *published_tables(con, selection), *pairwise],
+            is_many=len(selection.ids) > MAX_LISTED,
         ),
         limitations=found.limitations,
         source=selection.source_line,

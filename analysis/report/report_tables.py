@@ -1,6 +1,7 @@
 """The report's tables: figures with their intervals, as text that a template only has to lay out."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from statistics import mean, stdev
 from typing import Any
 
 import duckdb
@@ -13,9 +14,12 @@ from failmodes.analysis.formatting import (
     format_number,
     format_percent,
     format_severity,
+    join_names,
     label_with_extra,
 )
+from failmodes.analysis.networks import TrainedNetwork, trained_networks
 from failmodes.analysis.selection import Selection, corruption_labels, read_for_selection
+from failmodes.analysis.statistics.network_accuracy import seed_curves
 from failmodes.analysis.text_tables import EMPTY, MOST_LEVELS, TableCell, TextTable
 from failmodes.warehouse.schema import CLEAN
 
@@ -34,6 +38,9 @@ def tables(con: duckdb.DuckDBPyConnection, selection: Selection) -> list[TextTab
     """Tables of a selection in the order of a report: all networks, then each."""
     names = corruption_names(con, selection)
     found = [_summary(con, selection)]
+    found += [
+        _over_seeds(con, selection, n, names) for n in trained_networks(selection.evaluations) if n.has_several_seeds
+    ]
     for evaluation in selection.evaluations:
         one = selection.only(evaluation)
         found += [
@@ -71,13 +78,33 @@ def figure(
 def _summary(con: duckdb.DuckDBPyConnection, selection: Selection) -> TextTable:
     rows = con.sql("from robustness_by_model where evaluation_id = any(?)", params=[selection.ids]).pl()
     by_id = {row["evaluation_id"]: row for row in rows.rows(named=True)}
+    networks, told = trained_networks(selection.evaluations), []
+    for network in networks:
+        of_runs = [by_id[run.evaluation_id] for run in network.runs]
+        if network.has_several_seeds:
+            told.append((TableCell(network.label_with_seeds), *_seed_cells(of_runs)))
+        told += [(TableCell(run.label), *_summary_cells(row)) for run, row in zip(network.runs, of_runs, strict=True)]
+    over_seeds = ""
+    if any(network.has_several_seeds for network in networks):
+        over_seeds = " Of a network with several training seeds the mean, \u00b1 the standard deviation between seeds."
     return TextTable(
         "Networks",
         f"Accuracy clean and averaged over {selection.averaged_phrase} and whole severities, and the mean corruption "
-        "error, not normalised. All in per cent.",
+        f"error, not normalised. All in per cent.{over_seeds}",
         ("Network", "Clean", "Mean corrupted", "Mean corruption error", "Corruptions"),
-        tuple((TableCell(label), *_summary_cells(by_id[id_])) for id_, label in selection.labels.items()),
+        tuple(told),
     )
+
+
+def _seed_cells(rows: Sequence[dict[str, Any]]) -> Iterable[TableCell]:
+    """Means over training runs, and beneath each the standard deviation between them."""
+    for column in ("clean_accuracy", "mean_corrupted_accuracy", "mean_corruption_error"):
+        values = [row[column] for row in rows]
+        if None in values:
+            yield TableCell(EMPTY)
+            continue
+        yield TableCell(format_number(100 * mean(values)), f"\u00b1 {format_number(100 * stdev(values))}")
+    yield TableCell(str(min(row["corruption_count"] for row in rows)))
 
 
 def _summary_cells(row: dict[str, Any]) -> Iterable[TableCell]:
@@ -88,6 +115,21 @@ def _summary_cells(row: dict[str, Any]) -> Iterable[TableCell]:
     small = f"extras {format_number(100 * extra)}" if extras else ""
     yield figure(row, "mean_corruption_error")._replace(small=small)
     yield TableCell(str(row["corruption_count"]), f"and {extras} extra" if extras else "")
+
+
+def _over_seeds(
+    con: duckdb.DuckDBPyConnection, selection: Selection, network: TrainedNetwork, names: Names
+) -> TextTable:
+    table = _by_severity(
+        seed_curves(con, selection, network),
+        f"Accuracy of {network.label_with_seeds}",
+        f"Per cent, the mean over training seeds {join_names(map(str, network.seeds))} with its 95\u00a0% interval "
+        f"over seeds and images, on {selection.images}.",
+        "accuracy_by_network",
+        names,
+        lambda row: figure(row, "accuracy"),
+    )
+    return table._replace(network=network.label)
 
 
 def _accuracy(con: duckdb.DuckDBPyConnection, selection: Selection, label: str, names: Names) -> TextTable:

@@ -29,7 +29,7 @@ TOPICS = (
     Topic(
         "accuracy",
         "How accuracy falls",
-        ("most_costly", "shape", "one_step_collapse", "flat", "rise", "better_model"),
+        ("most_costly", "shape", "one_step_collapse", "flat", "rise", "better_over_seeds", "better_model"),
         ("curves",),
         ("shapes", "drops", "distortion"),
     ),

@@ -2,7 +2,6 @@
 
 from collections import defaultdict
 from collections.abc import Sequence
-from itertools import combinations
 from typing import NamedTuple
 
 import duckdb
@@ -10,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import bdtr
 
+from failmodes.analysis.networks import pairs_of_networks
 from failmodes.analysis.once import read_once
 from failmodes.analysis.selection import EvaluationInfo, Selection
 from failmodes.analysis.statistics.bootstrap import Float64Array
@@ -49,7 +49,7 @@ class PairTest(NamedTuple):
 
 @read_once
 def compare_pairs(con: duckdb.DuckDBPyConnection, selection: Selection) -> list[PairTest]:
-    """Test every pair of the selection's evaluations in every cell that both have, the clean one once.
+    """Test every pair of evaluations of different networks in every cell that both have, the clean one once.
 
     Where corrupted images do not pair with clean ones, the two networks still see the same images in a cell.
     """
@@ -65,7 +65,7 @@ def compare_pairs(con: duckdb.DuckDBPyConnection, selection: Selection) -> list[
         cells[other, one].append(CellTest(corruption, severity, only_other, only_one))
     pairs = [
         PairTest(a, b, tuple(tested))
-        for a, b in combinations(selection.evaluations, 2)
+        for a, b in pairs_of_networks(selection.evaluations)
         if (tested := cells[a.evaluation_id, b.evaluation_id])
     ]
     return correct_jointly(pairs)

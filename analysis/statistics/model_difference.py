@@ -1,12 +1,12 @@
 """Pairs of networks over all corruptions: which is right more often, as checkpoints, on the same images."""
 
 from collections.abc import Sequence
-from itertools import combinations
 from typing import Literal, NamedTuple
 
 import duckdb
 import numpy as np
 
+from failmodes.analysis.networks import pairs_of_networks
 from failmodes.analysis.once import read_once
 from failmodes.analysis.selection import EvaluationInfo, Selection, averaged_severities
 from failmodes.analysis.statistics.bootstrap import CorrectnessMatrix, Estimate, read_correctness
@@ -55,11 +55,10 @@ class WinCount(NamedTuple):
 
 @read_once
 def compare_models(con: duckdb.DuckDBPyConnection, selection: Selection) -> list[ModelDifference]:
-    """The difference of every pair of the selection's evaluations, over the corruptions that both have."""
+    """The difference of every pair of evaluations of different networks, over the corruptions that both have."""
     of = {e: read_correctness(con, e.evaluation_id) for e in selection.evaluations}
-    differences = [
-        (a, b, paired_difference(of[a], of[b], selection.averaged)) for a, b in combinations(selection.evaluations, 2)
-    ]
+    pairs = pairs_of_networks(selection.evaluations)
+    differences = [(a, b, paired_difference(of[a], of[b], selection.averaged)) for a, b in pairs]
     found = [(a, b, difference) for a, b, difference in differences if difference]
     adjusted = holm([difference.p_value for *_, difference in found])
     return [

@@ -34,7 +34,7 @@ def onset_difference(pair: MeasuredPair, curves: Sequence[Sequence[CellKey]], le
     measure = Measure(TITLE, "higher", "score", "", most=last, image_range=last)
 
     def onsets(run: RunRows) -> Float64Array:
-        found: Float64Array = np.mean([_onsets(run, curve) for curve in curves], axis=0, dtype=np.float64)
+        found: Float64Array = np.stack([_onsets(run, curve) for curve in curves]).mean(axis=0)
         return found
 
     found, a, b = pair.difference_of(measure, onsets)

@@ -9,6 +9,7 @@ import pytest
 from model_comparisons import CORRUPTIONS, FALLS
 from PIL import Image
 from rewritten_shards import answer_with, cell_of
+from seeded_record import write_seeded
 from synthetic_record import Synthetic, write_synthetic
 
 from failmodes.analysis.findings.collection import selection_findings
@@ -97,3 +98,24 @@ def shaped_warehouse(synthetic: Synthetic, tmp_path_factory: pytest.TempPathFact
     load([synthetic.output], path)
     ensure_shapes(path, QUICK)
     return path
+
+
+@pytest.fixture(scope="session")
+def seeded_record(tmp_path_factory: pytest.TempPathFactory) -> Synthetic:
+    """Fir and Oak with three training seeds each, and Loner, a single checkpoint."""
+    return write_seeded(tmp_path_factory.mktemp("seeded"), images=120, corruptions=("fog", "contrast"),
+                        severities=(1, 3, 5))  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def seeded_con(seeded_record: Synthetic) -> Iterator[duckdb.DuckDBPyConnection]:
+    path = seeded_record.output / "warehouse.duckdb"
+    load([seeded_record.output], path)
+    ensure_shapes(path, ShapeSettings(resamples=50))
+    with open_warehouse(path) as connection:
+        yield connection
+
+
+@pytest.fixture(scope="session")
+def seeded(seeded_con: duckdb.DuckDBPyConnection) -> Selection:
+    return select_one(seeded_con)

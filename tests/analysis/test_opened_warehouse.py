@@ -117,7 +117,7 @@ def test_findings_print_as_a_list(w: Warehouse) -> None:
 
 
 def test_the_report_is_written_where_it_is_asked_for(w: Warehouse, tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setattr("failmodes.analysis.report.rendering.render", lambda con: "a page")
+    monkeypatch.setattr("failmodes.analysis.report.rendering.render", lambda *_: "a page")
     assert w.report(str(tmp_path / "r.html")) == tmp_path / "r.html"
     assert (tmp_path / "r.html").read_text() == "a page"
     assert w.report() == w.path.with_name("report.html")

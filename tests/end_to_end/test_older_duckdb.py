@@ -10,6 +10,7 @@ import pytest
 from synthetic_record import Synthetic
 
 from failmodes.warehouse.database.connection import open_warehouse
+from failmodes.warehouse.database.export import export_evaluations
 from failmodes.warehouse.database.load import load
 from failmodes.warehouse.database.relations import relation_names
 
@@ -56,6 +57,14 @@ def test_every_table_and_view_is_there_in_duckdb_1_4(older_python: str, warehous
     assert answer["version"].startswith("1.4.")
     with open_warehouse(warehouse) as con:
         assert answer["counts"] == {name: con.execute(f"select count(*) from {name}").fetchone()[0] for name in names}
+
+
+def test_an_exported_baseline_opens_too(older_python: str, warehouse: Path, tmp_path: Path) -> None:
+    with open_warehouse(warehouse) as con:
+        ids = [one for (one,) in con.execute("select evaluation_id from evaluations").fetchall()]
+    export_evaluations(warehouse, ids[:1], tmp_path / "baseline.duckdb")
+    answer = json.loads(ask(older_python, COUNTS, tmp_path / "baseline.duckdb", json.dumps(relation_names())))
+    assert answer["counts"]["predictions"] == 26 * 400
 
 
 def test_harlequin_opens_it(older_python: str, warehouse: Path) -> None:

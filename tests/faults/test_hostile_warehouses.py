@@ -23,6 +23,7 @@ COMMANDS = (
     ("chart", "curves", "-o", "curves.svg"),
     ("images", "--filter", "true", "-o", "images.html"),
     ("report",),
+    ("export", "--evaluation", "Alpha", "exported.duckdb"),
     ("load", "record", "--into", "warehouse.duckdb"),
 )
 CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e]")
@@ -61,6 +62,7 @@ def said_by_the_api(path: Path, *, drawn: bool = False) -> str:
     for sql in ASKED:
         say(lambda sql=sql: warehouse.sql(sql).rows())
     say(lambda: warehouse_status(path))
+    say(lambda: warehouse.export(path.with_name("exported.duckdb"), evaluation="Alpha").read_bytes())
     if drawn:
         say(lambda: list(warehouse.findings()))
         say(lambda: warehouse.chart("curves").to_json())

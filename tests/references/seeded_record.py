@@ -19,7 +19,7 @@ def write_seeded(
     spread: float = SPREAD,
     **options: Any,
 ) -> Synthetic:
-    """Write a record of networks with `seeds` training runs each, "Fir, seed 0" …, and of a `single` checkpoint.
+    """Write a record of networks with `seeds` training runs each ("Fir, seed 0" …), and of a `single` checkpoint.
 
     `falls` says how far each network falls (see `write_synthetic`); each seed falls `spread` more than the one before.
     """

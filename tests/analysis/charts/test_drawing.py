@@ -25,6 +25,7 @@ MOST_ROWS = 5000
 def test_every_chart_states_finding_data_and_source(
     con: duckdb.DuckDBPyConnection, selection: Selection, name: str, size: str
 ) -> None:
+    selection = select_one(con) if name == "differences" else selection  # which is of two networks
     spec = CHARTS[name](con, selection, size=CHART_SIZES[size]).to_dict()
     assert spec["usermeta"]["finding"].startswith(" ".join(spec["title"]["text"])[:20])
     assert "400\u00a0images of Synthetic digits" in spec["usermeta"]["subtitle"] or name == "exemplars"
@@ -81,8 +82,8 @@ def test_a_chart_shows_itself_as_one_of_altair(many_con: duckdb.DuckDBPyConnecti
     assert repr(CHARTS["curves"](many_con, many_selection)).startswith("alt.VConcatChart(")
 
 
-# exemplars show one network; distortion shows images
-@pytest.mark.parametrize("name", sorted(CHARTS.keys() - {"exemplars", "distortion"}))
+# exemplars show one network, differences two; distortion shows images
+@pytest.mark.parametrize("name", sorted(CHARTS.keys() - {"exemplars", "differences", "distortion"}))
 def test_titles_stay_short(many_con: duckdb.DuckDBPyConnection, many_selection: Selection, name: str) -> None:
     title = CHARTS[name](many_con, many_selection).to_dict()["title"]["text"]
     assert len(title) <= 4

@@ -86,7 +86,7 @@ def test_every_reason_has_its_meaning() -> None:
 
 
 def test_large_pictures_are_made_smaller() -> None:
-    assert module._picture(np.zeros((224, 448, 3), np.uint8)).size == (96, 48)
+    assert module.small_picture(np.zeros((224, 448, 3), np.uint8)).size == (96, 48)
 
 
 def test_told_can_stand_between_quotes() -> None:

@@ -1,6 +1,7 @@
 """The predictions of one evaluation as a warehouse of their own: sound, small, whole or not there."""
 
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import polars as pl
@@ -66,6 +67,17 @@ def test_it_tells_nothing_of_image_files_and_why_attention_is_missing(
     (row,) = rows_of(tmp_path / "b.duckdb", "from evaluations").rows(named=True)
     assert (row["attention_method"], row["attention_layer"]) == ("none", None)
     assert row["attention_note"] == "left out of this file by failmodes export"
+
+
+@pytest.mark.parametrize(
+    "options", [{"paired": False}, {"classes": 12}, {"severities": (0.5, 2.25)}], ids=["unpaired", "classes", "levels"]
+)
+def test_other_kinds_of_evaluations_hold_every_check_too(tmp_path: Path, options: dict[str, Any]) -> None:
+    record = write_synthetic(tmp_path / "record", images=48, models=("Alpha",), corruptions=("fog",), **options)
+    load([record.output], tmp_path / "w.duckdb")
+    export_evaluations(tmp_path / "w.duckdb", [*record.evaluations.values()], tmp_path / "b.duckdb")
+    status = warehouse_status(tmp_path / "b.duckdb", full=True)
+    assert [check.name for check in status.checks if not check.passed] == []
 
 
 def test_only_evaluated_images_and_their_corruptions_are_kept(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from failmodes.analysis.charts.style.saving import drawing, save_chart, with_the
 from failmodes.analysis.charts.style.theme import ChartSize
 from failmodes.analysis.opened_warehouse import Warehouse
 from failmodes.analysis.sample_images import CorruptionRequest
-from failmodes.analysis.selection import Selection
+from failmodes.analysis.selection import Selection, select_one
 from failmodes.warehouse.errors import StudyError
 
 DEFAULT, SLOW = ("85mm",), ("120mm", "180mm")
@@ -23,6 +23,8 @@ ALL = [*CHARTS, *(f"{name} of images" for name in IMAGE_CHARTS)]
 
 
 def drawn(con: duckdb.DuckDBPyConnection, selection: Selection, name: str, size: ChartSize):
+    if name == "differences":
+        selection = select_one(con)  # of two networks
     if name in CHARTS:
         return CHARTS[name](con, selection, size=size)
     request = CorruptionRequest("cifar-c", 0, (), ("fog", "contrast"), ())

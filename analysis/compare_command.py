@@ -1,0 +1,60 @@
+"""The command that compares two networks."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from failmodes.warehouse.cli import READING_S, TimeoutOption
+from failmodes.warehouse.errors import printable
+from failmodes.warehouse.limits import limit_command
+from failmodes.warehouse.terminal import stdout_console
+
+USUAL_WIDTH = 80  # letters of a line where output goes to a file
+
+
+def compare(
+    a: Annotated[
+        str,
+        typer.Argument(
+            help="What is compared with: a label, a label without its training seed (all its runs), an evaluation by "
+            "its first letters; or FILE.duckdb, or FILE.duckdb::LABEL.",
+        ),
+    ],
+    b: Annotated[str, typer.Argument(help="What is compared, named alike; differences are B minus A.")],
+    where: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="WAREHOUSE",
+            help="A study file, an output folder or a .duckdb file; not where A and B name their files.",
+        ),
+    ] = None,
+    format: Annotated[
+        Literal["text", "json", "markdown"], typer.Option(help="markdown is short enough for a pull request.")
+    ] = "text",
+    margin: Annotated[
+        float, typer.Option(help="Difference of mean corrupted accuracy that would matter: 0.01 is a point.")
+    ] = 0.01,
+    level: Annotated[float, typer.Option(help="Level of intervals and decisions, 0.5 to 0.999.")] = 0.95,
+    corruption: Annotated[list[str] | None, typer.Option(help="Only under this corruption; may be repeated.")] = None,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="File to write; else it is printed.")] = None,
+    timeout: TimeoutOption = READING_S,
+) -> None:
+    """Compare two networks, B with A: which is right more often, by how much, where; image by image if they can.
+
+    Says whether B is shown to be worse by no more than the margin, and about how many images would decide it if not.
+    """
+    limit_command(timeout)
+    from failmodes.analysis.comparison.formats import FORMATS, write_comparison
+    from failmodes.analysis.comparison.named_networks import compare_named
+
+    found = compare_named(a, b, where, margin=margin, level=level, corruptions=corruption or ())
+    if output is not None:
+        typer.echo(printable(str(write_comparison(found, output, format))))
+    elif format == "text":
+        from failmodes.analysis.comparison.terminal_text import as_text
+
+        console = stdout_console()
+        typer.echo(as_text(found, console.width if console.is_terminal else USUAL_WIDTH), nl=False)
+    else:
+        typer.echo(FORMATS[format](found), nl=False)

@@ -1,0 +1,46 @@
+"""A comparison on a terminal: sentences first, every table, no line wider than it, nothing that a terminal runs."""
+
+import pytest
+from network_comparisons import compared, few_images, of_different_images, over_seeds, undecided
+
+from failmodes.analysis.comparison.terminal_text import as_text
+from failmodes.analysis.statistics.network_comparison import Comparison
+
+CASES = [compared, few_images, undecided, of_different_images, over_seeds]
+
+
+@pytest.mark.parametrize("width", [40, 80, 120])
+@pytest.mark.parametrize("make", CASES)
+def test_no_line_is_wider_than_the_terminal(make, width: int) -> None:
+    assert max(map(len, as_text(make(), width).splitlines())) <= width
+
+
+def test_it_has_answer_tables_and_source() -> None:
+    text = as_text(compared()).replace("\u00a0", " ").replace("\u2212", "-")
+    lines = [" ".join(line.split()) for line in text.splitlines()]
+    assert lines[:2] == ["A: Alpha", "B: Beta; differences are B minus A"]
+    for line in (
+        "Mean of 3 65.5 63.3 -2.2 [-3.0, -1.4]",
+        "Contrast 65.0 66.5 +1.5 [0.7, 2.3] 2.4 [2, 3]",
+        "Gaussian noise -2.0 -4.0* -6.0* -8.0* -10.0*",
+        "17 one 8 Fog 2 one seven",
+        "34 one 7 Fog 2 one another class",
+    ):
+        assert line in lines
+
+
+def test_without_single_images_it_says_why() -> None:
+    assert "the two were evaluated on different images" in as_text(of_different_images(), 200)
+    assert "a network of several training runs gives each image several answers" in as_text(over_seeds(), 200)
+
+
+def test_few_images_decide_no_cell() -> None:
+    assert "*" not in as_text(few_images())
+
+
+def test_names_cannot_steer_the_terminal() -> None:
+    hostile: Comparison = compared("\x1b[31mred\x1b]0;title\x07", "[bold]b[/bold]\nnew line")
+    text = as_text(hostile)
+    assert "\x1b" not in text
+    assert "\x07" not in text
+    assert "[bold]b[/bold] new line" in text

@@ -1,0 +1,99 @@
+"""Pairs in a report: the only two, or those that are named; with pictures, and without a second table of the same."""
+
+import re
+from pathlib import Path
+
+import duckdb
+import pytest
+from synthetic_record import Synthetic
+from typer.testing import CliRunner
+
+from failmodes.analysis.report.comparison_section import named_pairs, only_pair, report_comparison
+from failmodes.analysis.report.pair_tables import pair_tables
+from failmodes.analysis.report.rendering import write_report
+from failmodes.analysis.selection import Selection, select_one
+from failmodes.cli import build_app
+from failmodes.warehouse.database.load import load
+from failmodes.warehouse.errors import StudyError
+
+
+@pytest.fixture(scope="module")
+def both(con: duckdb.DuckDBPyConnection) -> Selection:
+    return select_one(con)
+
+
+@pytest.fixture(scope="module")
+def warehouse(synthetic: Synthetic, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("pairs") / "warehouse.duckdb"
+    load([synthetic.output], path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def many_warehouse(many_record: Synthetic, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("many-pairs") / "warehouse.duckdb"
+    load([many_record.output], path)
+    return path
+
+
+def titles(page: str) -> list[str]:
+    return re.findall(r'<section class="comparison"[^>]*>\s*<h2><bdi>(.*?)</bdi>', page)
+
+
+def test_the_only_two_networks_are_compared(con: duckdb.DuckDBPyConnection, both: Selection) -> None:
+    (pair,) = only_pair(con, Path("w.duckdb"), both)
+    found = report_comparison(con, both, pair)
+    assert found.title == "Beta compared with Alpha"
+    assert found.answer.startswith(found.chart.finding)
+    assert [table.caption for table in found.tables][:3] == [
+        "Accuracy by corruption", "Other measures", "Difference in every cell",
+    ]  # fmt: skip
+    for group in found.groups:
+        for picture in group.pictures:
+            assert picture.url.startswith("data:image/png;base64,")
+            assert picture.right_answer == picture.true_class != picture.wrong_answer
+
+
+def test_a_pair_that_is_compared_has_no_other_table(con: duckdb.DuckDBPyConnection, both: Selection) -> None:
+    (pair,) = only_pair(con, Path("w.duckdb"), both)
+    assert len(pair_tables(con, both)) == 1
+    assert pair_tables(con, both, [report_comparison(con, both, pair).evaluation_ids]) == []
+
+
+def test_of_many_networks_those_that_are_named(many_con: duckdb.DuckDBPyConnection, many_selection: Selection) -> None:
+    assert only_pair(many_con, Path("w.duckdb"), many_selection) == []
+    ((a, b),) = named_pairs(many_con, Path("w.duckdb"), [("Fir", "Aspen")])
+    assert (a.label, b.label) == ("Fir", "Aspen")
+    with pytest.raises(StudyError, match="did you mean 'Aspen'"):
+        named_pairs(many_con, Path("w.duckdb"), [("Fir", "Aspin")])
+    for pair in ("Fir", ("Fir",), ("Fir", "Elm", "Aspen")):
+        with pytest.raises(StudyError, match="a pair is two names"):
+            named_pairs(many_con, Path("w.duckdb"), [pair])
+
+
+def test_the_command_names_pairs(many_warehouse: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("failmodes.analysis.report.rendering.draw_charts", lambda *_: ([], []))  # drawn elsewhere
+    arguments = ["report", str(many_warehouse), "--pair", "Fir", "Aspen", "--pair", "Elm", "Birch"]
+    done = CliRunner().invoke(build_app("report"), arguments, catch_exceptions=False)
+    assert done.exit_code == 0
+    page = many_warehouse.with_name("report.html").read_text()
+    assert titles(page) == ["Aspen compared with Fir", "Birch compared with Elm"]
+    assert 'href="#comparison-1-1"' in page
+    odd = CliRunner().invoke(build_app("report"), ["report", str(many_warehouse), "--pair", "Fir"])
+    assert isinstance(odd.exception, StudyError)
+
+
+def test_a_report_of_two_has_the_section_and_one_of_many_has_none(
+    warehouse: Path, many_warehouse: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("failmodes.analysis.report.rendering.draw_charts", lambda *_: ([], []))
+    page = write_report(warehouse).read_text()
+    assert titles(page) == ["Beta compared with Alpha"]
+    assert "image by image</bdi></summary>" not in page
+    assert "comparison-" not in write_report(many_warehouse).read_text()
+
+
+def test_a_pair_that_cannot_be_compared_is_said_and_nothing_is_written(warehouse: Path, tmp_path: Path) -> None:
+    with pytest.raises(StudyError, match="compared with itself"):
+        write_report(warehouse, tmp_path / "r.html", pairs=[("Alpha", "Alpha")])
+    assert not list(tmp_path.iterdir())

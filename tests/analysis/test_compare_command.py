@@ -1,0 +1,108 @@
+"""failmodes compare, and Warehouse.compare: they say the same, and refuse in one line what cannot be compared."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+from synthetic_record import Synthetic, write_synthetic
+from typer.testing import CliRunner, Result
+
+from failmodes.analysis.opened_warehouse import Warehouse
+from failmodes.cli import build_app
+from failmodes.warehouse.database.load import load
+from failmodes.warehouse.errors import FailmodesError, StudyError
+
+
+@pytest.fixture(scope="module")
+def warehouse(synthetic: Synthetic, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("compared") / "warehouse.duckdb"
+    load([synthetic.output], path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A warehouse of one network, under a corruption that the other has not."""
+    folder = tmp_path_factory.mktemp("alone")
+    write_synthetic(folder, images=60, models=("Gamma",), corruptions=("snow",))
+    load([folder], folder / "alone.duckdb")
+    return folder / "alone.duckdb"
+
+
+def run(*arguments: object) -> Result:
+    return CliRunner().invoke(build_app("compare"), ["compare", *map(str, arguments)])
+
+
+def test_every_format_says_the_same(warehouse: Path, tmp_path: Path) -> None:
+    text = run("Alpha", "Beta", warehouse).stdout
+    document = json.loads(run("Alpha", "Beta", warehouse, "--format", "json").stdout)
+    markdown = run("Alpha", "Beta", warehouse, "--format", "markdown", "-o", tmp_path / "c.md")
+    assert markdown.stdout == f"{tmp_path / 'c.md'}\n"
+    answer = document["sentences"][0]
+    assert " ".join(answer.split()) in " ".join(text.split())
+    assert f"**{answer}**" in (tmp_path / "c.md").read_text()
+    assert Warehouse(warehouse).compare("Alpha", "Beta").sentences == document["sentences"]
+
+
+def test_the_order_of_names_is_the_sign_of_differences(warehouse: Path) -> None:
+    w = Warehouse(warehouse)
+    there, back = w.compare("Alpha", "Beta").comparison, w.compare("Beta", "Alpha").comparison
+    assert there.overall.difference is not None
+    assert back.overall.difference is not None
+    assert there.overall.difference.value == pytest.approx(-back.overall.difference.value)
+    assert there.overall.winner + back.overall.winner in ("", "ab", "ba")
+
+
+def test_options_reach_the_comparison(warehouse: Path) -> None:
+    arguments = ("--margin", "0.02", "--level", "0.9", "--corruption", "fog", "--format", "json")
+    document = json.loads(run("Alpha", "Beta", warehouse, *arguments).stdout)
+    assert (document["margin"], document["level"]) == (0.02, 0.9)
+    assert [one["corruption"] for one in document["corruptions"]] == ["fog"]
+    found = Warehouse(warehouse).compare("Alpha", "Beta", margin=0.02, level=0.9, corruption="fog").comparison
+    assert found.overall.difference == pytest.approx(list(document["overall"]["difference"].values()))
+
+
+def test_networks_of_two_files_need_no_warehouse(warehouse: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other.duckdb"
+    other.write_bytes(warehouse.read_bytes())
+    document = json.loads(run(f"{warehouse}::Alpha", f"{other}::Beta", "--format", "json").stdout)
+    assert document["pairing"]["kind"] == "same"
+    assert document["overall"] == json.loads(run("Alpha", "Beta", warehouse, "--format", "json").stdout)["overall"]
+
+
+ERRORS = {
+    "unknown name": (["Alpa", "Beta", "W"], "no network 'Alpa' in .*: did you mean 'Alpha'?"),
+    "itself": (["Alpha", "Alpha", "W"], "Alpha is compared with itself: name two networks"),
+    "margin": (["Alpha", "Beta", "W", "--margin", "0"], "margin 0.0: expected a difference of accuracy above 0"),
+    "margin that is no number": (["Alpha", "Beta", "W", "--margin", "nan"], "margin nan: expected"),
+    "level": (["Alpha", "Beta", "W", "--level", "95"], "level 95.0: expected a number from 0.5 to 0.999"),
+    "corruption": (["Alpha", "Beta", "W", "--corruption", "fogg"], "'fogg': did you mean 'fog'"),
+    "no shared cell": (["W::Alpha", "ALONE"], "Alpha and Gamma share no corruption and severity"),
+    "unneeded warehouse": (["W::Alpha", "W::Beta", "W"], "A and B name their own files: leave out the warehouse"),
+    "which of two": (["W", "ALONE"], "holds 2 networks: name one"),
+    "missing file": (["W::Alpha", "gone.duckdb"], "gone.duckdb"),
+}
+
+
+@pytest.mark.parametrize("name", ERRORS)
+def test_what_cannot_be_compared_is_said_in_a_line(warehouse: Path, alone: Path, tmp_path: Path, name: str) -> None:
+    arguments, message = ERRORS[name]
+    given = [re.sub("^(W|ALONE)(?=$|:)", str(alone if text == "ALONE" else warehouse), text) for text in arguments]
+    done = run(*given, "-o", tmp_path / "c.txt")
+    assert done.exit_code != 0
+    assert isinstance(done.exception, FailmodesError)
+    with pytest.raises(FailmodesError, match=message):
+        raise done.exception
+    assert "\n" not in str(done.exception)
+    assert done.stdout == ""
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_closed_warehouse_compares_nothing(warehouse: Path) -> None:
+    w = Warehouse(warehouse)
+    with pytest.raises(StudyError, match="compared with itself"):
+        w.compare("Alpha", "Alpha")
+    w.close()
+    with pytest.raises(FailmodesError, match="was closed"):
+        w.compare("Alpha", "Beta")

@@ -1,0 +1,116 @@
+"""Networks of several training seeds: which is right more often, where both are as often right over seeds."""
+
+from functools import partial
+from typing import NamedTuple
+
+import numpy as np
+from claims import COVERAGE, COVERS_AT_LEAST, FALSE, NEVER_FALSE, NO_LIMIT, POWER, Claim, Job
+from costs import matrix_of
+from curves import Bools, Floats, straight
+from scipy.special import ndtri
+
+from failmodes.analysis.statistics.mcnemar import ALPHA
+from failmodes.analysis.statistics.network_accuracy import TrainingRuns, mean_over_seeds, training_runs
+from failmodes.analysis.statistics.network_difference import seed_difference
+
+KIND = "better_over_seeds"
+CORRUPTIONS = ("00", "01", "02")
+SEVERITIES = 6
+SHARED, OF_CELL = 0.5, 0.2  # of an image's latent number: what all runs and cells share, and all runs in a cell
+SQUARES = "half-widths add up as squares"
+
+
+class Trained(NamedTuple):
+    """A network: its mean accuracy over all seeds, in each cell; its number of seeds; and how far these lie apart.
+
+    A seed shifts the latent numbers of all images and cells by a normal number of deviation `spread`.
+    """
+
+    accuracy: tuple[tuple[float, ...], ...]
+    seeds: int
+    spread: float
+
+    @property
+    def corrupted(self) -> float:
+        return float(np.mean([curve[1:] for curve in self.accuracy]))
+
+    def answers(self, rng: np.random.Generator, difficulty: Floats) -> TrainingRuns:
+        """Its runs on images of this difficulty, (N, C * S)."""
+        limits = ndtri(np.asarray(self.accuracy).reshape(-1)) * np.sqrt(1 + self.spread**2)
+        own = np.sqrt(1 - SHARED - OF_CELL)
+        runs: list[Bools] = [
+            difficulty + own * rng.standard_normal(difficulty.shape, np.float32)
+            < (limits + rng.normal(0, self.spread)).astype(np.float32)
+            for _ in range(self.seeds)
+        ]
+        return training_runs([matrix_of(right) for right in runs])
+
+
+def measure(a: Trained, b: Trained, images: int, rng: np.random.Generator, draws: int) -> Floats:
+    """Whether one is said to be right more often, and whether the intervals hold the true difference and accuracy."""
+    found, truth = [], a.corrupted - b.corrupted
+    for _ in range(draws):
+        difficulty = np.sqrt(SHARED) * rng.standard_normal((images, 1), np.float32) + np.sqrt(
+            OF_CELL
+        ) * rng.standard_normal((images, len(CORRUPTIONS) * SEVERITIES), np.float32)
+        of_a, of_b = a.answers(rng, difficulty), b.answers(rng, difficulty)
+        difference = seed_difference(of_a, of_b, CORRUPTIONS)
+        assert difference is not None
+        interval = difference.interval()
+        cells = [[column for severity, column in of_a.curves[c].items() if severity] for c in CORRUPTIONS]
+        mean = mean_over_seeds(of_a, cells, 0.95)
+        found.append((
+            difference.p_value < ALPHA,
+            interval.low <= truth <= interval.high,
+            mean.low <= a.corrupted <= mean.high,
+        ))  # fmt: skip
+    return np.array(found, dtype=np.float64)
+
+
+def jobs() -> list[Job]:
+    falling = tuple(straight(0.9, drop, SEVERITIES) for drop in (0.3, 0.4, 0.5))
+    good = tuple(straight(0.99, drop, SEVERITIES) for drop in (0.01, 0.02, 0.03))
+    lower = tuple(straight(0.87, drop, SEVERITIES) for drop in (0.3, 0.4, 0.5))
+    cases = [
+        (falling, (seeds, seeds), (spread, spread), images)
+        for seeds in (2, 3, 5)
+        for spread in (0.0, 0.03, 0.2)
+        for images in (500, 2_000)
+    ]
+    cases += [(falling, (seeds, seeds), (0.2, 0.02), 2_000) for seeds in (2, 3, 5)]
+    cases += [(falling, (2, 5), (0.2, 0.02), 2_000), (falling, (3, 3), (0.03, 0.03), 50)]
+    cases += [(good, (3, 3), (0.03, 0.03), 500)]
+    found = [
+        _job(Trained(curves, seeds[0], spreads[0]), Trained(curves, seeds[1], spreads[1]), images)
+        for curves, seeds, spreads, images in cases
+    ]
+    return found + [_power(Trained(falling, seeds, 0.03), Trained(lower, seeds, 0.03)) for seeds in (2, 3, 5)]
+
+
+def _job(a: Trained, b: Trained, images: int) -> Job:
+    near = "" if a.accuracy[0][0] < 0.95 else " near 98 %"
+    truth = f"the same accuracy{near}, {_seeds(a, b)}"
+    claims = (
+        Claim(KIND, FALSE, truth, images, SEVERITIES, NEVER_FALSE),
+        Claim("interval of a difference over seeds", COVERAGE, truth, images, SEVERITIES, COVERS_AT_LEAST, SQUARES),
+        Claim("interval of an accuracy over seeds", COVERAGE, truth, images, SEVERITIES, COVERS_AT_LEAST, SQUARES),
+    )
+    return Job(claims, partial(measure, a, b, images), images * 18 * (a.seeds + b.seeds))
+
+
+def _power(a: Trained, b: Trained) -> Job:
+    claims = (Claim(KIND, POWER, f"3 points better, {_seeds(a, b)}", 2_000, SEVERITIES, NO_LIMIT),)
+    return Job(claims, partial(_claim_alone, a, b), 2_000 * 18 * (a.seeds + b.seeds))
+
+
+def _claim_alone(a: Trained, b: Trained, rng: np.random.Generator, draws: int) -> Floats:
+    return measure(a, b, 2_000, rng, draws)[:, :1]
+
+
+def _seeds(a: Trained, b: Trained) -> str:
+    """How many seeds, and the deviation between them in points of an accuracy of 70 %, about that of the cells."""
+    points = [
+        f"{100 * one.spread * np.exp(-(ndtri(0.7) ** 2) / 2) / np.sqrt(2 * np.pi):.1f}"
+        for one in ((a,) if a.spread == b.spread else (a, b))
+    ]
+    return f"{a.seeds} and {b.seeds} seeds, {' and '.join(points)} points apart"
