@@ -31,12 +31,13 @@ def _table(comparison: PublishedComparison, selection: Selection, names: dict[st
     over = join_names(lower_label(names[corruption]) for corruption in comparison.corruptions)
     severities = join_names(map(format_severity, comparison.severities))
     caution = other_images_phrase(selection)
+    seeds = " and over training seeds" if any(one.network.has_several_seeds for one in comparison.standings) else ""
     return TextTable(
         f"Among {format_count(count, 'published network')} ({comparison.published_set})",
         f"Accuracy clean and averaged over {over} at severities {severities}, in per cent; \u2192 marks yours, on "
-        f"{selection.images}, with the interval over these images. Rank: its place among the published networks, and "
-        f"beneath it the places of the ends of its interval. Published figures are {caution}, and carry no interval: "
-        "what differs may be the images, not the network.",
+        f"{selection.images}, with the interval over these images{seeds}. Rank: its place among the published "
+        "networks, and beneath it the places of the ends of its interval. Published figures are "
+        f"{caution}, and carry no interval: what differs may be the images, not the network.",
         ("Network", "Architecture", "Clean", "Mean corrupted", f"Rank of {count + 1}"),
         tuple(row for _, row in sorted(rows, key=lambda row: row[0])),
     )
@@ -50,8 +51,8 @@ def _published_row(one: PublishedMean) -> tuple[TableCell, ...]:
 
 def _own_row(one: Standing) -> tuple[TableCell, ...]:
     return (
-        TableCell(f"\u2192 {one.evaluation.label}"),
-        TableCell(one.evaluation.facts["architecture"]),
+        TableCell(f"\u2192 {one.network.label_with_seeds}"),
+        TableCell(one.network.runs[0].facts["architecture"]),
         _with_interval(one.clean),
         _with_interval(one.corrupted),
         TableCell(str(one.rank), f"[{one.best}, {one.worst}]"),

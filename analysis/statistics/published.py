@@ -11,8 +11,9 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
+from failmodes.analysis.networks import TrainedNetwork
 from failmodes.analysis.once import read_once
-from failmodes.analysis.selection import EvaluationInfo, Selection, averaged_severities
+from failmodes.analysis.selection import Selection, averaged_severities
 from failmodes.analysis.statistics.bootstrap import Estimate
 from failmodes.analysis.statistics.curve_shape import (
     MIN_POINTS,
@@ -23,7 +24,7 @@ from failmodes.analysis.statistics.curve_shape import (
     classify,
     total_drop,
 )
-from failmodes.analysis.statistics.mean_accuracy import mean_accuracies
+from failmodes.analysis.statistics.network_accuracy import network_accuracies
 from failmodes.warehouse.database.own_tables import PUBLISHED_SHAPES
 from failmodes.warehouse.database.published import published_of
 from failmodes.warehouse.database.updates import input_fingerprint
@@ -46,7 +47,7 @@ class Standing(NamedTuple):
     """A network among published ones.
 
     Attributes:
-        evaluation: the network.
+        network: the network, of one training run or several.
         clean: its accuracy on clean images.
         corrupted: its mean corrupted accuracy.
         rank: 1 and the number of published networks whose mean is higher.
@@ -54,7 +55,7 @@ class Standing(NamedTuple):
         worst: that of the lower end.
     """
 
-    evaluation: EvaluationInfo
+    network: TrainedNetwork
     clean: Estimate
     corrupted: Estimate
     rank: int
@@ -158,10 +159,10 @@ def _comparison(
     means = by_model.agg(pl.col("accuracy").mean()).group_by("model", "architecture").agg(pl.col("accuracy").mean())
     clean = dict(curves.filter(severity=0).select("model", "accuracy").rows())
     listed = [PublishedMean(model, kind, clean.get(model), mean) for model, kind, mean in means.rows()]
-    ours = mean_accuracies(con, replace(selection, corruptions=common, extras=()))
+    ours = network_accuracies(con, replace(selection, corruptions=common, extras=()))
     standings = [
-        Standing(evaluation, one.clean, one.corrupted, *(_rank(listed, value) for value in _ordered(one.corrupted)))
-        for evaluation, one in ours.items()
+        Standing(network, one.clean, one.corrupted, *(_rank(listed, value) for value in _ordered(one.corrupted)))
+        for network, one in ours.items()
         if one.corrupted is not None
     ]
     return PublishedComparison(
@@ -169,7 +170,7 @@ def _comparison(
         corruptions=common,
         severities=tuple(sorted({s for c in common for s in severities[c]})),
         published=tuple(sorted(listed, key=lambda one: (-one.corrupted, one.model))),
-        standings=tuple(sorted(standings, key=lambda one: (-one.corrupted.value, one.evaluation.label))),
+        standings=tuple(sorted(standings, key=lambda one: (-one.corrupted.value, one.network.label))),
     )
 
 

@@ -30,5 +30,5 @@ def test_networks_stand_among_published_ones(shaped_warehouse: Path, tmp_path: P
     means = [float(row[3].text) for row in table.rows]
     assert means == sorted(means, reverse=True)
     ranks = {row[0].text: (row[4].text, row[4].small) for row in table.rows if row[4].text}
-    expected = {f"\u2192 {s.evaluation.label}": (str(s.rank), f"[{s.best}, {s.worst}]") for s in comparison.standings}
+    expected = {f"\u2192 {s.network.label}": (str(s.rank), f"[{s.best}, {s.worst}]") for s in comparison.standings}
     assert ranks == expected

@@ -76,7 +76,7 @@ def test_a_network_stands_where_its_mean_is(published_warehouse: Path, synthetic
     for one in comparison.published:
         assert (one.corrupted, one.clean) == pytest.approx((expected[one.model], CLEAN[one.model]))
     for standing in comparison.standings:
-        label, right = standing.evaluation.label, synthetic.correct
+        label, right = standing.network.label, synthetic.correct
         mean = np.mean([right[label, c][1:].mean() for c in ("fog", "contrast")])
         assert standing.corrupted == means[label]
         assert standing.corrupted.value == pytest.approx(mean)
