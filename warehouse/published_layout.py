@@ -24,7 +24,6 @@ LAYOUT_HINT = (
 MODEL, CLEAN_ACCURACY, ARCHITECTURE, PAPER = "model", "clean_accuracy_percent", "architecture", "paper"
 MOST_BYTES, MOST_COLUMNS, MOST_MODELS, MOST_LETTERS = 16_000_000, 2_000, 10_000, 300
 KNOWN_FILES = {"cifar10": "CIFAR-10", "cifar100": "CIFAR-100", "imagenet": "ImageNet"}  # by how RobustBench calls them
-CLEAN_CELL = (CLEAN, Decimal(0))
 
 _CORRUPTION = re.compile(r"[a-z][a-z0-9_]{0,59}")
 _SEVERITY = re.compile(r"\d(\.\d{1,3})?")
@@ -32,6 +31,7 @@ _NUMBER = re.compile(r"(\d{1,20}(\.\d{0,40})?|\.\d{1,40})([eE][+-]?\d{1,2})?")
 _FORMULA = ("=", "+", "-", "@", "'")  # a spreadsheet runs a cell that begins so; the last marks one that it must not
 
 PublishedCell = tuple[str, Decimal]  # corruption and severity
+CLEAN_CELL: PublishedCell = (CLEAN, Decimal(0))
 
 
 class PublishedModel(NamedTuple):

@@ -31,6 +31,7 @@ from failmodes.warehouse.database.updates import input_fingerprint
 from failmodes.warehouse.hashing import identity_of
 from failmodes.warehouse.schema import CLEAN
 
+_SOUND = "accuracy between 0 and 1 and severity between 0 and 5"  # a stranger's warehouse may hold anything
 METHOD = 1  # raise it when the method changes, so that stored shapes are computed again
 
 
@@ -76,7 +77,8 @@ class PublishedComparison(NamedTuple):
 def due_published_shapes(con: duckdb.DuckDBPyConnection, settings: ShapeSettings) -> dict[str, pa.Table]:
     """The table of published shapes, computed anew; empty where the stored one is current."""
     rows = con.execute(
-        "select published_set, model, corruption, severity::double, accuracy from published_accuracy order by all"
+        "select published_set, model, corruption, severity::double, accuracy from published_accuracy "
+        f"where {_SOUND} order by all"
     ).fetchall()
     used = {"flat_below": settings.flat_below, "bow_threshold": settings.bow_threshold}
     fingerprint = input_fingerprint(con, {**used, "method": METHOD, "published": identity_of(rows)})
@@ -106,8 +108,8 @@ def published_curves(con: duckdb.DuckDBPyConnection, selection: Selection) -> pl
     """
     names = published_of(con, selection.shared["dataset_name"], selection.shared["dataset_label"])
     frame: pl.DataFrame = con.sql(
-        """
-        with points as (from published_accuracy where published_set = any($1)),
+        f"""
+        with points as (from published_accuracy where published_set = any($1) and {_SOUND}),
         curves as (
             select distinct published_set, model, corruption from points where corruption = any($2)
         )

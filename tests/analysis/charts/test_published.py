@@ -4,6 +4,7 @@ import json
 import shutil
 from pathlib import Path
 
+import duckdb
 import pytest
 from published_files import CURVES, write_published_files
 
@@ -81,6 +82,17 @@ def test_without_them_a_chart_is_as_it_was(published_warehouse: Path, shaped_war
     with pytest.raises(WarehouseError, match="no published networks on Synthetic digits"):
         draw_from_warehouse(shaped_warehouse, name, published=True)
     assert drawn(published_warehouse, published=True) == drawn(published_warehouse)
+
+
+def test_figures_that_are_none_are_left_out(published_warehouse: Path, tmp_path: Path) -> None:
+    path = Path(shutil.copy(published_warehouse, tmp_path / "strange.duckdb"))
+    with duckdb.connect(str(path)) as con:
+        con.execute("update published_accuracy set accuracy = 'nan' where model = 'Alpha'")
+        con.execute("update published_accuracy set accuracy = 1e300 where model = 'Lower' and severity = 5")
+    for name in ("curves", "shapes"):
+        for rows in grey_layers(draw_from_warehouse(path, name).to_dict()):
+            assert "Alpha" not in {row["model"] for row in rows}
+            assert all(0 <= row.get("accuracy", 0) <= 1 for row in rows)
 
 
 def test_other_charts_refuse_the_option(published_warehouse: Path) -> None:
