@@ -1,6 +1,5 @@
 """The command that exports a network: a baseline that travels."""
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -12,7 +11,9 @@ from failmodes.warehouse.terminal import interruptible
 
 
 def export(
-    target: Annotated[Path, typer.Argument(help="The file to write, such as baseline.duckdb; none is there yet.")],
+    target: Annotated[
+        str, typer.Argument(metavar="FILE", help="The file to write, such as baseline.duckdb; none is there yet.")
+    ],
     where: WhereArgument = None,
     evaluation: Annotated[
         str,

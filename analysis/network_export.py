@@ -1,11 +1,15 @@
 """A network's predictions as a small warehouse of their own: a baseline that travels."""
 
+from os import PathLike, fspath
 from pathlib import Path
 from typing import NamedTuple
 
 from failmodes.analysis.statistics.opened_networks import NEEDED, find_network
 from failmodes.warehouse.database.connection import open_warehouse
 from failmodes.warehouse.database.export import ExportReport, export_evaluations
+from failmodes.warehouse.errors import StudyError
+from failmodes.warehouse.storage.files import is_url
+from failmodes.warehouse.storage.locations import user_path
 
 
 class NetworkExport(NamedTuple):
@@ -17,20 +21,23 @@ class NetworkExport(NamedTuple):
     report: ExportReport
 
 
-def export_network(warehouse: Path, name: str, target: Path) -> NetworkExport:
+def export_network(warehouse: Path, name: str, target: "str | PathLike[str]") -> NetworkExport:
     """Write all training runs of a network to `target`; see `export_evaluations`.
 
     Args:
         warehouse: the DuckDB file that holds it.
         name: its label, one without its training seed, or an evaluation's identity or first letters.
-        target: the file to write, FILE.duckdb.
+        target: the file to write, FILE.duckdb, where ~ is the home folder.
 
     Raises:
-        StudyError: there is no such network, several are called so, or `target` is there already.
+        StudyError: there is no such network, several are called so, or `target` is a URL or is there already.
         WarehouseError: the warehouse cannot be read, or what would be written breaks a check.
         StorageError: the file cannot be written.
     """
+    if is_url(fspath(target)):
+        raise StudyError(f"{fspath(target)} is a URL: write a local file, such as baseline.duckdb, and upload that")
+    path = user_path(target)
     with open_warehouse(warehouse, NEEDED) as con:
         network = find_network(con, warehouse, name).network
-    report = export_evaluations(warehouse, [run.evaluation_id for run in network.runs], target)
-    return NetworkExport(target, network.label, len(network.runs), report)
+    report = export_evaluations(warehouse, [run.evaluation_id for run in network.runs], path)
+    return NetworkExport(path, network.label, len(network.runs), report)

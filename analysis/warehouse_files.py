@@ -37,7 +37,7 @@ class WarehouseFiles:
         warehouse = self._opened()
         from failmodes.analysis.network_export import export_network
 
-        return export_network(warehouse, evaluation, Path(path)).path
+        return export_network(warehouse, evaluation, path).path
 
     def publish(
         self,
@@ -71,8 +71,7 @@ class WarehouseFiles:
         warehouse = self._opened()
         from failmodes.analysis.publishing.formats import publish_results
 
-        output = None if path is None else Path(path)
-        written = publish_results(warehouse, format, output, models=names_of(model), evaluations=names_of(evaluation))
+        written = publish_results(warehouse, format, path, models=names_of(model), evaluations=names_of(evaluation))
         return list(written.paths)
 
 

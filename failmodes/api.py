@@ -106,7 +106,7 @@ def gate(
 ) -> "GateResult":
     """Judge a network by rules: whether it is shown to be no worse than a baseline, or within limits.
 
-        assert failmodes.gate("gate.toml", "runs/mine")     # in a test: pytest prints what does not hold
+        assert failmodes.gate("gate.toml", "runs/mine")     # in a test: pytest shows what does not hold
         print(failmodes.gate({"gate": {
             "baseline": "Net A", "candidate": "Net B",
             "rules": [{"measure": "accuracy", "corruptions": ["fog"], "worse_by_at_most": 0.01}],

@@ -1,10 +1,13 @@
 """What a gate found, as Markdown for a pull request or the summary of a pipeline."""
 
-import re
+from dataclasses import replace
 
+from failmodes.analysis.comparison.markdown import harmless
 from failmodes.analysis.formatting import NO_BREAK, capitalize_first
-from failmodes.analysis.gate.gate_text import next_steps
+from failmodes.analysis.gate.gate_text import ending, next_steps
 from failmodes.analysis.gate.judged_gate import JudgedGate
+from failmodes.analysis.gate.judging import Decision, JudgedRule
+from failmodes.analysis.gate.rule_cells import MissingCell
 from failmodes.analysis.gate.wording import (
     basis_phrase,
     counts_phrase,
@@ -13,39 +16,57 @@ from failmodes.analysis.gate.wording import (
     rule_statement,
     rule_title,
 )
-from failmodes.warehouse.errors import printable
 
 WORDS = {"holds": "holds", "broken": "**broken**", "undecided": "undecided", "missing": "**missing**"}
-# Words and figures, which Markdown shows as they are; a colon or a dot within a word may be a link or a picture's name
-_PLAIN = re.compile(r"(?:[\w ,;()%+\u2212'\"-]|:(?= )|\.(?=[ \d]|$))*")
 
 
 def gate_markdown(gate: JudgedGate) -> str:
     """A heading with the verdict, what it rests on, a row a rule, and what to do next."""
+    gate = _in_code(gate)
     lines = [
-        f"### Gate {'passes' if gate.passed else 'stops'}: {_shown(gate_title(gate))}",
+        f"### Gate {ending(gate)}: {gate_title(gate)}",
         "",
-        f"{_shown(counts_phrase(gate))}, by {_code(gate.origin)}. {_shown(capitalize_first(basis_phrase(gate)))}.",
+        f"{counts_phrase(gate)}, by {gate.origin}. {capitalize_first(basis_phrase(gate))}.",
         "",
         "| verdict | rule | limit | shown |",
         "| --- | --- | --- | --- |",
     ]
     for judged in gate.rules:
-        told = (rule_title(judged.plan), limit_phrase(judged.plan), rule_statement(judged))
-        lines.append(f"| {WORDS[judged.verdict]} | {' | '.join(map(_shown, told))} |")
+        told = (WORDS[judged.verdict], rule_title(judged.plan), limit_phrase(judged.plan), rule_statement(judged))
+        lines.append(f"| {' | '.join(text.replace('|', chr(92) + '|') for text in told)} |")
     if steps := next_steps(gate):
         lines += ["", *(f"- {capitalize_first(step)}" for step in steps)]
-    return "\n".join(lines) + "\n"
+    return "\n".join(lines).replace(NO_BREAK, " ") + "\n"
 
 
-def _shown(text: str) -> str:
-    """Text from outside as one line that Markdown only shows: as code, where it might be anything else than words."""
-    line = printable(text, len(text)).replace(NO_BREAK, " ")
-    return line if _PLAIN.fullmatch(line) else _code(line)
+def _in_code(gate: JudgedGate) -> JudgedGate:
+    """The same with all text from outside made harmless."""
+    baseline, pairing = gate.baseline, gate.pairing
+    return replace(
+        gate,
+        origin=harmless(gate.origin),
+        candidate=replace(gate.candidate, label=harmless(gate.candidate.label)),
+        baseline=baseline and replace(baseline, label=harmless(baseline.label)),
+        pairing=pairing and replace(pairing, note=harmless(pairing.note)),
+        rules=tuple(_rule(judged) for judged in gate.rules),
+    )
 
 
-def _code(text: str) -> str:
-    line = printable(text, len(text)).replace("|", "\\|")
-    fence = "`" * (1 + max((len(run) for run in re.findall("`+", line)), default=0))
-    space = " " if "`" in line else ""
-    return f"{fence}{space}{line}{space}{fence}"
+def _rule(judged: JudgedRule) -> JudgedRule:
+    rule = judged.plan.rule
+    names = {
+        "name": rule.name and harmless(rule.name),
+        "corruptions": rule.corruptions and [harmless(name) for name in rule.corruptions],
+    }
+    plan = replace(judged.plan, rule=rule.model_copy(update=names))
+    return JudgedRule(plan, tuple(_decision(decision) for decision in judged.decisions))
+
+
+def _decision(decision: Decision) -> Decision:
+    cells = tuple(
+        cell._replace(corruption=harmless(cell.corruption))
+        if isinstance(cell, MissingCell)
+        else (harmless(cell[0]), cell[1])
+        for cell in decision.cells
+    )
+    return replace(decision, cells=cells, reason=harmless(decision.reason))

@@ -3,12 +3,15 @@
 from failmodes.analysis.gate.gate_json import gate_json
 from failmodes.analysis.gate.gate_junit import gate_junit
 from failmodes.analysis.gate.gate_markdown import gate_markdown
-from failmodes.analysis.gate.gate_text import gate_text
+from failmodes.analysis.gate.gate_text import gate_summary, gate_text
 from failmodes.analysis.gate.judged_gate import JudgedGate
 
 
 class GateResult(JudgedGate):
-    """A gate with what is shown of each rule; true where it passes, and its text says what does not hold."""
+    """A gate with what is shown of each rule; true where it passes.
+
+    A failed `assert gate(…)` shows its first broken rule; `assert result, result` all of its text.
+    """
 
     def __bool__(self) -> bool:
         return self.passed
@@ -17,7 +20,7 @@ class GateResult(JudgedGate):
         return gate_text(self)
 
     def __repr__(self) -> str:
-        return f"<GateResult, exit code {self.exit_code}\n{self}\n>"
+        return f"<{gate_summary(self)}>"
 
     def to_json(self) -> str:
         """An object with every rule and every decision."""

@@ -1,31 +1,56 @@
 """What a gate found, as lines for a terminal or the message of a failed test."""
 
-from collections.abc import Iterator
-
 from failmodes.analysis.formatting import NO_BREAK
 from failmodes.analysis.gate.judged_gate import JudgedGate
+from failmodes.analysis.gate.judging import VERDICTS, JudgedRule
 from failmodes.analysis.gate.wording import (
     basis_phrase,
+    cell_phrase,
     counts_phrase,
     gate_title,
     limit_phrase,
+    rule_name,
     rule_statement,
     rule_title,
+    value_phrase,
 )
+from failmodes.warehouse.errors import printable
 
 WORDS = {"holds": "holds", "broken": "BROKEN", "undecided": "undecided", "missing": "MISSING"}
 WIDTH = max(len(word) for word in WORDS.values())
 
 
-def gate_lines(gate: JudgedGate) -> Iterator[str]:
-    """A line that says who is judged, one a rule, the sum, and what to do next."""
-    yield f"{gate_title(gate)}, by {gate.origin}: {basis_phrase(gate)}"
+def gate_text(gate: JudgedGate) -> str:
+    """The lines as one text."""
+    return "\n".join(gate_lines(gate))
+
+
+def gate_lines(gate: JudgedGate) -> list[str]:
+    """A line that says who is judged, one a rule, the sum, and what to do next; labels from outside are only shown."""
+    lines = [f"{gate_title(gate)}, by {gate.origin}: {basis_phrase(gate)}"]
     for judged in gate.rules:
         told = f"{rule_title(judged.plan)}: {rule_statement(judged)} (limit: {limit_phrase(judged.plan)})"
-        yield f"{WORDS[judged.verdict]:{WIDTH}}  {told}"
-    ends = "the gate passes" if gate.passed else "the gate stops"
-    yield f"{counts_phrase(gate)}: {ends} (exit code {gate.exit_code})"
-    yield from (f"next: {step}" for step in next_steps(gate))
+        lines.append(f"{WORDS[judged.verdict]:{WIDTH}}  {told}")
+    lines.append(f"{counts_phrase(gate)}: the gate {ending(gate)} (exit code {gate.exit_code})")
+    lines += [f"next: {step}" for step in next_steps(gate)]
+    return [printable(line, len(line)).replace(NO_BREAK, " ") for line in lines]
+
+
+def gate_summary(gate: JudgedGate) -> str:
+    """One line, which begins with what does not hold: a failed test shows no more of it than some 200 letters."""
+    told = [
+        f"{WORDS[verdict]} {rule_name(judged.plan)} ({_first_decision(judged)})"
+        for verdict in VERDICTS
+        for judged in gate.rules
+        if judged.verdict == verdict != "holds"
+    ]
+    line = f"gate {ending(gate)}: {'; '.join(told or [counts_phrase(gate)])}"
+    return printable(line, len(line)).replace(NO_BREAK, " ")
+
+
+def ending(gate: JudgedGate) -> str:
+    """What the gate does."""
+    return "passes" if gate.passed else "stops"
 
 
 def next_steps(gate: JudgedGate) -> list[str]:
@@ -41,6 +66,10 @@ def next_steps(gate: JudgedGate) -> list[str]:
     return steps
 
 
-def gate_text(gate: JudgedGate) -> str:
-    """The lines as one text, with plain spaces."""
-    return "\n".join(gate_lines(gate)).replace(NO_BREAK, " ")
+def _first_decision(judged: JudgedRule) -> str:
+    """Value and limit of the decision that is worst: contrast 4: −9.00 points, limit: at most 2 points worse."""
+    worst, plan = judged.deciding[0], judged.plan
+    told = worst.reason if worst.value is None else value_phrase(plan, worst.value)
+    if plan.rule.over == "each" or worst.value is None:
+        told = f"{cell_phrase(worst.cells[0])}: {told}"
+    return f"{told}, limit: {limit_phrase(plan)}"

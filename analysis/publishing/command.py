@@ -1,6 +1,5 @@
 """The command that writes results as others read them."""
 
-from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
@@ -22,7 +21,8 @@ def publish(
         ),
     ] = "robustbench",
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="File to write; by default one beside the warehouse.")
+        str | None,
+        typer.Option("--output", "-o", metavar="FILE", help="File to write; by default one beside the warehouse."),
     ] = None,
     model: Annotated[
         list[str] | None, typer.Option("--model", help="Only this network, by its label; may be repeated.")

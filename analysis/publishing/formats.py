@@ -1,6 +1,7 @@
 """The files that publish results, by format, and how one is written."""
 
 from collections.abc import Callable, Sequence
+from os import PathLike, fspath
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -13,6 +14,8 @@ from failmodes.analysis.publishing.written import Written
 from failmodes.analysis.selection import Selection, select_one
 from failmodes.analysis.statistics.shape_tables import open_with_shapes
 from failmodes.warehouse.errors import StudyError
+from failmodes.warehouse.storage.files import is_url
+from failmodes.warehouse.storage.locations import user_path
 
 Format = Literal["robustbench", "croissant", "model-card"]
 
@@ -35,7 +38,7 @@ FORMATS: dict[str, PublishedFormat] = {
 def publish_results(
     warehouse: Path,
     name: str,
-    output: Path | None = None,
+    output: "str | PathLike[str] | None" = None,
     *,
     models: Sequence[str] = (),
     evaluations: Sequence[str] = (),
@@ -45,12 +48,12 @@ def publish_results(
     Args:
         warehouse: the DuckDB file.
         name: one of FORMATS.
-        output: the file; if not given, one beside the warehouse.
+        output: the file, where ~ is the home folder; if not given, one beside the warehouse.
         models: only these networks, by label.
         evaluations: only these evaluations, by identity or its first letters.
 
     Raises:
-        StudyError: an unknown format, another suffix, a filter that names what is not there, or evaluations that do
+        StudyError: an unknown format, a URL, another suffix, a filter that names what is not there, or evaluations that do
             not share images and corruptions.
         WarehouseError: the warehouse cannot be read, or lacks what the format tells.
         StorageError: a file cannot be written.
@@ -58,7 +61,9 @@ def publish_results(
     if name not in FORMATS:
         raise StudyError(f"no format {name!r}: choose among {', '.join(FORMATS)}")
     chosen = FORMATS[name]
-    path = output or warehouse.parent / chosen.file_name
+    if output is not None and is_url(fspath(output)):
+        raise StudyError(f"{fspath(output)} is a URL: write a local file, such as {chosen.file_name}, and upload that")
+    path = warehouse.parent / chosen.file_name if output is None else user_path(output)
     if path.suffix != chosen.suffix:
         raise StudyError(f"{path}: expected a file name that ends in {chosen.suffix}")
     with open_with_shapes(warehouse) as con:

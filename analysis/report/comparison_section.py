@@ -93,12 +93,13 @@ def named_pairs(con: duckdb.DuckDBPyConnection, path: Path, pairs: Iterable[Sequ
 
 
 def only_pair(con: duckdb.DuckDBPyConnection, path: Path, selection: Selection) -> list[Pair]:
-    """The two networks of a selection; none where there are more or fewer."""
+    """The two networks of a selection; none where there are more or fewer, or where they share no corruption."""
     networks = trained_networks(selection.evaluations)
     if len(networks) != 2:
         return []
     names = [network.label if network.has_several_seeds else network.runs[0].evaluation_id for network in networks]
-    return named_pairs(con, path, [names])
+    ((a, b),) = found = named_pairs(con, path, [names])
+    return found if set(a.selection.corruptions) & set(b.selection.corruptions) else []
 
 
 def report_comparison(con: duckdb.DuckDBPyConnection, selection: Selection, pair: Pair) -> ReportComparison:

@@ -18,6 +18,7 @@ from failmodes.analysis.statistics.measured_value import MeasuredValue, Undefine
 from failmodes.analysis.statistics.measures import MEASURES, SCORES, Measure, Weights, sureness_of
 from failmodes.analysis.statistics.paired_difference import count_pairs
 from failmodes.analysis.statistics.run_rows import CellKey, CellRows, RunRows
+from failmodes.analysis.statistics.sampling_bias import SamplingBias
 from failmodes.analysis.statistics.side_value import (
     SideValue,
     ends_of_groups,
@@ -192,6 +193,7 @@ class MeasuredPair:
         parts: list[Float64Array] = []
         scales: list[float] = []
         values, replicates = np.zeros(len(network.runs)), np.zeros(RESAMPLES)
+        biases: list[SamplingBias] = []
         for position, (cell, of_cell) in enumerate(cells.items()):
             weights = None if measure.resampled is None else self._weights_of(network, count, position, stream)
             for place, run in enumerate(network.runs):
@@ -204,6 +206,8 @@ class MeasuredPair:
                 if weights is not None:
                     values[place] += found[0] * of_cell
                     replicates += found[1:] * scale
+                    assert measure.bias is not None
+                    biases.append(SamplingBias(*(scale * part for part in measure.bias(given))))
                     continue
                 values[place] += found.mean() * of_cell
                 if not parts or (not network.shares_images and place == 0):
@@ -211,7 +215,9 @@ class MeasuredPair:
                     scales.append(0.0)
                 parts[-1] += found * scale
                 scales[-1] += scale
-        return SideValue(values, parts, scales, None if measure.resampled is None else replicates, count)
+        if measure.resampled is None:
+            return SideValue(values, parts, scales, None, count)
+        return SideValue(values, parts, scales, replicates, count, _added(biases, network.shares_images))
 
     def _weights_of(self, network: NetworkRows, count: int, position: int, stream: int) -> Weights:
         """Weights of resampled images; those of cells of different images, or of other images, are shuffled."""
@@ -245,6 +251,14 @@ def _weighted(cells: Sequence[CellKey], weights: Sequence[float] | None) -> dict
     if weights is None:
         return dict.fromkeys(cells, 1 / len(cells))
     return dict(zip(cells, weights, strict=True))
+
+
+def _added(biases: Sequence[SamplingBias], shares_images: bool) -> SamplingBias:
+    """The bias of a sum over cells and runs; errors of the same images add up, those of others as squares."""
+    low, high, error = np.array(biases).T
+    return SamplingBias(
+        float(low.sum()), float(high.sum()), float(error.sum() if shares_images else np.hypot.reduce(error))
+    )
 
 
 def _evaluated(measure: Measure, rows: CellRows, weights: Weights | None) -> Float64Array | str:

@@ -15,6 +15,12 @@ from scipy import sparse
 
 from failmodes.analysis.statistics.bootstrap import Float64Array
 from failmodes.analysis.statistics.run_rows import NO_CLASS, CellRows
+from failmodes.analysis.statistics.sampling_bias import (
+    SamplingBias,
+    bias_of_commonest_answer,
+    bias_of_ece,
+    bias_of_worst_class,
+)
 from failmodes.warehouse.measures.columns import BINS, bins_of
 
 Weights = NDArray[np.float32]
@@ -40,6 +46,7 @@ class Measure(NamedTuple):
         columns: of the predictions that it is computed from, beside whether they are right.
         contributions: (N,) of a cell's rows, whose mean is the measure; or why it is not defined there.
         resampled: (B,) measure under weights (B, N) of images, first (1, N) of ones for the measure itself.
+        bias: how far the value of a sample may be from the truth on average, of resampled measures.
         takes_score: whether it is about a score of how sure the network is.
         most: the most it can be; None where it has no bound.
         image_range: the least and the most that one image can contribute, for its made-up images.
@@ -52,6 +59,7 @@ class Measure(NamedTuple):
     columns: tuple[str, ...] = ()
     contributions: Callable[[CellRows], Float64Array | str] | None = None
     resampled: Callable[[CellRows, Weights], Float64Array | str] | None = None
+    bias: Callable[[CellRows], SamplingBias] | None = None
     takes_score: bool = False
     most: float | None = 1.0
     image_range: float = 1.0
@@ -223,14 +231,15 @@ MEASURES: dict[str, Measure] = {
     ),
     "worst_class_accuracy": Measure(
         "accuracy of the worst class", "higher", "share", "answers_by_severity.worst_class_accuracy", ("label",),
-        resampled=_worst_class,
+        resampled=_worst_class, bias=bias_of_worst_class,
     ),
     "commonest_answer_share": Measure(
         "share of the commonest answer", "lower", "share", "answers_by_severity.commonest_answer_share",
-        ("predicted",), resampled=_commonest_answer,
+        ("predicted",), resampled=_commonest_answer, bias=bias_of_commonest_answer,
     ),
     "ece": Measure(
-        "calibration error (ECE)", "lower", "share", "calibration_by_severity.ece", ("confidence",), resampled=_ece
+        "calibration error (ECE)", "lower", "share", "calibration_by_severity.ece", ("confidence",), resampled=_ece,
+        bias=bias_of_ece,
     ),
     "brier": Measure(
         "Brier score", "lower", "score", "calibration_by_severity.brier",

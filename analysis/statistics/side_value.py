@@ -16,6 +16,7 @@ from failmodes.analysis.statistics.paired_difference import (
     newcombe_of_groups,
 )
 from failmodes.analysis.statistics.run_rows import CellKey, RunRows
+from failmodes.analysis.statistics.sampling_bias import SamplingBias
 from failmodes.analysis.statistics.training_seeds import MeanError, add_errors
 
 
@@ -29,6 +30,7 @@ class SideValue(NamedTuple):
         scales: the weights of the cells of each part, added up.
         replicates: (B,) of the mean over runs under resampled images; None where there are contributions.
         image_count: images of a cell.
+        bias: how far the value may be from the truth on average, of resampled measures.
     """
 
     values: Float64Array
@@ -36,6 +38,7 @@ class SideValue(NamedTuple):
     scales: list[float]
     replicates: Float64Array | None
     image_count: int
+    bias: SamplingBias = SamplingBias()
 
     @property
     def value(self) -> float:
@@ -49,7 +52,9 @@ def minus(one: SideValue, other: SideValue) -> SideValue:
     if one.replicates is not None and other.replicates is not None:
         replicates = one.replicates - other.replicates
     parts = [a - b for a, b in zip(one.parts, other.parts, strict=True)]
-    return SideValue(np.array([one.value - other.value]), parts, one.scales, replicates, one.image_count)
+    error = max(one.bias.error, other.bias.error)
+    bias = SamplingBias(one.bias.low - other.bias.high, one.bias.high - other.bias.low, error)
+    return SideValue(np.array([one.value - other.value]), parts, one.scales, replicates, one.image_count, bias)
 
 
 def measured(
@@ -67,13 +72,15 @@ def measured(
     To each side's images two made-up ones are added, the least and the most that one can contribute (see
     `mean_difference`), so that no error is 0.
     """
-    value = centre = variance = 0.0
+    value = centre = variance = bias_low = bias_high = 0.0
     for side, sign in zip(sides, signs, strict=True):
         value += sign * side.value
         if side.replicates is not None:
-            bias = float(side.replicates.mean()) - side.value
-            centre += sign * (side.value - bias)
-            variance += float(side.replicates.var(ddof=1)) + 2 * (measure.image_range / side.image_count) ** 2
+            centre += sign * side.value
+            of_images = max(float(side.replicates.var(ddof=1)), side.bias.error**2)
+            variance += of_images + 2 * (measure.image_range / side.image_count) ** 2
+            ends = sign * side.bias.low, sign * side.bias.high
+            bias_low, bias_high = bias_low + min(ends), bias_high + max(ends)
             continue
         least, most = (-measure.image_range if is_signed else 0.0), measure.image_range
         for part, scale in zip(side.parts, side.scales, strict=True):
@@ -82,7 +89,7 @@ def measured(
             variance += part_variance
     error = add_errors([*errors, MeanError(variance)])
     count = min(side.image_count for side in sides)
-    low, high = min(value, centre), max(value, centre)
+    low, high = min(value, centre) - bias_high, max(value, centre) - bias_low
     if is_share:
         low = high = value if errors else centre
     least_value, most_value = (-np.inf if bounds[0] is None else bounds[0], np.inf if bounds[1] is None else bounds[1])

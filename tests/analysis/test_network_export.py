@@ -64,6 +64,13 @@ def test_the_command_asks_for_a_network(sound_warehouse: Path, tmp_path: Path) -
     assert "--evaluation" in str(done.exception)
 
 
+def test_a_url_is_no_file_to_write(sound_warehouse: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(StudyError, match="s3://bucket/b.duckdb is a URL: write a local file"):
+        export_network(sound_warehouse, "Alpha", "s3://bucket/b.duckdb")
+    assert not [*tmp_path.iterdir()]
+
+
 def test_an_open_warehouse_exports_by_name_or_identity(
     sound_warehouse: Path, synthetic: Synthetic, tmp_path: Path
 ) -> None:

@@ -9,6 +9,7 @@ from multiprocessing import get_context
 import attentions
 import confidences
 import costs
+import gates
 import given_answers
 import numpy as np
 import pairs
@@ -20,7 +21,7 @@ from curves import Floats
 
 from failmodes.analysis.findings.finding import KINDS
 
-MODULES = (costs, shapes, given_answers, confidences, predictors, attentions, pairs, training)
+MODULES = (costs, shapes, given_answers, confidences, predictors, attentions, pairs, training, gates)
 PART = 500  # draws measured at a time
 Part = tuple[int, int, int]  # a job, a part of its draws, and how many
 _INHERITED: list[Job] = []  # by forked processes, since not all that a job asks can be sent to one

@@ -26,7 +26,7 @@ def every_finding(
 
 def test_kinds_are_known_and_stand_in_their_order(all_findings: list[Finding]) -> None:
     kinds = [finding.kind for finding in all_findings]
-    assert set(kinds) == set(KINDS)
+    assert set(kinds) == KINDS.keys() - {"better_over_seeds"}, "each network has one training run"
     assert kinds == sorted(kinds, key=list(KINDS).index)
 
 

@@ -15,7 +15,8 @@ from synthetic_record import Synthetic, write_synthetic
 from failmodes.analysis.charts.style.theme import CHART_SIZES
 from failmodes.analysis.findings.finding import Finding
 from failmodes.analysis.findings.stored import findings_of, open_with_findings, warehouse_findings
-from failmodes.analysis.report import rendering
+from failmodes.analysis.report import rendering, report_charts
+from failmodes.analysis.report.comparison_section import only_pair
 from failmodes.analysis.report.rendering import report_section, write_report
 from failmodes.analysis.selection import Selection, select
 from failmodes.analysis.statistics.curve_shape import ShapeSettings
@@ -106,8 +107,8 @@ def selections(con: duckdb.DuckDBPyConnection) -> dict[str, Selection]:
 def test_a_section_of_a_report_is_made_with_its_reasons(
     con: duckdb.DuckDBPyConnection, selections: dict[str, Selection], monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    monkeypatch.setattr(rendering, "CHART_SIZES", {"page": CHART_SIZES["page"]})
-    section = report_section(con, selections[name])
+    monkeypatch.setattr(report_charts, "CHART_SIZES", {"page": CHART_SIZES["page"]})
+    section = report_section(con, selections[name], only_pair(con, Path("w.duckdb"), selections[name]))
     headlines = [line for topic in section.topics for line in topic.headlines]
     charts = [chart for topic in section.topics for chart in (*topic.charts, *topic.more)]
     ((_, tables),) = section.tables
@@ -117,6 +118,10 @@ def test_a_section_of_a_report_is_made_with_its_reasons(
     texts = [line.text for line in headlines] + [chart.finding for chart in (section.ranking, *charts)]
     texts += [cell.text + " " + cell.small for table in tables for row in table.rows for cell in row]
     texts += section.verdict
+    assert len(section.comparisons) == (len(selections[name].evaluations) == 2)
+    for pair in section.comparisons:
+        texts += [pair.answer, *pair.sentences, pair.chart.subtitle]
+        texts += [f"{cell.text} {cell.small}" for table in pair.tables for row in table.rows for cell in row]
     assert [text for text in texts if NO_NUMBER.search(text)] == []
     assert len(section.verdict) == 1 if CASES[name].few else 2
     missing = [reason for topic in section.topics for reason in topic.missing]
@@ -200,7 +205,7 @@ def test_without_inner_severities_there_is_no_shape(
 
 
 def test_the_report_and_the_findings_of_all_are_made(hard: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rendering, "_charts", lambda *_: ([], []))  # drawn section by section above
+    monkeypatch.setattr(rendering, "draw_charts", lambda *_: ([], []))  # drawn section by section above
     page = write_report(hard).read_text()
     assert page.count("What cannot be claimed</h2>") == len(CASES)
     for severity in ("0", "5"):  # why these have no shape

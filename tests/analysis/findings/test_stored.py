@@ -38,7 +38,7 @@ HOSTILE = "<script>alert('A')</script>"
 def without_charts() -> Iterator[None]:
     """Charts are drawn elsewhere."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(rendering, "_charts", lambda *_: ([], []))
+        patch.setattr(rendering, "draw_charts", lambda *_: ([], []))
         yield
 
 

@@ -131,6 +131,8 @@ def test_what_cannot_be_written_is_one_line(hostile: Synthetic, tmp_path: Path) 
     for name, chosen in FORMATS.items():
         with pytest.raises(StudyError, match=f"ends in {chosen.suffix}"):
             publish_results(warehouse, name, tmp_path / "x.txt")
+    with pytest.raises(StudyError, match="is a URL: write a local file, such as model-card.md"):
+        publish_results(warehouse, "model-card", "s3://bucket/card.md")
     with pytest.raises(StudyError, match="no model 'Nobody'"):
         publish_results(warehouse, "model-card", tmp_path / "x.md", models=["Nobody"])
     made = write_synthetic(tmp_path / "dense", images=40, corruptions=("fog",), severities=(0.5, 1.5))

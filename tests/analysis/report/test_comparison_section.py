@@ -5,7 +5,7 @@ from pathlib import Path
 
 import duckdb
 import pytest
-from synthetic_record import Synthetic
+from synthetic_record import Synthetic, write_synthetic
 from typer.testing import CliRunner
 
 from failmodes.analysis.report.comparison_section import named_pairs, only_pair, report_comparison
@@ -13,6 +13,7 @@ from failmodes.analysis.report.pair_tables import pair_tables
 from failmodes.analysis.report.rendering import write_report
 from failmodes.analysis.selection import Selection, select_one
 from failmodes.cli import build_app
+from failmodes.warehouse.database.connection import open_warehouse
 from failmodes.warehouse.database.load import load
 from failmodes.warehouse.errors import StudyError
 
@@ -97,3 +98,13 @@ def test_a_pair_that_cannot_be_compared_is_said_and_nothing_is_written(warehouse
     with pytest.raises(StudyError, match="compared with itself"):
         write_report(warehouse, tmp_path / "r.html", pairs=[("Alpha", "Alpha")])
     assert not list(tmp_path.iterdir())
+
+
+def test_two_networks_that_share_no_corruption_have_a_report_without_it(tmp_path: Path) -> None:
+    for label, corruption in (("Alpha", "fog"), ("Beta", "snow")):
+        write_synthetic(tmp_path / label, images=40, models=(label,), corruptions=(corruption,))
+    load([tmp_path / "Alpha", tmp_path / "Beta"], tmp_path / "w.duckdb")
+    with open_warehouse(tmp_path / "w.duckdb") as con:
+        both = select_one(con)
+        assert len(both.evaluations) == 2
+        assert only_pair(con, tmp_path / "w.duckdb", both) == []

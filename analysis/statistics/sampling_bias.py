@@ -1,0 +1,87 @@
+"""How far measures that are no means over images may be from the truth on average, and how uncertain they are at least.
+
+The calibration error is a sum of absolute values, the worst class a minimum, the commonest answer a maximum: of a
+sample the first and the last are too large on average, the second too small, and the more so where no gap is clear and
+classes are alike. How much depends on the truth, so it is bounded: bins and classes that may be alike, within twice
+their errors, are taken to be so. A bootstrap does not tell: its resamples are of a sample whose gaps are too large.
+"""
+
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy.special import ndtr
+
+from failmodes.analysis.statistics.bootstrap import Float64Array
+from failmodes.analysis.statistics.run_rows import NO_CLASS, CellRows
+from failmodes.warehouse.measures.columns import BINS, bins_of
+
+PLAUSIBLE = 2.0  # standard errors within which two values may be the same
+DRAWS, SEED = 400, 0  # of the extreme of many normal numbers
+
+
+class SamplingBias(NamedTuple):
+    """What a sample's value may be beyond the truth.
+
+    Attributes:
+        low: the least that the value exceeds the truth by on average; below 0 where it may fall short.
+        high: the most.
+        error: standard error of the group that may be the extreme one; 0 where there is none.
+    """
+
+    low: float = 0.0
+    high: float = 0.0
+    error: float = 0.0
+
+
+def bias_of_ece(rows: CellRows) -> SamplingBias:
+    """Of the calibration error: E|gap + error| - |gap| of bins, whose gap is as small as it may be."""
+    known = ~np.isnan(rows["confidence"])
+    confidence = rows["confidence"][known].astype(np.float64)
+    bins, count = bins_of(confidence), int(known.sum())
+    of_images = rows["correct"][known] - confidence
+    gaps = np.abs(np.bincount(bins, of_images, BINS)) / count
+    squares = np.bincount(bins, of_images**2, BINS), np.bincount(bins, confidence * (1 - confidence), BINS)
+    errors = np.sqrt(np.maximum(*squares)) / count  # of calibrated images too, where all are right so far
+    least = np.maximum(gaps - PLAUSIBLE * errors, 0)[errors > 0]
+    errors = errors[errors > 0]
+    place = least / errors
+    folded = errors * np.sqrt(2 / np.pi) * np.exp(-(place**2) / 2) + least * (1 - 2 * ndtr(-place))
+    return SamplingBias(high=float((folded - least).sum()))
+
+
+def bias_of_worst_class(rows: CellRows) -> SamplingBias:
+    """Of the accuracy of the worst class, which falls short."""
+    labels = rows["label"].astype(np.int64)
+    counts = np.bincount(labels)
+    present = counts > 0
+    right = np.bincount(labels, rows["correct"], len(counts))[present]
+    found = _bias_of_least(right, counts[present])
+    return SamplingBias(low=-found.high, error=found.error)
+
+
+def bias_of_commonest_answer(rows: CellRows) -> SamplingBias:
+    """Of the share of the commonest answer, which exceeds: that of the rarest of the shares of all others."""
+    known = rows["predicted"] != NO_CLASS
+    answers = np.bincount(rows["predicted"][known].astype(np.int64))
+    answers = answers[answers > 0]
+    return _bias_of_least(known.sum() - answers, np.full(len(answers), known.sum()))
+
+
+def _bias_of_least(hits: ArrayLike, counts: ArrayLike) -> SamplingBias:
+    """Of the least of some shares: by how much it falls short, where those that may be the least are."""
+    hits, counts = np.asarray(hits, dtype=np.float64), np.asarray(counts, dtype=np.float64)
+    shares = hits / counts
+    smoothed = (hits + 1) / (counts + 2)  # a share of 0 or 1 has an error too
+    errors = np.sqrt(smoothed * (1 - smoothed) / counts)
+    least = float(shares.min())
+    plausible = np.maximum(shares - PLAUSIBLE * errors, least)
+    short = least - float((plausible + errors * _noise(len(shares))).min(axis=1).mean())
+    return SamplingBias(high=max(0.0, short), error=float(errors[plausible <= least].max()))
+
+
+@lru_cache(maxsize=8)
+def _noise(count: int) -> Float64Array:
+    """(DRAWS, count) normal numbers, the same for every cell."""
+    return np.random.default_rng(SEED).standard_normal((DRAWS, count))
