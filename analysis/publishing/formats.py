@@ -53,8 +53,8 @@ def publish_results(
         evaluations: only these evaluations, by identity or its first letters.
 
     Raises:
-        StudyError: an unknown format, a URL, another suffix, a filter that names what is not there, or evaluations that do
-            not share images and corruptions.
+        StudyError: an unknown format, a URL, another suffix, a filter that names what is not there, or evaluations
+            that do not share images and corruptions.
         WarehouseError: the warehouse cannot be read, or lacks what the format tells.
         StorageError: a file cannot be written.
     """
