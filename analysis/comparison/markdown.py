@@ -21,7 +21,6 @@ from failmodes.analysis.findings.network_comparison import (
     crossover_sentences,
     has_verdict,
 )
-from failmodes.analysis.formatting import format_count
 from failmodes.analysis.statistics.network_comparison import ChangedImages, ComparedNetwork, Comparison
 from failmodes.analysis.text_tables import TableCell, TextTable
 from failmodes.warehouse.errors import printable
@@ -86,7 +85,8 @@ def _table(table: TextTable, most: int | None = None) -> list[str]:
     lines = [_row(cells) for cells in rows]
     lines += [_row([_cell(cell) for cell in row]) for row in table.rows[:most]]
     left = len(table.rows) - len(table.rows[:most])
-    return [*lines, *(["", f"and {format_count(left, 'row')} more"] if left else [])]
+    more = [f"and {left:,} more", *[""] * (len(table.columns) - 1)]
+    return [*lines, _row(more)] if left else lines
 
 
 def _row(cells: Sequence[str]) -> str:

@@ -62,7 +62,8 @@ def next_steps(gate: JudgedGate) -> list[str]:
         steps.append("evaluate what is missing, or leave it out of the rule")
     if counts["undecided"]:
         more = "more images, or training seeds" if gate.is_about_training else "more images"
-        steps.append(f"evaluate on {more}, allow more, or let undecided rules pass with `--undecided pass`")
+        stop = ", allow more, or let undecided rules pass with `--undecided pass`"
+        steps.append(f"evaluate on {more}{stop if gate.undecided == 'stop' else ', or allow more'}")
     return steps
 
 

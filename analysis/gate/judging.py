@@ -12,27 +12,19 @@ over the "mean". A gate whose rules are all true stops with a chance of 1 minus 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from math import inf
+from typing import Literal
 
 from failmodes.analysis.gate.planned_rules import PlannedRule, Requirement
 from failmodes.analysis.gate.rule_cells import MissingCell
-from failmodes.analysis.statistics.measured_value import MeasuredValue, Undefined
+from failmodes.analysis.statistics.measured_pair import MeasuredPair
+from failmodes.analysis.statistics.measured_value import MeasuredValue
 from failmodes.analysis.statistics.run_rows import CellKey
 from failmodes.analysis.statistics.shape_tables import FEWEST_IMAGES
 
 Verdict = Literal["holds", "broken", "undecided", "missing"]
 NOT_ON_RECORD = "not on record"
 VERDICTS: tuple[Verdict, ...] = ("broken", "missing", "undecided", "holds")  # the first that a cell has is the rule's
-
-
-class MeasuredNetworks(Protocol):
-    """What a gate asks of candidate and baseline (`MeasuredPair`): means over cells, each of equal weight."""
-
-    def absolute(self, measure: str, cells: Sequence[CellKey], score: str | None) -> MeasuredValue | Undefined:
-        """Of the candidate."""
-
-    def difference(self, measure: str, cells: Sequence[CellKey], score: str | None) -> MeasuredValue | Undefined:
-        """Of candidate minus baseline."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +41,7 @@ class Decision:
         images_needed: images that would decide it with a chance of 80 % if the truth is as measured; None where it is
             decided or missing, or where no number would do.
         reason: why it is missing, or undecided whatever the bounds are; else empty.
+        is_over_runs: whether bounds are over training runs too, which more images do not mend.
     """
 
     verdict: Verdict
@@ -59,6 +52,7 @@ class Decision:
     image_count: int = 0
     images_needed: int | None = None
     reason: str = ""
+    is_over_runs: bool = False
 
 
 @dataclass(frozen=True)
@@ -97,7 +91,7 @@ class JudgedRule:
         return 0.0 if bound is None else self.plan.requirement.spare(bound)
 
 
-def judge_rules(plans: Sequence[PlannedRule], networks: MeasuredNetworks, level: float) -> tuple[JudgedRule, ...]:
+def judge_rules(plans: Sequence[PlannedRule], networks: MeasuredPair, level: float) -> tuple[JudgedRule, ...]:
     """What is shown of each rule.
 
     Args:
@@ -109,7 +103,7 @@ def judge_rules(plans: Sequence[PlannedRule], networks: MeasuredNetworks, level:
     return tuple(JudgedRule(plan, tuple(_decisions(plan, networks, level, comparisons))) for plan in plans)
 
 
-def _decisions(plan: PlannedRule, networks: MeasuredNetworks, level: float, comparisons: int) -> list[Decision]:
+def _decisions(plan: PlannedRule, networks: MeasuredPair, level: float, comparisons: int) -> list[Decision]:
     present, missing = plan.cells
     measured = networks.difference if plan.rule.is_relative else networks.absolute
     if plan.rule.over == "mean":
@@ -158,4 +152,7 @@ def decide(
     if few:
         needed = max(FEWEST_IMAGES, needed or 0)
     reason = f"it takes {FEWEST_IMAGES} images" if few else ""
-    return Decision("undecided", cells, measured.value, passing, stopping, measured.image_count, needed, reason)
+    over_runs = measured.error.freedom < inf
+    return Decision(
+        "undecided", cells, measured.value, passing, stopping, measured.image_count, needed, reason, over_runs
+    )

@@ -104,7 +104,11 @@ def images_needed_phrase(judged: JudgedRule | Decision) -> str:
         return ""
     if judged.images_needed is None:
         return "; no number of images would decide it, for a value lies on the limit, or nearly"
-    return f"; about {_rounded_up(judged.images_needed):,} images would decide it"
+    images = f"{_rounded_up(judged.images_needed):,} images"
+    decisions = judged.decisions if isinstance(judged, JudgedRule) else (judged,)
+    if any(decision.is_over_runs for decision in decisions):
+        return f"; at least {images} would decide it, or more training seeds"
+    return f"; about {images} would decide it"
 
 
 def missing_phrase(decisions: Sequence[Decision]) -> str:
@@ -141,8 +145,10 @@ def images_phrase(gate: JudgedGate) -> str:
         return format_count(gate.candidate.image_count, "image")
     images = format_count(pairing.image_count, "image")
     if pairing.kind == "same":
-        return f"the same {images}"
+        return f"the same {images}" + (f" ({pairing.note})" if pairing.note else "")
     kind = "those that both saw" if pairing.kind == "common" else "different ones, compared as independent samples"
+    if pairing.kind == "different" and gate.baseline is not None:
+        images = f"{format_count(gate.candidate.image_count, 'image')} and {gate.baseline.image_count:,}"
     return f"{images} ({kind}; {pairing.note})" if pairing.note else f"{images} ({kind})"
 
 
@@ -157,7 +163,8 @@ def about_phrase(gate: JudgedGate) -> str:
 def counts_phrase(gate: JudgedGate) -> str:
     """How many rules have which verdict: 2 of 4 rules hold, 1 is broken, 1 is undecided."""
     counts = gate.counts
-    told = [f"{counts['holds']} of {format_count(len(gate.rules), 'rule')} hold{'s' if counts['holds'] == 1 else ''}"]
+    verb = "holds" if 1 in (counts["holds"], len(gate.rules)) else "hold"
+    told = [f"{counts['holds']} of {format_count(len(gate.rules), 'rule')} {verb}"]
     told += [f"{counts[v]} {'is' if counts[v] == 1 else 'are'} {v}" for v in ("broken", "undecided") if counts[v]]
     told += [f"{counts['missing']} cannot be judged"] if counts["missing"] else []
     return ", ".join(told)

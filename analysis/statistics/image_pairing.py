@@ -89,7 +89,7 @@ def pair_images(a: NetworkRows, b: NetworkRows) -> PairedImages:
         note = "corrupted images do not pair with clean ones, and those of the cells are not the same"
         return PairedImages(ImagePairing("different", smaller, note))
     common, rows_a, rows_b = np.intersect1d(one.image_ids, other.image_ids, return_indices=True)
-    counts = f"the first saw {a.image_count:,} images, the second {b.image_count:,}, of which both saw {len(common):,}"
+    counts = f"one saw {a.image_count:,} images, the other {b.image_count:,}; both saw {len(common):,}"
     if 2 * len(common) < smaller:
         return PairedImages(ImagePairing("different", smaller, counts))
     note = counts if same_source else f"{counts}; {OTHER_PIXELS}"

@@ -76,7 +76,8 @@ def _bias_of_least(hits: ArrayLike, counts: ArrayLike) -> SamplingBias:
     smoothed = (hits + 1) / (counts + 2)  # a share of 0 or 1 has an error too
     errors = np.sqrt(smoothed * (1 - smoothed) / counts)
     least = float(shares.min())
-    plausible = np.maximum(shares - PLAUSIBLE * errors, least)
+    reach = PLAUSIBLE * np.hypot(errors, errors[shares.argmin()])  # of a difference to the least
+    plausible = np.maximum(shares - reach, least)
     short = least - float((plausible + errors * _noise(len(shares))).min(axis=1).mean())
     return SamplingBias(high=max(0.0, short), error=float(errors[plausible <= least].max()))
 

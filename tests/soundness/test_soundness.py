@@ -25,6 +25,8 @@ QUICK = {  # truths of a kind and how many images
     "confidence_below_chance": ("AUROC .5, 10 failures, nine tenths are 1", 500),
     "better_over_seeds": ("the same accuracy, 3 and 3 seeds, 7.0 points apart", 500),
     "better_model": ("the same accuracy near 98 %, very alike", 50),
+    "a gate says that a rule holds": ("accuracy, mean of 6 cells, one class falls by 20 points", 50),
+    "a gate says that a rule is broken": ("accuracy, each of 6 cells, all alike worse", 50),
 }
 
 
@@ -69,6 +71,27 @@ def test_a_part_depends_on_the_seed_alone() -> None:
     (job,) = [job for job in all_jobs("interval of an average cost") if job.claims[0].images == 50][:1]
     again = partial(measure_part, job, 0, 20)
     assert again(seed=1).tolist() == again(seed=1).tolist()
+
+
+def test_the_truth_of_a_gate_is_what_many_images_show() -> None:
+    import gates
+
+    truth = gates.Truth((0.02, 0.05, 0.08, 0.11, 0.14, 0.17), worst=0.2)
+    (network,) = gates.draw_networks(gates.Scenario(truth, None), 40_000, np.random.default_rng(0))
+    pair = gates.MeasuredPair(network)
+    for measure, values in truth.measures().items():
+        found = pair.absolute(measure, gates.CELLS[2:4], "confidence" if measure == "augrc" else None)
+        assert found.value == pytest.approx(values[2:4].mean(), abs=0.015 if "worst" in measure else 0.005)
+
+
+@pytest.mark.parametrize("kind", ["a gate says that a rule holds", "a gate says that a rule is broken"])
+def test_a_gate_was_measured(kind: str) -> None:
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in TABLE.read_text("utf-8").splitlines()]
+    false = [row for row in rows if row[:2] == [kind, "false claim"]]
+    for measure in ("accuracy", "ece", "augrc", "worst_class_accuracy"):
+        for over in ("mean", "each"):
+            assert any(row[2].startswith(f"{measure}, {over} of 6 cells") for row in false)
+    assert all(row[8] == "yes" for row in false)
 
 
 @pytest.mark.parametrize("kind", KINDS)

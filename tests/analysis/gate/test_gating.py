@@ -84,8 +84,9 @@ def test_other_images_are_independent_samples_and_said_to_be(gate_folder: Path) 
                    baseline=str(gate_folder / "alone.duckdb"), candidate="Other")  # fmt: skip
     assert result.pairing is not None
     assert not result.pairing.is_paired
-    assert "300 images (different ones, compared as independent samples; they are of different data sets)" in str(
-        result
+    assert (
+        "300 images and 400 (different ones, compared as independent samples; they are of different data sets)"
+        in str(result)
     )
 
 

@@ -135,7 +135,7 @@ def test_common_images_alone_are_compared() -> None:
     pair = MeasuredPair(given_network(narrow), given_network(wide))
     assert pair.pairing.kind == "common"
     assert pair.pairing.image_count == 120
-    assert pair.pairing.note == "the first saw 200 images, the second 120, of which both saw 120"
+    assert pair.pairing.note == "one saw 200 images, the other 120; both saw 120"
     columns = {name: values[ids] for name, values in wide.columns.items()}
     restricted = given_run(wide.correctness.correct[ids], image_ids=ids, **columns)
     same = MeasuredPair(given_network(narrow), given_network(restricted))
@@ -150,7 +150,7 @@ def test_few_common_images_are_not_enough_to_pair() -> None:
     first, second = run_of(1, 0.7, image_ids=range(200)), run_of(2, 0.6, image_ids=range(150, 350))
     pairing = pair_images(given_network(first), given_network(second)).pairing
     assert pairing.kind == "different"
-    assert pairing.note == "the first saw 200 images, the second 200, of which both saw 50"
+    assert pairing.note == "one saw 200 images, the other 200; both saw 50"
 
 
 def test_another_seed_of_corruptions_is_the_same_images_and_is_told() -> None:
