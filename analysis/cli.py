@@ -103,6 +103,14 @@ def chart(
     corruption: Corruptions = None,
     model: Models = None,
     evaluation: Evaluations = None,
+    published: Annotated[
+        bool | None,
+        typer.Option(
+            "--published/--no-published",
+            help="Published networks behind yours in curves and shapes; where the warehouse holds some, by default.",
+            rich_help_panel=ROWS,
+        ),
+    ] = None,
     recipe: Annotated[
         str | None, typer.Option(help="cifar-c (the default) or imagenet-c.", rich_help_panel=IMAGES)
     ] = None,
@@ -130,7 +138,7 @@ def chart(
     width_mm = figure_width_mm(layout, width)
     drawn = draw_chart(
         name,
-        WarehouseOptions(where, model, evaluation),
+        WarehouseOptions(where, model, evaluation, published),
         ImageOptions(image, recipe, seed, severity),
         corruptions=corruption or (),
         size=layout,

@@ -7,6 +7,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal
 
+from failmodes.analysis.warehouse_files import WarehouseFiles, names_of
 from failmodes.analysis.warehouse_rows import WarehouseRows
 from failmodes.warehouse.errors import FailmodesError
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from failmodes.analysis.shown_images import ImageSheet
 
 
-class Warehouse(WarehouseRows):
+class Warehouse(WarehouseRows, WarehouseFiles):
     """A warehouse, open to read: what `failmodes.open` and `failmodes.benchmark` return.
 
     Each call opens the file anew (0.03 to 0.2 s) and closes it again, so nothing is locked between two calls, what a
@@ -73,6 +74,7 @@ class Warehouse(WarehouseRows):
         layout: Literal["page", "paper"] = "page",
         width: str | None = None,
         theme: Literal["light", "dark"] = "light",
+        published: bool | None = None,
     ) -> "alt.VConcatChart":
         """Draw a chart, as `failmodes chart` does; it shows itself in notebooks, `.save("chart.svg")` writes it.
 
@@ -85,6 +87,8 @@ class Warehouse(WarehouseRows):
             layout: 'page' (680 px, or 180 mm) or 'paper' (85 mm, one column).
             width: of the figure on paper, such as "85mm" (or cm, in, pt, px), instead of a layout; `.save` keeps to it.
             theme: 'light' or 'dark'.
+            published: whether published networks stand behind yours, in curves and shapes; None draws those that the
+                warehouse holds of the data set.
 
         Raises:
             StudyError: an unknown chart, layout, width or theme, a filter names what the warehouse does not hold, or
@@ -102,8 +106,8 @@ class Warehouse(WarehouseRows):
         from failmodes.analysis.charts.style.saving import with_theme
 
         chart = draw_from_warehouse(
-            path, name, models=_names(model), evaluations=_names(evaluation), corruptions=_names(corruption),
-            size=layout, width=width, is_figure=layout == "paper",
+            path, name, models=names_of(model), evaluations=names_of(evaluation), corruptions=names_of(corruption),
+            size=layout, width=width, is_figure=layout == "paper", published=published,
         )  # fmt: skip
         return as_figure(with_theme(chart, theme), figure_width_mm(layout, width))
 
@@ -144,7 +148,7 @@ class Warehouse(WarehouseRows):
         path = self._opened()
         from failmodes.analysis.shown_images import ImageRequest, find_images
 
-        request = ImageRequest(filter, _numbers(image), _names(corruption), _names(model), _names(evaluation))
+        request = ImageRequest(filter, _numbers(image), names_of(corruption), names_of(model), names_of(evaluation))
         return find_images(path, request, open_study=self._open_study, timeout_s=timeout_s)
 
     def findings(self) -> "Findings":
@@ -197,7 +201,7 @@ class Warehouse(WarehouseRows):
         from failmodes.analysis.comparison.named_networks import compare_named
         from failmodes.analysis.comparison.result import ComparisonResult
 
-        found = compare_named(a, b, path, margin=margin, level=level, corruptions=_names(corruption))
+        found = compare_named(a, b, path, margin=margin, level=level, corruptions=names_of(corruption))
         return ComparisonResult(found)
 
     def report(self, path: str | os.PathLike[str] | None = None, *, pairs: Sequence[tuple[str, str]] = ()) -> Path:
@@ -218,32 +222,6 @@ class Warehouse(WarehouseRows):
         from failmodes.analysis.report.rendering import write_report
 
         return write_report(warehouse, None if path is None else Path(path), pairs=pairs)
-
-    def export(self, path: str | os.PathLike[str], *, evaluation: str) -> Path:
-        """Write one network's predictions to a small warehouse of their own: a baseline to commit, or to hand on.
-
-        It holds no pictures, no names of image files, no attention and no logits.
-
-        Args:
-            path: the file to write, such as "baseline.duckdb"; none is there yet.
-            evaluation: a network's label, one without its training seed (then all its runs), or an evaluation's
-                identity or first letters.
-
-        Returns:
-            Path of the file.
-
-        Raises:
-            StudyError: there is no such network, several are called so, or the file is there already.
-            WarehouseError: what would be written breaks a check.
-            StorageError: it cannot be written.
-
-        Examples:
-            >>> w.export("baseline.duckdb", evaluation="Net A")
-        """
-        warehouse = self._opened()
-        from failmodes.analysis.network_export import export_network
-
-        return export_network(warehouse, evaluation, path).path
 
     def close(self) -> None:
         """Refuse further use; nothing is held open between two calls, so this frees nothing."""
@@ -276,11 +254,6 @@ class Warehouse(WarehouseRows):
             return describe_warehouse(path)
         except FailmodesError as error:
             return [("state", "closed" if self._closed else str(error))]
-
-
-def _names(given: str | Sequence[str] | None) -> list[str]:
-    """One name, several or none, as a list."""
-    return [given] if isinstance(given, str) else list(given or ())
 
 
 def _numbers(given: Any) -> list[Any]:

@@ -12,6 +12,7 @@ from failmodes import __version__
 from failmodes.analysis.cli import PairCommand, chart, gate, print_findings, report, shapes
 from failmodes.analysis.compare_command import compare
 from failmodes.analysis.export_command import export
+from failmodes.analysis.publishing.command import publish
 from failmodes.evaluate.cli import (
     DEFAULT_STUDY,
     JsonOption,
@@ -161,7 +162,7 @@ COMMANDS: dict[str, dict[str, Callable[..., None]]] = {  # by their part of the 
         "load": load,
     },
     QUESTIONS: {"query": query, "shapes": shapes, "chart": chart, "images": images, "report": report},
-    DECISIONS: {"compare": compare, "gate": gate, "export": export},
+    DECISIONS: {"compare": compare, "gate": gate, "export": export, "publish": publish},
 }
 PARSERS: dict[str, type[TyperCommand]] = {"query": SqlCommand, "report": PairCommand}  # of those that need their own
 

@@ -4,7 +4,7 @@ import re
 import sys
 from pathlib import Path
 from shutil import get_terminal_size
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from typer.core import TyperCommand
@@ -12,6 +12,10 @@ from typer.core import TyperCommand
 from failmodes.warehouse.errors import StudyError
 from failmodes.warehouse.limits import limit_command, query_memory
 from failmodes.warehouse.terminal import interruptible, remark, stderr_console, stdout_console
+
+if TYPE_CHECKING:
+    from failmodes.warehouse.published_layout import PublishedSet
+    from failmodes.warehouse.storage.files import StorePath
 
 WhereArgument = Annotated[
     Path | None,
@@ -46,14 +50,51 @@ def load(
         Path | None, typer.Option(help="The warehouse, a local file; by default that of the first WHERE.")
     ] = None,
     rebuild: Annotated[bool, typer.Option("--rebuild", help="Start from nothing: holds just what is named.")] = False,
+    published: Annotated[
+        list[Path] | None,
+        typer.Option(help="Accuracies that others published, a CSV file of RobustBench's layout; may be repeated."),
+    ] = None,
+    published_of: Annotated[
+        str | None, typer.Option(help="The data set that they are of, where the file's name (cifar10_…) does not tell.")
+    ] = None,
 ) -> None:
     """Load evaluated cells into the warehouse: only what is new, each file verified by its hash."""
     limit_command(None)
-    from failmodes.warehouse.database.load import load as load_records
+    from failmodes.warehouse.published_layout import read_published
+    from failmodes.warehouse.shards.inventory import has_record
     from failmodes.warehouse.storage.locations import find_record, find_warehouse
 
+    sets = [read_published(path, published_of) for path in published or []]  # one that is damaged stops before all else
     target = find_warehouse(into or where)
     outputs = [find_record(location) for location in (where, *(more or []))]
+    if not sets or rebuild or not target.exists() or any(map(has_record, outputs)):
+        _load_records(outputs, target, rebuild=rebuild)
+    if sets:
+        _load_published(sets, target)
+
+
+def _load_published(sets: list["PublishedSet"], target: Path) -> None:
+    """Put published accuracies into the warehouse, and say whether they will be drawn beside its networks."""
+    from failmodes.warehouse.database.connection import open_warehouse
+    from failmodes.warehouse.database.published import is_of, store_published
+
+    with interruptible("the warehouse is as it was"):
+        store_published(target, sets)
+    with open_warehouse(target, ["datasets"]) as con:
+        datasets = con.execute("select dataset_name, dataset_label from datasets").fetchall()
+    for one in sets:
+        clean = "" if one.has_clean else ", without clean accuracies, and so without shapes"
+        drawn = f"drawn beside networks on {one.dataset}"
+        if one.dataset is None:
+            drawn = "not drawn, for it is not stated which data set they are of: load them again with --published-of"
+        elif not any(is_of(one.dataset, *row) for row in datasets):
+            drawn = f"not drawn, for no data set here is {one.dataset}: --published-of NAME says that one is"
+        remark(f"{target}: {len(one.models):,} published networks ({one.name}){clean}; {drawn}")
+
+
+def _load_records(outputs: list["StorePath"], target: Path, *, rebuild: bool) -> None:
+    from failmodes.warehouse.database.load import load as load_records
+
     with stderr_console().status("loading …"), interruptible("the warehouse is as it was"):
         report = load_records(outputs, target, rebuild=rebuild)
     counts = [
@@ -130,6 +171,8 @@ def print_status(where: Path, *, full: bool = False) -> bool:
     facts = f"{status.row_counts['predictions']:,} predictions, {status.row_counts['attention']:,} attention rows"
     if pictures := status.row_counts["thumbnails"]:
         facts += f", {pictures:,} clean images to show"
+    if published := status.row_counts["published_accuracy"]:
+        facts += f", {published:,} published accuracies"
     console.print(
         f"{path}: schema {status.schema_version}, {status.size_bytes / 1e6:,.1f} MB, {facts}, "
         f"last changed {status.updated_at:%Y-%m-%d %H:%M} UTC"

@@ -8,6 +8,7 @@ import polars as pl
 
 from failmodes.analysis.charts.network_colours import NetworkColours, network_colours
 from failmodes.analysis.charts.network_curves import band_phrase, network_curves, shape_line
+from failmodes.analysis.charts.published_layers import PublishedBehind, published_behind
 from failmodes.analysis.charts.style import axes
 from failmodes.analysis.charts.style.combining import in_grid, layered, stacked
 from failmodes.analysis.charts.style.focus import add_focus, focus_opacity, pointed_layer
@@ -54,11 +55,13 @@ class PanelFrame(NamedTuple):
         plot_area: size and domains of a panel.
         chance: accuracy of a guess, 0-1; None where networks differ in it, or it is not known.
         networks: which are in colour.
+        published: networks that others published, behind them.
     """
 
     plot_area: PlotArea
     chance: float | None
     networks: NetworkColours
+    published: PublishedBehind
 
     @property
     def shown_chance(self) -> float | None:
@@ -66,7 +69,9 @@ class PanelFrame(NamedTuple):
         return self.chance if self.chance is not None and self.chance >= self.plot_area.y_low + 0.005 else None
 
 
-def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, size: ChartSize = PAGE) -> alt.VConcatChart:
+def chart(
+    con: duckdb.DuckDBPyConnection, selection: Selection, *, size: ChartSize = PAGE, published: bool = True
+) -> alt.VConcatChart:
     """Small multiples, one panel a corruption, by total drop; up to four networks in colour, more in grey behind two.
 
     Corruptions under which every network stays flat share one line of text beneath the panels.
@@ -75,6 +80,7 @@ def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, size: ChartSi
         con: the warehouse, with shapes.
         selection: evaluations and corruptions.
         size: page or paper.
+        published: whether published networks on the data set are drawn behind, where the warehouse holds some.
     """
     networks = network_colours(con, selection)
     points, runs = network_curves(con, selection, networks)
@@ -85,7 +91,8 @@ def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, size: ChartSi
     order = [corruption for corruption in _order(points, selection) if corruption not in flat]
     columns = axes.corruption_columns(size, len(order), max(text_width(names[c], TITLE_PX) for c in order))
     frame = _panel_frame(points, selection.chance, networks, (size.width_px - AXIS_PX - 16) / columns - RIGHT_PX - 10,
-                         size.height(PANEL_HEIGHT_PX, LEAST_HEIGHT_PX))  # fmt: skip
+                         size.height(PANEL_HEIGHT_PX, LEAST_HEIGHT_PX),
+                         published_behind(con, selection, names, shown=published))  # fmt: skip
     panels = [
         _panel(
             points.filter(corruption=name), runs.filter(corruption=name), shapes.filter(corruption=name), names[name],
@@ -98,7 +105,8 @@ def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, size: ChartSi
     folded = running_text(_folded_text(shapes, flat, names, networks), size.width_px - 16) if flat else []
     text = _chart_text(con, selection, frame)
     plot = stacked(grid, *folded, spacing=10) if folded else grid
-    chart = add_text([*legend(networks.entries(), size.width_px - AXIS_PX - 40), plot], text, size)
+    entries = [*networks.entries(), *frame.published.entries()]
+    chart = add_text([*legend(entries, size.width_px - AXIS_PX - 40), plot], text, size)
     return add_focus(chart, "label", len(panels))
 
 
@@ -134,11 +142,14 @@ def _order(points: pl.DataFrame, selection: Selection) -> list[str]:
 
 
 def _panel_frame(
-    points: pl.DataFrame, chance: float | None, networks: NetworkColours, width_px: float, height_px: float
-) -> PanelFrame:
-    lowest = float(points.select(pl.col("accuracy_low").min()).item())
+    points: pl.DataFrame, chance: float | None, networks: NetworkColours, width_px: float, height_px: float,
+    published: PublishedBehind,
+) -> PanelFrame:  # fmt: skip
+    lowest = min([*points["accuracy_low"], *published.curves["accuracy"]])
     low = 0.0 if lowest < 0.4 else int(lowest * 10 - 0.25) / 10
-    return PanelFrame(PlotArea(0, axes.last_severity(points), low, 1.0, width_px, height_px), chance, networks)
+    return PanelFrame(
+        PlotArea(0, axes.last_severity(points), low, 1.0, width_px, height_px), chance, networks, published
+    )
 
 
 def _chart_text(con: duckdb.DuckDBPyConnection, selection: Selection, frame: PanelFrame) -> ChartText:
@@ -149,7 +160,7 @@ def _chart_text(con: duckdb.DuckDBPyConnection, selection: Selection, frame: Pan
     return ChartText(
         costliest_sentence(con, selection),
         f"Accuracy from clean (0) to severity {frame.plot_area.x_high:g} on {selection.images}; "
-        f"{band_phrase(frame.networks)}; grey dashes: a steady fall; {several}{chance}"
+        f"{band_phrase(frame.networks)}; grey dashes: a steady fall; {several}{frame.published.phrase}{chance}"
         f"above each panel: the shape, undecided unless {format_percent(STABLE)} of resamples agree on it.",
         selection.source_line,
     )
@@ -192,6 +203,7 @@ def _panel(
     lines = [part.select("severity", "accuracy").rows() for part in data.partition_by("label", maintain_order=True)]
     layers = [
         *([] if frame.shown_chance is None else chance_layers(frame.shown_chance, lines, plot_area)),
+        *frame.published.lines(points["corruption"][0], x, y),
         *([behind.mark_line(strokeWidth=1, color=GREY)] if frame.networks.background else []),
         front.mark_line(strokeDash=[3, 3], strokeWidth=1, style="muted-line").encode(
             y=alt.Y("chord:Q", scale=y_scale)),

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import altair as alt
+import duckdb
 from altair.utils.schemapi import debug_mode
 
 from failmodes.analysis.charts import (
@@ -32,9 +33,10 @@ from failmodes.analysis.charts import (
 from failmodes.analysis.charts.style.fitting import figure_width_mm, fitted
 from failmodes.analysis.charts.style.theme import CHART_SIZES, ChartSize
 from failmodes.analysis.formatting import join_names
-from failmodes.analysis.selection import select_one
+from failmodes.analysis.selection import Selection, select_one
+from failmodes.analysis.statistics.published import published_curves
 from failmodes.analysis.statistics.shape_tables import open_with_shapes
-from failmodes.warehouse.errors import StudyError
+from failmodes.warehouse.errors import StudyError, WarehouseError
 from failmodes.warehouse.storage.locations import default_location, find_warehouse
 
 
@@ -74,12 +76,17 @@ IMAGE_CHARTS: dict[str, Callable[..., alt.VConcatChart]] = {
 }
 
 
+# Those that draw published networks behind yours, and take `published=False`
+PUBLISHED_CHARTS = ("curves", "shapes")
+
+
 class WarehouseOptions(NamedTuple):
     """What to read of which warehouse; None and empty mean not given."""
 
     location: Path | None = None
     model: Sequence[str] | None = None
     evaluation: Sequence[str] | None = None
+    published: bool | None = None
 
 
 class ImageOptions(NamedTuple):
@@ -138,7 +145,7 @@ def draw_chart(
         raise StudyError(f"{error}; or let the chart corrupt images itself with --recipe") from error
     return draw_from_warehouse(
         path, name, models=warehouse.model or (), evaluations=warehouse.evaluation or (), corruptions=corruptions,
-        size=size, width=width, is_figure=is_figure,
+        size=size, width=width, is_figure=is_figure, published=warehouse.published,
     )  # fmt: skip
 
 
@@ -152,6 +159,7 @@ def draw_from_warehouse(
     size: str = "page",
     width: str | None = None,
     is_figure: bool = False,
+    published: bool | None = None,
 ) -> alt.VConcatChart:
     """Draw one chart from a warehouse, after its shapes were brought up to date.
 
@@ -164,9 +172,11 @@ def draw_from_warehouse(
         size: 'page' or 'paper'.
         width: the width on paper, such as "85mm", which then chooses the layout too.
         is_figure: whether it is drawn for that width, or, without one, for that of `size`, and for a page's height.
+        published: whether published networks stand behind; None draws those that the warehouse holds.
 
     Raises:
-        StudyError: an unknown chart, size or width, or a filter names what the warehouse does not hold.
+        StudyError: an unknown chart, size or width, a filter names what the warehouse does not hold, or `published`
+            means nothing to this chart.
         WarehouseError: the warehouse cannot be read, or lacks what the chart shows.
     """
     if name not in CHARTS:
@@ -174,8 +184,24 @@ def draw_from_warehouse(
     width_mm = figure_width_mm(size, width)
     with open_with_shapes(path) as con, debug_mode(False):
         selection = select_one(con, models=models, evaluations=evaluations, corruptions=corruptions)
-        draw = partial(CHARTS[name], con, selection)
+        draw = partial(CHARTS[name], con, selection, **_published_option(con, selection, name, published))
         return _drawn(draw, CHART_SIZES[size], width_mm if is_figure or width else None)
+
+
+def _published_option(
+    con: duckdb.DuckDBPyConnection, selection: Selection, name: str, published: bool | None
+) -> dict[str, bool]:
+    """The option `published` of those charts that have it, where it was given."""
+    if published is None:
+        return {}
+    if name not in PUBLISHED_CHARTS:
+        raise StudyError(f"chart {name!r} shows no published networks, {join_names(PUBLISHED_CHARTS)} do")
+    if published and published_curves(con, selection).is_empty():
+        raise WarehouseError(
+            f"no published networks on {selection.shared['dataset_label']} under these corruptions: load some with "
+            "`failmodes load … --published FILE.csv`; --published-of says of which data set they are"
+        )
+    return {"published": published}
 
 
 def _drawn(draw: Callable[..., alt.VConcatChart], size: ChartSize, width_mm: float | None) -> alt.VConcatChart:

@@ -7,6 +7,7 @@ import duckdb
 import polars as pl
 
 from failmodes.analysis.charts.network_colours import network_colours
+from failmodes.analysis.charts.published_layers import PublishedBehind, published_behind
 from failmodes.analysis.charts.style.axes import COLOUR_FIELD
 from failmodes.analysis.charts.style.combining import layered
 from failmodes.analysis.charts.style.labels import LegendEntry, PlotArea, legend
@@ -33,9 +34,15 @@ VERBS = {"late_collapse": ("falls late", "fall late"), "near_linear": ("falls ne
 MARGIN = 0.08  # of each domain, kept free around the points
 
 
-def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, size: ChartSize = PAGE) -> alt.VConcatChart:
-    """Total drop in points (x) against the bow (y) with intervals in both directions; only falling curves have one."""
+def chart(
+    con: duckdb.DuckDBPyConnection, selection: Selection, *, size: ChartSize = PAGE, published: bool = True
+) -> alt.VConcatChart:
+    """Total drop in points (x) against the bow (y) with intervals in both directions; only falling curves have one.
+
+    Published networks on the data set are small and grey behind, where the warehouse holds some and `published` is set.
+    """
     names, settings = corruption_labels(con), stored_settings(con)
+    others = published_behind(con, selection, names, shown=published)
     shapes = read_for_selection(con, "shapes", selection).with_columns(
         name=pl.col("corruption").replace_strict(names, return_dtype=pl.String),
         drop=100 * pl.col("total_drop"), drop_low=100 * pl.col("total_drop_low"),
@@ -54,7 +61,7 @@ def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, size: ChartSi
         "is_behind", "label", "corruption", descending=[True, False, False]
     )
     labels = [label for label in networks.of_runs if label in points["label"].to_list()]
-    plot_area = _plot_area(points, settings.bow_threshold, size)
+    plot_area = _plot_area(points, others, settings.bow_threshold, size)
     named = _labels(points, plot_area)
     omitted = _omitted(shapes.filter(pl.col("bow").is_null()), len(selection.labels))
     behind = f" {capitalize_first(networks.phrase(selection.averaged_phrase))}." if networks.background else ""
@@ -62,12 +69,17 @@ def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, size: ChartSi
         _finding(points, labels),
         f"Total drop in accuracy, clean to last severity, against the bow of the curve (mean height above its chord "
         f"as a share of the drop), on {selection.images}; bars: {format_percent(settings.interval_level, 0)} intervals "
-        f"over images; shaded: near-linear, bow within \u00b1{settings.bow_threshold:g}{omitted}."
-        f"{behind}{unnamed_note([named])}",
+        f"over images; shaded: near-linear, bow within \u00b1{settings.bow_threshold:g}"
+        f"{_published_phrase(others)}{omitted}.{behind}{unnamed_note([named])}",
         selection.source_line,
     )
-    plot = _plot(points, plot_area, settings.bow_threshold, named)
-    return add_text([*legend([*networks.entries(), *_entries(points)], size.width_px - 70), plot], text, size)
+    plot = _plot(points, others, plot_area, settings.bow_threshold, named)
+    entries = [*networks.entries(), *_entries(points), *others.entries("circle")]
+    return add_text([*legend(entries, size.width_px - 70), plot], text, size)
+
+
+def _published_phrase(others: PublishedBehind) -> str:
+    return f"; small and grey: {others.name}, {others.caution}, without intervals" if others.name else ""
 
 
 def _entries(points: pl.DataFrame) -> list[LegendEntry]:
@@ -82,7 +94,9 @@ def _channels(plot_area: PlotArea) -> tuple[alt.X, alt.Y]:
     return x, alt.Y("bow:Q", title=AXIS_TITLE, axis=alt.Axis(grid=False, format=".2~f"), scale=y_scale)
 
 
-def _plot(points: pl.DataFrame, plot_area: PlotArea, threshold: float, named: PlacedLabels) -> Layered:
+def _plot(
+    points: pl.DataFrame, others: PublishedBehind, plot_area: PlotArea, threshold: float, named: PlacedLabels
+) -> Layered:
     x, y = _channels(plot_area)
     symbol = alt.Shape("class:N", legend=None,
                        scale=alt.Scale(domain=list(SHAPE_SYMBOLS), range=list(SHAPE_SYMBOLS.values())))  # fmt: skip
@@ -100,6 +114,7 @@ def _plot(points: pl.DataFrame, plot_area: PlotArea, threshold: float, named: Pl
     layers = [
         band.encode(y=alt.Y("low:Q"), y2=alt.Y2("high:Q"), x=alt.XValue(0), x2=alt.X2Value(plot_area.width)),
         zero.encode(y=y),
+        *others.points(x, y),
         *joined,
         interval.encode(x=alt.X("drop_low:Q"), x2=alt.X2("drop_high:Q"), y=y),
         interval.encode(x=x, y=alt.Y("bow_low:Q"), y2=alt.Y2("bow_high:Q")),
@@ -128,9 +143,9 @@ def _labels(points: pl.DataFrame, plot_area: PlotArea) -> PlacedLabels:
     return label_layers(first.with_columns(colour=pl.lit(None)), x, y, plot_area, obstacles, points)
 
 
-def _plot_area(points: pl.DataFrame, threshold: float, size: ChartSize) -> PlotArea:
-    x = [*points["drop_low"], *points["drop_high"], 0.0, 5.0]
-    y = [*points["bow_low"], *points["bow_high"], -1.5 * threshold, 1.5 * threshold]
+def _plot_area(points: pl.DataFrame, others: PublishedBehind, threshold: float, size: ChartSize) -> PlotArea:
+    x = [*points["drop_low"], *points["drop_high"], *others.shapes["drop"], 0.0, 5.0]
+    y = [*points["bow_low"], *points["bow_high"], *others.shapes["bow"], -1.5 * threshold, 1.5 * threshold]
     x_pad, y_pad = MARGIN * (max(x) - min(x)), MARGIN * (max(y) - min(y))
     return PlotArea(
         min(x) - x_pad / 4, max(x) + x_pad, min(y) - y_pad, max(y) + y_pad,

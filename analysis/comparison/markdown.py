@@ -131,9 +131,12 @@ def _changed(changed: ChangedImages | None) -> ChangedImages | None:
     return replace(changed, images=images)
 
 
-def harmless(text: str) -> str:
-    """Text from outside on one line: as it is where it is plain, else as code, in which GitHub reads no markup."""
-    line = printable(text, LONGEST_TEXT)
+def harmless(text: str, most: int = LONGEST_TEXT) -> str:
+    """At most `most` letters of a text from outside on one line: as it is where it is plain, else as code.
+
+    In code GitHub reads no markup.
+    """
+    line = printable(text, most)
     if not line or _PLAIN.fullmatch(line):
         return line
     fence = "`" * (1 + max((len(run) for run in re.findall("`+", line)), default=0))

@@ -29,6 +29,7 @@ from failmodes.analysis.report.comparison_section import (
 from failmodes.analysis.report.gallery import Gallery, PictureSeries, gallery
 from failmodes.analysis.report.pair_tables import pair_tables
 from failmodes.analysis.report.provenance import NameValueRows, network_provenance, shared_provenance
+from failmodes.analysis.report.published_tables import published_tables
 from failmodes.analysis.report.report_charts import ReportChart, draw_charts, embedded
 from failmodes.analysis.report.report_tables import tables
 from failmodes.analysis.report.topics import FIRST_SCREEN, TOPICS
@@ -135,7 +136,10 @@ def report_section(con: duckdb.DuckDBPyConnection, selection: Selection, pairs: 
         topics=_topics(con, selection, found.headlines),
         comparisons=comparisons,
         gallery=pictures,
-        tables=_grouped([*tables(con, selection), *pairwise], is_many=len(selection.ids) > MAX_LISTED),
+        tables=_grouped(
+            [*tables(con, selection), *published_tables(con, selection), *pairwise],
+            is_many=len(selection.ids) > MAX_LISTED,
+        ),
         limitations=found.limitations,
         source=selection.source_line,
         provenance=shared_provenance(con, selection),

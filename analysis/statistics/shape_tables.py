@@ -23,6 +23,7 @@ from failmodes.analysis.statistics.curve_shape import (
     describe_curve,
 )
 from failmodes.analysis.statistics.paired_difference import wilson_interval
+from failmodes.analysis.statistics.published import due_published_shapes
 from failmodes.warehouse.database.connection import fetch_first, open_warehouse
 from failmodes.warehouse.database.own_tables import SHAPE_SWEEP, SHAPES, STEPS
 from failmodes.warehouse.database.updates import input_fingerprint, replace_derived_tables
@@ -98,9 +99,10 @@ def due_shapes(con: duckdb.DuckDBPyConnection, settings: ShapeSettings | None = 
     """
     settings = settings or stored_settings(con)
     fingerprint = input_fingerprint(con, {**asdict(settings), "method": METHOD})
+    published = due_published_shapes(con, settings)
     if con.execute("select distinct input_fingerprint from shapes").fetchall() == [(fingerprint,)]:
-        return {}
-    return shape_tables(con, settings, fingerprint)
+        return published
+    return shape_tables(con, settings, fingerprint) | published
 
 
 def stored_settings(con: duckdb.DuckDBPyConnection) -> ShapeSettings:

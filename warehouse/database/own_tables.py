@@ -6,6 +6,7 @@ They load no library, as the tables of the record (`failmodes.warehouse.schema`)
 from failmodes.warehouse.measures.tables import MEASURES
 from failmodes.warehouse.schema import (
     _CELL,
+    CLEAN,
     DIMENSIONS,
     FACTS,
     PARTITIONS,
@@ -143,7 +144,38 @@ FINDINGS = Table.of(
     _INPUT_FINGERPRINT,
 )
 
-DERIVED = (SHAPES, STEPS, SHAPE_SWEEP, FINDINGS)
+PUBLISHED_ACCURACY = Table.of(
+    "published_accuracy",
+    "one row per published set, model, corruption and severity: accuracies that others published, without images",
+    ("published_set", "model", "corruption", "severity"),
+    Column("published_set", text, "the name on charts of the table that it is from, such as RobustBench, CIFAR-10-C"),
+    Column("dataset", text, "data set that it is of, as the user or the file's name states; null: not stated", True),
+    Column("model", text, "the model's name in that table; one of yours may be called the same"),
+    Column("architecture", text, "architecture, as published", True),
+    Column("paper", text, "title of the paper", True),
+    Column("corruption", text, f"corruption name; '{CLEAN}' is the clean image"),
+    Column("severity", SEVERITY, "0 (clean) to 5"),
+    Column("accuracy", double, "share of the published set's own images that are right, 0-1; not of your images"),
+)
+
+PUBLISHED_SHAPES = Table.of(
+    "published_shapes",
+    "one row per published set, model and corruption: how accuracy falls, of one mean a severity, so without intervals",
+    ("published_set", "model", "corruption"),
+    Column("published_set", text, "the table that it is from"),
+    Column("model", text, "the model's name in that table"),
+    Column("corruption", text, "corruption name"),
+    Column("shape", text, "as in shapes, by the figures alone: nothing says how sure it is"),
+    Column("total_drop", double, "clean minus last accuracy, -1 to 1"),
+    Column("bow", double, "as in shapes; null where accuracy does not drop, and of little meaning where shape is flat",
+           True),
+    Column("severity_count", int32, "severities above clean"),
+    Column("flat_below", double, "setting: a total drop below this is flat, 0-1"),
+    Column("bow_threshold", double, "setting: bow at which a curve counts as late or early"),
+    _INPUT_FINGERPRINT,
+)  # fmt: skip
+
+DERIVED = (SHAPES, STEPS, SHAPE_SWEEP, FINDINGS, PUBLISHED_SHAPES)
 
 SHARDS = Table.of(
     "shards",
@@ -181,4 +213,14 @@ COMPUTED = Table.of(
     Column("breaking_rows", int64, "rows that break the check; null of a measure", True),
 )
 
-ALL_TABLES = (*FACTS, *DIMENSIONS, SHARDS, *MEASURES, COMPUTED, *DERIVED, LOADED_DIMENSIONS, WAREHOUSE_INFO)
+ALL_TABLES = (
+    *FACTS,
+    *DIMENSIONS,
+    SHARDS,
+    *MEASURES,
+    COMPUTED,
+    *DERIVED,
+    PUBLISHED_ACCURACY,
+    LOADED_DIMENSIONS,
+    WAREHOUSE_INFO,
+)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from failmodes.warehouse.errors import DamagedShardError, StorageError, WarehouseError
 from failmodes.warehouse.schema import ATTENTION, DIMENSIONS, FACTS, PARTITIONS, PREDICTIONS, SHARDED, Table
@@ -39,6 +40,35 @@ class RecordFile(NamedTuple):
     facts: dict[str, Any]
 
 
+def has_record(output: StorePath) -> bool:
+    """Whether an output folder holds a record.
+
+    Raises:
+        StorageError: a remote file system does not answer.
+    """
+    return is_folder(output / RECORD_FOLDER)
+
+
+def stored_columns(output: Path, table: Table) -> set[str]:
+    """Columns that the files of a table have in a local record; of a table with a file a cell one file an evaluation.
+
+    Files of one table may differ: a column that only some need, or that came later, is left out of the others.
+
+    Returns:
+        Names that all these files have, the keys in their paths among them; none where there is no file.
+
+    Raises:
+        DamagedShardError: a file cannot be parsed.
+    """
+    files = {path.parts[-4] if table in SHARDED else path.name: path for path in list_record_files(output, table)}
+    found: list[set[str]] = []
+    for path in files.values():
+        with damage_of(path):
+            found.append(set(pq.read_schema(path).names))
+    partitions = set(PARTITIONS) if found and table in SHARDED else set()
+    return partitions.union(set.intersection(*found) if found else ())
+
+
 def scan_record(outputs: Sequence[StorePath]) -> tuple[dict[FileKey, RecordFile], list[DamagedShardError]]:
     """Read the footer of every file in the records of `outputs`; of two files with one key, the later folder's counts.
 
@@ -54,7 +84,7 @@ def scan_record(outputs: Sequence[StorePath]) -> tuple[dict[FileKey, RecordFile]
     files: dict[FileKey, RecordFile] = {}
     damaged: list[DamagedShardError] = []
     for output in outputs:
-        if not is_folder(output / RECORD_FOLDER):
+        if not has_record(output):
             raise WarehouseError(
                 f"{output} holds no record: make one with `failmodes evaluate STUDY`; where a study's `record` lies "
                 "elsewhere, name the study file"

@@ -1,0 +1,206 @@
+"""A description of a warehouse and its record for dataset search and loaders: Croissant 1.0 of ML Commons, JSON-LD.
+
+Files are named relative to the folder of the warehouse, beside which the description belongs.
+"""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from failmodes.analysis.formatting import format_count, join_names
+from failmodes.analysis.publishing.written import Written
+from failmodes.analysis.selection import Selection
+from failmodes.warehouse.database.connection import fetch_first
+from failmodes.warehouse.errors import printable
+from failmodes.warehouse.schema import (
+    ATTENTION,
+    CLASSES,
+    CORRUPTIONS,
+    DATASETS,
+    EVALUATIONS,
+    FACTS,
+    IMAGES,
+    MODELS,
+    PARTITIONS,
+    PREDICTIONS,
+    SOURCES,
+    Column,
+    Table,
+)
+from failmodes.warehouse.shards.footer import RECORD_FOLDER
+from failmodes.warehouse.shards.inventory import stored_columns
+from failmodes.warehouse.storage.files import atomic_write_bytes
+
+CONFORMS_TO = "http://mlcommons.org/croissant/1.0"
+DESCRIBED = (PREDICTIONS, ATTENTION, EVALUATIONS, MODELS, DATASETS, CLASSES, IMAGES, CORRUPTIONS, SOURCES)
+PARQUET, DUCKDB = "application/x-parquet", "application/vnd.duckdb"
+MISSING = "license, creator and url, which Croissant asks for, are yours to add: failmodes does not know them"
+
+# The terms that a description uses, as appendix 1 of the specification gives them
+CONTEXT = {
+    "@language": "en",
+    "@vocab": "https://schema.org/",
+    "citeAs": "cr:citeAs",
+    "column": "cr:column",
+    "conformsTo": "dct:conformsTo",
+    "cr": "http://mlcommons.org/croissant/",
+    "data": {"@id": "cr:data", "@type": "@json"},
+    "dataType": {"@id": "cr:dataType", "@type": "@vocab"},
+    "dct": "http://purl.org/dc/terms/",
+    "equivalentProperty": "cr:equivalentProperty",
+    "examples": {"@id": "cr:examples", "@type": "@json"},
+    "extract": "cr:extract",
+    "field": "cr:field",
+    "fileObject": "cr:fileObject",
+    "fileProperty": "cr:fileProperty",
+    "fileSet": "cr:fileSet",
+    "format": "cr:format",
+    "includes": "cr:includes",
+    "isLiveDataset": "cr:isLiveDataset",
+    "jsonPath": "cr:jsonPath",
+    "key": "cr:key",
+    "md5": "cr:md5",
+    "parentField": "cr:parentField",
+    "path": "cr:path",
+    "rai": "http://mlcommons.org/croissant/RAI/",
+    "recordSet": "cr:recordSet",
+    "references": "cr:references",
+    "regex": "cr:regex",
+    "repeated": "cr:repeated",
+    "replace": "cr:replace",
+    "samplingRate": "cr:samplingRate",
+    "sc": "https://schema.org/",
+    "separator": "cr:separator",
+    "source": "cr:source",
+    "subField": "cr:subField",
+    "transform": "cr:transform",
+}
+
+_TYPES = {
+    "string": "sc:Text", "bool": "sc:Boolean", "int16": "sc:Integer", "int32": "sc:Integer", "int64": "sc:Integer",
+    "float32": "sc:Float", "float64": "sc:Float", "decimal128(4, 3)": "sc:Float",
+}  # fmt: skip
+
+
+def write_croissant(con: duckdb.DuckDBPyConnection, warehouse: Path, selection: Selection, path: Path) -> Written:
+    """Describe the DuckDB file and, where it lies beside it, the Parquet record, with the columns of their tables.
+
+    Raises:
+        DamagedShardError: a file of the record cannot be parsed.
+        StorageError: the file cannot be written.
+    """
+    has_record = (warehouse.parent / RECORD_FOLDER).is_dir()
+    described = _description(con, selection)
+    described["distribution"] = [_database(warehouse)]
+    described["recordSet"] = []
+    for table in DESCRIBED:
+        if columns := _columns(table, warehouse.parent, has_record=has_record):
+            described["distribution"] += [_file_set(table)] if has_record else []
+            described["recordSet"].append(_record_set(table, columns, warehouse, has_record=has_record))
+    document = json.dumps(described, indent=2, ensure_ascii=False)
+    atomic_write_bytes(path, f"{document.replace('<', chr(92) + 'u003c')}\n".encode())
+    remarks = [MISSING]
+    if not has_record:
+        remarks.append(
+            f"no folder {RECORD_FOLDER} beside the warehouse: columns are described in the DuckDB file alone"
+        )
+    if path.parent.absolute() != warehouse.parent.absolute():
+        remarks.append(f"its paths are relative to the warehouse's folder: publish it beside {warehouse.name}")
+    return Written((path,), tuple(remarks))
+
+
+def _columns(table: Table, output: Path, *, has_record: bool) -> list[Column]:
+    """The columns to describe: of a record those that its files have."""
+    stored = stored_columns(output, table) if has_record else {column.name for column in table.columns}
+    return [column for column in table.columns if column.name in stored and _type(column)]
+
+
+def _description(con: duckdb.DuckDBPyConnection, selection: Selection) -> dict[str, Any]:
+    """What it is, whose and of when."""
+    created, updated, version = fetch_first(
+        con, "select created_at, updated_at, schema_version from warehouse_info"
+    ) or (None, None, "")
+    networks = join_names(printable(label) for label in selection.labels.values())
+    dataset = printable(selection.shared["dataset_label"])
+    return {
+        "@context": CONTEXT,
+        "@type": "sc:Dataset",
+        "conformsTo": CONFORMS_TO,
+        "name": f"Predictions of {networks} on {dataset} under corruption",
+        "description": (
+            f"Per-image predictions, confidence and attention of {networks} on "
+            f"{format_count(selection.image_count, 'image')} of {dataset}, clean and under "
+            f"{format_count(len(selection.corruptions), 'corruption')}. {printable(selection.source_line)}"
+        ).replace("\u00a0", " "),
+        "version": f"{version}.0",
+        "dateCreated": f"{created:%Y-%m-%d}",
+        "dateModified": f"{updated:%Y-%m-%d}",
+        "datePublished": f"{updated:%Y-%m-%d}",
+        "keywords": ["robustness", "image classification", "corruption", "calibration", "attention"],
+    }
+
+
+def _database(warehouse: Path) -> dict[str, Any]:
+    with warehouse.open("rb") as file:
+        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    return {
+        "@type": "cr:FileObject",
+        "@id": warehouse.name,
+        "name": warehouse.name,
+        "description": "All tables and views as one DuckDB file.",
+        "contentSize": f"{warehouse.stat().st_size} B",
+        "contentUrl": warehouse.name,
+        "encodingFormat": DUCKDB,
+        "sha256": sha256,
+    }
+
+
+def _file_set(table: Table) -> dict[str, Any]:
+    """The Parquet files of a table: one a cell, in folders that carry its key, or one a row or a few."""
+    within = "*/*/*/*.parquet" if table in FACTS else "*.parquet"
+    return {
+        "@type": "cr:FileSet",
+        "@id": f"{table.name}-files",
+        "name": f"{table.name}-files",
+        "description": f"Parquet: {table.grain}.",
+        "encodingFormat": PARQUET,
+        "includes": f"{RECORD_FOLDER}/{table.name}/{within}",
+    }
+
+
+def _record_set(table: Table, columns: list[Column], warehouse: Path, *, has_record: bool) -> dict[str, Any]:
+    return {
+        "@type": "cr:RecordSet",
+        "@id": table.name,
+        "name": table.name,
+        "description": f"{table.grain}.",
+        "key": [{"@id": f"{table.name}/{name}"} for name in table.key],
+        "field": [_field(table, column, warehouse, has_record=has_record) for column in columns],
+    }
+
+
+def _field(table: Table, column: Column, warehouse: Path, *, has_record: bool) -> dict[str, Any]:
+    """A column; of those that a path carries, where in the path."""
+    source: dict[str, Any] = {"fileObject": {"@id": warehouse.name}, "extract": {"column": column.name}}
+    if has_record:
+        source = {"fileSet": {"@id": f"{table.name}-files"}, "extract": {"column": column.name}}
+        if table in FACTS and column.name in PARTITIONS:
+            source["extract"] = {"fileProperty": "fullpath"}
+            source["transform"] = {"regex": f".*{column.name}=([^/]+)/.*"}
+    field = {
+        "@type": "cr:Field",
+        "@id": f"{table.name}/{column.name}",
+        "name": column.name,
+        "description": column.meaning,
+        "dataType": _type(column),
+        "source": source,
+    }
+    return field | ({"repeated": True} if column.type.startswith("list<") else {})
+
+
+def _type(column: Column) -> str | None:
+    """Croissant's type of a column; None where it has none."""
+    return _TYPES.get(column.type.removeprefix("list<").removesuffix(">"))

@@ -1,0 +1,70 @@
+"""The files that publish results, by format, and how one is written."""
+
+from collections.abc import Callable, Sequence
+from os import PathLike, fspath
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import duckdb
+
+from failmodes.analysis.publishing.croissant import write_croissant
+from failmodes.analysis.publishing.model_card import write_model_card
+from failmodes.analysis.publishing.robustbench_table import write_robustbench
+from failmodes.analysis.publishing.written import Written
+from failmodes.analysis.selection import Selection, select_one
+from failmodes.analysis.statistics.shape_tables import open_with_shapes
+from failmodes.warehouse.errors import StudyError
+from failmodes.warehouse.storage.files import is_url
+from failmodes.warehouse.storage.locations import user_path
+
+Format = Literal["robustbench", "croissant", "model-card"]
+
+
+class PublishedFormat(NamedTuple):
+    """A format: the name of its file by default, the suffix that it needs, and what writes it."""
+
+    file_name: str
+    suffix: str
+    write: Callable[[duckdb.DuckDBPyConnection, Path, Selection, Path], Written]
+
+
+FORMATS: dict[str, PublishedFormat] = {
+    "robustbench": PublishedFormat("results_corruptions_unaggregated.csv", ".csv", write_robustbench),
+    "croissant": PublishedFormat("croissant.json", ".json", write_croissant),
+    "model-card": PublishedFormat("model-card.md", ".md", write_model_card),
+}
+
+
+def publish_results(
+    warehouse: Path,
+    name: str,
+    output: "str | PathLike[str] | None" = None,
+    *,
+    models: Sequence[str] = (),
+    evaluations: Sequence[str] = (),
+) -> Written:
+    """Write the results of a warehouse in one format; each file appears whole or not at all.
+
+    Args:
+        warehouse: the DuckDB file.
+        name: one of FORMATS.
+        output: the file, where ~ is the home folder; if not given, one beside the warehouse.
+        models: only these networks, by label.
+        evaluations: only these evaluations, by identity or its first letters.
+
+    Raises:
+        StudyError: an unknown format, a URL, another suffix, a filter that names what is not there, or evaluations
+            that do not share images and corruptions.
+        WarehouseError: the warehouse cannot be read, or lacks what the format tells.
+        StorageError: a file cannot be written.
+    """
+    if name not in FORMATS:
+        raise StudyError(f"no format {name!r}: choose among {', '.join(FORMATS)}")
+    chosen = FORMATS[name]
+    if output is not None and is_url(fspath(output)):
+        raise StudyError(f"{fspath(output)} is a URL: write a local file, such as {chosen.file_name}, and upload that")
+    path = warehouse.parent / chosen.file_name if output is None else user_path(output)
+    if path.suffix != chosen.suffix:
+        raise StudyError(f"{path}: expected a file name that ends in {chosen.suffix}")
+    with open_with_shapes(warehouse) as con:
+        return chosen.write(con, warehouse, select_one(con, models=models, evaluations=evaluations), path)

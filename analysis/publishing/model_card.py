@@ -1,0 +1,136 @@
+"""A snippet for a model card of the Hugging Face hub: metadata in YAML (`model-index`) and tables in Markdown."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import polars as pl
+
+from failmodes.analysis.comparison.markdown import harmless
+from failmodes.analysis.formatting import format_interval, format_number, format_severity, join_names
+from failmodes.analysis.publishing.written import Written
+from failmodes.analysis.selection import EvaluationInfo, Selection, averaged_severities, read_for_selection
+from failmodes.analysis.statistics.bootstrap import Estimate, stored_resampling
+from failmodes.analysis.statistics.mean_accuracy import MeanAccuracy, mean_accuracies
+from failmodes.warehouse.errors import printable
+from failmodes.warehouse.storage.files import atomic_write_bytes
+
+DIGITS = 4  # of shares 0-1
+LONGEST_SOURCE = 300  # letters of each thing that a source line says
+TASK = {"type": "image-classification", "name": "Image classification"}
+
+
+def write_model_card(con: duckdb.DuckDBPyConnection, _warehouse: Path, selection: Selection, path: Path) -> Written:
+    """Write clean and corrupted accuracy of every network, each with its interval, its images and where they are from.
+
+    Raises:
+        StorageError: the file cannot be written.
+    """
+    means, level = mean_accuracies(con, selection), stored_resampling(con).interval_level
+    points = read_for_selection(con, "accuracy_by_severity", selection)
+    names = dict(points.select("corruption", "corruption_label").unique().rows())
+    severities = _severities(points)
+    index = [_index_entry(selection, e, one, names, severities, level) for e, one in means.items()]
+    lines = ["---", *_yaml({"model-index": index}), "---", ""]
+    for evaluation, one in means.items():
+        lines += [*_table(selection, evaluation, one, points, names, severities, level), ""]
+    atomic_write_bytes(path, "\n".join(lines).encode())
+    return Written((path,), ("merge its metadata into that of the card: a file has one block between --- lines",))
+
+
+def _severities(points: pl.DataFrame) -> str:
+    """What averages are over."""
+    return join_names(map(format_severity, averaged_severities(points["severity"].unique().sort().to_list())))
+
+
+def _index_entry(
+    selection: Selection, evaluation: EvaluationInfo, one: MeanAccuracy, names: dict[str, str], severities: str,
+    level: float,
+) -> dict[str, Any]:  # fmt: skip
+    """One model of `model-index`: a result on clean images and one on corrupted ones."""
+    facts = evaluation.facts
+    args: dict[str, Any] = {"images": selection.image_count, "subset": facts["subset"]}
+    args |= {"note": facts["note"]} if facts["note"] else {}
+    clean = {"type": facts["dataset_name"], "name": f"{facts['dataset_label']}, clean", "args": args}
+    corrupted = {
+        "type": facts["dataset_name"],
+        "name": f"{facts['dataset_label']}, corrupted",
+        "args": args | {"corruptions": facts["source_label"], "severities": severities},
+    }
+    metrics = []
+    if one.corrupted is not None:
+        metrics.append(_metric(f"mean accuracy over {selection.averaged_phrase}", one.corrupted, level))
+    metrics += [_metric(f"accuracy, {names[corruption]}", value, level) for corruption, value in _ordered(one, names)]
+    return {
+        "name": evaluation.label,
+        "results": [
+            {"task": TASK, "dataset": clean, "metrics": [_metric("accuracy", one.clean, level)]},
+            {"task": TASK, "dataset": corrupted, "metrics": metrics},
+        ],
+    }
+
+
+def _metric(name: str, estimate: Estimate, level: float) -> dict[str, Any]:
+    interval = {"interval_low": round(estimate.low, DIGITS), "interval_high": round(estimate.high, DIGITS)}
+    args = interval | {"interval_level": level}
+    return {"type": "accuracy", "name": name, "value": round(estimate.value, DIGITS), "args": args}
+
+
+def _ordered(one: MeanAccuracy, names: dict[str, str]) -> list[tuple[str, Estimate]]:
+    """Corruptions by mean accuracy, lowest first."""
+    return sorted(one.by_corruption.items(), key=lambda item: (item[1].value, names[item[0]]))
+
+
+def _table(
+    selection: Selection, evaluation: EvaluationInfo, one: MeanAccuracy, points: pl.DataFrame, names: dict[str, str],
+    severities: str, level: float,
+) -> Iterator[str]:  # fmt: skip
+    """Heading, table and what the figures are of."""
+    last = points.filter(evaluation_id=evaluation.evaluation_id).sort("severity")
+    yield f"### Accuracy of {harmless(evaluation.label)} under corruption"
+    yield ""
+    yield f"| images | mean over severities {severities}, % | at the last severity, % |"
+    yield "| --- | --- | --- |"
+    yield _row("clean", _shown(one.clean), "")
+    for corruption, value in _ordered(one, names):
+        row = last.filter(corruption=corruption).row(-1, named=True)
+        at_last = _shown(Estimate(row["accuracy"], row["accuracy_low"], row["accuracy_high"]))
+        yield _row(harmless(names[corruption]), _shown(value), f"{at_last} at {format_severity(row['severity'])}")
+    if one.corrupted is not None:
+        yield _row(f"mean over {selection.averaged_phrase}", _shown(one.corrupted), "")
+    yield ""
+    parts = (part.rstrip(".") for part in selection.source_line.removeprefix("Data: ").split("; "))
+    source = "; ".join(harmless(part, LONGEST_SOURCE) for part in parts)
+    yield (
+        f"{100 * level:g} % intervals over {selection.image_count:,} images in brackets. Data: {source}. "
+        "Not comparable with figures on other images."
+    )
+
+
+def _shown(estimate: Estimate) -> str:
+    return f"{format_number(100 * estimate.value)} {format_interval(estimate.low, estimate.high)}"
+
+
+def _row(*cells: str) -> str:
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+
+
+def _yaml(value: Any, indent: str = "") -> Iterator[str]:
+    """Lines of YAML in blocks; every text is quoted as JSON quotes it, so that none is read as anything else."""
+    items = value.items() if isinstance(value, dict) else ((None, item) for item in value)
+    for key, item in items:
+        lead = f"{indent}- " if key is None else f"{indent}{key}:"
+        if not isinstance(item, dict | list):
+            yield f"{lead} {_scalar(item)}" if key is not None else f"{lead}{_scalar(item)}"
+        elif key is None:
+            first, *rest = _yaml(item, f"{indent}  ")
+            yield from (f"{lead}{first.lstrip()}", *rest)
+        else:
+            yield lead
+            yield from _yaml(item, f"{indent}  ")
+
+
+def _scalar(value: Any) -> str:
+    return json.dumps(printable(value), ensure_ascii=False) if isinstance(value, str) else json.dumps(value)

@@ -1,0 +1,51 @@
+"""Results as a table of RobustBench's layout, with the file of clean accuracies beside it."""
+
+from decimal import Decimal
+from pathlib import Path
+
+import duckdb
+import polars as pl
+
+from failmodes.analysis.formatting import format_count, join_names
+from failmodes.analysis.publishing.written import Written
+from failmodes.analysis.selection import Selection, read_for_selection
+from failmodes.warehouse.errors import WarehouseError, printable
+from failmodes.warehouse.published_layout import CLEAN_CELL, MOST_LETTERS, PublishedModel, write_published
+
+
+def write_robustbench(con: duckdb.DuckDBPyConnection, _warehouse: Path, selection: Selection, path: Path) -> Written:
+    """Write the accuracy of every network at every whole severity; figures are written in full.
+
+    Raises:
+        WarehouseError: there is no whole severity.
+        StorageError: a file cannot be written.
+    """
+    points = read_for_selection(con, "accuracy_by_severity", selection).filter(pl.col("severity") > 0)
+    whole = points.filter(pl.col("severity") % 1 == 0)
+    if whole.is_empty():
+        raise WarehouseError(
+            "these networks were evaluated at no whole severity, and RobustBench's layout has no other"
+        )
+    models = [
+        _model(evaluation.label, evaluation.facts["architecture"], whole.filter(evaluation_id=evaluation.evaluation_id))
+        for evaluation in selection.evaluations
+    ]
+    remarks = [f"not the images of a leaderboard: {selection.source_line.removeprefix('Data: ')}"]
+    if left_out := points.filter(pl.col("severity") % 1 != 0).select("corruption", "severity").unique().height:
+        corruptions = join_names(points.filter(pl.col("severity") % 1 != 0)["corruption"].unique().sort())
+        counted = format_count(left_out, "cell")
+        remarks.append(f"left out, for the layout has whole severities alone: {counted} of {corruptions}")
+    return Written(write_published(path, models), tuple(remarks))
+
+
+def _model(label: str, architecture: str, points: pl.DataFrame) -> PublishedModel:
+    ordered = points.sort("corruption_order", "corruption", "severity")
+    cells = ordered.select("corruption", "severity", "accuracy").rows()
+    accuracies = {CLEAN_CELL: float(ordered["clean_accuracy"][0])}
+    accuracies |= {(corruption, Decimal(int(severity))): float(value) for corruption, severity, value in cells}
+    return PublishedModel(_one_line(label), accuracies, _one_line(architecture))
+
+
+def _one_line(text: str) -> str:
+    """A text as the layout takes it."""
+    return printable(text, MOST_LETTERS - 1).strip()

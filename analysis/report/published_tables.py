@@ -1,0 +1,63 @@
+"""The report's table of where networks stand among published ones, by mean corrupted accuracy."""
+
+import duckdb
+
+from failmodes.analysis.findings.published import other_images_phrase
+from failmodes.analysis.formatting import (
+    format_count,
+    format_interval,
+    format_number,
+    format_severity,
+    join_names,
+    lower_label,
+)
+from failmodes.analysis.selection import Selection, corruption_labels
+from failmodes.analysis.statistics.bootstrap import Estimate
+from failmodes.analysis.statistics.published import PublishedComparison, PublishedMean, Standing, compare_with_published
+from failmodes.analysis.text_tables import EMPTY, TableCell, TextTable
+
+
+def published_tables(con: duckdb.DuckDBPyConnection, selection: Selection) -> list[TextTable]:
+    """A table for each published set of the selection's data set; none where the warehouse holds none."""
+    names = corruption_labels(con)
+    return [_table(one, selection, names) for one in compare_with_published(con, selection)]
+
+
+def _table(comparison: PublishedComparison, selection: Selection, names: dict[str, str]) -> TextTable:
+    """Published networks and those of the selection (marked) in one order."""
+    count = len(comparison.published)
+    rows = [(-one.corrupted, _published_row(one)) for one in comparison.published]
+    rows += [(-one.corrupted.value, _own_row(one)) for one in comparison.standings]
+    over = join_names(lower_label(names[corruption]) for corruption in comparison.corruptions)
+    severities = join_names(map(format_severity, comparison.severities))
+    caution = other_images_phrase(selection)
+    seeds = " and over training seeds" if any(one.network.has_several_seeds for one in comparison.standings) else ""
+    return TextTable(
+        f"Among {format_count(count, 'published network')} ({comparison.published_set})",
+        f"Accuracy clean and averaged over {over} at severities {severities}, in per cent; \u2192 marks yours, on "
+        f"{selection.images}, with the interval over these images{seeds}. Rank: its place among the published "
+        "networks, and beneath it the places of the ends of its interval. Published figures are "
+        f"{caution}, and carry no interval: what differs may be the images, not the network.",
+        ("Network", "Architecture", "Clean", "Mean corrupted", f"Rank of {count + 1}"),
+        tuple(row for _, row in sorted(rows, key=lambda row: row[0])),
+    )
+
+
+def _published_row(one: PublishedMean) -> tuple[TableCell, ...]:
+    clean = EMPTY if one.clean is None else format_number(100 * one.clean)
+    figures = (clean, format_number(100 * one.corrupted), "")
+    return tuple(map(TableCell, (one.model, one.architecture or EMPTY, *figures)))
+
+
+def _own_row(one: Standing) -> tuple[TableCell, ...]:
+    return (
+        TableCell(f"\u2192 {one.network.label_with_seeds}"),
+        TableCell(one.network.runs[0].facts["architecture"]),
+        _with_interval(one.clean),
+        _with_interval(one.corrupted),
+        TableCell(str(one.rank), f"[{one.best}, {one.worst}]"),
+    )
+
+
+def _with_interval(estimate: Estimate) -> TableCell:
+    return TableCell(format_number(100 * estimate.value), format_interval(estimate.low, estimate.high))

@@ -1,0 +1,200 @@
+"""Published curves: their shapes, derived without intervals, and where networks of a selection stand among them.
+
+A published curve is one mean accuracy a severity: there are no rows of images behind it, so nothing here is a test.
+"""
+
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import duckdb
+import numpy as np
+import polars as pl
+import pyarrow as pa
+
+from failmodes.analysis.networks import TrainedNetwork
+from failmodes.analysis.once import read_once
+from failmodes.analysis.selection import Selection, averaged_severities
+from failmodes.analysis.statistics.bootstrap import Estimate
+from failmodes.analysis.statistics.curve_shape import (
+    MIN_POINTS,
+    SHAPE_CLASSES,
+    Margins,
+    ShapeSettings,
+    bow,
+    classify,
+    total_drop,
+)
+from failmodes.analysis.statistics.network_accuracy import network_accuracies
+from failmodes.warehouse.database.own_tables import PUBLISHED_SHAPES
+from failmodes.warehouse.database.published import published_of
+from failmodes.warehouse.database.updates import input_fingerprint
+from failmodes.warehouse.hashing import identity_of
+from failmodes.warehouse.schema import CLEAN
+
+_SOUND = "accuracy between 0 and 1 and severity between 0 and 5"  # a stranger's warehouse may hold anything
+METHOD = 1  # raise it when the method changes, so that stored shapes are computed again
+
+
+class PublishedMean(NamedTuple):
+    """A published model: accuracy on clean images (None where it is not published) and its mean corrupted one, 0-1."""
+
+    model: str
+    architecture: str | None
+    clean: float | None
+    corrupted: float
+
+
+class Standing(NamedTuple):
+    """A network among published ones.
+
+    Attributes:
+        network: the network, of one training run or several.
+        clean: its accuracy on clean images.
+        corrupted: its mean corrupted accuracy.
+        rank: 1 and the number of published networks whose mean is higher.
+        best: the rank of the upper end of its interval.
+        worst: that of the lower end.
+    """
+
+    network: TrainedNetwork
+    clean: Estimate
+    corrupted: Estimate
+    rank: int
+    best: int
+    worst: int
+
+
+class PublishedComparison(NamedTuple):
+    """Mean corrupted accuracy over the same corruptions and severities, of one published set and of a selection."""
+
+    published_set: str
+    corruptions: tuple[str, ...]
+    severities: tuple[float, ...]
+    published: tuple[PublishedMean, ...]
+    standings: tuple[Standing, ...]
+
+
+def due_published_shapes(con: duckdb.DuckDBPyConnection, settings: ShapeSettings) -> dict[str, pa.Table]:
+    """The table of published shapes, computed anew; empty where the stored one is current."""
+    rows = con.execute(
+        "select published_set, model, corruption, severity::double, accuracy from published_accuracy "
+        f"where {_SOUND} order by all"
+    ).fetchall()
+    used = {"flat_below": settings.flat_below, "bow_threshold": settings.bow_threshold}
+    fingerprint = input_fingerprint(con, {**used, "method": METHOD, "published": identity_of(rows)})
+    if con.execute("select distinct input_fingerprint from published_shapes").fetchall() == [(fingerprint,)]:
+        return {}
+    shapes = [row | {**used, "input_fingerprint": fingerprint} for row in _shapes(rows, settings)]
+    if not shapes and con.execute("select count(*) from published_shapes").fetchall() == [(0,)]:
+        return {}
+    return {PUBLISHED_SHAPES.name: pa.Table.from_pylist(shapes, schema=PUBLISHED_SHAPES.arrow())}
+
+
+def describe_published(accuracy: np.ndarray, severities: np.ndarray, settings: ShapeSettings) -> dict[str, Any]:
+    """Shape, total drop and bow of one curve (S,) from clean on, by its figures alone; S is at least 3."""
+    strides = np.zeros((2, len(severities) - 1))
+    code = int(classify(accuracy, severities, Margins(np.zeros(2), strides, strides), settings))
+    drop = float(total_drop(accuracy))
+    kappa = float(bow(accuracy, severities)) if drop > 0 else None
+    return {"shape": SHAPE_CLASSES[code], "total_drop": drop, "bow": kappa, "severity_count": len(severities) - 1}
+
+
+@read_once
+def published_curves(con: duckdb.DuckDBPyConnection, selection: Selection) -> pl.DataFrame:
+    """Points of the published networks on the selection's data set under its corruptions, clean at each curve's foot.
+
+    Returns:
+        published_set, model, architecture, corruption, severity (float), accuracy (0-1); no rows where there are none.
+    """
+    names = published_of(con, selection.shared["dataset_name"], selection.shared["dataset_label"])
+    frame: pl.DataFrame = con.sql(
+        f"""
+        with points as (from published_accuracy where published_set = any($1) and {_SOUND}),
+        curves as (
+            select distinct published_set, model, corruption from points where corruption = any($2)
+        )
+        select published_set, model, points.architecture, curves.corruption, severity::double as severity, accuracy
+        from points inner join curves using (published_set, model)
+        where points.corruption = curves.corruption or points.corruption = $3
+        order by all
+        """,
+        params=[names, list(selection.corruptions), CLEAN],
+    ).pl()
+    return frame
+
+
+@read_once
+def published_shapes(con: duckdb.DuckDBPyConnection, selection: Selection) -> pl.DataFrame:
+    """Rows of `published_shapes` that belong to `published_curves`."""
+    keys = ["published_set", "model", "corruption"]
+    shapes: pl.DataFrame = con.sql("from published_shapes order by all").pl()
+    return shapes.join(published_curves(con, selection).select(keys).unique(), on=keys, how="semi")
+
+
+def compare_with_published(con: duckdb.DuckDBPyConnection, selection: Selection) -> list[PublishedComparison]:
+    """How the networks of a selection stand among those of each published set of its data set.
+
+    Means are over the selection's averaged corruptions that are published at all of its averaged severities.
+    """
+    curves = published_curves(con, selection)
+    found = (_comparison(con, selection, one) for one in curves.partition_by("published_set", maintain_order=True))
+    return [comparison for comparison in found if comparison is not None]
+
+
+def _comparison(
+    con: duckdb.DuckDBPyConnection, selection: Selection, curves: pl.DataFrame
+) -> PublishedComparison | None:
+    own = con.execute(
+        "select corruption, severity::double from shards where table_name = 'predictions' and evaluation_id = ? "
+        "order by all",
+        [selection.ids[0]],
+    ).fetchall()
+    severities = {c: averaged_severities(s for name, s in own if name == c) for c in selection.averaged}
+    published = set(curves.select("corruption", "severity").unique().rows())
+    common = tuple(c for c in selection.averaged if all((c, s) in published for s in severities[c]))
+    if not common:
+        return None
+    cells = pl.DataFrame(
+        [(c, s) for c in common for s in severities[c]], schema=["corruption", "severity"], orient="row"
+    )
+    by_model = curves.join(cells, on=["corruption", "severity"]).group_by("model", "architecture", "corruption")
+    means = by_model.agg(pl.col("accuracy").mean()).group_by("model", "architecture").agg(pl.col("accuracy").mean())
+    clean = dict(curves.filter(severity=0).select("model", "accuracy").rows())
+    listed = [PublishedMean(model, kind, clean.get(model), mean) for model, kind, mean in means.rows()]
+    ours = network_accuracies(con, replace(selection, corruptions=common, extras=()))
+    standings = [
+        Standing(network, one.clean, one.corrupted, *(_rank(listed, value) for value in _ordered(one.corrupted)))
+        for network, one in ours.items()
+        if one.corrupted is not None
+    ]
+    return PublishedComparison(
+        published_set=curves["published_set"][0],
+        corruptions=common,
+        severities=tuple(sorted({s for c in common for s in severities[c]})),
+        published=tuple(sorted(listed, key=lambda one: (-one.corrupted, one.model))),
+        standings=tuple(sorted(standings, key=lambda one: (-one.corrupted.value, one.network.label))),
+    )
+
+
+def _ordered(estimate: Estimate) -> tuple[float, float, float]:
+    """Value, upper end, lower end: of rank, best and worst."""
+    return estimate.value, estimate.high, estimate.low
+
+
+def _rank(published: list[PublishedMean], value: float) -> int:
+    return 1 + sum(one.corrupted > value for one in published)
+
+
+def _shapes(rows: list[tuple[str, str, str, float, float]], settings: ShapeSettings) -> list[dict[str, Any]]:
+    clean = {(name, model): accuracy for name, model, corruption, _, accuracy in rows if corruption == CLEAN}
+    curves: dict[tuple[str, str, str], dict[float, float]] = {}
+    for name, model, corruption, severity, accuracy in rows:
+        if corruption != CLEAN and (name, model) in clean:
+            curve = curves.setdefault((name, model, corruption), {0.0: clean[name, model]})
+            curve[severity] = accuracy
+    return [
+        dict(zip(("published_set", "model", "corruption"), key, strict=True))
+        | describe_published(np.array(list(curve.values())), np.array(list(curve)), settings)
+        for key, curve in curves.items()
+        if len(curve) >= MIN_POINTS
+    ]

@@ -1,0 +1,121 @@
+"""Published curves: shapes against NumPy written anew, and the rank of a network counted by hand."""
+
+import csv
+import shutil
+from pathlib import Path
+
+import duckdb
+import numpy as np
+import pytest
+from published_files import CLEAN, CURVES, write_published_files
+from synthetic_record import Synthetic
+
+from failmodes.analysis.selection import select_one
+from failmodes.analysis.statistics.mean_accuracy import mean_accuracies
+from failmodes.analysis.statistics.published import compare_with_published, published_curves, published_shapes
+from failmodes.analysis.statistics.shape_tables import ShapeSettings, ensure_shapes
+from failmodes.warehouse.database.connection import open_warehouse
+from failmodes.warehouse.database.published import store_published
+from failmodes.warehouse.published_layout import read_published
+
+
+def kappa(curve: np.ndarray) -> float:
+    """Mean height of the inner points of an even curve above its chord, as a share of its total drop."""
+    chord = np.linspace(curve[0], curve[-1], len(curve))
+    return float((curve - chord)[1:-1].mean() / (curve[0] - curve[-1]))
+
+
+@pytest.fixture(scope="module")
+def published_warehouse(shaped_warehouse: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("published")
+    path = Path(shutil.copy(shaped_warehouse, folder / "warehouse.duckdb"))
+    store_published(path, [read_published(write_published_files(folder), "Synthetic digits")])
+    assert ensure_shapes(path)
+    return path
+
+
+def test_shapes_are_those_of_the_curves_alone(published_warehouse: Path) -> None:
+    with open_warehouse(published_warehouse) as con:
+        found = {
+            (row["model"], row["corruption"]): row for row in con.sql("from published_shapes").pl().rows(named=True)
+        }
+    assert len(found) == 6
+    for (model, corruption), row in found.items():
+        curve = np.array([CLEAN[model], *CURVES[model][corruption]])
+        assert row["total_drop"] == pytest.approx(curve[0] - curve[-1])
+        assert row["bow"] == pytest.approx(kappa(curve))
+    assert found["Upper", "fog"]["shape"] == "late_collapse"
+    assert found["Alpha", "contrast"]["shape"] == "early_drop"
+    assert found["Upper", "contrast"]["shape"] == "near_linear"
+
+
+def test_they_are_computed_again_only_when_something_changed(published_warehouse: Path, tmp_path: Path) -> None:
+    path = Path(shutil.copy(published_warehouse, tmp_path / "w.duckdb"))
+    assert not ensure_shapes(path)
+    published = read_published(write_published_files(tmp_path, clean=False), "Synthetic digits")
+    assert not published.has_clean
+    store_published(path, [published])
+    assert ensure_shapes(path)
+    with open_warehouse(path) as con:
+        assert con.sql("from published_shapes").fetchall() == []
+        assert published_curves(con, select_one(con)).height == 30
+    assert not ensure_shapes(path)
+    assert ensure_shapes(path, ShapeSettings(resamples=200, bow_threshold=0.3))
+
+
+def test_a_network_stands_where_its_mean_is(published_warehouse: Path, synthetic: Synthetic) -> None:
+    with open_warehouse(published_warehouse) as con:
+        selection = select_one(con)
+        (comparison,) = compare_with_published(con, selection)
+        narrow = select_one(con, corruptions=["fog", "contrast"])
+        means = {evaluation.label: one.corrupted for evaluation, one in mean_accuracies(con, narrow).items()}
+    assert sorted(comparison.corruptions) == ["contrast", "fog"]
+    assert comparison.severities == (1, 2, 3, 4, 5)
+    expected = {model: np.mean([curves["fog"], curves["contrast"]]) for model, curves in CURVES.items()}
+    assert [one.model for one in comparison.published] == ["Upper", "Alpha", "Lower"]
+    for one in comparison.published:
+        assert (one.corrupted, one.clean) == pytest.approx((expected[one.model], CLEAN[one.model]))
+    for standing in comparison.standings:
+        label, right = standing.network.label, synthetic.correct
+        mean = np.mean([right[label, c][1:].mean() for c in ("fog", "contrast")])
+        assert standing.corrupted == means[label]
+        assert standing.corrupted.value == pytest.approx(mean)
+        for rank, value in zip(standing[3:], (mean, standing.corrupted.high, standing.corrupted.low), strict=True):
+            assert rank == 1 + sum(other > value for other in expected.values())
+
+
+def test_sets_of_other_data_sets_are_no_part(shaped_warehouse: Path, tmp_path: Path) -> None:
+    path = Path(shutil.copy(shaped_warehouse, tmp_path / "w.duckdb"))
+    store_published(path, [read_published(write_published_files(tmp_path), dataset) for dataset in ["CIFAR-10"]])
+    ensure_shapes(path)
+    with open_warehouse(path) as con:
+        selection = select_one(con)
+        assert published_curves(con, selection).is_empty()
+        assert published_shapes(con, selection).is_empty()
+        assert compare_with_published(con, selection) == []
+
+
+@pytest.mark.data
+def test_bows_of_all_23_published_networks(real_data: Path, shaped_warehouse: Path, tmp_path: Path) -> None:
+    folder = real_data / "robustbench"
+    table = folder / "cifar10_corruptions_unaggregated.csv"
+    path = Path(shutil.copy(shaped_warehouse, tmp_path / "w.duckdb"))
+    store_published(path, [read_published(table)])
+    ensure_shapes(path)
+    with duckdb.connect(str(path), read_only=True) as con:
+        found = dict(con.execute("select (model, corruption), bow from published_shapes").fetchall())
+    with (folder / "cifar10_corruptions_clean.csv").open(newline="") as file:
+        clean = {row["model"]: float(row["clean_accuracy_percent"]) / 100 for row in csv.DictReader(file)}
+    with table.open(newline="") as file:
+        corruptions, severities, *models = list(csv.reader(file))
+    assert severities[1:6] == ["1", "2", "3", "4", "5"]
+    assert len(found) == 23 * 15
+    for name, *values in models:
+        for start in range(0, 75, 5):
+            curve = np.array([clean[name], *map(float, values[start : start + 5])])
+            bow = found[name, corruptions[1 + start]]
+            assert (bow is None) == (curve[0] <= curve[-1])
+            assert bow is None or bow == pytest.approx(kappa(curve), abs=1e-9)
+    stated = {"fog": 0.39, "contrast": 0.38, "defocus_blur": 0.35, "gaussian_noise": -0.14, "glass_blur": -0.36}
+    for corruption, value in stated.items():
+        assert found["Standard", corruption] == pytest.approx(value, abs=0.01)

@@ -1,0 +1,105 @@
+"""Published accuracies in the warehouse: replaced whole, kept by loads, no part of what is measured."""
+
+import shutil
+from pathlib import Path
+
+import duckdb
+import pytest
+import typer
+from published_files import CURVES, write_published_files
+from synthetic_record import Synthetic
+from typer.testing import CliRunner
+
+from failmodes.warehouse.database.connection import open_warehouse
+from failmodes.warehouse.database.load import load
+from failmodes.warehouse.database.published import is_of, store_published
+from failmodes.warehouse.database.status import warehouse_status
+from failmodes.warehouse.errors import DataError, StudyError
+from failmodes.warehouse.published_layout import read_published
+
+COUNTS = "select published_set, count(*) from published_accuracy group by all order by all"
+
+
+def rows(path: Path, sql: str) -> list[tuple]:
+    with open_warehouse(path) as con:
+        return con.execute(sql).fetchall()
+
+
+def test_a_set_is_replaced_whole_and_others_stay(warehouse_copy: Path, tmp_path: Path) -> None:
+    before = rows(warehouse_copy, "select * from accuracy_by_severity order by all")
+    first, second = (read_published(write_published_files(tmp_path, name)) for name in ("a", "b"))
+    store_published(warehouse_copy, [first, second])
+    cells = len(CURVES) * 11
+    assert rows(warehouse_copy, COUNTS) == [("a_unaggregated", cells), ("b_unaggregated", cells)]
+    store_published(warehouse_copy, [first._replace(models=first.models[:1])])
+    assert rows(warehouse_copy, COUNTS) == [("a_unaggregated", 11), ("b_unaggregated", cells)]
+    found = rows(warehouse_copy, "from published_accuracy where published_set like 'a%' and corruption = 'none'")
+    assert found == [("a_unaggregated", None, "Upper", "net-upper", "A paper", "none", 0, 0.95)]
+    assert rows(warehouse_copy, "select * from accuracy_by_severity order by all") == before
+    assert warehouse_status(warehouse_copy).row_counts["published_accuracy"] == 11 + cells
+    with pytest.raises(StudyError, match="two files of published accuracies are called 'a_unaggregated'"):
+        store_published(warehouse_copy, [first, first])
+
+
+def test_loads_keep_them_and_rebuilding_does_not(record: Synthetic, tmp_path: Path) -> None:
+    path = record.output / "warehouse.duckdb"
+    load([record.output], path)
+    store_published(path, [read_published(write_published_files(tmp_path))])
+    load([record.output], path)
+    assert rows(path, COUNTS)
+    load([record.output], path, rebuild=True)
+    assert not rows(path, COUNTS)
+
+
+def test_the_command_stops_at_damage_before_it_loads(app: typer.Typer, record: Synthetic, tmp_path: Path) -> None:
+    damaged = tmp_path / "damaged.csv"
+    damaged.write_text(",fog\n,1\nA,81\n")
+    result = CliRunner().invoke(app, ["load", str(record.output), "--published", str(damaged)])
+    assert isinstance(result.exception, DataError)
+    assert not (record.output / "warehouse.duckdb").exists()
+
+
+@pytest.mark.parametrize(
+    ("of", "told"),
+    [([], "not stated"), (["--published-of", "Nothing"], "no data set here is Nothing"),
+     (["--published-of", "synthetic DIGITS"], "drawn beside networks on synthetic DIGITS")],
+)  # fmt: skip
+def test_the_command_loads_both_or_published_alone(
+    app: typer.Typer, record: Synthetic, tmp_path: Path, of: list[str], told: str
+) -> None:
+    table = str(write_published_files(tmp_path))
+    result = CliRunner().invoke(app, ["load", str(record.output), "--published", table, *of])
+    assert (result.exit_code, told in " ".join(result.stderr.split())) == (0, True), result.stderr
+    handed = Path(shutil.copy(record.output / "warehouse.duckdb", tmp_path / "handed.duckdb"))
+    store_published(handed, [read_published(Path(table))._replace(name="other")])
+    result = CliRunner().invoke(app, ["load", str(handed), "--published", table, *of])  # no record lies beside it
+    assert result.exit_code == 0
+    assert [name for name, _ in rows(handed, COUNTS)] == ["mine_unaggregated", "other"]
+
+
+def test_a_file_of_an_earlier_version_takes_them(warehouse_copy: Path, tmp_path: Path) -> None:
+    with duckdb.connect(str(warehouse_copy)) as con:
+        con.execute("drop table published_accuracy; drop table published_shapes")
+        con.execute("update warehouse_info set schema_version = '1.7'")
+    assert rows(warehouse_copy, COUNTS) == []
+    store_published(warehouse_copy, [read_published(write_published_files(tmp_path))])
+    assert rows(warehouse_copy, COUNTS) == [("mine_unaggregated", 33)]
+
+
+@pytest.mark.parametrize(
+    ("stated", "label", "fits"),
+    [
+        ("CIFAR-10", "JPEG copy of CIFAR-10", True),
+        ("CIFAR-10", "cifar10 (test)", True),
+        ("CIFAR-10", "CIFAR-100", False),
+        ("CIFAR-10", "CIFAR-10.1", False),
+        ("ImageNet", "ImageNet-R", False),
+        ("ImageNet", "ImageNet, first 2,000", True),
+        ("my flowers", "My flowers", True),
+        ("flowers", "My flowers", True),
+        ("flow", "My flowers", False),
+    ],
+)
+def test_what_a_published_set_is_of(stated: str, label: str, fits: bool) -> None:
+    assert is_of(stated, "folder", label) is fits
+    assert is_of("CIFAR-10", "cifar10", "anything")

@@ -1,0 +1,65 @@
+"""Published accuracies in the warehouse: a table of their own, which no load of a record touches."""
+
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+
+from failmodes.warehouse.database.own_tables import PUBLISHED_ACCURACY
+from failmodes.warehouse.database.tables import create_tables, upsert, write_info
+from failmodes.warehouse.database.updates import open_writable, staged_database, writer_lock
+from failmodes.warehouse.errors import StudyError
+from failmodes.warehouse.published_layout import PublishedSet
+
+
+def store_published(warehouse: Path, sets: Sequence[PublishedSet]) -> None:
+    """Put published sets into a warehouse; one of the same name is replaced whole. The new file is made beside the old.
+
+    Raises:
+        StudyError: two of the sets have the same name.
+        WarehouseError: the warehouse is missing, of another version or being written.
+        StorageError: the new file cannot be written.
+    """
+    names = [one.name for one in sets]
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        raise StudyError(f"two files of published accuracies are called {twice!r}: rename one, or leave it out")
+    rows = pa.Table.from_pylist([row for one in sets for row in _rows(one)], schema=PUBLISHED_ACCURACY.arrow())
+    with writer_lock(warehouse):
+        with open_writable(warehouse):
+            pass
+        with staged_database(warehouse) as con:
+            create_tables(con)
+            upsert(con, PUBLISHED_ACCURACY, rows, ("published_set",))
+            write_info(con)
+
+
+def published_of(con: duckdb.DuckDBPyConnection, dataset_name: str, dataset_label: str) -> list[str]:
+    """Names of the published sets that are of a data set, by its kind (such as cifar10) and its label."""
+    found = con.execute(
+        "select distinct published_set, dataset from published_accuracy where dataset is not null order by all"
+    ).fetchall()
+    return [name for name, stated in found if is_of(stated, dataset_name, dataset_label)]
+
+
+def is_of(stated: str, dataset_name: str, dataset_label: str) -> bool:
+    """Whether a stated data set is this one: CIFAR-10 is cifar10 and "JPEG copy of CIFAR-10", not CIFAR-100 or -10.1.
+
+    Hyphens, capitals and spaces do not count. What is stated is the kind, the label, or a word of the label.
+    """
+    words = re.split(r"[\s,;:()]+", dataset_label)
+    return _plain(stated) in {_plain(text) for text in (dataset_name, dataset_label, *words)}
+
+
+def _plain(text: str) -> str:
+    return re.sub(r"[\s_-]+", "", text).lower()
+
+
+def _rows(published: PublishedSet) -> Iterable[dict[str, Any]]:
+    for model in published.models:
+        facts = {"model": model.name, "architecture": model.architecture, "paper": model.paper}
+        for (corruption, severity), accuracy in model.accuracies.items():
+            cell = {"corruption": corruption, "severity": severity, "accuracy": accuracy}
+            yield {"published_set": published.name, "dataset": published.dataset, **facts, **cell}
