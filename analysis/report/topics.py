@@ -41,5 +41,11 @@ TOPICS = (
         ("seen-coming",),
         ("onset", "failure-prediction", "risk-coverage"),
     ),
-    Topic("attention", "Where the networks look", ("attention_own_map", "attention_background"), ("attention",)),
+    Topic(
+        "attention",
+        "Where the networks look",
+        ("attention_own_map", "attention_background"),
+        ("attention",),
+        ("object-attention",),
+    ),
 )

@@ -93,5 +93,10 @@ def farthest_corruption(
 def mask_changes_at_last(
     con: duckdb.DuckDBPyConnection, selection: Selection, evaluation: EvaluationInfo
 ) -> dict[str, Estimate]:
-    """Change of the mask share from clean to the last severity by corruption, where it is on record."""
+    """Change of the mask share, less its null, from clean to the last severity by corruption, where it is on record."""
     return attention_at_last(con, evaluation, selection.corruptions).mask_changes
+
+
+def has_mask_null(con: duckdb.DuckDBPyConnection, selection: Selection, evaluation: EvaluationInfo) -> bool:
+    """Whether the null of `mask_changes_at_last` is another image's map; in older rows it is 0."""
+    return attention_at_last(con, evaluation, selection.corruptions).has_mask_null
