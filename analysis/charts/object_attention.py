@@ -1,5 +1,6 @@
 """Attention on the object: the share of maps inside the object masks along severity, beside what chance would give."""
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import altair as alt
@@ -36,15 +37,17 @@ from failmodes.warehouse.errors import WarehouseError
 
 AXIS_PX, RIGHT_PX, TITLE_PX = 42, 10, 12
 PANEL_HEIGHT_PX, LEAST_HEIGHT_PX = 130, 44
-NULL_DASH, EVEN_DASH = (4, 3), (1, 3)
-NULLS = (LegendEntry("another image's map", GREY, dash=NULL_DASH), LegendEntry("an even map", GREY, dash=EVEN_DASH))
+EVEN_DASH = (1, 3)
+PAD = 0.08  # of the range of shares, above and below it
+NULLS = (LegendEntry("another image's map", GREY, shape="diamond"), LegendEntry("an even map", GREY, dash=EVEN_DASH))
 
 
 class PanelFrame(NamedTuple):
-    """What all panels share: the last severity, the highest share, width and height in pixels, and the networks."""
+    """What all panels share: the last severity, lowest and highest share, width and height, and the networks."""
 
     last: float
-    top: float
+    low: float
+    high: float
     width: float
     height: float
     networks: NetworkColours
@@ -65,12 +68,12 @@ def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, size: ChartSi
     order = [name for name in _order(points) if name in names]
     networks = network_colours(con, selection)
     columns = axes.corruption_columns(size, len(order), max(text_width(names[c], TITLE_PX) for c in order))
-    top = max(float(points[name].max() or 0) for name in ("share_high", "null_mean_mask_share", "even_mask_share"))  # type: ignore[arg-type]
+    low, high = _range(points)
     width, height = (
         (size.width_px - AXIS_PX - 16) / columns - RIGHT_PX - 10,
         size.height(PANEL_HEIGHT_PX, LEAST_HEIGHT_PX),
     )
-    frame = PanelFrame(axes.last_severity(points), min(1.0, 1.05 * top), width, height, networks)
+    frame = PanelFrame(axes.last_severity(points), low, high, width, height, networks)
     panels = [
         _panel(points.filter(corruption=name), names[name], frame, pointed_layer(index), is_left=not index % columns,
                is_last=index // columns == (len(order) - 1) // columns)
@@ -97,6 +100,14 @@ def _with_intervals(rows: pl.DataFrame) -> pl.DataFrame:
     )
 
 
+def _range(points: pl.DataFrame) -> tuple[float, float]:
+    """The lowest and the highest share that is drawn, with some room."""
+    shares = points.select("share_low", "share_high", "null_mean_mask_share", "even_mask_share")
+    values = [value for column in shares.iter_columns() for value in column.drop_nulls()]
+    pad = PAD * max(0.05, max(values) - min(values))
+    return max(0.0, min(values) - pad), min(1.0, max(values) + pad)
+
+
 def _order(points: pl.DataFrame) -> list[str]:
     """Corruptions by the share that is lost from clean to the last severity, the largest loss first."""
     ends = points.sort("severity").group_by("label", "corruption").agg(
@@ -111,16 +122,16 @@ def _text(points: pl.DataFrame, selection: Selection, names: dict[str, str], net
     word = object_word(selection.evaluations[0])
     known = points["null_mean_mask_share"].is_not_null().any()
     null = (
-        "dashed: another image's map of the same cell inside this image's mask; band: 95\u00a0% interval of the "
-        "difference, image by image, drawn about the solid line: they differ where the dashes leave it; "
+        "diamond: another image's map of the same cell inside this image's mask; band: 95\u00a0% interval of the "
+        "difference, image by image, drawn about the line: they differ where the diamond lies outside; "
         if known
         else "band: its 95\u00a0% interval; another image's map is not on record; "
     )
     behind = f"; {networks.phrase(selection.averaged_phrase)}" if networks.background else ""
     return ChartText(
-        _finding(points, names, word),
+        _finding(points, list(networks.colours), names, word),
         f"Mean share of a map's mass that lies on {word}, for the class predicted on the clean image; "
-        f"{selection.images}. Solid: each image's own map; {null}dotted: an even map, which has the share of the image "
+        f"{selection.images}. Line: each image's own map; {null}dotted: an even map, which has the share of the image "
         f"that is {word.removeprefix('the ')}{behind}."
         f"{f' Without masks or attention: {join_names(missing)}.' if missing else ''}",
         selection.source_line,
@@ -133,7 +144,7 @@ def _panel(
     networks, labels = frame.networks, list(frame.networks.colours)
     x = axes.severity_axis(frame.last, title=is_left and is_last)
     axis = axes.percent_axis(labels=is_left, ticks=is_left, domain=False)
-    scale = axes.fixed_scale(0, frame.top)
+    scale = axes.fixed_scale(frame.low, frame.high)
 
     def y(field: str) -> alt.Y:
         return alt.Y(f"{field}:Q", title="on the object" if is_left else None, scale=scale, axis=axis)
@@ -163,8 +174,8 @@ def _panel(
         .encode(x=x, y=y("even_mask_share")),
         *([behind.mark_line(strokeWidth=1, color=GREY).encode(y=y("mean_mask_share"))] if networks.background else []),
         front.mark_area(opacity=0.22).encode(y=y("share_low"), y2=alt.Y2("share_high:Q"), color=colour),
-        front.mark_line(strokeWidth=1.2, strokeDash=NULL_DASH).encode(
-            y=y("null_mean_mask_share"), color=colour, opacity=focus_opacity()),
+        front.mark_point(shape="diamond", size=34, strokeWidth=1.4, opacity=1, style="hollow").encode(
+            y=y("null_mean_mask_share"), color=colour, tooltip=tips),
         front.mark_line(strokeWidth=1.8).encode(y=y("mean_mask_share"), color=colour, strokeDash=dash,
                                                 opacity=focus_opacity()),
         front.mark_point(size=axes.point_size(shown), filled=True).encode(
@@ -173,12 +184,12 @@ def _panel(
     return layered(*layers, width=frame.width, height=frame.height, title=axes.panel_title(title, offset=4))
 
 
-def _finding(points: pl.DataFrame, names: dict[str, str], word: str) -> str:
+def _finding(points: pl.DataFrame, labels: Sequence[str], names: dict[str, str], word: str) -> str:
     """How much more of each network's attention lies on the object than of another image's map: clean, and at worst."""
     over = points.drop_nulls("over_null_error")
     if over.is_empty():
         return f"Share of attention on {word}; whether it follows {word} is not on record"
-    found = {str(label): _least(part) for (label,), part in over.group_by("label", maintain_order=True)}
+    found = {label: _least(part) for label in labels if len(part := over.filter(label=label))}
     if len(found) > MAX_LISTED:
         count = sum(clean.low > 0 for clean, _, _ in found.values())
         left = sum(least.low <= 0 for _, least, _ in found.values())
@@ -186,12 +197,19 @@ def _finding(points: pl.DataFrame, names: dict[str, str], word: str) -> str:
             f"Clean attention follows {word} in {count} of {len(found)} networks; at the last severity of some "
             f"corruption {left} no longer show it"
         )
+    order: dict[str, list[str]] = {"follows": [], "does not follow": [], "is not shown to follow": []}
+    for label, (clean, least, at) in found.items():
+        verdict = "follows" if clean.low > 0 else "does not follow" if clean.high < 0 else "is not shown to follow"
+        shown = (-clean.value, -clean.high, -clean.low) if clean.high < 0 else clean
+        left = f" ({format_points_interval(least)} under {lower_label(names[at])})" if clean.low > 0 else ""
+        order[verdict].append(f"{label} has {format_points_interval(shown)}{left}")
     told = [
-        f"{label} by {format_points_interval(clean)} when clean, {format_points_interval(least)} under "
-        f"{lower_label(names[corruption])}"
-        for label, (clean, least, corruption) in found.items()
+        f"attention {verdict} {word}: {join_names(each)} {'less' if verdict == 'does not follow' else 'more'} on it "
+        "than another image's map"
+        for verdict, each in order.items()
+        if each
     ]
-    return f"More attention lies on {word} than another image's map gives: {'; '.join(told)}"
+    return f"When clean, {'; '.join(told)}"
 
 
 def _least(part: pl.DataFrame) -> tuple[Estimate, Estimate, str]:
