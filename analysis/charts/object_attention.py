@@ -1,12 +1,10 @@
 """Attention on the object: the share of maps inside the object masks along severity, beside what chance would give."""
 
-from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import altair as alt
 import duckdb
 import polars as pl
-from scipy.special import ndtri
 
 from failmodes.analysis.charts.network_colours import NetworkColours, network_colours
 from failmodes.analysis.charts.style import axes
@@ -31,9 +29,11 @@ from failmodes.analysis.formatting import (
     lower_label,
 )
 from failmodes.analysis.selection import Selection, corruption_labels, read_for_selection
+from failmodes.analysis.statistics.attention import shares_over_null
 from failmodes.analysis.statistics.attention_at_last import CLEAN_TARGET
-from failmodes.analysis.statistics.bootstrap import NORMAL_975, Estimate, normal_estimate
+from failmodes.analysis.statistics.bootstrap import NORMAL_975, Estimate
 from failmodes.warehouse.errors import WarehouseError
+from failmodes.warehouse.schema import CLEAN
 
 AXIS_PX, RIGHT_PX, TITLE_PX = 42, 10, 12
 PANEL_HEIGHT_PX, LEAST_HEIGHT_PX = 130, 44
@@ -61,8 +61,9 @@ def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, size: ChartSi
     """
     rows = read_for_selection(con, "attention_on_object", selection).filter(target=CLEAN_TARGET)
     points = _with_intervals(rows.filter(pl.col("object_count").is_not_null()))
-    if points.is_empty():
-        raise WarehouseError(f"no attention on objects to show: {'; '.join(rows['reason'].unique().drop_nulls())}")
+    if points.filter(pl.col("severity") > 0).is_empty():
+        reasons = rows.filter(pl.col("severity") > 0)["reason"].unique().drop_nulls().sort()
+        raise WarehouseError(f"no attention on objects to show: {'; '.join(reasons)}")
     names = corruption_labels(con)
     names = {name: label_with_extra(names[name], is_extra=name in selection.extras) for name in selection.corruptions}
     order = [name for name in _order(points) if name in names]
@@ -83,7 +84,7 @@ def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, size: ChartSi
     nulls = NULLS if points["null_mean_mask_share"].is_not_null().any() else NULLS[1:]
     entries = [*networks.entries(), *nulls]
     drawn = add_text(
-        [*legend(entries, size.width_px - AXIS_PX - 40), grid], _text(points, selection, names, networks), size
+        [*legend(entries, size.width_px - AXIS_PX - 40), grid], _text(con, points, selection, names, networks), size
     )
     return add_focus(drawn, "label", len(panels))
 
@@ -117,19 +118,25 @@ def _order(points: pl.DataFrame) -> list[str]:
     return lost.sort("lost", "corruption", descending=[True, False])["corruption"].to_list()
 
 
-def _text(points: pl.DataFrame, selection: Selection, names: dict[str, str], networks: NetworkColours) -> ChartText:
+def _text(
+    con: duckdb.DuckDBPyConnection,
+    points: pl.DataFrame,
+    selection: Selection,
+    names: dict[str, str],
+    networks: NetworkColours,
+) -> ChartText:
     missing = [label for label in selection.labels.values() if label not in set(points["label"])]
     word = object_word(selection.evaluations[0])
     known = points["null_mean_mask_share"].is_not_null().any()
     null = (
         "diamond: another image's map of the same cell inside this image's mask; band: 95\u00a0% interval of the "
-        "difference, image by image, drawn about the line: they differ where the diamond lies outside; "
+        "difference of paired images, drawn about the line: they differ where the diamond lies outside; "
         if known
         else "band: its 95\u00a0% interval; another image's map is not on record; "
     )
     behind = f"; {networks.phrase(selection.averaged_phrase)}" if networks.background else ""
     return ChartText(
-        _finding(points, list(networks.colours), names, word),
+        _finding(con, selection, names, word),
         f"Mean share of a map's mass that lies on {word}, for the class predicted on the clean image; "
         f"{selection.images}. Line: each image's own map; {null}dotted: an even map, which has the share of the image "
         f"that is {word.removeprefix('the ')}{behind}."
@@ -159,8 +166,8 @@ def _panel(
             alt.Tooltip("mean_mask_share:Q", format=".1%", title="own map"),
             alt.Tooltip("null_mean_mask_share:Q", format=".1%", title="another image's map"),
             alt.Tooltip("even_mask_share:Q", format=".1%", title="even map"),
-            alt.Tooltip("pointing_accuracy:Q", format=".1%", title="points at it"),
-            alt.Tooltip("null_pointing_accuracy:Q", format=".1%", title="another image's map points at it"),
+            alt.Tooltip("pointing_accuracy:Q", format=".1%", title="maximum on it"),
+            alt.Tooltip("null_pointing_accuracy:Q", format=".1%", title="maximum of another image's map on it"),
             alt.Tooltip("object_count:Q", title="images")]  # fmt: skip
     shown = points.select(
         "label", "severity", "share_low", "share_high", *(tip.shorthand.split(":")[0] for tip in tips[2:])
@@ -184,44 +191,34 @@ def _panel(
     return layered(*layers, width=frame.width, height=frame.height, title=axes.panel_title(title, offset=4))
 
 
-def _finding(points: pl.DataFrame, labels: Sequence[str], names: dict[str, str], word: str) -> str:
-    """How much more of each network's attention lies on the object than of another image's map: clean, and at worst."""
-    over = points.drop_nulls("over_null_error")
-    if over.is_empty():
+def _finding(con: duckdb.DuckDBPyConnection, selection: Selection, names: dict[str, str], word: str) -> str:
+    """Whether each network's clean attention follows the object, beside another image's map, and what is left of it."""
+    every = {e.label: shares_over_null(con, selection, e) for e in selection.evaluations}
+    known = {label: dict(over) for label, over in every.items() if CLEAN in over}
+    if not known:
         return f"Share of attention on {word}; whether it follows {word} is not on record"
-    found = {label: _least(part) for label in labels if len(part := over.filter(label=label))}
-    if len(found) > MAX_LISTED:
-        count = sum(clean.low > 0 for clean, _, _ in found.values())
-        left = sum(least.low <= 0 for _, least, _ in found.values())
+    clean = {label: over.pop(CLEAN) for label, over in known.items()}
+    if len(known) > MAX_LISTED:
         return (
-            f"Clean attention follows {word} in {count} of {len(found)} networks; at the last severity of some "
-            f"corruption {left} no longer show it"
+            f"Clean attention follows {word} in {sum(one.low > 0 for one in clean.values())} of {len(known)} networks"
         )
-    order: dict[str, list[str]] = {"follows": [], "does not follow": [], "is not shown to follow": []}
-    for label, (clean, least, at) in found.items():
-        verdict = "follows" if clean.low > 0 else "does not follow" if clean.high < 0 else "is not shown to follow"
-        shown = (-clean.value, -clean.high, -clean.low) if clean.high < 0 else clean
-        left = f" ({format_points_interval(least)} under {lower_label(names[at])})" if clean.low > 0 else ""
-        order[verdict].append(f"{label} has {format_points_interval(shown)}{left}")
-    told = [
+    told: dict[str, list[str]] = {"follows": [], "does not follow": [], "is not shown to follow": []}
+    for label, one in clean.items():
+        verdict = "follows" if one.above_zero else "does not follow" if one.below_zero else "is not shown to follow"
+        shown = (-one.value, -one.high, -one.low) if one.below_zero else one
+        told[verdict].append(f"{label} has {format_points_interval(shown)}{_left(known[label], names, one)}")
+    parts = [
         f"attention {verdict} {word}: {join_names(each)} {'less' if verdict == 'does not follow' else 'more'} on it "
         "than another image's map"
-        for verdict, each in order.items()
+        for verdict, each in told.items()
         if each
     ]
-    return f"When clean, {'; '.join(told)}"
+    return f"When clean, {'; '.join(parts)}"
 
 
-def _least(part: pl.DataFrame) -> tuple[Estimate, Estimate, str]:
-    """Of one network: the difference when clean, and the least at the last severity of a corruption, and which.
-
-    Intervals hold together for all corruptions, since the least is one of several.
-    """
-    ends = part.sort("severity").group_by("corruption", maintain_order=True).last().sort("mean_over_null", "corruption")
-    quantile = float(ndtri(1 - 0.025 / ends.height))
-    clean, least = part.sort("severity").row(0, named=True), ends.row(0, named=True)
-    estimates = (
-        normal_estimate(row["mean_over_null"], row["over_null_error"], 1, each)
-        for row, each in ((clean, NORMAL_975), (least, quantile))
-    )
-    return next(estimates), next(estimates), least["corruption"]
+def _left(over: dict[str, Estimate], names: dict[str, str], clean: Estimate) -> str:
+    """What the corruption that leaves least leaves, where attention follows the object when clean."""
+    if not (over and clean.above_zero):
+        return ""
+    least = min(over, key=lambda corruption: over[corruption].value)
+    return f" ({format_points_interval(over[least])} under {lower_label(names[least])})"

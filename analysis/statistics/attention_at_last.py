@@ -28,6 +28,8 @@ class AttentionAtLast(NamedTuple):
         farthest: the corruption with the largest median shift; None without any shift.
         mask_changes: mean change from clean of the mask share less its null, by corruption in the order asked for;
             their intervals hold together.
+        over_null: mean of the mask share less its null, by corruption, and when clean under its name; the intervals of
+            corruptions hold together. Empty without that null.
         has_mask_null: whether that null is another image's map, of the same cell, inside this image's mask; it is 0 in
             rows made before it was on record.
     """
@@ -35,6 +37,7 @@ class AttentionAtLast(NamedTuple):
     own_maps: list[OwnMapTest]
     farthest: Lead | None
     mask_changes: dict[str, Estimate]
+    over_null: dict[str, Estimate]
     has_mask_null: bool
 
 
@@ -47,7 +50,7 @@ class LastRows(NamedTuple):
         empty: whether its map is zero everywhere.
         shift: distance from the own clean map's centroid, image widths.
         null_class: distance from that of another image of the class, image widths.
-        mask_change: mask share minus that of the clean map, each less its null.
+        on_object: (C + 1, N) mask share less its null, the clean one last.
         has_mask_null: as in `AttentionAtLast`.
         has_class_other: (N,) whether there is another image of the class.
         following: the other images; None where they cannot be known.
@@ -58,7 +61,7 @@ class LastRows(NamedTuple):
     empty: NDArray[np.bool_]
     shift: Float64Array
     null_class: Float64Array
-    mask_change: Float64Array
+    on_object: Float64Array
     has_mask_null: bool
     has_class_other: NDArray[np.bool_]
     following: NullPairs | None
@@ -73,18 +76,21 @@ def attention_at_last(
     shifts = _by_corruption(rows.corruptions, rows.shift)
     medians = {corruption: float(np.nanmedian(shift)) for corruption, shift in shifts.items()}
     order = sorted(range(len(corruptions)), key=lambda place: -medians.get(corruptions[place], 0.0))
-    changes = _by_corruption(rows.corruptions, rows.mask_change)
+    changes = _by_corruption(rows.corruptions, rows.on_object[:-1] - rows.on_object[-1])
+    over_null = _by_corruption((*rows.corruptions, CLEAN), rows.on_object) if rows.has_mask_null else {}
     cycle = rows.following and rows.following.any_image
-    mask_changes = {
-        corruption: mean_share_change(
-            change, len(changes), variance_inflation(change, cycle) if rows.has_mask_null else 1.0
-        )
-        for corruption, change in changes.items()
-    }
+
+    def estimate(values: Float64Array, comparisons: int) -> Estimate:
+        return mean_share_change(values, comparisons, variance_inflation(values, cycle) if rows.has_mask_null else 1.0)
+
     return AttentionAtLast(
         own_maps=[own_map for place in order if (own_map := _own_map_test(rows, place))],
         farthest=lead_over_others(medians, shifts),
-        mask_changes=mask_changes,
+        mask_changes={corruption: estimate(change, len(changes)) for corruption, change in changes.items()},
+        over_null={
+            corruption: estimate(values, 1 if corruption == CLEAN else len(over_null) - 1)
+            for corruption, values in over_null.items()
+        },
         has_mask_null=rows.has_mask_null,
     )
 
@@ -121,7 +127,7 @@ def read_last_rows(
     is_whole = len(image_ids) == facts["image_count"] and bool((labels >= 0).all())
     return LastRows(
         corruptions, present[:-1], empty[:-1], shift[:-1], null_class[:-1],
-        on_object[:-1] - on_object[-1], has_mask_null, sizes[classes] > 1,
+        on_object, has_mask_null, sizes[classes] > 1,
         sample_null_pairs(labels) if is_whole else None,
     )  # fmt: skip
 

@@ -187,10 +187,15 @@ def points_inside(maps: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
     """
     rows, columns = _enlarging(maps.shape[2], masks.shape[1], maps), _enlarging(maps.shape[3], masks.shape[2], maps)
     enlarged = rows @ maps @ columns.T
-    peak = enlarged.amax((2, 3), keepdim=True)
-    tied = enlarged >= peak * TIED
-    inside = (tied & masks[:, None]).sum((2, 3)) >= TIED_INSIDE * tied.sum((2, 3))
-    return torch.where(peak[..., 0, 0] > 0, inside.float(), torch.nan)
+    peak = enlarged.amax((2, 3))
+    least = torch.where(peak > 0, peak * TIED, torch.inf)  # of an empty map all pixels would tie
+    image, target, y, x = (enlarged >= least[..., None, None]).nonzero(as_tuple=True)
+    of_map = image * maps.shape[1] + target
+    tied, inside = (torch.zeros(peak.numel(), device=maps.device) for _ in range(2))
+    tied.index_add_(0, of_map, torch.ones_like(of_map, dtype=tied.dtype))
+    inside.index_add_(0, of_map, masks[image, y, x].to(inside.dtype))
+    is_inside = (inside >= TIED_INSIDE * tied).reshape(peak.shape)
+    return torch.where(peak > 0, is_inside.float(), torch.nan)
 
 
 def _shares(maps: torch.Tensor) -> torch.Tensor:
