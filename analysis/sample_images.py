@@ -12,8 +12,7 @@ from PIL import Image
 from failmodes.analysis.formatting import format_count
 from failmodes.ingest.corruptions.apply import corrupt
 from failmodes.ingest.corruptions.catalogue import CORRUPTIONS, as_severity, corruption_info, recipe_of
-from failmodes.ingest.datasets.decoding import decode
-from failmodes.ingest.datasets.folder import resize_and_crop
+from failmodes.ingest.datasets.decoding import decode, resize_and_crop
 from failmodes.ingest.datasets.folder_listing import IMAGE_SUFFIXES
 from failmodes.warehouse.errors import DataError, StudyError
 

@@ -100,4 +100,6 @@ def make_evaluation(
     }
     if keeps_logits:
         facts["logits"] = "all"
+    if data.dataset.masks_id is not None and facts["attention"] is not None:
+        facts["masks"] = data.dataset.masks_id
     return Evaluation(identity_of(facts), study, model, model_id, network, data, cam_method, keeps_logits)

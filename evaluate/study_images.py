@@ -65,7 +65,8 @@ class StudyImages:
 
     @cached_property
     def _dataset(self) -> Dataset:
-        return open_dataset(self._study.dataset, self._study.cache)
+        without_masks = self._study.dataset.model_copy(update={"masks": None})  # pictures need none
+        return open_dataset(without_masks, self._study.cache)
 
     @cached_property
     def _published(self) -> PublishedSource | None:

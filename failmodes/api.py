@@ -144,6 +144,7 @@ def benchmark(
     images: Any,
     labels: Any = None,
     *,
+    masks: Any = None,
     to: "str | PathLike[str]",
     corruptions: "Corruption | Sequence[Corruption]" = "headline",
     severities: "Sequence[int | float | Decimal]" = (1, 2, 3, 4, 5),
@@ -196,6 +197,7 @@ def benchmark(
             torch Dataset, or a DataLoader that does not shuffle, of (image, label) or of mappings; a Hugging Face
             Dataset; or the path of a folder of class folders. Pixels are uint8: corruptions come before normalisation.
         labels: (N,) whole numbers, class indices, where the images do not bring their own.
+        masks: where the object is: bool (N, H, W), a .npy of it, or of a folder the folder of masks by the same names.
         to: the folder that holds the result: record, warehouse, and `study.toml`, which says what the last call ran.
         corruptions: "headline" (the 15 of the published metrics), "all" (19), a name, or a list of names, functions of
             (images, parameters) and `CustomCorruption`s. `failmodes.corruptions()` lists the names.
@@ -264,9 +266,7 @@ def benchmark(
     request = BenchmarkRequest(
         networks=networks,
         images=images,
-        labels=labels,
-        output=output,
-        name=name or output.name,
+        labels=labels, masks=masks, output=output, name=name or output.name,
         models=make_model_options(
             normalisation, preprocess=preprocess, input_side_px=input_side_px, class_names=class_names,
             class_map=class_map, classes=classes, output_key=output_key, output_kind=output_kind,

@@ -10,7 +10,7 @@ import PIL
 import scipy
 from numpy.typing import NDArray
 
-from failmodes.ingest.corruptions.apply import ImageIds, corrupt
+from failmodes.ingest.corruptions.apply import ImageIds, check_settings, corrupt, move_masks
 from failmodes.ingest.corruptions.catalogue import CORRUPTIONS, Severity, corruption_info, registered
 from failmodes.ingest.corruptions.kernels.base import Images
 from failmodes.ingest.corruptions.kernels.frost import custom_frost_hash
@@ -67,6 +67,12 @@ class Source(Protocol):
 
     def corrupted(self, clean: Images | None, corruption: str, severity: Severity, image_ids: ImageIds) -> Images:
         """Corrupted images (N, H, W, 3) of `image_ids`; `clean` are the same images before, (N, H, W, 3) uint8."""
+        ...
+
+    def moved_masks(
+        self, masks: NDArray[np.bool_], corruption: str, severity: Severity, image_ids: ImageIds, *, threads: int = 1
+    ) -> NDArray[np.bool_] | None:
+        """Object masks (N, H, W) of `image_ids` after the corruption; None where it moves objects one knows not how."""
         ...
 
     def labels(self, dataset: Dataset) -> NDArray[np.int64]:
@@ -180,6 +186,16 @@ class GeneratedSource:
             grey=self.grey,
             threads=threads,
         )
+
+    def moved_masks(
+        self, masks: NDArray[np.bool_], corruption: str, severity: Severity, image_ids: ImageIds, *, threads: int = 1
+    ) -> NDArray[np.bool_]:
+        """Object masks (N, H, W) of `image_ids`, moved by the samples that moved their images."""
+        settings = check_settings(
+            corruption, severity, recipe=self.recipe, seed=self.seed, draws=self.draws,
+            across_switches=self.across_switches, grey=self.grey,
+        )  # fmt: skip
+        return move_masks(masks, settings, np.asarray(image_ids, np.int64), threads)
 
     def labels(self, dataset: Dataset) -> NDArray[np.int64]:
         """The data set's own labels."""

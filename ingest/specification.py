@@ -51,6 +51,7 @@ class DatasetSpec(StrictModel):
         background: red, green and blue, 0 to 255, that a folder's transparent images are composited on; white if not
             given.
         grey: its images are grey, and corruptions keep them so: the three channels stay equal; not of CIFAR.
+        masks: object masks: a folder of images under the names of a folder's images, or the .npy (N, H, W) of arrays.
         label: its name on charts, instead of the built-in one.
     """
 
@@ -62,6 +63,7 @@ class DatasetSpec(StrictModel):
     resize: SidePx | None = None
     background: Annotated[list[ChannelValue], Field(min_length=3, max_length=3)] | None = None
     grey: Flag = False
+    masks: UserPath | None = None
     label: Annotated[str, Field(min_length=1, max_length=200), PRINTABLE] | None = None
 
     @model_validator(mode="after")
@@ -76,6 +78,16 @@ class DatasetSpec(StrictModel):
             raise ValueError(f"`background` is for kind 'folder': {self.kind} images are opaque")
         if self.kind in ("cifar10", "cifar100") and self.grey:
             raise ValueError(f"`grey` is for grey images: those of {self.kind} have colours")
+        return self
+
+    @model_validator(mode="after")
+    def _has_masks_only_of_its_own(self) -> "DatasetSpec":
+        if self.kind not in ("folder", "arrays") and self.masks is not None:
+            raise ValueError(f"`masks` goes with kinds 'folder' and 'arrays': leave it out with {self.kind}")
+        return self
+
+    @model_validator(mode="after")
+    def _resizes_before_the_crop(self) -> "DatasetSpec":
         if self.resize is not None and self.image_size is None:
             raise ValueError("`resize` goes with `image_size`, the side to crop to, such as resize 256, image_size 224")
         if self.resize is not None and self.image_size is not None and self.resize < self.image_size:

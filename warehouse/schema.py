@@ -111,6 +111,25 @@ ATTENTION = Table.of(
     Column("null_class_cosine", real, "cosine against another clean map of the same class", True),
     Column("null_class_w1_x", real, "w1_x against another clean map of the same class", True),
     Column("null_class_w1_y", real, "w1_y against another clean map of the same class", True),
+    Column(
+        "mask_area",
+        real,
+        "share of the image inside the object mask here, 0-1: that of an even map; null without a mask",
+        True,
+    ),
+    Column(
+        "pointing_hit",
+        flag,
+        "whether the map's maximum lies inside the object mask (at least half of its tied pixels); null without a mask",
+        True,
+    ),
+    Column(
+        "null_mask_share",
+        real,
+        "share of another image's map, of the same cell and target, inside this image's object mask, 0-1",
+        True,
+    ),
+    Column("null_pointing_hit", flag, "whether that map's maximum lies inside this image's object mask", True),
 )
 
 MODELS = Table.of(

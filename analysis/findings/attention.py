@@ -18,6 +18,7 @@ from failmodes.analysis.formatting import (
 from failmodes.analysis.selection import EvaluationInfo, Selection, corruption_labels
 from failmodes.analysis.statistics.attention import (
     farthest_corruption,
+    has_mask_null,
     mask_changes_at_last,
     missing_drift_reason,
     own_map_tests,
@@ -41,7 +42,11 @@ def attention_findings(con: duckdb.DuckDBPyConnection, selection: Selection) -> 
         if not tests:
             found.append(_missing(selection.only(evaluation)))
         changes = mask_changes_at_last(con, selection, evaluation)
-        found += [_mask(selection, evaluation, corruption, change, names) for corruption, change in changes.items()]
+        beyond = has_mask_null(con, selection, evaluation)
+        found += [
+            _mask(selection, evaluation, corruption, change, names, is_beyond_null=beyond)
+            for corruption, change in changes.items()
+        ]
         if tests and not changes:
             found.append(_without_masks(selection, evaluation))
     return found
@@ -81,21 +86,33 @@ def _own_map(evaluation: EvaluationInfo, test: OwnMapTest, names: Names) -> Find
     )
 
 
-def _mask(selection: Selection, evaluation: EvaluationInfo, corruption: str, change: Estimate, names: Names) -> Finding:
-    mask = "the ink" if evaluation.facts["dataset_name"] == "digits" else "the object"
-    value, low, high = change
+def object_word(evaluation: EvaluationInfo) -> str:
+    """What the masks of an evaluation's images show."""
+    return "the ink" if evaluation.facts["dataset_name"] == "digits" else "the object"
+
+
+def _mask(
+    selection: Selection, evaluation: EvaluationInfo, corruption: str, change: Estimate, names: Names, *,
+    is_beyond_null: bool,
+) -> Finding:  # fmt: skip
+    """The change of the share of attention on the object, beyond that of another image's map where it is on record."""
+    mask, (value, low, high) = object_word(evaluation), change
     verdict: Verdict = "supported" if change.below_zero else "contradicted" if change.above_zero else "undecided"
     told = f"{format_points_interval((-value, -high, -low))} of the attention of {evaluation.label} leave {mask}"
+    null = ", beyond what another image's map loses there" if is_beyond_null else ""
     if verdict == "contradicted":
         told = f"{format_points_interval(change)} more of the attention of {evaluation.label} lie on {mask}"
+        null = ", beyond what another image's map gains there" if is_beyond_null else ""
     if verdict == "undecided":
-        told = f"the share of attention of {evaluation.label} on {mask} changes by {format_points_interval(change)}"
+        null = ", less that of another image's map," if is_beyond_null else ""
+        told = f"the share of attention of {evaluation.label} on {mask}{null} changes by"
+        told, null = f"{told} {format_points_interval(change)}", ""
     return judged(
         "attention_background",
         verdict,
         evaluation,
-        f"Under {names[corruption]} {told} {of_images(selection.image_count)}.",
-        rows_of("attention_drift", evaluation, corruption),
+        f"Under {names[corruption]} {told}{null} {of_images(selection.image_count)}.",
+        rows_of("attention_on_object", evaluation, corruption),
         n=selection.image_count,
         unit="share of attention",
         estimate=change,
@@ -109,7 +126,7 @@ def _without_masks(selection: Selection, evaluation: EvaluationInfo) -> Finding:
         "undecided",
         evaluation,
         f"Whether attention of {evaluation.label} leaves the object is undecided: there are no object masks.",
-        rows_of("attention_drift", evaluation),
+        rows_of("attention_on_object", evaluation),
         n=selection.image_count,
         unit="share of attention",
     )

@@ -42,5 +42,11 @@ TOPICS = (
         ("seen-coming",),
         ("onset", "failure-prediction", "risk-coverage"),
     ),
-    Topic("attention", "Where the networks look", ("attention_own_map", "attention_background"), ("attention",)),
+    Topic(
+        "attention",
+        "Where the networks look",
+        ("attention_own_map", "attention_background"),
+        ("attention",),
+        ("object-attention",),
+    ),
 )

@@ -93,5 +93,20 @@ def farthest_corruption(
 def mask_changes_at_last(
     con: duckdb.DuckDBPyConnection, selection: Selection, evaluation: EvaluationInfo
 ) -> dict[str, Estimate]:
-    """Change of the mask share from clean to the last severity by corruption, where it is on record."""
+    """Change of the mask share, less its null, from clean to the last severity by corruption, where it is on record."""
     return attention_at_last(con, evaluation, selection.corruptions).mask_changes
+
+
+def shares_over_null(
+    con: duckdb.DuckDBPyConnection, selection: Selection, evaluation: EvaluationInfo
+) -> dict[str, Estimate]:
+    """Mean share of maps on the object less another image's, at the last severity by corruption, and 'none' of clean.
+
+    Empty where there are no masks, or no other image's map on record.
+    """
+    return attention_at_last(con, evaluation, selection.corruptions).over_null
+
+
+def has_mask_null(con: duckdb.DuckDBPyConnection, selection: Selection, evaluation: EvaluationInfo) -> bool:
+    """Whether the null of `mask_changes_at_last` is another image's map; in older rows it is 0."""
+    return attention_at_last(con, evaluation, selection.corruptions).has_mask_null

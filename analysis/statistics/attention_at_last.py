@@ -10,14 +10,14 @@ from numpy.typing import NDArray
 from failmodes.analysis.once import read_once
 from failmodes.analysis.selection import EvaluationInfo, rows_at_last
 from failmodes.analysis.statistics.attention_lead import Lead, lead_over_others, mean_share_change
-from failmodes.analysis.statistics.attention_null import OwnMapTest, compare_with_null
+from failmodes.analysis.statistics.attention_null import OwnMapTest, compare_with_null, variance_inflation
 from failmodes.analysis.statistics.bootstrap import Estimate, Float64Array
 from failmodes.warehouse.null_pairs import NullPairs, sample_null_pairs
 from failmodes.warehouse.schema import CLEAN
 
 CLEAN_TARGET = "clean"  # one class per image along the whole curve: a change of prediction cannot pass for drift
 
-_NUMBERS = ("centroid_shift", "null_class_centroid_shift", "mask_share")
+_NUMBERS = ("centroid_shift", "null_class_centroid_shift", "mask_share", "null_mask_share")
 
 
 class AttentionAtLast(NamedTuple):
@@ -26,13 +26,19 @@ class AttentionAtLast(NamedTuple):
     Attributes:
         own_maps: against the null, the largest median shift first.
         farthest: the corruption with the largest median shift; None without any shift.
-        mask_changes: mean change of the mask share from clean, by corruption in the order asked for; their intervals
-            hold together.
+        mask_changes: mean change from clean of the mask share less its null, by corruption in the order asked for;
+            their intervals hold together.
+        over_null: mean of the mask share less its null, by corruption, and when clean under its name; the intervals of
+            corruptions hold together. Empty without that null.
+        has_mask_null: whether that null is another image's map, of the same cell, inside this image's mask; it is 0 in
+            rows made before it was on record.
     """
 
     own_maps: list[OwnMapTest]
     farthest: Lead | None
     mask_changes: dict[str, Estimate]
+    over_null: dict[str, Estimate]
+    has_mask_null: bool
 
 
 class LastRows(NamedTuple):
@@ -44,7 +50,8 @@ class LastRows(NamedTuple):
         empty: whether its map is zero everywhere.
         shift: distance from the own clean map's centroid, image widths.
         null_class: distance from that of another image of the class, image widths.
-        mask_change: mask share minus that of the clean map.
+        on_object: (C + 1, N) mask share less its null, the clean one last.
+        has_mask_null: as in `AttentionAtLast`.
         has_class_other: (N,) whether there is another image of the class.
         following: the other images; None where they cannot be known.
     """
@@ -54,7 +61,8 @@ class LastRows(NamedTuple):
     empty: NDArray[np.bool_]
     shift: Float64Array
     null_class: Float64Array
-    mask_change: Float64Array
+    on_object: Float64Array
+    has_mask_null: bool
     has_class_other: NDArray[np.bool_]
     following: NullPairs | None
 
@@ -68,12 +76,22 @@ def attention_at_last(
     shifts = _by_corruption(rows.corruptions, rows.shift)
     medians = {corruption: float(np.nanmedian(shift)) for corruption, shift in shifts.items()}
     order = sorted(range(len(corruptions)), key=lambda place: -medians.get(corruptions[place], 0.0))
-    changes = _by_corruption(rows.corruptions, rows.mask_change)
-    mask_changes = {corruption: mean_share_change(change, len(changes)) for corruption, change in changes.items()}
+    changes = _by_corruption(rows.corruptions, rows.on_object[:-1] - rows.on_object[-1])
+    over_null = _by_corruption((*rows.corruptions, CLEAN), rows.on_object) if rows.has_mask_null else {}
+    cycle = rows.following and rows.following.any_image
+
+    def estimate(values: Float64Array, comparisons: int) -> Estimate:
+        return mean_share_change(values, comparisons, variance_inflation(values, cycle) if rows.has_mask_null else 1.0)
+
     return AttentionAtLast(
         own_maps=[own_map for place in order if (own_map := _own_map_test(rows, place))],
         farthest=lead_over_others(medians, shifts),
-        mask_changes=mask_changes,
+        mask_changes={corruption: estimate(change, len(changes)) for corruption, change in changes.items()},
+        over_null={
+            corruption: estimate(values, 1 if corruption == CLEAN else len(over_null) - 1)
+            for corruption, values in over_null.items()
+        },
+        has_mask_null=rows.has_mask_null,
     )
 
 
@@ -95,9 +113,11 @@ def read_last_rows(
     image_ids, columns = np.unique(rows["image_id"].to_numpy(), return_inverse=True)
     cells = (rows["place"].to_numpy(), columns)
     shape = (len(corruptions) + 1, len(image_ids))  # the clean cell is the last
-    shift, null_class, mask_share = (np.full(shape, np.nan) for _ in _NUMBERS)
-    for matrix, name in zip((shift, null_class, mask_share), _NUMBERS, strict=True):
+    shift, null_class, mask_share, null_share = (np.full(shape, np.nan) for _ in _NUMBERS)
+    for matrix, name in zip((shift, null_class, mask_share, null_share), _NUMBERS, strict=True):
         matrix[cells] = rows[name].to_numpy()
+    has_mask_null = not np.isnan(null_share).all()
+    on_object = mask_share - null_share if has_mask_null else mask_share
     present, empty = np.zeros(shape, np.bool_), np.zeros(shape, np.bool_)
     present[cells] = True
     empty[cells] = rows["empty"].to_numpy()
@@ -107,7 +127,8 @@ def read_last_rows(
     is_whole = len(image_ids) == facts["image_count"] and bool((labels >= 0).all())
     return LastRows(
         corruptions, present[:-1], empty[:-1], shift[:-1], null_class[:-1],
-        mask_share[:-1] - mask_share[-1], sizes[classes] > 1, sample_null_pairs(labels) if is_whole else None,
+        on_object, has_mask_null, sizes[classes] > 1,
+        sample_null_pairs(labels) if is_whole else None,
     )  # fmt: skip
 
 

@@ -68,7 +68,7 @@ def mean_of_images(values: Float64Array, comparisons: int = 1) -> Estimate:
     return normal_estimate(float(known.mean()), float(known.std(ddof=1)), len(known), quantile)
 
 
-def mean_share_change(values: Float64Array, comparisons: int = 1) -> Estimate:
+def mean_share_change(values: Float64Array, comparisons: int = 1, inflation: float = 1.0) -> Estimate:
     """The mean change of a share, with an interval that holds where a few images change much and the others little.
 
     Student's interval is of the changes and two made-up ones, 1 and -1, the farthest that there are: see
@@ -77,7 +77,9 @@ def mean_share_change(values: Float64Array, comparisons: int = 1) -> Estimate:
     Args:
         values: (N,) one an image, -1 to 1; NaN is left out.
         comparisons: Bonferroni's correction: how many intervals hold at once.
+        inflation: how much larger the variance of the mean is, since images share maps (`variance_inflation`).
     """
     known = values[~np.isnan(values)]
-    _, low, high = mean_of_images(np.append(known, [1.0, -1.0]), comparisons)
-    return Estimate(float(known.mean()), max(-1.0, low), min(1.0, high))
+    centre, low, _ = mean_of_images(np.append(known, [1.0, -1.0]), comparisons)
+    half = (centre - low) * inflation**0.5
+    return Estimate(float(known.mean()), max(-1.0, centre - half), min(1.0, centre + half))

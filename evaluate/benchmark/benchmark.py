@@ -11,6 +11,7 @@ import numpy as np
 from torch import nn
 
 from failmodes.evaluate.benchmark.given_images import GivenImages, read_given_images
+from failmodes.evaluate.benchmark.given_masks import stored_masks
 from failmodes.evaluate.benchmark.live_models import LiveModel, LiveNetwork
 from failmodes.evaluate.benchmark.model_options import ModelOptions, check_names
 from failmodes.evaluate.benchmark.study_file import check_study_file, write_study_file
@@ -51,6 +52,7 @@ class BenchmarkRequest:
         corruptions: names, functions and own corruptions.
         sampling: keys of a study's [corruptions] table.
         evaluation: keys of a study's [evaluation] table.
+        masks: of the images: an array, or the path of a `.npy` or of a folder.
     """
 
     networks: Mapping[str, Any]
@@ -64,6 +66,7 @@ class BenchmarkRequest:
     corruptions: GivenCorruption | Sequence[GivenCorruption]
     sampling: dict[str, Any]
     evaluation: dict[str, Any] = field(default_factory=dict)
+    masks: Any = None
 
 
 class BenchmarkReport(NamedTuple):
@@ -121,6 +124,8 @@ def _open_images(request: BenchmarkRequest) -> tuple[dict[str, Any], Dataset, li
     path = _store(given, tuple(names), request.output)
     keys = {"kind": "arrays", "path": str(path), "label": ARRAYS_LABEL}
     keys |= {key: value for key, value in _given(request.dataset).items() if key not in of_images}
+    if request.masks is not None:
+        keys["masks"] = str(stored_masks(request.masks, given.images.shape, path))
     return keys, _dataset(keys, request.output), networks
 
 
@@ -134,6 +139,10 @@ def _open_folder(request: BenchmarkRequest, path: Path) -> tuple[dict[str, Any],
         )
     kind = "arrays" if (path / IMAGES_FILE).is_file() else "folder"
     keys = {"kind": kind, "path": str(path)} | _given(request.dataset)
+    if request.masks is not None:
+        if not isinstance(request.masks, str | PathLike):
+            raise StudyError(f"benchmark: the images are the folder {path}: give masks= as a path, too")
+        keys["masks"] = str(user_path(request.masks).absolute())
     dataset = _dataset(keys, request.output)
     return keys, dataset, _networks(request, dataset.images)
 

@@ -15,7 +15,8 @@ from torch.utils.data import DataLoader, Dataset
 
 from failmodes.ingest.datasets.colour import WHITE, Colour, describe_changes, to_rgb
 from failmodes.ingest.datasets.dataset import ImageArray
-from failmodes.ingest.datasets.folder import preparation_note, resize_and_crop
+from failmodes.ingest.datasets.decoding import resize_and_crop
+from failmodes.ingest.datasets.folder import preparation_note
 from failmodes.warehouse.errors import DataError, first_line
 from failmodes.warehouse.storage.files import make_folder, storage_errors
 

@@ -67,7 +67,8 @@ def _content(study: Study) -> dict[str, Any]:
     content = study.model_dump(mode="json", exclude_defaults=True, exclude={"output", "models"})
     content |= {"output": ".", "models": [_model(model, study.output) for model in study.models]}
     content["corruptions"] = {"names": study.corruptions.names} | content.get("corruptions", {})
-    content["dataset"]["path"] = _relative(content["dataset"]["path"], study.output)
+    for key in content["dataset"].keys() & {"path", "masks"}:
+        content["dataset"][key] = _relative(content["dataset"][key], study.output)
     content["corruptions"]["severities"] = [_number(level) for level in study.corruptions.severities]
     order = ("name", "output", "dataset", "corruptions", "evaluation", "models")
     return {key: content[key] for key in order if key in content}

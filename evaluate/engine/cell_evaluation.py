@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import torch
 
 from failmodes.evaluate.cam.cam_method import CamOutput, CamUnavailable
@@ -24,9 +25,9 @@ from failmodes.evaluate.engine.clean_baseline import (
 from failmodes.evaluate.engine.image_statistics import (
     compute_prediction_statistics,
     map_statistics,
-    mask_share,
     predicted_classes,
 )
+from failmodes.evaluate.engine.object_attention import CellMaps, with_columns
 from failmodes.evaluate.engine.writer import RowBuffer, attention_columns, prediction_columns
 from failmodes.evaluate.evaluation import Evaluation
 from failmodes.warehouse.provenance import library_versions
@@ -104,6 +105,9 @@ class CellEvaluation:
         self.clean_answers = CleanAnswers(model, self.class_count) if cell.is_clean else None
         self._others: list[torch.Tensor] = []  # the largest of other outputs, where these take no part
         self._clean: CleanMapBuffer | None = None
+        has_masks = run.evaluation.data.dataset.masks is not None and (cell.is_clean or run.evaluation.data.paired)
+        self._maps = CellMaps() if run.evaluation.has_attention and has_masks else None
+        self._of_objects: dict[str, pa.Array] = {}
 
     def add(self, batch: CorruptedBatch) -> None:
         """Run the network over a batch and keep its rows.
@@ -138,22 +142,37 @@ class CellEvaluation:
                 none = np.zeros(len(batch.image_ids), bool)
                 clean = none if baseline is None else baseline.known[positions]
                 known = np.stack([columns["finite"], clean], 1)
-                self.attention.add(attention_columns(batch.image_ids, values, known, self.class_count))
+                self._add_attention(batch.image_ids, output.maps, values, known)
 
     def finish(self) -> None:
-        """Once all batches are in: of the clean cell's maps make the baseline of drift, and measure drift there too."""
-        if self._clean is None:
-            return
+        """Once all batches are in: of the clean cell's maps make the baseline of drift, and measure drift there too.
+
+        Of all cells measure what lies on objects, where there are masks.
+        """
         with self._timed():
-            baseline = self.run.baseline = make_clean_baseline(self.evaluation, self._clean)
-            ids = self.evaluation.data.subset.clean_ids
-            for start in range(0, len(ids), STATISTICS_IMAGES):
-                positions = np.arange(start, min(start + STATISTICS_IMAGES, len(ids)))
-                own = baseline.maps[positions].expand(-1, len(TARGETS), -1, -1)
-                targets = baseline.predicted[positions][:, None].expand(-1, len(TARGETS))
-                values = _attention_values(own, targets, positions, baseline)
-                known = np.repeat(baseline.known[positions][:, None], len(TARGETS), axis=1)
-                self.attention.add(attention_columns(ids[positions], values, known, self.class_count))
+            if self._clean is not None:
+                self._finish_clean(self._clean)
+            if self._maps is not None:
+                self._of_objects = self._maps.columns(self.evaluation, self.cell)
+                self._maps = None
+
+    def _finish_clean(self, clean: CleanMapBuffer) -> None:
+        baseline = self.run.baseline = make_clean_baseline(self.evaluation, clean)
+        ids = self.evaluation.data.subset.clean_ids
+        for start in range(0, len(ids), STATISTICS_IMAGES):
+            positions = np.arange(start, min(start + STATISTICS_IMAGES, len(ids)))
+            own = baseline.maps[positions].expand(-1, len(TARGETS), -1, -1)
+            targets = baseline.predicted[positions][:, None].expand(-1, len(TARGETS))
+            values = _attention_values(own, targets, positions, baseline)
+            known = np.repeat(baseline.known[positions][:, None], len(TARGETS), axis=1)
+            self._add_attention(ids[positions], own, values, known)
+
+    def _add_attention(
+        self, image_ids: np.ndarray, maps: torch.Tensor, values: dict[str, torch.Tensor], known: np.ndarray
+    ) -> None:
+        self.attention.add(attention_columns(image_ids, values, known, self.class_count))
+        if self._maps is not None:
+            self._maps.add(maps, known)
 
     def publish(self, output: StorePath) -> None:
         """Publish clean maps, then attention, then predictions: these are the commit."""
@@ -171,7 +190,8 @@ class CellEvaluation:
         if self.evaluation.has_attention:
             if self.cell.is_clean and self.run.baseline is not None:
                 save_clean_baseline(output, self.evaluation, self.run.baseline)
-            write_shard(output, ATTENTION, self.key, self.attention.table(), metadata)
+            rows = with_columns(self.attention.table(), self._of_objects)
+            write_shard(output, ATTENTION, self.key, rows, metadata)
         if self.logits is not None:
             write_shard(output, LOGITS, self.key, self.logits.table(), metadata)
         write_shard(output, PREDICTIONS, self.key, self.predictions.table(), metadata)
@@ -238,15 +258,13 @@ class CellEvaluation:
 def _attention_values(
     maps: torch.Tensor, targets: torch.Tensor, positions: np.ndarray, baseline: CleanBaseline | None
 ) -> dict[str, torch.Tensor]:
-    """Columns of `attention`, each (N, T): statistics of the maps; with a baseline also drift and mask share."""
+    """Columns of `attention`, each (N, T): statistics of the maps; with a baseline also drift."""
     with torch.inference_mode():
         values = {"target_class": targets, **map_statistics(maps)._asdict()}
         if baseline is None:
             return values
         for prefix, drift in baseline.drifts(maps, positions).items():
             values |= {f"{prefix}{name}": value for name, value in drift._asdict().items()}
-        if baseline.inside is not None and baseline.whole is not None:
-            values["mask_share"] = mask_share(maps, baseline.inside[positions], baseline.whole)
         return values
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import torch
 
-from failmodes.evaluate.engine.image_statistics import MapDrift, drift_between, mask_weights
+from failmodes.evaluate.engine.image_statistics import MapDrift, drift_between
 from failmodes.evaluate.evaluation import Evaluation
 from failmodes.warehouse.null_pairs import sample_null_pairs
 from failmodes.warehouse.schema import CLEAN_MAPS
@@ -28,8 +28,6 @@ class CleanBaseline(NamedTuple):
         maps: (N + 1, 1, h, w) its map after the ReLU; the last is NaN and stands for "no other image".
         any_image: (N,) position of another image.
         same_class: (N,) position of another image of the same class, −1 where there is none.
-        inside: (N, h, w) weights of the object masks, or None without masks.
-        whole: (h, w) weights of the whole image, or None.
     """
 
     predicted: torch.Tensor
@@ -37,8 +35,6 @@ class CleanBaseline(NamedTuple):
     maps: torch.Tensor
     any_image: np.ndarray
     same_class: np.ndarray
-    inside: torch.Tensor | None
-    whole: torch.Tensor | None
 
     def drifts(self, maps: torch.Tensor, positions: np.ndarray) -> dict[str, MapDrift]:
         """Drift of maps (n, T, h, w) at `positions`, against their own clean maps and against both nulls."""
@@ -66,15 +62,10 @@ class CleanMapBuffer:
 
 
 def make_clean_baseline(evaluation: Evaluation, clean: CleanMapBuffer) -> CleanBaseline:
-    """Join clean predictions and maps with null pairs and masks."""
-    ids, masks = evaluation.data.subset.clean_ids, evaluation.data.dataset.masks
-    null_pairs = sample_null_pairs(evaluation.data.dataset.labels[ids])
-    inside = whole = None
-    if masks is not None:
-        inside, whole = mask_weights(torch.from_numpy(masks[ids]), *clean.maps.shape[2:])
-        inside, whole = inside.to(clean.maps.device), whole.to(clean.maps.device)
+    """Join clean predictions and maps with null pairs."""
+    null_pairs = sample_null_pairs(evaluation.data.dataset.labels[evaluation.data.subset.clean_ids])
     known = ~clean.maps[:-1].isnan().flatten(1).any(1).cpu().numpy()
-    return CleanBaseline(clean.predicted, known, clean.maps, *null_pairs, inside, whole)
+    return CleanBaseline(clean.predicted, known, clean.maps, *null_pairs)
 
 
 def save_clean_baseline(output: StorePath, evaluation: Evaluation, baseline: CleanBaseline) -> None:

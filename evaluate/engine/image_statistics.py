@@ -12,6 +12,9 @@ from torch.nn import functional
 
 from failmodes.warehouse.schema import FULL_LOGITS_CLASSES, TEMPERATURES, TOP_LOGITS
 
+TIED = 1 - 1e-5  # of the maximum: pixels that rounding alone tells from it
+TIED_INSIDE = 0.5
+
 
 class PredictionStatistics(NamedTuple):
     """Columns of `predictions` for one batch, as tensors of length N (the last three are (N, L)).
@@ -158,7 +161,10 @@ def mask_weights(masks: torch.Tensor, height: int, width: int) -> tuple[torch.Te
     Returns:
         inside (N, h, w) and whole (h, w): a map's share inside is Σ(m · inside) / Σ(m · whole).
     """
-    rows, columns = _enlarging(height, masks.shape[1]), _enlarging(width, masks.shape[2])  # (H, h), (W, w)
+    rows, columns = (
+        _enlarging(height, masks.shape[1], masks),
+        _enlarging(width, masks.shape[2], masks),
+    )  # (H, h), (W, w)
     inside = torch.einsum("Hh,nHW,Ww->nhw", rows, masks.float(), columns)
     return inside, torch.outer(rows.sum(0), columns.sum(0))
 
@@ -167,6 +173,29 @@ def mask_share(maps: torch.Tensor, inside: torch.Tensor, whole: torch.Tensor) ->
     """Share (N, T) of each map's energy inside its image's mask, 0–1; NaN for an empty map."""
     total = (maps * whole).sum((2, 3))
     return (maps * inside[:, None]).sum((2, 3)) / torch.where(total > 0, total, torch.nan)
+
+
+def points_inside(maps: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
+    """Whether each map points at the object (Zhang et al. 2018, the pointing game), (N, T): 1, 0; NaN if it is empty.
+
+    A map points at the maximum of itself enlarged bilinearly to the image; where pixels tie, half of them must lie
+    inside the mask. There is no tolerance: the paper's 15 pixels around the point are half of a small image.
+
+    Args:
+        maps: (N, T, h, w).
+        masks: (N, H, W) boolean.
+    """
+    rows, columns = _enlarging(maps.shape[2], masks.shape[1], maps), _enlarging(maps.shape[3], masks.shape[2], maps)
+    enlarged = rows @ maps @ columns.T
+    peak = enlarged.amax((2, 3))
+    least = torch.where(peak > 0, peak * TIED, torch.inf)  # of an empty map all pixels would tie
+    image, target, y, x = (enlarged >= least[..., None, None]).nonzero(as_tuple=True)
+    of_map = image * maps.shape[1] + target
+    tied, inside = (torch.zeros(peak.numel(), device=maps.device) for _ in range(2))
+    tied.index_add_(0, of_map, torch.ones_like(of_map, dtype=tied.dtype))
+    inside.index_add_(0, of_map, masks[image, y, x].to(inside.dtype))
+    is_inside = (inside >= TIED_INSIDE * tied).reshape(peak.shape)
+    return torch.where(peak > 0, is_inside.float(), torch.nan)
 
 
 def _shares(maps: torch.Tensor) -> torch.Tensor:
@@ -178,8 +207,8 @@ def _centres(count: int, like: torch.Tensor) -> torch.Tensor:
     return (torch.arange(count, device=like.device, dtype=like.dtype) + 0.5) / count
 
 
-def _enlarging(small: int, large: int) -> torch.Tensor:
-    """The matrix (large, small) of bilinear enlargement along one axis."""
+def _enlarging(small: int, large: int, like: torch.Tensor) -> torch.Tensor:
+    """The matrix (large, small) of bilinear enlargement along one axis, on the device of `like`."""
     return functional.interpolate(
-        torch.eye(small)[:, None], size=large, mode="linear", align_corners=False
+        torch.eye(small, device=like.device)[:, None], size=large, mode="linear", align_corners=False
     )[:, 0].T.contiguous()  # fmt: skip

@@ -101,7 +101,7 @@ def _anchored(study: Study, folder: Path) -> Study:
             "output": folder / study.output,
             "record": record,
             "models": models,
-            "dataset": _with_absolute(study.dataset, "path", folder),
+            "dataset": _with_absolute(_with_absolute(study.dataset, "path", folder), "masks", folder),
             "corruptions": _with_absolute(study.corruptions, "published", folder),
         }
     )

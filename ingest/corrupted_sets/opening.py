@@ -12,7 +12,7 @@ from failmodes.ingest.corrupted_sets.corrupted_set import CorruptedSet
 from failmodes.ingest.corrupted_sets.imagenet_c import corruption_folders, open_imagenet_c
 from failmodes.ingest.corrupted_sets.layouts import FETCH_AGAIN, LABELS_FILE, image_names, severity_folder
 from failmodes.ingest.corruptions.apply import ImageIds
-from failmodes.ingest.corruptions.catalogue import Severity
+from failmodes.ingest.corruptions.catalogue import CORRUPTIONS, Severity
 from failmodes.ingest.corruptions.kernels.base import Images
 from failmodes.ingest.datasets.dataset import Dataset, ImageArray
 from failmodes.ingest.datasets.folder_listing import class_name_of
@@ -113,6 +113,14 @@ class PublishedSource:
         """The published images of `image_ids`; `clean` is not used."""
         ids = np.asarray(image_ids)
         return self.published.images(corruption, severity, ids if self._positions is None else self._positions[ids])
+
+    def moved_masks(
+        self, masks: NDArray[np.bool_], corruption: str, severity: Severity, image_ids: ImageIds, *, threads: int = 1
+    ) -> NDArray[np.bool_] | None:
+        """The masks as they are, where objects stay in place; else none: how they were moved is not on record."""
+        del severity, image_ids, threads
+        known = CORRUPTIONS.get(corruption)
+        return None if known is not None and known.moves is not None else masks
 
     def labels(self, dataset: Dataset) -> NDArray[np.int64]:
         """The published labels, by position in the set."""

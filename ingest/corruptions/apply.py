@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 from numbers import Integral
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -66,8 +66,8 @@ class CorruptionSettings(NamedTuple):
     mixtures: dict[str, tuple[MixtureComponent, ...]]
     grey: bool = False
 
-    def mixture_of(self, images: Images) -> tuple[MixtureComponent, ...]:
-        """What makes the image at the severity, for images (N, H, W, 3) of their size."""
+    def mixture_of(self, images: NDArray[Any]) -> tuple[MixtureComponent, ...]:
+        """What makes the image at the severity, for images (N, H, W, 3), or masks (N, H, W), of their size."""
         return self.mixtures[self.recipe or nearest_recipe(images.shape[1], images.shape[2])]
 
 
@@ -181,8 +181,29 @@ def apply_settings(
     def corrupt_block(rows: slice) -> None:
         result[rows] = _apply_mixture(np.ascontiguousarray(images[rows]), image_ids[rows], settings)
 
-    step = max(1, BLOCK_VALUES // int(np.prod(images.shape[1:])))
-    _for_each([slice(start, start + step) for start in range(0, len(images), step)], corrupt_block, threads)
+    _for_each(_blocks_of(images.shape), corrupt_block, threads)
+    return result
+
+
+def move_masks(
+    masks: NDArray[np.bool_], settings: CorruptionSettings, image_ids: NDArray[np.int64], threads: int = 1
+) -> NDArray[np.bool_]:
+    """Object masks (N, H, W) of `image_ids` (N,) as the corruption moves their objects, by the samples of the images.
+
+    Where it does not, and of a user's own corruption, they are the same masks.
+    """
+    moves, mixture = settings.corruption.moves, settings.mixture_of(masks)
+    (_, parameters), *others = mixture
+    if moves is None or parameters is None or others:  # none that moves objects mixes images
+        return masks
+    result = np.empty(masks.shape, np.bool_)
+
+    def move_block(rows: slice) -> None:
+        block = np.ascontiguousarray(masks[rows])
+        samples = sampling.sample(settings.stream, image_ids[rows], block.shape[1:], settings.corruption.samples)
+        result[rows] = moves(block, parameters, **samples)
+
+    _for_each(_blocks_of(masks.shape), move_block, threads)
     return result
 
 
@@ -227,6 +248,11 @@ def _apply_mixture(images: Images, ids: NDArray[np.int64], settings: CorruptionS
         return corrupted[0]
     mixed = sum(np.float32(component.weight) * one for component, one in zip(mixture, corrupted, strict=True))
     return np.rint(mixed).astype(np.uint8)
+
+
+def _blocks_of(shape: tuple[int, ...]) -> list[slice]:
+    step = max(1, BLOCK_VALUES // int(np.prod(shape[1:])))
+    return [slice(start, start + step) for start in range(0, shape[0], step)]
 
 
 def _for_each(blocks: list[slice], action: Callable[[slice], None], threads: int) -> None:

@@ -12,6 +12,9 @@ from dataclasses import dataclass
 from decimal import ROUND_HALF_EVEN, Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
+
 from failmodes.ingest.corruptions.kernels import blur, colour, digital, frost, noise, weather
 from failmodes.ingest.corruptions.kernels.base import Images, RecipeLevels
 from failmodes.ingest.corruptions.sampling import RandomVariable, Size, normal, uint32, uniform
@@ -55,6 +58,8 @@ class Corruption:
             or a quality.
         switch: why it is not defined between the published severities; None where it is.
         definition: hash of a user's own code and levels; None for a published corruption.
+        moves: of a corruption that moves objects: its kernel for masks, (masks (N, H, W) bool, parameters, **samples) →
+            (N, H, W) bool. None where objects stay in place, and of a user's own, of which it is not known.
     """
 
     name: str
@@ -67,6 +72,7 @@ class Corruption:
     dose_ordered: bool
     switch: str | None = None
     definition: str | None = None
+    moves: Callable[..., NDArray[np.bool_]] | None = None
 
     @property
     def headline(self) -> bool:
@@ -139,6 +145,9 @@ _SWITCHES = {
     "saturate": "between severities 2 and 3 less colour turns to more",
 }
 
+# Blurs smear an object and leave it in its place, zoom blur too: it is the mean of zooms about the centre from 1 on
+_MOVES = {"elastic_transform": digital.move_masks}
+
 CORRUPTIONS: dict[str, Corruption] = {
     name: Corruption(
         name,
@@ -150,6 +159,7 @@ CORRUPTIONS: dict[str, Corruption] = {
         samples,
         dose_ordered=name not in _NOT_DOSE_ORDERED,
         switch=_SWITCHES.get(name),
+        moves=_MOVES.get(name),
     )
     for order, (name, group, kernel, levels, samples) in enumerate(_PUBLISHED, start=1)
 }

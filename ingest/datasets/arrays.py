@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from failmodes.ingest.data_files import map_npy, read_json, write_npy
 from failmodes.ingest.datasets.dataset import Dataset, ImageArray, check_shapes
+from failmodes.ingest.datasets.masks import count_empty, open_mask_array
 from failmodes.ingest.study_types import first_duplicate
 from failmodes.warehouse.errors import DataError, StorageError, printable
 from failmodes.warehouse.storage.files import atomic_write, atomic_write_bytes, delete, make_folder
@@ -24,13 +25,14 @@ MOST_NOTE_BYTES = 2000
 BLOCK_IMAGES = 4096  # in memory at a time, so that a mapped array is never read whole
 
 
-def open_arrays(path: Path, split: str, *, declared_split: str) -> Dataset:
+def open_arrays(path: Path, split: str, *, declared_split: str, masks: Path | None = None) -> Dataset:
     """Open a folder of arrays.
 
     Args:
         path: the folder.
         split: train or test.
         declared_split: which of them the folder is.
+        masks: a `.npy` of object masks.
 
     Raises:
         DataError: a file is missing, damaged or of another type or shape, or the folder is another split.
@@ -41,6 +43,7 @@ def open_arrays(path: Path, split: str, *, declared_split: str) -> Dataset:
     if not np.issubdtype(labels.dtype, np.integer):
         raise DataError(f"{path / LABELS_FILE} holds {labels.dtype}: expected whole numbers, class indices")
     check_shapes(path.name, images, labels)
+    found = None if masks is None else open_mask_array(masks, images.shape)
     return Dataset(
         name="arrays",
         label=printable(path.name),
@@ -49,6 +52,8 @@ def open_arrays(path: Path, split: str, *, declared_split: str) -> Dataset:
         labels=np.asarray(labels, np.int64),
         class_names=_class_names(path / CLASSES_FILE),
         note=_note(path / NOTE_FILE),
+        masks=found,
+        empty_masks=None if found is None else count_empty(found),
     )
 
 

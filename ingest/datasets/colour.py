@@ -31,6 +31,7 @@ FILM_FORMATS = {"GIF", "PNG", "TIFF", "WEBP"}  # not MPO: a photograph with prev
 # What may have been done to an image, and how a note says so, of one and of several
 GREY, TRANSPARENT, SCALED, UPPER_BITS = "grey", "transparent", "16 bits", "16 bits a channel"
 CMYK, FILM, TURNED = "CMYK", "film", "turned"
+EMPTY_MASK = "empty mask"  # counted beside them, of masks
 WORDS = {
     GREY: ("grey image repeated over three channels", "grey images repeated over three channels"),
     TRANSPARENT: ("transparent image composited on {background}", "transparent images composited on {background}"),
@@ -107,7 +108,7 @@ def describe_changes(changes: Mapping[str, int], background: Colour = WHITE) -> 
 
 def parse_changes(content: Any) -> Counter[str] | None:
     """Counts of changes as JSON gave them; None where they are no such counts."""
-    if not isinstance(content, dict) or not content.keys() <= WORDS.keys():
+    if not isinstance(content, dict) or not content.keys() <= {*WORDS, EMPTY_MASK}:
         return None
     if not all(type(count) is int and count > 0 for count in content.values()):
         return None

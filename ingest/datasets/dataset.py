@@ -62,6 +62,7 @@ class Dataset:
         note: what a reader must know, or None.
         files: each image's path within its folder, where images are files.
         masks: (N, H, W) bool, where the object is, if that is known.
+        empty_masks: of masks that the user gave, how many show no object; None of a data set's own.
         grey: whether its images are said to be grey, so that corruptions keep them so.
     """
 
@@ -74,6 +75,7 @@ class Dataset:
     note: str | None = None
     files: tuple[str, ...] | None = None
     masks: NDArray[np.bool_] | None = None
+    empty_masks: int | None = None
     grey: bool = False
 
     def __post_init__(self) -> None:
@@ -88,12 +90,19 @@ class Dataset:
         """Hash of images and labels in their full order; the first call reads every pixel once."""
         return fingerprint_of([self.images, self.labels])
 
+    @cached_property
+    def masks_id(self) -> str | None:
+        """Hash of the masks that the user gave; None of a data set's own, which follow from its images."""
+        return None if self.empty_masks is None or self.masks is None else fingerprint_of([self.masks])
+
     def describe(self) -> str:
         """One line: which images, how many, how large, in how many classes, and what a reader must know of them."""
         count, height, width, _ = self.images.shape
         note = f" [{self.note}]" if self.note else ""
+        masks = "" if self.empty_masks is None else f", object masks ({self.empty_masks or 'none'} of them empty)"
         return (
             f"{self.label}, {self.split}: {count:,} images of {height}×{width} px, {len(self.class_names)} classes"
+            f"{masks}"
             f"{note}, dataset_id {self.dataset_id}"
         )
 

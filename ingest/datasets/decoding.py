@@ -13,11 +13,13 @@ from pathlib import Path
 import numpy as np
 import PIL
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import ExifTags, Image, ImageOps
 
 from failmodes.ingest.data_files import map_npy, map_npy_if_whole, read_json, write_npy
 from failmodes.ingest.datasets.colour import (
+    LARGEST_16_BIT,
     SCALED,
+    SIXTEEN_BIT_MODES,
     TRANSPARENT,
     WHITE,
     Colour,
@@ -34,6 +36,7 @@ MOST_PIXELS = 2 * (Image.MAX_IMAGE_PIXELS or 89_478_485)  # of one image: where 
 
 # Whatever a file's name says, its content decides; others than these (PostScript, for one) start other programs
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")
+MASK_MODES = {"1", "L", "LA", "P", "RGB", "RGBA"} | SIXTEEN_BIT_MODES
 
 
 def decode_to_cache(
@@ -112,6 +115,56 @@ def decode(
     return rgb.image
 
 
+def decode_mask(path: Path, location: str) -> Image.Image:
+    """Decode an object mask to an image of 0 and 255, by the rules of `failmodes.ingest.datasets.masks`.
+
+    Raises:
+        DataError: it is no regular file, no image, truncated, has MOST_PIXELS pixels, another mode, or values that
+            decide nothing.
+    """
+    try:
+        check_regular(path)
+        with Image.open(path, formats=FORMATS) as opened:
+            mode = opened.mode
+            image = ImageOps.exif_transpose(opened)
+            if image.mode in MASK_MODES:
+                return Image.fromarray(np.where(_is_object(image, location), np.uint8(255), np.uint8(0)))
+    except (DataError, MemoryError):
+        raise
+    except StorageError as error:
+        raise DataError(str(error)) from error
+    except Exception as error:  # whatever a decoder raises at a file that was damaged, or made, to raise it
+        raise DataError(f"{location} cannot be decoded ({_reason(error)}): replace it") from error
+    raise DataError(f"{location} has pixels of mode {mode}: expected grey, colour or a palette; save it so")
+
+
+def upright_size(path: Path) -> tuple[int, int]:
+    """Width and height of an image that can be decoded, as its EXIF turns it, pixels; its header alone is read."""
+    with Image.open(path, formats=FORMATS) as image:
+        width, height = image.size
+        is_turned = image.getexif().get(ExifTags.Base.Orientation) in range(5, 9)
+    return (height, width) if is_turned else (width, height)
+
+
+def _is_object(image: Image.Image, location: str) -> NDArray[np.bool_]:
+    """Where a mask shows the object, (H, W)."""
+    values = np.asarray(image)
+    if image.mode in ("1", "P"):
+        return values > 0
+    half = (LARGEST_16_BIT + 1) // 2 if image.mode in SIXTEEN_BIT_MODES else 128
+    opaque = np.ones(values.shape[:2], np.bool_)
+    if image.mode in ("LA", "RGBA"):
+        values, opaque = values[..., :-1], values[..., -1] >= half
+    highest = values if values.ndim == 2 else values.max(axis=2)
+    most = int(highest.max())
+    if 1 < most < half:
+        raise DataError(
+            f"{location} has values up to {most} and none of {half} or more, which is the object: save the object as"
+            f" {2 * half - 1}, or the mask as 0 and 1"
+        )
+    return (highest >= (1 if most == 1 else half)) & opaque
+
+
 def decode_opaque(content: bytes | Path, location: str) -> Image.Image:
     """Decode one image of a set whose images were published opaque, of 8 bits a channel.
 
@@ -137,6 +190,30 @@ def check_resized(width: int, height: int, location: str) -> None:
             f"{location} would be resized to {width:,}×{height:,} pixels, and {MOST_PIXELS:,} are the most: crop,"
             " replace or remove it"
         )
+
+
+def resize_and_crop(
+    image: Image.Image,
+    side: int,
+    resize: int | None = None,
+    location: str = "an image",
+    resampling: Image.Resampling = Image.Resampling.BILINEAR,
+) -> Image.Image:
+    """Resize the shorter side to `resize` (bilinear, anti-aliased), cut `side`×`side` pixels from the centre.
+
+    Pixel for pixel torchvision's Resize(resize) and CenterCrop(side) of a PIL image: the longer side is rounded down,
+    and margins of half a pixel are rounded to even ones.
+
+    Raises:
+        DataError: it is so long and thin that resizing makes too large an image; `location` says which.
+    """
+    width, height = image.size
+    shorter, to = min(width, height), resize or side
+    size = to * width // shorter, to * height // shorter
+    check_resized(*size, location)
+    resized = image.resize(size, resampling)
+    left, top = (round((length - side) / 2) for length in resized.size)
+    return resized.crop((left, top, left + side, top + side))
 
 
 def _changes_path(images: Path) -> Path:

@@ -11,13 +11,13 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from failmodes.ingest.corruptions.grey import is_grey
-from failmodes.ingest.datasets.colour import WHITE, Colour, describe_changes
+from failmodes.ingest.datasets.colour import EMPTY_MASK, WHITE, Colour, describe_changes
 from failmodes.ingest.datasets.dataset import KEPT_GREY, Dataset
-from failmodes.ingest.datasets.decoding import check_resized, decode, decode_to_cache
+from failmodes.ingest.datasets.decoding import decode, decode_to_cache, resize_and_crop
 from failmodes.ingest.datasets.folder_listing import list_beside, list_images
+from failmodes.ingest.datasets.masks import ImageFolder, open_mask_folder
 from failmodes.warehouse.errors import DataError, printable
 
 BLOCK_IMAGES, BLOCK_BYTES = 64, 1 << 27  # decoded at a time: fewer where images are large
@@ -33,6 +33,7 @@ def open_folder(
     declared_split: str,
     background: Colour = WHITE,
     grey: bool = False,
+    masks: Path | None = None,
 ) -> Dataset:
     """Open a folder of labelled images; classes are in the order of the folders' names.
 
@@ -49,10 +50,12 @@ def open_folder(
         declared_split: which split a folder without train/ and test/ is.
         background: what transparent images are composited on.
         grey: the images are grey, and corruptions are to keep them so.
+        masks: a folder of object masks under the images' names.
 
     Raises:
         DataError: no class folders, no images, none in a class that holds other files, an image that cannot be
-            decoded, several sizes without image_size, an image that is not grey where `grey`.
+            decoded, several sizes without image_size, an image that is not grey where `grey`, a mask
+            that is missing or does not fit its image.
     """
     root = _split_root(path, split, declared_split)
     listing, beside = list_images(root), [] if root == path else list_beside(path)
@@ -65,6 +68,10 @@ def open_folder(
         blocks, how = _checked_grey(blocks, listing.files), how | {"grey": True}
     shape = (len(listing.files), *size, 3)
     images = decode_to_cache(cache, listing.files, how, shape, blocks, changes)
+    found, empty = None, Counter[str]()
+    if masks is not None:
+        of_images = ImageFolder(root, listing.files, None if root == path else split, size, shorter)
+        found = open_mask_folder(masks, of_images, cache, empty)
     kept, described = [KEPT_GREY] if grey else [], describe_changes(changes, background)
     return Dataset(
         name="folder",
@@ -75,28 +82,10 @@ def open_folder(
         class_names=listing.class_names,
         note=preparation_note(image_size, shorter, [*kept, *described, *listing.remarks(beside)]),
         files=tuple(file.relative_to(root).as_posix() for file in listing.files),
+        masks=found,
+        empty_masks=None if found is None else empty[EMPTY_MASK],
         grey=grey,
     )
-
-
-def resize_and_crop(
-    image: Image.Image, side: int, resize: int | None = None, location: str = "an image"
-) -> Image.Image:
-    """Resize the shorter side to `resize` (bilinear, anti-aliased), cut `side`×`side` pixels from the centre.
-
-    Pixel for pixel torchvision's Resize(resize) and CenterCrop(side) of a PIL image: the longer side is rounded down,
-    and margins of half a pixel are rounded to even ones.
-
-    Raises:
-        DataError: it is so long and thin that resizing makes too large an image; `location` says which.
-    """
-    width, height = image.size
-    shorter, to = min(width, height), resize or side
-    size = to * width // shorter, to * height // shorter
-    check_resized(*size, location)
-    resized = image.resize(size, Image.Resampling.BILINEAR)
-    left, top = (round((length - side) / 2) for length in resized.size)
-    return resized.crop((left, top, left + side, top + side))
 
 
 def preparation_note(image_size: int | None, resize: int | None, remarks: list[str]) -> str | None:

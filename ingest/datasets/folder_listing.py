@@ -154,7 +154,8 @@ def describe_left_out(left_out: Sequence[LeftOut]) -> str:
     )
 
 
-def _is_image(name: str) -> bool:
+def is_image(name: str) -> bool:
+    """Whether a file's name ends as that of an image that is read."""
     return os.path.splitext(name)[1].lower() in READ_SUFFIXES  # of a million names, much faster than a Path's
 
 
@@ -164,7 +165,7 @@ def _list_class(root: Path, name: str) -> tuple[list[str], list[LeftOut]]:
     images: list[str] = []
     left_out: list[LeftOut] = []
     for entry in entries.files:
-        if _is_image(entry):
+        if is_image(entry):
             images.append(entry)
         else:
             left_out.append(LeftOut(OTHER, 1, [f"{name}/{entry}"]))
@@ -178,7 +179,7 @@ def _list_class(root: Path, name: str) -> tuple[list[str], list[LeftOut]]:
 
 def _not_in_classes(entries: Entries) -> list[LeftOut]:
     """Files of a folder of folders."""
-    files = [LeftOut(AT_ROOT if _is_image(name) else OTHER, 1, [name]) for name in entries.files]
+    files = [LeftOut(AT_ROOT if is_image(name) else OTHER, 1, [name]) for name in entries.files]
     return files + _hidden(entries.hidden, "")
 
 

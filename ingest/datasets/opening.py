@@ -25,7 +25,7 @@ def open_dataset(spec: DatasetSpec, cache: Path, split: str | None = None) -> Da
         split: "train" or "test"; the specification's own if not given.
 
     Returns:
-        The whole split: the specification's `images` is for `balanced_subset`.
+        The whole split: the specification's `images` is for `balanced_subset`. Masks are those of its own split.
 
     Raises:
         StudyError: an unknown split.
@@ -34,7 +34,7 @@ def open_dataset(spec: DatasetSpec, cache: Path, split: str | None = None) -> Da
     split = split or spec.split
     if split not in ("train", "test"):
         raise StudyError(f"unknown split {split!r}: expected 'train' or 'test'")
-    dataset = _read(spec, cache, split)
+    dataset = _read(spec, cache, split, spec.masks if split == spec.split else None)
     if spec.grey and not dataset.grey:
         for start in range(0, len(dataset.images), BLOCK_IMAGES):
             check_grey(dataset.images[start : start + BLOCK_IMAGES], start)
@@ -43,7 +43,7 @@ def open_dataset(spec: DatasetSpec, cache: Path, split: str | None = None) -> Da
     return replace(dataset, label=spec.label) if spec.label else dataset
 
 
-def _read(spec: DatasetSpec, cache: Path, split: str) -> Dataset:
+def _read(spec: DatasetSpec, cache: Path, split: str, masks: Path | None) -> Dataset:
     if spec.path is None:
         return open_digits(split)
     path = spec.path
@@ -57,7 +57,7 @@ def _read(spec: DatasetSpec, cache: Path, split: str) -> Dataset:
             hint = f"get {VARIANTS[spec.kind].label} with `{command}` or from {CIFAR_HOME}"
         raise DataError(f"{path} {found}: {hint}")
     if spec.kind == "arrays":
-        return open_arrays(path, split, declared_split=spec.split)
+        return open_arrays(path, split, declared_split=spec.split, masks=masks)
     if spec.kind == "folder":
         red, green, blue = spec.background or WHITE
         return open_folder(
@@ -69,5 +69,6 @@ def _read(spec: DatasetSpec, cache: Path, split: str) -> Dataset:
             declared_split=spec.split,
             background=(red, green, blue),
             grey=spec.grey,
+            masks=masks,
         )
     return open_cifar(path, spec.kind, split, cache)

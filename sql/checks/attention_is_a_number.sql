@@ -27,4 +27,6 @@ where
         and isfinite(coalesce(null_cosine, 0))
         and isfinite(coalesce(null_class_centroid_shift, 0))
         and isfinite(coalesce(null_class_cosine, 0))
+        and isfinite(coalesce(mask_area, 0))
+        and isfinite(coalesce(null_mask_share, 0))
     )

@@ -11,7 +11,7 @@ select
     avg(attention.spread) filter (where not attention.empty) as mean_spread,
     avg(attention.attention_entropy_nats) filter (where not attention.empty) as mean_attention_entropy_nats,
     avg(attention.mask_share) filter (where not attention.empty) as mean_mask_share,
-    avg(images.mask_area) as mean_mask_area,
+    avg(coalesce(attention.mask_area, images.mask_area)) as mean_mask_area,
     median(attention.centroid_shift) filter (where not attention.empty) as median_centroid_shift,
     avg(attention.centroid_shift) filter (where not attention.empty) as mean_centroid_shift,
     median(attention.null_centroid_shift) filter (where not attention.empty) as null_median_centroid_shift,

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from corrupted_sets import dimension_rows
 
+from failmodes.ingest.corrupted_sets.opening import PublishedSource
 from failmodes.ingest.corruptions.apply import corrupt
 from failmodes.ingest.corruptions.catalogue import CORRUPTIONS, registered
 from failmodes.ingest.corruptions.custom import CustomCorruption, register
@@ -129,3 +130,12 @@ def test_a_source_is_made_again_from_its_row(options: dict, versions: dict) -> N
 def test_versions_that_are_none_are_one_line(text: str) -> None:
     with pytest.raises(DataError, match="the versions of a source of corrupted pixels are no"):
         GeneratedSource.from_row(GeneratedSource().row() | {"versions": text})
+
+
+def test_of_a_published_set_it_is_not_known_how_objects_moved() -> None:
+    """Elastic transform is the one published corruption that moves them; elsewhere masks stay as they are."""
+    source = object.__new__(PublishedSource)
+    masks = np.ones((2, 8, 8), np.bool_)
+    moved = {name: source.moved_masks(masks, name, 3, [0, 1]) for name in CORRUPTIONS}
+    assert [name for name, one in moved.items() if one is None] == ["elastic_transform"]
+    assert all(one is masks for name, one in moved.items() if name != "elastic_transform")

@@ -266,12 +266,22 @@ def _attention_rows(count: int, labels: np.ndarray, rng: np.random.Generator, le
             columns[f"{prefix}cosine"] = rng.uniform(0.5, 0.9, count)
             columns[f"{prefix}w1_x"] = rng.uniform(0, 2 * shift, count)
             columns[f"{prefix}w1_y"] = rng.uniform(0, 2 * shift, count)
+        columns |= _on_objects(columns["mask_share"], level)
         if not paired:
             for name in columns:
                 if name.startswith("null_") or name in ("centroid_shift", "cosine", "w1_x", "w1_y"):
                     columns[name] = [None] * count
         tables.append(_table(columns, schema.ATTENTION))
     return pa.concat_tables(tables)
+
+
+def _on_objects(mask_share: np.ndarray, level: float) -> dict[str, Any]:
+    """Maps of other images lie on the object as much as an even map, .3, at all severities."""
+    null = 0.25 + 0.1 * ((np.arange(len(mask_share)) * 0.618 + level * 0.37) % 1)
+    return {
+        "mask_area": np.full(len(mask_share), 0.3), "pointing_hit": mask_share > 0.45,
+        "null_mask_share": null, "null_pointing_hit": null > 0.31,
+    }  # fmt: skip
 
 
 def _table(columns: dict[str, Any], table: schema.Table) -> pa.Table:

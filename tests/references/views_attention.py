@@ -36,11 +36,62 @@ def compare_attention_drift(con: duckdb.DuckDBPyConnection) -> None:
                 assert (row is None) == cell.is_empty()
                 if row is None:
                     continue
-                area = pl.Series([areas.get((dataset_id, image_id)) for image_id in cell["image_id"]], dtype=pl.Float64)
-                _compare_attention(row, cell, area)
+                _compare_attention(row, cell, _areas(cell, dataset_id, areas))
                 assert row["accuracy"] == near(correctness(cells.predictions[key]).mean())
                 seen += 1
     assert seen == len(rows)
+
+
+def _areas(cell: pl.DataFrame, dataset_id: str, areas: dict[tuple[str, int], float]) -> pl.Series:
+    """Share of the image that is object: in this cell, else in the clean image."""
+    clean = pl.Series([areas.get((dataset_id, image_id)) for image_id in cell["image_id"]], dtype=pl.Float64)
+    return cell["mask_area"].cast(pl.Float64).fill_null(clean)
+
+
+def compare_attention_on_object(con: duckdb.DuckDBPyConnection) -> None:
+    cells = read_cells(con)
+    rows = rows_of(con, "attention_on_object", ["evaluation_id", "corruption", "severity", "target"])
+    areas = {(d, i): a for d, i, a in con.sql("select dataset_id, image_id, mask_area from images").pl().iter_rows()}
+    seen = 0
+    for evaluation_id, corruption, keys in cells.curves():
+        dataset_id = cells.evaluations[evaluation_id]["dataset_id"]
+        for key in keys:
+            for target in ("predicted", "clean"):
+                row = rows[evaluation_id, corruption, key[2], target]
+                seen += 1
+                cell = cells.attention.get((*key, target))
+                cell = cell.filter(pl.col("target_class").is_not_null()) if cell is not None else None
+                if cell is None or cell["mask_share"].is_null().all():
+                    assert row["object_count"] is None
+                    assert row["reason"]
+                else:
+                    _compare_on_object(row, cell, _areas(cell, dataset_id, areas))
+    assert seen == len(rows)
+
+
+def _compare_on_object(row: dict[str, Any], cell: pl.DataFrame, area: pl.Series) -> None:
+    assert row["image_count"] == cell.height
+    cell = cell.with_columns(area=area).filter(pl.col("mask_share").is_not_null())
+    own, null, even = (cell[name].cast(pl.Float64) for name in ("mask_share", "null_mask_share", "area"))
+    over = (own - null).drop_nulls()
+    pairs = cell.filter(pl.col("null_pointing_hit").is_not_null())
+    difference = pairs["pointing_hit"].cast(pl.Float64) - pairs["null_pointing_hit"].cast(pl.Float64)
+    expected = {
+        "object_count": cell.height, "mean_mask_share": own.mean(), "sd_mask_share": own.std(),
+        "even_mask_share": even.mean(), "mean_over_even": (own - even).mean(), "over_even_error": error_of(own - even),
+        "null_count": len(over), "null_mean_mask_share": null.mean(), "mean_over_null": over.mean(),
+        "over_null_error": error_of(over), "pointing_count": cell["pointing_hit"].drop_nulls().len(),
+        "pointing_accuracy": cell["pointing_hit"].mean(), "null_pointing_count": pairs.height,
+        "null_pointing_accuracy": pairs["null_pointing_hit"].mean(), "pointing_over_null": difference.mean(),
+        "pointing_over_null_error": difference.std(ddof=0) / pairs.height**0.5 if pairs.height else None,
+        "missing_share": 1 - cell.height / row["image_count"],
+    }  # fmt: skip
+    assert {name: row[name] for name in expected} == near(expected)
+
+
+def error_of(values: pl.Series) -> float | None:
+    """Standard error of the mean."""
+    return None if len(values) < 2 else float(values.std()) / len(values) ** 0.5
 
 
 def _compare_attention(row: dict[str, Any], cell: pl.DataFrame, area: pl.Series) -> None:

@@ -7,9 +7,11 @@ import numpy as np
 from attention_maps import TRUTHS, compare, draw_distances, lead_answers, share_answers
 from claims import COVERAGE, COVERS_AT_LEAST, FALSE, NEVER_FALSE, NO_LIMIT, POWER, Claim, Job
 from curves import Floats
+from numpy.typing import NDArray
 
 from failmodes.analysis.statistics.attention_lead import mean_share_change
-from failmodes.analysis.statistics.attention_null import OwnMapTest
+from failmodes.analysis.statistics.attention_null import OwnMapTest, variance_inflation
+from failmodes.warehouse.null_pairs import sample_null_pairs
 
 KIND = "attention_own_map"
 FEW = "two made-up images weigh where images are few"
@@ -113,9 +115,56 @@ def background_jobs() -> list[Job]:
     return found
 
 
+def _alike(rng: np.random.Generator, images: int, following: NDArray[np.int64]) -> Floats:
+    """Large objects have peaked maps, so that what two images of a cycle lose to their nulls rises together."""
+    size = rng.uniform(0.1, 0.5, images)
+    return np.asarray(size * size[following] - 0.3**2)
+
+
+def _cancelling(rng: np.random.Generator, images: int, following: NDArray[np.int64]) -> Floats:
+    """Maps become more or less central, whose images' own share and the share in the image before gain alike."""
+    centrality, size = rng.normal(0, 0.2, images), rng.uniform(0.2, 1, images)
+    return np.asarray(size * (centrality - centrality[following])).clip(-1, 1)
+
+
+ON_A_CYCLE: dict[str, Callable[[np.random.Generator, int, NDArray[np.int64]], Floats]] = {
+    "no change beyond the null, images of a cycle alike": _alike,
+    "no change beyond the null, images of a cycle unlike": _cancelling,
+}
+
+
+def measure_beyond_null(change: str, images: int, corruptions: int, rng: np.random.Generator, draws: int) -> Floats:
+    """The same of the change beyond another image's map, whose images share maps along a cycle."""
+    found = []
+    for _ in range(draws):
+        following = sample_null_pairs(np.zeros(images, np.int64), seed=int(rng.integers(2**32))).any_image
+        changes = [ON_A_CYCLE[change](rng, images, following) for _ in range(corruptions)]
+        widened = [variance_inflation(values, following) for values in changes]
+        told = [mean_share_change(v, corruptions, wider) for v, wider in zip(changes, widened, strict=True)]
+        _, low, high = mean_share_change(changes[0], 1, widened[0])
+        found.append((any(one.below_zero for one in told), any(one.above_zero for one in told), low <= 0 <= high))
+    return np.array(found, dtype=np.float64)
+
+
+def beyond_null_jobs() -> list[Job]:
+    found, kind = [], "attention_background"
+    for images in (50, 500, 2_000):
+        for change in ON_A_CYCLE:
+            for corruptions in (1, 6):
+                note = f"any of {corruptions} corruptions"
+                claims = (
+                    Claim(kind, FALSE, change, images, 0, NEVER_FALSE, f"leaves, {note}"),
+                    Claim(kind, FALSE, change, images, 0, NEVER_FALSE, f"comes, {note}"),
+                    Claim("interval of a mean change", COVERAGE, change, images, 0, COVERS_AT_LEAST, FEW),
+                )
+                measured = partial(measure_beyond_null, change, images, corruptions)
+                found.append(Job(claims, measured, images * corruptions * 10))
+    return found
+
+
 def _of_claims(count: int, change: str, images: int, corruptions: int, rng: np.random.Generator, draws: int) -> Floats:
     return measure_background(change, images, corruptions, rng, draws)[:, :count]
 
 
 def jobs() -> list[Job]:
-    return own_map_jobs() + background_jobs()
+    return own_map_jobs() + background_jobs() + beyond_null_jobs()

@@ -22,7 +22,8 @@ from failmodes.warehouse.database.relations import view_definitions
 from failmodes.warehouse.shards.format import Cell, ShardKey, read_verified, shard_path, write_shard
 
 # Building blocks of the views above them, which the comparisons of those cover.
-INNER_VIEWS = {"curve_points", "cell_measures", "cell_confidence_bins", "cell_attention", "score_ranks"}
+INNER_VIEWS = {"curve_points", "cell_measures", "cell_confidence_bins", "cell_attention", "cell_object_attention",
+               "score_ranks"}  # fmt: skip
 
 ALEXNET = np.array([  # Hendrycks & Dietterich 2019: errors in the published order, means over the severities
     0.886428, 0.894468, 0.922640, 0.819880, 0.826268, 0.785948, 0.798360, 0.866816, 0.826572, 0.819324, 0.564592,

@@ -17,6 +17,7 @@ from failmodes.warehouse.measures.columns import (
     targets_of,
     whole_numbers,
 )
+from failmodes.warehouse.measures.object_attention import measure_objects
 from failmodes.warehouse.measures.ranking import Keys, auroc_of, measure_within_tenths, ranked
 from failmodes.warehouse.measures.scores import OF_ATTENTION
 from failmodes.warehouse.schema import TARGETS
@@ -103,11 +104,26 @@ class MapMeasures(NamedTuple):
     """What is measured of the maps of one cell: rows of each table without their keys, and rankings by score."""
 
     by_target: list[Row]
+    on_objects: list[Row]
     by_outcome: list[Row]
     by_answer: list[Row]
     beyond_confidence: list[Row]
     rankings: dict[str, Keys]
     has_repeats: bool
+
+
+def areas_of(maps: CellMaps, mask_areas: Values | None) -> Values:
+    """(R,) share of the image that is object, a row of maps; where rows do not have it, that of the clean image.
+
+    Args:
+        maps: of one cell.
+        mask_areas: of clean images, by image_id; NaN where unknown, None for no masks.
+    """
+    here = maps.numbers("mask_area")
+    if mask_areas is None:
+        return here
+    clean = np.take(np.append(mask_areas, np.nan), maps.image_ids, mode="clip")
+    return np.where(np.isnan(here), clean, here).astype(np.float32)
 
 
 def measure_attention(maps: CellMaps, mask_areas: Values | None) -> list[Row]:
@@ -118,7 +134,7 @@ def measure_attention(maps: CellMaps, mask_areas: Values | None) -> list[Row]:
         mask_areas: share of each image that its object mask covers, by image_id; NaN where unknown, None for no masks.
     """
     has_class = whole_numbers(maps.rows, "target_class", np.int16) != OTHER
-    areas = None if mask_areas is None else np.take(np.append(mask_areas, np.nan), maps.image_ids, mode="clip")
+    areas = areas_of(maps, mask_areas)
     found = []
     for target in TARGETS:
         kept = maps.of_target(target)
@@ -132,7 +148,7 @@ def measure_attention(maps: CellMaps, mask_areas: Values | None) -> list[Row]:
             "image_count": len(kept),
             "empty_count": len(kept) - len(shown),
             "mean_mass": mean(maps.numbers("mass")[kept]),
-            "mean_mask_area": None if areas is None else mean(areas[kept]),
+            "mean_mask_area": mean(areas[kept]),
             **{column: mean(maps.numbers(name)[shown]) for column, name in _OF_MAPS.items()},
             **quantiles(maps.numbers("centroid_shift")[shown], {"median_centroid_shift": 0.5}),
             **quantiles(null_shift, {
@@ -140,6 +156,29 @@ def measure_attention(maps: CellMaps, mask_areas: Values | None) -> list[Row]:
             }),
         })  # fmt: skip
     return found
+
+
+def measure_on_objects(maps: CellMaps, mask_areas: Values | None) -> list[Row]:
+    """Rows of cell_object_attention for the maps of one cell, by target; none where no mask shows an object.
+
+    Args:
+        maps: its maps.
+        mask_areas: as in `measure_attention`.
+    """
+    if maps.rows["mask_share"].null_count == maps.rows.num_rows:
+        return []
+    has_share = ~np.isnan(maps.numbers("mask_share"))
+    has_share &= whole_numbers(maps.rows, "target_class", np.int16) != OTHER
+    columns = (
+        maps.numbers("mask_share"), areas_of(maps, mask_areas), maps.numbers("null_mask_share"),
+        maps.numbers("pointing_hit"), maps.numbers("null_pointing_hit"),
+    )  # fmt: skip
+    of_targets = {target: (kept := maps.of_target(target))[has_share[kept]] for target in TARGETS}
+    return [
+        {"target": target, **measure_objects(*(column[kept] for column in columns))}
+        for target, kept in of_targets.items()
+        if len(kept)
+    ]
 
 
 def measure_by_outcome(maps: CellMaps, outcomes: ImageOutcomes) -> list[Row]:
@@ -253,11 +292,11 @@ def measure_maps(
         is_clean: of the clean cell, from which nothing has drifted.
     """
     maps = CellMaps(rows)
-    by_target = measure_attention(maps, mask_areas)
+    of_maps = measure_attention(maps, mask_areas), measure_on_objects(maps, mask_areas)
     if outcomes is None:
-        return MapMeasures(by_target, [], [], [], {}, maps.has_repeats)
+        return MapMeasures(*of_maps, [], [], [], {}, maps.has_repeats)
     return MapMeasures(
-        by_target,
+        *of_maps,
         [] if is_clean else measure_by_outcome(maps, outcomes),
         [] if outcomes.is_changed is None else measure_by_answer(maps, outcomes),
         measure_beyond_confidence(maps, outcomes, is_clean=is_clean),

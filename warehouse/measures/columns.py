@@ -50,7 +50,7 @@ def targets_of(rows: pa.Table) -> NDArray[np.int64]:
     return np.where(np.asarray(pc.equal(rows["target"], TARGETS[0])), 0, 1)
 
 
-def mean(values: Values) -> float | None:
+def mean(values: Values | NDArray[np.float64]) -> float | None:
     """Mean of the values that are known, in double precision; None where none is."""
     known = values[~np.isnan(values)]
     return float(known.mean(dtype=np.float64)) if len(known) else None

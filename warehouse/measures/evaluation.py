@@ -96,6 +96,7 @@ class MeasuredEvaluation:
     def add_maps(self, cell: CellKey, found: MapMeasures) -> None:
         """Take what `measure_maps` gave."""
         self._add(tables.CELL_ATTENTION, cell, found.by_target)
+        self._add(tables.CELL_OBJECT_ATTENTION, cell, found.on_objects)
         self._add(tables.ATTENTION_BY_OUTCOME, cell, found.by_outcome)
         self._add(tables.ATTENTION_BY_ANSWER, cell, found.by_answer)
         self._add(tables.ATTENTION_BEYOND_CONFIDENCE, cell, found.beyond_confidence)

@@ -1,5 +1,10 @@
 """The tables of stored measures; they load no library, as the tables of the record."""
 
+from failmodes.warehouse.measures.attention_tables import ATTENTION_BEYOND_CONFIDENCE as ATTENTION_BEYOND_CONFIDENCE
+from failmodes.warehouse.measures.attention_tables import ATTENTION_BY_ANSWER as ATTENTION_BY_ANSWER
+from failmodes.warehouse.measures.attention_tables import ATTENTION_BY_OUTCOME as ATTENTION_BY_OUTCOME
+from failmodes.warehouse.measures.attention_tables import CELL_ATTENTION as CELL_ATTENTION
+from failmodes.warehouse.measures.attention_tables import CELL_OBJECT_ATTENTION as CELL_OBJECT_ATTENTION
 from failmodes.warehouse.schema import (
     _CELL,
     _IMAGE,
@@ -143,82 +148,6 @@ STEP_MARGINS = Table.of(
     Column("surviving_mean_margin_before", double, "mean margin of those that survive, 0-1", True),
 )
 
-_MEAN_OF_MAPS = "mean over maps that are not empty"
-CELL_ATTENTION = Table.of(
-    "cell_attention",
-    "one row per stored cell (clean once, as 'none') and target: attention, its drift from the clean map, and the null",
-    (*_ONE_ROW_A_CELL, "target"),
-    *_CELL,
-    Column("target", text, "'predicted' or 'clean': the class that the map explains"),
-    Column("image_count", int64, "images with a class to explain"),
-    Column("empty_count", int64, "empty maps, left out of everything but the mass"),
-    Column("mean_mass", double, "mean sum of the map, logits", True),
-    Column("mean_spread", double, f"spread, image widths: {_MEAN_OF_MAPS}", True),
-    Column("mean_attention_entropy_nats", double, f"entropy, nats: {_MEAN_OF_MAPS}", True),
-    Column("mean_mask_share", double, f"share of the mass inside the object mask, 0-1: {_MEAN_OF_MAPS}", True),
-    Column("mean_mask_area", double, "mean share of the image that the mask covers, 0-1", True),
-    Column("median_centroid_shift", real, "median distance from the clean map's centroid, image widths", True),
-    Column("mean_centroid_shift", double, "mean of that distance, image widths", True),
-    Column("null_median_centroid_shift", real, "median distance from another image's clean map, image widths", True),
-    Column("null_q025_centroid_shift", real, "its quantile of 2.5 %, image widths", True),
-    Column("null_q975_centroid_shift", real, "its quantile of 97.5 %, image widths", True),
-    Column("null_class_mean_centroid_shift", double, "mean distance from another clean map of the class, image widths",
-           True),
-    Column("mean_cosine", double, "mean cosine similarity to the clean map, 0-1", True),
-    Column("null_mean_cosine", double, "mean cosine similarity to another image's clean map, 0-1", True),
-    Column("null_class_mean_cosine", double, "mean cosine similarity to another clean map of the class, 0-1", True),
-    Column("mean_w1_x", double, "mean Wasserstein distance of the x marginals, image widths", True),
-    Column("mean_w1_y", double, "mean Wasserstein distance of the y marginals, image heights", True),
-    Column("null_mean_w1_x", double, "the same from another image's clean map, image widths", True),
-    Column("null_mean_w1_y", double, "the same from another image's clean map, image heights", True),
-)  # fmt: skip
-
-ATTENTION_BY_OUTCOME = Table.of(
-    "attention_by_outcome",
-    "one row per corrupted cell of paired evaluations: drift of attention where the network is right, and where wrong",
-    _ONE_ROW_A_CELL,
-    *_CELL,
-    Column("right_count", int64, "images that are right"),
-    Column("wrong_count", int64, "images that are wrong"),
-    Column("right_median_centroid_shift", real, "median shift of those that are right, image widths", True),
-    Column("wrong_median_centroid_shift", real, "median shift of those that are wrong, image widths", True),
-    Column("null_median_centroid_shift", real, "median shift from another image's clean map, image widths", True),
-    Column("right_mean_cosine", double, "mean cosine similarity of those that are right, 0-1", True),
-    Column("wrong_mean_cosine", double, "mean cosine similarity of those that are wrong, 0-1", True),
-)
-
-ATTENTION_BY_ANSWER = Table.of(
-    "attention_by_answer",
-    "one row per corrupted cell of paired evaluations: drift of attention where the answer stays, and where it changes",
-    _ONE_ROW_A_CELL,
-    *_CELL,
-    Column("stayed_count", int64, "images with a drift whose answer is that to the clean image"),
-    Column("changed_count", int64, "images with a drift whose answer is another"),
-    Column("stayed_median_centroid_shift", real, "median shift of those whose answer stays, image widths", True),
-    Column("changed_median_centroid_shift", real, "median shift of those whose answer changes, image widths", True),
-    Column("null_class_median_centroid_shift", real, "median distance from another clean map of the class, image "
-           "widths", True),
-    Column("stayed_null_count", int64, "images whose answer stays and that have another clean map of their class"),
-    Column("stayed_nearer_share", double, "share of them that shift less than the distance to it; ties count half",
-           True),
-    Column("change_auroc", double, "area under the ROC curve of the shift for a changed answer, 0-1, .5 is chance",
-           True),
-)  # fmt: skip
-
-ATTENTION_BEYOND_CONFIDENCE = Table.of(
-    "attention_beyond_confidence",
-    "one row per stored cell and score of attention: how well it tells failures among images of like confidence",
-    (*_ONE_ROW_A_CELL, "score"),
-    *_CELL,
-    Column("score", text, "attention_spread, attention_drift or empty_map"),
-    Column("auroc_within", double, "area under the ROC curve over pairs of one tenth by confidence, 0-1; .5: nothing "
-           "beyond confidence", True),
-    Column("auroc_within_error", double, "its standard error over images", True),
-    Column("image_count", int64, "images that have a map"),
-    Column("failure_count", int64, "of them wrong"),
-    Column("pair_count", int64, "pairs of a failure and a right answer that are compared"),
-)  # fmt: skip
-
 PAIR_CELLS = Table.of(
     "pair_cells",
     "one row per pair of evaluations of the same images and cell that both have: on which images they are right",
@@ -295,5 +224,5 @@ OF_PAIRED = (
 OF_BOTH = (  # made from attention and predictions
     ATTENTION_BY_OUTCOME, ATTENTION_BY_ANSWER, ATTENTION_BEYOND_CONFIDENCE, FAILURE_SCORES, SELECTIVE_RISKS,
 )  # fmt: skip
-OF_ATTENTION = (CELL_ATTENTION, *OF_BOTH)
+OF_ATTENTION = (CELL_ATTENTION, CELL_OBJECT_ATTENTION, *OF_BOTH)
 MEASURES = (*OF_PREDICTIONS, *OF_ATTENTION, PAIR_CELLS)  # each after those that its SQL reads

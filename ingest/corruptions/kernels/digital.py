@@ -19,6 +19,7 @@ from failmodes.ingest.corruptions.kernels.base import (
 )
 from failmodes.ingest.corruptions.kernels.blur import gaussian_weights
 
+OBJECT_SHARE = 0.5  # of a pixel that the object must cover
 SMOOTHING_REACH = 3.0  # deviations at which the published smoothing is cut off
 
 
@@ -46,14 +47,26 @@ def elastic_transform(images: Images, parameters: Parameters, *, corners: Float3
         corners: (N, 3, 2) uniform 0-1: where the corners go, across and down.
         fields: (N, 2, H, W) uniform 0-1: displacement across and down before smoothing.
     """
-    height, width = images.shape[1:3]
+    return from_unit(_moved(to_unit32(images), parameters, corners, fields))
+
+
+def move_masks(
+    masks: NDArray[np.bool_], parameters: Parameters, *, corners: Float32Array, fields: Float32Array
+) -> NDArray[np.bool_]:
+    """Object masks (N, H, W) moved as `elastic_transform` moves images: pixels of which half or more are object."""
+    values = masks[..., None].astype(np.float32)
+    return np.asarray(_moved(values, parameters, corners, fields)[..., 0] >= OBJECT_SHARE)
+
+
+def _moved(values: Float32Array, parameters: Parameters, corners: Float32Array, fields: Float32Array) -> Float32Array:
+    """Values (N, H, W, C) moved as `elastic_transform` says."""
+    height, width = values.shape[1:3]
     amplitude, sigma, jitter = (value * min(height, width) for value in parameters)
-    unit = to_unit32(images)
     if jitter:
-        unit = _affine(unit, (corners.astype(np.float64) * 2 - 1) * jitter)
+        values = _affine(values, (corners.astype(np.float64) * 2 - 1) * jitter)
     if amplitude:
-        unit = _displaced(unit, (fields * 2 - 1) * np.float32(amplitude), sigma)
-    return from_unit(unit)
+        values = _displaced(values, (fields * 2 - 1) * np.float32(amplitude), sigma)
+    return values
 
 
 def _affine(images: Float32Array, moved: NDArray[np.float64]) -> Float32Array:

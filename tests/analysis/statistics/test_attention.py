@@ -11,6 +11,7 @@ from scipy import stats
 from failmodes.analysis.selection import EvaluationInfo, Selection
 from failmodes.analysis.statistics.attention import (
     farthest_corruption,
+    has_mask_null,
     mask_changes_at_last,
     own_map_tests,
 )
@@ -189,8 +190,13 @@ def test_leads_agree_with_numpy(con: duckdb.DuckDBPyConnection, selection: Selec
     assert farthest.lead == pytest.approx((difference.mean(), low, high))
     assert farthest.image_count == len(difference)
 
-    clean = rows.filter(corruption="none")["mask_share"].to_numpy().astype(float)
-    changes = {c: part["mask_share"].to_numpy().astype(float) - clean for c, part in last.items()}
+    def beyond_null(cell: pl.DataFrame) -> np.ndarray:
+        own, null = (cell[name].to_numpy().astype(float) for name in ("mask_share", "null_mask_share"))
+        return np.asarray(own - null)
+
+    clean = beyond_null(rows.filter(corruption="none"))
+    changes = {c: beyond_null(part) - clean for c, part in last.items()}
+    assert has_mask_null(con, selection, evaluation)
     assert {c: e.value for c, e in mask_changes_at_last(con, selection, evaluation).items()} == pytest.approx(
         {c: change.mean() for c, change in changes.items()}
     )

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from live_networks import IMAGES, NAMES, Net
 from PIL import Image
 
@@ -184,3 +185,34 @@ def test_no_process_is_started_that_would_run_the_callers_script_again(request_o
     main.__file__ = "script.py"
     assert request_of()[0].evaluation.workers == 0
     assert read_study(tmp_path / "out" / "study.toml", require_models=False).evaluation.workers is None
+
+
+def test_masks_of_arrays_lie_beside_the_images_and_in_the_study(request_of, tmp_path: Path) -> None:
+    masks = np.zeros(IMAGES.shape[:3], np.bool_)
+    masks[:, :4] = True
+    for given in (masks, torch.from_numpy(masks), masks.astype(np.uint8)):
+        study, dataset = request_of(masks=given)
+        np.testing.assert_array_equal(np.asarray(dataset.masks), masks)
+        assert len(list((tmp_path / "out/images").rglob("masks-*.npy"))) == 1
+    np.save(tmp_path / "mine.npy", masks)
+    assert request_of(masks=tmp_path / "mine.npy")[1].masks_id == dataset.masks_id
+    assert request_of()[1].masks is None
+    request_of(masks=masks)
+    written = read_study(tmp_path / "out/study.toml", require_models=False)
+    assert open_dataset(written.dataset, written.cache).masks_id == dataset.masks_id
+    assert 'masks = "images/' in (tmp_path / "out/study.toml").read_text(), "the folder can be moved"
+
+
+def test_wrong_masks_are_one_line(request_of, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"masks: the array has shape \(4, 8, 7\) and the images need \(4, 8, 8\)"):
+        request_of(masks=np.zeros((4, 8, 7), np.bool_))
+    with pytest.raises(DataError, match=r"missing.npy does not exist"):
+        request_of(masks=tmp_path / "missing.npy")
+    Image.new("RGB", (8, 8)).save(_folder(tmp_path / "photos/cat") / "0.png")
+    with pytest.raises(StudyError, match="give masks= as a path, too"):
+        request_of(images=tmp_path / "photos", labels=None, masks=np.zeros((1, 8, 8), np.bool_))
+
+
+def _folder(path: Path) -> Path:
+    path.mkdir(parents=True)
+    return path

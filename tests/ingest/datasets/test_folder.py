@@ -10,7 +10,7 @@ from PIL import Image
 from sklearn.datasets import load_sample_images
 
 from failmodes.ingest.datasets.dataset import Dataset
-from failmodes.ingest.datasets.folder import resize_and_crop
+from failmodes.ingest.datasets.decoding import resize_and_crop
 from failmodes.ingest.datasets.opening import open_dataset
 from failmodes.ingest.specification import DatasetSpec
 from failmodes.warehouse.errors import DataError

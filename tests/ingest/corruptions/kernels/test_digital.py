@@ -27,6 +27,8 @@ from scipy import ndimage
 
 from failmodes.ingest.corruptions.catalogue import SEVERITIES
 from failmodes.ingest.corruptions.kernels.digital import contrast, elastic_transform, pixelate
+from failmodes.ingest.corruptions.sampling import SamplingMode
+from failmodes.ingest.sources import GeneratedSource
 
 
 def reference_contrast(image: Pixels, factor: float) -> Pixels:
@@ -190,3 +192,19 @@ def test_elastic_transform_moves_down_and_across_as_drawn() -> None:
     corners = np.full((1, 3, 2), 0.5, np.float32)
     moved = elastic_transform(image, (4 / 32, 0.05, 0), corners=corners, fields=fields)
     np.testing.assert_allclose(moved[0, 8, 8], [12, 10, 12], atol=1)
+
+
+@pytest.mark.parametrize("severity", [1, 2, 3, 4, 5])
+@pytest.mark.parametrize("draws", ["paired", "independent"])
+def test_masks_move_as_elastic_transform_moves_their_images(severity: int, draws: SamplingMode) -> None:
+    """An image that shows its own object: after the corruption it is bright where the moved mask says."""
+    masks = np.zeros((6, 32, 32), np.bool_)
+    masks[:, 8:22, 5:17] = True
+    images = np.repeat(np.where(masks, 255, 0).astype(np.uint8)[..., None], 3, axis=3)
+    source, ids = GeneratedSource(seed=7, draws=draws), np.array([3, 9, 4, 0, 77, 1])
+    moved = source.moved_masks(masks, "elastic_transform", severity, ids, threads=2)
+    bright = source.corrupted(images, "elastic_transform", severity, ids)[..., 0] > 127
+    assert (moved == bright).mean() > 0.999
+    assert (moved != masks).mean() > 0.01
+    np.testing.assert_array_equal(source.moved_masks(masks[4:5], "elastic_transform", severity, ids[4:5]), moved[4:5])
+    assert source.moved_masks(masks, "zoom_blur", severity, ids) is masks

@@ -1,0 +1,161 @@
+"""Object masks beside images: a folder of mask images under the images' names, or one `.npy`.
+
+A pixel is of the object where its value is at least half of what its format can hold (128 of 255); of a colour image
+any channel decides, of a palette every index but 0, and where a file holds nothing but 0 and 1, 1 is the object. What
+is transparent is not of the object. Masks take the way of their images: turned by EXIF, resized by nearest neighbour,
+cropped.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from failmodes.ingest.data_files import list_entries, map_npy
+from failmodes.ingest.datasets.colour import EMPTY_MASK
+from failmodes.ingest.datasets.decoding import decode_mask, decode_to_cache, resize_and_crop, upright_size
+from failmodes.ingest.datasets.folder_listing import is_image
+from failmodes.warehouse.errors import DataError
+
+Masks = NDArray[np.bool_]
+MASKS = 1  # raise it when a file gives another mask than before
+BLOCK_BYTES = 1 << 25  # decoded at a time
+
+
+class ImageFolder(NamedTuple):
+    """Where the images lie that the masks belong to, and how they were prepared.
+
+    Attributes:
+        root: the folder of their class folders.
+        files: images in the order of their image_id.
+        split: the split's name where `root` is the folder of a split, else None.
+        size: height and width of the prepared images, pixels.
+        resize: what their shorter side was resized to before the crop; None: they keep their size.
+    """
+
+    root: Path
+    files: Sequence[Path]
+    split: str | None
+    size: tuple[int, int]
+    resize: int | None
+
+
+def open_mask_folder(path: Path, images: ImageFolder, cache: Path, changes: Counter[str]) -> Masks:
+    """The masks (N, H, W) of a folder's images, mapped from the cache; decoded into it where they are not there yet.
+
+    Args:
+        path: the folder of masks; `path/<split>` is used where images lie in a split's folder and it exists.
+        images: of which they are.
+        cache: where decoded masks are kept.
+        changes: where to count masks without an object.
+
+    Raises:
+        DataError: no folder, a mask is missing, cannot be decoded, has another size than its image, or values that
+            decide nothing; or two masks have one image's name.
+    """
+    inner = path / images.split if images.split else path
+    root = inner if inner.is_dir() else path
+    if not root.is_dir():
+        found = "is a file, not a folder" if root.exists() else "does not exist"
+        raise DataError(f"masks: {path} {found}: expected masks under the names of the images, such as cat/0001.png")
+    files = _matched(root, images)
+    how = {"masks": MASKS, "size": list(images.size), "resize": images.resize}
+    shape = (len(files), *images.size)
+    blocks = _blocks(files, images, changes)
+    return decode_to_cache(cache, [*files, *images.files], how, shape, blocks, changes).view(np.bool_)
+
+
+def open_mask_array(path: Path, shape: tuple[int, ...]) -> Masks:
+    """Masks (N, H, W) of a `.npy` file, mapped: of type bool, or of uint8 that is 0 and 1.
+
+    Args:
+        path: the file.
+        shape: (N, H, W, 3) of the images.
+
+    Raises:
+        DataError: it is missing, damaged, or of another type or shape.
+    """
+    try:
+        masks = map_npy(path)
+    except FileNotFoundError as error:
+        raise DataError(f"masks: {path} does not exist: expected a .npy of bool (N, H, W)") from error
+    check_mask_array(masks, shape, str(path))
+    return masks.view(np.bool_)
+
+
+def check_mask_array(masks: NDArray[np.generic], shape: tuple[int, ...], location: str) -> None:
+    """Check masks against the shape (N, H, W, 3) of their images.
+
+    Raises:
+        DataError: they are no bool (N, H, W), nor uint8 of 0 and 1.
+    """
+    if masks.shape != shape[:3]:
+        raise DataError(f"masks: {location} has shape {masks.shape} and the images need {shape[:3]}: one mask an image")
+    if masks.dtype not in (np.bool_, np.uint8) or any(mask.view(np.uint8).max() > 1 for mask in masks):
+        raise DataError(f"masks: {location} holds {masks.dtype}: expected bool, such as `mask > 127` gives")
+
+
+def count_empty(masks: Masks) -> int:
+    """How many masks (N, H, W) have no pixel of an object."""
+    return sum(not mask.any() for mask in masks)
+
+
+def _matched(root: Path, images: ImageFolder) -> list[Path]:
+    """The mask of each image: the file of its name, else the one that differs in its suffix alone."""
+    known: dict[str, dict[str, list[str]]] = {}
+    files: list[Path] = []
+    missing: list[str] = []
+    owner: dict[Path, str] = {}
+    for image in images.files:
+        name = image.relative_to(images.root).as_posix()
+        folder = image.parent.relative_to(images.root).as_posix()
+        if folder not in known:
+            known[folder] = _by_stem(root / folder)
+        found = known[folder].get(image.stem, [])
+        found = [image.name] if image.name in found else found
+        if not found:
+            missing.append(name)
+            continue
+        mask = root / folder / found[0]
+        if len(found) > 1:
+            raise DataError(f"masks: {name} has the masks {found[0]} and {found[1]} in {mask.parent}: keep one of them")
+        if owner.setdefault(mask, name) != name:
+            raise DataError(f"masks: {mask} would be that of {owner[mask]} and of {name}: give each its own name")
+        files.append(mask)
+    if missing:
+        where = f"{root} has no mask of {missing[0]}"
+        if not files:
+            raise DataError(f"masks: {where}, nor of any other image: expected the names of the images, any suffix")
+        raise DataError(f"masks: {where} ({len(missing):,} of {len(images.files):,} images have none): add them")
+    return files
+
+
+def _by_stem(folder: Path) -> dict[str, list[str]]:
+    names: dict[str, list[str]] = {}
+    for name in list_entries(folder).files if folder.is_dir() else ():
+        if is_image(name):
+            names.setdefault(Path(name).stem, []).append(name)
+    return names
+
+
+def _blocks(files: Sequence[Path], images: ImageFolder, changes: Counter[str]) -> Iterator[NDArray[np.uint8]]:
+    step = max(1, BLOCK_BYTES // (images.size[0] * images.size[1]))
+    for start in range(0, len(files), step):
+        some = files[start : start + step]
+        block = np.empty((len(some), *images.size), np.uint8)
+        for row, (file, image) in enumerate(zip(some, images.files[start : start + step], strict=True)):
+            mask, expected = decode_mask(file, f"masks: {file}"), upright_size(image)
+            if mask.size != expected:
+                raise DataError(
+                    f"masks: {file} is {mask.width}×{mask.height} pixels and its image {expected[0]}×{expected[1]}: a"
+                    " mask has the size that the image has on disk"
+                )
+            if images.resize:
+                mask = resize_and_crop(mask, images.size[0], images.resize, str(file), Image.Resampling.NEAREST)
+            block[row] = np.asarray(mask) > 0
+        changes[EMPTY_MASK] += count_empty(block.view(np.bool_))
+        yield block

@@ -1,0 +1,53 @@
+"""Measures of attention on objects, from shares and hits of the maps of one cell and target."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from failmodes.warehouse.measures.columns import Row, Values, mean
+
+Doubles = NDArray[np.float64]
+
+
+def measure_objects(own: Values, even: Values, null: Values, own_hits: Values, null_hits: Values) -> Row:
+    """A row of cell_object_attention, without its keys.
+
+    Args:
+        own: (N,) share of each image's map inside its object.
+        even: (N,) that of an even map.
+        null: (N,) that of another image's map; NaN where there is none.
+        own_hits: (N,) whether the map points at the object, 1 or 0; NaN where it is not known.
+        null_hits: (N,) whether the other image's map does.
+    """
+    shares = (values.astype(np.float64) for values in (own, even, null))
+    return _of_shares(*shares) | _of_pointing(own_hits, null_hits)
+
+
+def _of_shares(own: Doubles, even: Doubles, null: Doubles) -> Row:
+    return {
+        "object_count": len(own),
+        "mean_mask_share": mean(own),
+        "sd_mask_share": _deviation(own),
+        "even_mask_share": mean(even),
+        "sd_over_even": _deviation(own - even),
+        "null_count": int((~np.isnan(null)).sum()),
+        "null_mean_mask_share": mean(null),
+        "mean_over_null": mean(own - null),
+        "sd_over_null": _deviation(own - null),
+    }
+
+
+def _of_pointing(own: Values, null: Values) -> Row:
+    own_hits, null_hits = own == 1, null == 1
+    return {
+        "pointing_count": int((~np.isnan(own)).sum()),
+        "pointing_hit_count": int(own_hits.sum()),
+        "null_pointing_count": int((~np.isnan(null)).sum()),
+        "both_hit_count": int((own_hits & null_hits).sum()),
+        "only_own_hit_count": int((own_hits & (null == 0)).sum()),
+        "only_null_hit_count": int(((own == 0) & null_hits).sum()),
+    }
+
+
+def _deviation(values: Doubles) -> float | None:
+    known = values[~np.isnan(values)]
+    return float(known.std(ddof=1)) if len(known) > 1 else None
