@@ -148,16 +148,18 @@ def _margin_sentences(comparison: Comparison) -> list[str]:
         return []
     low, high = (format_points(bound, signed=True) for bound in comparison.bounds)
     one_sided = f"(one-sided, {format_percent(comparison.level, 0)})"
-    because = {
-        "shown": f"the difference is above {low} {one_sided}",
-        "refuted": f"the difference is below {high} {one_sided}",
-        "undecided": _needed(comparison),
+    margin, b = margin_text(comparison), comparison.b.label
+    not_worse = {
+        "shown": f"{b} is shown to be at most {margin} worse: the difference is above {low} {one_sided}",
+        "refuted": f"{b} is shown to be more than {margin} worse: the difference is below {high} {one_sided}",
+        "undecided": f"Whether {b} is more than {margin} worse is undecided: {_needed(comparison)}",
     }[comparison.not_worse]
-    margin = margin_text(comparison)
-    return [
-        f"That {comparison.b.label} is worse by no more than {margin} is {comparison.not_worse}: {because}; that the "
-        f"two differ by less than {margin} either way is {comparison.equivalent}."
-    ]
+    equivalent = {
+        "shown": f"the two are shown to differ by less than {margin} either way",
+        "refuted": f"the two are shown to differ by more than {margin}",
+        "undecided": f"whether the two differ by less than {margin} either way is undecided",
+    }[comparison.equivalent]
+    return [f"{not_worse}; {equivalent}."]
 
 
 def _needed(comparison: Comparison) -> str:
