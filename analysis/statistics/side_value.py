@@ -90,8 +90,10 @@ def measured(
     error = add_errors([*errors, MeanError(variance)])
     count = min(side.image_count for side in sides)
     low, high = min(value, centre) - bias_high, max(value, centre) - bias_low
-    if is_share:
-        low = high = value if errors else centre
+    if is_share and errors:
+        low = high = value
+    elif is_share and is_signed:  # of a share itself the centre, nearer to a half, would make one bound too tight
+        low = high = centre
     least_value, most_value = (-np.inf if bounds[0] is None else bounds[0], np.inf if bounds[1] is None else bounds[1])
     return MeasuredValue(value, low, high, error, count, least_value, most_value)
 

@@ -32,8 +32,14 @@ def test_the_answer_names_the_worse_with_a_positive_size() -> None:
 @pytest.mark.parametrize(
     ("comparison", "expected"),
     [
-        (compared(), "Beta is shown to be more than 1 point worse: the difference is below -1.5 points (one-sided, 95 %)"),
-        (over_seeds(), "Beta is shown to be at most 1 point worse: the difference is above +0.2 points (one-sided, 95 %)"),
+        (
+            compared(),
+            "Beta is shown to be more than 1 point worse: the difference is below -1.5 points (one-sided, 95 %)",
+        ),
+        (
+            over_seeds(),
+            "Beta is shown to be at most 1 point worse: the difference is above +0.2 points (one-sided, 95 %)",
+        ),
         (undecided(), "Whether Beta is more than 1 point worse is undecided: about 4,300 images would decide it"),
         (replace(undecided(), images_needed=None), "no number of images would decide it"),
     ],
