@@ -6,6 +6,8 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
+from threadpoolctl import threadpool_limits
+
 from failmodes.analysis.gate.gate_result import GateResult
 from failmodes.analysis.gate.judged_gate import Undecided
 from failmodes.analysis.gate.judging import judge_rules
@@ -84,7 +86,8 @@ def run_gate(request: GateRequest) -> GateResult:
         pair = MeasuredPair(*networks)
         cells = [set(one.cells) for one in networks]
         plans = plan_rules(gate, cells[0], cells[1] if len(cells) > 1 else None, request.origin)
-        rules = judge_rules(plans, pair, gate.level)
+        with threadpool_limits(1):  # of many small products, for which more threads mostly wait
+            rules = judge_rules(plans, pair, gate.level)
         return GateResult(
             request.origin,
             _described(opened[0]),

@@ -29,7 +29,7 @@ from failmodes.analysis.statistics.side_value import (
 )
 from failmodes.analysis.statistics.training_seeds import MeanError, error_over_seeds
 
-RESAMPLES = 400  # a standard error is known to 4 % then
+RESAMPLES = 200  # a standard error is known to 5 % then
 SHARES = {"accuracy": 1, "error": -1}  # measures that are a share of images, and their sign as accuracy
 
 
