@@ -30,7 +30,7 @@ from failmodes.analysis.networks import trained_networks
 from failmodes.analysis.report.gallery import small_picture
 from failmodes.analysis.report.report_charts import ReportChart, report_chart
 from failmodes.analysis.report.topics import IN_COMPARISON
-from failmodes.analysis.selection import Selection
+from failmodes.analysis.selection import Selection, selection_of
 from failmodes.analysis.statistics.comparing import compare_networks
 from failmodes.analysis.statistics.network_comparison import ChangedImages, Comparison
 from failmodes.analysis.statistics.opened_networks import OpenedNetwork, find_network
@@ -97,9 +97,11 @@ def only_pair(con: duckdb.DuckDBPyConnection, path: Path, selection: Selection) 
     networks = trained_networks(selection.evaluations)
     if len(networks) != 2:
         return []
-    names = [network.label if network.has_several_seeds else network.runs[0].evaluation_id for network in networks]
-    ((a, b),) = found = named_pairs(con, path, [names])
-    return found if set(a.selection.corruptions) & set(b.selection.corruptions) else []
+    a, b = (  # not by name: other evaluations of the warehouse may be called the same
+        OpenedNetwork(con, path, network, selection_of(con, [run.facts for run in network.runs]))
+        for network in networks
+    )
+    return [(a, b)] if set(a.selection.corruptions) & set(b.selection.corruptions) else []
 
 
 def report_comparison(con: duckdb.DuckDBPyConnection, selection: Selection, pair: Pair) -> ReportComparison:

@@ -5,13 +5,14 @@ from pathlib import Path
 
 import duckdb
 import pytest
+from seeded_record import write_seeded
 from synthetic_record import Synthetic, write_synthetic
 from typer.testing import CliRunner
 
 from failmodes.analysis.report.comparison_section import named_pairs, only_pair, report_comparison
 from failmodes.analysis.report.pair_tables import pair_tables
 from failmodes.analysis.report.rendering import write_report
-from failmodes.analysis.selection import Selection, select_one
+from failmodes.analysis.selection import Selection, select, select_one
 from failmodes.cli import build_app
 from failmodes.warehouse.database.connection import open_warehouse
 from failmodes.warehouse.database.load import load
@@ -108,3 +109,16 @@ def test_two_networks_that_share_no_corruption_have_a_report_without_it(tmp_path
         both = select_one(con)
         assert len(both.evaluations) == 2
         assert only_pair(con, tmp_path / "w.duckdb", both) == []
+
+
+def test_networks_of_the_same_names_on_other_images_are_each_compared(tmp_path: Path) -> None:
+    for images in (40, 48):
+        write_seeded(tmp_path / str(images), seeds=2, single=None, images=images, corruptions=("fog",))
+    load([tmp_path / "40", tmp_path / "48"], tmp_path / "w.duckdb")
+    with open_warehouse(tmp_path / "w.duckdb") as con:
+        counts = []
+        for selection in select(con):
+            ((a, b),) = only_pair(con, tmp_path / "w.duckdb", selection)
+            assert (a.label, b.label) == ("Fir", "Oak")
+            counts.append(report_comparison(con, selection, (a, b)).evaluation_ids & set(selection.ids))
+    assert [len(found) for found in counts] == [4, 4]
