@@ -81,8 +81,8 @@ def chart(
         str,
         typer.Argument(
             help="From a warehouse: ranking, curves, drops, shapes, differences, answers, confusion, attention, "
-            "object-attention, exemplars, onset, calibration, failure-prediction, risk-coverage, seen-coming, distortion. "
-            "From images alone: contact-sheet, and distortion too where an option says what to corrupt."
+            "object-attention, exemplars, onset, calibration, failure-prediction, risk-coverage, seen-coming, "
+            "distortion. From images alone: contact-sheet, and distortion too where an option says what to corrupt."
         ),
     ],
     where: Where = None,
