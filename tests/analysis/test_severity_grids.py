@@ -37,8 +37,8 @@ class Opened(NamedTuple):
 
 
 @contextmanager
-def opened(folder: Path, **settings: object) -> Iterator[Opened]:
-    made = write_synthetic(folder, images=120, models=("Alpha",), **settings)
+def opened(folder: Path, *, models: tuple[str, ...] = ("Alpha",), **settings: object) -> Iterator[Opened]:
+    made = write_synthetic(folder, images=120, models=models, **settings)
     load([folder], folder / "warehouse.duckdb")
     ensure_shapes(folder / "warehouse.duckdb", ShapeSettings(resamples=50))
     with open_warehouse(folder / "warehouse.duckdb") as con:
@@ -63,6 +63,26 @@ def every(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Opened]:
         yield warehouse
 
 
+@pytest.fixture(scope="module")
+def dense_pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Opened]:
+    with opened(tmp_path_factory.mktemp("dense-pair"), models=("Alpha", "Beta"), severities=DENSE) as warehouse:
+        yield warehouse
+
+
+@pytest.fixture(scope="module")
+def every_pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Opened]:
+    with opened(
+        tmp_path_factory.mktemp("every-pair"), models=("Alpha", "Beta"), corruptions=tuple(CORRUPTIONS)
+    ) as warehouse:
+        yield warehouse
+
+
+def drawn_from(request: pytest.FixtureRequest, grid: str, chart: str) -> Opened:
+    """The warehouse of a grid that a chart is drawn from: differences are of two networks."""
+    found: Opened = request.getfixturevalue(f"{grid}_pair" if chart == "differences" else grid)
+    return found
+
+
 def test_every_check_holds(dense: Opened, every: Opened) -> None:
     for warehouse in (dense, every):
         assert [check.name for check in run_checks(warehouse.con) if not check.passed] == []
@@ -71,14 +91,16 @@ def test_every_check_holds(dense: Opened, every: Opened) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("size", list(CHART_SIZES))
 @pytest.mark.parametrize("name", list(CHARTS))
-def test_charts_draw_a_dense_grid(dense: Opened, name: str, size: str) -> None:
+def test_charts_draw_a_dense_grid(request: pytest.FixtureRequest, name: str, size: str) -> None:
+    dense = drawn_from(request, "dense", name)
     spec = CHARTS[name](dense.con, dense.selection, size=CHART_SIZES[size]).to_dict()
     assert spec["usermeta"]["finding"]
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", list(CHARTS))
-def test_charts_draw_all_corruptions(every: Opened, name: str) -> None:
+def test_charts_draw_all_corruptions(request: pytest.FixtureRequest, name: str) -> None:
+    every = drawn_from(request, "every", name)
     spec = CHARTS[name](every.con, every.selection).to_dict()
     if name in ("curves", "drops", "distortion"):
         text = json.dumps(spec)
@@ -89,11 +111,12 @@ def test_charts_draw_all_corruptions(every: Opened, name: str) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("severities", [UNEVEN, MILD], ids=["uneven", "mild"])
 def test_charts_and_tables_take_any_grid(tmp_path: Path, severities: list[float]) -> None:
-    with opened(tmp_path, severities=severities) as warehouse:
-        for make in CHARTS.values():
-            make(warehouse.con, warehouse.selection)
-        accuracy = next(t for t in tables(warehouse.con, warehouse.selection) if t.caption.startswith("Accuracy"))
-        cost = selection_findings(warehouse.con, warehouse.selection)[0]
+    with opened(tmp_path, models=("Alpha", "Beta"), severities=severities) as warehouse:
+        alone = select_one(warehouse.con, models=["Alpha"])
+        for name, make in CHARTS.items():
+            make(warehouse.con, warehouse.selection if name == "differences" else alone)
+        accuracy = next(t for t in tables(warehouse.con, alone) if t.caption.startswith("Accuracy"))
+        cost = selection_findings(warehouse.con, alone)[0]
     assert accuracy.columns == ("Corruption", "clean", *(f"{s:g}" for s in severities))
     assert cost.severity == severities[-1]
     assert f"at severity {severities[-1]:g}" in cost.sentence
