@@ -16,6 +16,8 @@ from failmodes.warehouse.database.connection import fetch_first
 from failmodes.warehouse.errors import StudyError, WarehouseError
 from failmodes.warehouse.schema import CLEAN
 
+LABELS = ("model_label", "network_label")  # what an evaluation is called by: its own, and that of all training runs
+
 
 @dataclass(frozen=True)
 class EvaluationInfo:
@@ -121,7 +123,7 @@ def select(
 
     Args:
         con: the warehouse.
-        models: model labels.
+        models: labels; without its training seed that of all runs of a network.
         evaluations: evaluation ids, or their first letters.
         corruptions: corruption names.
 
@@ -134,13 +136,13 @@ def select(
         raise WarehouseError("the warehouse holds no evaluation: run `failmodes evaluate`, then `failmodes load`")
     partial = _partial(con)
     cells = con.execute("select distinct corruption from shards where table_name = 'predictions'").fetchall()
-    _refuse_unknown("model", models, {row["model_label"] for row in rows})
+    _refuse_unknown("model", models, {row[name] for row in rows for name in LABELS})
     _refuse_unknown("evaluation", evaluations, {row["evaluation_id"] for row in rows}, prefix=True)
     _refuse_unknown("corruption", corruptions, {corruption for (corruption,) in cells} - {CLEAN})
     chosen = [
         row
         for row in rows
-        if (not models or row["model_label"] in models)
+        if (not models or not {row[name] for name in LABELS}.isdisjoint(models))
         and (not evaluations or row["evaluation_id"].startswith(tuple(evaluations)))
     ]
     groups: dict[tuple[str, ...], list[dict[str, Any]]] = {}

@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from seeded_record import write_seeded
 from synthetic_record import Synthetic, write_synthetic
 
 from failmodes.analysis.selection import EvaluationInfo, Selection, select, select_one
@@ -45,3 +46,11 @@ def test_chance_is_among_all_that_may_be_the_answer() -> None:
     assert replace(one, evaluations=one.evaluations + all_.evaluations).chance is None
     facts[1]["output_count"] = None
     assert all_.chance is None
+
+
+def test_a_label_without_its_seed_chooses_all_training_runs(tmp_path: Path) -> None:
+    write_seeded(tmp_path, seeds=2, images=40, corruptions=("fog",))
+    load([tmp_path], tmp_path / "w.duckdb")
+    with open_warehouse(tmp_path / "w.duckdb") as con:
+        assert list(select_one(con, models=["Fir"]).labels.values()) == ["Fir, seed 0", "Fir, seed 1"]
+        assert list(select_one(con, models=["Fir, seed 1", "Loner"]).labels.values()) == ["Fir, seed 1", "Loner"]
