@@ -20,7 +20,7 @@ from failmodes.analysis.gate.rule_cells import MissingCell
 from failmodes.analysis.statistics.measured_pair import MeasuredPair
 from failmodes.analysis.statistics.measured_value import MeasuredValue
 from failmodes.analysis.statistics.run_rows import CellKey
-from failmodes.analysis.statistics.shape_tables import FEWEST_IMAGES
+from failmodes.analysis.statistics.sufficiency import FEWEST_IMAGES
 
 Verdict = Literal["holds", "broken", "undecided", "missing"]
 NOT_ON_RECORD = "not on record"

@@ -18,7 +18,7 @@ from failmodes.analysis.statistics.paired_difference import (
     mean_difference_interval,
     newcombe_interval,
 )
-from failmodes.analysis.statistics.shape_tables import non_finite_cells
+from failmodes.analysis.statistics.sufficiency import non_finite_cells
 from failmodes.warehouse.schema import CLEAN
 
 

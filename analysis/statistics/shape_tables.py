@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from failmodes.analysis.statistics.bootstrap import Float64Array, read_correctness
+from failmodes.analysis.statistics.chance import chance_from, chance_of
 from failmodes.analysis.statistics.curve_shape import (
     MIN_POINTS,
     SHAPE_CLASSES,
@@ -22,8 +23,10 @@ from failmodes.analysis.statistics.curve_shape import (
     classify,
     describe_curve,
 )
-from failmodes.analysis.statistics.paired_difference import wilson_interval
+from failmodes.analysis.statistics.curve_tables import METHOD as CURVE_METHOD
+from failmodes.analysis.statistics.curve_tables import DescribedCurve, EvaluationCurves, as_tables, curve_rows, no_rows
 from failmodes.analysis.statistics.published import due_published_shapes
+from failmodes.analysis.statistics.sufficiency import FEWEST_IMAGES, MOST_NON_FINITE, non_finite_cells
 from failmodes.warehouse.database.connection import fetch_first, open_warehouse
 from failmodes.warehouse.database.own_tables import SHAPE_SWEEP, SHAPES, STEPS
 from failmodes.warehouse.database.updates import input_fingerprint, replace_derived_tables
@@ -33,8 +36,6 @@ from failmodes.warehouse.terminal import remark
 METHOD = 3  # raise it when the method changes, so that stored shapes are computed again
 FLAT_SWEEP = (0.01, 0.02, 0.05)
 BOW_SWEEP = (0.10, 0.15, 0.20)
-MOST_NON_FINITE = 0.01  # share of a cell's rows; beyond it nothing is said of a shape or a cost
-FEWEST_IMAGES = 30  # of fewer there are figures but no findings
 UNDECIDED_SHAPE = SHAPE_CLASSES[UNDECIDED]
 WITHHELD = {"one_step_collapse": None, "flat": None}  # verdicts on a curve with too many rows that are not finite
 Row = dict[str, Any]
@@ -98,7 +99,7 @@ def due_shapes(con: duckdb.DuckDBPyConnection, settings: ShapeSettings | None = 
         settings: thresholds and resampling; None keeps those of the stored shapes, or takes the defaults.
     """
     settings = settings or stored_settings(con)
-    fingerprint = input_fingerprint(con, {**asdict(settings), "method": METHOD})
+    fingerprint = input_fingerprint(con, {**asdict(settings), "method": METHOD, "curves": CURVE_METHOD})
     published = due_published_shapes(con, settings)
     if con.execute("select distinct input_fingerprint from shapes").fetchall() == [(fingerprint,)]:
         return published
@@ -115,7 +116,7 @@ def stored_settings(con: duckdb.DuckDBPyConnection) -> ShapeSettings:
 
 def shape_tables(con: duckdb.DuckDBPyConnection, settings: ShapeSettings, fingerprint: str) -> dict[str, pa.Table]:
     """The derived tables of every evaluation, by name. A curve of fewer than three points has no shape and no row."""
-    rows: dict[str, list[Row]] = {table.name: [] for table in (SHAPES, STEPS, SHAPE_SWEEP)}
+    rows: dict[str, list[Row]] = {table.name: [] for table in (SHAPES, STEPS, SHAPE_SWEEP)} | no_rows()
     evaluations = con.execute(
         "select evaluation_id from evaluations semi join (from shards where table_name = 'predictions') "
         "using (evaluation_id) order by evaluation_id"
@@ -124,6 +125,7 @@ def shape_tables(con: duckdb.DuckDBPyConnection, settings: ShapeSettings, finger
         correctness = read_correctness(con, evaluation_id)
         draws = correctness.resampled(settings.resamples, settings.seed)
         chance, unfinished = chance_of(con, evaluation_id), non_finite_cells(con, evaluation_id)
+        described = []
         curves = {name: curve for name, curve in correctness.curves().items() if len(curve) >= MIN_POINTS}
         for corruption, column_of in curves.items():
             grid, columns = np.array(list(column_of)), list(column_of.values())
@@ -142,47 +144,15 @@ def shape_tables(con: duckdb.DuckDBPyConnection, settings: ShapeSettings, finger
             rows["steps"].extend(key | row for row in _step_rows(shape, grid))
             swept = _sweep_rows(right.mean(axis=0), grid, shape, settings)
             rows["shape_sweep"].extend(key | (row | {"shape": UNDECIDED_SHAPE} if withheld else row) for row in swept)
-    return {
+            described.append(DescribedCurve(corruption, grid, columns, shape, own["reason"], bool(withheld)))
+        found = EvaluationCurves(correctness, draws, chance, described)
+        for name, more in curve_rows(con, found, settings).items():
+            rows[name].extend(more)
+    tables = {
         table.name: pa.Table.from_pylist(rows[table.name], schema=table.arrow())
         for table in (SHAPES, STEPS, SHAPE_SWEEP)
     }
-
-
-def chance_of(con: duckdb.DuckDBPyConnection, evaluation_id: str) -> float | None:
-    """Accuracy of a guess among what the network may answer, 0-1; None where that is not on record."""
-    row = fetch_first(
-        con,
-        "select case when class_protocol = 'all' then output_count else class_count end from evaluations "
-        "inner join models using (model_id) where evaluation_id = ?",
-        [evaluation_id],
-    )
-    return 1 / row[0] if row and row[0] else None
-
-
-def non_finite_cells(con: duckdb.DuckDBPyConnection, evaluation_id: str) -> list[tuple[str, float]]:
-    """Cells, as corruption and severity, of which more than MOST_NON_FINITE of the rows are no finite numbers."""
-    return con.execute(
-        "select corruption, severity::double from cell_measures where evaluation_id = ? "
-        "and non_finite_count > ? * image_count order by all",
-        [evaluation_id, MOST_NON_FINITE],
-    ).fetchall()
-
-
-def chance_from(right: np.ndarray, severities: Float64Array, chance: float | None, level: float) -> Decimal | None:
-    """The severity from which on the accuracy cannot be told from chance, or lies below it, to the last; None for none.
-
-    Args:
-        right: (N, S) bool, whether each image is right at each severity.
-        severities: (S,) rising.
-        chance: accuracy of a guess, 0-1; None where it is not known.
-        level: of Wilson's intervals.
-    """
-    if chance is None:
-        return None
-    low, _ = wilson_interval(right.mean(axis=0), len(right), level=level)
-    above = np.flatnonzero(low > chance)
-    first = int(above[-1]) + 1 if len(above) else 0
-    return _decimal(float(severities[first])) if first < len(severities) else None
+    return tables | as_tables(rows, fingerprint)
 
 
 def _reason(shape: CurveShape, images: int, withheld: list[float]) -> str | None:

@@ -3,6 +3,7 @@
 They load no library, as the tables of the record (`failmodes.warehouse.schema`).
 """
 
+from failmodes.warehouse.database.curve_tables import CURVE_TABLES
 from failmodes.warehouse.measures.tables import MEASURES
 from failmodes.warehouse.schema import (
     _CELL,
@@ -175,7 +176,7 @@ PUBLISHED_SHAPES = Table.of(
     _INPUT_FINGERPRINT,
 )  # fmt: skip
 
-DERIVED = (SHAPES, STEPS, SHAPE_SWEEP, FINDINGS, PUBLISHED_SHAPES)
+DERIVED = (SHAPES, STEPS, SHAPE_SWEEP, FINDINGS, PUBLISHED_SHAPES, *CURVE_TABLES)
 
 SHARDS = Table.of(
     "shards",

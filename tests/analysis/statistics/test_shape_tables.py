@@ -9,15 +9,10 @@ import polars as pl
 import pytest
 from synthetic_record import CURVES, Synthetic
 
+from failmodes.analysis.statistics.chance import chance_from, chance_of
 from failmodes.analysis.statistics.curve_shape import SHAPE_CLASSES, ShapeSettings
-from failmodes.analysis.statistics.shape_tables import (
-    chance_from,
-    chance_of,
-    ensure_shapes,
-    non_finite_cells,
-    open_with_shapes,
-    stored_settings,
-)
+from failmodes.analysis.statistics.shape_tables import ensure_shapes, open_with_shapes, stored_settings
+from failmodes.analysis.statistics.sufficiency import non_finite_cells
 from failmodes.warehouse.database.connection import open_warehouse
 from failmodes.warehouse.errors import StorageError
 

@@ -1,0 +1,139 @@
+"""Which breaks first: corruptions and classes in the order of what they lose, each rank with an interval."""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.special import stdtrit
+
+from failmodes.analysis.selection import averaged_severities
+from failmodes.analysis.statistics.bootstrap import CorrectnessMatrix, Estimate, Float64Array
+from failmodes.analysis.statistics.paired_difference import POWER, mean_difference_interval, normal_quantile
+from failmodes.analysis.statistics.rank_intervals import errors_of_pairs, rank_intervals, simultaneous_quantile
+
+AT_LAST, ON_AVERAGE = MEASURES = ("at_last", "on_average")
+FEWEST_OF_CLASS = 10  # images; a class of fewer is not ranked
+MADE_UP = 2  # images, one at each end, without which an interval may have no width (see `mean_difference`)
+
+
+class RankedCost(NamedTuple):
+    """What one of several loses, 0-1, with its place among them; intervals of ranks hold for all together.
+
+    `smallest_shown` is the difference from the nearest in rank that so many images show in POWER of samples.
+    """
+
+    cost: Estimate
+    rank: int
+    rank_low: int
+    rank_high: int
+    smallest_shown: float
+
+
+def rank_corruptions(
+    correctness: CorrectnessMatrix, draws: ArrayLike, corruptions: Sequence[str], measure: str, level: float
+) -> dict[str, RankedCost]:
+    """Corruptions by what they cost one evaluation, with intervals of their ranks.
+
+    Args:
+        correctness: whether each image is right in each cell.
+        draws: (B, C) accuracy of its cells under resampled images.
+        corruptions: those to be ranked.
+        measure: AT_LAST or ON_AVERAGE.
+        level: of all intervals.
+    """
+    columns = cost_columns(correctness, corruptions, measure)
+    if not columns:
+        return {}
+    clean, right = correctness.curves()[corruptions[0]][0.0], correctness.correct
+    resampled = np.asarray(draws, dtype=np.float64)
+    values = np.stack([right[:, own].mean(axis=1) for own in columns.values()], axis=1)
+    drawn = np.stack([resampled[:, own].mean(axis=1) for own in columns.values()], axis=1)
+    errors = errors_of_pairs(values) if correctness.paired else _unpaired_errors(correctness, list(columns.values()))
+    losses = -values.mean(axis=0)
+    quantile = simultaneous_quantile(losses, -drawn, errors, level)
+    costs = [
+        mean_difference_interval(
+            right[:, [clean, *own]], [1.0, *[-1 / len(own)] * len(own)], paired=correctness.paired, level=level
+        )
+        for own in columns.values()
+    ]
+    return dict(zip(columns, _ranked(costs, losses, errors, quantile), strict=True))
+
+
+def cost_columns(correctness: CorrectnessMatrix, corruptions: Sequence[str], measure: str) -> dict[str, list[int]]:
+    """The cells whose mean accuracy is what a corruption leaves: the last severity, or those that averages are over."""
+    curves = correctness.curves()
+    return {name: [curves[name][severity] for severity in _severities(curves[name], measure)] for name in corruptions}
+
+
+def _severities(curve: Mapping[float, int], measure: str) -> list[float]:
+    return [max(curve)] if measure == AT_LAST else averaged_severities(curve)
+
+
+def _unpaired_errors(correctness: CorrectnessMatrix, columns: Sequence[Sequence[int]]) -> Float64Array:
+    """Standard errors of differences between means over cells of different images; variances add up."""
+    images = len(correctness.correct)
+    share = (correctness.accuracy * images + MADE_UP / 2) / (images + MADE_UP)
+    of_cell = share * (1 - share) / (images + MADE_UP)
+    variance = np.array([of_cell[list(own)].sum() / len(own) ** 2 for own in columns])
+    errors: Float64Array = np.sqrt(variance[:, None] + variance[None, :])
+    return errors
+
+
+def rank_classes(losses: ArrayLike, labels: ArrayLike, level: float) -> dict[int, RankedCost]:
+    """Classes by what their images lose, with intervals of their ranks; classes of too few images are left out.
+
+    Classes are of different images, so that all differences have Student's intervals that hold together (Bonferroni).
+
+    Args:
+        losses: (N,) of each image, right when clean minus the share of corrupted cells that are right; -1 to 1.
+        labels: (N,) class of each image.
+        level: of all intervals.
+    """
+    loss, label = np.asarray(losses, dtype=np.float64), np.asarray(labels)
+    classes, place, counts = np.unique(label, return_inverse=True, return_counts=True)
+    kept = np.flatnonzero(counts >= FEWEST_OF_CLASS)
+    if not len(kept):
+        return {}
+    sums, squares = np.bincount(place, weights=loss), np.bincount(place, weights=loss**2)
+    means, total = (sums / counts)[kept], (counts + MADE_UP)[kept]
+    centre = sums[kept] / total
+    variance = ((squares[kept] + MADE_UP) / total - centre**2) / total
+    errors = np.sqrt(variance[:, None] + variance[None, :])
+    quantile = _student_quantiles(np.minimum(counts[kept][:, None], counts[kept][None, :]) - 1, level)
+    half = normal_quantile(level) * np.sqrt(variance)
+    costs = [
+        Estimate(float(mean), float(middle - width), float(middle + width))
+        for mean, middle, width in zip(means, centre, half, strict=True)
+    ]
+    ranked = _ranked(costs, means, errors, quantile)
+    return dict(zip((int(classes[one]) for one in kept), ranked, strict=True))
+
+
+def _student_quantiles(freedom: NDArray[np.int64], level: float) -> Float64Array:
+    """Student's quantiles (K, K) for intervals that hold for all pairs together."""
+    count = len(freedom)
+    pairs = max(1, count * (count - 1) // 2)
+    different, place = np.unique(freedom, return_inverse=True)
+    quantiles: Float64Array = stdtrit(different, 1 - (1 - level) / 2 / pairs)[place].reshape(freedom.shape)
+    return quantiles
+
+
+def _ranked(
+    costs: Sequence[Estimate], values: ArrayLike, errors: Float64Array, quantile: float | Float64Array
+) -> list[RankedCost]:
+    ranks = rank_intervals(values, errors, quantile)
+    reach = (np.asarray(quantile) + _power_quantile()) * errors
+    order = np.argsort(-np.asarray(values), kind="stable")
+    beside = np.empty(len(order), dtype=np.intp)  # the nearest in rank: the next, of the last the one before
+    beside[order] = np.append(order[1:], order[-2] if len(order) > 1 else order[-1])
+    return [
+        RankedCost(cost, int(rank), int(low), int(high), float(reach[place, beside[place]]))
+        for place, (cost, rank, low, high) in enumerate(zip(costs, *ranks, strict=True))
+    ]
+
+
+def _power_quantile() -> float:
+    """Quantile of the normal distribution at POWER."""
+    return normal_quantile(2 * POWER - 1)

@@ -1,0 +1,137 @@
+"""One break against none: whether a curve bends at some severity, where, and whether it falls much faster beyond it.
+
+A curve with a break is two straight lines that meet. Each inner severity is tried as the place where they meet, and the
+lines are fitted by least squares. That there is a break is tested by the largest of their changes of slope, in standard
+errors over images, against the same of resampled images around the sample's (a bootstrap of the maximum: Hansen 2000,
+Econometrica 68, 575-603, has breaks at unknown places; Mammen 1993, Annals of Statistics 21, 255-285, the bootstrap).
+A break is only known to lie between the severities beside the one that fits best.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from failmodes.analysis.statistics.bootstrap import Estimate, Float64Array
+
+STEEPER = 2  # a threshold: beyond it accuracy is lost at least so many times as fast as before
+FEWEST_CHANGING = 10  # images that are right at some severities and wrong at others; of fewer no break is tested
+BEFORE, AFTER, CHANGE, EXCESS = range(4)  # figures of a break, in the order of `_contrasts`
+
+
+class ChangePoint(NamedTuple):
+    """The break of one curve that fits best, and how sure it is.
+
+    Attributes:
+        p_value: that a curve without a break bends so much by chance; None of too few images that change.
+        at: position in the grid where the two lines meet.
+        first: position of the severity beyond which the break lies.
+        last: position of the severity before which it lies.
+        before: slope before the break, accuracy a severity, with an interval that holds for all places tried.
+        after: slope beyond it, likewise.
+        excess: slope before times STEEPER minus the slope beyond, likewise: above 0 at a threshold.
+        never_threshold: whether `excess` lies below 0, interval included, wherever the lines meet.
+    """
+
+    p_value: float | None
+    at: int
+    first: int
+    last: int
+    before: Estimate
+    after: Estimate
+    excess: Estimate
+    never_threshold: bool
+
+    def threshold(self, adjusted_p: float | None, level: float) -> str:
+        """Whether accuracy holds and then falls: 'supported', 'contradicted' or 'undecided'.
+
+        Supported where there is a break (`adjusted_p`, corrected for the number of curves, is small enough), accuracy
+        falls beyond it, and at least STEEPER times as fast as before, intervals included.
+        """
+        if adjusted_p is None:
+            return "undecided"
+        if adjusted_p <= 1 - level and self.excess.above_zero and self.after.below_zero:
+            return "supported"
+        return "contradicted" if self.never_threshold else "undecided"
+
+
+def find_change_point(
+    correct: ArrayLike, resampled: ArrayLike, severities: ArrayLike, level: float = 0.95, *, paired: bool = True
+) -> ChangePoint:
+    """The break of a curve that fits best, with its test.
+
+    Args:
+        correct: (N, S) bool, whether each image is right from clean to the last severity, S at least 3.
+        resampled: (B, S) accuracy under B resamples of the images.
+        severities: (S,) rising.
+        level: of the intervals.
+        paired: whether rows of `correct` are the same images at every severity.
+    """
+    right, draws = np.asarray(correct, dtype=bool), np.asarray(resampled, dtype=np.float64)
+    grid = np.asarray(severities, dtype=np.float64)
+    curve, contrasts, weight = right.mean(axis=0), *_contrasts(grid)
+    values, of_draws = contrasts @ curve, np.einsum("fks,bs->fkb", contrasts, draws)
+    errors = np.sqrt(np.einsum("fks,st,fkt->fk", contrasts, covariance_of_means(right, paired=paired), contrasts))
+    best = int((values[CHANGE] ** 2 * weight).argmax())
+    places = (of_draws[CHANGE] ** 2 * weight[:, None]).argmax(axis=0)
+    low, high = np.quantile(places, [(1 - level) / 2, (1 + level) / 2], method="closest_observation").astype(int)
+    deviations = np.divide(
+        np.abs(of_draws - values[..., None]),
+        errors[..., None],
+        out=np.zeros_like(of_draws),
+        where=errors[..., None] > 0,
+    )
+    half = np.quantile(deviations.max(axis=(0, 1)), level) * errors
+    estimates = [
+        Estimate(float(value), float(value - width), float(value + width))
+        for value, width in zip(values[:, best], half[:, best], strict=True)
+    ]
+    return ChangePoint(
+        p_value=_p_value(right, values[CHANGE], errors[CHANGE], deviations[CHANGE], paired=paired),
+        at=best + 1,
+        first=min(int(low), best),
+        last=max(int(high), best) + 2,
+        before=estimates[BEFORE],
+        after=estimates[AFTER],
+        excess=estimates[EXCESS],
+        never_threshold=bool((values[EXCESS] + half[EXCESS] < 0).all()),
+    )
+
+
+def covariance_of_means(correct: ArrayLike, *, paired: bool = True) -> Float64Array:
+    """Covariance of the accuracies of cells (N, S) over images, (S, S); 0 between cells of different images."""
+    right = np.asarray(correct, dtype=np.float64)
+    images, shares = len(right), right.mean(axis=0)
+    if not paired:
+        diagonal: Float64Array = np.diag(shares * (1 - shares) / images)
+        return diagonal
+    both = np.einsum("ns,nt->st", right, right) / images
+    covariance: Float64Array = (both - shares[:, None] * shares[None, :]) / images
+    return covariance
+
+
+def _p_value(
+    right: np.ndarray, change: Float64Array, errors: Float64Array, deviations: Float64Array, *, paired: bool
+) -> float | None:
+    """Share of resamples that lie as far from the sample as the sample from a straight line, at some place."""
+    is_changing = right.any(axis=1) & ~right.all(axis=1)
+    if not errors.all() or (paired and is_changing.sum() < FEWEST_CHANGING):
+        return None
+    largest = np.max(np.abs(change) / errors)
+    return float((1 + (deviations.max(axis=0) >= largest).sum()) / (1 + deviations.shape[1]))
+
+
+def _contrasts(grid: Float64Array) -> tuple[Float64Array, Float64Array]:
+    """Weights (4, S - 2, S) of accuracies whose sums are the figures of a break at each inner severity.
+
+    The figures are slope before, slope after, change of slope, and the excess over a threshold's. The second answer,
+    (S - 2,), is what a squared change of slope is multiplied with to give the squares that the break explains.
+    """
+    found, explained = [], []
+    for place in range(1, len(grid) - 1):
+        hinge = np.maximum(grid - grid[place], 0)
+        design = np.stack([np.ones_like(grid), grid, hinge], axis=1)
+        _, before, change = np.linalg.pinv(design)
+        found.append([before, before + change, change, (STEEPER - 1) * before - change])
+        explained.append(1 / (change**2).sum())
+    return np.moveaxis(np.array(found), 0, 1), np.array(explained)

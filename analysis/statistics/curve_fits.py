@@ -1,0 +1,206 @@
+"""Parametric curves fitted to accuracy over severity, to describe it: how well each fits is always told beside.
+
+Straight line, logistic and Weibull curve (with a free upper end and chance as floor: Wichmann and Hill 2001, Perception
+& Psychophysics 63, 1293-1313), and an exponential with a free floor. Each has the largest binomial likelihood. Lack of
+fit is judged by the residuals' covariance over images, since the severities share their images.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.special import fdtrc
+
+from failmodes.analysis.statistics.bootstrap import Float64Array
+from failmodes.analysis.statistics.change_points import covariance_of_means
+
+STEPS, FARTHEST, NUDGE = 60, 12.0, 1e-5  # of the fit: its steps, the bound of its numbers, the step of derivatives
+NEAREST = 1e-9  # of a fitted accuracy to 0 and 1
+SMALLEST_VARIANCE = 1e-14
+LINEAR, LOGISTIC, WEIBULL, EXPONENTIAL = MODELS = ("linear", "logistic", "weibull", "exponential")
+
+
+class CurveFit(NamedTuple):
+    """One fitted curve.
+
+    Attributes:
+        model: one of MODELS.
+        upper: accuracy that the curve comes from: of the logistic at severities far below 0, else at severity 0; 0-1.
+        floor: accuracy that it goes to; None of a straight line.
+        location: severity where half of the fall from `upper` to `floor` is lost; None of a straight line.
+        slope: accuracy a severity at `location`.
+        parameters: number that were fitted.
+        deviance: twice the log-likelihood that the curve loses against the accuracies themselves.
+        degrees_of_freedom: severities, clean included, beyond the parameters.
+        lack_of_fit_p: that the residuals are so large by chance; None where no severity is left, or images are few.
+        quasi_aic: deviance / overdispersion + 2 parameters; the overdispersion is that of the curve that fits best.
+    """
+
+    model: str
+    upper: float
+    floor: float | None
+    location: float | None
+    slope: float
+    parameters: int
+    deviance: float
+    degrees_of_freedom: int
+    lack_of_fit_p: float | None
+    quasi_aic: float
+
+
+class _Model(NamedTuple):
+    """A curve as a function of free numbers (…, P), of severities as shares of the last one (S,) and of chance."""
+
+    accuracy: Callable[[Float64Array, Float64Array, float], Float64Array]
+    starts: tuple[tuple[float, ...], ...]
+
+
+def fit_curves(
+    correct: ArrayLike, severities: ArrayLike, chance: float | None, *, paired: bool = True
+) -> list[CurveFit]:
+    """Fit every model that has fewer parameters than the curve has severities.
+
+    Args:
+        correct: (N, S) bool, whether each image is right from clean to the last severity.
+        severities: (S,) rising, the first 0.
+        chance: accuracy of a guess, the floor of logistic and Weibull; None counts as 0.
+        paired: whether rows of `correct` are the same images at every severity.
+    """
+    right, grid = np.asarray(correct, dtype=bool), np.asarray(severities, dtype=np.float64)
+    covariance, share, floor = covariance_of_means(right, paired=paired), grid / grid[-1], chance or 0.0
+    found = []
+    for name, model in _MODELS.items():
+        if len(grid) <= len(model.starts[0]):
+            continue
+        numbers, deviance = _fit(model, share, right.mean(axis=0), len(right), floor)
+        shape = _figures(name, numbers, grid[-1], floor)
+        left = len(grid) - len(numbers)
+        p_value = _lack_of_fit(model, numbers, share, right, covariance, floor)
+        found.append(CurveFit(name, *shape, len(numbers), deviance, left, p_value, np.nan))
+    dispersion = max(1.0, min((fit.deviance / fit.degrees_of_freedom for fit in found), default=1.0))
+    return [fit._replace(quasi_aic=fit.deviance / dispersion + 2 * fit.parameters) for fit in found]
+
+
+def _logistic_share(number: Float64Array) -> Float64Array:
+    share: Float64Array = 1 / (1 + np.exp(-number))
+    return share
+
+
+def _line(numbers: Float64Array, share: Float64Array, chance: float) -> Float64Array:
+    return numbers[..., :1] + numbers[..., 1:2] * share
+
+
+def _logistic(numbers: Float64Array, share: Float64Array, chance: float) -> Float64Array:
+    upper, middle, width = _logistic_share(numbers[..., :1]), numbers[..., 1:2], np.exp(numbers[..., 2:3])
+    return chance + (1 - chance) * upper * _logistic_share(np.clip((middle - share) / width, -500, 500))
+
+
+def _weibull(numbers: Float64Array, share: Float64Array, chance: float) -> Float64Array:
+    upper, scale, power = _logistic_share(numbers[..., :1]), np.exp(numbers[..., 1:2]), np.exp(numbers[..., 2:3])
+    return chance + (1 - chance) * upper * np.exp(-np.minimum((share / scale) ** power, 500))
+
+
+def _exponential(numbers: Float64Array, share: Float64Array, chance: float) -> Float64Array:
+    upper, floor = _logistic_share(numbers[..., :1]), _logistic_share(numbers[..., 1:2])
+    return floor + (upper - floor) * np.exp(-share * np.exp(-numbers[..., 2:3]))
+
+
+_MODELS = {
+    LINEAR: _Model(_line, ((0.9, -0.3),)),
+    LOGISTIC: _Model(_logistic, tuple((2.0, middle, -1.5) for middle in (0.2, 0.6, 1.0, 1.5))),
+    WEIBULL: _Model(_weibull, tuple((2.0, scale, power) for scale in (-1.0, 0.0, 1.0) for power in (0.0, 1.2))),
+    EXPONENTIAL: _Model(_exponential, tuple((2.0, floor, rate) for floor in (-2.0, 1.0) for rate in (-1.5, 0.0, 1.5))),
+}
+
+
+def _fit(
+    model: _Model, share: Float64Array, accuracy: Float64Array, images: int, chance: float
+) -> tuple[Float64Array, float]:
+    """The free numbers of largest likelihood, by Fisher's scoring with Levenberg's damping from every start at once."""
+    numbers = np.array(model.starts)
+    damping, deviance = np.full(len(numbers), 1e-2), _deviance(model, numbers, share, accuracy, images, chance)
+    own = np.eye(numbers.shape[1])
+    for _ in range(STEPS):
+        fitted = _bounded(model.accuracy(numbers, share, chance))
+        weights = images / (fitted * (1 - fitted))
+        jacobian = _jacobian(model, numbers, share, chance)
+        gradient = np.einsum("tps,ts->tp", jacobian, weights * (accuracy - fitted))
+        information = np.einsum("tps,ts,tqs->tpq", jacobian, weights, jacobian)
+        scale = np.einsum("tpp->tp", information)[:, :, None] * own + NEAREST * own
+        step = np.linalg.solve(information + damping[:, None, None] * scale, gradient[..., None])[..., 0]
+        tried = np.clip(numbers + step, -FARTHEST, FARTHEST)
+        reached = _deviance(model, tried, share, accuracy, images, chance)
+        is_better = reached < deviance
+        numbers = np.where(is_better[:, None], tried, numbers)
+        gained = float(np.max(deviance - reached, initial=0.0, where=is_better))
+        deviance = np.where(is_better, reached, deviance)
+        damping = np.clip(np.where(is_better, damping / 5, damping * 5), 1e-9, 1e9)
+        if gained < NEAREST and damping.min() > 1:
+            break
+    best = int(deviance.argmin())
+    return numbers[best], float(deviance[best])
+
+
+def _bounded(accuracy: Float64Array) -> Float64Array:
+    return np.clip(accuracy, NEAREST, 1 - NEAREST)
+
+
+def _jacobian(model: _Model, numbers: Float64Array, share: Float64Array, chance: float) -> Float64Array:
+    """Derivatives of the fitted accuracies by the free numbers (T, P), as (T, P, S)."""
+    nudges = NUDGE * np.eye(numbers.shape[-1])
+    above = model.accuracy(numbers[:, None, :] + nudges, share, chance)
+    below = model.accuracy(numbers[:, None, :] - nudges, share, chance)
+    slopes: Float64Array = (above - below) / (2 * NUDGE)
+    return slopes
+
+
+def _deviance(
+    model: _Model, numbers: Float64Array, share: Float64Array, accuracy: Float64Array, images: int, chance: float
+) -> Float64Array:
+    """Binomial deviance of each of several curves (T,)."""
+    fitted, own = _bounded(model.accuracy(numbers, share, chance)), _bounded(accuracy)
+    lost = accuracy * np.log(own / fitted) + (1 - accuracy) * np.log((1 - own) / (1 - fitted))
+    deviance: Float64Array = 2 * images * lost.sum(axis=-1)
+    return deviance
+
+
+def _lack_of_fit(
+    model: _Model, numbers: Float64Array, share: Float64Array, right: NDArray[np.bool_], covariance: Float64Array,
+    chance: float,
+) -> float | None:  # fmt: skip
+    """P value that residuals are so far from 0 by chance, by what of them no change of the free numbers can mend.
+
+    Hotelling's test (1931) of the residuals across the directions in which the fitted curve can move.
+    """
+    images, left = len(right), len(share) - len(numbers)
+    if left <= 0 or images <= left + 1:
+        return None
+    residuals = right.mean(axis=0) - model.accuracy(numbers, share, chance)
+    directions, _, _ = np.linalg.svd(_jacobian(model, numbers[None], share, chance)[0].T, full_matrices=True)
+    across = directions[:, len(numbers) :]
+    spread = across.T @ covariance @ across
+    if np.linalg.eigvalsh(spread)[0] < SMALLEST_VARIANCE:
+        return None
+    beyond = residuals @ across
+    squared = float(beyond @ np.linalg.solve(spread, beyond)) * (images - 1) / images
+    return float(fdtrc(left, images - left, squared * (images - left) / ((images - 1) * left)))
+
+
+def _figures(
+    name: str, numbers: Float64Array, last: float, chance: float
+) -> tuple[float, float | None, float | None, float]:
+    """Upper accuracy, floor, location and slope of a fitted curve, in severities again."""
+    first, second, third = [*(float(number) for number in numbers), 0.0][:3]
+    if name == LINEAR:
+        return first, None, None, second / last
+    upper = float(_logistic_share(numbers[0]))
+    if name == EXPONENTIAL:
+        floor, location = float(_logistic_share(numbers[1])), float(np.log(2) * np.exp(third))
+        return upper, floor, location * last, (floor - upper) / 2 / float(np.exp(third)) / last
+    top = chance + (1 - chance) * upper
+    if name == LOGISTIC:
+        return top, chance, second * last, (chance - top) / 4 / float(np.exp(third)) / last
+    power = float(np.exp(third))
+    location = float(np.exp(second) * np.log(2) ** (1 / power))
+    return top, chance, location * last, (chance - top) / 2 * power * float(np.log(2)) / location / last

@@ -1,0 +1,103 @@
+"""Shape over measured distortion: the same curve, with how far images lie from their clean ones in place of severity.
+
+Severity is an index: where a recipe spaces its levels unevenly, a steady fall over distortion looks late or early over
+severity. What a curve loses and whether it rises does not depend on the axis; its bow does, and so do the classes of
+curves that fall. The axis is the mean over the images of the cell, and is taken as measured: resampling the images
+moves accuracy and not the axis.
+"""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from failmodes.analysis.statistics.bootstrap import Estimate, Float64Array, bootstrap_estimate
+from failmodes.analysis.statistics.curve_shape import (
+    EARLY_DROP,
+    FALLING,
+    LATE_COLLAPSE,
+    NEAR_LINEAR,
+    SHAPE_CLASSES,
+    Margins,
+    ShapeSettings,
+    bow,
+    classify,
+)
+
+SEVERITY_AXIS, RMSE_AXIS, SSIM_AXIS = "severity", "rmse", "1-ssim"
+AXES = (SEVERITY_AXIS, RMSE_AXIS, SSIM_AXIS)
+FALLING_CODES = (LATE_COLLAPSE, EARLY_DROP, NEAR_LINEAR)
+
+
+class ShapeOverAxis(NamedTuple):
+    """The shape of one curve over one axis.
+
+    Attributes:
+        shape: one of SHAPE_CLASSES.
+        stability: share of resamples with that class.
+        bow: over this axis; None unless the curve falls.
+        bow_change: the bow over this axis minus that over severity; None unless the curve falls.
+    """
+
+    shape: str
+    stability: float
+    bow: Estimate | None
+    bow_change: Estimate | None
+
+
+def shapes_over_axes(
+    curve: ArrayLike,
+    resampled: ArrayLike,
+    severities: ArrayLike,
+    axes: Mapping[str, ArrayLike],
+    margins: Margins,
+    settings: ShapeSettings,
+) -> dict[str, ShapeOverAxis]:
+    """The shape of a curve over each of several axes.
+
+    Args:
+        curve: (S,) accuracy, 0-1.
+        resampled: (B, S) accuracy under B resamples of the images.
+        severities: (S,) rising.
+        axes: by name (S,) rising, such as the mean distortion at each severity.
+        margins: of the curve over severity, of `describe_curve`.
+        settings: thresholds and level.
+    """
+    accuracy = np.vstack([np.asarray(curve, dtype=np.float64), np.asarray(resampled, dtype=np.float64)])
+    codes = classify(accuracy, severities, margins, settings)
+    does_fall = np.isin(codes, FALLING_CODES)
+    over_severity = bow(accuracy, severities)
+    return {
+        name: _shape_over(codes, does_fall, bow(accuracy, axis), over_severity, settings) for name, axis in axes.items()
+    }
+
+
+def _shape_over(
+    codes: np.ndarray, does_fall: np.ndarray, bows: Float64Array, over_severity: Float64Array, settings: ShapeSettings
+) -> ShapeOverAxis:
+    late, early = bows >= settings.bow_threshold, bows <= -settings.bow_threshold
+    by_bow = np.select([late, early], [LATE_COLLAPSE, EARLY_DROP], NEAR_LINEAR)
+    own = np.where(does_fall, by_bow, codes)
+    shape, stability, level = SHAPE_CLASSES[int(own[0])], float((own[1:] == own[0]).mean()), settings.interval_level
+    if shape not in FALLING:
+        return ShapeOverAxis(shape, stability, None, None)
+    change = bows - over_severity
+    return ShapeOverAxis(shape, stability, bootstrap_estimate(bows, level), bootstrap_estimate(change, level))
+
+
+def axis_reason(values: ArrayLike, severities: ArrayLike, name: str) -> str | None:
+    """Why measured distortion (S,) is no axis of a curve; None where it is one: known and rising.
+
+    Args:
+        values: (S,) mean distortion at each severity, NaN where it was not measured.
+        severities: (S,) rising.
+        name: of the measure, for the reason.
+    """
+    axis, grid = np.asarray(values, dtype=np.float64), np.asarray(severities, dtype=np.float64)
+    if not np.isfinite(axis).all():
+        return "distortion was not measured: corrupted images do not pair with clean ones"
+    falls = np.flatnonzero(np.diff(axis) <= 0)
+    if len(falls):
+        return f"{name} does not rise from severity {grid[falls[0]]:g} to {grid[falls[0] + 1]:g}"
+    return None

@@ -1,0 +1,85 @@
+"""Ranks with intervals that hold for all of them together (Mogstad, Romano, Shaikh and Wilhelm 2024).
+
+Each pair is compared by an interval of its difference, and all of these intervals hold together. A rank then reaches
+from one more than the number of those that are shown to be larger, to the number of all less those that are shown to
+be smaller. Equal values share a rank, so that ties are never told apart by chance. See "Inference for Ranks with
+Applications to Mobility across Neighbourhoods and Academic Achievement across Countries", Review of Economic Studies
+91, 476-518.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from failmodes.analysis.statistics.bootstrap import Float64Array
+
+Ranks = NDArray[np.intp]
+
+
+class RankIntervals(NamedTuple):
+    """Ranks from 1, the largest value first, with the ends of their intervals, each (K,)."""
+
+    rank: Ranks
+    low: Ranks
+    high: Ranks
+
+
+def rank_intervals(values: ArrayLike, errors: ArrayLike, quantile: ArrayLike) -> RankIntervals:
+    """Ranks of values with intervals that hold for all together.
+
+    Args:
+        values: (K,) what is ranked, the largest first.
+        errors: (K, K) standard errors of the difference of each pair; the diagonal is not looked at.
+        quantile: half-width of the intervals of all differences, in standard errors: one number or (K, K).
+    """
+    value = np.asarray(values, dtype=np.float64)
+    difference = value[:, None] - value[None, :]
+    is_above = difference > np.asarray(quantile) * np.asarray(errors, dtype=np.float64)
+    np.fill_diagonal(is_above, val=False)
+    rank = 1 + (difference < 0).sum(axis=1)
+    return RankIntervals(rank, 1 + is_above.sum(axis=0), len(value) - is_above.sum(axis=1))
+
+
+def simultaneous_quantile(values: ArrayLike, draws: ArrayLike, errors: ArrayLike, level: float = 0.95) -> float:
+    """Half-width, in standard errors, of intervals that hold for the differences of all pairs together.
+
+    It is the quantile, over resamples, of the largest distance of a resampled difference from that of the sample.
+
+    Args:
+        values: (K,) of the sample.
+        draws: (B, K) the same under resampled images.
+        errors: (K, K) standard errors of the difference of each pair.
+        level: with this chance all hold.
+
+    Returns:
+        0 where there is no pair.
+    """
+    deviations = np.asarray(draws, dtype=np.float64) - np.asarray(values, dtype=np.float64)
+    error = np.asarray(errors, dtype=np.float64)
+    largest = np.zeros(len(deviations))
+    for place in range(1, deviations.shape[1]):
+        distances = np.abs(deviations[:, :place] - deviations[:, place : place + 1]) / error[place, :place]
+        largest = np.maximum(largest, distances.max(axis=1))
+    return float(np.quantile(largest, level))
+
+
+def errors_of_pairs(values: ArrayLike) -> Float64Array:
+    """Standard errors of the differences of means over the same images, never 0.
+
+    To the differences of images two made-up ones are added, 1 and -1 (see `paired_difference.mean_difference`).
+
+    Args:
+        values: (N, K) of each image, from -1 to 1.
+
+    Returns:
+        (K, K); the diagonal has no meaning.
+    """
+    value = np.asarray(values, dtype=np.float64)
+    images = len(value)
+    products = np.einsum("nj,nk->jk", value, value)
+    squares, sums = products.diagonal(), value.sum(axis=0)
+    of_differences = squares[:, None] + squares[None, :] - 2 * products
+    centre = (sums[:, None] - sums[None, :]) / (images + 2)
+    errors: Float64Array = np.sqrt(((of_differences + 2) / (images + 2) - centre**2) / (images + 2))
+    return errors
