@@ -80,9 +80,10 @@ def chart(
     name: Annotated[
         str,
         typer.Argument(
-            help="From a warehouse: ranking, curves, drops, shapes, differences, answers, confusion, attention, "
-            "object-attention, exemplars, onset, calibration, failure-prediction, risk-coverage, seen-coming, "
-            "distortion. From images alone: contact-sheet, and distortion too where an option says what to corrupt."
+            help="From a warehouse: ranking, curves, drops, shapes, distortion-shapes, differences, answers, "
+            "confusion, attention, object-attention, exemplars, onset, calibration, failure-prediction, "
+            "risk-coverage, seen-coming, distortion. From images alone: contact-sheet, and distortion too where an "
+            "option says what to corrupt."
         ),
     ],
     where: Where = None,

@@ -79,8 +79,9 @@ class Warehouse(WarehouseRows, WarehouseFiles):
         """Draw a chart, as `failmodes chart` does; it shows itself in notebooks, `.save("chart.svg")` writes it.
 
         Args:
-            name: ranking, curves, drops, shapes, differences, answers, confusion, attention, object-attention,
-                exemplars, onset, calibration, failure-prediction, risk-coverage, seen-coming or distortion.
+            name: ranking, curves, drops, shapes, distortion-shapes, differences, answers, confusion, attention,
+                object-attention, exemplars, onset, calibration, failure-prediction, risk-coverage, seen-coming or
+                distortion.
             model: only this network or these, by label.
             corruption: only this corruption or these.
             evaluation: only this evaluation or these, by identity or its first letters.

@@ -12,6 +12,7 @@ from failmodes.analysis.findings.attention import attention_findings
 from failmodes.analysis.findings.calibration import confidence_findings
 from failmodes.analysis.findings.corruption_cost import cost_findings
 from failmodes.analysis.findings.curve_shape import shape_findings
+from failmodes.analysis.findings.distortion_shapes import distortion_shape_findings
 from failmodes.analysis.findings.failure_prediction import failure_findings
 from failmodes.analysis.findings.finding import KINDS, Finding, Limitation
 from failmodes.analysis.findings.headlines import Headline, headlines
@@ -25,8 +26,9 @@ from failmodes.analysis.selection import Selection
 if TYPE_CHECKING:
     import polars as pl
 
-TOPICS = (cost_findings, shape_findings, answer_findings, class_findings, confidence_findings, failure_findings,
-          seen_coming_findings, attention_findings, seed_findings, comparison_findings)  # fmt: skip
+TOPICS = (cost_findings, shape_findings, distortion_shape_findings, answer_findings, class_findings,
+          confidence_findings, failure_findings, seen_coming_findings, attention_findings, seed_findings,
+          comparison_findings)  # fmt: skip
 
 
 @dataclass(frozen=True, repr=False)

@@ -59,6 +59,7 @@ class Limitation(NamedTuple):
 KINDS = {  # in the order of a report, with what is claimed
     "most_costly": "this corruption costs the network most accuracy at the last severity",
     "shape": "the curve has this shape",
+    "shape_over_distortion": "the curve has another shape over measured distortion than over severity",
     "one_step_collapse": "one step loses twice its even share of the fall",
     "flat": "accuracy stays near the clean one at every severity",
     "rise": "accuracy lies above the clean one at some severity",

@@ -12,12 +12,13 @@ TOLD_VERDICTS: dict[str, tuple[Verdict, ...]] = {
     "attention_background": ("supported", "contradicted"),
 }  # of all other kinds what is supported
 # Of these kinds the first that was found is told, of the others the largest
-IN_ORDER = ("most_costly", "shape", "flat", "confidence_below_chance")
+IN_ORDER = ("most_costly", "shape", "shape_over_distortion", "flat", "confidence_below_chance")
 OF_PAIRS = ("better_over_seeds", "better_model")
 MORE_IMAGES = "more images would decide"
 UNDECIDED = {  # what is undecided, of how many what, and what would decide it
     "most_costly": ("Which corruption costs most", "network", MORE_IMAGES),
     "shape": ("The shape of the fall", "curve", MORE_IMAGES),
+    "shape_over_distortion": ("Whether the shape is another over distortion", "comparison", MORE_IMAGES),
     "one_step_collapse": ("Whether accuracy collapses in one step", "curve", MORE_IMAGES),
     "overconfidence": ("Whether a network is over- or underconfident", "cell", MORE_IMAGES),
     "calibration_error": ("Whether clean confidence is miscalibrated", "network", MORE_IMAGES),
@@ -30,7 +31,8 @@ UNDECIDED = {  # what is undecided, of how many what, and what would decide it
 
 
 TOPICS = {  # of each kind, in a word or two
-    "most_costly": "Costliest corruption", "shape": "Shape", "one_step_collapse": "Collapse in one step",
+    "most_costly": "Costliest corruption", "shape": "Shape",
+    "shape_over_distortion": "Shape over distortion", "one_step_collapse": "Collapse in one step",
     "flat": "No change", "rise": "Rise", "mode_collapse": "One answer to most images", "class_collapse": "Weak classes",
     "overconfidence": "Confidence", "calibration_error": "Calibration", "confidence_below_chance": "Finding failures",
     "seen_coming": "Seen coming", "attention_own_map": "Attention", "attention_background": "Attention",

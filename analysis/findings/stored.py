@@ -19,7 +19,7 @@ from failmodes.warehouse.database.updates import input_fingerprint
 from failmodes.warehouse.hashing import identity_of
 from failmodes.warehouse.schema_version import SCHEMA_VERSION
 
-METHOD = 4  # raise it when a sentence or a rule changes, so that stored findings are judged again
+METHOD = 5  # raise it when a sentence or a rule changes, so that stored findings are judged again
 NAMES = (  # that sentences use
     "select evaluation_id, model_label, network_label, training_seed, training_recipe from evaluation_labels "
     "order by all",

@@ -17,7 +17,7 @@ from failmodes.analysis.statistics.change_points import covariance_of_means
 
 STEPS, FARTHEST, NUDGE = 60, 12.0, 1e-5  # of the fit: its steps, the bound of its numbers, the step of derivatives
 NEAREST = 1e-9  # of a fitted accuracy to 0 and 1
-SMALLEST_VARIANCE = 1e-14
+STILL = 1e-4  # of the largest movement of a fitted curve: one that is smaller counts as none
 LINEAR, LOGISTIC, WEIBULL, EXPONENTIAL = MODELS = ("linear", "logistic", "weibull", "exponential")
 
 
@@ -173,17 +173,15 @@ def _lack_of_fit(
 
     Hotelling's test (1931) of the residuals across the directions in which the fitted curve can move.
     """
-    images, left = len(right), len(share) - len(numbers)
-    if left <= 0 or images <= left + 1:
-        return None
     residuals = right.mean(axis=0) - model.accuracy(numbers, share, chance)
-    directions, _, _ = np.linalg.svd(_jacobian(model, numbers[None], share, chance)[0].T, full_matrices=True)
-    across = directions[:, len(numbers) :]
-    spread = across.T @ covariance @ across
-    if np.linalg.eigvalsh(spread)[0] < SMALLEST_VARIANCE:
+    directions, sizes, _ = np.linalg.svd(_jacobian(model, numbers[None], share, chance)[0].T, full_matrices=True)
+    able = int((sizes > STILL * sizes[0]).sum())  # a number at its bound no longer moves the curve
+    images, left, across = len(right), len(share) - able, directions[:, able:]
+    if images <= left + 1:
         return None
-    beyond = residuals @ across
-    squared = float(beyond @ np.linalg.solve(spread, beyond)) * (images - 1) / images
+    spread = np.einsum("sp,st,tq->pq", across, covariance, across)
+    beyond = np.einsum("s,sp->p", residuals, across)
+    squared = float((beyond * np.linalg.solve(spread, beyond)).sum())
     return float(fdtrc(left, images - left, squared * (images - left) / ((images - 1) * left)))
 
 

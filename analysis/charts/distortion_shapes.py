@@ -1,0 +1,169 @@
+"""The two axes of shape: the bow of each curve over measured distortion against its bow over severity."""
+
+import altair as alt
+import duckdb
+import polars as pl
+
+from failmodes.analysis.charts.network_colours import network_colours
+from failmodes.analysis.charts.style import axes
+from failmodes.analysis.charts.style.axes import COLOUR_FIELD
+from failmodes.analysis.charts.style.combining import in_grid, layered
+from failmodes.analysis.charts.style.labels import LegendEntry, PlotArea, legend
+from failmodes.analysis.charts.style.placement import PlacedLabels, label_layers, unnamed_note
+from failmodes.analysis.charts.style.theme import PAGE, ChartSize, ChartText, Layered, add_text
+from failmodes.analysis.findings.distortion_shapes import (
+    AXIS_NAMES,
+    axes_verdict,
+    axis_pairs,
+    distortion_shapes_sentence,
+)
+from failmodes.analysis.formatting import SHAPE_NAMES, capitalize_first, format_percent
+from failmodes.analysis.selection import Selection, corruption_labels
+from failmodes.analysis.statistics.shape_tables import stored_settings
+from failmodes.warehouse.errors import WarehouseError
+
+SYMBOLS = {"supported": "diamond", "undecided": "circle", "contradicted": "square"}
+MEANINGS = {
+    "supported": "another shape over distortion",
+    "undecided": "undecided",
+    "contradicted": "the same shape",
+}
+MARGIN, AXIS_PX, GAP_PX = 0.08, 52, 24
+
+
+def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, size: ChartSize = PAGE) -> alt.VConcatChart:
+    """A panel a measure of distortion, a point a curve: on the diagonal both axes tell the same bow.
+
+    Raises:
+        WarehouseError: no curve that falls has distortion that was measured and rises with severity.
+    """
+    points = _points(con, selection)
+    if points.is_empty():
+        raise WarehouseError(
+            "no curve falls over distortion that was measured and rises with severity: the table "
+            "shapes_over_distortion says why"
+        )
+    networks, settings = network_colours(con, selection), stored_settings(con)
+    points = points.with_columns(
+        colour=pl.col("label").replace_strict(networks.run_colours, return_dtype=pl.String),
+        is_behind=pl.col("label").replace_strict(networks.of_runs, return_dtype=pl.String).is_in(networks.background),
+    ).sort("is_behind", "label", "corruption", descending=[True, False, False])
+    measures = [axis for axis in AXIS_NAMES if axis in points["axis"].to_list()]
+    columns = len(measures) if size.is_wide else 1
+    plot_area = _plot_area(points, settings.bow_threshold, (size.width_px - GAP_PX * (columns - 1)) / columns, size)
+    named = [_labels(points.filter(axis=axis), plot_area) for axis in measures]
+    panels = [
+        _panel(points.filter(axis=axis), axis, plot_area, settings.bow_threshold, labels)
+        for axis, labels in zip(measures, named, strict=True)
+    ]
+    behind = f" {capitalize_first(networks.phrase(selection.averaged_phrase))}." if networks.background else ""
+    text = ChartText(
+        distortion_shapes_sentence(con, selection),
+        "Bow of each curve that falls (mean height above its chord as a share of the drop) over measured distortion "
+        f"against that over severity, on {selection.images}; bars: {format_percent(settings.interval_level, 0)} "
+        "intervals over images. Dashed: both the same. Shaded: the same shape over both, early, near-linear "
+        f"(bow within \u00b1{settings.bow_threshold:g}) or late. Named: those of another shape, or, without any, the "
+        f"farthest from the dashed line.{behind}{unnamed_note(named)}",
+        selection.source_line,
+    )
+    verdicts = [verdict for verdict in SYMBOLS if verdict in points["verdict"].to_list()]
+    entries = [*networks.entries(), *(LegendEntry(MEANINGS[one], shape=SYMBOLS[one]) for one in verdicts)]
+    panel_grid = in_grid(*panels, columns=columns, spacing=GAP_PX)
+    return add_text([*legend(entries, size.width_px - AXIS_PX), panel_grid], text, size)
+
+
+def _points(con: duckdb.DuckDBPyConnection, selection: Selection) -> pl.DataFrame:
+    """One row a curve and measure of distortion: both bows with intervals, both shapes, the verdict."""
+    names = corruption_labels(con)
+    return pl.DataFrame(
+        [
+            {
+                "label": over["label"],
+                "corruption": over["corruption"],
+                "name": names[over["corruption"]],
+                "axis": over["axis"],
+                "verdict": axes_verdict(severity, over),
+                "shape_over_severity": SHAPE_NAMES[severity["shape"]],
+                "shape_over_axis": SHAPE_NAMES[over["shape"]],
+                "bow": over["bow"],
+                "bow_low": over["bow_low"],
+                "bow_high": over["bow_high"],
+                "severity_bow": severity["bow"],
+                "severity_low": severity["bow_low"],
+                "severity_high": severity["bow_high"],
+                "distance": abs(over["bow_change"]),
+            }
+            for severity, over in axis_pairs(con, selection)
+        ]
+    )
+
+
+def _plot_area(points: pl.DataFrame, threshold: float, width_px: float, size: ChartSize) -> PlotArea:
+    """One square of bows for both panels, so that the diagonal is one."""
+    bounds = [*points["bow_low"], *points["bow_high"], *points["severity_low"], *points["severity_high"]]
+    low, high = min(*bounds, -1.5 * threshold), max(*bounds, 1.5 * threshold)
+    pad = MARGIN * (high - low)
+    width = width_px - AXIS_PX
+    return PlotArea(low - pad, high + pad, low - pad, high + pad, width=width, height=size.height(min(width, 270), 150))
+
+
+def _panel(points: pl.DataFrame, axis: str, plot_area: PlotArea, threshold: float, named: PlacedLabels) -> Layered:
+    x_scale, y_scale = plot_area.scales()
+    x = alt.X("severity_bow:Q", title="\u2190 early   bow over severity   late \u2192", scale=x_scale,
+              axis=alt.Axis(grid=False, format=".2~f", tickCount=5))  # fmt: skip
+    y = alt.Y("bow:Q", title=f"bow over {AXIS_NAMES[axis]}", scale=y_scale,
+              axis=alt.Axis(grid=False, format=".2~f", tickCount=5))  # fmt: skip
+    symbol = alt.Shape("verdict:N", legend=None,
+                       scale=alt.Scale(domain=list(SYMBOLS), range=list(SYMBOLS.values())))  # fmt: skip
+    base = alt.Chart(points).encode(color=COLOUR_FIELD)
+    interval = base.mark_rule(strokeWidth=1)
+    tips = [alt.Tooltip("label:N", title="network"), alt.Tooltip("name:N", title="corruption"),
+            alt.Tooltip("shape_over_severity:N", title="over severity"),
+            alt.Tooltip("shape_over_axis:N", title=f"over {AXIS_NAMES[axis]}"),
+            alt.Tooltip("severity_bow:Q", format=".2f", title="bow over severity"),
+            alt.Tooltip("bow:Q", format=".2f", title=f"bow over {AXIS_NAMES[axis]}")]  # fmt: skip
+    return layered(
+        *_background(plot_area, threshold, x, y),
+        interval.encode(x=alt.X("severity_low:Q"), x2=alt.X2("severity_high:Q"), y=y),
+        interval.encode(x=x, y=alt.Y("bow_low:Q"), y2=alt.Y2("bow_high:Q")),
+        base.mark_point(filled=True, size=65, opacity=1).encode(x=x, y=y, shape=symbol, tooltip=tips),
+        *named.layers,
+        width=plot_area.width,
+        height=plot_area.height,
+        title=axes.panel_title(f"Over {AXIS_NAMES[axis]}", plot_area.width),
+    )
+
+
+def _background(plot_area: PlotArea, threshold: float, x: alt.X, y: alt.Y) -> list[alt.Chart]:
+    """The three squares in which both axes give the same shape, and the diagonal."""
+    low, high = plot_area.x_low, plot_area.x_high
+    ends = [(low, -threshold), (-threshold, threshold), (threshold, high)]
+    squares = pl.DataFrame([{"severity_bow": start, "x_end": end, "bow": start, "y_end": end} for start, end in ends])
+    diagonal = pl.DataFrame({"severity_bow": [low, high], "bow": [low, high]})
+    return [
+        alt.Chart(squares).mark_rect(style="band", opacity=0.55).encode(
+            x=x, x2=alt.X2("x_end:Q"), y=y, y2=alt.Y2("y_end:Q")
+        ),
+        alt.Chart(diagonal).mark_line(style="muted-line", strokeDash=[4, 3], strokeWidth=1).encode(x=x, y=y),
+    ]  # fmt: skip
+
+
+def _labels(points: pl.DataFrame, plot_area: PlotArea) -> PlacedLabels:
+    """Names of the corruptions whose axes disagree, once each; without any, of the curve farthest from the diagonal."""
+    named = points.filter(verdict="supported", is_behind=False)
+    if named.is_empty():
+        named = points.sort("distance", descending=True).head(1)
+    named = named.sort("distance", descending=True).unique("corruption", keep="first", maintain_order=True)
+    obstacles = [_cross(plot_area, row, along) for row in points.rows(named=True) for along in ("x", "y")]
+    x, y = (alt.X("severity_bow:Q"), alt.Y("bow:Q"))
+    scales = plot_area.scales()
+    return label_layers(
+        named.with_columns(colour=pl.lit(None)), x.scale(scales[0]), y.scale(scales[1]), plot_area, obstacles, points
+    )
+
+
+def _cross(plot_area: PlotArea, row: dict[str, float], along: str) -> tuple[float, float, float, float]:
+    """The box in pixels of one of the two intervals of a point."""
+    if along == "x":
+        return plot_area.box(row["severity_low"], row["severity_high"], row["bow"], row["bow"])
+    return plot_area.box(row["severity_bow"], row["severity_bow"], row["bow_low"], row["bow_high"])
