@@ -28,6 +28,8 @@ MEANINGS = {
     "undecided": "undecided",
     "contradicted": "the same shape",
 }
+AXIS_TITLE = "\u2190 early\u00a0\u00a0\u00a0bow over severity\u00a0\u00a0\u00a0late \u2192"
+ENDS = ("bow_low", "bow_high", "severity_low", "severity_high")
 MARGIN, AXIS_PX, GAP_PX = 0.08, 52, 24
 
 
@@ -61,9 +63,9 @@ def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, size: ChartSi
         distortion_shapes_sentence(con, selection),
         "Bow of each curve that falls (mean height above its chord as a share of the drop) over measured distortion "
         f"against that over severity, on {selection.images}; bars: {format_percent(settings.interval_level, 0)} "
-        "intervals over images. Dashed: both the same. Shaded: the same shape over both, early, near-linear "
-        f"(bow within \u00b1{settings.bow_threshold:g}) or late. Named: those of another shape, or, without any, the "
-        f"farthest from the dashed line.{behind}{unnamed_note(named)}",
+        f"intervals over images{_cut_phrase(points, plot_area)}. Dashed: both the same. Shaded: the same shape over "
+        f"both, early, near-linear (bow within \u00b1{settings.bow_threshold:g}) or late. Named: those of another "
+        f"shape, or, without any, the farthest from the dashed line.{behind}{unnamed_note(named)}",
         selection.source_line,
     )
     verdicts = [verdict for verdict in SYMBOLS if verdict in points["verdict"].to_list()]
@@ -99,24 +101,33 @@ def _points(con: duckdb.DuckDBPyConnection, selection: Selection) -> pl.DataFram
 
 
 def _plot_area(points: pl.DataFrame, threshold: float, width_px: float, size: ChartSize) -> PlotArea:
-    """One square of bows for both panels, so that the diagonal is one."""
-    bounds = [*points["bow_low"], *points["bow_high"], *points["severity_low"], *points["severity_high"]]
+    """One square of bows for both panels, so that the diagonal is one; it cuts long intervals of what is undecided."""
+    decided = points.filter(pl.col("verdict") != "undecided")
+    bounds = [*points["bow"], *points["severity_bow"]]
+    bounds += [value for end in ENDS for value in decided[end]]
     low, high = min(*bounds, -1.5 * threshold), max(*bounds, 1.5 * threshold)
     pad = MARGIN * (high - low)
     width = width_px - AXIS_PX
     return PlotArea(low - pad, high + pad, low - pad, high + pad, width=width, height=size.height(min(width, 270), 150))
 
 
+def _cut_phrase(points: pl.DataFrame, plot_area: PlotArea) -> str:
+    """Whether some intervals reach beyond the plot."""
+    values = [value for end in ENDS for value in points[end]]
+    is_cut = min(values) < plot_area.x_low or max(values) > plot_area.x_high
+    return ", cut where they leave the plot" if is_cut else ""
+
+
 def _panel(points: pl.DataFrame, axis: str, plot_area: PlotArea, threshold: float, named: PlacedLabels) -> Layered:
     x_scale, y_scale = plot_area.scales()
-    x = alt.X("severity_bow:Q", title="\u2190 early   bow over severity   late \u2192", scale=x_scale,
+    x = alt.X("severity_bow:Q", title=AXIS_TITLE, scale=x_scale,
               axis=alt.Axis(grid=False, format=".2~f", tickCount=5))  # fmt: skip
     y = alt.Y("bow:Q", title=f"bow over {AXIS_NAMES[axis]}", scale=y_scale,
               axis=alt.Axis(grid=False, format=".2~f", tickCount=5))  # fmt: skip
     symbol = alt.Shape("verdict:N", legend=None,
                        scale=alt.Scale(domain=list(SYMBOLS), range=list(SYMBOLS.values())))  # fmt: skip
     base = alt.Chart(points).encode(color=COLOUR_FIELD)
-    interval = base.mark_rule(strokeWidth=1)
+    interval = base.mark_rule(strokeWidth=1, clip=True)
     tips = [alt.Tooltip("label:N", title="network"), alt.Tooltip("name:N", title="corruption"),
             alt.Tooltip("shape_over_severity:N", title="over severity"),
             alt.Tooltip("shape_over_axis:N", title=f"over {AXIS_NAMES[axis]}"),

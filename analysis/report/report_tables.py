@@ -18,6 +18,7 @@ from failmodes.analysis.formatting import (
     label_with_extra,
 )
 from failmodes.analysis.networks import TrainedNetwork, trained_networks
+from failmodes.analysis.report.curve_tables import curve_tables
 from failmodes.analysis.selection import Selection, corruption_labels, read_for_selection
 from failmodes.analysis.statistics.network_accuracy import seed_curves
 from failmodes.analysis.text_tables import EMPTY, MOST_LEVELS, TableCell, TextTable
@@ -49,6 +50,7 @@ def tables(con: duckdb.DuckDBPyConnection, selection: Selection) -> list[TextTab
                 _accuracy(con, one, evaluation.label, names),
                 _shapes(con, one, evaluation.label, names),
                 _steps(con, one, evaluation.label, names),
+                *curve_tables(con, one, names),
                 _answers(con, one, evaluation.label, names),
                 _calibration(con, one, evaluation.label, names),
                 *_attention(con, one, evaluation.label, names),

@@ -1,0 +1,26 @@
+-- Which corruption breaks a network first? Accuracy lost at the last severity and on average over whole severities,
+-- with its rank; the intervals of all ranks of a network hold together.
+select
+    evaluation_labels.model_label,
+    evaluation_labels.dataset_label,
+    corruption_ranks.measure,
+    corruption_ranks.rank,
+    corruption_ranks.rank_low,
+    corruption_ranks.rank_high,
+    corruption_ranks.ranked_count,
+    corruptions.corruption_label,
+    corruption_ranks.cost, -- accuracy lost, -1 to 1
+    corruption_ranks.cost_low,
+    corruption_ranks.cost_high,
+    corruption_ranks.smallest_difference_shown,
+    corruption_ranks.reason -- why it is not ranked
+from corruption_ranks
+inner join evaluation_labels on corruption_ranks.evaluation_id = evaluation_labels.evaluation_id
+inner join corruptions on corruption_ranks.corruption = corruptions.corruption
+order by
+    evaluation_labels.model_label asc,
+    corruption_ranks.evaluation_id asc,
+    corruption_ranks.measure asc,
+    corruption_ranks.rank asc nulls last,
+    corruption_ranks.cost desc,
+    corruption_ranks.corruption asc
