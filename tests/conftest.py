@@ -118,8 +118,11 @@ def small_import(tmp_path: Path) -> Path:
 @pytest.fixture(scope="session")
 def query_folder(sound_warehouse: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a warehouse, files that no query may read, and the folder that DuckDB usually spills to."""
+    from failmodes.analysis.statistics.shape_tables import ShapeSettings, ensure_shapes
+
     folder = tmp_path_factory.mktemp("query")
     shutil.copy(sound_warehouse, folder)
+    ensure_shapes(folder / "warehouse.duckdb", ShapeSettings(resamples=50))  # saved queries read what is derived too
     (folder / "secret.csv").write_text(f"{SECRET}\n")
     duckdb.sql("select 1 as a").write_parquet(str(folder / "secret.parquet"))
     with duckdb.connect(str(folder / "other.duckdb")) as con:

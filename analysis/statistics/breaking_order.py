@@ -4,8 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
-from scipy.special import stdtrit
+from numpy.typing import ArrayLike
 
 from failmodes.analysis.selection import averaged_severities
 from failmodes.analysis.statistics.bootstrap import CorrectnessMatrix, Estimate, Float64Array
@@ -16,7 +15,7 @@ from failmodes.analysis.statistics.paired_difference import (
     newcombe_interval,
     normal_quantile,
 )
-from failmodes.analysis.statistics.rank_intervals import errors_of_pairs, rank_intervals, simultaneous_quantile
+from failmodes.analysis.statistics.rank_intervals import errors_of_pairs, quantiles_of_pairs, rank_intervals
 
 AT_LAST, ON_AVERAGE = MEASURES = ("at_last", "on_average")
 FEWEST_OF_CLASS = 10  # images; a class of fewer is not ranked
@@ -37,13 +36,12 @@ class RankedCost(NamedTuple):
 
 
 def rank_corruptions(
-    correctness: CorrectnessMatrix, draws: ArrayLike, corruptions: Sequence[str], measure: str, level: float
+    correctness: CorrectnessMatrix, corruptions: Sequence[str], measure: str, level: float
 ) -> dict[str, RankedCost]:
     """Corruptions by what they cost one evaluation, with intervals of their ranks.
 
     Args:
         correctness: whether each image is right in each cell.
-        draws: (B, C) accuracy of its cells under resampled images.
         corruptions: those to be ranked.
         measure: AT_LAST or ON_AVERAGE.
         level: of all intervals.
@@ -52,14 +50,12 @@ def rank_corruptions(
     if not columns:
         return {}
     clean, right = correctness.curves()[corruptions[0]][0.0], correctness.correct
-    resampled = np.asarray(draws, dtype=np.float64)
     values = np.stack([right[:, own].mean(axis=1) for own in columns.values()], axis=1)
-    drawn = np.stack([resampled[:, own].mean(axis=1) for own in columns.values()], axis=1)
     errors = errors_of_pairs(values) if correctness.paired else _unpaired_errors(correctness, list(columns.values()))
     losses = -values.mean(axis=0)
-    quantile = simultaneous_quantile(losses, -drawn, errors, level)
+    quantiles = quantiles_of_pairs(np.full_like(errors, len(right)), level)
     costs = [_cost(correctness, clean, own, level) for own in columns.values()]
-    return dict(zip(columns, _ranked(costs, losses, errors, quantile), strict=True))
+    return dict(zip(columns, _ranked(costs, losses, errors, quantiles), strict=True))
 
 
 def _cost(correctness: CorrectnessMatrix, clean: int, columns: Sequence[int], level: float) -> Estimate:
@@ -113,30 +109,21 @@ def rank_classes(losses: ArrayLike, labels: ArrayLike, level: float) -> dict[int
     centre = sums[kept] / total
     variance = ((squares[kept] + MADE_UP) / total - centre**2) / total
     errors = np.sqrt(variance[:, None] + variance[None, :])
-    quantile = _student_quantiles(np.minimum(counts[kept][:, None], counts[kept][None, :]) - 1, level)
+    quantiles = quantiles_of_pairs(np.minimum(counts[kept][:, None], counts[kept][None, :]), level)
     half = normal_quantile(level) * np.sqrt(variance)
     costs = [
         Estimate(float(mean), float(middle - width), float(middle + width))
         for mean, middle, width in zip(means, centre, half, strict=True)
     ]
-    ranked = _ranked(costs, means, errors, quantile)
+    ranked = _ranked(costs, means, errors, quantiles)
     return dict(zip((int(classes[one]) for one in kept), ranked, strict=True))
 
 
-def _student_quantiles(freedom: NDArray[np.int64], level: float) -> Float64Array:
-    """Student's quantiles (K, K) for intervals that hold for all pairs together."""
-    count = len(freedom)
-    pairs = max(1, count * (count - 1) // 2)
-    different, place = np.unique(freedom, return_inverse=True)
-    quantiles: Float64Array = stdtrit(different, 1 - (1 - level) / 2 / pairs)[place].reshape(freedom.shape)
-    return quantiles
-
-
 def _ranked(
-    costs: Sequence[Estimate], values: ArrayLike, errors: Float64Array, quantile: float | Float64Array
+    costs: Sequence[Estimate], values: ArrayLike, errors: Float64Array, quantiles: Float64Array
 ) -> list[RankedCost]:
-    ranks = rank_intervals(values, errors, quantile)
-    reach = (np.asarray(quantile) + _power_quantile()) * errors
+    ranks = rank_intervals(values, errors, quantiles)
+    reach = (quantiles + _power_quantile()) * errors
     order = np.argsort(-np.asarray(values), kind="stable")
     beside = np.empty(len(order), dtype=np.intp)  # the nearest in rank: the next, of the last the one before
     beside[order] = np.append(order[1:], order[-2] if len(order) > 1 else order[-1])

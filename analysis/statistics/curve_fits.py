@@ -97,8 +97,9 @@ def _logistic(numbers: Float64Array, share: Float64Array, chance: float) -> Floa
 
 
 def _weibull(numbers: Float64Array, share: Float64Array, chance: float) -> Float64Array:
-    upper, scale, power = _logistic_share(numbers[..., :1]), np.exp(numbers[..., 1:2]), np.exp(numbers[..., 2:3])
-    return chance + (1 - chance) * upper * np.exp(-np.minimum((share / scale) ** power, 500))
+    upper, power = _logistic_share(numbers[..., :1]), np.exp(numbers[..., 2:3])
+    lost = np.exp(np.minimum(power * (np.log(np.maximum(share, NEAREST)) - numbers[..., 1:2]), 6))
+    return chance + (1 - chance) * upper * np.exp(-lost)
 
 
 def _exponential(numbers: Float64Array, share: Float64Array, chance: float) -> Float64Array:

@@ -206,8 +206,8 @@ def _corruption_rank_rows(
 ) -> list[Row]:
     rows = []
     for measure in MEASURES:
-        costs = rank_corruptions(found.correctness, found.draws, ranked, measure, settings.interval_level)
-        others = rank_corruptions(found.correctness, found.draws, list(reasons), measure, settings.interval_level)
+        costs = rank_corruptions(found.correctness, ranked, measure, settings.interval_level)
+        others = rank_corruptions(found.correctness, list(reasons), measure, settings.interval_level)
         for name, cost in (costs | others).items():
             row = {"corruption": name, "measure": measure, "ranked_count": len(costs)}
             rows.append(row | _cost_columns(cost, reasons.get(name)))

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.special import stdtrit
 
 from failmodes.analysis.statistics.bootstrap import Float64Array
 
@@ -25,43 +26,36 @@ class RankIntervals(NamedTuple):
     high: Ranks
 
 
-def rank_intervals(values: ArrayLike, errors: ArrayLike, quantile: ArrayLike) -> RankIntervals:
+def rank_intervals(values: ArrayLike, errors: ArrayLike, quantiles: ArrayLike) -> RankIntervals:
     """Ranks of values with intervals that hold for all together.
 
     Args:
         values: (K,) what is ranked, the largest first.
         errors: (K, K) standard errors of the difference of each pair; the diagonal is not looked at.
-        quantile: half-width of the intervals of all differences, in standard errors: one number or (K, K).
+        quantiles: (K, K) or one number: half-widths of the intervals of all differences, in standard errors.
     """
     value = np.asarray(values, dtype=np.float64)
     difference = value[:, None] - value[None, :]
-    is_above = difference > np.asarray(quantile) * np.asarray(errors, dtype=np.float64)
+    is_above = difference > np.asarray(quantiles) * np.asarray(errors, dtype=np.float64)
     np.fill_diagonal(is_above, val=False)
     rank = 1 + (difference < 0).sum(axis=1)
     return RankIntervals(rank, 1 + is_above.sum(axis=0), len(value) - is_above.sum(axis=1))
 
 
-def simultaneous_quantile(values: ArrayLike, draws: ArrayLike, errors: ArrayLike, level: float = 0.95) -> float:
-    """Half-width, in standard errors, of intervals that hold for the differences of all pairs together.
+def quantiles_of_pairs(images: ArrayLike, level: float = 0.95) -> Float64Array:
+    """Half-widths, in standard errors, of Student's intervals that hold for the differences of all pairs (Bonferroni).
 
-    It is the quantile, over resamples, of the largest distance of a resampled difference from that of the sample.
+    A bootstrap of the largest difference gives intervals 3 % shorter, which are too short for 50 images.
 
     Args:
-        values: (K,) of the sample.
-        draws: (B, K) the same under resampled images.
-        errors: (K, K) standard errors of the difference of each pair.
+        images: (K, K) images behind the difference of each pair, at least 2.
         level: with this chance all hold.
-
-    Returns:
-        0 where there is no pair.
     """
-    deviations = np.asarray(draws, dtype=np.float64) - np.asarray(values, dtype=np.float64)
-    error = np.asarray(errors, dtype=np.float64)
-    largest = np.zeros(len(deviations))
-    for place in range(1, deviations.shape[1]):
-        distances = np.abs(deviations[:, :place] - deviations[:, place : place + 1]) / error[place, :place]
-        largest = np.maximum(largest, distances.max(axis=1))
-    return float(np.quantile(largest, level))
+    counts = np.asarray(images)
+    pairs = max(1, len(counts) * (len(counts) - 1) // 2)
+    different, place = np.unique(counts, return_inverse=True)
+    quantiles: Float64Array = stdtrit(different - 1, 1 - (1 - level) / 2 / pairs)[place].reshape(counts.shape)
+    return quantiles
 
 
 def errors_of_pairs(values: ArrayLike) -> Float64Array:

@@ -15,6 +15,7 @@ CORRELATION = 0.9  # of the latent numbers of an image at two severities
 SHARED = 0.7  # of the same at two corruptions
 MOST_NUMBERS = 4_000_000  # latent numbers in memory at a time
 Floats = NDArray[np.float64]
+Curve = tuple[float, ...]
 Bools = NDArray[np.bool_]
 
 

@@ -1,0 +1,101 @@
+"""One break against none, thresholds, and lack of fit: how often a curve without them is said to have them."""
+
+from functools import partial
+
+import numpy as np
+from claims import COVERAGE, FALSE, NEVER_FALSE, NO_LIMIT, POWER, Claim, Job, Limit
+from curves import CORRELATION, GRIDS, Curve, Floats, bent, draw_answers, straight, through
+
+from failmodes.analysis.statistics.bootstrap import resampled_accuracy, resampled_alone
+from failmodes.analysis.statistics.change_points import find_change_point
+from failmodes.analysis.statistics.curve_fits import LINEAR, fit_curves
+
+RESAMPLES = 500
+BREAK, THRESHOLD, FIT = "a curve has a break", "a curve has a threshold", "a straight line does not fit"
+LOCATED = Limit(0.935)
+
+
+def measure(
+    curve: Curve, images: int, paired: bool, true_break: float | None, rng: np.random.Generator, draws: int
+) -> Floats:
+    """Break found, threshold said, misfit of the straight line, and whether the break lies where it is said to lie."""
+    grid, found = GRIDS[len(curve)], []
+    for batch in draw_answers(rng, curve, images, draws, CORRELATION if paired else 0.0):
+        for right in batch:
+            seed = int(rng.integers(2**31))
+            resampled = (
+                resampled_accuracy(right, RESAMPLES, seed)
+                if paired
+                else resampled_alone(right.mean(axis=0), images, RESAMPLES, seed)
+            )
+            point = find_change_point(right, resampled, grid, paired=paired)
+            (line,) = [fit for fit in fit_curves(right, grid, 0.1, paired=paired) if fit.model == LINEAR]
+            is_found = point.p_value is not None and point.p_value <= 0.05
+            is_located = np.nan
+            if true_break is not None and is_found:
+                is_located = float(grid[point.first] <= true_break <= grid[point.last])
+            is_threshold = point.threshold(point.p_value, 0.95) == "supported"
+            is_unfit = line.lack_of_fit_p is not None and line.lack_of_fit_p < 0.05
+            found.append((is_found, is_threshold, is_unfit, is_located))
+    return np.array(found, dtype=np.float64)
+
+
+def null_jobs() -> list[Job]:
+    """Straight lines: each of the three is false."""
+    cases = [
+        ("straight, a drop of 40 points", straight(0.9, 0.4, 6), 50, True),
+        ("straight, a drop of 40 points", straight(0.9, 0.4, 6), 500, True),
+        ("straight, a drop of 40 points", straight(0.9, 0.4, 21), 500, True),
+        ("straight, a drop of 40 points", straight(0.9, 0.4, 6), 500, False),
+        ("straight from 99 %, a drop of 2 points", straight(0.99, 0.02, 6), 500, True),
+        ("level at 90 %", straight(0.9, 0.0, 6), 500, True),
+    ]
+    found = []
+    for truth, curve, images, paired in cases:
+        note = "" if paired else "images do not pair"
+        claims = tuple(
+            Claim(kind, FALSE, truth, images, len(curve), NEVER_FALSE, note) for kind in (BREAK, THRESHOLD, FIT)
+        )
+        asked = partial(_first, 3, partial(measure, curve, images, paired, None))
+        found.append(Job(claims, asked, images * len(curve)))
+    return found
+
+
+def steep_jobs() -> list[Job]:
+    """Breaks that are none of a threshold, and thresholds: false at twice as steep, found beyond, and located."""
+    found = []
+    twice = (0.9, 0.85, 0.8, 0.75, 0.65, 0.55)  # from severity 3 on exactly twice as steep
+    for images in (500, 2_000):
+        claims = (Claim(THRESHOLD, FALSE, "twice as steep from severity 3 on", images, 6, NEVER_FALSE),)
+        asked = partial(_column, 1, partial(measure, through(twice, 6), images, True, 3.0))
+        found.append(Job(claims, asked, images * 6))
+    early = bent(0.9, 0.4, -0.3, 6)
+    claims = (Claim(THRESHOLD, FALSE, "bow -.3, a drop of 40 points", 500, 6, NEVER_FALSE),)
+    found.append(Job(claims, partial(_column, 1, partial(measure, early, 500, True, None)), 3_000))
+    for severities in (6, 21):
+        curve = through((0.9, 0.89, 0.88, 0.87, 0.67, 0.47), severities)
+        claims = (
+            Claim(THRESHOLD, POWER, "1 point a severity, 20 from severity 3 on", 500, severities, NO_LIMIT),
+            Claim(
+                "where a break lies", COVERAGE, "1 point a severity, 20 from severity 3 on", 500, severities, LOCATED
+            ),
+        )
+        asked = partial(_columns, (1, 3), partial(measure, curve, 500, True, 3.0))
+        found.append(Job(claims, asked, 500 * severities))
+    return found
+
+
+def _first(count, measured, rng, draws):
+    return measured(rng, draws)[:, :count]
+
+
+def _column(place, measured, rng, draws):
+    return measured(rng, draws)[:, [place]]
+
+
+def _columns(places, measured, rng, draws):
+    return measured(rng, draws)[:, list(places)]
+
+
+def jobs() -> list[Job]:
+    return null_jobs() + steep_jobs()
