@@ -5,7 +5,7 @@ Straight line, logistic and Weibull curve (with a free upper end and chance as f
 fit is judged by the residuals' covariance over images, since the severities share their images.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -16,6 +16,7 @@ from failmodes.analysis.statistics.bootstrap import Float64Array
 from failmodes.analysis.statistics.change_points import covariance_of_means
 
 STEPS, FARTHEST, NUDGE = 60, 12.0, 1e-5  # of the fit: its steps, the bound of its numbers, the step of derivatives
+SETTLED = 1e-7  # a deviance that no step lowers by more has been reached
 NEAREST = 1e-9  # of a fitted accuracy to 0 and 1
 STILL = 1e-4  # of the largest movement of a fitted curve: one that is smaller counts as none
 LINEAR, LOGISTIC, WEIBULL, EXPONENTIAL = MODELS = ("linear", "logistic", "weibull", "exponential")
@@ -57,29 +58,39 @@ class _Model(NamedTuple):
 
 
 def fit_curves(
-    correct: ArrayLike, severities: ArrayLike, chance: float | None, *, paired: bool = True
-) -> list[CurveFit]:
-    """Fit every model that has fewer parameters than the curve has severities.
+    curves: Sequence[NDArray[np.bool_]], severities: ArrayLike, chance: float | None, *, paired: bool = True
+) -> list[list[CurveFit]]:
+    """Fit every model that has fewer parameters than a curve has severities to each of several curves of one grid.
 
     Args:
-        correct: (N, S) bool, whether each image is right from clean to the last severity.
+        curves: of each (N, S) bool, whether each image is right from clean to the last severity.
         severities: (S,) rising, the first 0.
         chance: accuracy of a guess, the floor of logistic and Weibull; None counts as 0.
-        paired: whether rows of `correct` are the same images at every severity.
+        paired: whether rows of a curve are the same images at every severity.
+
+    Returns:
+        The fits of each curve.
     """
-    right, grid = np.asarray(correct, dtype=bool), np.asarray(severities, dtype=np.float64)
-    covariance, share, floor = covariance_of_means(right, paired=paired), grid / grid[-1], chance or 0.0
-    found = []
+    grid, floor = np.asarray(severities, dtype=np.float64), chance or 0.0
+    share, images = grid / grid[-1], len(curves[0])
+    accuracy = np.stack([right.mean(axis=0) for right in curves])
+    covariances = [covariance_of_means(right, paired=paired) for right in curves]
+    found: list[list[CurveFit]] = [[] for _ in curves]
     for name, model in _MODELS.items():
         if len(grid) <= len(model.starts[0]):
             continue
-        numbers, deviance = _fit(model, share, right.mean(axis=0), len(right), floor)
-        shape = _figures(name, numbers, grid[-1], floor)
-        left = len(grid) - len(numbers)
-        p_value = _lack_of_fit(model, numbers, share, right, covariance, floor)
-        found.append(CurveFit(name, *shape, len(numbers), deviance, left, p_value, np.nan))
-    dispersion = max(1.0, min((fit.deviance / fit.degrees_of_freedom for fit in found), default=1.0))
-    return [fit._replace(quasi_aic=fit.deviance / dispersion + 2 * fit.parameters) for fit in found]
+        fitted = zip(*_fit(model, share, accuracy, images, floor), strict=True)
+        for fits, own, covariance, (numbers, deviance) in zip(found, accuracy, covariances, fitted, strict=True):
+            p_value = _lack_of_fit(model, numbers, share, own, covariance, images, floor)
+            left = len(grid) - len(numbers)
+            shape = _figures(name, numbers, float(grid[-1]), floor)
+            fits.append(CurveFit(name, *shape, len(numbers), float(deviance), left, p_value, np.nan))
+    return [_with_quasi_aic(fits) for fits in found]
+
+
+def _with_quasi_aic(fits: list[CurveFit]) -> list[CurveFit]:
+    dispersion = max(1.0, min((fit.deviance / fit.degrees_of_freedom for fit in fits), default=1.0))
+    return [fit._replace(quasi_aic=fit.deviance / dispersion + 2 * fit.parameters) for fit in fits]
 
 
 def _logistic_share(number: Float64Array) -> Float64Array:
@@ -117,30 +128,34 @@ _MODELS = {
 
 def _fit(
     model: _Model, share: Float64Array, accuracy: Float64Array, images: int, chance: float
-) -> tuple[Float64Array, float]:
-    """The free numbers of largest likelihood, by Fisher's scoring with Levenberg's damping from every start at once."""
-    numbers = np.array(model.starts)
-    damping, deviance = np.full(len(numbers), 1e-2), _deviance(model, numbers, share, accuracy, images, chance)
-    own = np.eye(numbers.shape[1])
+) -> tuple[Float64Array, Float64Array]:
+    """The free numbers (C, P) of largest likelihood of several curves (C, S), and their deviances (C,).
+
+    Fisher's scoring with Levenberg's damping, of all curves from all starts at once, as (C, T, P).
+    """
+    own = accuracy[:, None, :]
+    numbers = np.repeat(np.array(model.starts)[None], len(accuracy), axis=0)
+    damping, deviance = np.full(numbers.shape[:2], 1e-2), _deviance(model, numbers, share, own, images, chance)
+    diagonal = np.eye(numbers.shape[-1])
     for _ in range(STEPS):
         fitted = _bounded(model.accuracy(numbers, share, chance))
         weights = images / (fitted * (1 - fitted))
         jacobian = _jacobian(model, numbers, share, chance)
-        gradient = np.einsum("tps,ts->tp", jacobian, weights * (accuracy - fitted))
-        information = np.einsum("tps,ts,tqs->tpq", jacobian, weights, jacobian)
-        scale = np.einsum("tpp->tp", information)[:, :, None] * own + NEAREST * own
-        step = np.linalg.solve(information + damping[:, None, None] * scale, gradient[..., None])[..., 0]
+        gradient = np.einsum("ctps,cts->ctp", jacobian, weights * (own - fitted))
+        information = np.einsum("ctps,cts,ctqs->ctpq", jacobian, weights, jacobian)
+        scale = np.einsum("ctpp->ctp", information)[..., None] * diagonal + NEAREST * diagonal
+        step = np.linalg.solve(information + damping[..., None, None] * scale, gradient[..., None])[..., 0]
         tried = np.clip(numbers + step, -FARTHEST, FARTHEST)
-        reached = _deviance(model, tried, share, accuracy, images, chance)
+        reached = _deviance(model, tried, share, own, images, chance)
         is_better = reached < deviance
-        numbers = np.where(is_better[:, None], tried, numbers)
         gained = float(np.max(deviance - reached, initial=0.0, where=is_better))
+        numbers = np.where(is_better[..., None], tried, numbers)
         deviance = np.where(is_better, reached, deviance)
         damping = np.clip(np.where(is_better, damping / 5, damping * 5), 1e-9, 1e9)
-        if gained < NEAREST and damping.min() > 1:
+        if gained < SETTLED and damping.min() > 1:
             break
-    best = int(deviance.argmin())
-    return numbers[best], float(deviance[best])
+    best = (np.arange(len(accuracy)), deviance.argmin(axis=1))
+    return numbers[best], deviance[best]
 
 
 def _bounded(accuracy: Float64Array) -> Float64Array:
@@ -148,10 +163,10 @@ def _bounded(accuracy: Float64Array) -> Float64Array:
 
 
 def _jacobian(model: _Model, numbers: Float64Array, share: Float64Array, chance: float) -> Float64Array:
-    """Derivatives of the fitted accuracies by the free numbers (T, P), as (T, P, S)."""
+    """Derivatives of the fitted accuracies by the free numbers (…, P), as (…, P, S)."""
     nudges = NUDGE * np.eye(numbers.shape[-1])
-    above = model.accuracy(numbers[:, None, :] + nudges, share, chance)
-    below = model.accuracy(numbers[:, None, :] - nudges, share, chance)
+    above = model.accuracy(numbers[..., None, :] + nudges, share, chance)
+    below = model.accuracy(numbers[..., None, :] - nudges, share, chance)
     slopes: Float64Array = (above - below) / (2 * NUDGE)
     return slopes
 
@@ -159,7 +174,7 @@ def _jacobian(model: _Model, numbers: Float64Array, share: Float64Array, chance:
 def _deviance(
     model: _Model, numbers: Float64Array, share: Float64Array, accuracy: Float64Array, images: int, chance: float
 ) -> Float64Array:
-    """Binomial deviance of each of several curves (T,)."""
+    """Binomial deviance of each of several curves (…)."""
     fitted, own = _bounded(model.accuracy(numbers, share, chance)), _bounded(accuracy)
     lost = accuracy * np.log(own / fitted) + (1 - accuracy) * np.log((1 - own) / (1 - fitted))
     deviance: Float64Array = 2 * images * lost.sum(axis=-1)
@@ -167,17 +182,17 @@ def _deviance(
 
 
 def _lack_of_fit(
-    model: _Model, numbers: Float64Array, share: Float64Array, right: NDArray[np.bool_], covariance: Float64Array,
-    chance: float,
+    model: _Model, numbers: Float64Array, share: Float64Array, accuracy: Float64Array, covariance: Float64Array,
+    images: int, chance: float,
 ) -> float | None:  # fmt: skip
     """P value that residuals are so far from 0 by chance, by what of them no change of the free numbers can mend.
 
     Hotelling's test (1931) of the residuals across the directions in which the fitted curve can move.
     """
-    residuals = right.mean(axis=0) - model.accuracy(numbers, share, chance)
-    directions, sizes, _ = np.linalg.svd(_jacobian(model, numbers[None], share, chance)[0].T, full_matrices=True)
+    residuals = accuracy - model.accuracy(numbers, share, chance)
+    directions, sizes, _ = np.linalg.svd(_jacobian(model, numbers, share, chance).T, full_matrices=True)
     able = int((sizes > STILL * sizes[0]).sum())  # a number at its bound no longer moves the curve
-    images, left, across = len(right), len(share) - able, directions[:, able:]
+    left, across = len(share) - able, directions[:, able:]
     if images <= left + 1:
         return None
     spread = np.einsum("sp,st,tq->pq", across, covariance, across)

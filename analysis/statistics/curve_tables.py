@@ -19,7 +19,7 @@ from failmodes.analysis.statistics.breaking_order import (
     rank_corruptions,
 )
 from failmodes.analysis.statistics.change_points import FEWEST_CHANGING, ChangePoint, find_change_point
-from failmodes.analysis.statistics.curve_fits import fit_curves
+from failmodes.analysis.statistics.curve_fits import CurveFit, fit_curves
 from failmodes.analysis.statistics.curve_shape import SHAPE_CLASSES, UNDECIDED, CurveShape, ShapeSettings
 from failmodes.analysis.statistics.distortion_shapes import (
     RMSE_AXIS,
@@ -92,7 +92,7 @@ def curve_rows(
     rows = {
         "shapes_over_distortion": [row for curve in curves for row in _axis_rows(curve, found, distortion, settings)],
         "change_points": _change_point_rows(found, settings),
-        "curve_fits": [row for curve in curves for row in _fit_rows(curve, found)],
+        "curve_fits": _fit_rows(found),
         "corruption_ranks": _corruption_rank_rows(found, ranked, unranked, settings),
         "class_ranks": _class_rank_rows(con, found, ranked, settings),
     }
@@ -173,20 +173,28 @@ def _tested(point: ChangePoint, adjusted_p: float, grid: Float64Array, level: fl
     return row | _with_interval("slope_before", point.before) | _with_interval("slope_after", point.after)
 
 
-def _fit_rows(curve: DescribedCurve, found: EvaluationCurves) -> list[Row]:
-    if curve.is_withheld:
-        return []
-    right, paired = found.correctness.correct[:, curve.columns], found.correctness.paired
-    return [
-        {
-            "corruption": curve.corruption,
-            "parameter_count": fit.parameters,
-            "lack_of_fit_p_value": fit.lack_of_fit_p,
-            **{name: getattr(fit, name) for name in ("model", "upper", "floor", "location", "slope", "deviance",
-                                                     "degrees_of_freedom", "quasi_aic")},
-        }
-        for fit in fit_curves(right, curve.grid, found.chance, paired=paired)
-    ]  # fmt: skip
+def _fit_rows(found: EvaluationCurves) -> list[Row]:
+    """Fits of all curves, those of one grid at once."""
+    by_grid: dict[tuple[float, ...], list[DescribedCurve]] = {}
+    for curve in found.curves:
+        if not curve.is_withheld:
+            by_grid.setdefault(tuple(curve.grid.tolist()), []).append(curve)
+    rows = []
+    for grid, curves in by_grid.items():
+        answers = [found.correctness.correct[:, curve.columns] for curve in curves]
+        fitted = fit_curves(answers, grid, found.chance, paired=found.correctness.paired)
+        rows += [_fit_row(curve, fit) for curve, fits in zip(curves, fitted, strict=True) for fit in fits]
+    return rows
+
+
+def _fit_row(curve: DescribedCurve, fit: CurveFit) -> Row:
+    same = ("model", "upper", "floor", "location", "slope", "deviance", "degrees_of_freedom", "quasi_aic")
+    return {
+        "corruption": curve.corruption,
+        "parameter_count": fit.parameters,
+        "lack_of_fit_p_value": fit.lack_of_fit_p,
+        **{name: getattr(fit, name) for name in same},
+    }
 
 
 def _ranked_corruptions(con: duckdb.DuckDBPyConnection, found: EvaluationCurves) -> tuple[list[str], dict[str, str]]:

@@ -59,9 +59,7 @@ def corruption_jobs() -> list[Job]:
     for truth, clean, drops, images, paired in cases:
         note = "" if paired else ", images do not pair"
         claims = [
-            Claim(
-                OF_CORRUPTIONS, COVERAGE, truth, images, SEVERITIES, ALL_AT_ONCE, ", ".join(filter(None, (where, note)))
-            )
+            Claim(OF_CORRUPTIONS, COVERAGE, truth, images, SEVERITIES, ALL_AT_ONCE, f"{where}{note}")
             for where in ("at the last severity", "on average")
         ]
         claims.append(Claim("the first is known", POWER, truth, images, SEVERITIES, NO_LIMIT, note[2:]))
