@@ -72,6 +72,15 @@ def format_number_interval(estimate: ValueAndInterval, digits: int = 3) -> str:
     return f"{format_number(estimate[0], digits)} {format_interval(*estimate[1:], digits, 1)}"
 
 
+def smallest_shown_sentence(differences: Iterable[float], what: str = "difference") -> str:
+    """How much a table can tell, of the smallest differences of shares that its rows show; nothing without any."""
+    known = sorted(differences)
+    if not known:
+        return ""
+    ends = dict.fromkeys(format_number(100 * end) for end in (known[0], known[-1]))
+    return f" Smallest {what} shown in 80{NO_BREAK}% of samples: {' to '.join(ends)}{NO_BREAK}points."
+
+
 def format_severity(severity: float) -> str:
     """A severity: 5, 2.5, and clean for 0."""
     return f"{severity:g}" if severity else "clean"

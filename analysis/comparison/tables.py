@@ -16,8 +16,10 @@ from failmodes.analysis.formatting import (
     format_percent,
     format_severity,
     label_with_extra,
+    smallest_shown_sentence,
 )
 from failmodes.analysis.statistics.bootstrap import Estimate
+from failmodes.analysis.statistics.detectable import difference_shown
 from failmodes.analysis.statistics.measures import MEASURES
 from failmodes.analysis.statistics.network_comparison import (
     CellComparison,
@@ -86,6 +88,7 @@ def corruption_table(comparison: Comparison, sides: Sides) -> TextTable:
         for one in comparison.corruptions
     ]
     note = f"Per cent, and the difference in points with its {format_percent(comparison.level, 0)} interval."
+    note += _shown([one.difference for one in comparison.corruptions], comparison.level)
     columns = ("Corruption", sides.a, sides.b, sides.difference)
     crossovers = [one.crossover if has_verdict(comparison) else None for one in comparison.corruptions]
     if not any(crossovers):
@@ -120,6 +123,7 @@ def cell_table(comparison: Comparison, most_levels: int = MOST_LEVELS, *, has_in
     interval = f" with the {format_percent(comparison.level, 0)} interval of each cell" if has_intervals else ""
     note = f"Accuracy, second minus first, in points{interval}"
     note += f"; {DECIDED}: decided. {cells_sentence(comparison)}" if has_verdict(comparison) else "."
+    note += _shown([cell.difference for cell in comparison.cells], comparison.level, "difference in a cell by itself")
     if len(shown) < len(levels):
         note += f" Shown are whole severities of {len(levels)}."
     names = corruption_names(comparison)
@@ -145,9 +149,11 @@ def class_table(comparison: Comparison, sides: Sides, most: int | None = None) -
     )
     left = len(comparison.classes) - len(classes)
     cut = f" Those that lose or gain most, {len(classes)} of {len(comparison.classes)}." if left else ""
+    differences = [one.difference for one in classes]
+    told = _shown(differences, comparison.level, "difference of a class", len(comparison.classes))
     return TextTable(
         "Accuracy by class",
-        f"Mean accuracy under corruption in per cent; intervals hold for all classes together.{cut}",
+        f"Mean accuracy under corruption in per cent; intervals hold for all classes together.{cut}{told}",
         ("Class", "Images", sides.a, sides.b, sides.difference),
         tuple(rows),
     )
@@ -177,6 +183,15 @@ def image_table(
         (IMAGE, "Class", "Cells", "Mildest", sides.a, sides.b),
         tuple(rows),
     )
+
+
+def _shown(estimates: Sequence[Estimate | None], level: float, what: str = "difference", comparisons: int = 1) -> str:
+    """The smallest of such differences that these images could show, in words."""
+    known = [one for one in estimates if one is not None]
+    shown = difference_shown(
+        [one.low for one in known], [one.high for one in known], comparisons=comparisons, level=level
+    )
+    return smallest_shown_sentence(shown.tolist(), what)
 
 
 def corruption_names(comparison: Comparison) -> Mapping[str, str]:

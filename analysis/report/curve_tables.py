@@ -14,8 +14,8 @@ from failmodes.analysis.formatting import (
     format_count,
     format_interval,
     format_number,
-    format_points,
     format_severity,
+    smallest_shown_sentence,
 )
 from failmodes.analysis.selection import EvaluationInfo, Selection, read_for_selection
 from failmodes.analysis.statistics.breaking_order import AT_LAST, ON_AVERAGE
@@ -50,7 +50,7 @@ def _corruption_ranks(
     rows = rows.with_columns(name=pl.col("corruption").replace_strict(dict(names), return_dtype=pl.String))
     return TextTable(
         f"Which corruption breaks {evaluation.label} first",
-        f"{RANKS_NOTE}. {_shown_phrase(rows, 'corruptions')}",
+        f"{RANKS_NOTE}.{_shown_phrase(rows, 'corruptions')}",
         ("Corruption", "Lost at the last severity", "Rank", "Lost on average", "Rank on average"),
         tuple(_ranked_rows(rows)),
     )
@@ -67,7 +67,7 @@ def _class_ranks(con: duckdb.DuckDBPyConnection, evaluation: EvaluationInfo) -> 
     cut = f" The first {MOST_CLASSES} of {count}; all are in the table class_ranks." if count > MOST_CLASSES else ""
     return TextTable(
         f"Which class breaks {evaluation.label} first",
-        f"{RANKS_NOTE}; averaged over corruptions. {_shown_phrase(rows, 'classes')}{cut}",
+        f"{RANKS_NOTE}; averaged over corruptions.{_shown_phrase(rows, 'classes')}{cut}",
         ("Class", "Lost at the last severity", "Rank", "Lost on average", "Rank on average"),
         tuple(_ranked_rows(rows))[:MOST_CLASSES],
     )
@@ -101,14 +101,13 @@ def _rank(row: Mapping[str, Any]) -> TableCell:
 def _shown_phrase(rows: pl.DataFrame, noun: str) -> str:
     """The smallest difference between neighbours in rank that these images could show."""
     known = rows.filter(pl.col("ranked_count") > 1).drop_nulls("smallest_difference_shown")
-    if known.is_empty():
-        return "There are too few to be ranked."
-    medians = dict(known.group_by("measure").agg(pl.col("smallest_difference_shown").median()).rows())
-    told = [
-        f"{format_points(medians[measure])} {where}"
+    return "".join(
+        smallest_shown_sentence(
+            known.filter(measure=measure)["smallest_difference_shown"].to_list(),
+            f"difference between neighbouring {noun} {where}",
+        )
         for measure, where in ((AT_LAST, "at the last severity"), (ON_AVERAGE, "on average"))
-    ]
-    return f"Between neighbouring {noun} these images show differences from about {' and '.join(told)} on."
+    )
 
 
 def _axes(con: duckdb.DuckDBPyConnection, selection: Selection, label: str, names: Names) -> TextTable:

@@ -4,12 +4,13 @@ from collections.abc import Collection, Sequence
 
 import duckdb
 
-from failmodes.analysis.formatting import MAX_LISTED, format_number, format_severity
+from failmodes.analysis.formatting import MAX_LISTED, format_number, format_severity, smallest_shown_sentence
 from failmodes.analysis.networks import noun_of_runs
 from failmodes.analysis.report.report_tables import Names, corruption_names
 from failmodes.analysis.selection import Selection
-from failmodes.analysis.statistics.mcnemar import PairTest, compare_pairs
+from failmodes.analysis.statistics.mcnemar import ALPHA, PairTest, compare_pairs
 from failmodes.analysis.statistics.model_difference import WinCount, compare_models, rank_by_wins
+from failmodes.analysis.statistics.paired_difference import smallest_detectable_difference
 from failmodes.analysis.text_tables import EMPTY, TableCell, TextTable
 
 NO_CELLS = "\u00b7"  # in the table of all pairs: zeros would hide the counts
@@ -29,13 +30,14 @@ def pair_tables(
     if pairs and len(selection.evaluations) > MAX_LISTED:
         found = [_all_pairs(pairs, rank_by_wins(compare_models(con, selection)))]
     else:
-        found = [_pair(pair, names) for pair in apart]
+        tests = sum(len(pair.cells) for pair in pairs)
+        found = [_pair(pair, names, selection.image_count, tests) for pair in apart]
     if noun_of_runs(selection.evaluations) == "network":
         return found
     return [table._replace(note=f"{table.note} {SAME_NETWORK}") for table in found]
 
 
-def _pair(pair: PairTest, names: Names) -> TextTable:
+def _pair(pair: PairTest, names: Names, images: int, tests: int) -> TextTable:
     winners = {"a": pair.a.label, "b": pair.b.label, "": "undecided"}
     last = {c.corruption: c.severity for c in sorted(pair.cells, key=lambda c: c.severity)}
     shown = [c for c in pair.cells if c.severity == last[c.corruption]]
@@ -50,10 +52,13 @@ def _pair(pair: PairTest, names: Names) -> TextTable:
         )
         for c in sorted(shown, key=lambda c: (c.severity > 0, c.corruption))
     )
+    differing = [(c.only_a + c.only_b) / images for c in shown]
+    least = smallest_detectable_difference(differing, images, level=1 - ALPHA / tests)
     return TextTable(
         f"{pair.a.label} and {pair.b.label}, image by image",
         "Images that only one of the two gets right, clean and at the last severity; p value of the "
-        "exact McNemar test with Holm's correction over all cells of all pairs. Checkpoints, not architectures.",
+        "exact McNemar test with Holm's correction over all cells of all pairs. Checkpoints, not architectures."
+        f"{smallest_shown_sentence(least.tolist(), 'difference in a cell, at the strictest step of the correction,')}",
         ("Corruption", "Severity", f"Only {pair.a.label}", f"Only {pair.b.label}", "p", "More often right"),
         tuple(tuple(map(TableCell, row)) for row in rows),
     )

@@ -16,10 +16,13 @@ from failmodes.analysis.formatting import (
     format_severity,
     join_names,
     label_with_extra,
+    smallest_shown_sentence,
 )
 from failmodes.analysis.networks import TrainedNetwork, trained_networks
 from failmodes.analysis.report.curve_tables import curve_tables
 from failmodes.analysis.selection import Selection, corruption_labels, read_for_selection
+from failmodes.analysis.statistics.detectable import difference_shown
+from failmodes.analysis.statistics.model_difference import compare_models
 from failmodes.analysis.statistics.network_accuracy import seed_curves
 from failmodes.analysis.text_tables import EMPTY, MOST_LEVELS, TableCell, TextTable
 from failmodes.warehouse.schema import CLEAN
@@ -92,10 +95,23 @@ def _summary(con: duckdb.DuckDBPyConnection, selection: Selection) -> TextTable:
     return TextTable(
         "Networks",
         f"Accuracy clean and averaged over {selection.averaged_phrase} and whole severities, and the mean corruption "
-        f"error, not normalised. All in per cent.{over_seeds}",
+        f"error, not normalised. All in per cent.{over_seeds}{_shown_between_networks(con, selection)}",
         ("Network", "Clean", "Mean corrupted", "Mean corruption error", "Corruptions"),
         tuple(told),
     )
+
+
+def _shown_between_networks(con: duckdb.DuckDBPyConnection, selection: Selection) -> str:
+    """The smallest difference of two networks' mean corrupted accuracies that these images could show."""
+    found = [pair.difference for pair in compare_models(con, selection)]
+    shown = difference_shown([one.low for one in found], [one.high for one in found])
+    return smallest_shown_sentence(shown.tolist(), "difference of two networks' means")
+
+
+def _shown_from_clean(con: duckdb.DuckDBPyConnection, selection: Selection) -> str:
+    """The smallest drop from clean to the last severity that these images could show."""
+    shown = read_for_selection(con, "shapes", selection)["smallest_drop_shown"].drop_nulls()
+    return smallest_shown_sentence(shown.to_list(), "drop from clean to the last severity")
 
 
 def _seed_cells(rows: Sequence[dict[str, Any]]) -> Iterable[TableCell]:
@@ -138,7 +154,7 @@ def _accuracy(con: duckdb.DuckDBPyConnection, selection: Selection, label: str, 
     return _by_severity(
         read_for_selection(con, "accuracy_by_severity", selection),
         f"Accuracy of {label}",
-        f"Per cent, with Wilson's 95\u00a0% interval, on {selection.images}.",
+        f"Per cent, with Wilson's 95\u00a0% interval, on {selection.images}.{_shown_from_clean(con, selection)}",
         "accuracy_by_severity",
         names,
         lambda row: figure(row, "accuracy"),
@@ -187,13 +203,17 @@ def _by_severity(
 def _steps(con: duckdb.DuckDBPyConnection, selection: Selection, label: str, names: Names) -> TextTable:
     pairing = "paired" if selection.shared["paired"] else "unpaired"
     steps = read_for_selection(con, "steps", selection).sort("severity_from").rows(named=True)
+    shown = difference_shown(
+        [row["accuracy_change_low"] for row in steps], [row["accuracy_change_high"] for row in steps]
+    )
     found = {
         (row["corruption"], (row["severity_from"], row["severity_to"])): figure(row, "accuracy_change", signed=True)
         for row in steps
     }
     return _corruption_table(
         f"Steps of {label}",
-        f"Change in accuracy from one severity to the next, in points, with its {pairing} interval (Newcombe).",
+        f"Change in accuracy from one severity to the next, in points, with its {pairing} interval (Newcombe)."
+        f"{smallest_shown_sentence(shown.tolist(), 'step')}",
         {span: " to ".join(map(format_severity, span)) for _, span in found},
         names,
         found,
@@ -219,7 +239,8 @@ def _shapes(con: duckdb.DuckDBPyConnection, selection: Selection, label: str, na
         f"Shapes of {label}",
         "Total drop, clean to last severity, in points; bow: mean height above the chord as a share of the drop; "
         "largest single step with its share of the drop; stability: share of resamples with the same class; "
-        "thresholds: pairs of settings that give the same class, and what the others give.",
+        "thresholds: pairs of settings that give the same class, and what the others give."
+        f"{_shown_from_clean(con, selection)}",
         ("Corruption", "Shape", "Total drop", "Bow (late +, early \u2212)", "Largest step", "Stability", "Thresholds"),
         tuple(
             (TableCell(names[row["corruption"]]), *_shape_cells(row, sweep.filter(corruption=row["corruption"])))
