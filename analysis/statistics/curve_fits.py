@@ -143,7 +143,10 @@ def _fit(
         jacobian = _jacobian(model, numbers, share, chance)
         gradient = np.einsum("ctps,cts->ctp", jacobian, weights * (own - fitted))
         information = np.einsum("ctps,cts,ctqs->ctpq", jacobian, weights, jacobian)
-        scale = np.einsum("ctpp->ctp", information)[..., None] * diagonal + NEAREST * diagonal
+        is_held = (np.abs(numbers) >= FARTHEST) & (gradient * numbers > 0)  # at its bound, and drawn beyond it
+        gradient, moves = np.where(is_held, 0, gradient), ~is_held
+        information = information * moves[..., :, None] * moves[..., None, :]
+        scale = (np.einsum("ctpp->ctp", information) + np.where(is_held, 1, NEAREST))[..., None] * diagonal
         step = np.linalg.solve(information + damping[..., None, None] * scale, gradient[..., None])[..., 0]
         tried = np.clip(numbers + step, -FARTHEST, FARTHEST)
         reached = _deviance(model, tried, share, own, images, chance)

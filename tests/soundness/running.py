@@ -7,13 +7,16 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from multiprocessing import get_context
 
 import attentions
+import breaks
 import confidences
 import costs
+import distortion_axes
 import gates
 import given_answers
 import numpy as np
 import pairs
 import predictors
+import ranks
 import shapes
 import training
 from claims import Job, Row, judge
@@ -21,7 +24,10 @@ from curves import Floats
 
 from failmodes.analysis.findings.finding import KINDS
 
-MODULES = (costs, shapes, given_answers, confidences, predictors, attentions, pairs, training, gates)
+MODULES = (
+    costs, ranks, shapes, distortion_axes, breaks, given_answers, confidences, predictors, attentions, pairs, training,
+    gates,
+)  # fmt: skip
 PART = 500  # draws measured at a time
 Part = tuple[int, int, int]  # a job, a part of its draws, and how many
 _INHERITED: list[Job] = []  # by forked processes, since not all that a job asks can be sent to one

@@ -1,0 +1,115 @@
+"""Breaks of curves, against least squares by SciPy and a permutation test."""
+
+import numpy as np
+import pytest
+from scipy import optimize, stats
+
+from failmodes.analysis.statistics.bootstrap import resampled_accuracy, resampled_alone
+from failmodes.analysis.statistics.change_points import (
+    FEWEST_CHANGING,
+    ChangePoint,
+    covariance_of_means,
+    find_change_point,
+    stretch,
+)
+
+GRID = np.arange(6.0)
+HOLDS = (0.9, 0.89, 0.88, 0.87, 0.6, 0.33)
+STRAIGHT = (0.9, 0.8, 0.7, 0.6, 0.5, 0.4)
+PLATEAU = (0.9, 0.5, 0.48, 0.46, 0.44, 0.42)
+
+
+def answers(accuracy: tuple[float, ...], images: int = 800, seed: int = 0) -> np.ndarray:
+    """Images that are right where their own number lies below the accuracy; numbers vary along the curve."""
+    rng = np.random.default_rng(seed)
+    latent = 0.9**0.5 * rng.standard_normal((images, 1)) + 0.1**0.5 * rng.standard_normal((images, len(accuracy)))
+    return stats.norm.cdf(latent) < np.array(accuracy)
+
+
+def found_in(right: np.ndarray, grid: np.ndarray = GRID, **options: bool) -> ChangePoint:
+    return find_change_point(right, resampled_accuracy(right, 400), grid, **options)
+
+
+def test_a_curve_that_holds_and_falls_has_a_threshold() -> None:
+    point = found_in(answers(HOLDS))
+    assert point.p_value == pytest.approx(1 / 401)
+    assert (point.at, point.first, point.last) == (3, 2, 4)
+    assert point.threshold(0.01, 0.95) == "supported"
+    assert point.threshold(0.2, 0.95) == "undecided", "of many curves the corrected p value counts"
+
+
+def test_straight_lines_and_plateaus_have_none() -> None:
+    assert found_in(answers(STRAIGHT)).threshold(1.0, 0.95) == "contradicted"
+    plateau = found_in(answers(PLATEAU))
+    assert plateau.p_value is not None
+    assert plateau.p_value < 0.01, "there is a break"
+    assert plateau.threshold(plateau.p_value, 0.95) == "contradicted", "and no threshold"
+
+
+@pytest.mark.parametrize("curve", [HOLDS, STRAIGHT, PLATEAU])
+def test_slopes_are_those_of_least_squares(curve: tuple[float, ...]) -> None:
+    right = answers(curve)
+    means, point = right.mean(axis=0), found_in(right)
+
+    def broken(x: np.ndarray, start: float, before: float, after: float, at: float) -> np.ndarray:
+        return start + before * np.minimum(x, at) + after * np.maximum(x - at, 0)
+
+    def squares(at: float) -> tuple[float, np.ndarray]:
+        own, _ = optimize.curve_fit(lambda x, a, b, c: broken(x, a, b, c, at), GRID, means)
+        return float(np.square(means - broken(GRID, *own, at)).sum()), own
+
+    best = min(GRID[1:-1], key=lambda at: squares(at)[0])
+    assert GRID[point.at] == best
+    _, (_, before, after) = squares(best)
+    assert [point.before.value, point.after.value] == pytest.approx([before, after], abs=1e-6)
+    assert point.excess.value == pytest.approx(2 * before - after, abs=1e-6)
+
+
+def test_three_points_agree_with_a_permutation_of_signs() -> None:
+    """With one place for a break its test is one of a mean over images: second differences, whose sign SciPy flips."""
+    right = answers((0.9, 0.8, 0.66), 600, seed=3)
+    bend = right[:, 0] - 2.0 * right[:, 1] + right[:, 2]
+    tested = stats.permutation_test(
+        (bend,), lambda x, axis: np.mean(x, axis=axis), permutation_type="samples", n_resamples=4000, rng=1
+    )
+    point = find_change_point(right, resampled_accuracy(right, 4000), np.arange(3.0))
+    assert point.p_value == pytest.approx(tested.pvalue, abs=0.03)
+
+
+def test_covariance_has_two_made_up_images() -> None:
+    right = answers(HOLDS, 60)
+    one = np.array([1.0, -2, 1, 0, 0, 0]) / 6**0.5
+    values = np.array([*(right @ one), 0, 0])
+    own = ((values[:60] - values[:60].mean()) ** 2).sum() + 2
+    assert one @ covariance_of_means(right) @ one == pytest.approx(own / 62**2)
+    apart = covariance_of_means(right, paired=False)
+    assert np.count_nonzero(apart - np.diag(apart.diagonal())) == 0
+
+
+def test_few_images_that_change_are_not_tested() -> None:
+    right = np.ones((100, 6), bool)
+    right[: FEWEST_CHANGING - 1, 3:] = False
+    point = found_in(right)
+    assert point.p_value is None
+    assert point.threshold(None, 0.95) == "undecided"
+    right[:FEWEST_CHANGING, 3:] = False
+    assert found_in(right).p_value is not None
+
+
+def test_images_that_do_not_pair_are_resampled_alone() -> None:
+    right = answers(HOLDS)
+    draws = resampled_alone(right.mean(axis=0), len(right), 400)
+    point = find_change_point(right, draws, GRID, paired=False)
+    assert (point.at, point.p_value) == (3, pytest.approx(1 / 401))
+
+
+def test_a_dense_grid_locates_the_break_more_narrowly() -> None:
+    grid = np.arange(21) / 4
+    point = found_in(answers(tuple(np.interp(grid, GRID, HOLDS)), 2000), grid)
+    assert grid[point.first] <= 3 <= grid[point.last]
+    assert grid[point.last] - grid[point.first] <= 1.5
+
+
+def test_few_images_stretch_resamples() -> None:
+    assert stretch(50, 1) == pytest.approx(stats.t.ppf(0.975, 49) / stats.norm.ppf(0.975) * (50 / 49) ** 0.5)
+    assert 1 < stretch(10_000, 4) < 1.001

@@ -1,0 +1,148 @@
+"""Derived tables of curves in a warehouse: complete, as computed from the rows, and current."""
+
+from pathlib import Path
+
+import duckdb
+import numpy as np
+import pytest
+from rewritten_shards import answer_with, cell_of
+from synthetic_record import Synthetic, write_synthetic
+
+from failmodes.analysis.statistics.curve_shape import ShapeSettings
+from failmodes.analysis.statistics.shape_tables import due_shapes, ensure_shapes
+from failmodes.warehouse.database.connection import open_warehouse
+from failmodes.warehouse.database.curve_tables import CURVE_TABLES
+from failmodes.warehouse.database.load import load
+
+QUICK = ShapeSettings(resamples=100)
+
+
+def test_every_curve_has_its_rows(con: duckdb.DuckDBPyConnection) -> None:
+    curves = con.execute("select count(*) from shapes").fetchall()[0][0]
+    counts = {t.name: con.execute(f"select count(*) from {t.name}").fetchall()[0][0] for t in CURVE_TABLES}
+    assert counts["shapes_over_distortion"] == 3 * curves
+    assert counts["change_points"] == curves
+    assert counts["curve_fits"] == 4 * curves
+    assert counts["corruption_ranks"] == 2 * curves
+    for table in CURVE_TABLES:
+        keys = ", ".join(table.key)
+        assert con.execute(f"select {keys} from {table.name} group by all having count(*) > 1").fetchall() == []
+
+
+def test_the_severity_axis_is_the_shape_itself(con: duckdb.DuckDBPyConnection) -> None:
+    differing = con.execute(
+        "select * from shapes_over_distortion as own inner join shapes using (evaluation_id, corruption) "
+        "where axis = 'severity' and (own.shape, own.stability, own.bow, own.bow_low, own.reason) "
+        "is distinct from (shapes.shape, shapes.stability, shapes.bow, shapes.bow_low, shapes.reason)"
+    ).fetchall()
+    assert differing == []
+
+
+def test_axes_are_the_mean_distortion(con: duckdb.DuckDBPyConnection) -> None:
+    """The synthetic images lie as far from clean as severity says, so that all axes tell the same bow."""
+    rows = con.execute(
+        "select axis, axis_end, bow_change from shapes_over_distortion where corruption = 'contrast'"
+    ).fetchall()
+    ends = {axis: end for axis, end, _ in rows}
+    assert ends == pytest.approx({"severity": 5, "rmse": 0.1, "1-ssim": 0.5}, abs=1e-5)
+    assert [change for *_, change in rows] == pytest.approx([0] * len(rows), abs=1e-5)
+
+
+def test_p_values_are_corrected_over_the_curves_of_an_evaluation(con: duckdb.DuckDBPyConnection) -> None:
+    rows = con.execute("select evaluation_id, p_value, adjusted_p_value from change_points order by p_value").fetchall()
+    for evaluation in {row[0] for row in rows}:
+        own = [(p, adjusted) for name, p, adjusted in rows if name == evaluation and p is not None]
+        running = 0.0
+        for place, (p, adjusted) in enumerate(own):
+            running = max(running, min(1.0, p * (len(own) - place)))
+            assert adjusted == pytest.approx(running)
+
+
+def test_breaks_that_are_not_shown_have_no_place(con: duckdb.DuckDBPyConnection) -> None:
+    shown = con.execute("select adjusted_p_value <= 0.05, break_at, slope_after from change_points").fetchall()
+    assert all((at is not None) == bool(is_shown) == (slope is not None) for is_shown, at, slope in shown)
+
+
+def test_class_ranks_are_of_the_class_means(con: duckdb.DuckDBPyConnection) -> None:
+    expected = dict(
+        con.execute(
+            """
+            with cells as (
+                select evaluation_id, class_index, corruption, severity, accuracy from accuracy_by_class
+                where severity in (0, 5)
+            )
+            select (evaluation_id, class_index), avg(clean.accuracy - last.accuracy)
+            from cells as clean inner join cells as last using (evaluation_id, class_index, corruption)
+            where clean.severity = 0 and last.severity = 5 group by all
+            """
+        ).fetchall()
+    )
+    found = con.execute(
+        "select (evaluation_id, class_index), cost from class_ranks where measure = 'at_last'"
+    ).fetchall()
+    assert dict(found) == pytest.approx(expected)
+
+
+def test_they_are_stored_with_the_shapes_and_computed_once(synthetic: Synthetic, tmp_path: Path) -> None:
+    path = tmp_path / "warehouse.duckdb"
+    load([synthetic.output], path)
+    assert ensure_shapes(path, QUICK)
+    assert not ensure_shapes(path)
+    with open_warehouse(path) as con:
+        for table in CURVE_TABLES:
+            assert con.execute(f"select distinct input_fingerprint from {table.name}").fetchall() == con.execute(
+                "select distinct input_fingerprint from shapes"
+            ).fetchall()
+
+
+def test_a_change_of_method_computes_them_again(
+    shaped_warehouse: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from failmodes.analysis.statistics import shape_tables
+
+    monkeypatch.setattr(shape_tables, "CURVE_METHOD", 99)
+    with open_warehouse(shaped_warehouse) as con:
+        assert {table.name for table in CURVE_TABLES} <= due_shapes(con).keys()
+
+
+def test_images_that_do_not_pair_have_no_distortion_and_no_ranks_of_classes(tmp_path: Path) -> None:
+    made = write_synthetic(tmp_path, images=80, models=("Alpha",), paired=False)
+    load([made.output], tmp_path / "w.duckdb")
+    ensure_shapes(tmp_path / "w.duckdb", QUICK)
+    with open_warehouse(tmp_path / "w.duckdb") as con:
+        reasons = con.execute("select distinct reason from shapes_over_distortion where axis <> 'severity'").fetchall()
+        assert reasons == [("distortion was not measured: corrupted images do not pair with clean ones",)]
+        assert con.execute("select count(*) from class_ranks").fetchall() == [(0,)]
+        assert con.execute("select count(rank) from corruption_ranks").fetchall()[0][0] > 0
+
+
+def test_few_images_are_not_tested(tmp_path: Path) -> None:
+    made = write_synthetic(tmp_path, images=20, models=("Alpha",))
+    load([made.output], tmp_path / "w.duckdb")
+    ensure_shapes(tmp_path / "w.duckdb", QUICK)
+    with open_warehouse(tmp_path / "w.duckdb") as con:
+        found = con.execute("select distinct threshold, p_value, reason from change_points").fetchall()
+        assert found == [("undecided", None, "20 images are too few: it takes 30")]
+
+
+def test_a_corruption_of_too_many_rows_that_are_no_numbers_is_not_ranked(tmp_path: Path) -> None:
+    made = write_synthetic(tmp_path, images=80, models=("Alpha",), corruptions=("fog", "contrast"))
+    answer_with(made, cell_of(made, "Alpha", "contrast", 3), [None] * 40 + [1] * 40)
+    load([made.output], tmp_path / "w.duckdb")
+    ensure_shapes(tmp_path / "w.duckdb", QUICK)
+    with open_warehouse(tmp_path / "w.duckdb") as con:
+        rows = con.execute("select corruption, rank, ranked_count, reason from corruption_ranks").fetchall()
+        fits = con.execute("select distinct corruption from curve_fits").fetchall()
+    assert {(name, rank, count) for name, rank, count, _ in rows} == {("fog", 1, 1), ("contrast", None, 1)}
+    assert all(("no finite numbers" in str(reason)) == (name == "contrast") for name, _, _, reason in rows)
+    assert fits == [("fog",)]
+
+
+def test_extras_are_not_ranked(tmp_path: Path) -> None:
+    made = write_synthetic(tmp_path, images=80, models=("Alpha",), corruptions=("fog", "spatter"))
+    load([made.output], tmp_path / "w.duckdb")
+    ensure_shapes(tmp_path / "w.duckdb", QUICK)
+    with open_warehouse(tmp_path / "w.duckdb") as con:
+        rows = dict(con.execute("select corruption, reason from corruption_ranks").fetchall())
+    assert rows == {"fog": None, "spatter": "an extra corruption, which is not ranked"}
+    assert np.isfinite(len(rows))

@@ -1,0 +1,82 @@
+"""Shapes over distortion, against the bow worked out by brute force and the classes over severity."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from failmodes.analysis.statistics.bootstrap import resampled_accuracy
+from failmodes.analysis.statistics.curve_shape import ShapeSettings, describe_curve
+from failmodes.analysis.statistics.distortion_shapes import (
+    RMSE_AXIS,
+    SEVERITY_AXIS,
+    ShapeOverAxis,
+    axis_reason,
+    shapes_over_axes,
+)
+
+GRID, QUICK = np.arange(6.0), ShapeSettings(resamples=200)
+
+
+def answers(accuracy: tuple[float, ...], images: int = 1000) -> np.ndarray:
+    return np.random.default_rng(0).permutation(images)[:, None] < images * np.array(accuracy)
+
+
+def over(accuracy: tuple[float, ...], axis: np.ndarray) -> dict[str, ShapeOverAxis]:
+    right = answers(accuracy)
+    draws = resampled_accuracy(right, QUICK.resamples)
+    margins = describe_curve(right, draws, GRID, QUICK).margins
+    return shapes_over_axes(right.mean(axis=0), draws, GRID, {SEVERITY_AXIS: GRID, RMSE_AXIS: axis}, margins, QUICK)
+
+
+def brute_force_bow(accuracy: np.ndarray, axis: np.ndarray) -> float:
+    """Point by point: the height above the straight line, weighed by half of the span to the neighbours."""
+    first, last, above, weights = accuracy[0], accuracy[-1], 0.0, 0.0
+    for place in range(1, len(axis) - 1):
+        line = first + (last - first) * (axis[place] - axis[0]) / (axis[-1] - axis[0])
+        weight = (axis[place + 1] - axis[place - 1]) / 2
+        above, weights = above + weight * (accuracy[place] - line), weights + weight
+    return float(above / weights / (first - last))
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.floats(0.01, 1), min_size=5, max_size=5), st.lists(st.integers(30, 120), min_size=5, max_size=5))
+def test_the_bow_is_that_of_brute_force(steps: list[float], losses: list[int]) -> None:
+    axis = np.array([0.0, *np.cumsum(steps)])
+    accuracy = tuple(float(value) for value in 0.95 - np.cumsum([0, *losses]) / 1000)
+    found = over(accuracy, axis)
+    if found[RMSE_AXIS].bow is not None:
+        assert found[RMSE_AXIS].bow.value == pytest.approx(brute_force_bow(np.array(accuracy), axis))
+        assert found[RMSE_AXIS].bow_change is not None
+        assert found[RMSE_AXIS].bow_change.value == pytest.approx(
+            brute_force_bow(np.array(accuracy), axis) - brute_force_bow(np.array(accuracy), GRID)
+        )
+
+
+def test_a_fall_that_is_steady_over_distortion_looks_late_over_severity() -> None:
+    axis = np.array([0, 0.01, 0.03, 0.06, 0.1, 0.2])
+    found = over(tuple(0.9 - 2 * axis), axis)
+    assert (found[SEVERITY_AXIS].shape, found[RMSE_AXIS].shape) == ("late_collapse", "near_linear")
+    assert found[RMSE_AXIS].bow is not None
+    assert found[RMSE_AXIS].bow.value == pytest.approx(0, abs=0.002), "of 1,000 images a share is a whole number"
+
+
+def test_an_axis_that_rises_evenly_changes_nothing() -> None:
+    found = over((0.9, 0.85, 0.8, 0.7, 0.5, 0.3), 0.03 * GRID)
+    assert found[SEVERITY_AXIS].shape == found[RMSE_AXIS].shape
+    assert found[SEVERITY_AXIS].stability == found[RMSE_AXIS].stability
+    assert found[RMSE_AXIS].bow == pytest.approx(found[SEVERITY_AXIS].bow)
+    assert found[RMSE_AXIS].bow_change == pytest.approx((0, 0, 0))
+
+
+@pytest.mark.parametrize("accuracy", [(0.9,) * 6, (0.9, 0.6, 0.3, 0.6, 0.3, 0.3), (0.5, 0.6, 0.7, 0.7, 0.7, 0.8)])
+def test_what_does_not_fall_has_no_bow_over_any_axis(accuracy: tuple[float, ...]) -> None:
+    found = over(accuracy, np.array([0, 0.01, 0.03, 0.06, 0.1, 0.2]))
+    assert found[RMSE_AXIS] == found[SEVERITY_AXIS]
+    assert found[RMSE_AXIS].bow is None
+
+
+def test_an_axis_is_measured_and_rises() -> None:
+    assert axis_reason([0, 0.1, 0.2], [0, 1, 2.5], "mean RMSE") is None
+    assert axis_reason([0, 0.1, 0.1], [0, 1, 2.5], "mean RMSE") == "mean RMSE does not rise from severity 1 to 2.5"
+    assert "do not pair" in str(axis_reason([0, np.nan, 0.1], [0, 1, 2], "mean RMSE"))
