@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from model_comparisons import CORRUPTIONS, FALLS
 from PIL import Image
-from rewritten_shards import answer_with, cell_of
+from rewritten_shards import answer_with, cell_of, distort_by
 from seeded_record import write_seeded
 from synthetic_record import Synthetic, write_synthetic
 
@@ -88,6 +88,22 @@ def collapsing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[duckdb.Duck
         answer_with(made, cell_of(made, "Alpha", "contrast", severity), [2] * others + [1] * (160 - others))
     answer_with(made, cell_of(made, "Beta", "fog", 5), [index % 4 % 3 for index in range(160)])
     load([made.output], made.output / "w.duckdb")
+    with open_warehouse(made.output / "w.duckdb") as con:
+        yield con
+
+
+@pytest.fixture(scope="session")
+def bent_axis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Of Alpha: under fog images lie as far from clean as accuracy falls, by RMSE; under contrast twice equally far."""
+    made = write_synthetic(
+        tmp_path_factory.mktemp("bent"), images=400, models=("Alpha",), corruptions=("fog", "contrast", "motion_blur")
+    )
+    fog = made.correct["Alpha", "fog"].mean(axis=1)
+    for severity in range(1, 6):
+        distort_by(made, cell_of(made, "Alpha", "fog", severity), float(fog[0] - fog[severity]) + severity / 1e6)
+    distort_by(made, cell_of(made, "Alpha", "contrast", 4), 0.06)
+    load([made.output], made.output / "w.duckdb")
+    ensure_shapes(made.output / "w.duckdb", QUICK)
     with open_warehouse(made.output / "w.duckdb") as con:
         yield con
 

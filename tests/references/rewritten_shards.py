@@ -46,6 +46,12 @@ def answer_with(record: Synthetic, key: ShardKey, answers: Iterable[int]) -> Non
     _write(record.output, key, _read(record.output, key).with_columns(answered))
 
 
+def distort_by(record: Synthetic, key: ShardKey, rmse: float) -> None:
+    """Let the images of a cell lie so far from their clean ones, 0-1; their structural similarity stays what it was."""
+    distance = pl.lit(rmse, dtype=pl.Float32).alias("rmse")
+    _write(record.output, key, _read(record.output, key).with_columns(distance))
+
+
 def _read(folder: Path, key: ShardKey) -> pl.DataFrame:
     frame = pl.from_arrow(read_verified(shard_path(folder, PREDICTIONS, key)).rows)
     assert isinstance(frame, pl.DataFrame)

@@ -1,0 +1,65 @@
+"""The chart of both axes of shape: its points are the table's, its title the finding, in every layout."""
+
+import json
+from pathlib import Path
+
+import duckdb
+import pytest
+from synthetic_record import write_synthetic
+
+from failmodes.analysis.charts.drawing import CHARTS
+from failmodes.analysis.charts.style.theme import CHART_SIZES
+from failmodes.analysis.findings.distortion_shapes import axis_pairs, distortion_shapes_sentence
+from failmodes.analysis.selection import Selection, select_one
+from failmodes.analysis.statistics.shape_tables import ShapeSettings, ensure_shapes
+from failmodes.warehouse.database.connection import open_warehouse
+from failmodes.warehouse.database.load import load
+from failmodes.warehouse.errors import WarehouseError
+
+DRAW = CHARTS["distortion-shapes"]
+
+
+def rows_of(spec: dict, field: str) -> list[dict]:
+    """Rows of all data sets of a chart that have a field."""
+    return [row for rows in spec["datasets"].values() for row in rows if field in row]
+
+
+@pytest.mark.parametrize("size", CHART_SIZES)
+def test_points_are_the_rows_of_the_table(bent_axis: duckdb.DuckDBPyConnection, size: str) -> None:
+    selection = select_one(bent_axis)
+    spec = DRAW(bent_axis, selection, size=CHART_SIZES[size]).to_dict()
+    points = {(row["corruption"], row["axis"]): row for row in rows_of(spec, "verdict")}
+    pairs = axis_pairs(bent_axis, selection)
+    assert points.keys() == {(over["corruption"], over["axis"]) for _, over in pairs}
+    for severity, over in pairs:
+        point = points[over["corruption"], over["axis"]]
+        assert (point["bow"], point["severity_bow"]) == pytest.approx((over["bow"], severity["bow"]))
+    assert points["fog", "rmse"]["verdict"] == "supported"
+
+
+def test_the_title_is_the_finding(bent_axis: duckdb.DuckDBPyConnection) -> None:
+    selection = select_one(bent_axis)
+    spec = DRAW(bent_axis, selection).to_dict()
+    assert spec["usermeta"]["finding"] == distortion_shapes_sentence(bent_axis, selection)
+    text = json.dumps(spec, ensure_ascii=False)
+    assert "Fog" in text
+    assert "1\u00a0\u2212\u00a0SSIM" in text
+    assert "another shape over distortion" in text
+
+
+def test_many_networks_lie_grey_behind_two(many_con: duckdb.DuckDBPyConnection, many_selection: Selection) -> None:
+    spec = DRAW(many_con, many_selection).to_dict()
+    colours = {row["colour"] for row in rows_of(spec, "verdict")}
+    assert len(colours) <= 3
+    assert "In colour: of" in spec["usermeta"]["subtitle"]
+
+
+def test_without_distortion_it_says_why_there_is_none(tmp_path: Path) -> None:
+    write_synthetic(tmp_path, images=60, models=("Alpha",), paired=False)
+    load([tmp_path], tmp_path / "w.duckdb")
+    ensure_shapes(tmp_path / "w.duckdb", ShapeSettings(resamples=50))
+    with (
+        open_warehouse(tmp_path / "w.duckdb") as con,
+        pytest.raises(WarehouseError, match="the table shapes_over_distortion says why"),
+    ):
+        DRAW(con, select_one(con))
