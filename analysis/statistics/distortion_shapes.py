@@ -3,7 +3,8 @@
 Severity is an index: where a recipe spaces its levels unevenly, a steady fall over distortion looks late or early over
 severity. What a curve loses and whether it rises does not depend on the axis; its bow does, and so do the classes of
 curves that fall. The axis is the mean over the images of the cell, and is taken as measured: resampling the images
-moves accuracy and not the axis.
+moves accuracy and not the axis. Severities of the very same distortion are of the same images (motion blur of the
+CIFAR-C recipe at 3 and 4) and are one point, of their mean accuracy.
 """
 
 from collections.abc import Mapping
@@ -17,6 +18,7 @@ from failmodes.analysis.statistics.curve_shape import (
     EARLY_DROP,
     FALLING,
     LATE_COLLAPSE,
+    MIN_POINTS,
     NEAR_LINEAR,
     SHAPE_CLASSES,
     Margins,
@@ -60,7 +62,7 @@ def shapes_over_axes(
         curve: (S,) accuracy, 0-1.
         resampled: (B, S) accuracy under B resamples of the images.
         severities: (S,) rising.
-        axes: by name (S,) rising, such as the mean distortion at each severity.
+        axes: by name (S,) never falling, such as the mean distortion at each severity (see `axis_reason`).
         margins: of the curve over severity, of `describe_curve`.
         settings: thresholds and level.
     """
@@ -69,8 +71,17 @@ def shapes_over_axes(
     does_fall = np.isin(codes, FALLING_CODES)
     over_severity = bow(accuracy, severities)
     return {
-        name: _shape_over(codes, does_fall, bow(accuracy, axis), over_severity, settings) for name, axis in axes.items()
+        name: _shape_over(codes, does_fall, bow(*_one_point_each(accuracy, axis)), over_severity, settings)
+        for name, axis in axes.items()
     }
+
+
+def _one_point_each(accuracy: Float64Array, axis: ArrayLike) -> tuple[Float64Array, Float64Array]:
+    """Curves (…, S) over the different values of an axis (S,): points of the same value are one, of their mean."""
+    values, place, counts = np.unique(np.asarray(axis, dtype=np.float64), return_inverse=True, return_counts=True)
+    members = (place[:, None] == np.arange(len(values))) / counts
+    means: Float64Array = np.einsum("...s,sk->...k", accuracy, members)
+    return means, values
 
 
 def _shape_over(
@@ -87,7 +98,7 @@ def _shape_over(
 
 
 def axis_reason(values: ArrayLike, severities: ArrayLike, name: str) -> str | None:
-    """Why measured distortion (S,) is no axis of a curve; None where it is one: known and rising.
+    """Why measured distortion (S,) is no axis of a curve; None where it is one: known, never falling, of MIN_POINTS.
 
     Args:
         values: (S,) mean distortion at each severity, NaN where it was not measured.
@@ -97,7 +108,9 @@ def axis_reason(values: ArrayLike, severities: ArrayLike, name: str) -> str | No
     axis, grid = np.asarray(values, dtype=np.float64), np.asarray(severities, dtype=np.float64)
     if not np.isfinite(axis).all():
         return "distortion was not measured: corrupted images do not pair with clean ones"
-    falls = np.flatnonzero(np.diff(axis) <= 0)
+    falls = np.flatnonzero(np.diff(axis) < 0)
     if len(falls):
-        return f"{name} does not rise from severity {grid[falls[0]]:g} to {grid[falls[0] + 1]:g}"
+        return f"{name} falls from severity {grid[falls[0]]:g} to {grid[falls[0] + 1]:g}"
+    if len(np.unique(axis)) < MIN_POINTS:
+        return f"{name} is the same at all but one severity"
     return None

@@ -94,14 +94,14 @@ def collapsing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[duckdb.Duck
 
 @pytest.fixture(scope="session")
 def bent_axis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[duckdb.DuckDBPyConnection]:
-    """Of Alpha: under fog images lie as far from clean as accuracy falls, by RMSE; under contrast twice equally far."""
+    """Under fog images lie as far from clean as accuracy of Alpha falls, by RMSE; under contrast less far at 4 than 3."""
     made = write_synthetic(
         tmp_path_factory.mktemp("bent"), images=400, models=("Alpha",), corruptions=("fog", "contrast", "motion_blur")
     )
     fog = made.correct["Alpha", "fog"].mean(axis=1)
     for severity in range(1, 6):
         distort_by(made, cell_of(made, "Alpha", "fog", severity), float(fog[0] - fog[severity]) + severity / 1e6)
-    distort_by(made, cell_of(made, "Alpha", "contrast", 4), 0.06)
+    distort_by(made, cell_of(made, "Alpha", "contrast", 4), 0.05)
     load([made.output], made.output / "w.duckdb")
     ensure_shapes(made.output / "w.duckdb", QUICK)
     with open_warehouse(made.output / "w.duckdb") as con:

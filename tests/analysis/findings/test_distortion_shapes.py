@@ -59,7 +59,7 @@ def test_nothing_is_judged_over_distortion_that_does_not_rise(
     reasons = bent_axis.execute(
         "select reason from shapes_over_distortion where corruption = 'contrast' and axis = 'rmse'"
     ).fetchall()
-    assert reasons == [("mean RMSE does not rise from severity 3 to 4",)]
+    assert reasons == [("mean RMSE falls from severity 3 to 4",)]
 
 
 def test_the_largest_change_comes_first(found: list[Finding], bent_axis: duckdb.DuckDBPyConnection) -> None:

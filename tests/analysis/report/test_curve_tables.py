@@ -43,7 +43,7 @@ def test_both_axes_stand_side_by_side(bent_axis: duckdb.DuckDBPyConnection) -> N
     assert rows["Fog"] == ["late fall", "near-linear", "late fall"]
     assert rows["Contrast"][1] == "undecided"
     small = {row[0].text: row[2].small for row in table.rows}
-    assert small["Contrast"] == "mean RMSE does not rise from severity 3 to 4"
+    assert small["Contrast"] == "mean RMSE falls from severity 3 to 4"
 
 
 def test_lack_of_fit_is_told_in_words(found: dict[str, TextTable]) -> None:

@@ -61,6 +61,14 @@ def test_a_fall_that_is_steady_over_distortion_looks_late_over_severity() -> Non
     assert found[RMSE_AXIS].bow.value == pytest.approx(0, abs=0.002), "of 1,000 images a share is a whole number"
 
 
+def test_severities_of_the_same_images_are_one_point() -> None:
+    axis = np.array([0, 0.02, 0.04, 0.06, 0.06, 0.1])
+    accuracy = (0.9, 0.88, 0.8, 0.7, 0.7, 0.3)
+    found = over(accuracy, axis)[RMSE_AXIS]
+    assert found.bow is not None
+    assert found.bow.value == pytest.approx(brute_force_bow(np.array(accuracy)[[0, 1, 2, 3, 5]], axis[[0, 1, 2, 3, 5]]))
+
+
 def test_an_axis_that_rises_evenly_changes_nothing() -> None:
     found = over((0.9, 0.85, 0.8, 0.7, 0.5, 0.3), 0.03 * GRID)
     assert found[SEVERITY_AXIS].shape == found[RMSE_AXIS].shape
@@ -78,5 +86,7 @@ def test_what_does_not_fall_has_no_bow_over_any_axis(accuracy: tuple[float, ...]
 
 def test_an_axis_is_measured_and_rises() -> None:
     assert axis_reason([0, 0.1, 0.2], [0, 1, 2.5], "mean RMSE") is None
-    assert axis_reason([0, 0.1, 0.1], [0, 1, 2.5], "mean RMSE") == "mean RMSE does not rise from severity 1 to 2.5"
+    assert axis_reason([0, 0.1, 0.1, 0.2], [0, 1, 2, 3], "mean RMSE") is None
+    assert axis_reason([0, 0.1, 0.09], [0, 1, 2.5], "mean RMSE") == "mean RMSE falls from severity 1 to 2.5"
+    assert axis_reason([0, 0.1, 0.1], [0, 1, 2], "mean RMSE") == "mean RMSE is the same at all but one severity"
     assert "do not pair" in str(axis_reason([0, np.nan, 0.1], [0, 1, 2], "mean RMSE"))
