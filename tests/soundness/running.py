@@ -18,6 +18,7 @@ import pairs
 import predictors
 import ranks
 import shapes
+import stated_claims
 import training
 from claims import Job, Row, judge
 from curves import Floats
@@ -26,7 +27,7 @@ from failmodes.analysis.findings.finding import KINDS
 
 MODULES = (
     costs, ranks, shapes, distortion_axes, breaks, given_answers, confidences, predictors, attentions, pairs, training,
-    gates,
+    gates, stated_claims,
 )  # fmt: skip
 PART = 500  # draws measured at a time
 Part = tuple[int, int, int]  # a job, a part of its draws, and how many

@@ -3,6 +3,7 @@
 They load no library, as the tables of the record (`failmodes.warehouse.schema`).
 """
 
+from failmodes.warehouse.database.claim_tables import CLAIMS, STATED_CLAIMS
 from failmodes.warehouse.database.curve_tables import CURVE_TABLES
 from failmodes.warehouse.measures.tables import MEASURES
 from failmodes.warehouse.schema import (
@@ -176,7 +177,7 @@ PUBLISHED_SHAPES = Table.of(
     _INPUT_FINGERPRINT,
 )  # fmt: skip
 
-DERIVED = (SHAPES, STEPS, SHAPE_SWEEP, FINDINGS, PUBLISHED_SHAPES, *CURVE_TABLES)
+DERIVED = (SHAPES, STEPS, SHAPE_SWEEP, FINDINGS, CLAIMS, PUBLISHED_SHAPES, *CURVE_TABLES)
 
 SHARDS = Table.of(
     "shards",
@@ -222,6 +223,7 @@ ALL_TABLES = (
     COMPUTED,
     *DERIVED,
     PUBLISHED_ACCURACY,
+    STATED_CLAIMS,
     LOADED_DIMENSIONS,
     WAREHOUSE_INFO,
 )
