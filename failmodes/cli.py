@@ -26,9 +26,11 @@ from failmodes.evaluate.cli import (
 )
 from failmodes.evaluate.extras import require_torch
 from failmodes.ingest.cli import corrupt, download
-from failmodes.warehouse.cli import READING_S, SqlCommand, TimeoutOption, WhereArgument, load, print_status, query
+from failmodes.warehouse.cli import READING_S, TimeoutOption, WhereArgument, load, print_status
 from failmodes.warehouse.errors import IncompleteRunError, MissingExtraError, WarehouseError, printable
 from failmodes.warehouse.limits import lift_limits, limit_command, query_memory
+from failmodes.warehouse.query_command import SqlCommand, query
+from failmodes.warehouse.schema_command import schema
 from failmodes.warehouse.terminal import remark
 
 PICTURES_S = 600  # for a question that was typed in, and for 200 pictures of the slowest corruption
@@ -161,7 +163,7 @@ COMMANDS: dict[str, dict[str, Callable[..., None]]] = {  # by their part of the 
         "import": import_,
         "load": load,
     },
-    QUESTIONS: {"query": query, "shapes": shapes, "chart": chart, "images": images, "report": report},
+    QUESTIONS: {"query": query, "schema": schema, "shapes": shapes, "chart": chart, "images": images, "report": report},
     DECISIONS: {"compare": compare, "gate": gate, "export": export, "publish": publish},
 }
 PARSERS: dict[str, type[TyperCommand]] = {"query": SqlCommand, "report": PairCommand}  # of those that need their own

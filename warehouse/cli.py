@@ -1,16 +1,11 @@
-"""Commands of the warehouse: load records into it, ask it questions in SQL, say what it holds."""
+"""Commands of the warehouse: load records into it, say what it holds."""
 
-import re
-import sys
 from pathlib import Path
-from shutil import get_terminal_size
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from typer.core import TyperCommand
 
-from failmodes.warehouse.errors import StudyError
-from failmodes.warehouse.limits import limit_command, query_memory
+from failmodes.warehouse.limits import limit_command
 from failmodes.warehouse.terminal import interruptible, remark, stderr_console, stdout_console
 
 if TYPE_CHECKING:
@@ -24,18 +19,6 @@ WhereArgument = Annotated[
 
 TimeoutOption = Annotated[float, typer.Option("--timeout", help="Seconds until it is stopped.", min=0.001)]
 READING_S = 3600  # by default: a report of many networks takes minutes
-
-TABLE_ROWS = 50  # that a table shows
-WIDTH_OF_FILES = 1000  # letters of a line where output goes to a file
-
-
-class SqlCommand(TyperCommand):
-    """A command whose argument is SQL: text that begins with a comment, "-- all of fog", is no option."""
-
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Let such texts begin with a space, which means nothing in SQL."""
-        return super().parse_args(ctx, [f" {text}" if re.match(r"--[^=\s]*\s", text) else text for text in args])
-
 
 RecordArgument = Annotated[
     str | None,
@@ -108,51 +91,6 @@ def _load_records(outputs: list["StorePath"], target: Path, *, rebuild: bool) ->
     if report.measured_evaluations and not report.row_count:  # rows that are new are measured without a word
         state = f"evaluations measured from the rows that are there: {report.measured_evaluations:,}; {state}"
     remark(f"{target}: shards {', '.join(counts)}; {state}")
-
-
-def query(
-    sql: Annotated[str | None, typer.Argument(help="One statement, or @name of a saved query.")] = None,
-    where: WhereArgument = None,
-    output_format: Annotated[
-        Literal["table", "csv", "json"], typer.Option("--format", help="How to print the answer.")
-    ] = "table",
-    output: Annotated[Path | None, typer.Option(help="Write to this .csv, .json or .parquet file instead.")] = None,
-    list_queries: Annotated[bool, typer.Option("--list", help="List the saved queries.")] = False,
-    timeout: Annotated[float, typer.Option(help="Seconds until the query is stopped.", min=0.001)] = 60,
-    memory_gb: Annotated[
-        float | None, typer.Option(help="Memory that it may take; half of the machine's by default.", min=0.1)
-    ] = None,
-) -> None:
-    """Ask the warehouse a question in SQL; it can only read.
-
-    Rows are shown as a table, whose controls are spelt out; CSV and JSON carry the values as they are.
-    """
-    if list_queries:
-        from failmodes.warehouse.database.query import saved_queries
-
-        for name, purpose in saved_queries().items():
-            print(f"@{name}\t{purpose}")
-        return
-    if not sql:
-        raise StudyError('query: expected SQL such as "select * from accuracy_by_severity", or @name (see --list)')
-    limit_command(timeout, query_memory(memory_gb))  # before what follows brings threads
-    from failmodes.warehouse.database.answers import format_table, print_rows, write_rows
-    from failmodes.warehouse.database.query import first_rows, query_batches
-    from failmodes.warehouse.storage.locations import find_warehouse
-
-    path = find_warehouse(where)
-    if output_format == "table" and not output:
-        first = first_rows(path, sql, TABLE_ROWS, timeout_s=timeout)
-        sys.stdout.write(format_table(first, get_terminal_size().columns if sys.stdout.isatty() else WIDTH_OF_FILES))
-        if first.row_count is None or first.row_count > TABLE_ROWS:
-            count = "more" if first.row_count is None else f"{first.row_count:,} rows"
-            remark(f"first {TABLE_ROWS} of {count}: --format csv or --output FILE gives all")
-        return
-    with query_batches(path, sql, timeout_s=timeout) as batches:
-        if output:
-            remark(f"{write_rows(batches, output):,} rows in {output}")
-        else:
-            print_rows(batches, sys.stdout, output_format)
 
 
 def print_status(where: Path, *, full: bool = False) -> bool:

@@ -51,6 +51,13 @@ def remark(text: str) -> None:
         stderr_console().print(printable(text))
 
 
+def suggest(command: str) -> None:
+    """End a command with the next one worth typing, on stderr; nothing where that is no terminal."""
+    if sys.stderr.isatty():
+        with suppress(OSError):  # rich would take longer than the answer to a question
+            print(f"next: {printable(command)}", file=sys.stderr)
+
+
 def in_notebook() -> bool:
     """Whether this process is the kernel of a notebook, whose cells show output that can be written over."""
     ipython = sys.modules.get("IPython")
