@@ -7,6 +7,7 @@ import typer
 from typer.core import TyperCommand
 
 from failmodes.warehouse.cli import READING_S, TimeoutOption
+from failmodes.warehouse.completion import complete_corruption, complete_model
 from failmodes.warehouse.errors import StudyError, printable
 from failmodes.warehouse.limits import limit_command
 from failmodes.warehouse.terminal import stdout_console
@@ -19,7 +20,12 @@ Where = Annotated[Path | None, typer.Argument(help="A study file, an output fold
 
 Models = Annotated[
     list[str] | None,
-    typer.Option("--model", help="Only this network, by its label; may be repeated.", rich_help_panel=ROWS),
+    typer.Option(
+        "--model",
+        help="Only this network, by its label; may be repeated.",
+        rich_help_panel=ROWS,
+        autocompletion=complete_model,
+    ),
 ]
 
 Evaluations = Annotated[
@@ -27,7 +33,12 @@ Evaluations = Annotated[
     typer.Option("--evaluation", help="Only this evaluation, by its identity.", rich_help_panel=ROWS),
 ]
 
-Corruptions = Annotated[list[str] | None, typer.Option("--corruption", help="Only this corruption; may be repeated.")]
+Corruptions = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--corruption", help="Only this corruption; may be repeated.", autocompletion=complete_corruption
+    ),
+]
 SHAPE_COLUMNS = ("Network", "Corruption", "Shape", "Stability", "Total drop, points", "Bow", "Largest step, points")
 NARROWEST = 118  # where output goes to a file, lines are this wide
 

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 import typer
 
 from failmodes.warehouse.cli import READING_S, TimeoutOption
+from failmodes.warehouse.completion import complete_corruption, complete_model
 from failmodes.warehouse.errors import printable
 from failmodes.warehouse.limits import limit_command
 from failmodes.warehouse.terminal import stdout_console
@@ -19,9 +20,10 @@ def compare(
         typer.Argument(
             help="What is compared with: a label, a label without its training seed (all its runs), an evaluation by "
             "its first letters; or FILE.duckdb, or FILE.duckdb::LABEL.",
+            autocompletion=complete_model,
         ),
     ],
-    b: Annotated[str, typer.Argument(help="What is compared, named alike; differences are B minus A.")],
+    b: Annotated[str, typer.Argument(help="What is compared, named alike; differences are B minus A.", autocompletion=complete_model)],
     where: Annotated[
         Path | None,
         typer.Argument(
@@ -36,7 +38,7 @@ def compare(
         float, typer.Option(help="Difference of mean corrupted accuracy that would matter: 0.01 is a point.")
     ] = 0.01,
     level: Annotated[float, typer.Option(help="Level of intervals and decisions, 0.5 to 0.999.")] = 0.95,
-    corruption: Annotated[list[str] | None, typer.Option(help="Only under this corruption; may be repeated.")] = None,
+    corruption: Annotated[list[str] | None, typer.Option(help="Only under this corruption; may be repeated.", autocompletion=complete_corruption)] = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="File to write; else it is printed.")] = None,
     timeout: TimeoutOption = READING_S,
 ) -> None:

@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from failmodes.warehouse.cli import READING_S, TimeoutOption, WhereArgument
+from failmodes.warehouse.completion import complete_model
 from failmodes.warehouse.errors import StudyError, printable
 from failmodes.warehouse.limits import limit_command
 from failmodes.warehouse.terminal import interruptible
@@ -19,7 +20,8 @@ def export(
         str,
         typer.Option(
             help="The network: its label, its label without a training seed (then all its runs), or an evaluation's "
-            "identity or first letters. Needed."
+            "identity or first letters. Needed.",
+            autocompletion=complete_model,
         ),
     ] = "",
     timeout: TimeoutOption = READING_S,

@@ -27,6 +27,7 @@ from failmodes.evaluate.cli import (
 from failmodes.evaluate.extras import require_torch
 from failmodes.ingest.cli import corrupt, download
 from failmodes.warehouse.cli import READING_S, TimeoutOption, WhereArgument, load, print_status
+from failmodes.warehouse.completion import complete_corruption, complete_model
 from failmodes.warehouse.errors import IncompleteRunError, MissingExtraError, WarehouseError, printable
 from failmodes.warehouse.limits import lift_limits, limit_command, query_memory
 from failmodes.warehouse.query_command import SqlCommand, query
@@ -118,9 +119,14 @@ def images(
         list[int] | None, typer.Option(min=0, help="This image along a curve, a row a network; may be repeated.")
     ] = None,
     corruption: Annotated[
-        list[str] | None, typer.Option(help="With --image: under this corruption; may be repeated.")
+        list[str] | None, typer.Option(
+            help="With --image: under this corruption; may be repeated.", autocompletion=complete_corruption
+        )
     ] = None,
-    model: Annotated[list[str] | None, typer.Option(help="With --image: only this network, by its label.")] = None,
+    model: Annotated[
+        list[str] | None,
+        typer.Option(help="With --image: only this network, by its label.", autocompletion=complete_model),
+    ] = None,
     evaluation: Annotated[
         list[str] | None, typer.Option(help="With --image: only this evaluation, by its identity.")
     ] = None,
@@ -174,7 +180,6 @@ def build_app(first_word: str | None = None) -> typer.Typer:
     only = first_word if any(first_word in commands for commands in COMMANDS.values()) else None
     app = typer.Typer(
         no_args_is_help=True,
-        add_completion=False,
         help="A warehouse of how vision models fail: every image's prediction, confidence and attention under graded "
         "corruption, in SQL.\n\nStart with `failmodes init digits`, then `failmodes run`.",
     )

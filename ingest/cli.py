@@ -8,6 +8,13 @@ import typer
 from failmodes.warehouse.storage.locations import user_path
 
 
+def complete_recipe(incomplete: str) -> list[tuple[str, str]]:
+    """Corruptions that this program has, for a shell that completes a line."""
+    from failmodes.ingest.corruptions.catalogue import CORRUPTIONS
+
+    return [(name, one.label) for name, one in CORRUPTIONS.items() if name.startswith(incomplete)]
+
+
 def download(
     name: Annotated[str, typer.Argument(help="cifar10, cifar100, cifar10-c or cifar100-c", metavar="NAME")],
     to: Annotated[Path, typer.Option(help="Folder to put it in", metavar="DIR", parser=user_path)] = Path("data"),
@@ -42,6 +49,7 @@ def corrupt(
             help="A corruption; 'headline' for the 15 of the published metrics; module:name for one of your own."
             " Repeat it for several. Default: all 19.",
             metavar="NAME",
+            autocompletion=complete_recipe,
         ),
     ] = None,
     severity: Annotated[

@@ -21,6 +21,7 @@ from failmodes.warehouse.answer_output import (
     line_width,
 )
 from failmodes.warehouse.cli import WhereArgument
+from failmodes.warehouse.completion import complete_corruption, complete_model, complete_query
 from failmodes.warehouse.errors import StudyError
 from failmodes.warehouse.limits import limit_command, query_memory
 from failmodes.warehouse.terminal import remark, suggest
@@ -38,7 +39,8 @@ class SqlCommand(TyperCommand):
 
 
 def query(
-    sql: Annotated[str | None, typer.Argument(help="One statement, or @name of a saved query.")] = None,
+    sql: Annotated[str | None, typer.Argument(help="One statement, or @name of a saved query.", autocompletion=complete_query),
+    ] = None,
     where: WhereArgument = None,
     output_format: FormatOption = None,
     output: OutputOption = None,
@@ -49,10 +51,18 @@ def query(
     vertical: VerticalOption = None,
     model: Annotated[
         list[str] | None,
-        typer.Option(help="Only this network, by its label; may be repeated.", rich_help_panel=OF_SAVED),
+        typer.Option(
+            help="Only this network, by its label; may be repeated.",
+            rich_help_panel=OF_SAVED,
+            autocompletion=complete_model,
+        ),
     ] = None,
     corruption: Annotated[
-        list[str] | None, typer.Option(help="Only this corruption; may be repeated.", rich_help_panel=OF_SAVED)
+        list[str] | None, typer.Option(
+            help="Only this corruption; may be repeated.",
+            rich_help_panel=OF_SAVED,
+            autocompletion=complete_corruption,
+        )
     ] = None,
     param: Annotated[
         list[str] | None,

@@ -107,7 +107,9 @@ ATTENTION = Table.of(
     Column("null_cosine", real, "cosine against the clean map of another image, 0-1", True),
     Column("null_w1_x", real, "w1_x against the clean map of another image, image widths", True),
     Column("null_w1_y", real, "w1_y against the clean map of another image, image heights", True),
-    Column("null_class_centroid_shift", real, "centroid_shift against another clean map of the class, image widths", True),
+    Column(
+        "null_class_centroid_shift", real, "centroid_shift against another clean map of the class, image widths", True
+    ),
     Column("null_class_cosine", real, "cosine against another clean map of the same class, 0-1", True),
     Column("null_class_w1_x", real, "w1_x against another clean map of the same class, image widths", True),
     Column("null_class_w1_y", real, "w1_y against another clean map of the same class, image heights", True),

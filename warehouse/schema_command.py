@@ -7,13 +7,17 @@ import typer
 
 from failmodes.warehouse.answer_output import FormatOption, OutputOption, VerticalOption, give_rows
 from failmodes.warehouse.cli import READING_S, TimeoutOption
+from failmodes.warehouse.completion import complete_relation
 from failmodes.warehouse.limits import limit_command
 from failmodes.warehouse.terminal import suggest
 
 
 def schema(
     name: Annotated[
-        str | None, typer.Argument(help="A table or view, whose columns are listed; all tables and views without it.")
+        str | None, typer.Argument(
+            help="A table or view, whose columns are listed; all tables and views without it.",
+            autocompletion=complete_relation,
+        )
     ] = None,
     where: Annotated[
         Path | None,
@@ -28,8 +32,8 @@ def schema(
     timeout: TimeoutOption = READING_S,
 ) -> None:
     """List tables and views and what a row of each is; or the columns of one, with type, meaning, range and unit."""
-    if name is not None and where is None and ("." in name or "/" in name):
-        name, where = None, Path(name)  # `failmodes schema warehouse.duckdb`
+    if name is not None and where is None and ("." in name or "/" in name):  # `failmodes schema warehouse.duckdb`
+        where, name = Path(name), None
     limit_command(timeout)
     from failmodes.warehouse.database.schema_listing import column_rows, relation_rows
 
@@ -41,11 +45,12 @@ def schema(
         following = f'failmodes query "from {name} limit 10"{named}'
     else:
         listed = relation_rows(path)
-        rows = [(row.name, row.kind, row.row_count, row.meaning) for row in listed]
-        titles: tuple[str, ...] = ("name", "kind", "rows", "meaning")
         if path is None:  # nothing is counted
-            titles, rows = ("name", "kind", "meaning"), [(row.name, row.kind, row.meaning) for row in listed]
-        give_rows(titles, rows, output_format, output, vertical=vertical)
+            named_rows = [(row.name, row.kind, row.meaning) for row in listed]
+            give_rows(("name", "kind", "meaning"), named_rows, output_format, output, vertical=vertical)
+        else:
+            counted = [(row.name, row.kind, row.row_count, row.meaning) for row in listed]
+            give_rows(("name", "kind", "rows", "meaning"), counted, output_format, output, vertical=vertical)
         following = f"failmodes schema accuracy_by_severity{named}"
     if output is None and output_format in (None, "table"):
         suggest(following)

@@ -21,7 +21,7 @@ _STAGING = {
     },
     "evaluation_labels": {
         "class_count": "number of classes of the data set",
-        "network_label": "the network's name on charts without its training seed: evaluations of several seeds share it",
+        "network_label": "the network's name on charts without its training seed; evaluations of several share it",
     },
     "outcomes": {"correct": "whether the class predicted is the label; false where none is predicted"},
     "score_ranks": {
@@ -75,4 +75,6 @@ def _sources(view: str) -> list[str]:
     """Tables and views that a view is made from: first those that its line `Source:` names, in that order."""
     definition = view_definitions()[view]
     words = re.findall(r"\w+", definition.partition("-- Source:")[2])
-    return [word for word in dict.fromkeys(words) if word != view and word in (TABLES.keys() | view_definitions().keys())]
+    return [
+        word for word in dict.fromkeys(words) if word != view and word in (TABLES.keys() | view_definitions().keys())
+    ]

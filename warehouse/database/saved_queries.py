@@ -1,7 +1,7 @@
 """The saved queries of `sql/queries`: what each asks, what it may be given, and how it is given that.
 
-What a query may be given are DuckDB's variables, `getvariable('model')`, null where nothing is given: the same file runs
-in DuckDB's own shell, after `set variable model = ['ResNet-18']` or without it.
+What a query may be given are DuckDB's variables, `getvariable('model')`, null where nothing is given: the same file
+runs in DuckDB's own shell, after `set variable model = ['ResNet-18']` or without it.
 """
 
 import re
@@ -28,7 +28,7 @@ _PARAMETER = re.compile(r"^-- Parameter (\w+): (.+)$", re.MULTILINE)
 
 
 class SavedQuery(NamedTuple):
-    """One saved query: its name, the question, its SQL, and the meaning of each parameter by name; all may be left out."""
+    """One saved query: its name, the question, its SQL, and the meaning of each parameter, which may be left out."""
 
     name: str
     purpose: str
