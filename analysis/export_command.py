@@ -8,7 +8,8 @@ from failmodes.warehouse.cli import READING_S, TimeoutOption, WhereArgument
 from failmodes.warehouse.completion import complete_model
 from failmodes.warehouse.errors import StudyError, printable
 from failmodes.warehouse.limits import limit_command
-from failmodes.warehouse.terminal import interruptible
+from failmodes.warehouse.stages import stages_shown
+from failmodes.warehouse.terminal import interruptible, suggest
 
 
 def export(
@@ -36,7 +37,7 @@ def export(
     from failmodes.analysis.network_export import export_network
     from failmodes.warehouse.storage.locations import find_warehouse
 
-    with interruptible(f"{target} was not written"):
+    with stages_shown("export"), interruptible(f"{target} was not written"):
         done = export_network(find_warehouse(where), evaluation, target)
     runs = f", {done.run_count} training runs" if done.run_count > 1 else ""
     report = done.report
@@ -46,3 +47,4 @@ def export(
             f'{report.size_bytes / 1e6:,.1f} MB; in the rules of a gate: baseline = "{target}"'
         )
     )
+    suggest("failmodes gate --help")

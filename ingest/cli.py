@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 import typer
 
 from failmodes.warehouse.storage.locations import user_path
+from failmodes.warehouse.terminal import suggest
 
 
 def complete_recipe(incomplete: str) -> list[tuple[str, str]]:
@@ -23,6 +24,7 @@ def download(
     from failmodes.ingest.downloads import download_dataset
 
     typer.echo(download_dataset(name, to))
+    suggest("failmodes init cifar10" if name.startswith("cifar10") and "-c" not in name else "failmodes init --help")
 
 
 def corrupt(
@@ -149,3 +151,4 @@ def corrupt(
         DatasetSpec, kind=kind, path=path, split=split, images=images, image_size=image_size, resize=resize
     )
     typer.echo(write_corrupted_set(dataset, options, to, cache))
+    suggest(f'failmodes init, and in the study published = "{to}"')

@@ -1,14 +1,17 @@
 """Commands of the warehouse: load records into it, say what it holds."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from failmodes.warehouse.limits import limit_command
-from failmodes.warehouse.terminal import interruptible, remark, stderr_console, stdout_console
+from failmodes.warehouse.stages import stages_shown
+from failmodes.warehouse.terminal import interruptible, print_json, remark, stdout_console, suggest
 
 if TYPE_CHECKING:
+    from failmodes.warehouse.database.load import LoadReport
+    from failmodes.warehouse.database.status import WarehouseStatus
     from failmodes.warehouse.published_layout import PublishedSet
     from failmodes.warehouse.storage.files import StorePath
 
@@ -19,6 +22,11 @@ WhereArgument = Annotated[
 
 TimeoutOption = Annotated[float, typer.Option("--timeout", help="Seconds until it is stopped.", min=0.001)]
 READING_S = 3600  # by default: a report of many networks takes minutes
+
+# Keys of `failmodes status --json` of a warehouse
+STATUS_KEYS = (
+    "warehouse", "schema_version", "updated_at", "size_bytes", "row_counts", "evaluations", "checks", "out_of_date",
+)  # fmt: skip
 
 RecordArgument = Annotated[
     str | None,
@@ -40,8 +48,14 @@ def load(
     published_of: Annotated[
         str | None, typer.Option(help="The data set that they are of, where the file's name (cifar10_…) does not tell.")
     ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print what was done to stdout, as JSON.")] = False,
 ) -> None:
-    """Load evaluated cells into the warehouse: only what is new, each file verified by its hash."""
+    """Load evaluated cells into the warehouse: only what is new, each file verified by its hash.
+
+    Keys of --json: warehouse, shards (new, replaced, kept, dropped), rows, is_changed, measured_evaluations, elapsed_s;
+    and published: name, models, dataset, has_clean and is_drawn of each set. What is of a record is null where none was
+    loaded.
+    """
     limit_command(None)
     from failmodes.warehouse.published_layout import read_published
     from failmodes.warehouse.shards.inventory import has_record
@@ -50,13 +64,40 @@ def load(
     sets = [read_published(path, published_of) for path in published or []]  # one that is damaged stops before all else
     target = find_warehouse(into or where)
     outputs = [find_record(location) for location in (where, *(more or []))]
+    report, published_sets = None, []
     if not sets or rebuild or not target.exists() or any(map(has_record, outputs)):
-        _load_records(outputs, target, rebuild=rebuild)
+        report = _load_records(outputs, target, rebuild=rebuild)
     if sets:
-        _load_published(sets, target)
+        published_sets = _load_published(sets, target)
+    if as_json:
+        print_json(_as_json(target, report, published_sets))
+        return
+    named = "" if into is None and where is None else f" {into or where}"
+    suggest(f"failmodes report{named}")
 
 
-def _load_published(sets: list["PublishedSet"], target: Path) -> None:
+def _as_json(target: Path, report: "LoadReport | None", published: list[dict[str, Any]]) -> dict[str, Any]:
+    """What a load did, by the keys that its help names."""
+    shards = None
+    if report is not None:
+        shards = {
+            "new": report.new_shards,
+            "replaced": report.replaced_shards,
+            "kept": report.kept_shards,
+            "dropped": report.dropped_shards,
+        }
+    return {
+        "warehouse": str(target),
+        "shards": shards,
+        "rows": None if report is None else report.row_count,
+        "is_changed": bool(published) or (report is not None and report.swapped),
+        "measured_evaluations": None if report is None else report.measured_evaluations,
+        "elapsed_s": None if report is None else report.elapsed_s,
+        "published": published,
+    }
+
+
+def _load_published(sets: list["PublishedSet"], target: Path) -> list[dict[str, Any]]:
     """Put published accuracies into the warehouse, and say whether they will be drawn beside its networks."""
     from failmodes.warehouse.database.connection import open_warehouse
     from failmodes.warehouse.database.published import is_of, store_published
@@ -65,6 +106,7 @@ def _load_published(sets: list["PublishedSet"], target: Path) -> None:
         store_published(target, sets)
     with open_warehouse(target, ["datasets"]) as con:
         datasets = con.execute("select dataset_name, dataset_label from datasets").fetchall()
+    told = []
     for one in sets:
         clean = "" if one.has_clean else ", without clean accuracies, and so without shapes"
         drawn = f"drawn beside networks on {one.dataset}"
@@ -73,12 +115,20 @@ def _load_published(sets: list["PublishedSet"], target: Path) -> None:
         elif not any(is_of(one.dataset, *row) for row in datasets):
             drawn = f"not drawn, for no data set here is {one.dataset}: --published-of NAME says that one is"
         remark(f"{target}: {len(one.models):,} published networks ({one.name}){clean}; {drawn}")
+        told.append({
+            "name": one.name,
+            "models": len(one.models),
+            "dataset": one.dataset,
+            "has_clean": one.has_clean,
+            "is_drawn": one.dataset is not None and any(is_of(one.dataset, *row) for row in datasets),
+        })  # fmt: skip
+    return told
 
 
-def _load_records(outputs: list["StorePath"], target: Path, *, rebuild: bool) -> None:
+def _load_records(outputs: list["StorePath"], target: Path, *, rebuild: bool) -> "LoadReport":
     from failmodes.warehouse.database.load import load as load_records
 
-    with stderr_console().status("loading …"), interruptible("the warehouse is as it was"):
+    with stages_shown("load"), interruptible("the warehouse is as it was"):
         report = load_records(outputs, target, rebuild=rebuild)
     counts = [
         f"{report.new_shards:,} new",
@@ -91,10 +141,11 @@ def _load_records(outputs: list["StorePath"], target: Path, *, rebuild: bool) ->
     if report.measured_evaluations and not report.row_count:  # rows that are new are measured without a word
         state = f"evaluations measured from the rows that are there: {report.measured_evaluations:,}; {state}"
     remark(f"{target}: shards {', '.join(counts)}; {state}")
+    return report
 
 
-def print_status(where: Path, *, full: bool = False) -> bool:
-    """Print what a warehouse holds and whether every invariant holds; whether all is well.
+def read_status(where: Path, *, full: bool = False) -> tuple[Path, "WarehouseStatus"]:
+    """The warehouse that is meant, and what it holds.
 
     Args:
         where: study file, output folder or .duckdb file.
@@ -104,7 +155,32 @@ def print_status(where: Path, *, full: bool = False) -> bool:
     from failmodes.warehouse.storage.locations import find_warehouse
 
     path = find_warehouse(where)
-    status = warehouse_status(path, full=full)
+    with stages_shown("status"):
+        return path, warehouse_status(path, full=full)
+
+
+def status_as_json(path: Path, status: "WarehouseStatus") -> dict[str, Any]:
+    """What a warehouse holds and which checks hold, by the keys that the help of `failmodes status` names."""
+    return {
+        "warehouse": str(path),
+        "schema_version": status.schema_version,
+        "updated_at": f"{status.updated_at:%Y-%m-%dT%H:%M:%SZ}",
+        "size_bytes": status.size_bytes,
+        "row_counts": status.row_counts,
+        "evaluations": [
+            row | {"latest_at": row["latest_at"] and f"{row['latest_at']:%Y-%m-%dT%H:%M:%SZ}"}
+            for row in status.evaluations.iter_rows(named=True)
+        ],
+        "checks": [
+            {"name": one.name, "invariant": one.invariant, "passed": one.passed, "breaking_rows": one.row_count}
+            for one in status.checks
+        ],
+        "out_of_date": status.stale_derived,
+    }
+
+
+def print_status(path: Path, status: "WarehouseStatus") -> None:
+    """Print what a warehouse holds and whether every invariant holds."""
     console = stdout_console()
     facts = f"{status.row_counts['predictions']:,} predictions, {status.row_counts['attention']:,} attention rows"
     if pictures := status.row_counts["thumbnails"]:
@@ -127,4 +203,3 @@ def print_status(where: Path, *, full: bool = False) -> bool:
     if status.stale_derived:
         console.print(f"out of date: {', '.join(status.stale_derived)}: `failmodes shapes` makes them anew")
     console.print(f"{len(status.checks) - len(failed)} of {len(status.checks)} checks hold")
-    return not failed

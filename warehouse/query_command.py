@@ -39,7 +39,9 @@ class SqlCommand(TyperCommand):
 
 
 def query(
-    sql: Annotated[str | None, typer.Argument(help="One statement, or @name of a saved query.", autocompletion=complete_query),
+    sql: Annotated[
+        str | None,
+        typer.Argument(help="One statement, or @name of a saved query.", autocompletion=complete_query),
     ] = None,
     where: WhereArgument = None,
     output_format: FormatOption = None,
@@ -58,11 +60,12 @@ def query(
         ),
     ] = None,
     corruption: Annotated[
-        list[str] | None, typer.Option(
+        list[str] | None,
+        typer.Option(
             help="Only this corruption; may be repeated.",
             rich_help_panel=OF_SAVED,
             autocompletion=complete_corruption,
-        )
+        ),
     ] = None,
     param: Annotated[
         list[str] | None,

@@ -14,10 +14,11 @@ from failmodes.warehouse.terminal import suggest
 
 def schema(
     name: Annotated[
-        str | None, typer.Argument(
+        str | None,
+        typer.Argument(
             help="A table or view, whose columns are listed; all tables and views without it.",
             autocompletion=complete_relation,
-        )
+        ),
     ] = None,
     where: Annotated[
         Path | None,
