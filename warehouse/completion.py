@@ -8,9 +8,6 @@ import os
 import re
 import shlex
 from pathlib import Path
-from typing import Any
-
-import typer
 
 COMPLETION = "_FAILMODES_COMPLETE"  # in the environment: what a shell asks for, such as complete_bash
 _WORDS, _CURSOR = "COMP_WORDS", "COMP_CWORD"  # what bash says of the line
@@ -25,7 +22,8 @@ def completed_words() -> list[str]:
     """The words of the line that a shell asks about, without the command's own; none where it asks about none."""
     if COMPLETION not in os.environ:
         return []
-    return os.environ.get(_WORDS if _is_bash() else "_TYPER_COMPLETE_ARGS", "").split()[1:]
+    line = os.environ.get(_WORDS if _is_bash() else "_TYPER_COMPLETE_ARGS", "")
+    return (line.split("\n") if "\n" in line else line.split())[1:]
 
 
 def join_saved_query() -> None:
@@ -58,34 +56,40 @@ def complete_query(incomplete: str) -> Offers:
     return [(name, said) for name, said in found if name.startswith(incomplete)]
 
 
-def complete_model(ctx: typer.Context, incomplete: str) -> Offers:
+def complete_model(incomplete: str) -> Offers:
     """Labels of the networks of the warehouse."""
-    return _offers(ctx, ["models"], "select distinct model_label, architecture from models order by 1", incomplete)
+    return _offers(["models"], "select distinct model_label, architecture from models order by 1", incomplete)
 
 
-def complete_corruption(ctx: typer.Context, incomplete: str) -> Offers:
+def complete_corruption(incomplete: str) -> Offers:
     """Corruptions under which networks of the warehouse were evaluated."""
     query = """
         select distinct corruptions.corruption, corruptions.corruption_label
         from corruptions inner join shards using (corruption) where corruption <> 'none' order by 1
     """
-    return _offers(ctx, ["corruptions", "shards"], query, incomplete)
+    return _offers(["corruptions", "shards"], query, incomplete)
 
 
-def _offers(ctx: typer.Context, tables: list[str], query: str, incomplete: str) -> Offers:
+def _offers(tables: list[str], query: str, incomplete: str) -> Offers:
     """The names that a query finds and that begin as the word does, as the shell takes them."""
     from failmodes.warehouse.database.connection import open_warehouse
     from failmodes.warehouse.errors import FailmodesError
     from failmodes.warehouse.storage.locations import find_warehouse
 
-    where: Any = ctx.params.get("where")
     try:
-        with open_warehouse(find_warehouse(Path(where) if where else None), tables) as con:
+        with open_warehouse(find_warehouse(_named_warehouse()), tables) as con:
             found = con.execute(query).fetchall()
     except (FailmodesError, OSError):
         return []
     names = [(str(name), str(said)) for name, said in found if str(name).startswith(incomplete.strip("'\""))]
     return [(_word(name), said if _is_harmless(said) else "") for name, said in names if _is_harmless(name)]
+
+
+def _named_warehouse() -> Path | None:
+    """What the line names as study file, output folder or warehouse; the parser gives up at an option without value."""
+    words = [Path(word.strip("'\"")).expanduser() for word in completed_words()]
+    named = [path for path in words if path.suffix in (".duckdb", ".toml") or (len(path.parts) > 1 and path.is_dir())]
+    return named[0] if named else None
 
 
 def _word(name: str) -> str:

@@ -42,8 +42,8 @@ select
     cells.mean_confidence - cells.accuracy as overconfidence, -- mean confidence less accuracy, -1 to 1
     cells.mean_square_accuracy - cells.accuracy ** 2 as resolution, -- how far the accuracies of bins differ, as in the
     -- Brier score, 0-1: more is better
-    cells.accuracy * (1 - cells.accuracy) as uncertainty -- accuracy times error rate; the Brier score of bins is
-    -- reliability less resolution plus this
+    cells.accuracy * (1 - cells.accuracy) as uncertainty -- accuracy times error rate, 0-1; the Brier score of bins
+    -- is reliability less resolution plus this
 from curve_points
 inner join cells
     on

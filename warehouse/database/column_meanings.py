@@ -60,7 +60,8 @@ def _own_meanings(view: str) -> dict[str, str]:
         return _STAGING.get(view, {})
     found: dict[str, str] = {}
     name = ""
-    for line in text[text.rfind("\nselect") :].splitlines():
+    outputs = text[text.rfind("\nselect") :].partition("\nfrom ")[0]
+    for line in outputs.splitlines():
         if line.strip().startswith("--"):
             found |= {name: f"{found[name]} {line.strip().removeprefix('--').strip()}"} if name else {}
         elif remark := _REMARK.search(line):
