@@ -6,28 +6,25 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 from typer.core import TyperCommand
 
+from failmodes.analysis.warehouse_options import (
+    IMAGES,
+    LOOKS,
+    ROWS,
+    Corruptions,
+    Evaluations,
+    Models,
+    Where,
+    named,
+)
 from failmodes.warehouse.cli import READING_S, TimeoutOption
 from failmodes.warehouse.errors import StudyError, printable
 from failmodes.warehouse.limits import limit_command
-from failmodes.warehouse.terminal import stdout_console
+from failmodes.warehouse.stages import stages_shown
+from failmodes.warehouse.terminal import stdout_console, suggest
 
 if TYPE_CHECKING:
     import duckdb
 
-LOOKS, ROWS, IMAGES = "The picture", "From a warehouse", "From images, without a warehouse"  # panels of the help
-Where = Annotated[Path | None, typer.Argument(help="A study file, an output folder or a .duckdb file.")]
-
-Models = Annotated[
-    list[str] | None,
-    typer.Option("--model", help="Only this network, by its label; may be repeated.", rich_help_panel=ROWS),
-]
-
-Evaluations = Annotated[
-    list[str] | None,
-    typer.Option("--evaluation", help="Only this evaluation, by its identity.", rich_help_panel=ROWS),
-]
-
-Corruptions = Annotated[list[str] | None, typer.Option("--corruption", help="Only this corruption; may be repeated.")]
 SHAPE_COLUMNS = ("Network", "Corruption", "Shape", "Stability", "Total drop, points", "Bow", "Largest step, points")
 NARROWEST = 118  # where output goes to a file, lines are this wide
 
@@ -71,9 +68,11 @@ def shapes(
                              "seed": seed, "interval_level": level}  # fmt: skip
     with open_warehouse(path) as con:
         settings = stored_settings(con)
-    ensure_shapes(path, replace(settings, **{name: value for name, value in given.items() if value is not None}))
+    with stages_shown("shapes"):
+        ensure_shapes(path, replace(settings, **{name: value for name, value in given.items() if value is not None}))
     with open_warehouse(path) as con:
         print_shape_table(con)
+    suggest(f"failmodes chart shapes{named(where)}")
 
 
 def chart(
@@ -137,17 +136,19 @@ def chart(
     from failmodes.analysis.charts.style.saving import save_chart
 
     width_mm = figure_width_mm(layout, width)
-    drawn = draw_chart(
-        name,
-        WarehouseOptions(where, model, evaluation, published),
-        ImageOptions(image, recipe, seed, severity),
-        corruptions=corruption or (),
-        size=layout,
-        width=width,
-        is_figure=True,
-    )
-    path = save_chart(drawn, output or Path(f"{name}.svg"), theme=theme, width_mm=width_mm)
+    with stages_shown("chart"):
+        drawn = draw_chart(
+            name,
+            WarehouseOptions(where, model, evaluation, published),
+            ImageOptions(image, recipe, seed, severity),
+            corruptions=corruption or (),
+            size=layout,
+            width=width,
+            is_figure=True,
+        )
+        path = save_chart(drawn, output or Path(f"{name}.svg"), theme=theme, width_mm=width_mm)
     typer.echo(printable(str(path)))
+    suggest(f"failmodes report{named(where)}")
 
 
 def report(
@@ -176,7 +177,10 @@ def report(
         raise StudyError("--pair takes two networks: --pair A B")
     pairs = list(zip(names[::2], names[1::2], strict=True))
     claims = claims_of_studies([where])
-    typer.echo(printable(str(write_report(find_warehouse(where), output, pairs=pairs, claims=claims))))
+    with stages_shown("report"):
+        path = write_report(find_warehouse(where), output, pairs=pairs, claims=claims)
+    typer.echo(printable(str(path)))
+    suggest(f"failmodes query @worst_cells{named(where)}")
 
 
 def gate(
@@ -231,6 +235,8 @@ def gate(
 
     outputs = {"json": json_file, "junit": junit_file, "markdown": markdown_file}
     result = run_gate_command(rules, where, candidate, baseline, undecided, outputs)
+    if "-" not in map(str, outputs.values()):
+        suggest("failmodes compare A B" if where is None else f"failmodes compare A B {where}")
     raise typer.Exit(result.exit_code)
 
 

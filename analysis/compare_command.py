@@ -6,9 +6,11 @@ from typing import Annotated, Literal
 import typer
 
 from failmodes.warehouse.cli import READING_S, TimeoutOption
+from failmodes.warehouse.completion import complete_corruption, complete_model
 from failmodes.warehouse.errors import printable
 from failmodes.warehouse.limits import limit_command
-from failmodes.warehouse.terminal import stdout_console
+from failmodes.warehouse.stages import stages_shown
+from failmodes.warehouse.terminal import stdout_console, suggest
 
 USUAL_WIDTH = 80  # letters of a line where output goes to a file
 
@@ -19,9 +21,13 @@ def compare(
         typer.Argument(
             help="What is compared with: a label, a label without its training seed (all its runs), an evaluation by "
             "its first letters; or FILE.duckdb, or FILE.duckdb::LABEL.",
+            autocompletion=complete_model,
         ),
     ],
-    b: Annotated[str, typer.Argument(help="What is compared, named alike; differences are B minus A.")],
+    b: Annotated[
+        str,
+        typer.Argument(help="What is compared, named alike; differences are B minus A.", autocompletion=complete_model),
+    ],
     where: Annotated[
         Path | None,
         typer.Argument(
@@ -36,7 +42,10 @@ def compare(
         float, typer.Option(help="Difference of mean corrupted accuracy that would matter: 0.01 is a point.")
     ] = 0.01,
     level: Annotated[float, typer.Option(help="Level of intervals and decisions, 0.5 to 0.999.")] = 0.95,
-    corruption: Annotated[list[str] | None, typer.Option(help="Only under this corruption; may be repeated.")] = None,
+    corruption: Annotated[
+        list[str] | None,
+        typer.Option(help="Only under this corruption; may be repeated.", autocompletion=complete_corruption),
+    ] = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="File to write; else it is printed.")] = None,
     timeout: TimeoutOption = READING_S,
 ) -> None:
@@ -48,7 +57,8 @@ def compare(
     from failmodes.analysis.comparison.formats import FORMATS, write_comparison
     from failmodes.analysis.comparison.named_networks import compare_named
 
-    found = compare_named(a, b, where, margin=margin, level=level, corruptions=corruption or ())
+    with stages_shown("compare"):
+        found = compare_named(a, b, where, margin=margin, level=level, corruptions=corruption or ())
     if output is not None:
         typer.echo(printable(str(write_comparison(found, output, format))))
     elif format == "text":
@@ -56,5 +66,6 @@ def compare(
 
         console = stdout_console()
         typer.echo(as_text(found, console.width if console.is_terminal else USUAL_WIDTH), nl=False)
+        suggest("failmodes gate --help" if where is None else f"failmodes chart differences {where}")
     else:
         typer.echo(FORMATS[format](found), nl=False)

@@ -5,9 +5,11 @@ from typing import Annotated
 import typer
 
 from failmodes.warehouse.cli import READING_S, TimeoutOption, WhereArgument
+from failmodes.warehouse.completion import complete_model
 from failmodes.warehouse.errors import StudyError, printable
 from failmodes.warehouse.limits import limit_command
-from failmodes.warehouse.terminal import interruptible
+from failmodes.warehouse.stages import stages_shown
+from failmodes.warehouse.terminal import interruptible, suggest
 
 
 def export(
@@ -19,7 +21,8 @@ def export(
         str,
         typer.Option(
             help="The network: its label, its label without a training seed (then all its runs), or an evaluation's "
-            "identity or first letters. Needed."
+            "identity or first letters. Needed.",
+            autocompletion=complete_model,
         ),
     ] = "",
     timeout: TimeoutOption = READING_S,
@@ -34,7 +37,7 @@ def export(
     from failmodes.analysis.network_export import export_network
     from failmodes.warehouse.storage.locations import find_warehouse
 
-    with interruptible(f"{target} was not written"):
+    with stages_shown("export"), interruptible(f"{target} was not written"):
         done = export_network(find_warehouse(where), evaluation, target)
     runs = f", {done.run_count} training runs" if done.run_count > 1 else ""
     report = done.report
@@ -44,3 +47,4 @@ def export(
             f'{report.size_bytes / 1e6:,.1f} MB; in the rules of a gate: baseline = "{target}"'
         )
     )
+    suggest("failmodes gate --help")

@@ -24,9 +24,11 @@ class WarehouseRows:
         """Answer one SQL statement; it can only read.
 
         Args:
-            query: one statement in DuckDB's dialect, or the name of a saved query, such as "@worst_cells".
+            query: one statement in DuckDB's dialect, or the name of a saved query, such as "@worst_cells"
+                (`failmodes query --list` has them, and what they take).
             timeout_s: seconds after which it is stopped; None waits.
-            **parameters: the value of each `$name` in the statement. Values are bound, never written into the text.
+            **parameters: the value of each `$name` in the statement; of a saved query, of those parameters that are
+                given. Values are bound, never written into the text.
 
         Raises:
             QueryError: it is no valid SQL, more than one statement, not a reading one, lacks the value of a parameter,
@@ -35,7 +37,7 @@ class WarehouseRows:
         Examples:
             >>> w.sql("select * from accuracy_by_severity where accuracy < $floor order by accuracy", floor=0.5)
             >>> w.sql("from hardest_images where model_label = any($models)", models=["ResNet-18", "ViT"])
-            >>> w.sql("@worst_cells")
+            >>> w.sql("@worst_cells", corruption="fog", rows=5)
         """
         path = self._opened()
         from failmodes.warehouse.database.query import run_query
@@ -74,7 +76,7 @@ class WarehouseRows:
     def schema(self, name: str | None = None) -> "pl.DataFrame":
         """The columns of one table or view, or of all: table, column, type, meaning.
 
-        The meaning has range and unit; it is null for the columns of views, whose names say what the tables' say.
+        The meaning has range and unit, of views as of tables.
 
         Raises:
             QueryError: there is no table or view `name`.

@@ -1,17 +1,15 @@
 """Commands over a study file: write one, check its images, train and evaluate its networks, import predictions.
 
-`ingest` stands here, not in the ingest room, since only this room knows what a study is. `print_progress` shows what
-`failmodes status` says of a study: cells published and cells missing, network by network.
+`ingest` stands here, not in the ingest room, since only this room knows what a study is.
 """
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from failmodes.evaluate.extras import require_torch
-from failmodes.warehouse.terminal import interruptible, remark, stdout_console
+from failmodes.warehouse.terminal import interruptible, print_json, remark, suggest
 
 if TYPE_CHECKING:
     from failmodes.evaluate.engine.run import RunReport
@@ -63,6 +61,8 @@ def ingest(
         pairing = source.pairing
         fit = "paired with the clean images" if pairing.paired else f"not paired: {pairing.note}"
         remark(f"{source.row()['source_label']}: {fit}; {subset.description}")
+    named = _named(study_file)
+    suggest(f"failmodes train{named}" if study.models else f"failmodes import PREDICTIONS{named} --label NAME")
 
 
 def train(study_file: StudyArgument = DEFAULT_STUDY) -> None:
@@ -81,6 +81,12 @@ def train(study_file: StudyArgument = DEFAULT_STUDY) -> None:
         remark("nothing to train: every network of the study has its checkpoint")
     for path in trained:
         remark(f"trained {path}")
+    suggest(f"failmodes evaluate{_named(study_file)}")
+
+
+def _named(study_file: Path) -> str:
+    """The study as an argument; nothing where it is the default."""
+    return "" if study_file == DEFAULT_STUDY else f" {study_file}"
 
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print what was assumed, done and found to stdout, as JSON.")]
@@ -99,6 +105,8 @@ def evaluate(
     outputs are which classes, what they are, and how it is attended to.
     """
     evaluate_networks(study_file, redo_damaged=redo_damaged, as_json=as_json)
+    if not as_json:
+        suggest(f"failmodes load{_named(study_file)}")
 
 
 def evaluate_networks(
@@ -125,7 +133,7 @@ def evaluate_networks(
     with interruptible("finished shards are kept"), evaluation_bar() as progress:
         report = evaluate_study(study, dataset, redo_damaged=redo_damaged, progress=progress)
     if as_json:
-        print(json.dumps({"images": dataset.describe(), **report.as_json()}, ensure_ascii=False, indent=2))
+        print_json({"images": dataset.describe(), **report.as_json()})
     print_run(report)
 
 
@@ -193,7 +201,7 @@ def import_(
         )  # fmt: skip
     for line in report_lines(report, label):
         remark(line)
-    named = "" if study_file == DEFAULT_STUDY else f" {study_file}"
+    named = _named(study_file)
     remark(f"next: `failmodes load{named}`, then `failmodes report{named}`")
 
 
@@ -219,44 +227,3 @@ def report_lines(report: "ImportReport", label: str) -> list[str]:
             "by identity; another --label reads better"
         )
     return lines
-
-
-def print_progress(study_file: Path) -> str:
-    """Print one row an evaluation, its cells published and missing; of networks not trained yet only the names.
-
-    Returns:
-        What is still to be done before its rows are loaded, and how; empty where nothing is.
-
-    Raises:
-        MissingExtraError: the study names networks, and PyTorch is not installed.
-    """
-    from rich.table import Table
-
-    from failmodes.evaluate.study.reading import read_study
-
-    study = read_study(study_file, require_models=False)
-    if not study.models:
-        return ""  # its predictions are imported: the warehouse says what is there
-    require_torch("the progress of a study's networks")
-    from failmodes.evaluate.devices import choose_device
-    from failmodes.evaluate.engine.plan import missing_cells, plan_evaluations
-    from failmodes.evaluate.study_models import study_models
-    from failmodes.ingest.datasets.opening import open_dataset
-
-    dataset = open_dataset(study.dataset, study.cache)
-    console = stdout_console(soft_wrap=False)
-    go_on = f"`failmodes run {study_file}` goes on"
-    untrained = [model.label for model in study_models(study, dataset) if not model.is_there]
-    if untrained:
-        console.print(f"{study.name}: not trained yet: {', '.join(untrained)}")
-        return f"{len(untrained):,} network{'s' if len(untrained) > 1 else ''} not trained yet: {go_on}"
-    table = Table("model", "source", "evaluation", "shards", "missing", title=study.name, title_justify="left")
-    missing = 0
-    for group in plan_evaluations(study, dataset, choose_device(study.evaluation.device)):
-        for evaluation in group:
-            source_label = evaluation.data.source.row()["source_label"]
-            counts = len(study.cells), len(missing_cells(study, evaluation))
-            missing += counts[1]
-            table.add_row(evaluation.model.label, source_label, evaluation.evaluation_id, *map(str, counts))
-    console.print(table)
-    return f"{missing:,} shard{'s' if missing > 1 else ''} not evaluated yet: {go_on}" if missing else ""

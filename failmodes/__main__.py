@@ -27,9 +27,12 @@ def main() -> None:
 def _run_command() -> int:
     """Run it, and bring its answer out; its exit code."""
     from failmodes.cli import build_app  # not before, so that the process that watches stays small
+    from failmodes.warehouse.completion import completed_words, join_saved_query
 
+    join_saved_query()
+    words = sys.argv[1:] or completed_words()
     try:
-        build_app(sys.argv[1] if len(sys.argv) > 1 else None)()
+        build_app(words[0] if words else None)()
     except SystemExit as end:  # typer ends every command with it, one that was stopped too
         cause = end.__context__.__cause__ if end.__context__ else None
         if isinstance(cause, KeyboardInterrupt):

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from typer.core import TyperCommand
@@ -14,6 +14,7 @@ from failmodes.analysis.cli import PairCommand, chart, gate, print_findings, rep
 from failmodes.analysis.compare_command import compare
 from failmodes.analysis.export_command import export
 from failmodes.analysis.publishing.command import publish
+from failmodes.analysis.warehouse_options import named
 from failmodes.evaluate.cli import (
     DEFAULT_STUDY,
     JsonOption,
@@ -27,10 +28,26 @@ from failmodes.evaluate.cli import (
 )
 from failmodes.evaluate.extras import require_torch
 from failmodes.ingest.cli import corrupt, download
-from failmodes.warehouse.cli import READING_S, SqlCommand, TimeoutOption, WhereArgument, load, print_status, query
+from failmodes.warehouse.cli import (
+    READING_S,
+    STATUS_KEYS,
+    TimeoutOption,
+    WhereArgument,
+    load,
+    print_status,
+    read_status,
+    status_as_json,
+)
+from failmodes.warehouse.completion import complete_corruption, complete_model
 from failmodes.warehouse.errors import IncompleteRunError, MissingExtraError, WarehouseError, printable
 from failmodes.warehouse.limits import lift_limits, limit_command, query_memory
-from failmodes.warehouse.terminal import remark
+from failmodes.warehouse.query_command import SqlCommand, query
+from failmodes.warehouse.schema_command import schema
+from failmodes.warehouse.stages import stages_shown
+from failmodes.warehouse.terminal import print_json, remark, suggest, without_suggestions
+
+if TYPE_CHECKING:
+    from failmodes.evaluate.study_progress import StudyProgress
 
 PICTURES_S = 600  # for a question that was typed in, and for 200 pictures of the slowest corruption
 STUDY, STAGES, QUESTIONS, DECISIONS = "A whole study", "Its stages", "Questions to a warehouse", "Decisions"
@@ -59,6 +76,16 @@ def run(study_file: StudyArgument = DEFAULT_STUDY, as_json: JsonOption = False) 
     names_networks = bool(read_study(study_file, require_models=False).models)  # else its predictions are imported
     if names_networks:
         require_torch("`failmodes run`")
+    with without_suggestions():
+        raised = _run_stages(study_file, names_networks, as_json)
+    if raised is not None:
+        raise raised
+    if not as_json:
+        suggest(f"failmodes query @worst_cells {study_file}")
+
+
+def _run_stages(study_file: Path, names_networks: bool, as_json: bool) -> IncompleteRunError | None:
+    """One stage after the other; the error of a network that raised, since what the others gave is worth a report."""
     ingest(study_file)
     raised: IncompleteRunError | None = None
     if names_networks:
@@ -66,13 +93,12 @@ def run(study_file: StudyArgument = DEFAULT_STUDY, as_json: JsonOption = False) 
         try:
             evaluate_networks(study_file, as_json=as_json, describe_images=False)
         except IncompleteRunError as error:
-            raised = error  # what the other networks gave is worth a report
+            raised = error
     load(str(study_file))
     report(study_file)
     if not as_json:
         print_findings(study_file)
-    if raised is not None:
-        raise raised
+    return raised
 
 
 def status(
@@ -80,27 +106,52 @@ def status(
     full: Annotated[
         bool, typer.Option("--full", help="Check every row again, and compare stored measures with them.")
     ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print it to stdout as JSON.")] = False,
     timeout: TimeoutOption = READING_S,
 ) -> None:
-    """Say how far a study is, what its warehouse holds, and whether every invariant of the data holds."""
+    """Say how far a study is, what its warehouse holds, and whether every invariant of the data holds.
+
+    The exit code is 1 where a check fails. Keys of --json: study (name, untrained, evaluations, unfinished; null
+    without networks); and, null where no warehouse is there yet, warehouse, schema_version, updated_at, size_bytes,
+    row_counts, evaluations, checks (name, invariant, passed, breaking_rows) and out_of_date.
+    """
     limit_command(timeout)
     from failmodes.warehouse.storage.locations import default_location, find_warehouse
 
-    where, unfinished = where or default_location(), ""
-    if where.suffix == ".toml":
-        from failmodes.evaluate.cli import print_progress
+    where = where or default_location()
+    study = _study_progress(where) if where.suffix == ".toml" else None
+    unfinished = study.unfinished if study else ""
+    if study and not as_json:
+        from failmodes.evaluate.study_progress import print_progress
 
-        try:
-            unfinished = print_progress(where)
-        except MissingExtraError as error:
-            remark(f"failmodes: {error}")  # what the warehouse holds is shown all the same
+        print_progress(study)
     warehouse = find_warehouse(where)
     if unfinished and not warehouse.exists():
+        if as_json:
+            print_json({"study": study.as_json() if study else None} | dict.fromkeys(STATUS_KEYS))
         raise WarehouseError(f"no warehouse yet at {warehouse}: {unfinished}")
-    if unfinished:
-        print(unfinished)
-    if not print_status(where, full=full):
+    path, found = read_status(where, full=full)
+    if as_json:
+        print_json({"study": study.as_json() if study else None} | status_as_json(path, found))
+    else:
+        if unfinished:
+            print(unfinished)
+        print_status(path, found)
+    if not all(check.passed for check in found.checks):
         raise typer.Exit(1)
+    if not as_json:
+        suggest(f"failmodes run {where}" if unfinished else f"failmodes report {where}")
+
+
+def _study_progress(study_file: Path) -> "StudyProgress | None":
+    """How far the study is; None, with a remark, where that takes packages that are not installed."""
+    from failmodes.evaluate.study_progress import study_progress
+
+    try:
+        return study_progress(study_file)
+    except MissingExtraError as error:
+        remark(f"failmodes: {error}")  # what the warehouse holds is shown all the same
+        return None
 
 
 def images(
@@ -117,9 +168,13 @@ def images(
         list[int] | None, typer.Option(min=0, help="This image along a curve, a row a network; may be repeated.")
     ] = None,
     corruption: Annotated[
-        list[str] | None, typer.Option(help="With --image: under this corruption; may be repeated.")
+        list[str] | None,
+        typer.Option(help="With --image: under this corruption; may be repeated.", autocompletion=complete_corruption),
     ] = None,
-    model: Annotated[list[str] | None, typer.Option(help="With --image: only this network, by its label.")] = None,
+    model: Annotated[
+        list[str] | None,
+        typer.Option(help="With --image: only this network, by its label.", autocompletion=complete_model),
+    ] = None,
     evaluation: Annotated[
         list[str] | None, typer.Option(help="With --image: only this evaluation, by its identity.")
     ] = None,
@@ -144,11 +199,13 @@ def images(
 
     path = find_warehouse(where)
     request = ImageRequest(condition, image or (), corruption or (), model or (), evaluation or ())
-    sheet = find_images(path, request, open_study=partial(open_study_images, where, path), timeout_s=timeout)
-    written = sheet.save(output, layout=layout, width=width, theme=theme)
+    with stages_shown("images"):
+        sheet = find_images(path, request, open_study=partial(open_study_images, where, path), timeout_s=timeout)
+        written = sheet.save(output, layout=layout, width=width, theme=theme)
     for line in sheet.remarks:
         remark(line)
     typer.echo(printable(str(written)))
+    suggest(f"failmodes report{named(where)}")
 
 
 COMMANDS: dict[str, dict[str, Callable[..., None]]] = {  # by their part of the help
@@ -164,6 +221,7 @@ COMMANDS: dict[str, dict[str, Callable[..., None]]] = {  # by their part of the 
     },
     QUESTIONS: {
         "query": query,
+        "schema": schema,
         "claims": claims,
         "shapes": shapes,
         "chart": chart,
@@ -180,7 +238,8 @@ def build_app(first_word: str | None = None) -> typer.Typer:
     only = first_word if any(first_word in commands for commands in COMMANDS.values()) else None
     app = typer.Typer(
         no_args_is_help=True,
-        add_completion=False,
+        epilog="Exit codes: 0 done; 1 it failed, or a check or rule does not hold; 2 wrong arguments, study or rules; "
+        "3 `gate` is undecided; 70 a fault of failmodes; 130 Ctrl-C; 143 terminated.",
         help="A warehouse of how vision models fail: every image's prediction, confidence and attention under graded "
         "corruption, in SQL.\n\nStart with `failmodes init digits`, then `failmodes run`.",
     )

@@ -6,6 +6,14 @@ from typing import Annotated, Literal
 import typer
 
 from failmodes.warehouse.storage.locations import user_path
+from failmodes.warehouse.terminal import suggest
+
+
+def complete_recipe(incomplete: str) -> list[tuple[str, str]]:
+    """Corruptions that this program has, for a shell that completes a line."""
+    from failmodes.ingest.corruptions.catalogue import CORRUPTIONS
+
+    return [(name, one.label) for name, one in CORRUPTIONS.items() if name.startswith(incomplete)]
 
 
 def download(
@@ -16,6 +24,7 @@ def download(
     from failmodes.ingest.downloads import download_dataset
 
     typer.echo(download_dataset(name, to))
+    suggest("failmodes init cifar10" if name.startswith("cifar10") and "-c" not in name else "failmodes init --help")
 
 
 def corrupt(
@@ -42,6 +51,7 @@ def corrupt(
             help="A corruption; 'headline' for the 15 of the published metrics; module:name for one of your own."
             " Repeat it for several. Default: all 19.",
             metavar="NAME",
+            autocompletion=complete_recipe,
         ),
     ] = None,
     severity: Annotated[
@@ -141,3 +151,4 @@ def corrupt(
         DatasetSpec, kind=kind, path=path, split=split, images=images, image_size=image_size, resize=resize
     )
     typer.echo(write_corrupted_set(dataset, options, to, cache))
+    suggest(f'failmodes init, and in the study published = "{to}"')

@@ -17,6 +17,12 @@ def read_sql(folder: str) -> dict[str, str]:
 
 
 def first_comment(sql: str) -> str:
-    """The first comment line, which says what the file returns; empty where the file does not begin with one."""
-    line = sql.lstrip().splitlines()[0] if sql.strip() else ""
-    return line.removeprefix("--").strip() if line.startswith("--") else ""
+    """The first comment, which says what the file returns: lines up to one that ends a sentence; empty without one."""
+    said: list[str] = []
+    for line in sql.lstrip().splitlines():
+        if not line.startswith("--"):
+            break
+        said.append(line.removeprefix("--").strip())
+        if said[-1].endswith((".", "?")):
+            break
+    return " ".join(said)

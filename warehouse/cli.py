@@ -1,19 +1,17 @@
-"""Commands of the warehouse: load records into it, ask it questions in SQL, say what it holds."""
+"""Commands of the warehouse: load records into it, say what it holds."""
 
-import re
-import sys
 from pathlib import Path
-from shutil import get_terminal_size
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from typer.core import TyperCommand
 
-from failmodes.warehouse.errors import StudyError
-from failmodes.warehouse.limits import limit_command, query_memory
-from failmodes.warehouse.terminal import interruptible, remark, stderr_console, stdout_console
+from failmodes.warehouse.limits import limit_command
+from failmodes.warehouse.stages import stages_shown
+from failmodes.warehouse.terminal import interruptible, print_json, remark, stdout_console, suggest
 
 if TYPE_CHECKING:
+    from failmodes.warehouse.database.load import LoadReport
+    from failmodes.warehouse.database.status import WarehouseStatus
     from failmodes.warehouse.published_layout import PublishedSet
     from failmodes.warehouse.storage.files import StorePath
 
@@ -25,17 +23,10 @@ WhereArgument = Annotated[
 TimeoutOption = Annotated[float, typer.Option("--timeout", help="Seconds until it is stopped.", min=0.001)]
 READING_S = 3600  # by default: a report of many networks takes minutes
 
-TABLE_ROWS = 50  # that a table shows
-WIDTH_OF_FILES = 1000  # letters of a line where output goes to a file
-
-
-class SqlCommand(TyperCommand):
-    """A command whose argument is SQL: text that begins with a comment, "-- all of fog", is no option."""
-
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Let such texts begin with a space, which means nothing in SQL."""
-        return super().parse_args(ctx, [f" {text}" if re.match(r"--[^=\s]*\s", text) else text for text in args])
-
+# Keys of `failmodes status --json` of a warehouse
+STATUS_KEYS = (
+    "warehouse", "schema_version", "updated_at", "size_bytes", "row_counts", "evaluations", "checks", "out_of_date",
+)  # fmt: skip
 
 RecordArgument = Annotated[
     str | None,
@@ -57,8 +48,14 @@ def load(
     published_of: Annotated[
         str | None, typer.Option(help="The data set that they are of, where the file's name (cifar10_…) does not tell.")
     ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print what was done to stdout, as JSON.")] = False,
 ) -> None:
-    """Load evaluated cells into the warehouse: only what is new, each file verified by its hash."""
+    """Load evaluated cells into the warehouse: only what is new, each file verified by its hash.
+
+    Keys of --json: warehouse, shards (new, replaced, kept, dropped), rows, is_changed, measured_evaluations, elapsed_s;
+    and published: name, models, dataset, has_clean and is_drawn of each set. What is of a record is null where none was
+    loaded.
+    """
     limit_command(None)
     from failmodes.warehouse.database.stated_claims import claims_of_studies
     from failmodes.warehouse.published_layout import read_published
@@ -68,13 +65,41 @@ def load(
     sets = [read_published(path, published_of) for path in published or []]  # one that is damaged stops before all else
     target = find_warehouse(into or where)
     outputs = [find_record(location) for location in (where, *(more or []))]
+    report, published_sets = None, []
     if not sets or rebuild or not target.exists() or any(map(has_record, outputs)):
-        _load_records(outputs, target, rebuild=rebuild, claims=claims_of_studies([where, *(more or [])]))
+        claims = claims_of_studies([where, *(more or [])])
+        report = _load_records(outputs, target, rebuild=rebuild, claims=claims)
     if sets:
-        _load_published(sets, target)
+        published_sets = _load_published(sets, target)
+    if as_json:
+        print_json(_as_json(target, report, published_sets))
+        return
+    named = "" if into is None and where is None else f" {into or where}"
+    suggest(f"failmodes report{named}")
 
 
-def _load_published(sets: list["PublishedSet"], target: Path) -> None:
+def _as_json(target: Path, report: "LoadReport | None", published: list[dict[str, Any]]) -> dict[str, Any]:
+    """What a load did, by the keys that its help names."""
+    shards = None
+    if report is not None:
+        shards = {
+            "new": report.new_shards,
+            "replaced": report.replaced_shards,
+            "kept": report.kept_shards,
+            "dropped": report.dropped_shards,
+        }
+    return {
+        "warehouse": str(target),
+        "shards": shards,
+        "rows": None if report is None else report.row_count,
+        "is_changed": bool(published) or (report is not None and report.swapped),
+        "measured_evaluations": None if report is None else report.measured_evaluations,
+        "elapsed_s": None if report is None else report.elapsed_s,
+        "published": published,
+    }
+
+
+def _load_published(sets: list["PublishedSet"], target: Path) -> list[dict[str, Any]]:
     """Put published accuracies into the warehouse, and say whether they will be drawn beside its networks."""
     from failmodes.warehouse.database.connection import open_warehouse
     from failmodes.warehouse.database.published import is_of, store_published
@@ -83,6 +108,7 @@ def _load_published(sets: list["PublishedSet"], target: Path) -> None:
         store_published(target, sets)
     with open_warehouse(target, ["datasets"]) as con:
         datasets = con.execute("select dataset_name, dataset_label from datasets").fetchall()
+    told = []
     for one in sets:
         clean = "" if one.has_clean else ", without clean accuracies, and so without shapes"
         drawn = f"drawn beside networks on {one.dataset}"
@@ -91,12 +117,22 @@ def _load_published(sets: list["PublishedSet"], target: Path) -> None:
         elif not any(is_of(one.dataset, *row) for row in datasets):
             drawn = f"not drawn, for no data set here is {one.dataset}: --published-of NAME says that one is"
         remark(f"{target}: {len(one.models):,} published networks ({one.name}){clean}; {drawn}")
+        told.append({
+            "name": one.name,
+            "models": len(one.models),
+            "dataset": one.dataset,
+            "has_clean": one.has_clean,
+            "is_drawn": one.dataset is not None and any(is_of(one.dataset, *row) for row in datasets),
+        })  # fmt: skip
+    return told
 
 
-def _load_records(outputs: list["StorePath"], target: Path, *, rebuild: bool, claims: list[str] | None = None) -> None:
+def _load_records(
+    outputs: list["StorePath"], target: Path, *, rebuild: bool, claims: list[str] | None = None
+) -> "LoadReport":
     from failmodes.warehouse.database.load import load as load_records
 
-    with stderr_console().status("loading …"), interruptible("the warehouse is as it was"):
+    with stages_shown("load"), interruptible("the warehouse is as it was"):
         report = load_records(outputs, target, rebuild=rebuild, claims=claims)
     counts = [
         f"{report.new_shards:,} new",
@@ -109,55 +145,11 @@ def _load_records(outputs: list["StorePath"], target: Path, *, rebuild: bool, cl
     if report.measured_evaluations and not report.row_count:  # rows that are new are measured without a word
         state = f"evaluations measured from the rows that are there: {report.measured_evaluations:,}; {state}"
     remark(f"{target}: shards {', '.join(counts)}; {state}")
+    return report
 
 
-def query(
-    sql: Annotated[str | None, typer.Argument(help="One statement, or @name of a saved query.")] = None,
-    where: WhereArgument = None,
-    output_format: Annotated[
-        Literal["table", "csv", "json"], typer.Option("--format", help="How to print the answer.")
-    ] = "table",
-    output: Annotated[Path | None, typer.Option(help="Write to this .csv, .json or .parquet file instead.")] = None,
-    list_queries: Annotated[bool, typer.Option("--list", help="List the saved queries.")] = False,
-    timeout: Annotated[float, typer.Option(help="Seconds until the query is stopped.", min=0.001)] = 60,
-    memory_gb: Annotated[
-        float | None, typer.Option(help="Memory that it may take; half of the machine's by default.", min=0.1)
-    ] = None,
-) -> None:
-    """Ask the warehouse a question in SQL; it can only read.
-
-    Rows are shown as a table, whose controls are spelt out; CSV and JSON carry the values as they are.
-    """
-    if list_queries:
-        from failmodes.warehouse.database.query import saved_queries
-
-        for name, purpose in saved_queries().items():
-            print(f"@{name}\t{purpose}")
-        return
-    if not sql:
-        raise StudyError('query: expected SQL such as "select * from accuracy_by_severity", or @name (see --list)')
-    limit_command(timeout, query_memory(memory_gb))  # before what follows brings threads
-    from failmodes.warehouse.database.answers import format_table, print_rows, write_rows
-    from failmodes.warehouse.database.query import first_rows, query_batches
-    from failmodes.warehouse.storage.locations import find_warehouse
-
-    path = find_warehouse(where)
-    if output_format == "table" and not output:
-        first = first_rows(path, sql, TABLE_ROWS, timeout_s=timeout)
-        sys.stdout.write(format_table(first, get_terminal_size().columns if sys.stdout.isatty() else WIDTH_OF_FILES))
-        if first.row_count is None or first.row_count > TABLE_ROWS:
-            count = "more" if first.row_count is None else f"{first.row_count:,} rows"
-            remark(f"first {TABLE_ROWS} of {count}: --format csv or --output FILE gives all")
-        return
-    with query_batches(path, sql, timeout_s=timeout) as batches:
-        if output:
-            remark(f"{write_rows(batches, output):,} rows in {output}")
-        else:
-            print_rows(batches, sys.stdout, output_format)
-
-
-def print_status(where: Path, *, full: bool = False) -> bool:
-    """Print what a warehouse holds and whether every invariant holds; whether all is well.
+def read_status(where: Path, *, full: bool = False) -> tuple[Path, "WarehouseStatus"]:
+    """The warehouse that is meant, and what it holds.
 
     Args:
         where: study file, output folder or .duckdb file.
@@ -167,7 +159,32 @@ def print_status(where: Path, *, full: bool = False) -> bool:
     from failmodes.warehouse.storage.locations import find_warehouse
 
     path = find_warehouse(where)
-    status = warehouse_status(path, full=full)
+    with stages_shown("status"):
+        return path, warehouse_status(path, full=full)
+
+
+def status_as_json(path: Path, status: "WarehouseStatus") -> dict[str, Any]:
+    """What a warehouse holds and which checks hold, by the keys that the help of `failmodes status` names."""
+    return {
+        "warehouse": str(path),
+        "schema_version": status.schema_version,
+        "updated_at": f"{status.updated_at:%Y-%m-%dT%H:%M:%SZ}",
+        "size_bytes": status.size_bytes,
+        "row_counts": status.row_counts,
+        "evaluations": [
+            row | {"latest_at": row["latest_at"] and f"{row['latest_at']:%Y-%m-%dT%H:%M:%SZ}"}
+            for row in status.evaluations.iter_rows(named=True)
+        ],
+        "checks": [
+            {"name": one.name, "invariant": one.invariant, "passed": one.passed, "breaking_rows": one.row_count}
+            for one in status.checks
+        ],
+        "out_of_date": status.stale_derived,
+    }
+
+
+def print_status(path: Path, status: "WarehouseStatus") -> None:
+    """Print what a warehouse holds and whether every invariant holds."""
     console = stdout_console()
     facts = f"{status.row_counts['predictions']:,} predictions, {status.row_counts['attention']:,} attention rows"
     if pictures := status.row_counts["thumbnails"]:
@@ -192,4 +209,3 @@ def print_status(where: Path, *, full: bool = False) -> bool:
     if status.stale_derived:
         console.print(f"out of date: {', '.join(status.stale_derived)}: `failmodes shapes` makes them anew")
     console.print(f"{len(status.checks) - len(failed)} of {len(status.checks)} checks hold")
-    return not failed

@@ -15,17 +15,21 @@ class ImagesPerSecond(ProgressColumn):
         return Text(f"{images / elapsed_s:,.0f} images/s" if images and elapsed_s else "… images/s")
 
 
-def progress_bar(description: str, *columns: ProgressColumn | str, show: bool | None = None) -> Progress:
+def progress_bar(
+    description: str, *columns: ProgressColumn | str, show: bool | None = None, vanishes: bool = False
+) -> Progress:
     """A progress bar to open with `with`: description, bar, the given columns, time left.
 
     Args:
         description: text before the bar, in rich's markup; `{task.…}` is filled in for each task.
         columns: what stands between the bar and the time left; a text may hold `{task.fields[…]}`.
         show: whether it is drawn; by default where stderr is a terminal.
+        vanishes: whether nothing is left of it in the end.
     """
     console = stderr_console()
     between = [TextColumn(column) if isinstance(column, str) else column for column in columns]
     hidden = not (console.is_terminal if show is None else show)
     return Progress(
-        TextColumn(description), BarColumn(), *between, TimeRemainingColumn(), console=console, disable=hidden
-    )
+        TextColumn(description), BarColumn(), *between, TimeRemainingColumn(),
+        console=console, disable=hidden, transient=vanishes,
+    )  # fmt: skip

@@ -30,6 +30,12 @@ class _Last:
     stop: KeyboardInterrupt | None = None
 
 
+class _Suggestions:
+    """Whether commands end with the next one; not where one runs several."""
+
+    are_made: bool = True
+
+
 def stderr_console() -> "Console":
     """A console on stderr that prints text as it is: no markup, no highlighting; see `_console` for line breaks."""
     return _console(stderr=True, soft_wrap=True)
@@ -49,6 +55,30 @@ def remark(text: str) -> None:
     """Say something beside a command's answer: one line on stderr."""
     with suppress(OSError):  # nobody listens
         stderr_console().print(printable(text))
+
+
+def print_json(content: dict[str, Any]) -> None:
+    """Print a command's answer to stdout as JSON, in readable letters."""
+    import json
+
+    print(json.dumps(content, ensure_ascii=False, indent=2))
+
+
+def suggest(command: str) -> None:
+    """End a command with the next one worth typing, on stderr; nothing where that is no terminal."""
+    if _Suggestions.are_made and sys.stderr.isatty():
+        with suppress(OSError):  # rich would take longer than the answer to a question
+            print(f"next: {printable(command)}", file=sys.stderr)
+
+
+@contextmanager
+def without_suggestions() -> Iterator[None]:
+    """Let commands that another one runs suggest nothing."""
+    _Suggestions.are_made = False
+    try:
+        yield
+    finally:
+        _Suggestions.are_made = True
 
 
 def in_notebook() -> bool:

@@ -22,6 +22,7 @@ from failmodes.analysis.findings.seen_coming import seen_coming_findings
 from failmodes.analysis.findings.training_seeds import seed_findings
 from failmodes.analysis.formatting import format_count
 from failmodes.analysis.selection import Selection
+from failmodes.warehouse.stages import counted
 
 if TYPE_CHECKING:
     import polars as pl
@@ -85,7 +86,7 @@ FRAME_SCHEMA = {name: str if name in TEXTS else int if name == "n" else float fo
 
 def selection_findings(con: duckdb.DuckDBPyConnection, selection: Selection) -> list[Finding]:
     """Everything that is judged of a selection, in the order of `KINDS`; needs shapes (see `open_with_shapes`)."""
-    found = [finding for topic_findings in TOPICS for finding in topic_findings(con, selection)]
+    found = [finding for topic_findings in counted("findings", TOPICS) for finding in topic_findings(con, selection)]
     kinds = list(KINDS)
     return sorted(found, key=lambda finding: kinds.index(finding.kind))
 

@@ -10,6 +10,7 @@ from failmodes.analysis.gate.gating import read_request, run_gate
 from failmodes.analysis.gate.judged_gate import BROKEN, Undecided
 from failmodes.warehouse.diagnosis import explain
 from failmodes.warehouse.errors import StudyError
+from failmodes.warehouse.stages import stages_shown
 from failmodes.warehouse.storage.files import atomic_write_bytes
 from failmodes.warehouse.terminal import stdout_console
 
@@ -42,7 +43,9 @@ def run_gate_command(
         printed = [name for name, file in outputs.items() if file == STDOUT]
         if len(printed) > 1:
             raise StudyError(f"--{printed[0]} and --{printed[1]} are both -: print one, and name a file for the other")
-        result = run_gate(read_request(rules, where, candidate=candidate, baseline=baseline, undecided=undecided))
+        request = read_request(rules, where, candidate=candidate, baseline=baseline, undecided=undecided)
+        with stages_shown("gate"):
+            result = run_gate(request)
         texts = {"json": result.to_json, "junit": result.to_junit, "markdown": result.to_markdown}
         for name, file in outputs.items():
             if file is not None and file != STDOUT:

@@ -4,10 +4,12 @@ from typing import Annotated, Literal
 
 import typer
 
+from failmodes.analysis.warehouse_options import named
 from failmodes.warehouse.cli import READING_S, TimeoutOption, WhereArgument
 from failmodes.warehouse.errors import printable
 from failmodes.warehouse.limits import limit_command
-from failmodes.warehouse.terminal import remark
+from failmodes.warehouse.stages import stages_shown
+from failmodes.warehouse.terminal import remark, suggest
 
 
 def publish(
@@ -37,10 +39,12 @@ def publish(
     from failmodes.analysis.publishing.formats import publish_results
     from failmodes.warehouse.storage.locations import find_warehouse
 
-    written = publish_results(
-        find_warehouse(where), output_format, output, models=model or (), evaluations=evaluation or ()
-    )
+    with stages_shown("publish"):
+        written = publish_results(
+            find_warehouse(where), output_format, output, models=model or (), evaluations=evaluation or ()
+        )
     for line in written.remarks:
         remark(line)
     for path in written.paths:
         typer.echo(printable(str(path)))
+    suggest(f"failmodes report{named(where)}")

@@ -39,6 +39,7 @@ from failmodes.analysis.report.vega_bundle import vega_bundle
 from failmodes.analysis.selection import Selection, corruption_labels, select
 from failmodes.analysis.statistics.corruption_cost import cost_rankings
 from failmodes.analysis.text_tables import TextTable
+from failmodes.warehouse.stages import counted
 from failmodes.warehouse.storage.files import atomic_write_bytes
 
 REPORT_FILE = "report.html"
@@ -197,7 +198,7 @@ def _strip(con: duckdb.DuckDBPyConnection, selection: Selection, pictures: Galle
 
 def _topics(con: duckdb.DuckDBPyConnection, selection: Selection, found: Sequence[Headline]) -> list[ReportTopic]:
     topics = []
-    for topic in TOPICS:
+    for topic in counted("charts", TOPICS):
         charts, missing = draw_charts(con, selection, topic.charts)
         more, also_missing = draw_charts(con, selection, topic.more)
         headlines = [headline for headline in found if headline.kind in topic.kinds]

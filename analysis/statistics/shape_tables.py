@@ -31,6 +31,7 @@ from failmodes.warehouse.database.connection import fetch_first, open_warehouse
 from failmodes.warehouse.database.own_tables import SHAPE_SWEEP, SHAPES, STEPS
 from failmodes.warehouse.database.updates import input_fingerprint, replace_derived_tables
 from failmodes.warehouse.errors import StorageError, WarehouseError
+from failmodes.warehouse.stages import counted
 from failmodes.warehouse.terminal import remark
 
 METHOD = 3  # raise it when the method changes, so that stored shapes are computed again
@@ -121,7 +122,7 @@ def shape_tables(con: duckdb.DuckDBPyConnection, settings: ShapeSettings, finger
         "select evaluation_id from evaluations semi join (from shards where table_name = 'predictions') "
         "using (evaluation_id) order by evaluation_id"
     ).fetchall()
-    for (evaluation_id,) in evaluations:
+    for (evaluation_id,) in counted("shapes", evaluations):
         correctness = read_correctness(con, evaluation_id)
         draws = correctness.resampled(settings.resamples, settings.seed)
         chance, unfinished = chance_of(con, evaluation_id), non_finite_cells(con, evaluation_id)

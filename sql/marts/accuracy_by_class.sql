@@ -62,14 +62,14 @@ select
     intervals.class_index,
     classes.class_name,
     intervals.image_count, -- images of the class
-    intervals.correct_count,
-    intervals.accuracy, -- 0-1, of the images of the class; null without any
-    intervals.accuracy_low, -- Wilson 95 % interval
-    intervals.accuracy_high,
+    intervals.correct_count, -- of them right
+    intervals.accuracy, -- share of the images of the class that are right, 0-1; null without any
+    intervals.accuracy_low, -- lower end of its Wilson 95 % interval, 0-1
+    intervals.accuracy_high, -- upper end of its interval, 0-1
     intervals.answer_count, -- images that the network takes for the class
-    intervals.answer_precision, -- 0-1, how many of them are of the class; null where it is no answer
-    intervals.label_share, -- 0-1, of all images of the cell
-    intervals.answer_share -- 0-1, of all images of the cell
+    intervals.answer_precision, -- share of them that are of the class, 0-1; null where it is no answer
+    intervals.label_share, -- share of the cell's images that are of the class, 0-1
+    intervals.answer_share -- share of the cell's images that are taken for the class, 0-1
 from curve_points
 inner join intervals
     on

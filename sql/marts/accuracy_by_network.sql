@@ -40,7 +40,7 @@ runs as ( -- one network where each run states another seed
 )
 
 select
-    runs.network_id as evaluation_id, -- of the run of the lowest seed
+    runs.network_id as evaluation_id, -- evaluation of the run of the lowest seed
     runs.network_label,
     runs.dataset_label,
     runs.source_label,
@@ -53,11 +53,11 @@ select
     cells.headline,
     cells.severity,
     count(*) as seed_count, -- training runs
-    min(cells.image_count)::bigint as image_count, -- of each run
-    avg(cells.accuracy) as mean_accuracy, -- 0-1
-    min(cells.accuracy) as lowest_accuracy, -- 0-1, of a run
-    max(cells.accuracy) as highest_accuracy, -- 0-1, of a run
-    stddev_samp(cells.accuracy) as accuracy_deviation -- between runs; null of a single one
+    min(cells.image_count)::bigint as image_count, -- images of each run
+    avg(cells.accuracy) as mean_accuracy, -- mean accuracy of the runs, 0-1
+    min(cells.accuracy) as lowest_accuracy, -- lowest accuracy of a run, 0-1
+    max(cells.accuracy) as highest_accuracy, -- highest accuracy of a run, 0-1
+    stddev_samp(cells.accuracy) as accuracy_deviation -- standard deviation between runs, 0-1; null of a single one
 from runs
 inner join accuracy_by_severity as cells on runs.evaluation_id = cells.evaluation_id
 group by

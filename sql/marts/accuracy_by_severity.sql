@@ -47,16 +47,16 @@ select
     severity,
     image_count,
     correct_count,
-    accuracy, -- 0-1
-    accuracy_low, -- 0-1
-    accuracy_high, -- 0-1
-    clean_accuracy, -- 0-1
-    accuracy_drop, -- -1 to 1
-    error, -- 0-1
-    mean_confidence, -- 0-1
+    accuracy,
+    accuracy_low, -- lower end of the Wilson 95 % interval of accuracy, 0-1
+    accuracy_high, -- upper end of that interval, 0-1
+    clean_accuracy, -- accuracy of the clean images, 0-1
+    accuracy_drop, -- clean accuracy less accuracy, -1 to 1
+    error, -- share of images that are wrong, 0-1
+    mean_confidence,
     mean_entropy_nats,
     mean_loss_nats,
     non_finite_count,
-    mean_rmse, -- 0-1
-    mean_ssim -- -1 to 1
+    mean_rmse,
+    mean_ssim
 from intervals

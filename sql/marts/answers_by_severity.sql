@@ -68,22 +68,24 @@ select
     curve_points.severity,
     cell_measures.image_count,
     of_labels.class_count, -- classes that occur as label
-    of_answers.commonest_answer, -- class index; null where no image was taken for a class
-    commonest.class_name as commonest_answer_name,
-    of_answers.commonest_answer_share, -- 0-1, of the answers
-    of_answers.answer_entropy_nats, -- 0: one answer to all
-    of_labels.label_entropy_nats,
-    cell_measures.mean_confidence, -- 0-1
-    cell_measures.accuracy, -- 0-1
-    of_labels.balanced_accuracy, -- 0-1, mean of the classes' accuracies
-    of_labels.worst_class, -- class index; of classes that are as bad the first
-    worst.class_name as worst_class_name,
-    of_labels.worst_class_accuracy, -- 0-1; the least of several, so by chance lower than each of them is expected
+    of_answers.commonest_answer, -- class index of the commonest answer; null where no image was taken for a class
+    commonest.class_name as commonest_answer_name, -- name of that class
+    of_answers.commonest_answer_share, -- its share of the answers, 0-1
+    of_answers.answer_entropy_nats, -- entropy of the answers over classes, nats; 0: one answer to all
+    of_labels.label_entropy_nats, -- entropy of the labels over classes, nats
+    cell_measures.mean_confidence,
+    cell_measures.accuracy,
+    of_labels.balanced_accuracy, -- mean of the classes' accuracies, 0-1
+    of_labels.worst_class, -- class index of the worst class; of classes that are as bad the first
+    worst.class_name as worst_class_name, -- name of that class
+    of_labels.worst_class_accuracy, -- its accuracy, 0-1; the least of several, so by chance lower than each of them is
+    -- expected
     coalesce(of_answers.answered_count, 0) as answered_count, -- images that were taken for a class of the data set
     coalesce(of_answers.answered_class_count, 0) as answered_class_count, -- classes that occur as answer
     case
         when of_answers.commonest_answer is not null then coalesce(same.label_share, 0)
-    end as commonest_answer_label_share -- 0-1, of the labels: what it should be given
+    end as commonest_answer_label_share -- share of the labels that are of the commonest answer's class, 0-1: what it
+    -- should be given
 from curve_points
 inner join cell_measures
     on

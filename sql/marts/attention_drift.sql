@@ -11,26 +11,26 @@ select
     curve_points.severity,
     cell_attention.target,
     cell_attention.image_count,
-    cell_attention.empty_count, -- left out of everything but the mass
-    cell_attention.mean_mass, -- logits
-    cell_attention.mean_spread, -- image widths
+    cell_attention.empty_count,
+    cell_attention.mean_mass,
+    cell_attention.mean_spread,
     cell_attention.mean_attention_entropy_nats,
-    cell_attention.mean_mask_share, -- 0-1; null without masks
-    cell_attention.mean_mask_area, -- 0-1; null without masks
-    cell_attention.median_centroid_shift, -- image widths
-    cell_attention.mean_centroid_shift, -- image widths
-    cell_attention.null_median_centroid_shift, -- image widths
-    cell_attention.null_q025_centroid_shift, -- image widths
-    cell_attention.null_q975_centroid_shift, -- image widths
-    cell_attention.null_class_mean_centroid_shift, -- image widths
-    cell_attention.mean_cosine, -- 0-1
-    cell_attention.null_mean_cosine, -- 0-1
-    cell_attention.null_class_mean_cosine, -- 0-1
-    cell_attention.mean_w1_x, -- image widths
-    cell_attention.mean_w1_y, -- image heights
-    cell_attention.null_mean_w1_x, -- image widths
-    cell_attention.null_mean_w1_y, -- image heights
-    cell_measures.accuracy -- 0-1
+    cell_attention.mean_mask_share,
+    cell_attention.mean_mask_area,
+    cell_attention.median_centroid_shift,
+    cell_attention.mean_centroid_shift,
+    cell_attention.null_median_centroid_shift,
+    cell_attention.null_q025_centroid_shift,
+    cell_attention.null_q975_centroid_shift,
+    cell_attention.null_class_mean_centroid_shift,
+    cell_attention.mean_cosine,
+    cell_attention.null_mean_cosine,
+    cell_attention.null_class_mean_cosine,
+    cell_attention.mean_w1_x,
+    cell_attention.mean_w1_y,
+    cell_attention.null_mean_w1_x,
+    cell_attention.null_mean_w1_y,
+    cell_measures.accuracy
 from curve_points
 inner join cell_attention
     on

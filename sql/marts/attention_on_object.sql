@@ -31,29 +31,35 @@ select
     cells.corruption_order,
     cells.severity,
     cells.target,
-    cells.image_count, -- with a class to explain
-    here.object_count, -- with a map and an object in their mask; what follows is of them
-    here.mean_mask_share, -- share of a map's mass inside the object, 0-1
-    here.sd_mask_share,
-    here.even_mask_share, -- an even map's, 0-1: the share of the image that is object
+    cells.image_count, -- images with a class to explain
+    here.object_count, -- of them with a map and an object in their mask; what follows is of them
+    here.mean_mask_share,
+    here.sd_mask_share, -- standard deviation of a map's share inside the object over images
+    here.even_mask_share, -- mean share of an even map inside the object, 0-1: the share of the image that is object
     here.null_count, -- images whose other image has a map; what is over the null is of them
-    here.null_mean_mask_share, -- share of the other image's map inside this image's object, 0-1
-    here.mean_over_null, -- paired
-    here.pointing_count,
-    here.null_pointing_count,
-    here.mean_mask_share - here.even_mask_share as mean_over_even,
-    here.sd_over_even / sqrt(here.object_count) as over_even_error,
-    here.sd_over_null / sqrt(here.null_count) as over_null_error,
-    here.pointing_hit_count / nullif(here.pointing_count, 0) as pointing_accuracy, -- 0-1; even_mask_share is chance
+    here.null_mean_mask_share,
+    here.mean_over_null, -- mean over images of a map's share less that of the other image's map, -1 to 1
+    here.pointing_count, -- images whose map points somewhere; 0 of rows before schema 1.8
+    here.null_pointing_count, -- of them images whose other image's map points somewhere
+    here.mean_mask_share - here.even_mask_share as mean_over_even, -- mean over images of a map's share less an even
+    -- map's, -1 to 1
+    here.sd_over_even / sqrt(here.object_count) as over_even_error, -- standard error of mean_over_even over images
+    here.sd_over_null / sqrt(here.null_count) as over_null_error, -- standard error of mean_over_null over images
+    here.pointing_hit_count / nullif(here.pointing_count, 0) as pointing_accuracy, -- share of maps that point at the
+    -- object, 0-1; even_mask_share is chance
     (here.both_hit_count + here.only_null_hit_count)
-    / nullif(here.null_pointing_count, 0) as null_pointing_accuracy, -- of another image's map, 0-1
+    / nullif(here.null_pointing_count, 0) as null_pointing_accuracy, -- share of other images' maps that point at this
+    -- image's object, 0-1
     (here.only_own_hit_count - here.only_null_hit_count)
-    / nullif(here.null_pointing_count, 0) as pointing_over_null, -- paired
+    / nullif(here.null_pointing_count, 0) as pointing_over_null, -- share of own maps that point at the object less that
+    -- of other images' maps, -1 to 1
     sqrt(
         here.only_own_hit_count + here.only_null_hit_count
         - (here.only_own_hit_count - here.only_null_hit_count) ** 2 / nullif(here.null_pointing_count, 0)
-    ) / nullif(here.null_pointing_count, 0) as pointing_over_null_error,
-    1 - coalesce(here.object_count, 0) / nullif(cells.image_count, 0) as missing_share, -- without map or object, 0-1
+    ) / nullif(here.null_pointing_count, 0) as pointing_over_null_error, -- standard error of pointing_over_null over
+    -- images
+    1 - coalesce(here.object_count, 0) / nullif(cells.image_count, 0) as missing_share, -- share of images without a map
+    -- or an object, 0-1
     case
         when cells.attention_method = 'none' then coalesce(cells.attention_note, 'there is no attention')
         when cells.severity > 0 and not cells.paired
@@ -64,7 +70,7 @@ select
         when cells.image_count = cells.empty_count then 'every map is empty'
         when clean.object_count is not null then 'how the corruption moves objects is not known'
         else 'there are no object masks'
-    end as reason
+    end as reason -- why measures are null, or of fewer images
 from cells
 left join cell_object_attention as here
     on

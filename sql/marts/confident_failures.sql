@@ -8,16 +8,17 @@ select
     outcomes.severity,
     outcomes.image_id,
     outcomes.label,
-    labels.class_name as label_name,
+    labels.class_name as label_name, -- name of the true class
     outcomes.predicted,
-    outcomes.confidence, -- 0-1
-    outcomes.label_probability, -- 0-1
-    outcomes.margin, -- 0-1
+    outcomes.confidence,
+    outcomes.label_probability,
+    outcomes.margin,
     outcomes.entropy_nats,
     outcomes.loss_nats,
-    outcomes.rmse, -- 0-1
-    outcomes.ssim, -- -1 to 1
-    coalesce(predictions.class_name, 'another class') as predicted_name,
+    outcomes.rmse,
+    outcomes.ssim,
+    coalesce(predictions.class_name, 'another class') as predicted_name, -- name of the class predicted; 'another class'
+    -- where it is none of the data set's
     coalesce(corruptions.corruption_label, outcomes.corruption) as corruption_label
 from outcomes
 inner join evaluation_labels on outcomes.evaluation_id = evaluation_labels.evaluation_id

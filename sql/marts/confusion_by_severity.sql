@@ -21,11 +21,13 @@ select
     curve_points.corruption_label,
     curve_points.severity,
     shares.label,
-    shares.predicted, -- null where the network gave no finite number, or another class than the data set's
-    labels.class_name as label_name,
-    shares.image_count,
-    shares.share_of_label, -- 0-1
-    coalesce(predictions.class_name, case when shares.finite then 'another class' end) as predicted_name
+    shares.predicted, -- class index predicted; null where the network gave no finite number, or another class than the
+    -- data set's
+    labels.class_name as label_name, -- name of the true class
+    shares.image_count, -- images of the label with this prediction
+    shares.share_of_label, -- their share of the images of the label, 0-1
+    coalesce(predictions.class_name, case when shares.finite then 'another class' end) as predicted_name -- name of the
+    -- class predicted; 'another class' where it is none of the data set's
 from curve_points
 inner join shares
     on

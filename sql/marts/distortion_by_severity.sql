@@ -12,13 +12,14 @@ select
     curve_points.headline,
     curve_points.severity,
     cell_distortion.image_count,
-    cell_distortion.mean_rmse, -- 0-1
-    cell_distortion.rmse_q05, -- 0-1, over images
-    cell_distortion.rmse_q95, -- 0-1, over images
-    cell_distortion.mean_ssim, -- -1 to 1
-    cell_distortion.ssim_q05, -- -1 to 1, over images
-    cell_distortion.ssim_q95, -- -1 to 1, over images
-    cell_distortion.rmse_change, -- from the severity before, image by image; null at severity 0
+    cell_distortion.mean_rmse,
+    cell_distortion.rmse_q05,
+    cell_distortion.rmse_q95,
+    cell_distortion.mean_ssim,
+    cell_distortion.ssim_q05,
+    cell_distortion.ssim_q95,
+    cell_distortion.rmse_change, -- mean change of rmse from the severity before, image by image, -1 to 1; null at
+    -- severity 0
     cell_distortion.rmse_change_error -- standard error of that mean
 from curve_points
 inner join cell_distortion

@@ -35,18 +35,19 @@ select
     pooled.evaluation_id,
     evaluation_labels.model_label,
     evaluation_labels.dataset_label,
-    pooled.corruption, -- null where all are pooled
+    pooled.corruption, -- corruption name; null where all are pooled
     corruptions.corruption_label,
-    pooled.severity, -- null where all above clean are pooled
+    pooled.severity, -- severity; null where all above clean are pooled
     pooled.score, -- attention_spread, attention_drift or empty_map
-    pooled.auroc_within, -- 0-1, over pairs within a cell and a tenth by confidence; 0.5: nothing beyond confidence
-    pooled.auroc_within_error, -- standard error over images; null where pooled
+    pooled.auroc_within, -- area under the ROC curve over pairs within a cell and a tenth by confidence, 0-1; 0.5:
+    -- nothing beyond confidence
+    pooled.auroc_within_error, -- its standard error over images; null where pooled
     pooled.image_count, -- images that have a map
     pooled.failure_count, -- of them wrong
     pooled.pair_count, -- pairs of a failure and a right answer that are compared
     case
         when pooled.auroc_within is null then 'no tenth by confidence holds two failures and two right answers'
-    end as reason
+    end as reason -- why auroc_within is null
 from pooled
 left join evaluation_labels on pooled.evaluation_id = evaluation_labels.evaluation_id
 left join corruptions on pooled.corruption = corruptions.corruption

@@ -8,14 +8,15 @@ select
     failure_scores.corruption,
     corruptions.corruption_label,
     failure_scores.severity,
-    failure_scores.score, -- confidence, margin, entropy, energy, logit_gap, attention_spread or attention_drift
-    failure_scores.auroc, -- 0-1, 0.5 is chance
-    failure_scores.auroc_error, -- standard error over images
-    failure_scores.aupr, -- 0-1; failures / n is chance
-    failure_scores.fpr95, -- 0-1
-    failure_scores.aurc, -- 0-1, lower is better
-    failure_scores.excess_aurc, -- 0-1, 0 is a faultless ranking of the same answers
-    failure_scores.augrc, -- 0-0.5, lower is better
+    failure_scores.score, -- what images are ranked by: confidence, margin, entropy, energy, logit_gap, attention_spread
+    -- or attention_drift
+    failure_scores.auroc,
+    failure_scores.auroc_error,
+    failure_scores.aupr,
+    failure_scores.fpr95,
+    failure_scores.aurc,
+    failure_scores.excess_aurc,
+    failure_scores.augrc,
     failure_scores.n, -- images that have the score on record
     failure_scores.failures, -- of them wrong
     failure_scores.reason -- why measures are null

@@ -93,12 +93,12 @@ select
     ratios.evaluation_id,
     evaluation_labels.model_label,
     evaluation_labels.dataset_label,
-    ratios.baseline_id, -- null: published, no evaluation of this warehouse
-    ratios.baseline_label,
+    ratios.baseline_id, -- evaluation of the baseline; null: published, no evaluation of this warehouse
+    ratios.baseline_label, -- name of the baseline on charts
     ratios.cell_count, -- of the 75 cells, those that both have
     case
         when ratios.cell_count = 75 and ratios.faultless_count = 0 then ratios.mean_ratio
-    end as mce, -- 1: as many errors as the baseline
+    end as mce, -- mean corruption error as a ratio to the baseline's; 1: as many errors
     case
         when ratios.cell_count = 75 and ratios.unharmed_count = 0 then ratios.relative_ratio
     end as relative_mce, -- the same of errors above the clean error

@@ -55,8 +55,8 @@ shares as (
 select
     pairs.evaluation_id_a,
     pairs.evaluation_id_b,
-    pairs.model_label_a,
-    pairs.model_label_b,
+    pairs.model_label_a, -- name of the first network on charts
+    pairs.model_label_b, -- name of the second network on charts
     pairs.dataset_label,
     curve_points.corruption,
     curve_points.corruption_label,
@@ -66,10 +66,11 @@ select
     shares.only_a_right_count,
     shares.only_b_right_count,
     shares.both_wrong_count,
-    shares.accuracy_a, -- 0-1
-    shares.accuracy_b, -- 0-1
-    shares.agree_share, -- same prediction, 0-1
-    (shares.observed - shares.expected) / nullif(1 - shares.expected, 0) as error_consistency -- kappa, Geirhos 2020
+    shares.accuracy_a, -- share of images that the first gets right, 0-1
+    shares.accuracy_b, -- share of images that the second gets right, 0-1
+    shares.agree_share, -- share of images for which both predict the same class, 0-1
+    (shares.observed - shares.expected) / nullif(1 - shares.expected, 0) as error_consistency -- kappa of being right
+    -- (Geirhos 2020), -1 to 1; 0: as often both right or both wrong as by chance
 from pairs
 inner join curve_points on pairs.evaluation_id_a = curve_points.evaluation_id
 inner join shares

@@ -59,10 +59,12 @@ select
     corruption,
     corruption_label,
     severity,
-    at_risk_count, -- right at every severity below this one
-    failed_count, -- wrong here for the first time
-    surviving_share, -- Kaplan-Meier, 0-1: never wrong up to and at this severity; null if none is right when clean
-    recovered_share, -- of those that fail here, right again further on; null if none
-    centre - half_width as surviving_share_low, -- Wilson 95 % interval: no image is lost before the last severity
-    centre + half_width as surviving_share_high
+    at_risk_count, -- images right at every severity below this one
+    failed_count, -- images wrong here for the first time
+    surviving_share, -- share of images right when clean that are never wrong up to and at this severity, 0-1
+    -- (Kaplan-Meier); null if none is right when clean
+    recovered_share, -- of those that fail here, share that is right again further on, 0-1; null if none fails
+    centre - half_width as surviving_share_low, -- lower end of its Wilson 95 % interval, 0-1: no image is lost before
+    -- the last severity
+    centre + half_width as surviving_share_high -- upper end of that interval, 0-1
 from intervals

@@ -21,12 +21,12 @@ select
     curve_points.corruption,
     curve_points.corruption_label,
     curve_points.severity,
-    bins.bin_index, -- from 0
-    bins.bin_low, -- 0-1, within the bin
-    bins.bin_high, -- 0-1, within the bin only where it is 1
-    bins.image_count, -- images with finite logits
-    bins.mean_confidence, -- 0-1
-    bins.accuracy -- 0-1
+    bins.bin_index, -- position of the bin, from 0
+    bins.bin_low, -- lowest confidence of the bin, 0-1, within it
+    bins.bin_high, -- highest confidence of the bin, 0-1, within it only where it is 1
+    bins.image_count, -- images with finite logits in the bin
+    bins.mean_confidence, -- their mean confidence, 0-1
+    bins.accuracy -- share of them that are right, 0-1
 from curve_points
 inner join bins
     on

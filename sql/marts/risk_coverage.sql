@@ -9,8 +9,8 @@ select
     corruptions.corruption_label,
     selective_risks.severity,
     selective_risks.score,
-    selective_risks.selective_risk, -- 0-1
-    selective_risks.coverage_percent / 100 as coverage -- 0-1, images that are kept
+    selective_risks.selective_risk, -- share of the kept images that are wrong, 0-1
+    selective_risks.coverage_percent / 100 as coverage -- share of images that are kept, the surest, 0-1
 from selective_risks
 left join evaluation_labels on selective_risks.evaluation_id = evaluation_labels.evaluation_id
 left join corruptions on selective_risks.corruption = corruptions.corruption

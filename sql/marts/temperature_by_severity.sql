@@ -7,18 +7,20 @@ select
     curve_points.corruption,
     curve_points.corruption_label,
     curve_points.severity,
-    cell_temperature.even_temperature, -- of even image_id, fitted on odd clean ones; 0.5 and 4 end the grid
-    cell_temperature.odd_temperature, -- of images of odd image_id, fitted on the even clean ones
-    cell_temperature.image_count, -- images that have all logits, or their log-sum-exp at every T
-    cell_temperature.nll_nats, -- as it is
+    cell_temperature.even_temperature, -- temperature of images of even image_id, fitted on odd clean ones; 0.5 and 4
+    -- end the grid
+    cell_temperature.odd_temperature, -- temperature of images of odd image_id, fitted on even clean ones; 0.5 and 4 end
+    -- the grid
+    cell_temperature.image_count, -- images that have all logits, or their log-sum-exp at every temperature
+    cell_temperature.nll_nats,
     cell_temperature.scaled_nll_nats,
-    cell_temperature.ece, -- 0-1, as it is
-    cell_temperature.scaled_ece, -- 0-1
-    cell_temperature.scaled_mean_confidence, -- 0-1
+    cell_temperature.ece,
+    cell_temperature.scaled_ece,
+    cell_temperature.scaled_mean_confidence,
     case
         when cell_temperature.image_count is null
             then 'no clean cell, or neither all logits nor their log-sum-exp on record (evaluated by an older version)'
-    end as reason
+    end as reason -- why measures are null
 from curve_points
 left join cell_temperature
     on

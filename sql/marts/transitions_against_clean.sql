@@ -12,8 +12,8 @@ select
     cell_transitions.broke_count,
     cell_transitions.repaired_count,
     cell_transitions.stayed_wrong_count,
-    cell_transitions.changed_count, -- the prediction differs from the clean one
-    cell_transitions.changed_count / cell_transitions.image_count as changed_share -- 0-1
+    cell_transitions.changed_count, -- images whose prediction differs from the clean one
+    cell_transitions.changed_count / cell_transitions.image_count as changed_share -- their share of the images, 0-1
 from cell_transitions
 inner join curve_points
     on

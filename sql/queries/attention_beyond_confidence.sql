@@ -1,4 +1,5 @@
 -- Does attention foresee failures that confidence does not? AUROC among images of like confidence, by severity.
+-- Parameter model: only these networks, by label.
 select
     model_label,
     severity,
@@ -8,5 +9,5 @@ select
     failure_count,
     image_count
 from failure_beyond_confidence
-where corruption is null
+where corruption is null and coalesce(list_contains(getvariable('model'), model_label), true)
 order by model_label, score, severity nulls first

@@ -1,4 +1,6 @@
 -- Does attention move where the answer changes, and stay where it stays? At the last severity, by corruption.
+-- Parameter model: only these networks, by label.
+-- Parameter corruption: only these corruptions, by name.
 select
     curve_points.model_label,
     curve_points.corruption_label,
@@ -16,6 +18,9 @@ inner join curve_points
         attention_by_answer.evaluation_id = curve_points.evaluation_id
         and attention_by_answer.corruption = curve_points.corruption
         and attention_by_answer.severity = curve_points.severity
+where
+    coalesce(list_contains(getvariable('model'), curve_points.model_label), true)
+    and coalesce(list_contains(getvariable('corruption'), curve_points.corruption), true)
 qualify
     attention_by_answer.severity
     = max(attention_by_answer.severity) over (

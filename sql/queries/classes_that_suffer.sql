@@ -1,4 +1,7 @@
 -- Which class suffers? Accuracy of each class when clean and at the last severity, by the drop.
+-- Parameter model: only these networks, by label.
+-- Parameter corruption: only these corruptions, by name.
+-- Parameter rows: how many; 40 without it.
 with recalls as (
     select
         evaluation_id,
@@ -11,6 +14,9 @@ with recalls as (
         coalesce(sum(share_of_label) filter (where predicted = label), 0) as accuracy,
         max(severity) over (partition by evaluation_id, corruption) as last_severity
     from confusion_by_severity
+    where
+        coalesce(list_contains(getvariable('model'), model_label), true)
+        and coalesce(list_contains(getvariable('corruption'), corruption), true)
     group by evaluation_id, model_label, corruption, corruption_label, severity, label, label_name
 )
 
@@ -25,4 +31,4 @@ select
 from recalls
 group by evaluation_id, model_label, corruption, corruption_label, label, label_name, last_severity
 order by accuracy_drop desc, model_label asc, corruption_label asc, label asc
-limit 40
+limit coalesce(getvariable('rows'), 40)

@@ -1,4 +1,7 @@
 -- What is mistaken for what? The 30 confusions that take the largest share of their class, with their share when clean.
+-- Parameter model: only these networks, by label.
+-- Parameter corruption: only these corruptions, by name.
+-- Parameter rows: how many; 30 without it.
 with worst as (
     select
         evaluation_id,
@@ -12,7 +15,11 @@ with worst as (
         image_count,
         share_of_label
     from confusion_by_severity
-    where severity > 0 and predicted is distinct from label
+    where
+        severity > 0
+        and predicted is distinct from label
+        and coalesce(list_contains(getvariable('model'), model_label), true)
+        and coalesce(list_contains(getvariable('corruption'), corruption), true)
     order by
         share_of_label desc,
         model_label asc,
@@ -20,7 +27,7 @@ with worst as (
         severity asc,
         label_name asc,
         predicted_name asc
-    limit 30
+    limit coalesce(getvariable('rows'), 30)
 ),
 
 clean as (

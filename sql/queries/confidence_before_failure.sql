@@ -1,4 +1,6 @@
 -- Does falling confidence precede failure? Margin one step before, of images that fail and that survive.
+-- Parameter model: only these networks, by label.
+-- Parameter corruption: only these corruptions, by name.
 select
     curve_points.model_label,
     curve_points.corruption_label,
@@ -14,4 +16,7 @@ inner join curve_points
         step_margins.evaluation_id = curve_points.evaluation_id
         and step_margins.corruption = curve_points.corruption
         and step_margins.severity = curve_points.severity
+where
+    coalesce(list_contains(getvariable('model'), curve_points.model_label), true)
+    and coalesce(list_contains(getvariable('corruption'), curve_points.corruption), true)
 order by curve_points.model_label, curve_points.corruption_label, step_margins.severity

@@ -1,4 +1,7 @@
 -- Where is confidence worse than chance at finding failures? Cells by AUROC, with its interval of 95 % for one cell.
+-- Parameter model: only these networks, by label.
+-- Parameter corruption: only these corruptions, by name.
+-- Parameter rows: how many; 40 without it.
 select
     model_label,
     corruption_label,
@@ -9,6 +12,12 @@ select
     auroc - 1.96 * auroc_error as auroc_low,
     auroc + 1.96 * auroc_error as auroc_high
 from failure_prediction
-where score = 'confidence' and auroc is not null and corruption is not null and severity is not null
+where
+    score = 'confidence'
+    and auroc is not null
+    and corruption is not null
+    and severity is not null
+    and coalesce(list_contains(getvariable('model'), model_label), true)
+    and coalesce(list_contains(getvariable('corruption'), corruption), true)
 order by auroc asc, model_label asc, corruption_label asc, severity asc
-limit 40
+limit coalesce(getvariable('rows'), 40)

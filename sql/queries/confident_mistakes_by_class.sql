@@ -1,4 +1,8 @@
 -- Of which classes is it sure and wrong? Wrong predictions at confidence >= 0.9, by true and predicted class.
+-- Parameter model: only these networks, by label.
+-- Parameter corruption: only these corruptions, by name.
+-- Parameter confidence: the least, 0.9 to 1; 0.9 without it.
+-- Parameter rows: how many; 50 without it.
 select
     model_label,
     label_name,
@@ -9,6 +13,10 @@ select
     mode(corruption_label) as commonest_corruption,
     arg_max(image_id, (confidence, -image_id)) as surest_image_id
 from confident_failures
+where
+    confidence >= coalesce(getvariable('confidence'), 0.9)
+    and coalesce(list_contains(getvariable('model'), model_label), true)
+    and coalesce(list_contains(getvariable('corruption'), corruption), true)
 group by model_label, label_name, predicted_name
 order by failure_count desc, model_label asc, label_name asc, predicted_name asc
-limit 50
+limit coalesce(getvariable('rows'), 50)

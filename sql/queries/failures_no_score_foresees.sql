@@ -1,4 +1,7 @@
 -- Which failures does no score of the logits foresee? Wrong answers surer than half of the right answers when clean.
+-- Parameter model: only these networks, by label.
+-- Parameter corruption: only these corruptions, by name.
+-- Parameter rows: how many; 50 without it.
 with clean as (
     select
         evaluation_id,
@@ -33,8 +36,11 @@ left join classes as labels
     on evaluation_labels.dataset_id = labels.dataset_id and outcomes.label = labels.class_index
 left join classes as predictions
     on evaluation_labels.dataset_id = predictions.dataset_id and outcomes.predicted = predictions.class_index
-where not outcomes.correct
+where
+    not outcomes.correct
+    and coalesce(list_contains(getvariable('model'), evaluation_labels.model_label), true)
+    and coalesce(list_contains(getvariable('corruption'), outcomes.corruption), true)
 order by
     outcomes.confidence desc, outcomes.log_sum_exp desc, evaluation_labels.model_label asc, outcomes.corruption asc,
     outcomes.image_id asc
-limit 50
+limit coalesce(getvariable('rows'), 50)

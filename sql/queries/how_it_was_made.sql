@@ -1,4 +1,5 @@
 -- How were these rows made? Evaluations with their subset, precision, source, device, speed and seconds.
+-- Parameter model: only these networks, by label.
 select
     evaluation_labels.model_label,
     evaluation_labels.dataset_label,
@@ -15,6 +16,8 @@ select
     max(shards.created_at) as latest_at
 from shards
 inner join evaluation_labels on shards.evaluation_id = evaluation_labels.evaluation_id
-where shards.table_name = 'predictions'
+where
+    shards.table_name = 'predictions'
+    and coalesce(list_contains(getvariable('model'), evaluation_labels.model_label), true)
 group by all
 order by evaluation_labels.model_label, evaluation_labels.dataset_label, shards.device

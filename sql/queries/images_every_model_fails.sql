@@ -1,4 +1,6 @@
 -- Which images fool every model? Right for all when clean, wrong for all at some severity; by corruptions.
+-- Parameter corruption: only these corruptions, by name.
+-- Parameter rows: how many; 50 without it.
 with images as (
     select
         evaluation_labels.dataset_id,
@@ -10,6 +12,7 @@ with images as (
         avg(image_onsets.onset_severity) as mean_onset_severity
     from image_onsets
     inner join evaluation_labels on image_onsets.evaluation_id = evaluation_labels.evaluation_id
+    where coalesce(list_contains(getvariable('corruption'), image_onsets.corruption), true)
     group by all
     having bool_and(image_onsets.clean_correct and image_onsets.onset_severity is not null)
 )
@@ -26,4 +29,4 @@ from images
 left join classes on images.dataset_id = classes.dataset_id and images.label = classes.class_index
 group by images.dataset_id, images.dataset_label, images.image_id, classes.class_name
 order by corruption_count desc, mean_onset_severity asc, images.image_id asc
-limit 50
+limit coalesce(getvariable('rows'), 50)

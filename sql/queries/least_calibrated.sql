@@ -1,4 +1,7 @@
 -- Where is confidence least to be trusted? Cells by expected calibration error, with the sign of the mistake.
+-- Parameter model: only these networks, by label.
+-- Parameter corruption: only these corruptions, by name.
+-- Parameter rows: how many; 20 without it.
 select
     model_label,
     corruption_label,
@@ -13,5 +16,8 @@ select
     brier,
     nll_nats
 from calibration_by_severity
+where
+    coalesce(list_contains(getvariable('model'), model_label), true)
+    and coalesce(list_contains(getvariable('corruption'), corruption), true)
 order by ece desc, model_label asc, corruption_label asc, severity asc
-limit 20
+limit coalesce(getvariable('rows'), 20)

@@ -1,4 +1,7 @@
 -- Where does a network give one answer to most images? Cells by the share of their commonest answer.
+-- Parameter model: only these networks, by label.
+-- Parameter corruption: only these corruptions, by name.
+-- Parameter rows: how many; 40 without it.
 select
     model_label,
     corruption_label,
@@ -11,6 +14,9 @@ select
     answered_class_count,
     class_count
 from answers_by_severity
-where commonest_answer is not null
+where
+    commonest_answer is not null
+    and coalesce(list_contains(getvariable('model'), model_label), true)
+    and coalesce(list_contains(getvariable('corruption'), corruption), true)
 order by commonest_answer_share desc, model_label asc, corruption_label asc, severity asc
-limit 40
+limit coalesce(getvariable('rows'), 40)

@@ -1,4 +1,7 @@
 -- Where do two models fail on different images? Cells by the share of images that only one of them gets right.
+-- Parameter model: only pairs with one of these networks, by label.
+-- Parameter corruption: only these corruptions, by name.
+-- Parameter rows: how many; 20 without it.
 select
     model_label_a,
     model_label_b,
@@ -10,6 +13,12 @@ select
     error_consistency,
     (only_a_right_count + only_b_right_count) / image_count as only_one_right_share
 from model_disagreement
-where severity > 0
+where
+    severity > 0
+    and (
+        coalesce(list_contains(getvariable('model'), model_label_a), true)
+        or list_contains(getvariable('model'), model_label_b)
+    )
+    and coalesce(list_contains(getvariable('corruption'), corruption), true)
 order by only_one_right_share desc, corruption_label asc, severity asc
-limit 20
+limit coalesce(getvariable('rows'), 20)

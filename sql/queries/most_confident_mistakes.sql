@@ -1,4 +1,7 @@
 -- What is it most sure of and wrong about? The 50 wrong predictions of highest confidence.
+-- Parameter model: only these networks, by label.
+-- Parameter corruption: only these corruptions, by name.
+-- Parameter rows: how many; 50 without it.
 select
     model_label,
     corruption_label,
@@ -9,5 +12,8 @@ select
     confidence,
     label_probability
 from confident_failures
+where
+    coalesce(list_contains(getvariable('model'), model_label), true)
+    and coalesce(list_contains(getvariable('corruption'), corruption), true)
 order by confidence desc, model_label asc, image_id asc
-limit 50
+limit coalesce(getvariable('rows'), 50)

@@ -1,4 +1,6 @@
 -- What would abstaining on the least sure tenth of the images gain? Error rates by score, all corruptions together.
+-- Parameter model: only these networks, by label.
+-- Parameter rows: how many; 60 without it.
 select
     kept.model_label,
     kept.score,
@@ -14,6 +16,9 @@ inner join risk_coverage as everything
         and kept.severity = everything.severity
         and everything.corruption is null
         and everything.coverage = 1
-where kept.corruption is null and kept.coverage = 0.9
+where
+    kept.corruption is null
+    and kept.coverage = 0.9
+    and coalesce(list_contains(getvariable('model'), kept.model_label), true)
 order by gain desc, kept.model_label asc, kept.score asc, kept.severity asc
-limit 60
+limit coalesce(getvariable('rows'), 60)

@@ -1,4 +1,6 @@
 -- What would temperature scaling have mended? Calibration as it is and scaled, means over corruptions, by severity.
+-- Parameter model: only these networks, by label.
+-- Parameter corruption: only these corruptions, by name.
 select
     model_label,
     severity,
@@ -10,5 +12,8 @@ select
     avg(scaled_nll_nats) as scaled_nll_nats,
     any_value(reason) as reason
 from temperature_by_severity
+where
+    coalesce(list_contains(getvariable('model'), model_label), true)
+    and coalesce(list_contains(getvariable('corruption'), corruption), true)
 group by evaluation_id, model_label, severity
 order by model_label asc, severity asc

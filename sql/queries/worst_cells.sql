@@ -1,4 +1,7 @@
 -- Where does it hurt most? The 20 cells that lose most accuracy, with their intervals.
+-- Parameter model: only these networks, by label.
+-- Parameter corruption: only these corruptions, by name.
+-- Parameter rows: how many; 20 without it.
 select
     model_label,
     dataset_label,
@@ -10,6 +13,9 @@ select
     accuracy_high,
     accuracy_drop
 from accuracy_by_severity
-where severity > 0
+where
+    severity > 0
+    and coalesce(list_contains(getvariable('model'), model_label), true)
+    and coalesce(list_contains(getvariable('corruption'), corruption), true)
 order by accuracy_drop desc, model_label asc, corruption_label asc
-limit 20
+limit coalesce(getvariable('rows'), 20)

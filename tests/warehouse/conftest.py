@@ -8,7 +8,8 @@ import typer
 from synthetic_record import Synthetic
 from warehouse_files import write_small_record
 
-from failmodes.warehouse.cli import load, query
+from failmodes.warehouse.cli import load
+from failmodes.warehouse.query_command import query
 
 
 @pytest.fixture(scope="session")

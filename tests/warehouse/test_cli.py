@@ -11,7 +11,7 @@ from synthetic_record import Synthetic
 from typer.testing import CliRunner
 from warehouse_files import run_query_command
 
-from failmodes.warehouse.database.query import saved_queries, saved_query
+from failmodes.warehouse.database.saved_queries import saved_queries, saved_query
 from failmodes.warehouse.errors import StudyError
 
 
@@ -32,7 +32,7 @@ def test_saved_queries_are_listed_with_their_question(app: typer.Typer) -> None:
     assert any(line.startswith("@worst_cells\tWhere does it hurt most?") for line in lines)
     with pytest.raises(StudyError, match="--list"):
         run_query_command(app)
-    assert saved_query("worst_cells").startswith("-- Where does it hurt most?")
+    assert saved_query("worst_cells").sql.startswith("-- Where does it hurt most?")
 
 
 def test_load_command_loads_several_folders_into_one(app: typer.Typer, synthetic: Synthetic, tmp_path: Path) -> None:
@@ -50,7 +50,7 @@ def test_loading_and_asking_import_no_torch(query_folder: Path, synthetic: Synth
     program = f"""
 import sys
 from pathlib import Path
-from failmodes.warehouse.cli import load; from failmodes.warehouse.cli import query
+from failmodes.warehouse.cli import load; from failmodes.warehouse.query_command import query
 assert not {{"duckdb", "polars", "pyarrow"}} & sys.modules.keys(), "help would be slow"
 load(Path({str(synthetic.output)!r}), None, Path({str(tmp_path / "w.duckdb")!r}), False)
 query("@worst_cells", Path({str(query_folder)!r}), output=Path({str(tmp_path / "rows.csv")!r}))

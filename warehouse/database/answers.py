@@ -1,7 +1,6 @@
-"""The answer to a query as text or file: a table for the eye, CSV, JSON, Parquet."""
+"""The answer to a query in a format that programs and papers take: CSV, JSON, Markdown, LaTeX, Parquet."""
 
 import base64
-import io
 import json
 import math
 from collections.abc import Iterable
@@ -9,83 +8,57 @@ from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
-from unicodedata import combining, east_asian_width
 
-from failmodes.warehouse.database.query import FirstRows, unshowable_values
-from failmodes.warehouse.errors import QueryError, printable, spelt_out
+from failmodes.warehouse.database.paper_tables import LATEX_END, latex_rows, markdown_rows
+from failmodes.warehouse.database.query import unshowable_values
+from failmodes.warehouse.errors import QueryError
 from failmodes.warehouse.storage.files import atomic_write
 
 if TYPE_CHECKING:
     import polars as pl
 
-MOST_CELL_LETTERS, MOST_ITEMS = 1000, 10  # of a text and of a list in a cell of a table
+SUFFIXES = {".csv": "csv", ".json": "json", ".md": "markdown", ".parquet": "parquet", ".tex": "latex"}
 
 
-def format_table(first: FirstRows, width: int) -> str:
-    """The first rows as a table of at most `width` letters, ending in a line break.
+def format_of(path: Path, given: str | None = None) -> str:
+    """The format of a file: the one that was asked for, else that of its suffix.
 
-    Neither Polars nor, where the table fits, rich is imported: both take longer than the answer to most questions.
+    Raises:
+        QueryError: the suffix names none, or another than the one asked for.
     """
-    names, texts = list(map(printable, first.columns)), [[_cell(value) for value in row] for row in first.rows]
-    widths = [max(map(_width, column)) for column in zip(names, *texts, strict=True)]
-    if sum(widths) + 3 * len(widths) < width and not any("\n" in text for row in texts for text in row):
-        return _boxed(names, texts, widths)
-    return _folded(names, texts, width)
-
-
-def _boxed(names: list[str], rows: list[list[str]], widths: list[int]) -> str:
-    def line(texts: list[str]) -> str:
-        cells = (text + " " * (width - _width(text)) for text, width in zip(texts, widths, strict=True))
-        return f"│ {' │ '.join(cells)} │"
-
-    def rule(left: str, stroke: str, between: str, right: str) -> str:
-        return left + between.join(stroke * (width + 2) for width in widths) + right
-
-    head = [rule("┌", "─", "┬", "┐"), line(names), rule("╞", "═", "╪", "╡")]
-    return "\n".join([*head, *map(line, rows), rule("└", "─", "┴", "┘")]) + "\n"
-
-
-def _folded(names: list[str], rows: list[list[str]], width: int) -> str:
-    """The same table where texts have several lines, or are folded into several."""
-    from rich.box import SQUARE_DOUBLE_HEAD
-    from rich.console import Console
-    from rich.table import Column, Table
-    from rich.text import Text
-
-    table = Table(*(Column(Text(name), header_style="", overflow="fold") for name in names), box=SQUARE_DOUBLE_HEAD)
-    for row in rows:
-        table.add_row(*map(Text, row))
-    text = io.StringIO()
-    Console(file=text, width=width, color_system=None).print(table)
-    return text.getvalue()
+    known = SUFFIXES.get(path.suffix)
+    if given is None and known is None:
+        raise QueryError(f"{path}: expected a file name that ends in .csv, .json, .md, .parquet or .tex")
+    if given is not None and known not in (None, given):
+        raise QueryError(f"{path} is by its name {known}, and --format asks for {given}: change one of them")
+    return given or known or ""
 
 
 def print_rows(batches: Iterable["pl.DataFrame"], file: TextIO, output_format: str) -> int:
-    """Write an answer, batch by batch, as CSV or JSON (a list of objects), ending in a line break.
+    """Write an answer, batch by batch, as csv, json (a list of objects), markdown or latex, ending in a line break.
 
     Returns:
         How many rows there were.
 
     Raises:
-        QueryError: a value that neither can say.
+        QueryError: a value that the format cannot say.
     """
-    count, is_csv = 0, output_format == "csv"
+    count = 0
     for position, rows in enumerate(batches):
         with unshowable_values():
-            if is_csv:
-                text = _flat(rows).write_csv(include_header=position == 0)
-            else:
-                objects = [_as_json(_plain(row)) for row in rows.iter_rows(named=True)]
-                text = ("[" if position == 0 else ", " if objects else "") + ", ".join(objects)
-        file.write(text)
+            file.write(_TEXTS[output_format](rows, is_first=position == 0))
         count += rows.height
-    if not is_csv:
-        file.write("]\n")
+    file.write({"json": "]\n", "latex": LATEX_END}.get(output_format, ""))
     return count
 
 
-def write_rows(batches: Iterable["pl.DataFrame"], path: Path) -> int:
-    """Write an answer, batch by batch, to a .csv, .json or .parquet file, whole or not at all.
+def write_rows(batches: Iterable["pl.DataFrame"], path: Path, output_format: str | None = None) -> int:
+    """Write an answer, batch by batch, to a file, whole or not at all.
+
+    Args:
+        batches: the rows.
+        path: the file.
+        output_format: csv, json, markdown, parquet or latex; by default that of the file's suffix.
 
     Returns:
         How many rows there were.
@@ -94,14 +67,24 @@ def write_rows(batches: Iterable["pl.DataFrame"], path: Path) -> int:
         QueryError: another suffix, or a value that such a file cannot hold.
         StorageError: the file cannot be written.
     """
-    output_format = path.suffix.removeprefix(".")
-    if output_format not in ("csv", "json", "parquet"):
-        raise QueryError(f"{path}: expected a file name that ends in .csv, .json or .parquet")
+    chosen = format_of(path, output_format)
     with atomic_write(path) as temporary:
-        if output_format == "parquet":
+        if chosen == "parquet":
             return _write_parquet(batches, temporary)
         with temporary.open("w", encoding="utf-8", newline="") as file:
-            return print_rows(batches, file, output_format)
+            return print_rows(batches, file, chosen)
+
+
+def _csv_rows(rows: "pl.DataFrame", *, is_first: bool) -> str:
+    return _flat(rows).write_csv(include_header=is_first)
+
+
+def _json_rows(rows: "pl.DataFrame", *, is_first: bool) -> str:
+    objects = [_as_json(_plain(row)) for row in rows.iter_rows(named=True)]
+    return ("[" if is_first else ", " if objects else "") + ", ".join(objects)
+
+
+_TEXTS = {"csv": _csv_rows, "json": _json_rows, "markdown": markdown_rows, "latex": latex_rows}
 
 
 def _write_parquet(batches: Iterable["pl.DataFrame"], path: Path) -> int:
@@ -122,32 +105,6 @@ def _write_parquet(batches: Iterable["pl.DataFrame"], path: Path) -> int:
         if writer:
             writer.close()
     return count
-
-
-def _cell(value: Any) -> str:
-    """A value in a cell: floats with six digits after the point, long texts and lists cut, controls spelt out."""
-    match value:
-        case None:
-            return "null"
-        case bool():
-            return str(value).lower()
-        case float() if value and math.isfinite(value) and not 1e-4 <= abs(value) < 1e9:
-            return f"{value:.4e}"
-        case float() if math.isfinite(value):
-            text = f"{value:.6f}".rstrip("0")
-            return f"{text}0" if text.endswith(".") else text
-        case list() | tuple():
-            rest = ", …" if len(value) > MOST_ITEMS else ""
-            return f"[{', '.join(map(_cell, value[:MOST_ITEMS]))}{rest}]"
-        case _:
-            text = str(value)
-            text = text if len(text) <= MOST_CELL_LETTERS else f"{text[:MOST_CELL_LETTERS]}…"
-            return "".join(letter if letter == "\n" else spelt_out(letter) for letter in text)
-
-
-def _width(text: str) -> int:
-    """Places that a text takes on a terminal: wide letters, such as Chinese ones, take two."""
-    return sum(0 if combining(letter) else 1 + (east_asian_width(letter) in "WF") for letter in text)
 
 
 def _flat(rows: "pl.DataFrame") -> "pl.DataFrame":

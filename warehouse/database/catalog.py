@@ -6,22 +6,13 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import duckdb
-
-from failmodes.sql import first_comment
-from failmodes.warehouse.database.connection import fetch_first, open_warehouse
+from failmodes.warehouse.database.connection import open_warehouse
 from failmodes.warehouse.database.query import bindable, query_errors, to_polars
-from failmodes.warehouse.database.relations import TABLES, relation_names, view_definitions
+from failmodes.warehouse.database.schema_listing import check_known, column_rows, column_types, relation_rows
 from failmodes.warehouse.errors import QueryError, did_you_mean
 
 if TYPE_CHECKING:
     import polars as pl
-
-_COLUMNS = """
-select table_name, column_name, data_type from duckdb_columns()
-where database_name = 'memory' and schema_name = 'main' and not internal and ($name is null or table_name = $name)
-order by table_name, column_index
-"""
 
 _TEXT, _FLAG = ("VARCHAR", "ENUM"), ("BOOLEAN",)
 _NUMBERS = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT",
@@ -43,21 +34,15 @@ def list_relations(path: Path) -> "pl.DataFrame":
     """
     import polars as pl
 
-    with open_warehouse(path, TABLES) as con:
-        counts = {name: _count(con, name) for name in TABLES}
-    rows: list[tuple[str, str, str, int | None]] = [
-        (name, "table", table.grain, counts[name]) for name, table in sorted(TABLES.items())
-    ]
-    rows += [(name, "view", first_comment(sql), None) for name, sql in sorted(view_definitions().items())]
     schema = {"name": pl.String, "kind": pl.String, "meaning": pl.String, "row_count": pl.Int64}
-    return pl.DataFrame(rows, schema, orient="row")
+    return pl.DataFrame(relation_rows(path), schema, orient="row")
 
 
 def list_columns(path: Path, name: str | None = None) -> "pl.DataFrame":
     """The columns of one table or view, or of all.
 
     Returns:
-        table, column, type (as DuckDB writes it), meaning (with range and unit; null where nothing is on record).
+        table, column, type (as DuckDB writes it), meaning (with range and unit).
 
     Raises:
         QueryError: there is no table or view `name`.
@@ -65,13 +50,8 @@ def list_columns(path: Path, name: str | None = None) -> "pl.DataFrame":
     """
     import polars as pl
 
-    if name is not None:
-        _check_known(name)
-    with open_warehouse(path, None if name is None else [name]) as con:
-        found = con.execute(_COLUMNS, {"name": name}).fetchall()
-    meanings = {(table.name, column.name): column.meaning for table in TABLES.values() for column in table.columns}
-    rows = [(*row, meanings.get(row[:2])) for row in found]
-    return pl.DataFrame(rows, {name: pl.String for name in ("table", "column", "type", "meaning")}, orient="row")
+    schema = {name: pl.String for name in ("table", "column", "type", "meaning")}
+    return pl.DataFrame(column_rows(path, name), schema, orient="row")
 
 
 def read_rows(path: Path, name: str, filters: Mapping[str, object]) -> "pl.DataFrame":
@@ -88,9 +68,9 @@ def read_rows(path: Path, name: str, filters: Mapping[str, object]) -> "pl.DataF
         QueryError: there is no such table, view or column, or a value is of another kind than its column.
         WarehouseError: the warehouse cannot be opened.
     """
-    _check_known(name)
+    check_known(name)
     with open_warehouse(path, [name]) as con:
-        types = {column: kind for _, column, kind in con.execute(_COLUMNS, {"name": name}).fetchall()}
+        types = {column: kind for _, column, kind in column_types(con, name)}
         conditions: list[str] = []
         values: dict[str, object] = {}
         for position, (column, value) in enumerate(filters.items()):
@@ -109,20 +89,6 @@ def read_rows(path: Path, name: str, filters: Mapping[str, object]) -> "pl.DataF
             rows = to_polars(con.sql(f"from {_quoted(name)}{where}", params=values or None))
     keys = [column for column, kind in types.items() if kind.startswith(_IDENTIFYING)]
     return rows if name in _UNSORTED else rows.sort(sorted(keys, key=lambda column: column != "model_label"))
-
-
-def _count(con: duckdb.DuckDBPyConnection, name: str) -> int:
-    row = fetch_first(con, f"select count(*) from {_quoted(name)}")
-    assert row is not None, "an aggregate without groups has one row"
-    return int(row[0])
-
-
-def _check_known(name: str) -> None:
-    """Refuse a name that is neither table nor view."""
-    names = relation_names()
-    if name not in names:
-        every = f"there are {', '.join(names)}"
-        raise QueryError(f"no table or view {name!r}: {did_you_mean(name, names, every)}")
 
 
 def _fitting(value: object, kind: str, column: str) -> object:

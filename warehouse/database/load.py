@@ -35,6 +35,7 @@ from failmodes.warehouse.database.updates import open_writable, staged_database,
 from failmodes.warehouse.errors import DamagedShardError, StorageError, WarehouseError, WarehouseInUseError
 from failmodes.warehouse.schema import ATTENTION, DIMENSIONS, EXEMPLARS, FACTS, PARTITIONS, PREDICTIONS, Table
 from failmodes.warehouse.shards.inventory import FileKey, LoadError, RecordFile, read_verified_rows, scan_record
+from failmodes.warehouse.stages import counted
 from failmodes.warehouse.storage.files import StorePath
 
 _FACTS_KEPT = ("elapsed_s", "images_per_s", "device", "batch_size", "identity_error", "changed_predictions")
@@ -187,7 +188,8 @@ def _insert_shards(
     if stale := [_shard_row(file) for file in files if file.key in loaded.hashes]:
         delete_matching(con, table, pa.Table.from_pylist(stale, schema=SHARDS.arrow()), PARTITIONS)
     verified = measuring.take(files, read_verified_rows(files, errors, measuring.measure))
-    batches = (batch for rows in verified for batch in rows.to_batches())
+    read = counted(f"reading {table.name}", verified, len(files))
+    batches = (batch for rows in read for batch in rows.to_batches())
     insert_rows(con, table, pa.RecordBatchReader.from_batches(table.arrow(), batches))
     upsert(con, SHARDS, pa.Table.from_pylist([_shard_row(file) for file in files], schema=SHARDS.arrow()))
 

@@ -61,8 +61,8 @@ SHAPES = Table.of(
            "or undecided; null where too many rows are not finite", True),
     Column("smallest_drop_shown", double, "total drop that so many images show in 80 % of samples, 0-1", True),
     Column("largest_change", double, "largest difference from clean at any severity, down positive, -1 to 1", True),
-    Column("largest_change_low", double, "lower end of its 90 % interval", True),
-    Column("largest_change_high", double, "upper end of its 90 % interval", True),
+    Column("largest_change_low", double, "lower end of its 90 % interval, -1 to 1", True),
+    Column("largest_change_high", double, "upper end of its 90 % interval, -1 to 1", True),
     Column("largest_rise", double, "largest accuracy above clean at any severity, -1 to 1", True),
     Column("largest_rise_low", double, "lower end of its interval, which holds for all curves together", True),
     Column("largest_rise_high", double, "upper end of its interval", True),
@@ -78,7 +78,7 @@ SHAPES = Table.of(
     Column("largest_step_high", double, "upper end of its interval", True),
     Column("one_step_collapse", text, "whether a step loses twice its even share of the drop: supported, contradicted "
            "or undecided; null where too many rows are not finite", True),
-    Column("largest_step_share", double, "its share of the total drop", True),
+    Column("largest_step_share", double, "its share of the total drop, a ratio", True),
     Column("largest_step_from", SEVERITY, "severity where the largest step begins"),
     Column("largest_step_to", SEVERITY, "severity where the largest step ends"),
     Column("share_flat", double, "share of resamples classed flat, 0-1"),
@@ -117,7 +117,7 @@ STEPS = Table.of(
     Column("severity_to", SEVERITY, "severity where the step ends"),
     Column("accuracy_change", double, "accuracy after minus before, -1 to 1"),
     Column("accuracy_change_low", double, "lower end of its interval (Newcombe)"),
-    Column("accuracy_change_high", double, "upper end of its paired interval"),
+    Column("accuracy_change_high", double, "upper end of its interval"),
     _INPUT_FINGERPRINT,
 )
 

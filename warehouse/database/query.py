@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import duckdb
 from duckdb.sqltypes import DuckDBPyType
 
-from failmodes.sql import QUERIES, first_comment, read_sql
 from failmodes.warehouse.database.connection import OUT_OF_MEMORY, open_warehouse
 from failmodes.warehouse.database.relations import relation_names
+from failmodes.warehouse.database.saved_queries import give_parameters, relations_of_names, saved_query
 from failmodes.warehouse.errors import QueryError, did_you_mean, shown
 from failmodes.warehouse.terminal import stop_behind
 
@@ -56,7 +56,8 @@ def run_query(
     Args:
         path: the DuckDB file.
         sql: one statement, or @name for a saved query of `sql/queries`.
-        parameters: the value of each `$name` in it; values are bound, never written into the statement.
+        parameters: the value of each `$name` in it; of a saved query, of those parameters that are given. Values are
+            bound, never written into the statement.
         timeout_s: seconds after which it is interrupted; None waits.
 
     Raises:
@@ -69,42 +70,39 @@ def run_query(
 
 
 @contextmanager
-def query_batches(path: Path, sql: str, *, timeout_s: float | None = 60) -> Iterator[Iterator["pl.DataFrame"]]:
-    """The rows of an answer in batches, one at least, which are computed as they are drawn.
+def query_batches(
+    path: Path,
+    sql: str,
+    parameters: Mapping[str, object] | None = None,
+    *,
+    most: int | None = None,
+    timeout_s: float | None = 60,
+) -> Iterator[Iterator["pl.DataFrame"]]:
+    """The rows of an answer, all or the first `most`, in batches, one at least, which are computed as they are drawn.
 
     Raises:
         QueryError, WarehouseError: as `run_query`; a QueryError may be raised while batches are drawn.
     """
-    with _asked(path, sql, {}, timeout_s) as relation:
-        yield _batches(relation, timeout_s)
+    with _asked(path, sql, parameters or {}, timeout_s) as relation:
+        yield _batches(relation if most is None else relation.limit(most), timeout_s)
 
 
-def first_rows(path: Path, sql: str, most: int, *, timeout_s: float | None = 60) -> FirstRows:
+def first_rows(
+    path: Path,
+    sql: str,
+    most: int,
+    parameters: Mapping[str, object] | None = None,
+    *,
+    timeout_s: float | None = 60,
+) -> FirstRows:
     """The first rows of an answer, `most` at the most, for the eye; needs neither Polars nor Arrow.
 
     Raises:
         QueryError, WarehouseError: as `run_query`.
     """
-    with _asked(path, sql, {}, timeout_s) as relation:
+    with _asked(path, sql, parameters or {}, timeout_s) as relation:
         rows = relation.limit(most + 1).fetchall()
         return FirstRows(relation.columns, rows[:most], len(rows) if len(rows) <= most else _count(relation))
-
-
-def saved_query(name: str) -> str:
-    """SQL of the saved query `name`.
-
-    Raises:
-        QueryError: there is none; the message names all.
-    """
-    texts = read_sql(QUERIES)
-    if name not in texts:
-        raise QueryError(f"no saved query @{name}: there are {', '.join('@' + known for known in texts)}")
-    return texts[name]
-
-
-def saved_queries() -> dict[str, str]:
-    """First comment of every saved query, by name."""
-    return {name: first_comment(sql) for name, sql in read_sql(QUERIES).items()}
 
 
 def to_polars(relation: duckdb.DuckDBPyRelation) -> "pl.DataFrame":
@@ -162,11 +160,19 @@ def _asked(
     path: Path, sql: str, parameters: Mapping[str, object], timeout_s: float | None
 ) -> Iterator[duckdb.DuckDBPyRelation]:
     """The answer, which DuckDB computes as it is read, inside the context."""
-    text = saved_query(sql[1:]) if sql.startswith("@") else sql
-    with open_warehouse(path, _named_relations(text)) as con, query_errors(timeout_s):
+    saved = saved_query(sql[1:]) if sql.startswith("@") else None
+    text = saved.sql if saved else sql
+    names = _named_relations(text)
+    if saved and names is not None:
+        names += relations_of_names(parameters)
+    with open_warehouse(path, names) as con, query_errors(timeout_s):
         statement = _reading_statement(con, text)
-        _check_parameters(parameters, statement.named_parameters)
         values = {name: bindable(value) for name, value in parameters.items()}
+        if saved:
+            give_parameters(con, saved, values)
+            values = {}
+        else:
+            _check_parameters(parameters, statement.named_parameters)
         timer = None if timeout_s is None else Timer(timeout_s, con.interrupt)
         if timer:
             timer.start()

@@ -172,6 +172,12 @@ def check_table(con: duckdb.DuckDBPyConnection, table: Table, path: Path) -> dic
     return types
 
 
+def select_nothing(table: Table) -> str:
+    """A statement with the columns of a table and no rows."""
+    empty = ", ".join(f"null::{_duckdb_type(column.type)} as {column.name}" for column in table.columns)
+    return f"select {empty} where false"
+
+
 def foreign_objects(con: duckdb.DuckDBPyConnection) -> list[str]:
     """What would have a say when the attached file is written to: macros that hide DuckDB's functions, constraints."""
     return [what for (what,) in con.execute(_FOREIGN).fetchall()]
@@ -184,8 +190,7 @@ def _select(
     if table.name not in stored:
         if not is_older_version(schema_version):
             raise _changed(path, f"it has no table {table.name}")
-        empty = ", ".join(f"null::{_duckdb_type(column.type)} as {column.name}" for column in table.columns)
-        return f"select {empty} where false"
+        return select_nothing(table)
     types = check_table(con, table, path)
     if table not in (*FACTS, *MEASURES):  # of what may be millions, `failmodes status` finds what breaks the contract
         _check_nulls(con, table, path)

@@ -14,6 +14,7 @@ from failmodes.warehouse.database.tables import sql_literal, upsert
 from failmodes.warehouse.hashing import identity_of
 from failmodes.warehouse.measures.evaluation import MeasuredEvaluation
 from failmodes.warehouse.schema import FACTS
+from failmodes.warehouse.stages import counted
 
 
 def update_checks(con: duckdb.DuckDBPyConnection, measured: Mapping[str, MeasuredEvaluation]) -> None:
@@ -32,7 +33,7 @@ def update_checks(con: duckdb.DuckDBPyConnection, measured: Mapping[str, Measure
     }
     rows: list[dict[str, Any]] = []
     unique = {uniqueness_check(table): table.name for table in FACTS}
-    for name, sql in checks_of_facts(con).items():
+    for name, sql in counted("checking", list(checks_of_facts(con).items())):
         definition = check_hash(sql)
         for evaluation_id, made_from in inputs.items():
             if current.get((name, evaluation_id)) == [definition, made_from]:

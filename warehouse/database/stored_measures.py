@@ -28,6 +28,7 @@ from failmodes.warehouse.measures.curves import CellKey
 from failmodes.warehouse.measures.evaluation import MeasuredEvaluation
 from failmodes.warehouse.schema import ATTENTION, FACTS, PREDICTIONS, Table
 from failmodes.warehouse.shards.inventory import FileKey, RecordFile
+from failmodes.warehouse.stages import counted
 
 Key = tuple[str, str]  # table and evaluation
 
@@ -112,7 +113,7 @@ def update_measures(con: duckdb.DuckDBPyConnection, measured: Mapping[str, Measu
     """
     inputs = read_inputs(con)
     due = due_measures(con, inputs)
-    for evaluation_id in sorted({evaluation_id for _, evaluation_id in due}):
+    for evaluation_id in counted("measuring", sorted({evaluation_id for _, evaluation_id in due})):
         mine = [table for table in tables.MEASURES if (table.name, evaluation_id) in due]
         kept = [table for table in mine if table is not tables.PAIR_CELLS]
         found = measured.get(evaluation_id)

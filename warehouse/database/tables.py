@@ -12,6 +12,7 @@ import duckdb
 import pyarrow as pa
 
 from failmodes.sql import first_comment
+from failmodes.warehouse.database.column_meanings import column_meanings
 from failmodes.warehouse.database.connection import fetch_first
 from failmodes.warehouse.database.own_tables import ALL_TABLES, WAREHOUSE_INFO
 from failmodes.warehouse.database.relations import METHOD, measure_definitions, view_definitions
@@ -105,11 +106,14 @@ def views_fingerprint() -> str:
 
 
 def install_views(con: duckdb.DuckDBPyConnection) -> None:
-    """Create or replace every view, each after those it reads, with its first comment as COMMENT."""
+    """Create or replace every view, each after those it reads, with what it and its columns mean as COMMENT."""
     definitions = view_definitions()
     for name in topological_order(con, definitions):
         con.execute(f"create or replace view {name} as {definitions[name]}")
         con.execute(f"comment on view {name} is {sql_literal(first_comment(definitions[name]))}")
+        meanings = column_meanings(name)
+        for column, *_ in con.execute(f"describe {name}").fetchall():
+            con.execute(f"comment on column {name}.{column} is {sql_literal(meanings[column])}")
 
 
 def topological_order(con: duckdb.DuckDBPyConnection, definitions: dict[str, str]) -> list[str]:

@@ -51,8 +51,8 @@ CELL_OBJECT_ATTENTION = Table.of(
     Column("sd_over_even", double, "standard deviation over images of a map's share less an even map's", True),
     Column("null_count", int64, "of them images whose other image has a map"),
     Column("null_mean_mask_share", double, "mean share of the other image's map inside this image's object, 0-1", True),
-    Column("mean_over_null", double, "mean over these images of a map's share less that of the other image's map",
-           True),
+    Column("mean_over_null", double, "mean over these images of a map's share less that of the other image's "
+           "map, -1 to 1", True),
     Column("sd_over_null", double, "standard deviation of that difference over images", True),
     Column("pointing_count", int64, "images whose map points somewhere; 0 in rows of a schema before 1.8"),
     Column("pointing_hit_count", int64, "of them those whose map points at the object"),
@@ -88,8 +88,8 @@ ATTENTION_BY_ANSWER = Table.of(
     Column("null_class_median_centroid_shift", real, "median distance from another clean map of the class, image "
            "widths", True),
     Column("stayed_null_count", int64, "images whose answer stays and that have another clean map of their class"),
-    Column("stayed_nearer_share", double, "share of them that shift less than the distance to it; ties count half",
-           True),
+    Column("stayed_nearer_share", double, "share of them that shift less than the distance to it, 0-1; ties count "
+           "half", True),
     Column("change_auroc", double, "area under the ROC curve of the shift for a changed answer, 0-1, .5 is chance",
            True),
 )  # fmt: skip

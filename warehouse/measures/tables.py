@@ -49,8 +49,8 @@ CELL_CONFIDENCE_BINS = Table.of(
     Column("bin_index", int32, "bin, from 0"),
     Column("image_count", int64, "images with finite logits"),
     Column("correct_count", int64, "of them right"),
-    Column("confidence_sum", double, "sum of the largest softmax probability"),
-    Column("brier_sum", double, "sum of squared distances of the softmax from the truth"),
+    Column("confidence_sum", double, "sum over images of confidence, each 0-1"),
+    Column("brier_sum", double, "sum over images of the Brier score, each 0-2"),
     Column("loss_nats_sum", double, "sum of the cross-entropy, nats", True),
 )
 
@@ -62,7 +62,7 @@ CELL_CALIBRATION = Table.of(
     Column("image_count", int64, "images whose confidence is known"),
     Column("equal_mass_ece", double, "expected calibration error in 15 bins of equally many images, ties in one, 0-1"),
     Column("smooth_ece", double, "SmoothECE: mean absolute gap, smoothed by a Gaussian as wide as itself, 0-1"),
-    Column("smooth_width", double, "width of that Gaussian, 1/256 at least, in confidence"),
+    Column("smooth_width", double, "width of that Gaussian, in confidence, 0-1; 1/256 at least"),
     Column("ece_noise_floor", double, "95 % quantile of the expected calibration error (15 equal bins) of a calibrated "
            "network of these confidences, 0-1"),
 )  # fmt: skip
@@ -178,7 +178,7 @@ FAILURE_SCORES = Table.of(
     Column("auroc", double, "area under the ROC curve, failures positive, 0-1, .5 is chance; null: see reason", True),
     Column("auroc_error", double, "its standard error over images; null where an image is there several times", True),
     Column("aupr", double, "average precision, failures positive, 0-1; the share of failures is chance", True),
-    Column("fpr95", double, "share of right answers held for failures where 95 % of the failures are found", True),
+    Column("fpr95", double, "share of right answers held for failures where 95 % of failures are found, 0-1", True),
     Column("aurc", double, "area under the risk-coverage curve, 0-1", True),
     Column("excess_aurc", double, "aurc less that of the same answers ranked without fault, 0-1", True),
     Column("augrc", double, "area under the generalised risk-coverage curve, 0-0.5", True),

@@ -1,0 +1,99 @@
+"""What all commands share: answers as JSON with the keys that their help names, exit codes, the next command."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+from installed_script import failmodes, failmodes_in_terminal
+from synthetic_record import write_synthetic
+
+import failmodes as package
+from failmodes.cli import build_app
+from failmodes.evaluate.study_progress import EvaluationProgress, StudyProgress
+from failmodes.warehouse import errors
+from failmodes.warehouse.cli import STATUS_KEYS
+
+ROOT = Path(package.__file__).resolve().parents[1]
+
+
+def keys_in_help(command: str, folder: Path) -> str:
+    text = failmodes(command, "--help", folder=folder).stdout
+    return " ".join(re.sub(r"[│╭╮╰╯─]", " ", text).split())
+
+
+def test_load_answers_as_json(tmp_path: Path) -> None:
+    output = write_synthetic(tmp_path / "record", images=30, models=("A",), corruptions=("fog",)).output
+    done = failmodes("load", output, "--into", "w.duckdb", "--json", folder=tmp_path)
+    first = json.loads(done.stdout)
+    assert (first["shards"], first["is_changed"]) == ({"new": 12, "replaced": 0, "kept": 0, "dropped": 0}, True)
+    assert (first["warehouse"], first["rows"], first["measured_evaluations"]) == ("w.duckdb", 6 * 30 + 6 * 60, 1)
+    again = json.loads(failmodes("load", output, "--into", "w.duckdb", "--json", folder=tmp_path).stdout)
+    assert (again["shards"]["kept"], again["is_changed"], again["published"]) == (12, False, [])
+    said = keys_in_help("load", tmp_path)
+    assert all(key in said for key in (*first, *first["shards"]))
+
+
+def test_published_accuracies_are_in_the_json_too(tmp_path: Path, handed: Path) -> None:
+    rows = [f"cifar10,paper,arch,Standard,fog,{severity},0.5" for severity in range(1, 6)]
+    from published_files import write_published  # type: ignore[import-not-found]  # of tests/references
+
+    del rows
+    path = write_published(tmp_path)
+    (tmp_path / "w.duckdb").write_bytes((handed / "warehouse.duckdb").read_bytes())
+    done = json.loads(failmodes("load", "w.duckdb", "--published", path, "--json", folder=tmp_path).stdout)
+    assert done["shards"] is None
+    assert done["published"][0]["models"] >= 1
+
+
+def test_status_answers_as_json(handed: Path) -> None:
+    found = json.loads(failmodes("status", "--json", folder=handed).stdout)
+    assert (found.pop("study"), tuple(found)) == (None, STATUS_KEYS)
+    assert found["row_counts"]["predictions"] == 2 * 26 * 80
+    assert all(check["passed"] and check["breaking_rows"] == 0 for check in found["checks"])
+    assert [row["model_label"] for row in found["evaluations"]] == ["Alpha", "Beta"]
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", found["updated_at"])
+    said = keys_in_help("status", handed)
+    assert all(key in said for key in ("study", *STATUS_KEYS, "name", "invariant", "passed", "breaking_rows"))
+
+
+def test_progress_of_a_study_says_what_is_left() -> None:
+    half = StudyProgress(Path("s.toml"), "s", [], [EvaluationProgress("A", "recipe", "e1", 6, 2)])
+    assert half.unfinished == "2 shards not evaluated yet: `failmodes run s.toml` goes on"
+    assert half.as_json()["evaluations"][0]["missing_count"] == 2
+    new = StudyProgress(Path("s.toml"), "s", ["A"], [])
+    assert new.as_json()["unfinished"] == "1 network not trained yet: `failmodes run s.toml` goes on"
+    done = StudyProgress(Path("s.toml"), "s", [], [EvaluationProgress("A", "recipe", "e1", 6, 0)])
+    assert done.as_json()["unfinished"] is None
+
+
+def test_every_exit_code_is_documented() -> None:
+    known = {value.exit_code for value in vars(errors).values() if isinstance(value, type)
+             and issubclass(value, errors.FailmodesError)}  # fmt: skip
+    codes = {0, 3, *known}  # done, and a gate that is undecided
+    table = re.findall(r"^\| (\d+) \|", (ROOT / "docs" / "commands.md").read_text(), re.MULTILINE)
+    assert {int(code) for code in table} == codes
+    epilogue = build_app().info.epilog or ""
+    assert {int(code) for code in re.findall(r"\b(\d+)\b", epilogue)} == codes
+
+
+ENDINGS = {
+    "schema": (["schema"], "next: failmodes schema accuracy_by_severity"),
+    "list": (["query", "--list"], "next: failmodes query @worst_cells"),
+    "shapes": (["shapes"], "next: failmodes chart shapes"),
+    "status": (["status"], "next: failmodes report warehouse.duckdb"),
+    "compare": (["compare", "Alpha", "Beta"], "next: failmodes gate --help"),
+}
+
+
+@pytest.mark.parametrize("name", ENDINGS)
+def test_a_command_ends_with_the_next_one(handed: Path, name: str) -> None:
+    arguments, ending = ENDINGS[name]
+    assert failmodes_in_terminal(*arguments, folder=handed).splitlines()[-1] == ending
+
+
+@pytest.mark.parametrize(
+    "arguments", [["query", "from models", "--format", "csv"], ["schema", "--format", "json"], ["status", "--json"]]
+)
+def test_what_programs_read_has_no_advice(handed: Path, arguments: list[str]) -> None:
+    assert "next:" not in failmodes_in_terminal(*arguments, folder=handed)

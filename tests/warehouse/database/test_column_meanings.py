@@ -1,0 +1,100 @@
+"""What columns mean: of every table and view, with range or unit, in Python, in the file, and in any DuckDB client."""
+
+import re
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from failmodes.sql import MARTS, STAGING, read_sql
+from failmodes.warehouse.database.column_meanings import _STAGING, _own_meanings, column_meanings
+from failmodes.warehouse.database.relations import TABLES, definition_hash, relation_names, view_definitions
+from failmodes.warehouse.database.schema_listing import column_rows, open_contract, relation_rows
+
+# What a number that is measured is measured in; settings and interval ends refer to the column before them
+UNIT = re.compile(
+    r"0-1|-1 to 1|0-2|0-0\.5|0 \(|nats|image widths|image heights|logit|log of|seconds|a second|\bratio\b|temperature"
+    r"|share of resamples|infinity|0\.95|error of|error over|error;|standard error|deviation|severity|unit of"
+    r"|number behind|end of its interval|setting|bow at which|\bbow\b|in shapes|chord|ratio to|same of errors",
+    re.IGNORECASE,
+)
+
+
+@pytest.fixture(scope="module")
+def outputs() -> dict[str, dict[str, str]]:
+    """Types of the columns of every table and view, by name."""
+    found: dict[str, dict[str, str]] = {}
+    for row in column_rows(None):
+        found.setdefault(row.table, {})[row.column] = row.type
+    return found
+
+
+@pytest.mark.parametrize("name", relation_names())
+def test_every_column_says_what_it_means(outputs: dict[str, dict[str, str]], name: str) -> None:
+    for column, kind in outputs[name].items():
+        meaning = column_meanings(name)[column]
+        assert len(meaning) > 3, column
+        assert not re.match(r"(0-1|-1 to 1|image widths|logits)\b", meaning), (column, "a unit alone says too little")
+        if kind in ("DOUBLE", "FLOAT"):
+            assert UNIT.search(meaning), (column, meaning)
+
+
+def test_comments_of_a_view_are_about_its_columns(outputs: dict[str, dict[str, str]]) -> None:
+    for view in read_sql(MARTS):
+        assert _own_meanings(view).keys() <= outputs[view].keys(), view
+    assert _STAGING.keys() == read_sql(STAGING).keys()
+    for view, columns in _STAGING.items():
+        assert columns.keys() <= outputs[view].keys(), view
+
+
+def test_a_comment_goes_on_in_lines_beneath() -> None:
+    meaning = column_meanings("answers_by_severity")["worst_class_accuracy"]
+    assert meaning == "its accuracy, 0-1; the least of several, so by chance lower than each of them is expected"
+
+
+def test_a_column_without_a_comment_means_what_its_source_says() -> None:
+    assert (
+        column_meanings("accuracy_by_severity")["mean_loss_nats"] == column_meanings("cell_measures")["mean_loss_nats"]
+    )
+    assert column_meanings("outcomes")["confidence"] == "largest softmax probability, 0-1"
+    assert column_meanings("accuracy_by_severity")["severity"].startswith("0 (clean) to 5")
+
+
+def test_the_line_of_sources_names_what_a_view_reads() -> None:
+    with duckdb.connect() as con:
+        for name, sql in view_definitions().items():
+            line = re.search(r"^-- Source: (.+)\.$", sql, re.MULTILINE)
+            assert line, name
+            assert set(line[1].split(", ")) <= con.get_table_names(sql), name
+
+
+def test_the_contract_has_the_columns_of_a_warehouse(sound_warehouse: Path) -> None:
+    assert column_rows(None) == column_rows(sound_warehouse)
+    assert column_rows(None, "hardest_images") == column_rows(sound_warehouse, "hardest_images")
+    assert [row[:3] for row in relation_rows(None)] == [row[:3] for row in relation_rows(sound_warehouse)]
+    assert all(row.row_count is None for row in relation_rows(None))
+
+
+def test_the_contract_of_one_view_needs_no_other() -> None:
+    with open_contract(["reliability_bins"]) as con:
+        names = {name for (name,) in con.execute("select view_name from duckdb_views() where not internal").fetchall()}
+    assert {"reliability_bins", "cell_confidence_bins", "shards"} <= names
+    assert "predictions" not in names
+
+
+def test_other_clients_find_the_meanings_in_the_file(sound_warehouse: Path) -> None:
+    with duckdb.connect(str(sound_warehouse), read_only=True) as con:
+        found = con.execute(
+            "select table_name, column_name, comment from duckdb_columns() where schema_name = 'main' and not internal"
+        ).fetchall()
+    assert {name for name, _, _ in found} == set(relation_names())
+    for name, column, comment in found:
+        assert comment == column_meanings(name)[column], (name, column)
+
+
+def test_meanings_do_not_make_stored_measures_anew() -> None:
+    """They stand in marts and in Python; the hash of a measure is of staging and measures."""
+    hashed = {definition_hash(name) for name in TABLES if name.startswith("cell_")}
+    assert len(hashed) > 5
+    for text in read_sql(STAGING).values():
+        assert "share of" not in text

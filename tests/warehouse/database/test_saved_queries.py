@@ -1,0 +1,106 @@
+"""What saved queries may be given: declared, bound, checked; and the same files in another DuckDB client."""
+
+import re
+from pathlib import Path
+
+import duckdb
+import polars as pl
+import pytest
+
+from failmodes.warehouse.database.query import query_batches, run_query
+from failmodes.warehouse.database.saved_queries import saved_queries
+from failmodes.warehouse.errors import QueryError
+
+QUERIES = saved_queries()
+
+
+@pytest.mark.parametrize("name", QUERIES)
+def test_a_query_declares_the_variables_that_it_reads(name: str) -> None:
+    query = QUERIES[name]
+    assert set(query.parameters) == set(re.findall(r"getvariable\('(\w+)'\)", query.sql))
+    assert query.parameters, "each can be narrowed down"
+    assert all(meaning.endswith(".") for meaning in query.parameters.values())
+
+
+@pytest.mark.parametrize("name", [name for name, query in QUERIES.items() if "model" in query.parameters])
+def test_a_network_narrows_a_query_down(sound_warehouse: Path, name: str) -> None:
+    labels = {"model_label", "model_label_a", "model_label_b"}
+    rows = run_query(sound_warehouse, f"@{name}", {"model": "Beta"})
+    mine = [column for column in rows.columns if column in labels]
+    assert mine
+    assert all("Beta" in row for row in rows.select(mine).rows())
+    both = run_query(sound_warehouse, f"@{name}", {"model": ["Beta", "Alpha"]})
+    assert both.equals(run_query(sound_warehouse, f"@{name}"))
+
+
+@pytest.mark.parametrize("name", [name for name, query in QUERIES.items() if "corruption" in query.parameters])
+def test_a_corruption_narrows_a_query_down(sound_warehouse: Path, name: str) -> None:
+    rows = run_query(sound_warehouse, f"@{name}", {"corruption": "fog"})
+    for column in {"corruption", "corruption_label", "commonest_corruption"} & set(rows.columns):
+        assert set(rows[column].str.to_lowercase()) <= {"fog"}, column
+
+
+def test_the_worst_cells_of_a_corruption_are_the_worst_of_its_own(sound_warehouse: Path) -> None:
+    every = run_query(sound_warehouse, "select * from accuracy_by_severity where severity > 0")
+    rows = run_query(sound_warehouse, "@worst_cells", {"corruption": ["fog", "contrast"], "model": "Alpha", "rows": 4})
+    mine = every.filter(pl.col("corruption").is_in(["fog", "contrast"]), pl.col("model_label") == "Alpha")
+    assert rows["accuracy_drop"].to_list() == mine["accuracy_drop"].sort(descending=True).head(4).to_list()
+
+
+def test_a_number_in_a_query_can_be_another(sound_warehouse: Path) -> None:
+    counts = [
+        run_query(sound_warehouse, "@confident_mistakes_by_class", given)["failure_count"].sum()
+        for given in ({}, {"confidence": 0.9}, {"confidence": 0.97})
+    ]
+    assert counts[0] == counts[1] > counts[2]
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"corruption": "fgo"}, "no corruption 'fgo' here: did you mean 'fog'?"),
+        ({"model": ["Alpha", "Gamma"]}, "no network 'Gamma' here: there are Alpha, Beta"),
+        ({"modle": "Alpha"}, "@worst_cells has no parameter 'modle': did you mean 'model'?"),
+        ({"x": 1}, "@worst_cells has no parameter 'x': it has model, corruption, rows"),
+        ({"rows": 0}, "rows is 0: expected a whole number from 1"),
+        ({"rows": "many"}, "rows is 'many': expected a whole number from 1"),
+        ({"corruption": "fog'; drop table models; --"}, "no corruption"),
+        ({"corruption": 3}, "no corruption 3 here"),
+    ],
+    ids=str,
+)
+def test_a_bad_parameter_is_one_clear_line(sound_warehouse: Path, given: dict[str, object], message: str) -> None:
+    with pytest.raises(QueryError) as caught:
+        run_query(sound_warehouse, "@worst_cells", given)
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_an_unknown_query_gets_the_nearest(sound_warehouse: Path) -> None:
+    with pytest.raises(QueryError, match="no saved query @worst_cell: did you mean 'worst_cells'"):
+        run_query(sound_warehouse, "@worst_cell")
+
+
+def test_what_one_question_was_given_another_does_not_see(sound_warehouse: Path) -> None:
+    run_query(sound_warehouse, "@worst_cells", {"corruption": "fog"})
+    assert run_query(sound_warehouse, "select getvariable('corruption') as given")["given"].to_list() == [None]
+
+
+def test_batches_take_parameters_and_a_limit(sound_warehouse: Path) -> None:
+    given = {"corruption": "fog"}
+    with query_batches(sound_warehouse, "@worst_cells", given, most=3) as batches:
+        rows = pl.concat(batches)
+    assert rows.equals(run_query(sound_warehouse, "@worst_cells", given).head(3))
+    with query_batches(sound_warehouse, "select $a as a", {"a": 7}) as batches:
+        assert pl.concat(batches)["a"].to_list() == [7]
+
+
+@pytest.mark.parametrize("name", QUERIES)
+def test_the_file_runs_in_another_client(sound_warehouse: Path, name: str) -> None:
+    with duckdb.connect(str(sound_warehouse), read_only=True) as con:
+        assert len(con.execute(QUERIES[name].sql).fetchall()) > 0
+        if "corruption" in QUERIES[name].parameters:
+            con.execute("set variable corruption = ['fog']")
+            mine = con.execute(QUERIES[name].sql).fetchall()
+            ours = run_query(sound_warehouse, f"@{name}", {"corruption": "fog"})
+            assert len(mine) == ours.height

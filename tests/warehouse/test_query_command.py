@@ -1,0 +1,116 @@
+"""`failmodes query` through its installed script: widths, formats, limits, parameters, and how it refuses."""
+
+import json
+from pathlib import Path
+
+import polars as pl
+import pytest
+from installed_script import failmodes, failmodes_in_terminal
+
+WORST = "@worst_cells"
+IMAGES = "select image_id, label from images order by image_id"
+
+
+@pytest.mark.parametrize("columns", [60, 100, 200])
+def test_an_answer_fits_the_terminal(handed: Path, columns: int) -> None:
+    shown = failmodes_in_terminal("query", WORST, folder=handed, columns=columns).splitlines()
+    assert max(map(len, shown[:-1])) <= columns
+    assert shown[-1] == "next: failmodes schema"
+    assert (shown[0].startswith("┌"), shown[0].startswith("── row 1")) == (columns == 200, columns != 200)
+    assert any("Gaussian noise" in line for line in shown), "no word is broken"
+
+
+def test_the_form_can_be_chosen(handed: Path) -> None:
+    shown = failmodes_in_terminal("query", WORST, "--vertical", "--limit", "2", folder=handed, columns=200)
+    assert shown.count("── row") == 2
+    shown = failmodes_in_terminal("query", WORST, "--horizontal", "--limit", "2", folder=handed, columns=60)
+    assert max(map(len, shown.splitlines())) <= 60
+    assert shown.startswith("┌")
+
+
+def test_a_terminal_shows_the_first_rows_and_says_so(handed: Path) -> None:
+    shown = failmodes_in_terminal("query", IMAGES, folder=handed)
+    assert shown.count("\n│") == 1 + 50
+    assert "first 50 of 80 rows: --limit N shows N, --format csv or --output FILE gives all" in shown
+    assert failmodes_in_terminal("query", IMAGES, "--limit", "70", folder=handed).count("\n│") == 1 + 70
+
+
+@pytest.mark.parametrize("output_format", ["csv", "json", "markdown", "latex"])
+def test_other_formats_have_every_row_and_nothing_else(handed: Path, output_format: str) -> None:
+    done = failmodes("query", IMAGES, "--format", output_format, folder=handed)
+    lines = done.stdout.splitlines()
+    count = len(json.loads(done.stdout)) if output_format == "json" else len(lines)
+    assert (count, done.stderr) == ({"csv": 81, "json": 80, "markdown": 82, "latex": 80 + 7}[output_format], "")
+
+
+@pytest.mark.parametrize(("suffix", "option"), [("md", []), ("tex", []), ("txt", ["--format", "latex"]), ("csv", [])])
+def test_a_file_is_of_the_format_that_it_names(handed: Path, tmp_path: Path, suffix: str, option: list[str]) -> None:
+    path = tmp_path / f"rows.{suffix}"
+    done = failmodes("query", IMAGES, "-o", path, *option, folder=handed)
+    assert (done.stdout, "80 rows in" in done.stderr) == ("", True)
+    assert len(path.read_text().splitlines()) >= 81
+
+
+def test_a_limit_of_a_file_is_told(handed: Path, tmp_path: Path) -> None:
+    path = tmp_path / "rows.parquet"
+    done = failmodes("query", IMAGES, "--limit", "7", "-o", path, folder=handed)
+    assert pl.read_parquet(path)["image_id"].to_list() == list(range(7))
+    assert "first 7 rows, and there are more: without --limit all are given" in done.stderr
+    done = failmodes("query", IMAGES, "--limit", "80", "--format", "csv", folder=handed)
+    assert (len(done.stdout.splitlines()), done.stderr) == (81, "")
+
+
+def test_a_saved_query_takes_options(handed: Path) -> None:
+    def rows(*options: str) -> list[dict[str, object]]:
+        return json.loads(failmodes("query", WORST, "--format", "json", *options, folder=handed).stdout)
+
+    assert len(rows()) == 20
+    assert len(rows("--limit", "30")) == 30, "the query gives its first 20 unless told otherwise"
+    mine = rows("--corruption", "fog", "--corruption", "contrast", "--model", "Alpha")
+    assert {row["corruption_label"] for row in mine} == {"Fog", "Contrast"}
+    assert {row["model_label"] for row in mine} == {"Alpha"}
+    assert len(rows("--param", "rows=3")) == 3
+    assert len(rows("--param", 'corruption=["fog"]')) == 10
+
+
+def test_a_statement_of_ones_own_takes_values(handed: Path) -> None:
+    sql = "select $floor as floor, $name as name, $few as few, $none as none"
+    given = ["floor=0.5", "name=ResNet-18", "few=[1, 2]", "none=null"]
+    options = [text for one in given for text in ("--param", one)]
+    done = failmodes("query", sql, *options, "--format", "json", folder=handed)
+    assert json.loads(done.stdout) == [{"floor": 0.5, "name": "ResNet-18", "few": [1, 2], "none": None}]
+
+
+def test_the_list_says_what_a_query_takes(handed: Path) -> None:
+    lines = failmodes("query", "--list", folder=handed).stdout.splitlines()
+    (worst,) = (line.split("\t") for line in lines if line.startswith(f"{WORST}\t"))
+    assert worst[2] == "--model --corruption --limit"
+    (mistakes,) = (line.split("\t") for line in lines if line.startswith("@confident_mistakes_by_class\t"))
+    assert mistakes[2].endswith("--param confidence=… --limit")
+    listed = json.loads(failmodes("query", "--list", "--format", "json", folder=handed).stdout)
+    assert [row["query"] for row in listed] == [line.split("\t")[0] for line in lines]
+    shown = failmodes_in_terminal("query", "--list", folder=handed, columns=100).splitlines()
+    assert max(map(len, shown)) <= 100
+
+
+REFUSED = {
+    "unknown query": ([WORST[:-1]], "no saved query @worst_cell: did you mean 'worst_cells'?", 1),
+    "unknown corruption": ([WORST, "--corruption", "fgo"], "no corruption 'fgo' here: did you mean 'fog'?", 1),
+    "unknown parameter": ([WORST, "--param", "rws=3"], "@worst_cells has no parameter 'rws': did you mean 'rows'?", 1),
+    "no value": ([WORST, "--param", "rows"], "--param 'rows': expected NAME=VALUE", 2),
+    "option of saved queries": ([IMAGES, "--model", "Alpha"], "--model is for saved queries (see --list)", 2),
+    "value missing": (["select $floor"], "no value for $floor", 1),
+    "parquet in a terminal": ([IMAGES, "--format", "parquet"], "name a file with --output FILE.parquet", 2),
+    "two formats": ([IMAGES, "--format", "csv", "-o", "a.json"], "a.json is by its name json, and --format asks", 1),
+    "table in a file": ([IMAGES, "--format", "table", "-o", "a.md"], "--format table is for the terminal", 2),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_cannot_be_done_is_one_line(handed: Path, name: str) -> None:
+    arguments, message, code = REFUSED[name]
+    done = failmodes("query", *arguments, folder=handed, expect=code)
+    assert len(done.stderr.splitlines()) == 1
+    assert message in done.stderr
+    assert done.stdout == ""
+    assert not list(handed.glob("a.*"))

@@ -1,0 +1,98 @@
+"""The saved queries of `sql/queries`: what each asks, what it may be given, and how it is given that.
+
+What a query may be given are DuckDB's variables, `getvariable('model')`, null where nothing is given: the same file
+runs in DuckDB's own shell, after `set variable model = ['ResNet-18']` or without it.
+"""
+
+import re
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import duckdb
+
+from failmodes.sql import QUERIES, first_comment, read_sql
+from failmodes.warehouse.errors import QueryError, did_you_mean, shown
+
+# Parameters that are lists of names, and where the names that there are stand
+_NAMES = {
+    "model": ("network", "models", "select distinct model_label from models order by 1"),
+    "corruption": (
+        "corruption",
+        "shards",
+        "select distinct corruption from shards where table_name = 'predictions' and corruption <> 'none' order by 1",
+    ),
+}
+ROWS = "rows"  # the parameter that says how many rows a query gives
+
+_PARAMETER = re.compile(r"^-- Parameter (\w+): (.+)$", re.MULTILINE)
+
+
+class SavedQuery(NamedTuple):
+    """One saved query: its name, the question, its SQL, and the meaning of each parameter, which may be left out."""
+
+    name: str
+    purpose: str
+    sql: str
+    parameters: dict[str, str]
+
+
+def saved_queries() -> dict[str, SavedQuery]:
+    """Every saved query by name, in alphabetical order."""
+    return {
+        name: SavedQuery(name, first_comment(sql), sql, dict(_PARAMETER.findall(sql)))
+        for name, sql in read_sql(QUERIES).items()
+    }
+
+
+def saved_query(name: str) -> SavedQuery:
+    """The saved query `name`.
+
+    Raises:
+        QueryError: there is none; the message names the nearest, or all.
+    """
+    known = saved_queries()
+    if name not in known:
+        every = f"there are {', '.join('@' + one for one in known)}"
+        raise QueryError(f"no saved query @{name}: {did_you_mean(name, known, every)}")
+    return known[name]
+
+
+def relations_of_names(parameters: Mapping[str, object]) -> list[str]:
+    """Tables that `give_parameters` reads."""
+    return [table for name, (_, table, _) in _NAMES.items() if parameters.get(name) is not None]
+
+
+def give_parameters(con: duckdb.DuckDBPyConnection, query: SavedQuery, parameters: Mapping[str, object]) -> None:
+    """Set the variables of a saved query; a parameter that is None is left out.
+
+    Args:
+        con: the connection that will run the query.
+        query: the query.
+        parameters: values by name; a name or a list of names for `model` and `corruption`.
+
+    Raises:
+        QueryError: the query has no such parameter, or the warehouse no such network or corruption.
+    """
+    for name, value in parameters.items():
+        if name not in query.parameters:
+            every = f"it has {', '.join(query.parameters) or 'none'}"
+            hint = did_you_mean(name, query.parameters, every)
+            raise QueryError(f"@{query.name} has no parameter {shown(name)}: {hint}")
+        if value is None:
+            continue
+        if name in _NAMES:
+            value = value if isinstance(value, list | tuple | set | frozenset) else [value]
+            value = [_known_name(con, name, one) for one in value]
+        elif name == ROWS and (not isinstance(value, int) or isinstance(value, bool) or value < 1):
+            raise QueryError(f"{ROWS} is {shown(value)}: expected a whole number from 1")
+        con.execute(f"set variable {name} = $value", {"value": value})
+
+
+def _known_name(con: duckdb.DuckDBPyConnection, parameter: str, name: object) -> str:
+    """A name that the warehouse has."""
+    noun, _, query = _NAMES[parameter]
+    known = [one for (one,) in con.execute(query).fetchall()]
+    if name in known:
+        return str(name)
+    every = f"there are {', '.join(known)}"
+    raise QueryError(f"no {noun} {shown(name)} here: {did_you_mean(str(name), known, every)}")

@@ -1,0 +1,72 @@
+"""The command that says what can be asked: tables, views, their columns and what these mean."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from failmodes.warehouse.answer_output import FormatOption, OutputOption, VerticalOption, give_rows
+from failmodes.warehouse.cli import READING_S, TimeoutOption
+from failmodes.warehouse.completion import complete_relation
+from failmodes.warehouse.limits import limit_command
+from failmodes.warehouse.terminal import suggest
+
+
+def schema(
+    name: Annotated[
+        str | None,
+        typer.Argument(
+            help="A table or view, whose columns are listed; all tables and views without it.",
+            autocompletion=complete_relation,
+        ),
+    ] = None,
+    where: Annotated[
+        Path | None,
+        typer.Argument(
+            help="Study file, output folder or .duckdb file; without one, and without study.toml or warehouse.duckdb "
+            "here, what every warehouse has."
+        ),
+    ] = None,
+    output_format: FormatOption = None,
+    output: OutputOption = None,
+    vertical: VerticalOption = None,
+    timeout: TimeoutOption = READING_S,
+) -> None:
+    """List tables and views and what a row of each is; or the columns of one, with type, meaning, range and unit."""
+    if name is not None and where is None and ("." in name or "/" in name):  # `failmodes schema warehouse.duckdb`
+        where, name = Path(name), None
+    limit_command(timeout)
+    from failmodes.warehouse.database.schema_listing import column_rows, relation_rows
+
+    path = _warehouse(where)
+    named = "" if where is None else f" {where}"
+    if name is not None:
+        columns = [row[1:] for row in column_rows(path, name)]
+        give_rows(("column", "type", "meaning"), columns, output_format, output, vertical=vertical)
+        following = f'failmodes query "from {name} limit 10"{named}'
+    else:
+        listed = relation_rows(path)
+        if path is None:  # nothing is counted
+            named_rows = [(row.name, row.kind, row.meaning) for row in listed]
+            give_rows(("name", "kind", "meaning"), named_rows, output_format, output, vertical=vertical)
+        else:
+            counted = [(row.name, row.kind, row.row_count, row.meaning) for row in listed]
+            give_rows(("name", "kind", "rows", "meaning"), counted, output_format, output, vertical=vertical)
+        following = f"failmodes schema accuracy_by_severity{named}"
+    if output is None and output_format in (None, "table"):
+        suggest(following)
+
+
+def _warehouse(where: Path | None) -> Path | None:
+    """The warehouse that is named, or that lies here; None where none is."""
+    from failmodes.warehouse.errors import StudyError
+    from failmodes.warehouse.storage.locations import default_location, find_warehouse
+
+    if where is not None:
+        return find_warehouse(where)
+    try:
+        here = default_location()
+    except StudyError:
+        return None
+    path = find_warehouse(here)
+    return path if path.exists() else None
