@@ -1,0 +1,189 @@
+"""The small parts of the explorer's page: options of its choices, text of an error in place, tables as HTML."""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from html import escape
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
+
+import polars as pl
+
+from failmodes.analysis.explorer.downloads import SUFFIXES
+from failmodes.analysis.explorer.handed_over import Explored
+from failmodes.analysis.explorer.network_cell import NetworkCell
+from failmodes.analysis.explorer.slices import CellImages, SliceRequest, image_table, picture_rows
+from failmodes.analysis.explorer.view import View
+from failmodes.analysis.formatting import format_percent, format_percent_interval, format_severity, label_with_extra
+from failmodes.analysis.image_page import image_page
+from failmodes.analysis.images.collection import pictures_of_rows
+from failmodes.analysis.selection import Selection, corruption_labels
+from failmodes.analysis.shown_images import ImageSheet
+from failmodes.warehouse.database.connection import open_warehouse
+from failmodes.warehouse.errors import FailmodesError
+
+HEADINGS = {
+    "image_id": "image", "label_name": "true class", "predicted_name": "answer", "correct": "right",
+    "confidence": "confidence", "label_probability": "probability of the true class", "margin": "margin",
+    "entropy_nats": "entropy, nats", "loss_nats": "loss, nats", "rmse": "RMSE from clean", "ssim": "SSIM to clean",
+    "file": "file",
+}  # fmt: skip
+_MARKDOWN = str.maketrans({letter: f"\\{letter}" for letter in "\\`*_{}[]()#+-.!|<>$~&:@"})
+Answer = TypeVar("Answer")
+
+
+class ClassOptions(NamedTuple):
+    """Names of the classes that occur in a cell, and of the answers."""
+
+    true: list[str]
+    answers: list[str]
+
+
+def attempt(read: Callable[[], Answer]) -> tuple[Answer | None, str]:
+    """What is read, or None and the line that says why not."""
+    try:
+        return read(), ""
+    except FailmodesError as error:
+        return None, str(error)
+
+
+def plain(text: str) -> str:
+    """Text from a warehouse inside Markdown: nothing in it is markup."""
+    return text.translate(_MARKDOWN)
+
+
+def told(mo: Any, problem: str) -> Any:
+    """A problem in the place of what it kept from being shown."""
+    return mo.Html(f'<p class="fm-problem" role="status">{escape(problem)}</p>')
+
+
+def corruption_options(path: Path, selection: Selection) -> dict[str, str]:
+    """Corruptions of a selection by their human names."""
+    with open_warehouse(path, ("corruptions",)) as con:
+        names = corruption_labels(con)
+    return {label_with_extra(names[one], is_extra=one in selection.extras): one for one in selection.corruptions}
+
+
+def cell_options(
+    cells: Sequence[NetworkCell], chosen: NetworkCell
+) -> list[tuple[str, str, dict[str, Any], str]]:
+    """What may be chosen in place of each part of a cell: its field, label, values by name, and the name chosen."""
+    networks = {one.label: one.evaluation_id for one in cells}
+    corruptions = {one.corruption_label: one.corruption for one in cells}
+    severities = {format_severity(s): s for s in sorted({one.severity for one in cells})}
+    return [
+        ("evaluation_id", "Network", networks, chosen.label),
+        ("corruption", "Corruption", corruptions, chosen.corruption_label),
+        ("severity", "Severity", severities, format_severity(chosen.severity)),
+    ]
+
+
+def nearest_cell(cells: Sequence[NetworkCell], wanted: NetworkCell) -> NetworkCell:
+    """The cell on record that is wanted, or of the same network and corruption the one of the nearest severity."""
+    same = [one for one in cells if (one.evaluation_id, one.corruption) == (wanted.evaluation_id, wanted.corruption)]
+    return min(same, key=lambda one: abs(one.severity - wanted.severity))
+
+
+def pair_of(pairs: Any) -> tuple[str | None, str | None]:
+    """True class and answer of the cell of a confusion matrix that was clicked; None for both where none is."""
+    if not len(pairs):
+        return None, None
+    row = pairs.row(0, named=True)
+    return row["label_name"], row["answer"]
+
+
+def class_options(confusions: pl.DataFrame) -> ClassOptions:
+    """Classes and answers of a cell, in their order."""
+    labels = confusions.select("label", "label_name").unique().sort("label")["label_name"].to_list()
+    answers = confusions.select("place", "answer").unique().sort("place")["answer"].to_list()
+    return ClassOptions(list(dict.fromkeys(labels)), list(dict.fromkeys(answers)))
+
+
+def kept(name: str | None, options: Sequence[str]) -> str | None:
+    """A name where it is among the options."""
+    return name if name in options else None
+
+
+def slice_request(values: dict[str, Any]) -> SliceRequest:
+    """The slice that the form asks for."""
+    lowest, highest = values["confidence"]
+    return SliceRequest(values["true_class"], values["answer"], float(lowest), float(highest), values["condition"])
+
+
+def readable_images(rows: pl.DataFrame) -> pl.DataFrame:
+    """Rows of images under headings for people, without columns that are empty throughout."""
+    table = image_table(rows)
+    known = [name for name in table.columns if name == "image_id" or table[name].null_count() < table.height]
+    figures = pl.selectors.float()
+    return table.select(known).with_columns(figures.round(4)).rename({name: HEADINGS[name] for name in known})
+
+
+def chosen_rows(rows: pl.DataFrame, chosen: Any, most: int) -> pl.DataFrame:
+    """The images whose pictures are shown: those chosen in the table, else the first."""
+    if chosen is not None and len(chosen):
+        return rows.filter(pl.col("image_id").is_in(chosen[HEADINGS["image_id"]].to_list())).head(most)
+    return rows.head(most)
+
+
+def picture_sheet(explored: Explored, cell: NetworkCell, images: CellImages, rows: pl.DataFrame) -> ImageSheet | None:
+    """Pictures of images of a cell; None where there is no image.
+
+    Raises:
+        StudyError: pictures are needed that only a study has.
+        WarehouseError, DataError: a clean image is missing or damaged.
+    """
+    if rows.is_empty():
+        return None
+    headline = f"{cell.name}: {images.headline}"
+    return ImageSheet(
+        pictures_of_rows(explored.path, picture_rows(rows), headline, open_study=explored.open_study)
+    )
+
+
+def pictures_html(sheet: ImageSheet, view: View) -> str:
+    """Pictures as a part of the page."""
+    return sheet._repr_html_()
+
+
+def download_row(mo: Any, draw: Callable[[str], bytes], name: str) -> Any:
+    """A button a format, for what is drawn when it is pressed."""
+    buttons = [
+        mo.download(partial(draw, suffix), filename=f"{name}.{suffix}", label=f"{name} as {suffix.upper()}")
+        for suffix in SUFFIXES
+    ]
+    return mo.hstack(buttons, justify="start", wrap=True)
+
+
+def parts_html(parts: pl.DataFrame) -> str:
+    """The slice, the rest and the whole as a table."""
+    rows = []
+    for row in parts.rows(named=True):
+        cells = [f"{row['images']:,}", "", "", ""]
+        if row["images"]:
+            interval = (row["accuracy"], row["accuracy_low"], row["accuracy_high"])
+            confidence = "" if row["mean_confidence"] is None else format_percent(row["mean_confidence"])
+            cells[1:] = [format_percent_interval(interval), confidence, format_percent(row["sure_mistakes"])]
+        rows.append([row["part"], *cells])
+    head = ["", "images", "accuracy, 95 % interval", "mean confidence", "wrong with confidence 90 % or more"]
+    note = "The intervals hold for a slice that was chosen beforehand: of many that are tried, some stand out by chance."
+    return f"{_table(head, rows)}<p><small>{note}</small></p>"
+
+
+def columns_html(relation: str, columns: pl.DataFrame) -> str:
+    """The columns of a table or view, each with its meaning where it is on record."""
+    rows = [[str(value or "") for value in row] for row in columns.iter_rows()]
+    return scrolling(_table(["column", "type", "meaning"], rows), label=f"Columns of {relation}", is_low=True)
+
+
+def scrolling(html: str, *, label: str = "Comparison", is_low: bool = False) -> str:
+    """HTML that may be wider, or higher, than its place: it scrolls, by the keyboard too."""
+    kind = "fm-scrolling fm-low" if is_low else "fm-scrolling"
+    return f'<div class="{kind}" role="region" aria-label="{escape(label)}" tabindex="0">{html}</div>'
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    top = "".join(f'<th scope="col">{escape(name)}</th>' for name in head)
+    body = "".join(
+        "<tr>" + f'<th scope="row">{escape(first)}</th>' + "".join(f"<td>{escape(cell)}</td>" for cell in others) + "</tr>"
+        for first, *others in rows
+    )
+    return f'<table class="fm-table"><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table>'
