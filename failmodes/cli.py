@@ -180,7 +180,14 @@ COMMANDS: dict[str, dict[str, Callable[..., None]]] = {  # by their part of the 
         "import": import_,
         "load": load,
     },
-    QUESTIONS: {"query": query, "shapes": shapes, "chart": chart, "images": images, "explore": explore, "report": report},
+    QUESTIONS: {
+        "query": query,
+        "shapes": shapes,
+        "chart": chart,
+        "images": images,
+        "explore": explore,
+        "report": report,
+    },
     DECISIONS: {"compare": compare, "gate": gate, "export": export, "publish": publish},
 }
 PARSERS: dict[str, type[TyperCommand]] = {"query": SqlCommand, "report": PairCommand}  # of those that need their own

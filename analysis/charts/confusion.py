@@ -49,7 +49,10 @@ def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, size: ChartSi
     ]
     counts = [cell_confusions(con, row) for row in shown]
     columns, width = network_columns(size, len(shown), 20 + _name_px(counts))
-    panels = [confusion_panel(part, row["label"], place, width) for row, place, part in zip(shown, places, counts, strict=True)]
+    panels = [
+        confusion_panel(part, row["label"], place, width)
+        for row, place, part in zip(shown, places, counts, strict=True)
+    ]
     told = [f"{r['label']} {format_percent(r['accuracy'])} under {p}" for r, p in zip(shown, places, strict=True)]
     text = ChartText(
         f"Lowest accuracy: {join_names(told) if len(worst) <= 2 else f'{told[0]}, of {len(worst)} networks'}",

@@ -12,14 +12,11 @@ with app.setup:
     from functools import partial
     from typing import Any
 
-    import altair as alt
     import marimo as mo
 
     from failmodes.analysis.explorer import cell_figures, desk, downloads, network_cell, page_parts, panels, slices
     from failmodes.analysis.explorer.handed_over import explored_warehouse
     from failmodes.analysis.explorer.view import view_of
-
-    alt.renderers.set_embed_options(renderer="svg", actions=False)
 
 
 @app.cell
@@ -39,16 +36,21 @@ def _which_images(selections: Any) -> Any:
 
 
 @app.cell
-def _chosen_networks(explored: Any, group: Any, selections: Any) -> Any:
+def _chosen_networks(explored: Any, group: Any, selections: Any, view: Any) -> Any:
+    _is_narrow = view.width == "narrow"
     labels = list(group.value.labels.values())
-    networks = mo.ui.multiselect(labels, value=labels[: network_cell.MOST_NETWORKS], label="Networks")
+    networks = mo.ui.multiselect(
+        labels, value=labels[: network_cell.MOST_NETWORKS], label="Networks", full_width=_is_narrow
+    )
     corruptions = mo.ui.multiselect(
-        page_parts.corruption_options(explored.path, group.value), label="Corruptions (all if none is chosen)"
+        page_parts.corruption_options(explored.path, group.value),
+        label="Corruptions (all if none is chosen)",
+        full_width=_is_narrow,
     )
     mo.vstack(
         [
-            mo.md("# Failmodes explorer"),
-            mo.md(page_parts.plain(group.value.source_line)),
+            mo.Html(page_parts.heading("Failmodes explorer", 1)),
+            mo.Html(page_parts.paragraph(group.value.source_line)),
             group if len(selections) > 1 else mo.md(""),
             mo.hstack([networks, corruptions], justify="start", wrap=True, gap=1.5),
         ]
@@ -61,22 +63,25 @@ def _curves(corruptions: Any, explored: Any, group: Any, networks: Any) -> Any:
     mo.stop(not networks.value, mo.md("Choose at least one network."))
     selection = network_cell.narrowed(group.value, networks.value, corruptions.value or group.value.corruptions)
     curves = network_cell.read_curves(explored.path, selection)
-    get_cell, set_cell = mo.state(network_cell.most_telling_cell(curves.points))
-    return curves, get_cell, selection, set_cell
+    first_cell = network_cell.most_telling_cell(curves.points)
+    get_cell, set_cell = mo.state(first_cell)
+    get_marked, set_marked = mo.state(first_cell)
+    return curves, get_cell, get_marked, selection, set_cell, set_marked
 
 
 @app.cell
-def _curve_chart(curves: Any, explored: Any, selection: Any, set_cell: Any, view: Any) -> Any:
+def _curve_chart(curves: Any, explored: Any, get_marked: Any, selection: Any, set_cell: Any, view: Any) -> Any:
     def choose(points: Any) -> None:
         if len(points):
             set_cell(network_cell.cell_of(points.row(0, named=True)))
 
     curve_chart = mo.ui.altair_chart(
-        panels.curve_chart(curves, view), chart_selection=False, legend_selection=False, on_change=choose
+        panels.curve_chart(curves, get_marked(), view), chart_selection=False, legend_selection=False, on_change=choose
     )
     mo.vstack(
         [
-            mo.md("## Curves\n\nAccuracy by severity, with Wilson 95 % intervals. Click a point to see that cell."),
+            mo.Html(page_parts.heading("Curves")),
+            mo.Html(page_parts.paragraph(page_parts.CURVES_TEXT)),
             curve_chart,
             page_parts.download_row(mo, partial(downloads.curve_figure, explored.path, selection), "curves"),
         ]
@@ -85,16 +90,18 @@ def _curve_chart(curves: Any, explored: Any, selection: Any, set_cell: Any, view
 
 
 @app.cell
-def _cell_choice(curves: Any, get_cell: Any, set_cell: Any) -> Any:
+def _cell_choice(curves: Any, get_cell: Any, set_cell: Any, set_marked: Any) -> Any:
     cells = network_cell.cells_of(curves.points)
     chosen = get_cell()
 
     def choose_part(**given: Any) -> None:
-        set_cell(page_parts.nearest_cell(cells, chosen._replace(**given)))
+        wanted = page_parts.nearest_cell(cells, chosen._replace(**given))
+        set_cell(wanted)
+        set_marked(wanted)
 
     mo.vstack(
         [
-            mo.md(f"## {page_parts.plain(chosen.name)}"),
+            mo.Html(page_parts.heading(chosen.name)),
             mo.hstack(
                 [
                     mo.ui.dropdown(list(options), value=value, label=label, allow_select_none=False,
@@ -129,9 +136,9 @@ def _cell_figures(chosen: Any, explored: Any, view: Any) -> Any:
         drawn.append(mo.ui.altair_chart(risks, chart_selection=False, legend_selection=False))
     mo.vstack(
         [
-            mo.md(page_parts.plain(f"{summary} {told} {panels.risk_sentence(figures.risks)}")),
+            mo.Html(page_parts.paragraph(f"{summary} {told} {panels.risk_sentence(figures.risks)}")),
             mo.hstack(drawn, justify="start", wrap=True, gap=2, align="start"),
-            mo.md("Click a cell of the matrix to see its images; a double click takes the choice back."),
+            mo.Html(page_parts.paragraph(page_parts.MATRIX_TEXT)),
         ]
     )
     return figures, get_pair
@@ -153,7 +160,8 @@ def _slice_choice(figures: Any, get_pair: Any) -> Any:
     )
     mo.vstack(
         [
-            mo.md("## Images and slices\n\nA slice of this cell's images, beside the rest of them."),
+            mo.Html(page_parts.heading("Images and slices")),
+            mo.Html(page_parts.paragraph(page_parts.SLICES_TEXT)),
             mo.hstack(
                 [slice_form["true_class"], slice_form["answer"], slice_form["confidence"]], justify="start", wrap=True
             ),
@@ -177,13 +185,13 @@ def _images(chosen: Any, explored: Any, slice_form: Any) -> Any:
 
 
 @app.cell
-def _pictures(chosen: Any, explored: Any, image_count: Any, image_table: Any, images: Any, view: Any) -> Any:
+def _pictures(chosen: Any, explored: Any, image_count: Any, image_table: Any, images: Any) -> Any:
     _rows = page_parts.chosen_rows(images.slice, image_table.value, int(image_count.value))
     sheet, lacking = page_parts.attempt(lambda: page_parts.picture_sheet(explored, chosen, images, _rows))
     mo.vstack(
         [
             image_count,
-            mo.Html(page_parts.pictures_html(sheet, view)) if sheet else page_parts.told(mo, lacking),
+            mo.Html(sheet.to_html("h3")) if sheet else page_parts.told(mo, lacking),
             page_parts.download_row(mo, partial(downloads.picture_figure, sheet), "pictures") if sheet else mo.md(""),
         ]
     )
@@ -198,7 +206,7 @@ def _image_table(image_table: Any, images: Any, view: Any) -> Any:
     )
     mo.vstack(
         [
-            mo.md(f"**{page_parts.plain(images.headline)}**"),
+            mo.Html(page_parts.heading(images.headline, 3)),
             mo.hstack(
                 [mo.Html(beside[0]), mo.ui.altair_chart(histogram, chart_selection=False, legend_selection=False)],
                 justify="start", wrap=True, gap=2, align="start",
@@ -216,14 +224,16 @@ def _compare_choice(group: Any) -> Any:
     mo.stop(len(group.value.ids) < 2)
     pair_labels = {label: one for one, label in group.value.labels.items()}
     first, second = list(pair_labels)[:2]
-    compare_form = mo.ui.dictionary(
-        {
-            "a": mo.ui.dropdown(pair_labels, value=first, label="A", allow_select_none=False),
-            "b": mo.ui.dropdown(pair_labels, value=second, label="B", allow_select_none=False),
-            "margin": mo.ui.number(0, 0.5, 0.005, value=0.01, label="Difference that would matter (0.01 is a point)"),
-        }
-    ).form(submit_button_label="Compare", bordered=False)
-    mo.vstack([mo.md("## Two networks compared"), compare_form])
+    compare_form = (
+        mo.md("{a} {b} {margin}")
+        .batch(
+            a=mo.ui.dropdown(pair_labels, value=first, label="A", allow_select_none=False),
+            b=mo.ui.dropdown(pair_labels, value=second, label="B", allow_select_none=False),
+            margin=mo.ui.number(0, 0.5, 0.005, value=0.01, label="Difference that would matter (0.01 is a point)"),
+        )
+        .form(submit_button_label="Compare", bordered=False)
+    )
+    mo.vstack([mo.Html(page_parts.heading("Two networks compared")), compare_form])
     return (compare_form,)
 
 
@@ -240,15 +250,15 @@ def _saved_query() -> Any:
     saved = mo.ui.dropdown(list(desk.saved_names()), label="Saved query", value=None)
     relation = mo.ui.dropdown(desk.relation_options(), value=desk.FIRST_RELATION, label="Table or view",
                               allow_select_none=False)  # fmt: skip
-    mo.md("## SQL desk\n\nEvery table and view, read-only. A statement is stopped after a minute.")
+    mo.vstack([mo.Html(page_parts.heading("SQL desk")), mo.Html(page_parts.paragraph(page_parts.DESK_TEXT))])
     return relation, saved
 
 
 @app.cell
 def _editor(saved: Any) -> Any:
-    statement = mo.ui.code_editor(
-        desk.statement_of(saved.value), language="sql", min_height=140, label="Statement", show_copy_button=False
-    ).form(submit_button_label="Run", bordered=False)
+    statement = mo.ui.text_area(desk.statement_of(saved.value), rows=12, label="Statement", full_width=True).form(
+        submit_button_label="Run", bordered=False
+    )
     return (statement,)
 
 
@@ -256,13 +266,9 @@ def _editor(saved: Any) -> Any:
 def _desk(explored: Any, relation: Any, saved: Any, statement: Any) -> Any:
     columns, unknown = page_parts.attempt(lambda: desk.columns_of(explored.path, relation.value))
     schema = (
-        page_parts.told(mo, unknown)
-        if columns is None
-        else mo.Html(page_parts.columns_html(relation.value, columns))
+        page_parts.told(mo, unknown) if columns is None else mo.Html(page_parts.columns_html(relation.value, columns))
     )
-    mo.hstack(
-        [mo.vstack([saved, statement]), mo.vstack([relation, schema])], widths=[3, 2], wrap=True, gap=2, align="start"
-    )
+    mo.Html(page_parts.side_by_side(mo.vstack([saved, statement]), mo.vstack([relation, schema])))
     return
 
 

@@ -87,9 +87,7 @@ def figures_sentence(figures: dict[str, Any]) -> str:
         return f"{text}. No confidence is a finite number."
     gap = confidence - figures["accuracy"]
     side = "above" if gap > 0 else "below"
-    return (
-        f"{text}. Mean confidence is {format_percent(confidence)}, {format_number(abs(100 * gap))} points {side} accuracy."
-    )
+    return f"{text}. Mean confidence is {format_percent(confidence)}, {format_number(abs(100 * gap))} points {side} accuracy."
 
 
 def commonest_confusion(confusions: pl.DataFrame) -> str:

@@ -12,9 +12,7 @@ from failmodes.analysis.explorer.downloads import SUFFIXES
 from failmodes.analysis.explorer.handed_over import Explored
 from failmodes.analysis.explorer.network_cell import NetworkCell
 from failmodes.analysis.explorer.slices import CellImages, SliceRequest, image_table, picture_rows
-from failmodes.analysis.explorer.view import View
 from failmodes.analysis.formatting import format_percent, format_percent_interval, format_severity, label_with_extra
-from failmodes.analysis.image_page import image_page
 from failmodes.analysis.images.collection import pictures_of_rows
 from failmodes.analysis.selection import Selection, corruption_labels
 from failmodes.analysis.shown_images import ImageSheet
@@ -27,7 +25,16 @@ HEADINGS = {
     "entropy_nats": "entropy, nats", "loss_nats": "loss, nats", "rmse": "RMSE from clean", "ssim": "SSIM to clean",
     "file": "file",
 }  # fmt: skip
-_MARKDOWN = str.maketrans({letter: f"\\{letter}" for letter in "\\`*_{}[]()#+-.!|<>$~&:@"})
+CURVES_TEXT = "Accuracy by severity, with Wilson 95\u00a0% intervals. Click near a point to see that cell beneath; or choose it there."
+MATRIX_TEXT = (
+    "A click on a cell of the matrix makes a slice of its images, beneath; a double click, or the choices there, take it "
+    "back."
+)
+SLICES_TEXT = (
+    "All images of this cell, or a slice of them: of a class, of an answer, of a range of confidence, or under any "
+    "condition in SQL over the columns of outcomes, label_name, predicted_name and file."
+)
+DESK_TEXT = "Every table and view, to read only. A statement is stopped after a minute."
 Answer = TypeVar("Answer")
 
 
@@ -46,9 +53,14 @@ def attempt(read: Callable[[], Answer]) -> tuple[Answer | None, str]:
         return None, str(error)
 
 
-def plain(text: str) -> str:
-    """Text from a warehouse inside Markdown: nothing in it is markup."""
-    return text.translate(_MARKDOWN)
+def heading(text: str, level: int = 2) -> str:
+    """A heading; text from a warehouse is no markup."""
+    return f'<h{level} class="fm-heading">{escape(text)}</h{level}>'
+
+
+def paragraph(text: str) -> str:
+    """A paragraph; text from a warehouse is no markup."""
+    return f'<p class="fm-text">{escape(text)}</p>'
 
 
 def told(mo: Any, problem: str) -> Any:
@@ -63,9 +75,7 @@ def corruption_options(path: Path, selection: Selection) -> dict[str, str]:
     return {label_with_extra(names[one], is_extra=one in selection.extras): one for one in selection.corruptions}
 
 
-def cell_options(
-    cells: Sequence[NetworkCell], chosen: NetworkCell
-) -> list[tuple[str, str, dict[str, Any], str]]:
+def cell_options(cells: Sequence[NetworkCell], chosen: NetworkCell) -> list[tuple[str, str, dict[str, Any], str]]:
     """What may be chosen in place of each part of a cell: its field, label, values by name, and the name chosen."""
     networks = {one.label: one.evaluation_id for one in cells}
     corruptions = {one.corruption_label: one.corruption for one in cells}
@@ -133,15 +143,8 @@ def picture_sheet(explored: Explored, cell: NetworkCell, images: CellImages, row
     """
     if rows.is_empty():
         return None
-    headline = f"{cell.name}: {images.headline}"
-    return ImageSheet(
-        pictures_of_rows(explored.path, picture_rows(rows), headline, open_study=explored.open_study)
-    )
-
-
-def pictures_html(sheet: ImageSheet, view: View) -> str:
-    """Pictures as a part of the page."""
-    return sheet._repr_html_()
+    headline = f"{cell.name}: {rows.height} of {images.headline}"
+    return ImageSheet(pictures_of_rows(explored.path, picture_rows(rows), headline, open_study=explored.open_study))
 
 
 def download_row(mo: Any, draw: Callable[[str], bytes], name: str) -> Any:
@@ -164,14 +167,21 @@ def parts_html(parts: pl.DataFrame) -> str:
             cells[1:] = [format_percent_interval(interval), confidence, format_percent(row["sure_mistakes"])]
         rows.append([row["part"], *cells])
     head = ["", "images", "accuracy, 95 % interval", "mean confidence", "wrong with confidence 90 % or more"]
-    note = "The intervals hold for a slice that was chosen beforehand: of many that are tried, some stand out by chance."
-    return f"{_table(head, rows)}<p><small>{note}</small></p>"
+    note = (
+        "The intervals hold for a slice that was chosen beforehand: of many that are tried, some stand out by chance."
+    )
+    return f'<div class="fm-parts">{_table(head, rows)}<p><small>{note}</small></p></div>'
 
 
 def columns_html(relation: str, columns: pl.DataFrame) -> str:
     """The columns of a table or view, each with its meaning where it is on record."""
     rows = [[str(value or "") for value in row] for row in columns.iter_rows()]
     return scrolling(_table(["column", "type", "meaning"], rows), label=f"Columns of {relation}", is_low=True)
+
+
+def side_by_side(left: Any, right: Any) -> str:
+    """Two parts of the page beside each other, and beneath each other on a narrow screen."""
+    return f'<div class="fm-desk"><div>{left.text}</div><div>{right.text}</div></div>'
 
 
 def scrolling(html: str, *, label: str = "Comparison", is_low: bool = False) -> str:
@@ -183,7 +193,10 @@ def scrolling(html: str, *, label: str = "Comparison", is_low: bool = False) -> 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     top = "".join(f'<th scope="col">{escape(name)}</th>' for name in head)
     body = "".join(
-        "<tr>" + f'<th scope="row">{escape(first)}</th>' + "".join(f"<td>{escape(cell)}</td>" for cell in others) + "</tr>"
+        "<tr>"
+        + f'<th scope="row">{escape(first)}</th>'
+        + "".join(f"<td>{escape(cell)}</td>" for cell in others)
+        + "</tr>"
         for first, *others in rows
     )
     return f'<table class="fm-table"><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table>'

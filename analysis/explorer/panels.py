@@ -7,22 +7,28 @@ import polars as pl
 
 from failmodes.analysis.charts.confusion import confusion_panel
 from failmodes.analysis.charts.style import axes
-from failmodes.analysis.charts.style.theme import DARK_GREY, GREY, MODEL_DASHES, VERMILLION
+from failmodes.analysis.charts.style.theme import DARK_GREY, GREY, MODEL_DASHES
 from failmodes.analysis.explorer.network_cell import Curves, NetworkCell
 from failmodes.analysis.explorer.view import View
 from failmodes.analysis.formatting import format_percent, join_names
 
 POINT, CONFUSION = "point", "confusion"  # names of what the reader clicks
+POINT_FIELDS = ("evaluation_id", "corruption", "severity")
 AXIS_PX, GAP_PX, PANEL_HEIGHT_PX = 46, 16, 120
 COLUMNS = {"wide": 5, "medium": 3, "narrow": 2}
 PANEL_PX = {"wide": 290.0, "medium": 260.0, "narrow": 262.0}  # of a chart of one cell, without its axis
 RIGHT, WRONG = "right", "wrong"
 
 
-def curve_chart(curves: Curves, view: View) -> Any:
+def curve_chart(curves: Curves, marked: NetworkCell, view: View) -> Any:
     """Accuracy by severity, a panel a corruption; a click takes the nearest point.
 
     Its selection `point` names evaluation_id, corruption and severity of that point.
+
+    Args:
+        curves: what is drawn.
+        marked: the cell whose point is marked until another is clicked.
+        view: how the page is looked at.
     """
     columns = COLUMNS[view.width]
     width = (view.width_px - AXIS_PX) / columns - GAP_PX
@@ -30,13 +36,15 @@ def curve_chart(curves: Curves, view: View) -> Any:
     colours = [view.shade(colour) for colour in curves.colours.values()]
     order = curves.points["corruption_label"].unique(maintain_order=True).to_list()
     click = alt.selection_point(
-        name=POINT, fields=["evaluation_id", "corruption", "severity"], on="click", nearest=True, clear=False
-    )
-    colour = alt.Color("label:N", title=None, scale=alt.Scale(domain=labels, range=colours),
-                       legend=alt.Legend(orient="top", columns=1 if view.width == "narrow" else 4,
-                                         symbolType="stroke") if len(labels) > 1 else None)  # fmt: skip
+        name=POINT, fields=list(POINT_FIELDS), on="click", nearest=True, clear=False,
+        value=[{field: getattr(marked, field) for field in POINT_FIELDS}],
+    )  # fmt: skip
+    legend = alt.Legend(orient="top", columns=1 if view.width == "narrow" else 4, symbolType="stroke", symbolSize=300,
+                        symbolStrokeWidth=2, symbolOpacity=1) if len(labels) > 1 else None  # fmt: skip
+    colour = alt.Color("label:N", title=None, scale=alt.Scale(domain=labels, range=colours), legend=legend)
     dashes = list(MODEL_DASHES) if len(labels) <= len(MODEL_DASHES) else [[1, 0]]
-    dash = alt.StrokeDash("label:N", legend=None, scale=alt.Scale(domain=labels, range=dashes))
+    dash = alt.StrokeDash("label:N", title=None, scale=alt.Scale(domain=labels, range=dashes),
+                          legend=legend)  # fmt: skip
     base = alt.Chart().encode(
         x=axes.severity_axis(axes.last_severity(curves.points)),
         y=alt.Y("accuracy:Q", title="accuracy", scale=axes.fixed_scale(0, 1), axis=axes.percent_axis(domain=False)),
@@ -94,7 +102,7 @@ def confidence_chart(bins: pl.DataFrame, title: str, told: str, view: View) -> A
         view: how the page is looked at.
     """
     long = bins.unpivot([WRONG, RIGHT], index=["low", "high"], variable_name="answer", value_name="images")
-    colours = [view.shade(VERMILLION), view.shade(GREY)]
+    colours = [view.shade(DARK_GREY), view.shade(GREY)]
     chart = (
         alt.Chart(long, width=PANEL_PX[view.width], height=190, title=axes.panel_title(title, PANEL_PX[view.width]))
         .mark_bar(binSpacing=0, stroke=view.colours.background, strokeWidth=0.75)
@@ -139,7 +147,9 @@ def risk_sentence(risks: pl.DataFrame) -> str:
     half, whole = (
         float(risks.filter((pl.col("coverage") - share).abs() < 0.01)["selective_risk"][0]) for share in (0.5, 1.0)
     )
-    return f"The surer half of the images has an error rate of {format_percent(half)}, all have {format_percent(whole)}."
+    return (
+        f"The surer half of the images has an error rate of {format_percent(half)}, all have {format_percent(whole)}."
+    )
 
 
 def _curves_in_words(curves: Curves) -> str:

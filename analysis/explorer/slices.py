@@ -90,6 +90,8 @@ class CellImages(NamedTuple):
     @property
     def headline(self) -> str:
         """How many images there are in the slice, and which."""
+        if self.request.is_everything:
+            return format_count(self.rows.height, "image")
         return f"{format_count(self.slice.height, 'image')} of {self.rows.height:,}: {self.request.name}"
 
 
@@ -121,7 +123,7 @@ def read_images(path: Path, cell: NetworkCell, request: SliceRequest | None = No
 
 def image_table(rows: pl.DataFrame) -> pl.DataFrame:
     """The columns of images that a reader looks at, as numbers of a table."""
-    return rows.select(_SHOWN).with_columns(cs.decimal().cast(pl.Float64))
+    return rows.select(_SHOWN).with_columns(cs.float().cast(pl.Float64))
 
 
 def picture_rows(rows: pl.DataFrame) -> list[PictureRow]:
@@ -147,7 +149,9 @@ def compare_parts(images: CellImages) -> pl.DataFrame:
     """
     rows = images.rows
     frames = (images.slice, rows.filter(~pl.col("in_slice")), rows)
-    return pl.DataFrame([_figures(name, frame) for name, frame in zip(PARTS, frames, strict=True)], infer_schema_length=None)
+    return pl.DataFrame(
+        [_figures(name, frame) for name, frame in zip(PARTS, frames, strict=True)], infer_schema_length=None
+    )
 
 
 def _figures(name: str, rows: pl.DataFrame) -> dict[str, Any]:

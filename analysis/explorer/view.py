@@ -8,6 +8,7 @@ import altair as alt
 from failmodes.analysis.charts.style.theme import DARK_COLOURS, THEMES, ThemeColours, vega_config
 
 COOKIE = "failmodes_view"
+EMBED_OPTIONS = {"renderer": "svg", "actions": False}  # texts that a screen reader finds; no link to another host
 WIDTHS_PX = {"wide": 1120.0, "medium": 640.0, "narrow": 344.0}  # of a chart as wide as the page
 
 
@@ -41,6 +42,7 @@ class View(NamedTuple):
         chart.config = alt.Config(**vega_config(self.colours))
         chart.background = "transparent"
         chart.description = description
+        chart.usermeta = {"embedOptions": EMBED_OPTIONS}
         return chart
 
 
