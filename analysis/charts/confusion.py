@@ -100,6 +100,7 @@ def _left_out(counts: list[pl.DataFrame], networks: int) -> str:
 
 
 def confusion_panel(counts: pl.DataFrame, title: str, place: str, width: float) -> Layered:
+    """The matrix of one cell: its counts as `cell_confusions` gives them, under a title and a subtitle."""
     rows, columns = _shown(counts)
     cell_px = width / max(1, len(columns))
     data = counts.filter(pl.col("label_name").is_in(rows), pl.col("answer").is_in(columns)).with_columns(

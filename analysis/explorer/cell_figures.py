@@ -74,27 +74,27 @@ def full_bins(counts: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def figures_sentence(figures: dict[str, Any]) -> str:
-    """Accuracy with its interval, its drop from clean, and mean confidence, in a sentence or two."""
+def figures_sentence(of: CellFigures) -> str:
+    """Accuracy with its interval, its drop from clean, and mean confidence, in two sentences."""
+    figures = of.figures
     interval = format_interval(figures["accuracy_low"], figures["accuracy_high"])
-    text = (
-        f"Right on {format_percent(figures['accuracy'])} {interval} of {format_count(figures['image_count'], 'image')}"
-    )
+    images = format_count(figures["image_count"], "image")
+    right = f"Right on {format_percent(figures['accuracy'])} {interval} of {images}"
     if figures["severity"]:
-        text += f", {format_number(100 * figures['accuracy_drop'])} points below clean"
+        right += f", {format_number(100 * figures['accuracy_drop'])} points below clean"
     confidence = figures["mean_confidence"]
     if confidence is None:
-        return f"{text}. No confidence is a finite number."
+        return f"{right}. No confidence is a finite number."
     gap = confidence - figures["accuracy"]
-    side = "above" if gap > 0 else "below"
-    return f"{text}. Mean confidence is {format_percent(confidence)}, {format_number(abs(100 * gap))} points {side} accuracy."
+    side = f"{format_number(abs(100 * gap))} points {'above' if gap > 0 else 'below'} accuracy"
+    return f"{right}. Mean confidence is {format_percent(confidence)}, {side}."
 
 
-def commonest_confusion(confusions: pl.DataFrame) -> str:
+def commonest_confusion(of: CellFigures) -> str:
     """The most frequent wrong answer, in a sentence."""
-    wrong = confusions.filter(pl.col("label_name") != pl.col("answer")).sort("image_count", descending=True)
+    wrong = of.confusions.filter(pl.col("label_name") != pl.col("answer"))
     if wrong.is_empty():
         return "No image is read wrong."
-    row = wrong.row(0, named=True)
+    row = wrong.sort("image_count", descending=True, maintain_order=True).row(0, named=True)
     share = format_percent(row["share_of_label"], 0)
     return f"Most frequent mistake: {row['label_name']} taken for {row['answer']} ({share} of the class)."

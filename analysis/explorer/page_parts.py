@@ -1,14 +1,12 @@
 """The small parts of the explorer's page: options of its choices, text of an error in place, tables as HTML."""
 
 from collections.abc import Callable, Sequence
-from functools import partial
 from html import escape
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import polars as pl
 
-from failmodes.analysis.explorer.downloads import SUFFIXES
 from failmodes.analysis.explorer.handed_over import Explored
 from failmodes.analysis.explorer.network_cell import NetworkCell
 from failmodes.analysis.explorer.slices import CellImages, SliceRequest, image_table, picture_rows
@@ -17,7 +15,7 @@ from failmodes.analysis.images.collection import pictures_of_rows
 from failmodes.analysis.selection import Selection, corruption_labels
 from failmodes.analysis.shown_images import ImageSheet
 from failmodes.warehouse.database.connection import open_warehouse
-from failmodes.warehouse.errors import FailmodesError
+from failmodes.warehouse.errors import FailmodesError, StudyError
 
 HEADINGS = {
     "image_id": "image", "label_name": "true class", "predicted_name": "answer", "correct": "right",
@@ -25,17 +23,21 @@ HEADINGS = {
     "entropy_nats": "entropy, nats", "loss_nats": "loss, nats", "rmse": "RMSE from clean", "ssim": "SSIM to clean",
     "file": "file",
 }  # fmt: skip
-CURVES_TEXT = "Accuracy by severity, with Wilson 95\u00a0% intervals. Click near a point to see that cell beneath; or choose it there."
+CURVES_TEXT = (
+    "Accuracy by severity, with Wilson 95\u00a0% intervals. A click shows the cell of the nearest point beneath, where "
+    "it can be chosen by name too."
+)
+CONFIDENCE_TITLE = "Confidence of right and wrong answers"
 MATRIX_TEXT = (
-    "A click on a cell of the matrix makes a slice of its images, beneath; a double click, or the choices there, take it "
-    "back."
+    "A click on a cell of the matrix makes a slice of its images, beneath. A double click, or the choices there, take "
+    "it back."
 )
 SLICES_TEXT = (
     "All images of this cell, or a slice of them: of a class, of an answer, of a range of confidence, or under any "
     "condition in SQL over the columns of outcomes, label_name, predicted_name and file."
 )
+COMPARISON_TEXT = "On the images and cells that both have, image by image. Every difference is B minus A."
 DESK_TEXT = "Every table and view, to read only. A statement is stopped after a minute."
-Answer = TypeVar("Answer")
 
 
 class ClassOptions(NamedTuple):
@@ -45,8 +47,8 @@ class ClassOptions(NamedTuple):
     answers: list[str]
 
 
-def attempt(read: Callable[[], Answer]) -> tuple[Answer | None, str]:
-    """What is read, or None and the line that says why not."""
+def attempt(read: Callable[[], Any]) -> tuple[Any, str]:
+    """What is read, and ""; or None, and the line that says why not."""
     try:
         return read(), ""
     except FailmodesError as error:
@@ -63,9 +65,9 @@ def paragraph(text: str) -> str:
     return f'<p class="fm-text">{escape(text)}</p>'
 
 
-def told(mo: Any, problem: str) -> Any:
+def problem_html(problem: str) -> str:
     """A problem in the place of what it kept from being shown."""
-    return mo.Html(f'<p class="fm-problem" role="status">{escape(problem)}</p>')
+    return f'<p class="fm-problem" role="status">{escape(problem)}</p>'
 
 
 def corruption_options(path: Path, selection: Selection) -> dict[str, str]:
@@ -108,9 +110,10 @@ def class_options(confusions: pl.DataFrame) -> ClassOptions:
     return ClassOptions(list(dict.fromkeys(labels)), list(dict.fromkeys(answers)))
 
 
-def kept(name: str | None, options: Sequence[str]) -> str | None:
-    """A name where it is among the options."""
-    return name if name in options else None
+def known_pair(pair: tuple[str | None, str | None], names: ClassOptions) -> tuple[str | None, str | None]:
+    """A class and an answer, each where it occurs in the cell."""
+    true_class, answer = pair
+    return true_class if true_class in names.true else None, answer if answer in names.answers else None
 
 
 def slice_request(values: dict[str, Any]) -> SliceRequest:
@@ -134,26 +137,17 @@ def chosen_rows(rows: pl.DataFrame, chosen: Any, most: int) -> pl.DataFrame:
     return rows.head(most)
 
 
-def picture_sheet(explored: Explored, cell: NetworkCell, images: CellImages, rows: pl.DataFrame) -> ImageSheet | None:
-    """Pictures of images of a cell; None where there is no image.
+def picture_sheet(explored: Explored, cell: NetworkCell, images: CellImages, rows: pl.DataFrame) -> ImageSheet:
+    """Pictures of images of a cell.
 
     Raises:
-        StudyError: pictures are needed that only a study has.
+        StudyError: there is no image, or pictures are needed that only a study has.
         WarehouseError, DataError: a clean image is missing or damaged.
     """
     if rows.is_empty():
-        return None
+        raise StudyError("no image of this cell is in the slice: take a part of it back")
     headline = f"{cell.name}: {rows.height} of {images.headline}"
     return ImageSheet(pictures_of_rows(explored.path, picture_rows(rows), headline, open_study=explored.open_study))
-
-
-def download_row(mo: Any, draw: Callable[[str], bytes], name: str) -> Any:
-    """A button a format, for what is drawn when it is pressed."""
-    buttons = [
-        mo.download(partial(draw, suffix), filename=f"{name}.{suffix}", label=f"{name} as {suffix.upper()}")
-        for suffix in SUFFIXES
-    ]
-    return mo.hstack(buttons, justify="start", wrap=True)
 
 
 def parts_html(parts: pl.DataFrame) -> str:
@@ -176,15 +170,15 @@ def parts_html(parts: pl.DataFrame) -> str:
 def columns_html(relation: str, columns: pl.DataFrame) -> str:
     """The columns of a table or view, each with its meaning where it is on record."""
     rows = [[str(value or "") for value in row] for row in columns.iter_rows()]
-    return scrolling(_table(["column", "type", "meaning"], rows), label=f"Columns of {relation}", is_low=True)
+    return scrolling(_table(["column", "type", "meaning"], rows), f"Columns of {relation}", is_low=True)
 
 
-def side_by_side(left: Any, right: Any) -> str:
-    """Two parts of the page beside each other, and beneath each other on a narrow screen."""
-    return f'<div class="fm-desk"><div>{left.text}</div><div>{right.text}</div></div>'
+def side_by_side(left: str, right: str) -> str:
+    """Two parts of the page as HTML, beside each other, and beneath each other on a narrow screen."""
+    return f'<div class="fm-desk"><div>{left}</div><div>{right}</div></div>'
 
 
-def scrolling(html: str, *, label: str = "Comparison", is_low: bool = False) -> str:
+def scrolling(html: str, label: str, *, is_low: bool = False) -> str:
     """HTML that may be wider, or higher, than its place: it scrolls, by the keyboard too."""
     kind = "fm-scrolling fm-low" if is_low else "fm-scrolling"
     return f'<div class="{kind}" role="region" aria-label="{escape(label)}" tabindex="0">{html}</div>'

@@ -54,11 +54,10 @@ def curve_chart(curves: Curves, marked: NetworkCell, view: View) -> Any:
             alt.Tooltip("accuracy:Q", format=".1%"), alt.Tooltip("accuracy_low:Q", format=".1%", title="from"),
             alt.Tooltip("accuracy_high:Q", format=".1%", title="to"),
             alt.Tooltip("image_count:Q", title="images", format=",")]  # fmt: skip
-    chosen = {"param": POINT, "empty": False}
     points = base.mark_point(filled=True, opacity=1, cursor="pointer").encode(
-        size=alt.condition(chosen, alt.value(150), alt.value(34)),
-        stroke=alt.condition(chosen, alt.value(view.colours.ink), alt.value(view.colours.background)),
-        strokeWidth=alt.condition(chosen, alt.value(2), alt.value(0.5)),
+        size=alt.condition(click, alt.value(150), alt.value(34), empty=False),
+        stroke=alt.condition(click, alt.value(view.colours.ink), alt.value(view.colours.background), empty=False),
+        strokeWidth=alt.condition(click, alt.value(2), alt.value(0.5), empty=False),
         tooltip=tips,
     ).add_params(click)  # fmt: skip
     layers = alt.layer(
@@ -156,6 +155,6 @@ def _curves_in_words(curves: Curves) -> str:
     names = curves.points["corruption_label"].n_unique()
     networks = join_names(list(curves.colours)) if len(curves.colours) <= 4 else f"{len(curves.colours)} networks"
     return (
-        f"Accuracy by severity of {networks} under {names} corruptions, with Wilson 95 % intervals, on {curves.images}. "
-        "The choice of a cell beneath gives every point without a pointer."
+        f"Accuracy by severity of {networks} under {names} corruptions on {curves.images}, with Wilson 95 % intervals. "
+        "The choice of a cell, beneath, gives every point without a pointer."
     )

@@ -1,4 +1,4 @@
-"""The images of one cell, and a slice of them: those of a class, of a range of confidence, or of any condition in SQL."""
+"""The images of one cell, and a slice of them: of a class, of a range of confidence, or under any condition in SQL."""
 
 from pathlib import Path
 from typing import Any, NamedTuple
