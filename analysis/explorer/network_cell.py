@@ -7,9 +7,16 @@ from typing import Any, NamedTuple
 
 import polars as pl
 
-from failmodes.analysis.charts.network_colours import network_colours
+from failmodes.analysis.charts.style.theme import GREY, MODEL_COLOURS
 from failmodes.analysis.formatting import format_severity, join_names, label_with_extra, lower_label
-from failmodes.analysis.selection import Selection, corruption_labels, read_for_selection, select
+from failmodes.analysis.networks import trained_networks
+from failmodes.analysis.selection import (
+    Selection,
+    averaged_severities,
+    corruption_labels,
+    read_for_selection,
+    select,
+)
 from failmodes.warehouse.database.connection import open_warehouse
 from failmodes.warehouse.errors import StudyError
 from failmodes.warehouse.schema import CLEAN
@@ -110,7 +117,6 @@ def read_curves(path: Path, selection: Selection) -> Curves:
         WarehouseError: the warehouse cannot be read.
     """
     with open_warehouse(path, _CURVES) as con:
-        colours = network_colours(con, selection).run_colours
         names = corruption_labels(con)
         found = read_for_selection(con, "accuracy_by_severity", selection)
     labels = {name: label_with_extra(names[name], is_extra=name in selection.extras) for name in selection.corruptions}
@@ -120,7 +126,7 @@ def read_curves(path: Path, selection: Selection) -> Curves:
         worst=pl.col("accuracy_drop").max().over("corruption"),
     )  # fmt: skip
     order = points.sort("worst", "corruption", "label", "severity", descending=[True, False, False, False])
-    return Curves(order.drop("worst"), colours, selection.images)
+    return Curves(order.drop("worst"), _colours(selection, found), selection.images)
 
 
 def cells_of(points: pl.DataFrame) -> list[NetworkCell]:
@@ -138,3 +144,24 @@ def cell_of(point: dict[str, Any]) -> NetworkCell:
 def most_telling_cell(points: pl.DataFrame) -> NetworkCell:
     """The cell that is shown before the reader chooses one: that of the lowest accuracy."""
     return cell_of(points.sort("accuracy", maintain_order=True).row(0, named=True))
+
+
+def _colours(selection: Selection, points: pl.DataFrame) -> dict[str, str]:
+    """Colour by label, as `charts/network_colours` gives it; runs of one network share theirs.
+
+    Of more than four networks it goes by the mean accuracy that rankings are made of, without its interval, for which
+    the reader would wait.
+    """
+    networks = {run.label: network.label for network in trained_networks(selection.evaluations) for run in network.runs}
+    names = list(dict.fromkeys(networks.values()))
+    by_name = dict(zip(names, MODEL_COLOURS, strict=False))
+    if len(names) > len(MODEL_COLOURS):
+        averaged = points.filter(
+            pl.col("corruption").is_in(selection.averaged),
+            pl.col("severity").is_in(averaged_severities(points["severity"].unique())),
+        )
+        cells = averaged.with_columns(pl.col("label").replace_strict(networks, return_dtype=pl.String))
+        means = dict(cells.group_by("label", maintain_order=True).agg(pl.col("accuracy").mean()).rows())
+        best, worst = max(means, key=means.__getitem__), min(reversed(means), key=means.__getitem__)
+        by_name = dict.fromkeys(names, GREY) | dict(zip((best, worst), MODEL_COLOURS, strict=False))
+    return {label: by_name[name] for label, name in networks.items()}

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 from failmodes.warehouse.errors import MissingExtraError, StudyError
 
 EXTRA = 'pip install "failmodes[explore]"'
+PACKAGES = ("marimo", "uvicorn")  # of the extra, by the names that are imported
 FIRST_PORT, TRIED_PORTS = 2718, 50  # marimo's own first port
 LOCAL_NAMES = ("127.0.0.1", "localhost", "::1")
 EVERY_ADDRESS = ("0.0.0.0", "::")
@@ -53,13 +54,13 @@ class SameOrigin:
 
 
 def require_explorer() -> None:
-    """Refuse to start without marimo.
+    """Refuse to start without marimo, or the server that it brings.
 
     Raises:
-        MissingExtraError: the extra `explore` is not installed.
+        MissingExtraError: a package of the extra `explore` is not installed.
     """
-    if find_spec("marimo") is None:
-        raise MissingExtraError(f"`failmodes explore` needs marimo, not installed here: {EXTRA}")
+    if missing := [name for name in PACKAGES if find_spec(name) is None]:
+        raise MissingExtraError(f"`failmodes explore` needs {missing[0]}, not installed here: {EXTRA}")
 
 
 def bound_socket(host: str, port: int | None) -> socket.socket:
