@@ -14,13 +14,14 @@ from failmodes.analysis.images.collection import Picture, Pictures
 from failmodes.warehouse.errors import StudyError
 
 
-def image_page(pictures: Pictures, *, theme: str | None = None, is_page: bool = True) -> str:
+def image_page(pictures: Pictures, *, theme: str | None = None, is_page: bool = True, heading: str = "h1") -> str:
     """Pictures with what was predicted; every text is escaped, whatever class names and labels hold.
 
     Args:
         pictures: a sheet, or curves.
         theme: 'light' or 'dark'; as the reader's system asks if not given.
         is_page: a whole page, or else what stands inside another.
+        heading: element of the headline, such as "h3" where it stands beneath others.
 
     Raises:
         StudyError: another theme.
@@ -40,6 +41,7 @@ def image_page(pictures: Pictures, *, theme: str | None = None, is_page: bool = 
             dark=DARK,
             colours=THEMES[theme or "light"],
             is_page=is_page,
+            heading=heading,
         )
         .strip()
     )

@@ -189,10 +189,14 @@ class ImageSheet:
     def __repr__(self) -> str:
         return "\n".join([f"ImageSheet of {len(self)} pictures", *(f"  {line}" for line in self._lines())])
 
-    def _repr_html_(self) -> str:
+    def to_html(self, heading: str = "h1") -> str:
+        """The pictures as a part of a page, headed by such an element; all text in it is escaped."""
         from failmodes.analysis.image_page import image_page
 
-        return image_page(self._pictures, is_page=False)
+        return image_page(self._pictures, is_page=False, heading=heading)
+
+    def _repr_html_(self) -> str:
+        return self.to_html()
 
     def _lines(self) -> list[str]:
         return [self._pictures.headline, self._pictures.source, *self._pictures.remarks]

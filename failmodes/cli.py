@@ -12,6 +12,7 @@ from failmodes import __version__
 from failmodes.analysis.claims_command import claims
 from failmodes.analysis.cli import PairCommand, chart, gate, print_findings, report, shapes
 from failmodes.analysis.compare_command import compare
+from failmodes.analysis.explorer.command import BrowserOption, HostOption, PortOption, explore_warehouse
 from failmodes.analysis.export_command import export
 from failmodes.analysis.publishing.command import publish
 from failmodes.analysis.warehouse_options import named
@@ -208,6 +209,24 @@ def images(
     suggest(f"failmodes report{named(where)}")
 
 
+def explore(
+    where: WhereArgument = None,
+    port: PortOption = None,
+    host: HostOption = "127.0.0.1",
+    browser: BrowserOption = True,
+) -> None:
+    """Explore a warehouse in the browser: curves, cells, confusions, pictures, slices, SQL; it only reads.
+
+    Click a point of a curve, and see what stands behind it. Needs the extra `explore` (marimo); asks no other machine.
+    """
+    from failmodes.evaluate.study_images import open_study_images
+    from failmodes.warehouse.storage.locations import find_warehouse
+
+    path = find_warehouse(where)
+    open_study = partial(open_study_images, where, path)
+    explore_warehouse(path, open_study, host=host, port=port, open_browser=browser)
+
+
 COMMANDS: dict[str, dict[str, Callable[..., None]]] = {  # by their part of the help
     STUDY: {"init": init, "run": run, "status": status},
     STAGES: {
@@ -226,6 +245,7 @@ COMMANDS: dict[str, dict[str, Callable[..., None]]] = {  # by their part of the 
         "shapes": shapes,
         "chart": chart,
         "images": images,
+        "explore": explore,
         "report": report,
     },
     DECISIONS: {"compare": compare, "gate": gate, "export": export, "publish": publish},

@@ -47,9 +47,12 @@ def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, size: ChartSi
     places = [
         f"{lower_label(names[row['corruption']])} at severity {format_severity(row['severity'])}" for row in shown
     ]
-    counts = [_confusions(con, row) for row in shown]
+    counts = [cell_confusions(con, row) for row in shown]
     columns, width = network_columns(size, len(shown), 20 + _name_px(counts))
-    panels = [_panel(part, row["label"], place, width) for row, place, part in zip(shown, places, counts, strict=True)]
+    panels = [
+        confusion_panel(part, row["label"], place, width)
+        for row, place, part in zip(shown, places, counts, strict=True)
+    ]
     told = [f"{r['label']} {format_percent(r['accuracy'])} under {p}" for r, p in zip(shown, places, strict=True)]
     text = ChartText(
         f"Lowest accuracy: {join_names(told) if len(worst) <= 2 else f'{told[0]}, of {len(worst)} networks'}",
@@ -60,7 +63,7 @@ def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, size: ChartSi
     return add_text([in_grid(*panels, columns=columns, spacing=16)], text, size)
 
 
-def _confusions(con: duckdb.DuckDBPyConnection, cell: dict[str, Any]) -> pl.DataFrame:
+def cell_confusions(con: duckdb.DuckDBPyConnection, cell: dict[str, Any]) -> pl.DataFrame:
     """Of one cell each class with each of its answers: label_name, answer, image_count, share_of_label."""
     answer = f"coalesce(predicted_name, '{NO_NUMBER}')"
     found: pl.DataFrame = con.sql(
@@ -96,7 +99,8 @@ def _left_out(counts: list[pl.DataFrame], networks: int) -> str:
     return classes + (f"; the {MAX_LISTED} of {networks} networks with the lowest" if networks > MAX_LISTED else "")
 
 
-def _panel(counts: pl.DataFrame, title: str, place: str, width: float) -> Layered:
+def confusion_panel(counts: pl.DataFrame, title: str, place: str, width: float) -> Layered:
+    """The matrix of one cell: its counts as `cell_confusions` gives them, under a title and a subtitle."""
     rows, columns = _shown(counts)
     cell_px = width / max(1, len(columns))
     data = counts.filter(pl.col("label_name").is_in(rows), pl.col("answer").is_in(columns)).with_columns(

@@ -82,22 +82,48 @@ def find_pictures(
     found = matching_rows(path, condition, timeout_s=timeout_s)
     if not found.rows:
         raise StudyError(f"no evaluated image fits the filter: {condition.strip()}")
+    cut = [f"{_matching(found.matching)}, {found.cut}"] if found.cut else []
+    headline = f"{_matching(found.matching)}: {condition}"
+    return pictures_of_rows(path, found.rows, headline, remarks=cut, open_study=open_study)
+
+
+def pictures_of_rows(
+    path: Path,
+    rows: Sequence[PictureRow],
+    headline: str,
+    *,
+    remarks: Sequence[str] = (),
+    open_study: OpenStudy | None = None,
+) -> Pictures:
+    """The pictures of rows that were read already, made again.
+
+    Args:
+        path: the warehouse.
+        rows: which ones, in the order shown, at least one.
+        headline: what is shown.
+        remarks: what a reader must not miss of how the rows were chosen, a line each.
+        open_study: opens the study that is at hand.
+
+    Raises:
+        StudyError: a study is needed.
+        WarehouseError: the warehouse cannot be read, or no clean image is to be had.
+        DataError: images are damaged or missing.
+    """
     with open_warehouse(path, _RELATIONS) as con:
-        pictures, remarks = _pictures(con, found.rows, StudyAtHand(open_study))
-        if found.cut:
-            remarks.insert(0, f"{_matching(found.matching)}, {found.cut}")
+        pictures, lacking = _pictures(con, rows, StudyAtHand(open_study))
+        told = [*remarks, *lacking]
         return Pictures(
             [pictures],
             is_curves=False,
-            headline=_headline(f"{_matching(found.matching)}: {condition}"),
+            headline=_headline(headline),
             details=_sentences(
                 f"{len(pictures)} shown, made again from their clean image. Beneath: predicted class, right (tick) or "
                 "wrong (cross), true class, confidence, network, corruption and severity",
                 _attention_sentence(pictures),
-                *remarks,
+                *told,
             ),
             source=_source_line(con, pictures),
-            remarks=remarks,
+            remarks=told,
         )
 
 

@@ -23,7 +23,8 @@ select
     label_name, predicted_name, correct, confidence, rmse, file
 """
 _COUNT = "select count(*) over ()"  # before a limit
-_PICTURES = """
+# Rows of `outcomes` with the names of network, corruption and classes; a condition follows
+PICTURES = """
 from (
     select
         outcomes.*, evaluation_labels.model_label, evaluation_labels.dataset_id, evaluation_labels.source_id,
@@ -115,7 +116,7 @@ def matching_rows(path: Path, condition: str, *, timeout_s: float | None = 60) -
     Raises:
         QueryError: it is no condition, names an unknown column, or is out of time or memory.
     """
-    statement = _COLUMNS + _PICTURES + condition
+    statement = _COLUMNS + PICTURES + condition
     (shape,) = run_query(path, _SHAPE, {"statement": statement}, timeout_s=timeout_s).rows(named=True)
     if shape["kind"] not in (None, "SELECT_NODE"):  # None: no SQL, which the statement itself says better
         raise QueryError(
@@ -131,7 +132,7 @@ def matching_rows(path: Path, condition: str, *, timeout_s: float | None = 60) -
     cut = "" if found.row_count == len(rows) else f"the first {len(rows)} are shown, the most that a sheet takes"
     if shape["qualify"] or not rows:  # which comes after what counts, as the limit does
         return FoundRows(rows, None if rows else 0, cut)
-    counted = first_rows(path, f"{_COUNT} {_PICTURES}{condition}", 1, timeout_s=timeout_s)
+    counted = first_rows(path, f"{_COUNT} {PICTURES}{condition}", 1, timeout_s=timeout_s)
     return FoundRows(rows, counted.rows[0][0], cut)
 
 
@@ -145,7 +146,7 @@ def curve_rows(
     """
     cells = [*selection.corruptions, CLEAN]
     condition = "evaluation_id = any($1) and image_id = any($2) and corruption = any($3) order by severity"
-    statement = _COLUMNS + _PICTURES + condition
+    statement = _COLUMNS + PICTURES + condition
     found = con.execute(statement, [selection.ids, list(image_ids), cells]).fetchall()
     rows = [PictureRow(*row) for row in found]
     for image_id in image_ids:
@@ -167,7 +168,7 @@ def cell_rows(
 ) -> list[PictureRow]:
     """The rows of single images of one evaluation, each in one cell: corruption and severity by image_id."""
     condition = "evaluation_id = $1 and image_id = any($2)"
-    found = con.execute(_COLUMNS + _PICTURES + condition, [evaluation_id, list(cells)]).fetchall()
+    found = con.execute(_COLUMNS + PICTURES + condition, [evaluation_id, list(cells)]).fetchall()
     rows = [PictureRow(*row) for row in found]
     return [row for row in rows if cells[row.image_id] == (row.corruption, float(row.severity))]
 

@@ -16,6 +16,7 @@ import pytest
 from installed_script import failmodes as run_failmodes
 
 import failmodes
+from failmodes.analysis.explorer.serving import PACKAGES as EXPLORE
 from failmodes.evaluate.extras import PACKAGES as EXTRA
 
 ROOT = Path(__file__).parents[2]
@@ -69,14 +70,16 @@ def distributions(names: set[str]) -> set[str]:
     return {found.lower().replace("_", "-") for name in names for found in installed.get(name, [name])}
 
 
-def test_what_is_required_is_what_is_imported_and_pytorch_is_an_extra() -> None:
+def test_what_is_required_is_what_is_imported_and_pytorch_and_marimo_are_extras() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    base, extra = (
+    extras = project["optional-dependencies"]
+    base, extra, explore = (
         {re.split("[<>=]", requirement)[0] for requirement in requirements}
-        for requirements in (project["dependencies"], project["optional-dependencies"]["evaluate"])
+        for requirements in (project["dependencies"], extras["evaluate"], extras["explore"])
     )
     light = set.union(*(imported_names(PACKAGE / room) for room in failmodes.ROOMS if room != "evaluate"))
-    assert distributions(light) == base
+    assert distributions(light - set(EXPLORE)) == base
+    assert distributions(set(EXPLORE)) == explore
     assert imported_names(PACKAGE / "evaluate") - light == {*EXTRA, "ray", "timm"}
     assert distributions(set(EXTRA)) == extra
 

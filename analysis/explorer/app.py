@@ -1,0 +1,197 @@
+# /// script
+# [tool.marimo.display]
+# theme = "system"
+# ///
+"""The explorer's page. It arranges: what it shows is read, drawn and built by the modules beside it."""
+
+import marimo
+
+app = marimo.App(width="full", app_title="Failmodes explorer", css_file="explorer.css")
+
+with app.setup:
+    from functools import partial
+    from typing import Any
+
+    import marimo as mo
+
+    from failmodes.analysis.explorer import cell_figures, desk, downloads, network_cell, panels, slices, widgets
+    from failmodes.analysis.explorer import page_parts as parts
+    from failmodes.analysis.explorer.handed_over import explored_warehouse
+    from failmodes.analysis.explorer.view import view_of
+
+
+@app.cell
+def _opened() -> Any:
+    explored = explored_warehouse()
+    _request = mo.app_meta().request
+    view = view_of(dict(_request.cookies) if _request else {})
+    selections = network_cell.read_selections(explored.path)
+    return explored, selections, view
+
+
+@app.cell
+def _which_images(selections: Any) -> Any:
+    _groups = {network_cell.selection_name(one): one for one in selections}
+    group = mo.ui.dropdown(_groups, value=next(iter(_groups)), label="Images and networks", allow_select_none=False)
+    return (group,)
+
+
+@app.cell
+def _what_is_shown(explored: Any, group: Any, selections: Any, view: Any) -> Any:
+    _labels, _full = list(group.value.labels.values()), view.width == "narrow"
+    networks = mo.ui.multiselect(
+        _labels, value=_labels[: network_cell.MOST_NETWORKS], label="Networks", full_width=_full
+    )
+    corruptions = mo.ui.multiselect(
+        parts.corruption_options(explored.path, group.value), label="Corruptions (all if none chosen)", full_width=_full
+    )
+    _several = [group] if len(selections) > 1 else []
+    _title = widgets.titled("Failmodes explorer", group.value.source_line, level=1)
+    mo.vstack([_title, *_several, widgets.in_row(networks, corruptions)])
+    return corruptions, networks
+
+
+@app.cell
+def _curves(corruptions: Any, explored: Any, group: Any, networks: Any) -> Any:
+    mo.stop(not networks.value, widgets.told("no network is chosen: choose one at least"))
+    selection = network_cell.narrowed(group.value, networks.value, corruptions.value or group.value.corruptions)
+    curves = network_cell.read_curves(explored.path, selection)
+    _first = network_cell.most_telling_cell(curves.points)
+    get_cell, set_cell = mo.state(_first, allow_self_loops=True)
+    get_marked, set_marked = mo.state(_first)
+    return curves, get_cell, get_marked, selection, set_cell, set_marked
+
+
+@app.cell
+def _curve_chart(curves: Any, explored: Any, get_marked: Any, selection: Any, set_cell: Any, view: Any) -> Any:
+    def _click(points: Any) -> None:
+        if len(points):
+            set_cell(network_cell.cell_of(points.row(0, named=True)))
+
+    curve_chart = widgets.chart(panels.curve_chart(curves, get_marked(), view), _click)
+    curve_files = widgets.downloads(partial(downloads.curve_figure, explored.path, selection), "curves")
+    mo.vstack([widgets.titled("Curves", parts.CURVES_TEXT), curve_chart, curve_files.shown])
+    return curve_chart, curve_files
+
+
+@app.cell
+def _cell_choice(curves: Any, get_cell: Any, set_cell: Any, set_marked: Any) -> Any:
+    chosen = get_cell()
+
+    def _choose(cell: Any) -> None:
+        set_cell(cell)
+        set_marked(cell)
+
+    cell_choices = widgets.cell_choice(network_cell.cells_of(curves.points), chosen, _choose)
+    mo.vstack([widgets.titled(chosen.name), cell_choices.shown])
+    return cell_choices, chosen
+
+
+@app.cell
+def _cell_figures(chosen: Any, explored: Any, view: Any) -> Any:
+    figures = cell_figures.read_figures(explored.path, chosen)
+    _none: tuple[str | None, str | None] = (None, None)
+    get_pair, set_pair = mo.state(_none)
+
+    def _click(pairs: Any) -> None:
+        set_pair(parts.pair_of(pairs))
+
+    _summary, _mistake = cell_figures.figures_sentence(figures), cell_figures.commonest_confusion(figures)
+    cell_charts = widgets.charts(
+        widgets.chart(panels.confusion_chart(figures.confusions, chosen, _mistake, view), _click),
+        widgets.chart(panels.confidence_chart(figures.bins, parts.CONFIDENCE_TITLE, _summary, view)),
+        *([] if figures.risks.is_empty() else [widgets.chart(panels.risk_chart(figures.risks, chosen, view))]),
+    )
+    _text = parts.paragraph(f"{_summary} {_mistake} {panels.risk_sentence(figures.risks)}")
+    mo.vstack([mo.Html(_text), cell_charts.shown, mo.Html(parts.paragraph(parts.MATRIX_TEXT))])
+    return cell_charts, figures, get_pair
+
+
+@app.cell
+def _slice_choice(figures: Any, get_pair: Any) -> Any:
+    _names = parts.class_options(figures.confusions)
+    slice_form = widgets.slice_form(_names.true, _names.answers, parts.known_pair(get_pair(), _names))
+    _choices = widgets.in_row(slice_form["true_class"], slice_form["answer"], slice_form["confidence"])
+    mo.vstack([widgets.titled("Images and slices", parts.SLICES_TEXT), _choices, slice_form["condition"]])
+    return (slice_form,)
+
+
+@app.cell
+def _images(chosen: Any, explored: Any, slice_form: Any) -> Any:
+    _request = parts.slice_request(slice_form.value)
+    images, _problem = parts.attempt(lambda: slices.read_images(explored.path, chosen, _request))
+    mo.stop(bool(_problem), widgets.told(_problem))
+    picture_count = widgets.picture_count()
+    image_table = widgets.image_table(parts.readable_images(images.slice))
+    return image_table, images, picture_count
+
+
+@app.cell
+def _pictures(chosen: Any, explored: Any, image_table: Any, images: Any, picture_count: Any) -> Any:
+    _rows = parts.chosen_rows(images.slice, image_table.value, int(picture_count.value))
+    _sheet, _problem = parts.attempt(lambda: parts.picture_sheet(explored, chosen, images, _rows))
+    pictures = None if _problem else widgets.pictures(_sheet)
+    mo.vstack([picture_count, pictures.shown if pictures else widgets.told(_problem)])
+    return (pictures,)
+
+
+@app.cell
+def _image_table(image_table: Any, images: Any, view: Any) -> Any:
+    _bins = slices.slice_bins(images.slice)
+    _histogram = widgets.chart(panels.confidence_chart(_bins, "Confidence in the slice", images.headline, view))
+    _figures = parts.parts_html(slices.compare_parts(images))
+    mo.vstack([widgets.beside_the_rest(images, _figures, _histogram), image_table])
+    return
+
+
+@app.cell
+def _comparison_choice(group: Any) -> Any:
+    mo.stop(len(group.value.ids) < 2)
+    comparison_form = widgets.comparison_form({label: one for one, label in group.value.labels.items()})
+    mo.vstack([widgets.titled("Two networks compared", parts.COMPARISON_TEXT), comparison_form])
+    return (comparison_form,)
+
+
+@app.cell
+def _comparison(comparison_form: Any, explored: Any) -> Any:
+    mo.stop(comparison_form.value is None)
+    _html, _problem = parts.attempt(lambda: desk.compared(explored.path, **comparison_form.value))
+    mo.Html(parts.scrolling(_html, "Comparison")) if _html else widgets.told(_problem)
+    return
+
+
+@app.cell
+def _desk_choice() -> Any:
+    saved = mo.ui.dropdown(desk.saved_names(), label="Saved query")
+    relation = mo.ui.dropdown(
+        desk.relation_options(), value=desk.FIRST_RELATION, label="Table or view", allow_select_none=False
+    )
+    widgets.titled("SQL desk", parts.DESK_TEXT)
+    return relation, saved
+
+
+@app.cell
+def _statement(saved: Any) -> Any:
+    statement = widgets.statement_form(desk.statement_of(saved.value))
+    return (statement,)
+
+
+@app.cell
+def _desk(explored: Any, relation: Any, saved: Any, statement: Any) -> Any:
+    _columns, _problem = parts.attempt(lambda: desk.columns_of(explored.path, relation.value))
+    _schema = widgets.told(_problem) if _problem else mo.Html(parts.columns_html(relation.value, _columns))
+    _written, _known = mo.vstack([saved, statement]), mo.vstack([relation, _schema])
+    mo.Html(parts.side_by_side(_written.text, _known.text))
+    return
+
+
+@app.cell
+def _answer(explored: Any, statement: Any) -> Any:
+    mo.stop(not statement.value)
+    _rows, _problem = parts.attempt(lambda: desk.answer(explored.path, statement.value))
+    widgets.told(_problem) if _problem else widgets.answer_table(_rows)
+    return
+
+
+if __name__ == "__main__":
+    app.run()

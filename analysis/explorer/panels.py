@@ -1,0 +1,160 @@
+"""The explorer's charts: the curves that are clicked, and what is drawn of one cell, in the house's theme."""
+
+from typing import Any
+
+import altair as alt
+import polars as pl
+
+from failmodes.analysis.charts.confusion import confusion_panel
+from failmodes.analysis.charts.style import axes
+from failmodes.analysis.charts.style.theme import DARK_GREY, GREY, MODEL_DASHES
+from failmodes.analysis.explorer.network_cell import Curves, NetworkCell
+from failmodes.analysis.explorer.view import View
+from failmodes.analysis.formatting import format_percent, join_names
+
+POINT, CONFUSION = "point", "confusion"  # names of what the reader clicks
+POINT_FIELDS = ("evaluation_id", "corruption", "severity")
+AXIS_PX, GAP_PX, PANEL_HEIGHT_PX = 46, 16, 120
+COLUMNS = {"wide": 5, "medium": 3, "narrow": 2}
+PANEL_PX = {"wide": 290.0, "medium": 260.0, "narrow": 262.0}  # of a chart of one cell, without its axis
+RIGHT, WRONG = "right", "wrong"
+
+
+def curve_chart(curves: Curves, marked: NetworkCell, view: View) -> Any:
+    """Accuracy by severity, a panel a corruption; a click takes the nearest point.
+
+    Its selection `point` names evaluation_id, corruption and severity of that point.
+
+    Args:
+        curves: what is drawn.
+        marked: the cell whose point is marked until another is clicked.
+        view: how the page is looked at.
+    """
+    columns = COLUMNS[view.width]
+    width = (view.width_px - AXIS_PX) / columns - GAP_PX
+    labels = list(curves.colours)
+    colours = [view.shade(colour) for colour in curves.colours.values()]
+    order = curves.points["corruption_label"].unique(maintain_order=True).to_list()
+    click = alt.selection_point(
+        name=POINT, fields=list(POINT_FIELDS), on="click", nearest=True, clear=False,
+        value=[{field: getattr(marked, field) for field in POINT_FIELDS}],
+    )  # fmt: skip
+    legend = alt.Legend(orient="top", columns=1 if view.width == "narrow" else 4, symbolType="stroke", symbolSize=300,
+                        symbolStrokeWidth=2, symbolOpacity=1) if len(labels) > 1 else None  # fmt: skip
+    colour = alt.Color("label:N", title=None, scale=alt.Scale(domain=labels, range=colours), legend=legend)
+    dashes = list(MODEL_DASHES) if len(labels) <= len(MODEL_DASHES) else [[1, 0]]
+    dash = alt.StrokeDash("label:N", title=None, scale=alt.Scale(domain=labels, range=dashes),
+                          legend=legend)  # fmt: skip
+    base = alt.Chart().encode(
+        x=axes.severity_axis(axes.last_severity(curves.points)),
+        y=alt.Y("accuracy:Q", title="accuracy", scale=axes.fixed_scale(0, 1), axis=axes.percent_axis(domain=False)),
+        color=colour,
+    )
+    tips = [alt.Tooltip("label:N", title="network"), alt.Tooltip("severity:Q"),
+            alt.Tooltip("accuracy:Q", format=".1%"), alt.Tooltip("accuracy_low:Q", format=".1%", title="from"),
+            alt.Tooltip("accuracy_high:Q", format=".1%", title="to"),
+            alt.Tooltip("image_count:Q", title="images", format=",")]  # fmt: skip
+    points = base.mark_point(filled=True, opacity=1, cursor="pointer").encode(
+        size=alt.condition(click, alt.value(150), alt.value(34), empty=False),
+        stroke=alt.condition(click, alt.value(view.colours.ink), alt.value(view.colours.background), empty=False),
+        strokeWidth=alt.condition(click, alt.value(2), alt.value(0.5), empty=False),
+        tooltip=tips,
+    ).add_params(click)  # fmt: skip
+    layers = alt.layer(
+        base.mark_area(opacity=0.2).encode(y=alt.Y("accuracy_low:Q"), y2="accuracy_high:Q"),
+        base.mark_line(strokeWidth=1.8).encode(strokeDash=dash),
+        points,
+        data=curves.points,
+        width=width,
+        height=PANEL_HEIGHT_PX,
+    )
+    header = alt.Header(labelAnchor="start", labelFontWeight="bold", labelFontSize=12, labelLimit=int(width + GAP_PX),
+                        labelColor=view.colours.ink)  # fmt: skip
+    chart = layers.facet(
+        facet=alt.Facet("corruption_label:N", title=None, sort=order, header=header), columns=columns,
+        spacing={"row": 14, "column": GAP_PX},
+    )  # fmt: skip
+    return view.dressed(chart, _curves_in_words(curves))
+
+
+def confusion_chart(confusions: pl.DataFrame, cell: NetworkCell, told: str, view: View) -> Any:
+    """Class (rows) against answer (columns), in per cent of the images of the class; a click takes a pair of them.
+
+    Its selection `confusion` names label_name and answer. Of more than twelve classes those of the commonest confusions
+    are shown.
+    """
+    names = max((len(name) for name in confusions["label_name"]), default=0)
+    width = PANEL_PX[view.width] + (0 if view.width != "wide" else 70) - min(110, 6.2 * names)
+    chart = confusion_panel(confusions, "What each class is taken for", "per cent of the images of the class", width)
+    click = alt.selection_point(name=CONFUSION, fields=["label_name", "answer"], on="click", clear="dblclick")
+    chart.layer[0] = chart.layer[0].add_params(click)
+    return view.dressed(chart, f"Confusion matrix of {cell.name}. {told}")
+
+
+def confidence_chart(bins: pl.DataFrame, title: str, told: str, view: View) -> Any:
+    """Images by confidence, those read right upon those read wrong.
+
+    Args:
+        bins: low, high, right and wrong, as `full_bins` gives them.
+        title: of the panel.
+        told: what a screen reader says.
+        view: how the page is looked at.
+    """
+    long = bins.unpivot([WRONG, RIGHT], index=["low", "high"], variable_name="answer", value_name="images")
+    colours = [view.shade(DARK_GREY), view.shade(GREY)]
+    chart = (
+        alt.Chart(long, width=PANEL_PX[view.width], height=190, title=axes.panel_title(title, PANEL_PX[view.width]))
+        .mark_bar(binSpacing=0, stroke=view.colours.background, strokeWidth=0.75)
+        .encode(
+            x=alt.X("low:Q", bin="binned", title="confidence", scale=axes.fixed_scale(0, 1),
+                    axis=axes.percent_axis(grid=False)),
+            x2="high:Q",
+            y=alt.Y("images:Q", title="images", axis=alt.Axis(domain=False, tickCount=5, format="~s")),
+            color=alt.Color("answer:N", title="answer", scale=alt.Scale(domain=[WRONG, RIGHT], range=colours),
+                            legend=alt.Legend(orient="top", titleOrient="left", offset=0)),
+            order=alt.Order("answer:N", sort="descending"),
+            tooltip=[alt.Tooltip("low:Q", format=".0%", title="confidence from"), alt.Tooltip("high:Q", format=".0%",
+                     title="to"), alt.Tooltip("answer:N"), alt.Tooltip("images:Q", format=",")],
+        )
+    )  # fmt: skip
+    return view.dressed(chart, told)
+
+
+def risk_chart(risks: pl.DataFrame, cell: NetworkCell, view: View) -> Any:
+    """Error rate of the surest images against their share."""
+    most = min(1.0, 1.05 * float(risks["selective_risk"].max() or 1))  # type: ignore[arg-type]
+    title = "Error rate of the surest images"
+    chart = (
+        alt.Chart(risks, width=PANEL_PX[view.width], height=190, title=axes.panel_title(title, PANEL_PX[view.width]))
+        .mark_line(strokeWidth=1.8, color=view.shade(DARK_GREY), point={"size": 22, "color": view.shade(DARK_GREY)})
+        .encode(
+            x=alt.X("coverage:Q", title="images kept, the surest first", scale=axes.fixed_scale(0, 1),
+                    axis=axes.percent_axis(grid=False)),
+            y=alt.Y("selective_risk:Q", title="error rate", scale=axes.fixed_scale(0, most),
+                    axis=axes.percent_axis(domain=False)),
+            tooltip=[alt.Tooltip("coverage:Q", format=".0%", title="kept"),
+                     alt.Tooltip("selective_risk:Q", format=".1%", title="error rate")],
+        )
+    )  # fmt: skip
+    return view.dressed(chart, f"Risk and coverage of {cell.name}. {risk_sentence(risks)}")
+
+
+def risk_sentence(risks: pl.DataFrame) -> str:
+    """What abstaining on the less sure half would gain, in a sentence."""
+    if risks.is_empty():
+        return "No risk is on record for this cell."
+    half, whole = (
+        float(risks.filter((pl.col("coverage") - share).abs() < 0.01)["selective_risk"][0]) for share in (0.5, 1.0)
+    )
+    return (
+        f"The surer half of the images has an error rate of {format_percent(half)}, all have {format_percent(whole)}."
+    )
+
+
+def _curves_in_words(curves: Curves) -> str:
+    names = curves.points["corruption_label"].n_unique()
+    networks = join_names(list(curves.colours)) if len(curves.colours) <= 4 else f"{len(curves.colours)} networks"
+    return (
+        f"Accuracy by severity of {networks} under {names} corruptions on {curves.images}, with Wilson 95 % intervals. "
+        "The choice of a cell, beneath, gives every point without a pointer."
+    )

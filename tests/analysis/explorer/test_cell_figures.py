@@ -1,0 +1,71 @@
+"""The stored measures of a cell, against counts from its rows."""
+
+from collections import Counter
+from pathlib import Path
+
+import duckdb
+import numpy as np
+import polars as pl
+import pytest
+
+from failmodes.analysis.explorer.cell_figures import (
+    BINS,
+    commonest_confusion,
+    figures_sentence,
+    full_bins,
+    read_figures,
+)
+from failmodes.analysis.explorer.network_cell import NetworkCell
+
+NO_BREAK = "\N{NO-BREAK SPACE}"
+
+
+def rows_of(path: Path, cell: NetworkCell) -> pl.DataFrame:
+    with duckdb.connect(str(path), read_only=True) as con:
+        return con.sql(
+            "select label, predicted, confidence from predictions where evaluation_id = ? and corruption = ? "
+            "and severity = ?",
+            params=[cell.evaluation_id, cell.stored_corruption, cell.severity],
+        ).pl()
+
+
+@pytest.mark.parametrize("severity", [0.0, 5.0])
+def test_figures_are_those_of_the_rows(explored: Path, fog_cell: NetworkCell, severity: float) -> None:
+    cell = fog_cell._replace(severity=severity)
+    rows, found = rows_of(explored, cell), read_figures(explored, cell)
+    right = (rows["label"] == rows["predicted"]).to_numpy()
+    confidence = rows["confidence"].to_numpy().astype(np.float64)
+    assert found.figures["accuracy"] == right.mean()
+    assert found.figures["mean_confidence"] == pytest.approx(confidence.mean())
+    names = ("zero", "one", "two", "three")
+    counted = Counter((names[a], names[b]) for a, b in zip(rows["label"], rows["predicted"], strict=True))
+    shown = {(row["label_name"], row["answer"]): row["image_count"] for row in found.confusions.rows(named=True)}
+    assert shown == dict(counted)
+    edges = np.linspace(0, 1, BINS + 1)
+    np.testing.assert_array_equal(found.bins["right"], np.histogram(confidence[right], edges)[0])
+    np.testing.assert_array_equal(found.bins["wrong"], np.histogram(confidence[~right], edges)[0])
+    assert found.risks.filter(coverage=1.0)["selective_risk"][0] == pytest.approx(1 - right.mean())
+    surest = np.argsort(-confidence, kind="stable")[: len(rows) // 2]
+    assert found.risks.filter(coverage=0.5)["selective_risk"][0] == pytest.approx(1 - right[surest].mean())
+
+
+def test_every_bin_is_there_whether_it_occurred_or_not() -> None:
+    bins = full_bins(pl.DataFrame({"bin_index": [14, 3], "image_count": [5, 2], "correct_count": [4, 0]}))
+    assert bins.height == BINS
+    assert bins.filter(pl.col("right") + pl.col("wrong") > 0).rows() == [
+        (3 / 15, 4 / 15, 0, 2), (14 / 15, 1.0, 4, 1),
+    ]  # fmt: skip
+
+
+def test_sentences_say_accuracy_interval_confidence_and_mistake(explored: Path, fog_cell: NetworkCell) -> None:
+    found = read_figures(explored, fog_cell)
+    told = figures_sentence(found).replace(NO_BREAK, " ")
+    assert told.startswith(f"Right on {100 * found.figures['accuracy']:.1f} % [")
+    assert "of 400 images" in told
+    assert "points below clean" in told
+    assert "points below clean" not in figures_sentence(read_figures(explored, fog_cell._replace(severity=0.0)))
+    nameless = found._replace(figures=found.figures | {"mean_confidence": None})
+    assert figures_sentence(nameless).endswith("No confidence is a finite number.")
+    assert commonest_confusion(found).startswith("Most frequent mistake: ")
+    right = found.confusions.filter(pl.col("label_name") == pl.col("answer"))
+    assert commonest_confusion(found._replace(confusions=right)) == "No image is read wrong."

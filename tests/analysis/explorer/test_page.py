@@ -1,0 +1,114 @@
+"""The page without a browser: every cell of it runs, and its small parts give what they say."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from failmodes.analysis.explorer import desk, downloads, handed_over, page_parts
+from failmodes.analysis.explorer.handed_over import Explored, explored_warehouse, hand_over
+from failmodes.analysis.explorer.network_cell import NetworkCell, cells_of, narrowed, read_curves, read_selections
+from failmodes.analysis.explorer.slices import SliceRequest, read_images
+from failmodes.analysis.explorer.view import View, view_of
+from failmodes.warehouse.errors import QueryError, StudyError
+
+
+@pytest.fixture
+def handed(explored: Path) -> Iterator[Explored]:
+    hand_over(Explored(explored))
+    yield Explored(explored)
+    handed_over._Handed.explored = None
+
+
+def test_every_cell_runs(handed: Explored) -> None:
+    pytest.importorskip("marimo")
+    from failmodes.analysis.explorer.app import app
+
+    _, found = app.run()
+    assert found["curves"].points.height == 2 * 5 * 6
+    assert found["chosen"].severity > 0
+    assert found["images"].rows.height == 400
+    assert found["pictures"].shown is not None
+    assert found["view"] == View()
+
+
+def test_without_a_warehouse_the_page_says_how_to_start_it() -> None:
+    with pytest.raises(StudyError, match="start it with `failmodes explore WAREHOUSE`"):
+        explored_warehouse()
+
+
+@pytest.mark.parametrize(
+    ("cookie", "view"),
+    [
+        ("dark.narrow", View("dark", "narrow")),
+        ("light.medium", View("light", "medium")),
+        ("", View()),
+        ("purple.huge", View()),
+        ("dark", View("dark", "wide")),
+    ],
+)
+def test_the_view_is_what_the_browser_says(cookie: str, view: View) -> None:
+    assert view_of({"failmodes_view": cookie, "session": "x"}) == view
+
+
+def test_a_cell_is_chosen_part_by_part(explored: Path, fog_cell: NetworkCell) -> None:
+    cells = cells_of(read_curves(explored, read_selections(explored)[0]).points)
+    options = {field: (values, name) for field, _, values, name in page_parts.cell_options(cells, fog_cell)}
+    assert options["severity"] == ({"clean": 0.0, "1": 1.0, "2": 2.0, "3": 3.0, "4": 4.0, "5": 5.0}, "5")
+    assert options["corruption"][0]["Motion blur"] == "motion_blur"
+    assert set(options["evaluation_id"][0]) == {"Alpha", "Beta"}
+    other = page_parts.nearest_cell(cells, fog_cell._replace(corruption="contrast", severity=9.0))
+    assert (other.corruption, other.corruption_label, other.severity) == ("contrast", "Contrast", 5.0)
+
+
+def test_a_clicked_pair_is_kept_where_it_occurs() -> None:
+    clicked = pl.DataFrame({"label_name": ["one"], "answer": ["two"], "image_count": [3]})
+    assert page_parts.pair_of(clicked) == ("one", "two")
+    assert page_parts.pair_of(clicked.clear()) == page_parts.pair_of([]) == (None, None)
+    names = page_parts.ClassOptions(["one"], ["one"])
+    assert page_parts.known_pair(("one", "two"), names) == ("one", None)
+
+
+def test_pictures_are_made_of_chosen_rows_else_of_the_first(handed: Explored, fog_cell: NetworkCell) -> None:
+    images = read_images(handed.path, fog_cell, SliceRequest(true_class="one"))
+    table = page_parts.readable_images(images.slice)
+    assert table.columns[:4] == ["image", "true class", "answer", "right"]
+    assert "file" not in table.columns  # none has one
+    assert page_parts.chosen_rows(images.slice, table.clear(), 6).equals(images.slice.head(6))
+    assert page_parts.chosen_rows(images.slice, table[3:5], 6).equals(images.slice[3:5])
+    rows = images.slice.head(3)
+    sheet = page_parts.picture_sheet(handed, fog_cell, images, rows)
+    assert sheet.rows["image_id"].to_list() == rows["image_id"].to_list()
+    assert downloads.picture_figure(sheet, "png").startswith(b"\x89PNG")
+    with pytest.raises(StudyError, match="no image of this cell is in the slice"):
+        page_parts.picture_sheet(handed, fog_cell, images, rows.clear())
+
+
+def test_texts_of_a_warehouse_are_no_markup(explored: Path, fog_cell: NetworkCell) -> None:
+    hostile = "<img src=x onerror=alert(1)>"
+    frame = pl.DataFrame({"column": [hostile], "type": ["x"], "meaning": [None]})
+    for html in (
+        page_parts.heading(hostile), page_parts.paragraph(hostile), page_parts.problem_html(hostile),
+        page_parts.columns_html(hostile, frame),
+    ):  # fmt: skip
+        assert "<img" not in html
+        assert "&lt;img" in html
+
+
+def test_curves_are_saved_as_the_house_draws_them(explored: Path) -> None:
+    selection = narrowed(read_selections(explored)[0], ["Alpha"], ["fog"])
+    assert downloads.curve_figure(explored, selection, "pdf").startswith(b"%PDF")
+
+
+def test_the_desk_answers_and_refuses(explored: Path) -> None:
+    assert desk.FIRST_RELATION in desk.relation_options()
+    assert "worst_cells" in desk.saved_names()
+    for name in (None, *desk.saved_names()):
+        assert isinstance(desk.answer(explored, desk.statement_of(name)), pl.DataFrame)
+    assert desk.columns_of(explored, "predictions").columns == ["column", "type", "meaning"]
+    with pytest.raises(QueryError, match="refused"):
+        desk.answer(explored, "drop table predictions")
+    alpha, beta = read_selections(explored)[0].ids
+    assert "<table>" in desk.compared(explored, alpha, beta, 0.01)
+    assert page_parts.attempt(lambda: desk.compared(explored, alpha, alpha, 0.01))[1]
