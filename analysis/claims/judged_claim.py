@@ -9,7 +9,7 @@ from failmodes.analysis.findings.finding import FEWEST_IMAGES, Verdict, of_image
 from failmodes.analysis.formatting import format_severity, lower_label
 from failmodes.analysis.selection import EvaluationInfo, Selection, corruption_labels
 from failmodes.analysis.statistics.bootstrap import Estimate, stored_resampling
-from failmodes.analysis.statistics.shape_tables import MOST_NON_FINITE, non_finite_cells
+from failmodes.analysis.statistics.sufficiency import MOST_NON_FINITE, non_finite_cells
 from failmodes.ingest.claim_forms import At, Relation
 from failmodes.ingest.claim_grammar import ClaimText
 from failmodes.warehouse.schema import CLEAN

@@ -7,8 +7,9 @@ import polars as pl
 from failmodes.analysis.comparison.html_fragment import as_html
 from failmodes.analysis.comparison.named_networks import compare_named
 from failmodes.warehouse.database.catalog import list_columns
-from failmodes.warehouse.database.query import run_query, saved_queries, saved_query
+from failmodes.warehouse.database.query import run_query
 from failmodes.warehouse.database.relations import relation_names
+from failmodes.warehouse.database.saved_queries import saved_queries, saved_query
 
 FIRST_RELATION = "accuracy_by_severity"
 TIMEOUT_S = 60
@@ -27,7 +28,7 @@ def saved_names() -> list[str]:
 
 def statement_of(name: str | None) -> str:
     """The SQL of a saved query, or a first statement where none is chosen."""
-    return saved_query(name) if name else _FIRST_STATEMENT
+    return saved_query(name).sql if name else _FIRST_STATEMENT
 
 
 def relation_options() -> list[str]:
