@@ -94,7 +94,7 @@ def collapsing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[duckdb.Duck
 
 @pytest.fixture(scope="session")
 def bent_axis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[duckdb.DuckDBPyConnection]:
-    """Under fog images lie as far from clean as accuracy of Alpha falls, by RMSE; under contrast less far at 4 than 3."""
+    """Under fog images lie as far from clean as accuracy falls, by RMSE; under contrast less far at 4 than at 3."""
     made = write_synthetic(
         tmp_path_factory.mktemp("bent"), images=400, models=("Alpha",), corruptions=("fog", "contrast", "motion_blur")
     )
