@@ -241,7 +241,7 @@ def _cost_comparison(sentence: _Sentence) -> Claim:
 
 def _costs_most(sentence: _Sentence) -> Claim:
     at = sentence.at()
-    if isinstance(at, float):
+    if isinstance(at, float | int):
         raise StudyError(
             f"claim {sentence.shown}: what costs most is judged on average or at the last severity: leave out at {at:g}"
         )
