@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from installed_script import failmodes, failmodes_in_terminal
+from published_files import write_published_files
 from synthetic_record import write_synthetic
 
 import failmodes as package
@@ -35,15 +36,11 @@ def test_load_answers_as_json(tmp_path: Path) -> None:
 
 
 def test_published_accuracies_are_in_the_json_too(tmp_path: Path, handed: Path) -> None:
-    rows = [f"cifar10,paper,arch,Standard,fog,{severity},0.5" for severity in range(1, 6)]
-    from published_files import write_published  # type: ignore[import-not-found]  # of tests/references
-
-    del rows
-    path = write_published(tmp_path)
+    path = write_published_files(tmp_path)
     (tmp_path / "w.duckdb").write_bytes((handed / "warehouse.duckdb").read_bytes())
     done = json.loads(failmodes("load", "w.duckdb", "--published", path, "--json", folder=tmp_path).stdout)
-    assert done["shards"] is None
-    assert done["published"][0]["models"] >= 1
+    assert (done["shards"], done["rows"], done["is_changed"]) == (None, None, True)
+    assert [(one["models"], one["has_clean"], one["is_drawn"]) for one in done["published"]] == [(3, True, False)]
 
 
 def test_status_answers_as_json(handed: Path) -> None:
