@@ -1,4 +1,4 @@
-"""The explorer in a browser: nothing complained of, no other host asked, readable by everyone; and what a click does."""
+"""The explorer in a browser: no complaint, no other host asked, readable by everyone; and what a click does."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -131,7 +131,7 @@ def test_charts_and_pictures_are_saved(page: "Page", name: str, start: bytes) ->
 def test_the_table_of_images_is_saved(page: "Page") -> None:
     page.get_by_text("Export").first.click()
     with page.expect_download() as download:
-        page.get_by_role("menuitem", name="CSV").first.click()
+        page.get_by_role("dialog").get_by_text("CSV", exact=True).click()
     table = pl.read_csv(download.value.path())
     assert table.height == 200
     assert {"image", "true class", "answer", "confidence"} <= set(table.columns)
