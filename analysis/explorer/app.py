@@ -17,7 +17,9 @@ with app.setup:
     from failmodes.analysis.explorer import cell_figures, desk, downloads, network_cell, panels, slices, widgets
     from failmodes.analysis.explorer import page_parts as parts
     from failmodes.analysis.explorer.handed_over import explored_warehouse
+    from failmodes.analysis.explorer.kept_connection import KeptConnection
     from failmodes.analysis.explorer.view import view_of
+    from failmodes.analysis.selection import select
 
 
 @app.cell
@@ -25,8 +27,10 @@ def _opened() -> Any:
     explored = explored_warehouse()
     _request = mo.app_meta().request
     view = view_of(dict(_request.cookies) if _request else {})
-    selections = network_cell.read_selections(explored.path)
-    return explored, selections, view
+    kept = KeptConnection(explored.path)
+    with kept.reading() as _con:
+        selections = select(_con)
+    return explored, kept, selections, view
 
 
 @app.cell
@@ -37,29 +41,31 @@ def _which_images(selections: Any) -> Any:
 
 
 @app.cell
-def _what_is_shown(explored: Any, group: Any, selections: Any, view: Any) -> Any:
+def _what_is_shown(group: Any, kept: Any, selections: Any, view: Any) -> Any:
     _labels, _full = list(group.value.labels.values()), view.width == "narrow"
     networks = mo.ui.multiselect(
         _labels, value=_labels[: network_cell.MOST_NETWORKS], label="Networks", full_width=_full
     )
-    corruptions = mo.ui.multiselect(
-        parts.corruption_options(explored.path, group.value), label="Corruptions (all if none chosen)", full_width=_full
-    )
+    with kept.reading() as _con:
+        _names, classes = parts.corruption_options(_con, group.value), parts.class_names(_con, group.value)
+    corruptions = mo.ui.multiselect(_names, label="Corruptions (all if none chosen)", full_width=_full)
     _several = [group] if len(selections) > 1 else []
     _title = widgets.titled("Failmodes explorer", group.value.source_line, level=1)
     mo.vstack([_title, *_several, widgets.in_row(networks, corruptions)])
-    return corruptions, networks
+    return classes, corruptions, networks
 
 
 @app.cell
-def _curves(corruptions: Any, explored: Any, group: Any, networks: Any) -> Any:
+def _curves(corruptions: Any, group: Any, kept: Any, networks: Any) -> Any:
     mo.stop(not networks.value, widgets.told("no network is chosen: choose one at least"))
     selection = network_cell.narrowed(group.value, networks.value, corruptions.value or group.value.corruptions)
-    curves = network_cell.read_curves(explored.path, selection)
+    with kept.reading() as _con:
+        curves = network_cell.read_curves(_con, selection)
     _first = network_cell.most_telling_cell(curves.points)
     get_cell, set_cell = mo.state(_first, allow_self_loops=True)
     get_marked, set_marked = mo.state(_first)
-    return curves, get_cell, get_marked, selection, set_cell, set_marked
+    get_pair, set_pair = mo.state(parts.NO_PAIR)
+    return curves, get_cell, get_marked, get_pair, selection, set_cell, set_marked, set_pair
 
 
 @app.cell
@@ -88,10 +94,9 @@ def _cell_choice(curves: Any, get_cell: Any, set_cell: Any, set_marked: Any) -> 
 
 
 @app.cell
-def _cell_figures(chosen: Any, explored: Any, view: Any) -> Any:
-    figures = cell_figures.read_figures(explored.path, chosen)
-    _none: tuple[str | None, str | None] = (None, None)
-    get_pair, set_pair = mo.state(_none)
+def _cell_figures(chosen: Any, kept: Any, set_pair: Any, view: Any) -> Any:
+    with kept.reading() as _con:
+        figures = cell_figures.read_figures(_con, chosen)
 
     def _click(pairs: Any) -> None:
         set_pair(parts.pair_of(pairs))
@@ -104,13 +109,12 @@ def _cell_figures(chosen: Any, explored: Any, view: Any) -> Any:
     )
     _text = parts.paragraph(f"{_summary} {_mistake} {panels.risk_sentence(figures.risks)}")
     mo.vstack([mo.Html(_text), cell_charts.shown, mo.Html(parts.paragraph(parts.MATRIX_TEXT))])
-    return cell_charts, figures, get_pair
+    return (cell_charts,)
 
 
 @app.cell
-def _slice_choice(figures: Any, get_pair: Any) -> Any:
-    _names = parts.class_options(figures.confusions)
-    slice_form = widgets.slice_form(_names.true, _names.answers, parts.known_pair(get_pair(), _names))
+def _slice_choice(classes: Any, get_pair: Any) -> Any:
+    slice_form = widgets.slice_form(classes, get_pair())
     _choices = widgets.in_row(slice_form["true_class"], slice_form["answer"], slice_form["confidence"])
     mo.vstack([widgets.titled("Images and slices", parts.SLICES_TEXT), _choices, slice_form["condition"]])
     return (slice_form,)
@@ -127,9 +131,14 @@ def _images(chosen: Any, explored: Any, slice_form: Any) -> Any:
 
 
 @app.cell
-def _pictures(chosen: Any, explored: Any, image_table: Any, images: Any, picture_count: Any) -> Any:
+def _pictures(chosen: Any, explored: Any, image_table: Any, images: Any, kept: Any, picture_count: Any) -> Any:
     _rows = parts.chosen_rows(images.slice, image_table.value, int(picture_count.value))
-    _sheet, _problem = parts.attempt(lambda: parts.picture_sheet(explored, chosen, images, _rows))
+
+    def _make() -> Any:
+        with kept.reading() as con:
+            return parts.picture_sheet(con, explored.open_study, chosen, images, _rows)
+
+    _sheet, _problem = parts.attempt(_make)
     pictures = None if _problem else widgets.pictures(_sheet)
     mo.vstack([picture_count, pictures.shown if pictures else widgets.told(_problem)])
     return (pictures,)

@@ -1,19 +1,17 @@
 """The stored measures of one cell: its figures, confusions, confidence and risk, without a row of an image."""
 
 from decimal import Decimal
-from pathlib import Path
 from typing import Any, NamedTuple
 
+import duckdb
 import polars as pl
 import polars.selectors as cs
 
 from failmodes.analysis.charts.confusion import cell_confusions
 from failmodes.analysis.explorer.network_cell import NetworkCell
 from failmodes.analysis.formatting import format_count, format_interval, format_number, format_percent
-from failmodes.warehouse.database.connection import open_warehouse
 
 BINS = 15  # of the stored measure `cell_confidence_bins`
-_RELATIONS = ("accuracy_by_severity", "cell_confidence_bins", "confusion_by_severity", "selective_risks")
 _FIGURES = "from accuracy_by_severity where evaluation_id = $1 and corruption = $2 and severity = $3"
 _BINS = (
     "select bin_index, image_count, correct_count from cell_confidence_bins "
@@ -41,20 +39,17 @@ class CellFigures(NamedTuple):
     risks: pl.DataFrame
 
 
-def read_figures(path: Path, cell: NetworkCell) -> CellFigures:
-    """The stored measures of a cell.
-
-    Raises:
-        WarehouseError: the warehouse cannot be read.
-    """
+def read_figures(con: duckdb.DuckDBPyConnection, cell: NetworkCell) -> CellFigures:
+    """The stored measures of a cell."""
     severity = Decimal(str(cell.severity))
-    with open_warehouse(path, _RELATIONS) as con:
-        on_curve = [cell.evaluation_id, cell.corruption, severity]
-        stored = [cell.evaluation_id, cell.stored_corruption, severity]
-        figures = con.sql(_FIGURES, params=on_curve).pl().with_columns(cs.decimal().cast(pl.Float64))
-        bins = con.sql(_BINS, params=stored).pl()
-        risks = con.sql(_RISKS, params=stored).pl()
-        return CellFigures(figures.row(0, named=True), cell_confusions(con, cell._asdict()), full_bins(bins), risks)
+    stored = [cell.evaluation_id, cell.stored_corruption, severity]
+    figures = con.sql(_FIGURES, params=[cell.evaluation_id, cell.corruption, severity]).pl()
+    return CellFigures(
+        figures.with_columns(cs.decimal().cast(pl.Float64)).row(0, named=True),
+        cell_confusions(con, cell._asdict()),
+        full_bins(con.sql(_BINS, params=stored).pl()),
+        con.sql(_RISKS, params=stored).pl(),
+    )
 
 
 def full_bins(counts: pl.DataFrame) -> pl.DataFrame:

@@ -9,6 +9,8 @@ from failmodes.analysis.images.clean_images import OpenStudy
 from failmodes.warehouse.errors import printable
 from failmodes.warehouse.limits import limit_command, query_memory
 
+_SELECTING = ("corruptions", "evaluation_labels", "evaluations", "shards")
+
 PortOption = Annotated[
     int | None, typer.Option(min=1, max=65535, help="Port; the first free one from 2718 on if not given.")
 ]
@@ -40,9 +42,11 @@ def explore_warehouse(path: Path, open_study: OpenStudy, *, host: str, port: int
 
     limit_command(None, query_memory(None))
     require_explorer()
-    from failmodes.analysis.explorer.network_cell import read_selections
+    from failmodes.analysis.selection import select
+    from failmodes.warehouse.database.connection import open_warehouse
 
-    read_selections(path)  # what keeps the page from being drawn is said here
+    with open_warehouse(path, _SELECTING) as con:
+        select(con)  # what keeps the page from being drawn is said here
     listening, token = bound_socket(host, port), new_token()
     hand_over(Explored(path.absolute(), open_study))
     typer.echo(printable(f"{path}: {page_address(host, listening.getsockname()[1], token)}"))

@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, NamedTuple
 
+import duckdb
 import polars as pl
 
 from failmodes.analysis.charts.style.theme import GREY, MODEL_COLOURS
@@ -15,16 +15,11 @@ from failmodes.analysis.selection import (
     averaged_severities,
     corruption_labels,
     read_for_selection,
-    select,
 )
-from failmodes.warehouse.database.connection import open_warehouse
 from failmodes.warehouse.errors import StudyError
 from failmodes.warehouse.schema import CLEAN
 
 MOST_NETWORKS = 4  # that are chosen at first: more of them share a grey
-
-_SELECTING = ("corruptions", "evaluation_labels", "evaluations", "shards")
-_CURVES = (*_SELECTING, "accuracy_by_severity")
 
 
 class NetworkCell(NamedTuple):
@@ -79,16 +74,6 @@ class Curves(NamedTuple):
     images: str
 
 
-def read_selections(path: Path) -> list[Selection]:
-    """Networks that share images and corrupted pixels, and so may stand in one chart; most networks first.
-
-    Raises:
-        WarehouseError: the warehouse cannot be read, or holds no evaluation that was run to the end.
-    """
-    with open_warehouse(path, _SELECTING) as con:
-        return select(con)
-
-
 def selection_name(selection: Selection) -> str:
     """A selection where the reader chooses among several."""
     facts = selection.shared
@@ -110,15 +95,10 @@ def narrowed(selection: Selection, labels: Sequence[str], corruptions: Sequence[
     return replace(selection, evaluations=evaluations, corruptions=kept, extras=extras)
 
 
-def read_curves(path: Path, selection: Selection) -> Curves:
-    """The curves of a selection.
-
-    Raises:
-        WarehouseError: the warehouse cannot be read.
-    """
-    with open_warehouse(path, _CURVES) as con:
-        names = corruption_labels(con)
-        found = read_for_selection(con, "accuracy_by_severity", selection)
+def read_curves(con: duckdb.DuckDBPyConnection, selection: Selection) -> Curves:
+    """The curves of a selection."""
+    names = corruption_labels(con)
+    found = read_for_selection(con, "accuracy_by_severity", selection)
     labels = {name: label_with_extra(names[name], is_extra=name in selection.extras) for name in selection.corruptions}
     points = found.select(
         "evaluation_id", "label", "corruption", "severity", "accuracy", "accuracy_low", "accuracy_high", "image_count",

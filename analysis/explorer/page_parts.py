@@ -2,21 +2,24 @@
 
 from collections.abc import Callable, Sequence
 from html import escape
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
+import duckdb
 import polars as pl
 
-from failmodes.analysis.explorer.handed_over import Explored
+from failmodes.analysis.charts.confusion import NO_NUMBER
 from failmodes.analysis.explorer.network_cell import NetworkCell
 from failmodes.analysis.explorer.slices import CellImages, SliceRequest, image_table, picture_rows
 from failmodes.analysis.formatting import format_percent, format_percent_interval, format_severity, label_with_extra
+from failmodes.analysis.images.clean_images import OpenStudy
 from failmodes.analysis.images.collection import pictures_of_rows
 from failmodes.analysis.selection import Selection, corruption_labels
 from failmodes.analysis.shown_images import ImageSheet
-from failmodes.warehouse.database.connection import open_warehouse
 from failmodes.warehouse.errors import FailmodesError, StudyError
 
+Pair = tuple[str | None, str | None]  # a true class and an answer; None is any
+NO_ANSWER = "no answer"  # what rows of pictures call a network's answer where its logits are not finite
+NO_PAIR: Pair = (None, None)
 HEADINGS = {
     "image_id": "image", "label_name": "true class", "predicted_name": "answer", "correct": "right",
     "confidence": "confidence", "label_probability": "probability of the true class", "margin": "margin",
@@ -38,13 +41,6 @@ SLICES_TEXT = (
 )
 COMPARISON_TEXT = "On the images and cells that both have, image by image. Every difference is B minus A."
 DESK_TEXT = "Every table and view, to read only. A statement is stopped after a minute."
-
-
-class ClassOptions(NamedTuple):
-    """Names of the classes that occur in a cell, and of the answers."""
-
-    true: list[str]
-    answers: list[str]
 
 
 def attempt(read: Callable[[], Any]) -> tuple[Any, str]:
@@ -70,11 +66,18 @@ def problem_html(problem: str) -> str:
     return f'<p class="fm-problem" role="status">{escape(problem)}</p>'
 
 
-def corruption_options(path: Path, selection: Selection) -> dict[str, str]:
+def corruption_options(con: duckdb.DuckDBPyConnection, selection: Selection) -> dict[str, str]:
     """Corruptions of a selection by their human names."""
-    with open_warehouse(path, ("corruptions",)) as con:
-        names = corruption_labels(con)
+    names = corruption_labels(con)
     return {label_with_extra(names[one], is_extra=one in selection.extras): one for one in selection.corruptions}
+
+
+def class_names(con: duckdb.DuckDBPyConnection, selection: Selection) -> list[str]:
+    """Names of the classes of the images, in their order, each once."""
+    found = con.execute(
+        "select class_name from classes where dataset_id = $1 order by class_index", [selection.shared["dataset_id"]]
+    ).fetchall()
+    return list(dict.fromkeys(name for (name,) in found))
 
 
 def cell_options(cells: Sequence[NetworkCell], chosen: NetworkCell) -> list[tuple[str, str, dict[str, Any], str]]:
@@ -95,25 +98,23 @@ def nearest_cell(cells: Sequence[NetworkCell], wanted: NetworkCell) -> NetworkCe
     return min(same, key=lambda one: abs(one.severity - wanted.severity))
 
 
-def pair_of(pairs: Any) -> tuple[str | None, str | None]:
+def pair_of(pairs: Any) -> Pair:
     """True class and answer of the cell of a confusion matrix that was clicked; None for both where none is."""
     if not len(pairs):
-        return None, None
+        return NO_PAIR
     row = pairs.row(0, named=True)
-    return row["label_name"], row["answer"]
+    return row["label_name"], NO_ANSWER if row["answer"] == NO_NUMBER else row["answer"]
 
 
-def class_options(confusions: pl.DataFrame) -> ClassOptions:
-    """Classes and answers of a cell, in their order."""
-    labels = confusions.select("label", "label_name").unique().sort("label")["label_name"].to_list()
-    answers = confusions.select("place", "answer").unique().sort("place")["answer"].to_list()
-    return ClassOptions(list(dict.fromkeys(labels)), list(dict.fromkeys(answers)))
+def answer_names(classes: Sequence[str]) -> list[str]:
+    """What an answer may be: a class, one that is none of the images', or none at all."""
+    return [*classes, "another class", NO_ANSWER]
 
 
-def known_pair(pair: tuple[str | None, str | None], names: ClassOptions) -> tuple[str | None, str | None]:
-    """A class and an answer, each where it occurs in the cell."""
+def known_pair(pair: Pair, classes: Sequence[str]) -> Pair:
+    """A class and an answer, each where it may be chosen."""
     true_class, answer = pair
-    return true_class if true_class in names.true else None, answer if answer in names.answers else None
+    return true_class if true_class in classes else None, answer if answer in answer_names(classes) else None
 
 
 def slice_request(values: dict[str, Any]) -> SliceRequest:
@@ -137,7 +138,13 @@ def chosen_rows(rows: pl.DataFrame, chosen: Any, most: int) -> pl.DataFrame:
     return rows.head(most)
 
 
-def picture_sheet(explored: Explored, cell: NetworkCell, images: CellImages, rows: pl.DataFrame) -> ImageSheet:
+def picture_sheet(
+    con: duckdb.DuckDBPyConnection,
+    open_study: OpenStudy | None,
+    cell: NetworkCell,
+    images: CellImages,
+    rows: pl.DataFrame,
+) -> ImageSheet:
     """Pictures of images of a cell.
 
     Raises:
@@ -147,7 +154,7 @@ def picture_sheet(explored: Explored, cell: NetworkCell, images: CellImages, row
     if rows.is_empty():
         raise StudyError("no image of this cell is in the slice: take a part of it back")
     headline = f"{cell.name}: {rows.height} of {images.headline}"
-    return ImageSheet(pictures_of_rows(explored.path, picture_rows(rows), headline, open_study=explored.open_study))
+    return ImageSheet(pictures_of_rows(con, picture_rows(rows), headline, open_study=open_study))
 
 
 def parts_html(parts: pl.DataFrame) -> str:

@@ -9,7 +9,16 @@ import polars as pl
 
 from failmodes.analysis.explorer.downloads import SUFFIXES, picture_figure
 from failmodes.analysis.explorer.network_cell import NetworkCell
-from failmodes.analysis.explorer.page_parts import cell_options, heading, nearest_cell, paragraph, problem_html
+from failmodes.analysis.explorer.page_parts import (
+    Pair,
+    answer_names,
+    cell_options,
+    heading,
+    known_pair,
+    nearest_cell,
+    paragraph,
+    problem_html,
+)
 from failmodes.analysis.explorer.slices import CellImages
 from failmodes.analysis.shown_images import ImageSheet
 
@@ -79,13 +88,13 @@ def cell_choice(cells: Sequence[NetworkCell], chosen: NetworkCell, choose: Calla
     return Elements(choices, in_row(*choices))
 
 
-def slice_form(true_classes: Sequence[str], answers: Sequence[str], pair: tuple[str | None, str | None]) -> Any:
+def slice_form(classes: Sequence[str], pair: Pair) -> Any:
     """The choices that make a slice; `pair` are the class and the answer that are chosen at first."""
-    true_class, answer = pair
+    true_class, answer = known_pair(pair, classes)
     return mo.ui.dictionary(
         {
-            "true_class": mo.ui.dropdown(true_classes, value=true_class, label="True class"),
-            "answer": mo.ui.dropdown(answers, value=answer, label="Answer"),
+            "true_class": mo.ui.dropdown(classes, value=true_class, label="True class"),
+            "answer": mo.ui.dropdown(answer_names(classes), value=answer, label="Answer"),
             "confidence": mo.ui.range_slider(0, 1, 0.05, value=[0, 1], label="Confidence", show_value=True),
             "condition": mo.ui.text(
                 placeholder="entropy_nats > 1 and rmse < 0.1", label="Condition in SQL", full_width=True

@@ -84,11 +84,12 @@ def find_pictures(
         raise StudyError(f"no evaluated image fits the filter: {condition.strip()}")
     cut = [f"{_matching(found.matching)}, {found.cut}"] if found.cut else []
     headline = f"{_matching(found.matching)}: {condition}"
-    return pictures_of_rows(path, found.rows, headline, remarks=cut, open_study=open_study)
+    with open_warehouse(path, _RELATIONS) as con:
+        return pictures_of_rows(con, found.rows, headline, remarks=cut, open_study=open_study)
 
 
 def pictures_of_rows(
-    path: Path,
+    con: duckdb.DuckDBPyConnection,
     rows: Sequence[PictureRow],
     headline: str,
     *,
@@ -98,7 +99,7 @@ def pictures_of_rows(
     """The pictures of rows that were read already, made again.
 
     Args:
-        path: the warehouse.
+        con: the warehouse.
         rows: which ones, in the order shown, at least one.
         headline: what is shown.
         remarks: what a reader must not miss of how the rows were chosen, a line each.
@@ -106,25 +107,24 @@ def pictures_of_rows(
 
     Raises:
         StudyError: a study is needed.
-        WarehouseError: the warehouse cannot be read, or no clean image is to be had.
+        WarehouseError: no clean image is to be had.
         DataError: images are damaged or missing.
     """
-    with open_warehouse(path, _RELATIONS) as con:
-        pictures, lacking = _pictures(con, rows, StudyAtHand(open_study))
-        told = [*remarks, *lacking]
-        return Pictures(
-            [pictures],
-            is_curves=False,
-            headline=_headline(headline),
-            details=_sentences(
-                f"{len(pictures)} shown, made again from their clean image. Beneath: predicted class, right (tick) or "
-                "wrong (cross), true class, confidence, network, corruption and severity",
-                _attention_sentence(pictures),
-                *told,
-            ),
-            source=_source_line(con, pictures),
-            remarks=told,
-        )
+    pictures, lacking = _pictures(con, rows, StudyAtHand(open_study))
+    told = [*remarks, *lacking]
+    return Pictures(
+        [pictures],
+        is_curves=False,
+        headline=_headline(headline),
+        details=_sentences(
+            f"{len(pictures)} shown, made again from their clean image. Beneath: predicted class, right (tick) or "
+            "wrong (cross), true class, confidence, network, corruption and severity",
+            _attention_sentence(pictures),
+            *told,
+        ),
+        source=_source_line(con, pictures),
+        remarks=told,
+    )
 
 
 def find_curves(

@@ -8,6 +8,7 @@ from pathlib import Path
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1] / "references")]
 
 from corruptions import measure_corruptions  # noqa: E402
+from explorer_clicks import measure_explorer  # noqa: E402
 from measure import Skipped  # noqa: E402
 from networks import measure_networks  # noqa: E402
 from rich.console import Console  # noqa: E402
@@ -21,6 +22,7 @@ PARTS = {
     "tables": measure_tables,
     "warehouse": measure_warehouse,
     "classes": measure_many_classes,
+    "explorer": measure_explorer,
     "corruptions": measure_corruptions,
     "networks": measure_networks,
     "scaling": measure_scaling,

@@ -119,8 +119,8 @@ def measure_warehouse() -> Iterator[Result]:
     for count in NETWORKS:
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
-            _write_facts(folder, range(count), IMAGES, CLASSES)
-            _write_facts(folder / "one more", [count], IMAGES, CLASSES)
+            write_facts(folder, range(count), IMAGES, CLASSES)
+            write_facts(folder / "one more", [count], IMAGES, CLASSES)
             yield from _measure(folder, f"warehouse/{count}", count * IMAGES, WANTED_REPORT_S[count])
 
 
@@ -128,15 +128,15 @@ def measure_many_classes() -> Iterator[Result]:
     """The same of a thousand classes, of which confusion is kept sparse; as many rows as 15 networks have above."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        _write_facts(folder, range(MANY_NETWORKS), MANY_IMAGES, MANY_CLASSES)
-        _write_facts(folder / "one more", [MANY_NETWORKS], MANY_IMAGES, MANY_CLASSES)
+        write_facts(folder, range(MANY_NETWORKS), MANY_IMAGES, MANY_CLASSES)
+        write_facts(folder / "one more", [MANY_NETWORKS], MANY_IMAGES, MANY_CLASSES)
         rows = MANY_NETWORKS * MANY_IMAGES
         yield from _measure(
             folder, f"warehouse/{MANY_CLASSES}_classes", rows, WANTED_REPORT_S[20], PER_IMAGE + PER_CLASS
         )
 
 
-def _write_facts(folder: Path, networks: Iterable[int], images: int, classes: int) -> None:
+def write_facts(folder: Path, networks: Iterable[int], images: int, classes: int) -> None:
     """In a process of its own, which gives its memory back."""
     options = {
         "images": images, "classes": classes, "shared_difficulty": SHARED_DIFFICULTY,

@@ -1,12 +1,16 @@
 """A warehouse to explore: the synthetic record with a clean picture of every image."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
+import duckdb
 import pytest
 from synthetic_record import write_synthetic
 from synthetic_thumbnails import write_thumbnails
 
-from failmodes.analysis.explorer.network_cell import NetworkCell, read_curves, read_selections
+from failmodes.analysis.explorer.kept_connection import KeptConnection
+from failmodes.analysis.explorer.network_cell import NetworkCell, read_curves
+from failmodes.analysis.selection import select
 from failmodes.warehouse.database.load import load
 
 
@@ -21,8 +25,17 @@ def explored(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def fog_cell(explored: Path) -> NetworkCell:
+def con(explored: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+    """The connection that a page would keep."""
+    kept = KeptConnection(explored)
+    with kept.reading() as con:
+        yield con
+    kept.close()
+
+
+@pytest.fixture(scope="session")
+def fog_cell(con: duckdb.DuckDBPyConnection) -> NetworkCell:
     """The network Alpha under fog at severity 5."""
-    points = read_curves(explored, read_selections(explored)[0]).points
+    points = read_curves(con, select(con)[0]).points
     (row,) = points.filter(label="Alpha", corruption="fog", severity=5.0).rows(named=True)
     return NetworkCell(row["evaluation_id"], "Alpha", "fog", "Fog", 5.0)

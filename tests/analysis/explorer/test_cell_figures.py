@@ -30,9 +30,11 @@ def rows_of(path: Path, cell: NetworkCell) -> pl.DataFrame:
 
 
 @pytest.mark.parametrize("severity", [0.0, 5.0])
-def test_figures_are_those_of_the_rows(explored: Path, fog_cell: NetworkCell, severity: float) -> None:
+def test_figures_are_those_of_the_rows(
+    con: duckdb.DuckDBPyConnection, explored: Path, fog_cell: NetworkCell, severity: float
+) -> None:
     cell = fog_cell._replace(severity=severity)
-    rows, found = rows_of(explored, cell), read_figures(explored, cell)
+    rows, found = rows_of(explored, cell), read_figures(con, cell)
     right = (rows["label"] == rows["predicted"]).to_numpy()
     confidence = rows["confidence"].to_numpy().astype(np.float64)
     assert found.figures["accuracy"] == right.mean()
@@ -57,13 +59,15 @@ def test_every_bin_is_there_whether_it_occurred_or_not() -> None:
     ]  # fmt: skip
 
 
-def test_sentences_say_accuracy_interval_confidence_and_mistake(explored: Path, fog_cell: NetworkCell) -> None:
-    found = read_figures(explored, fog_cell)
+def test_sentences_say_accuracy_interval_confidence_and_mistake(
+    con: duckdb.DuckDBPyConnection, fog_cell: NetworkCell
+) -> None:
+    found = read_figures(con, fog_cell)
     told = figures_sentence(found).replace(NO_BREAK, " ")
     assert told.startswith(f"Right on {100 * found.figures['accuracy']:.1f} % [")
     assert "of 400 images" in told
     assert "points below clean" in told
-    assert "points below clean" not in figures_sentence(read_figures(explored, fog_cell._replace(severity=0.0)))
+    assert "points below clean" not in figures_sentence(read_figures(con, fog_cell._replace(severity=0.0)))
     nameless = found._replace(figures=found.figures | {"mean_confidence": None})
     assert figures_sentence(nameless).endswith("No confidence is a finite number.")
     assert commonest_confusion(found).startswith("Most frequent mistake: ")

@@ -13,16 +13,19 @@ from failmodes.analysis.explorer.network_cell import (
     most_telling_cell,
     narrowed,
     read_curves,
-    read_selections,
     selection_name,
 )
+from failmodes.analysis.selection import select
+from failmodes.warehouse.database.connection import open_warehouse
 from failmodes.warehouse.database.load import load
 from failmodes.warehouse.errors import StudyError
 
 
-def test_points_are_those_of_the_stored_cells(explored: Path, synthetic: Synthetic) -> None:
-    (selection,) = read_selections(explored)
-    points = read_curves(explored, selection).points
+def test_points_are_those_of_the_stored_cells(
+    con: duckdb.DuckDBPyConnection, explored: Path, synthetic: Synthetic
+) -> None:
+    (selection,) = select(con)
+    points = read_curves(con, selection).points
     assert points.height == 2 * len(CURVES) * 6
     with duckdb.connect(str(explored), read_only=True) as con:
         for row in points.rows(named=True):
@@ -37,16 +40,20 @@ def test_points_are_those_of_the_stored_cells(explored: Path, synthetic: Synthet
     assert synthetic.evaluations == dict(points.select("label", "evaluation_id").unique().rows())
 
 
-def test_corruptions_stand_by_their_largest_drop(explored: Path) -> None:
-    (selection,) = read_selections(explored)
-    points = read_curves(explored, selection).points
+def test_corruptions_stand_by_their_largest_drop(
+    con: duckdb.DuckDBPyConnection,
+) -> None:
+    (selection,) = select(con)
+    points = read_curves(con, selection).points
     drops = [part["accuracy"][0] - part["accuracy"].min() for part in points.partition_by("corruption")]
     assert drops == sorted(drops, reverse=True)
 
 
-def test_the_first_cell_is_that_of_the_lowest_accuracy(explored: Path) -> None:
-    (selection,) = read_selections(explored)
-    points = read_curves(explored, selection).points
+def test_the_first_cell_is_that_of_the_lowest_accuracy(
+    con: duckdb.DuckDBPyConnection,
+) -> None:
+    (selection,) = select(con)
+    points = read_curves(con, selection).points
     cell = most_telling_cell(points)
     accuracy = {c: row["accuracy"] for c, row in zip(cells_of(points), points.rows(named=True), strict=True)}
     assert accuracy[cell] == min(accuracy.values())
@@ -56,12 +63,14 @@ def test_the_first_cell_is_that_of_the_lowest_accuracy(explored: Path) -> None:
     assert cell._replace(label="A", corruption_label="Fog", severity=2.5).name == "A, fog at severity 2.5"
 
 
-def test_networks_and_corruptions_are_chosen_in_the_order_of_the_selection(explored: Path) -> None:
-    (selection,) = read_selections(explored)
+def test_networks_and_corruptions_are_chosen_in_the_order_of_the_selection(
+    con: duckdb.DuckDBPyConnection,
+) -> None:
+    (selection,) = select(con)
     part = narrowed(selection, ["Beta"], ["fog", "contrast"])
     assert list(part.labels.values()) == ["Beta"]
     assert part.corruptions == tuple(name for name in selection.corruptions if name in ("fog", "contrast"))
-    assert set(read_curves(explored, part).points["corruption"]) == {"fog", "contrast"}
+    assert set(read_curves(con, part).points["corruption"]) == {"fog", "contrast"}
     with pytest.raises(StudyError, match="choose at least one network and one corruption"):
         narrowed(selection, [], ["fog"])
 
@@ -70,15 +79,18 @@ def test_up_to_four_networks_have_a_colour_of_more_the_best_and_the_worst(tmp_pa
     models = tuple(f"Net {number}" for number in range(5))
     write_synthetic(tmp_path, images=40, models=models, falls={"Net 1": 0.2, "Net 3": 2.0}, corruptions=("fog",))
     load([tmp_path], tmp_path / "w.duckdb")
-    (selection,) = read_selections(tmp_path / "w.duckdb")
-    colours = read_curves(tmp_path / "w.duckdb", selection).colours
-    assert colours == {"Net 0": GREY, "Net 1": BLUE, "Net 2": GREY, "Net 3": VERMILLION, "Net 4": GREY}
-    four = replace(selection, evaluations=selection.evaluations[:2])
-    assert list(read_curves(tmp_path / "w.duckdb", four).colours.values()) == [BLUE, VERMILLION]
+    with open_warehouse(tmp_path / "w.duckdb") as con:
+        (selection,) = select(con)
+        colours = read_curves(con, selection).colours
+        assert colours == {"Net 0": GREY, "Net 1": BLUE, "Net 2": GREY, "Net 3": VERMILLION, "Net 4": GREY}
+        two = replace(selection, evaluations=selection.evaluations[:2])
+        assert list(read_curves(con, two).colours.values()) == [BLUE, VERMILLION]
 
 
-def test_a_selection_is_named_so_that_it_can_be_chosen(explored: Path) -> None:
-    (selection,) = read_selections(explored)
+def test_a_selection_is_named_so_that_it_can_be_chosen(
+    con: duckdb.DuckDBPyConnection,
+) -> None:
+    (selection,) = select(con)
     name = selection_name(selection)
     assert "Synthetic digits" in name
     assert "Alpha and Beta" in name

@@ -3,14 +3,16 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+import duckdb
 import polars as pl
 import pytest
 
 from failmodes.analysis.explorer import desk, downloads, handed_over, page_parts
 from failmodes.analysis.explorer.handed_over import Explored, explored_warehouse, hand_over
-from failmodes.analysis.explorer.network_cell import NetworkCell, cells_of, narrowed, read_curves, read_selections
+from failmodes.analysis.explorer.network_cell import NetworkCell, cells_of, narrowed, read_curves
 from failmodes.analysis.explorer.slices import SliceRequest, read_images
 from failmodes.analysis.explorer.view import View, view_of
+from failmodes.analysis.selection import select
 from failmodes.warehouse.errors import QueryError, StudyError
 
 
@@ -52,8 +54,8 @@ def test_the_view_is_what_the_browser_says(cookie: str, view: View) -> None:
     assert view_of({"failmodes_view": cookie, "session": "x"}) == view
 
 
-def test_a_cell_is_chosen_part_by_part(explored: Path, fog_cell: NetworkCell) -> None:
-    cells = cells_of(read_curves(explored, read_selections(explored)[0]).points)
+def test_a_cell_is_chosen_part_by_part(con: duckdb.DuckDBPyConnection, fog_cell: NetworkCell) -> None:
+    cells = cells_of(read_curves(con, select(con)[0]).points)
     options = {field: (values, name) for field, _, values, name in page_parts.cell_options(cells, fog_cell)}
     assert options["severity"] == ({"clean": 0.0, "1": 1.0, "2": 2.0, "3": 3.0, "4": 4.0, "5": 5.0}, "5")
     assert options["corruption"][0]["Motion blur"] == "motion_blur"
@@ -65,24 +67,28 @@ def test_a_cell_is_chosen_part_by_part(explored: Path, fog_cell: NetworkCell) ->
 def test_a_clicked_pair_is_kept_where_it_occurs() -> None:
     clicked = pl.DataFrame({"label_name": ["one"], "answer": ["two"], "image_count": [3]})
     assert page_parts.pair_of(clicked) == ("one", "two")
+    nameless = clicked.with_columns(answer=pl.lit("no number"))  # as the matrix calls it; conditions say no answer
+    assert page_parts.pair_of(nameless) == ("one", "no answer")
     assert page_parts.pair_of(clicked.clear()) == page_parts.pair_of([]) == (None, None)
-    names = page_parts.ClassOptions(["one"], ["one"])
-    assert page_parts.known_pair(("one", "two"), names) == ("one", None)
+    assert page_parts.known_pair(("one", "two"), ["one"]) == ("one", None)
+    assert page_parts.known_pair(("one", "no answer"), ["one"]) == ("one", "no answer")
 
 
-def test_pictures_are_made_of_chosen_rows_else_of_the_first(handed: Explored, fog_cell: NetworkCell) -> None:
-    images = read_images(handed.path, fog_cell, SliceRequest(true_class="one"))
+def test_pictures_are_made_of_chosen_rows_else_of_the_first(
+    con: duckdb.DuckDBPyConnection, explored: Path, fog_cell: NetworkCell
+) -> None:
+    images = read_images(explored, fog_cell, SliceRequest(true_class="one"))
     table = page_parts.readable_images(images.slice)
     assert table.columns[:4] == ["image", "true class", "answer", "right"]
     assert "file" not in table.columns  # none has one
     assert page_parts.chosen_rows(images.slice, table.clear(), 6).equals(images.slice.head(6))
     assert page_parts.chosen_rows(images.slice, table[3:5], 6).equals(images.slice[3:5])
     rows = images.slice.head(3)
-    sheet = page_parts.picture_sheet(handed, fog_cell, images, rows)
+    sheet = page_parts.picture_sheet(con, None, fog_cell, images, rows)
     assert sheet.rows["image_id"].to_list() == rows["image_id"].to_list()
     assert downloads.picture_figure(sheet, "png").startswith(b"\x89PNG")
     with pytest.raises(StudyError, match="no image of this cell is in the slice"):
-        page_parts.picture_sheet(handed, fog_cell, images, rows.clear())
+        page_parts.picture_sheet(con, None, fog_cell, images, rows.clear())
 
 
 def test_texts_of_a_warehouse_are_no_markup(explored: Path, fog_cell: NetworkCell) -> None:
@@ -96,12 +102,12 @@ def test_texts_of_a_warehouse_are_no_markup(explored: Path, fog_cell: NetworkCel
         assert "&lt;img" in html
 
 
-def test_curves_are_saved_as_the_house_draws_them(explored: Path) -> None:
-    selection = narrowed(read_selections(explored)[0], ["Alpha"], ["fog"])
+def test_curves_are_saved_as_the_house_draws_them(con: duckdb.DuckDBPyConnection, explored: Path) -> None:
+    selection = narrowed(select(con)[0], ["Alpha"], ["fog"])
     assert downloads.curve_figure(explored, selection, "pdf").startswith(b"%PDF")
 
 
-def test_the_desk_answers_and_refuses(explored: Path) -> None:
+def test_the_desk_answers_and_refuses(con: duckdb.DuckDBPyConnection, explored: Path) -> None:
     assert desk.FIRST_RELATION in desk.relation_options()
     assert "worst_cells" in desk.saved_names()
     for name in (None, *desk.saved_names()):
@@ -109,6 +115,6 @@ def test_the_desk_answers_and_refuses(explored: Path) -> None:
     assert desk.columns_of(explored, "predictions").columns == ["column", "type", "meaning"]
     with pytest.raises(QueryError, match="refused"):
         desk.answer(explored, "drop table predictions")
-    alpha, beta = read_selections(explored)[0].ids
+    alpha, beta = select(con)[0].ids
     assert "<table>" in desk.compared(explored, alpha, beta, 0.01)
     assert page_parts.attempt(lambda: desk.compared(explored, alpha, alpha, 0.01))[1]

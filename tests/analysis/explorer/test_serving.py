@@ -61,7 +61,9 @@ def test_other_pages_and_hosts_are_turned_away(host: str, origin: str | None, bo
     assert (sent == ["let through"]) == passes
     if not passes:
         assert sent[0]["status"] == 403
-        assert answered(host, origin, bound_to=bound_to, kind="websocket") == [{"type": "websocket.close", "code": 1008}]
+        assert answered(host, origin, bound_to=bound_to, kind="websocket") == [
+            {"type": "websocket.close", "code": 1008}
+        ]
 
 
 def test_a_port_that_is_taken_is_one_line_and_the_next_is_found() -> None:
@@ -88,7 +90,9 @@ def test_the_address_has_the_token() -> None:
 
 def test_without_marimo_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(serving, "find_spec", lambda name: None)
-    with pytest.raises(MissingExtraError, match=r'needs marimo, not installed here: pip install "failmodes\[explore\]"'):
+    with pytest.raises(
+        MissingExtraError, match=r'needs marimo, not installed here: pip install "failmodes\[explore\]"'
+    ):
         require_explorer()
 
 
@@ -116,9 +120,7 @@ def test_a_taken_port_ends_the_command(explored: Path, tmp_path: Path) -> None:
         taken.listen()
         port = taken.getsockname()[1]
         done = failmodes("explore", explored, "--no-browser", "--port", str(port), folder=tmp_path, expect=2)
-    assert done.stderr.strip() == (
-        f"failmodes: port {port} is taken: name another with --port, or leave it out"
-    )
+    assert done.stderr.strip() == (f"failmodes: port {port} is taken: name another with --port, or leave it out")
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")

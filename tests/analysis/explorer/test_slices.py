@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import duckdb
 import polars as pl
 import pytest
 from scipy.stats import binomtest
@@ -27,7 +28,10 @@ SLICES = {
     ),
     "confidence": (SliceRequest(lowest=0.5, highest=0.9), pl.col("confidence").is_between(0.5, 0.9)),
     "condition": (SliceRequest(condition="entropy_nats > 0.5 -- mine"), pl.col("entropy_nats") > 0.5),
-    "brackets": (SliceRequest(condition="(image_id < 9) or (image_id = 11)"), pl.col("image_id").is_in([*range(9), 11])),
+    "brackets": (
+        SliceRequest(condition="(image_id < 9) or (image_id = 11)"),
+        pl.col("image_id").is_in([*range(9), 11]),
+    ),
     "subquery": (
         SliceRequest(condition="confidence > (select avg(confidence) from cell)"),
         pl.col("confidence") > pl.col("confidence").mean(),
@@ -69,9 +73,11 @@ def test_an_empty_slice_has_no_figures(explored: Path, fog_cell: NetworkCell) ->
     assert parts.row(0) == ("slice", 0, None, None, None, None, None)
 
 
-def test_bins_of_all_images_are_the_stored_ones(explored: Path, fog_cell: NetworkCell) -> None:
+def test_bins_of_all_images_are_the_stored_ones(
+    con: duckdb.DuckDBPyConnection, explored: Path, fog_cell: NetworkCell
+) -> None:
     rows = read_images(explored, fog_cell).rows
-    assert slice_bins(rows).equals(read_figures(explored, fog_cell).bins)
+    assert slice_bins(rows).equals(read_figures(con, fog_cell).bins)
 
 
 def test_rows_give_pictures_and_a_table(explored: Path, fog_cell: NetworkCell) -> None:
@@ -95,9 +101,7 @@ def test_rows_give_pictures_and_a_table(explored: Path, fog_cell: NetworkCell) -
         ("sum(confidence) > 1", ""),
     ],
 )
-def test_what_is_no_condition_is_one_line(
-    explored: Path, fog_cell: NetworkCell, condition: str, message: str
-) -> None:
+def test_what_is_no_condition_is_one_line(explored: Path, fog_cell: NetworkCell, condition: str, message: str) -> None:
     with pytest.raises(QueryError) as caught:
         read_images(explored, fog_cell, SliceRequest(condition=condition))
     assert message in str(caught.value)

@@ -1,0 +1,149 @@
+"""The explorer in a browser: no complaint, no other host asked, readable by everyone; and what a click does."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+import pytest
+from chromium import Theme
+from explorer_pages import WIDEST, charts, curve_points, headline, open_explorer, show_all, wait_for_pictures
+from explorer_process import Explorer, explorer
+from report_pages import Visit, barriers
+from synthetic_record import write_synthetic
+from synthetic_thumbnails import write_thumbnails
+
+from failmodes.warehouse.database.load import load
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+pytestmark = pytest.mark.browser
+
+SCREENS: tuple[tuple[int, Theme], ...] = ((1400, "light"), (1400, "dark"), (400, "light"), (400, "dark"))
+screens = pytest.mark.parametrize(("width", "theme"), SCREENS)
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Explorer]:
+    """The explorer of two networks, five corruptions, five severities and 200 images of ten classes."""
+    pytest.importorskip("marimo")
+    folder = tmp_path_factory.mktemp("explorer")
+    write_synthetic(folder, images=200, classes=10, falls={"Beta": 0.5})
+    write_thumbnails(folder, 200)
+    load([folder], folder / "warehouse.duckdb")
+    with explorer(folder / "warehouse.duckdb") as running:
+        yield running
+
+
+@pytest.fixture
+def page(browser: "Browser", served: Explorer) -> Iterator["Page"]:
+    visit = open_explorer(browser, served, 1400, "light")
+    yield visit.page
+    assert visit.problems == []
+    assert visit.outside == []
+    visit.page.context.close()
+
+
+@screens
+def test_everybody_can_read_it(browser: "Browser", served: Explorer, width: int, theme: Theme) -> None:
+    visit = open_explorer(browser, served, width, theme)
+    assert visit.page.evaluate(WIDEST) <= width
+    show_all(visit.page)
+    charts(visit.page).nth(3).locator("svg").wait_for()
+    assert barriers(visit.page) == []
+    assert visit.problems == []
+    assert visit.outside == []
+    visit.page.context.close()
+
+
+def test_a_click_on_a_point_shows_the_images_of_its_cell(page: "Page") -> None:
+    points = curve_points(page)
+    assert points.count() == 2 * 5 * 6
+    labels = points.evaluate_all("all => all.map((each) => each.getAttribute('aria-label'))")
+    for network, severity, where in (("Beta", 3, "at severity 3"), ("Alpha", 4, "at severity 4"), ("Beta", 0, "clean")):
+        number = next(i for i, said in enumerate(labels) if f"severity: {severity};" in said and network in said)
+        before = headline(page)
+        points.nth(number).click(force=True)
+        shown = wait_for_pictures(page, before)
+        assert where in shown
+        assert not severity or shown.startswith(network)
+        assert page.locator(".fm-images img").count() == 12
+        alts = page.locator(".fm-images img").evaluate_all("all => all.map(each => each.alt)")
+        assert all("says" in alt for alt in alts)
+
+
+def test_a_click_on_a_confusion_shows_its_images(page: "Page") -> None:
+    wrong = charts(page).nth(1).locator(".mark-rect path")
+    labels = wrong.evaluate_all("all => all.map(each => each.getAttribute('aria-label'))")
+    facts = [dict(part.split(": ", 1) for part in label.split("; ")) for label in labels]
+    number = next(i for i, one in enumerate(facts) if one["class"] != one["taken for"])
+    one, before = facts[number], headline(page)
+    wrong.nth(number).click(force=True)
+    shown = wait_for_pictures(page, before)
+    assert f"true class {one['class']} and answer {one['taken for']}" in shown
+    assert f"{one['images']}\N{NO-BREAK SPACE}image" in shown
+    page.locator(".fm-table", has_text="rest of the cell").wait_for()
+
+
+def test_a_cell_is_chosen_by_name_without_a_pointer(page: "Page") -> None:
+    before = headline(page)
+    chosen = page.get_by_label("Corruption", exact=True)
+    chosen.focus()
+    options = chosen.evaluate("each => [...each.options].map((option) => option.text)")
+    page.keyboard.type(next(name for name in options if name != chosen.input_value()))
+    page.keyboard.press("Enter")
+    assert wait_for_pictures(page, before) != before
+
+
+def test_a_condition_makes_a_slice_and_its_mistake_is_told_in_place(page: "Page") -> None:
+    condition, before = page.get_by_label("Condition in SQL"), headline(page)
+    condition.fill("confidence >")
+    condition.press("Enter")
+    page.locator(".fm-problem", has_text="syntax error").wait_for()
+    condition.fill("image_id < 30")
+    condition.press("Enter")
+    assert "30\N{NO-BREAK SPACE}images of 200: image_id < 30" in wait_for_pictures(page, before)
+    assert page.locator(".fm-problem").count() == 0
+
+
+def test_the_desk_answers_and_two_networks_are_compared(page: "Page") -> None:
+    statement = page.get_by_label("Statement")
+    statement.fill("drop table predictions")
+    page.get_by_role("button", name="Run").click()
+    page.locator(".fm-problem", has_text="refused").wait_for()
+    statement.fill("select count(*) as images_in_all from predictions")
+    page.get_by_role("button", name="Run").click()
+    page.get_by_text("images_in_all").nth(0).wait_for()
+    page.get_by_role("button", name="Compare").click()
+    page.get_by_text("Accuracy by corruption").wait_for()
+    show_all(page)
+    assert barriers(page) == []
+
+
+@pytest.mark.parametrize(("name", "start"), [("curves as SVG", b"<svg"), ("pictures as PNG", b"\x89PNG")])
+def test_charts_and_pictures_are_saved(page: "Page", name: str, start: bytes) -> None:
+    with page.expect_download() as download:
+        page.get_by_text(name).click()
+    assert Path(download.value.path()).read_bytes().startswith(start)
+
+
+def test_the_table_of_images_is_saved(page: "Page") -> None:
+    page.get_by_text("Export").first.click()
+    with page.expect_download() as download:
+        page.get_by_role("dialog").get_by_text("CSV", exact=True).click()
+    table = pl.read_csv(download.value.path())
+    assert table.height == 200
+    assert {"image", "true class", "answer", "confidence"} <= set(table.columns)
+
+
+def test_the_page_follows_the_theme_of_the_system(browser: "Browser", served: Explorer) -> None:
+    visit: Visit = open_explorer(browser, served, 1400, "light")
+    colour = "getComputedStyle(document.body).backgroundColor"
+    light: Any = visit.page.evaluate(colour)
+    visit.page.emulate_media(color_scheme="dark")
+    visit.page.wait_for_function(f"(before) => {colour} != before", arg=light)
+    wait_for_pictures(visit.page, "")
+    text = charts(visit.page).first.locator("svg text").first
+    assert text.evaluate("each => getComputedStyle(each).fill") in ("rgb(236, 236, 239)", "rgb(166, 171, 181)")
+    visit.page.context.close()

@@ -1,0 +1,63 @@
+"""The explorer in a browser: opened at its address, with what it complains of and what it asks other hosts."""
+
+from typing import TYPE_CHECKING
+
+from chromium import Theme
+from explorer_process import Explorer
+from report_pages import HEIGHTS, Visit
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Locator, Page
+
+HEADLINE = ".fm-images .headline"
+PICTURES_READY = """(before) => {
+  const headline = document.querySelector(".fm-images .headline");
+  const pictures = [...document.querySelectorAll(".fm-images img")];
+  return headline && headline.innerText != before && pictures.length && pictures.every((each) => each.complete);
+}"""
+WIDEST = """() => Math.max(...["html", "body", "#App"].map((name) => document.querySelector(name).scrollWidth))"""
+
+
+def open_explorer(browser: "Browser", served: Explorer, width: int, theme: Theme) -> Visit:
+    """Open the page in a context of its own, and wait for its pictures; any other host is out of reach, and noted."""
+    size = {"width": width, "height": HEIGHTS[width]}
+    context = browser.new_context(viewport=size, color_scheme=theme, reduced_motion="reduce")  # type: ignore[arg-type]
+    context.set_default_timeout(60_000)
+    visit = Visit(context.new_page(), [], [])
+    local = (served.origin, served.origin.replace("http", "ws", 1), "data:", "blob:", "about:")
+    context.route(lambda url: not url.startswith(local), lambda route: route.abort())
+    context.on("request", lambda asked: None if asked.url.startswith(local) else visit.outside.append(asked.url))
+    context.on("console", lambda said: visit.problems.append(said.text) if said.type == "error" else None)
+    context.on("weberror", lambda failed: visit.problems.append(str(failed.error)))
+    visit.page.goto(served.address)
+    wait_for_pictures(visit.page, "")
+    charts(visit.page).nth(1).locator("svg").wait_for()
+    return visit
+
+
+def wait_for_pictures(page: "Page", before: str) -> str:
+    """Wait until pictures stand under another headline than before; that headline."""
+    page.wait_for_function(PICTURES_READY, arg=before)
+    return headline(page)
+
+
+def headline(page: "Page") -> str:
+    """What the pictures are of."""
+    return str(page.locator(HEADLINE).evaluate("each => each.innerText"))
+
+
+def charts(page: "Page") -> "Locator":
+    """The charts in their order: curves, confusions, confidence, risk."""
+    return page.locator("marimo-vega")
+
+
+def curve_points(page: "Page") -> "Locator":
+    """The points of the curves; their labels for screen readers say network, severity and accuracy."""
+    return charts(page).first.locator("path[aria-roledescription='point']")
+
+
+def show_all(page: "Page") -> None:
+    """Make the window as high as the page, which scrolls within itself."""
+    width = page.viewport_size["width"] if page.viewport_size else 1400
+    height = page.evaluate("() => document.querySelector('#App').scrollHeight")
+    page.set_viewport_size({"width": width, "height": int(height)})
