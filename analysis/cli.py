@@ -167,13 +167,15 @@ def report(
     """Write the report: findings in sentences, charts, tables and how it was made, in one offline HTML file."""
     limit_command(timeout)
     from failmodes.analysis.report.rendering import write_report
+    from failmodes.warehouse.database.stated_claims import claims_of_studies
     from failmodes.warehouse.storage.locations import find_warehouse
 
     names = pair or []
     if len(names) % 2:
         raise StudyError("--pair takes two networks: --pair A B")
     pairs = list(zip(names[::2], names[1::2], strict=True))
-    typer.echo(printable(str(write_report(find_warehouse(where), output, pairs=pairs))))
+    claims = claims_of_studies([where])
+    typer.echo(printable(str(write_report(find_warehouse(where), output, pairs=pairs, claims=claims))))
 
 
 def gate(

@@ -14,6 +14,7 @@ from failmodes.warehouse.errors import FailmodesError
 if TYPE_CHECKING:
     import altair as alt
 
+    from failmodes.analysis.claims.claims_result import ClaimsResult
     from failmodes.analysis.comparison.result import ComparisonResult
     from failmodes.analysis.findings.collection import Findings
     from failmodes.analysis.images.clean_images import OpenStudy
@@ -41,6 +42,7 @@ class Warehouse(WarehouseRows, WarehouseFiles):
         >>> w.chart("curves", model="ResNet-18")
         >>> w.images("not correct order by confidence desc limit 12")
         >>> w.findings()
+        >>> w.claims(["fog costs more than gaussian_noise"])
         >>> w.compare("ResNet-18", "DenseNet-121")
         >>> w.report("report.html")
     """
@@ -166,6 +168,34 @@ class Warehouse(WarehouseRows, WarehouseFiles):
         from failmodes.analysis.findings.stored import warehouse_findings
 
         return warehouse_findings(path)
+
+    def claims(self, claims: str | Sequence[str] | None = None) -> "ClaimsResult":
+        """Judge claims by the data: a row a claim and network, which prints as a table.
+
+        Each is supported where the whole interval of its number lies on the claim's side, contradicted where it lies on
+        the other, else undecided. docs/claims.md says what can be claimed, and how each is judged.
+
+        Args:
+            claims: a claim or several, such as "contrast is near-linear"; if not given, those of the study, which are
+                stored with their verdicts in the table `claims`.
+
+        Raises:
+            StudyError: a claim is not understood, or names a network that was not evaluated.
+            WarehouseError: there is no evaluation, or none that was run to the end.
+
+        Examples:
+            >>> w.claims()
+            >>> w.claims(["fog costs more than gaussian_noise at 5", '"Net A" better than "Net B" on average'])
+            >>> w.claims("fog collapses late")[0].verdict
+        """
+        path = self._opened()
+        from failmodes.analysis.claims.claims_result import ClaimsResult
+        from failmodes.analysis.claims.stored import warehouse_claims
+
+        given = names_of(claims)
+        if claims is not None and not given:
+            return ClaimsResult(())
+        return ClaimsResult(warehouse_claims(path, given))
 
     def compare(
         self,

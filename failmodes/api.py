@@ -81,7 +81,7 @@ def run(study: "str | PathLike[str] | Mapping[str, Any]", *, progress: bool = Tr
         path = user_path(study)
         read = read_study(path / STUDY_FILE if path.is_dir() else path, require_models=False)
     if not read.models:  # its predictions are imported: there is nothing to evaluate
-        return _loaded(read.record_output, read.output)
+        return _loaded(read.record_output, read.output, read.claims)
     require_torch("failmodes.run")
     from failmodes.evaluate.engine.run import evaluate_study
     from failmodes.evaluate.progress import evaluation_bar, training_bar
@@ -93,7 +93,7 @@ def run(study: "str | PathLike[str] | Mapping[str, Any]", *, progress: bool = Tr
         train_missing(read, dataset, show_epoch)
     with _goes_on(progress), evaluation_bar(progress) as callbacks:
         report = evaluate_study(read, dataset, progress=callbacks)
-    return _finished(report, read.record_output, read.output, show=progress)
+    return _finished(report, read.record_output, read.output, read.claims, show=progress)
 
 
 def gate(
@@ -178,6 +178,7 @@ def benchmark(
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto",
     version: str | None = None,
     name: str | None = None,
+    claims: Sequence[str] | None = None,
     progress: bool = True,
 ) -> Warehouse:
     """Evaluate networks of this program on images under graded corruption; no study file is needed.
@@ -240,6 +241,8 @@ def benchmark(
         version: your own name for code whose source or captured values cannot be read, such as a session of another
             library, or that reads files as it runs; change it when the code changes.
         name: of the study; the folder's name if not given.
+        claims: what is claimed of the networks, a line each, such as "fog costs more than gaussian_noise": the report
+            and `Warehouse.claims` judge them. If not given, those of the last call stay.
         progress: whether to show on stderr, or in the notebook, what is done.
 
     Returns:
@@ -267,7 +270,7 @@ def benchmark(
         networks=networks,
         images=images,
         labels=labels, masks=masks, output=output, name=name or output.name,
-        models=make_model_options(
+        claims=_listed(claims), models=make_model_options(
             normalisation, preprocess=preprocess, input_side_px=input_side_px, class_names=class_names,
             class_map=class_map, classes=classes, output_key=output_key, output_kind=output_kind,
             deterministic=deterministic, attention_layer=attention_layer, version=version,
@@ -289,10 +292,12 @@ def benchmark(
     )  # fmt: skip
     with _goes_on(progress), evaluation_bar(progress) as callbacks:
         done = run_benchmark(request, callbacks)
-    return _finished(done.run, done.study.record_output, output, show=progress)
+    return _finished(done.run, done.study.record_output, output, claims, show=progress)
 
 
-def _finished(report: "RunReport", record: "StorePath", output: Path, *, show: bool) -> Warehouse:
+def _finished(
+    report: "RunReport", record: "StorePath", output: Path, claims: Sequence[str] | None, *, show: bool
+) -> Warehouse:
     """The warehouse with all that a run gave, after saying what it did.
 
     Raises:
@@ -300,7 +305,7 @@ def _finished(report: "RunReport", record: "StorePath", output: Path, *, show: b
     """
     for line in report.describe() if show else ():
         remark(line)
-    warehouse = _loaded(record, output)
+    warehouse = _loaded(record, output, claims)
     report.raise_if_incomplete(f"what the others gave: failmodes.open({str(output)!r})")
     return warehouse
 
@@ -316,11 +321,11 @@ def _goes_on(show: bool) -> Iterator[None]:
         raise
 
 
-def _loaded(record: "StorePath", output: Path) -> Warehouse:
+def _loaded(record: "StorePath", output: Path, claims: Sequence[str] | None) -> Warehouse:
     from failmodes.warehouse.database.load import load
 
     path = output / WAREHOUSE_FILE
-    load([record], path)
+    load([record], path, claims=claims)
     return _opened(path, path)
 
 
@@ -336,7 +341,7 @@ def _opened(path: Path, location: Path | None) -> Warehouse:
 
 
 def _listed(values: Any) -> Any:
-    """Any numbers as a list; what is none as it is, to be refused under its argument's name."""
+    """Any values as a list; what is none as it is, to be refused under its argument's name."""
     return values if isinstance(values, str) or not isinstance(values, Iterable) else list(values)
 
 

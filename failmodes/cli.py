@@ -10,6 +10,7 @@ from typer.core import TyperCommand
 
 from failmodes import __version__
 from failmodes.analysis.cli import PairCommand, chart, gate, print_findings, report, shapes
+from failmodes.analysis.claims_command import claims
 from failmodes.analysis.compare_command import compare
 from failmodes.analysis.export_command import export
 from failmodes.analysis.publishing.command import publish
@@ -161,7 +162,14 @@ COMMANDS: dict[str, dict[str, Callable[..., None]]] = {  # by their part of the 
         "import": import_,
         "load": load,
     },
-    QUESTIONS: {"query": query, "shapes": shapes, "chart": chart, "images": images, "report": report},
+    QUESTIONS: {
+        "query": query,
+        "claims": claims,
+        "shapes": shapes,
+        "chart": chart,
+        "images": images,
+        "report": report,
+    },
     DECISIONS: {"compare": compare, "gate": gate, "export": export, "publish": publish},
 }
 PARSERS: dict[str, type[TyperCommand]] = {"query": SqlCommand, "report": PairCommand}  # of those that need their own

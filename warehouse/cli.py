@@ -60,6 +60,7 @@ def load(
 ) -> None:
     """Load evaluated cells into the warehouse: only what is new, each file verified by its hash."""
     limit_command(None)
+    from failmodes.warehouse.database.stated_claims import claims_of_studies
     from failmodes.warehouse.published_layout import read_published
     from failmodes.warehouse.shards.inventory import has_record
     from failmodes.warehouse.storage.locations import find_record, find_warehouse
@@ -68,7 +69,7 @@ def load(
     target = find_warehouse(into or where)
     outputs = [find_record(location) for location in (where, *(more or []))]
     if not sets or rebuild or not target.exists() or any(map(has_record, outputs)):
-        _load_records(outputs, target, rebuild=rebuild)
+        _load_records(outputs, target, rebuild=rebuild, claims=claims_of_studies([where, *(more or [])]))
     if sets:
         _load_published(sets, target)
 
@@ -92,11 +93,13 @@ def _load_published(sets: list["PublishedSet"], target: Path) -> None:
         remark(f"{target}: {len(one.models):,} published networks ({one.name}){clean}; {drawn}")
 
 
-def _load_records(outputs: list["StorePath"], target: Path, *, rebuild: bool) -> None:
+def _load_records(
+    outputs: list["StorePath"], target: Path, *, rebuild: bool, claims: list[str] | None = None
+) -> None:
     from failmodes.warehouse.database.load import load as load_records
 
     with stderr_console().status("loading …"), interruptible("the warehouse is as it was"):
-        report = load_records(outputs, target, rebuild=rebuild)
+        report = load_records(outputs, target, rebuild=rebuild, claims=claims)
     counts = [
         f"{report.new_shards:,} new",
         f"{report.replaced_shards:,} replaced",

@@ -38,15 +38,21 @@ def open_with_findings(warehouse: Path) -> Iterator[duckdb.DuckDBPyConnection]:
         WarehouseError: it is missing, in use, or a cell is incomplete.
     """
     with open_warehouse(warehouse, one_thread=True) as con:
-        tables = due_shapes(con)
-        for name, rows in tables.items():
-            con.register(name, rows)  # hides the stored one
-        fingerprint = findings_fingerprint(con)
-        if tables or not _are_current(con, fingerprint):
-            tables[FINDINGS.name] = findings_table(con, fingerprint)
-            con.register(FINDINGS.name, tables[FINDINGS.name])
+        if tables := due_findings(con):
             store_derived(warehouse, tables)
         yield con
+
+
+def due_findings(con: duckdb.DuckDBPyConnection) -> dict[str, pa.Table]:
+    """The tables of shapes and findings that are out of date, made anew; the connection has them."""
+    tables = due_shapes(con)
+    for name, rows in tables.items():
+        con.register(name, rows)  # hides the stored one
+    fingerprint = findings_fingerprint(con)
+    if tables or not _are_current(con, fingerprint):
+        tables[FINDINGS.name] = findings_table(con, fingerprint)
+        con.register(FINDINGS.name, tables[FINDINGS.name])
+    return tables
 
 
 def warehouse_findings(warehouse: Path) -> Findings:

@@ -13,12 +13,14 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup, escape
 
 from failmodes.analysis.charts.style.theme import DARK, DARK_COLOURS, LIGHT, vega_config
+from failmodes.analysis.claims.stored import open_with_claims
 from failmodes.analysis.findings.finding import Limitation
 from failmodes.analysis.findings.headlines import Headline
-from failmodes.analysis.findings.stored import findings_of, open_with_findings
+from failmodes.analysis.findings.stored import findings_of
 from failmodes.analysis.findings.verdict import verdict_sentences
 from failmodes.analysis.formatting import MAX_LISTED, format_count, join_names, lower_label
 from failmodes.analysis.networks import trained_networks
+from failmodes.analysis.report.claims_section import ClaimsSection, claims_section
 from failmodes.analysis.report.comparison_section import (
     Pair,
     ReportComparison,
@@ -62,6 +64,7 @@ class ReportSection(NamedTuple):
     verdict: tuple[str, ...]
     ranking: ReportChart | None
     strip: PictureSeries | None
+    claims: ClaimsSection | None
     topics: list[ReportTopic]
     comparisons: list[ReportComparison]
     gallery: Gallery
@@ -72,23 +75,30 @@ class ReportSection(NamedTuple):
     networks: list[tuple[str, NameValueRows]]
 
 
-def write_report(warehouse: Path, output: Path | None = None, *, pairs: Sequence[Sequence[str]] = ()) -> Path:
-    """Write the report of a warehouse, after its shapes and findings were brought up to date.
+def write_report(
+    warehouse: Path,
+    output: Path | None = None,
+    *,
+    pairs: Sequence[Sequence[str]] = (),
+    claims: Sequence[str] | None = None,
+) -> Path:
+    """Write the report of a warehouse, after its shapes, findings and claims were brought up to date.
 
     Args:
         warehouse: the DuckDB file.
         output: the HTML file; by default report.html beside the warehouse.
         pairs: names of two networks each that are compared; by default the two where there are just two.
+        claims: what the study claims now; None for the claims that the warehouse holds.
 
     Returns:
         Path of the report.
 
     Raises:
-        StudyError: a pair names no networks of this warehouse, or cannot be compared.
+        StudyError: a pair names no networks of this warehouse, or cannot be compared; or a claim is not understood.
         WarehouseError: the warehouse is missing, in use or empty.
         StorageError: the report could not be written.
     """
-    with open_with_findings(warehouse) as con, debug_mode(False):  # no part is validated: tests validate every chart
+    with open_with_claims(warehouse, claims) as con, debug_mode(False):  # no part is validated: tests validate every chart
         page = render(con, warehouse, pairs)
     path = output or warehouse.parent / REPORT_FILE
     atomic_write_bytes(path, page.encode())
@@ -99,7 +109,10 @@ def render(con: duckdb.DuckDBPyConnection, path: Path, pairs: Sequence[Sequence[
     """The report as HTML; needs shapes, and takes the stored findings where they are current."""
     selections = select(con)
     compared = _pairs_by_selection(con, path, selections, pairs)
-    sections = [report_section(con, one, own) for one, own in zip(selections, compared, strict=True)]
+    sections = [
+        report_section(con, one, own, is_first=not place)
+        for place, (one, own) in enumerate(zip(selections, compared, strict=True))
+    ]
     title = f"Failure report: {format_count(len(sections), 'set')} of evaluations"
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters |= {"unbroken": _unbroken, "by_topic": _by_topic, "sort_value": _sort_value}
@@ -113,8 +126,10 @@ def render(con: duckdb.DuckDBPyConnection, path: Path, pairs: Sequence[Sequence[
     )
 
 
-def report_section(con: duckdb.DuckDBPyConnection, selection: Selection, pairs: Sequence[Pair] = ()) -> ReportSection:
-    """Verdict, topics, comparisons, pictures, tables and provenance of one selection."""
+def report_section(
+    con: duckdb.DuckDBPyConnection, selection: Selection, pairs: Sequence[Pair] = (), *, is_first: bool = True
+) -> ReportSection:
+    """Verdict, claims, topics, comparisons, pictures, tables and provenance of one selection."""
     found = findings_of(con, selection)
     names = corruption_labels(con)
     labels = [network.label for network in trained_networks(selection.evaluations)]
@@ -133,6 +148,7 @@ def report_section(con: duckdb.DuckDBPyConnection, selection: Selection, pairs: 
         verdict=verdict_sentences(con, selection),
         ranking=ranking[0] if ranking else None,
         strip=_strip(con, selection, pictures),
+        claims=claims_section(con, selection, is_first=is_first),
         topics=_topics(con, selection, found.headlines),
         comparisons=comparisons,
         gallery=pictures,

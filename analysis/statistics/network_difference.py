@@ -93,8 +93,21 @@ def seed_difference(a: TrainingRuns, b: TrainingRuns, corruptions: Sequence[str]
         of_a += [a.curves[corruption][severity] for severity in severities]
         of_b += [b.curves[corruption][severity] for severity in severities]
         weights += [1 / len(shared) / len(severities)] * len(severities)
-    if not weights:
-        return None
+    return difference_in_cells(a, b, (of_a, of_b), weights) if weights else None
+
+
+def difference_in_cells(
+    a: TrainingRuns, b: TrainingRuns, columns: tuple[Sequence[int], Sequence[int]], weights: Sequence[float]
+) -> SeedDifference:
+    """Weighted mean accuracy of `a` minus that of `b` over some cells.
+
+    Args:
+        a: runs of one network, two at least.
+        b: runs of another, on the same images.
+        columns: of the cells, in `a` and in `b`.
+        weights: of the cells; they add up to 1.
+    """
+    of_a, of_b = columns
     images = mean_difference(a.over_seeds(of_a) - b.over_seeds(of_b), weights, paired=a.paired)
     each = [runs.over_images(columns, weights) for runs, columns in ((a, of_a), (b, of_b))]
     errors = [*map(error_over_seeds, each), MeanError(images.error**2)]

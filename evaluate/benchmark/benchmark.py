@@ -14,12 +14,13 @@ from failmodes.evaluate.benchmark.given_images import GivenImages, read_given_im
 from failmodes.evaluate.benchmark.given_masks import stored_masks
 from failmodes.evaluate.benchmark.live_models import LiveModel, LiveNetwork
 from failmodes.evaluate.benchmark.model_options import ModelOptions, check_names
-from failmodes.evaluate.benchmark.study_file import check_study_file, write_study_file
+from failmodes.evaluate.benchmark.study_file import check_study_file, claims_of_folder, write_study_file
 from failmodes.evaluate.engine.run import RunReport, evaluate_study
 from failmodes.evaluate.engine.worker import RunCallbacks
 from failmodes.evaluate.models.code_identity import code_hash
 from failmodes.evaluate.study.reading import check_study
 from failmodes.evaluate.study.study_schema import EvaluationSpec, Study
+from failmodes.ingest.claim_grammar import read_claims
 from failmodes.ingest.corruptions.catalogue import add_corruption, corruption_info, nearest_recipe
 from failmodes.ingest.corruptions.custom import CustomCorruption, GivenCorruption, register, register_from
 from failmodes.ingest.datasets.arrays import CLASSES_FILE, IMAGES_FILE, write_arrays
@@ -53,6 +54,7 @@ class BenchmarkRequest:
         sampling: keys of a study's [corruptions] table.
         evaluation: keys of a study's [evaluation] table.
         masks: of the images: an array, or the path of a `.npy` or of a folder.
+        claims: what is claimed of the networks; None for what the study file of the last benchmark says.
     """
 
     networks: Mapping[str, Any]
@@ -67,6 +69,7 @@ class BenchmarkRequest:
     sampling: dict[str, Any]
     evaluation: dict[str, Any] = field(default_factory=dict)
     masks: Any = None
+    claims: Sequence[str] | None = None
 
 
 class BenchmarkReport(NamedTuple):
@@ -87,6 +90,8 @@ def run_benchmark(request: BenchmarkRequest, progress: RunCallbacks) -> Benchmar
     parts = (CorruptionSpec, {"names": names} | _given(request.sampling)), (EvaluationSpec, _given(request.evaluation))
     for part, given in parts:  # before images are read, which may take long
         validate(part, given, "benchmark", _argument_name)
+    if isinstance(request.claims, list):
+        read_claims(request.claims)
     keys, dataset, networks = _open_images(request)
     content = {
         "name": request.name,
@@ -94,6 +99,7 @@ def run_benchmark(request: BenchmarkRequest, progress: RunCallbacks) -> Benchmar
         "dataset": keys,
         "corruptions": {"names": names, "recipe": nearest_recipe(*dataset.images.shape[1:3])}
         | _given(request.sampling),
+        "claims": claims_of_folder(request.output) if request.claims is None else request.claims,
         "evaluation": {"executor": "here"} | _given({"workers": _workers(own)} | request.evaluation),
     }
     study = check_study(content, request.output, "benchmark", require_models=False, describe_location=_argument_name)

@@ -29,6 +29,15 @@ def check_study_file(folder: Path) -> None:
         )
 
 
+def claims_of_folder(folder: Path) -> list[str]:
+    """The claims of the study file that a former benchmark wrote into a folder; none where there is no such file."""
+    try:
+        claims = parse_toml(_former_text(folder / STUDY_FILE)).get("claims", [])
+    except ValueError:
+        return []
+    return [claim for claim in claims if isinstance(claim, str)] if isinstance(claims, list) else []
+
+
 def write_study_file(study: Study, notes: Sequence[str], subjects: Collection[str]) -> Path:
     """Write the study file of a benchmark into its output folder.
 
@@ -70,7 +79,7 @@ def _content(study: Study) -> dict[str, Any]:
     for key in content["dataset"].keys() & {"path", "masks"}:
         content["dataset"][key] = _relative(content["dataset"][key], study.output)
     content["corruptions"]["severities"] = [_number(level) for level in study.corruptions.severities]
-    order = ("name", "output", "dataset", "corruptions", "evaluation", "models")
+    order = ("name", "output", "claims", "dataset", "corruptions", "evaluation", "models")
     return {key: content[key] for key in order if key in content}
 
 
@@ -103,7 +112,8 @@ def _of_former_benchmarks(
     except ValueError:
         return [], []
     models: list[dict[str, Any]] = former.pop("models", [])
-    if former != {key: value for key, value in content.items() if key != "models"}:
+    former.pop("claims", None)
+    if former != {key: value for key, value in content.items() if key not in ("claims", "models")}:
         return [], []
     known = [_identifying(model) for model in content["models"]]
     others = [m for m in models if m.get("label") not in subjects and _identifying(m) not in known]

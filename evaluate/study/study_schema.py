@@ -9,8 +9,11 @@ from pydantic import Field, field_validator, model_validator
 
 from failmodes.evaluate.study.training_schema import TrainingSpec
 from failmodes.ingest import study_types
+from failmodes.ingest.claim_grammar import read_claims
 from failmodes.ingest.gate_rules import GateSpec
 from failmodes.ingest.specification import CorruptionSpec, DatasetSpec, StrictModel
+from failmodes.warehouse.database.claim_tables import MOST_CLAIMS
+from failmodes.warehouse.errors import StudyError
 from failmodes.warehouse.shards.format import CLEAN_CELL, Cell
 from failmodes.warehouse.storage.files import StorePath, as_store_path
 
@@ -236,7 +239,8 @@ class Study(StrictModel):
     """A whole study. Relative paths in the file are relative to the file.
 
     `record` is where shards and dimensions go instead of `output`: another folder, or a URL such as s3://bucket/study.
-    `gate` are rules that `failmodes gate` judges by; they change nothing of what is evaluated.
+    `claims` are what the study claims of its networks, a line each, which the report and `failmodes claims` judge;
+    `gate` are rules that `failmodes gate` judges by. They change nothing of what is evaluated.
     """
 
     name: Annotated[str, Field(min_length=1, max_length=80), study_types.PRINTABLE]
@@ -246,6 +250,7 @@ class Study(StrictModel):
     corruptions: CorruptionSpec = CorruptionSpec()
     models: Annotated[list[ModelSpec], Field(max_length=study_types.MOST_MODELS)] = []
     evaluation: EvaluationSpec = EvaluationSpec()
+    claims: Annotated[list[str], Field(max_length=MOST_CLAIMS)] = []
     gate: GateSpec | None = None
 
     @property
@@ -267,6 +272,14 @@ class Study(StrictModel):
     def cells(self) -> list[Cell]:
         """All cells of the study, the clean one first."""
         return [CLEAN_CELL, *(Cell(name, level) for name in self.corruptions.names for level in self.severities)]
+
+    @field_validator("claims")
+    @classmethod
+    def _understood(cls, claims: list[str]) -> list[str]:
+        try:
+            return [claim.text for claim in read_claims(claims)]
+        except StudyError as error:
+            raise ValueError(str(error)) from error
 
     @model_validator(mode="after")
     def _distinct_labels(self) -> "Study":

@@ -18,7 +18,9 @@ import duckdb
 import pyarrow as pa
 
 from failmodes.warehouse.database.connection import was_warehouse
+from failmodes.warehouse.database.claim_tables import STATED_CLAIMS
 from failmodes.warehouse.database.own_tables import LOADED_DIMENSIONS, SHARDS
+from failmodes.warehouse.database.stated_claims import claim_rows, stored_claims
 from failmodes.warehouse.database.stored_checks import update_checks
 from failmodes.warehouse.database.stored_measures import Measuring, update_measures
 from failmodes.warehouse.database.tables import (
@@ -39,10 +41,11 @@ _FACTS_KEPT = ("elapsed_s", "images_per_s", "device", "batch_size", "identity_er
 
 
 class LoadedState(NamedTuple):
-    """What a warehouse holds: content hashes of the loaded files by key, and which views are installed."""
+    """What a warehouse holds: content hashes of the loaded files by key, which views are installed, stated claims."""
 
     hashes: dict[FileKey, str]
     views_fingerprint: str
+    claims: tuple[str, ...] = ()
 
 
 EMPTY_STATE = LoadedState({}, "")
@@ -64,13 +67,16 @@ class LoadReport(NamedTuple):
     measured_evaluations: int = 0
 
 
-def load(outputs: Sequence[StorePath], warehouse: Path, *, rebuild: bool = False) -> LoadReport:
+def load(
+    outputs: Sequence[StorePath], warehouse: Path, *, rebuild: bool = False, claims: Sequence[str] | None = None
+) -> LoadReport:
     """Load the records of `outputs` into `warehouse`; nothing new leaves the file as it is.
 
     Args:
         outputs: folders that hold a record, local or remote; of two shards with one key, the later folder's counts.
         warehouse: the DuckDB file, made where it is missing.
         rebuild: start from an empty file; derived tables are then empty, and what only other folders hold is gone.
+        claims: what the study claims, in its words, in place of the claims that are there; None keeps these.
 
     Raises:
         DamagedShardError: files do not match their hash; all are named, nothing is loaded.
@@ -84,10 +90,13 @@ def load(outputs: Sequence[StorePath], warehouse: Path, *, rebuild: bool = False
         found, damaged = scan_record(outputs)
         files = [found[key] for key in sorted(found, key=_place) if loaded.hashes.get(key) != found[key].content_hash]
         measured: list[str] = []
-        swap = bool(files or damaged) or loaded.views_fingerprint != views_fingerprint()
+        restated = claims is not None and tuple(dict.fromkeys(claims)) != loaded.claims
+        swap = bool(files or damaged) or restated or loaded.views_fingerprint != views_fingerprint()
         if swap:
             with staged_database(warehouse, empty=rebuild or not warehouse.exists()) as con:
                 measured = _fill(con, files, loaded, [*damaged])
+                if claims is not None and restated:
+                    _state_claims(con, claims)
     shards = [file for file in files if file.table in FACTS]
     replaced = sum(file.key in loaded.hashes for file in shards)
     return LoadReport(
@@ -123,7 +132,8 @@ def _loaded_state(warehouse: Path) -> LoadedState:
         keys = ", ".join(f"{name}::varchar" for name in PARTITIONS)
         shards = con.execute(f"select table_name, {keys}, content_hash from shards").fetchall()
         files = con.execute("select table_name, file_key, content_hash from loaded_dimensions").fetchall()
-    return LoadedState({row[:-1]: row[-1] for row in (*shards, *files)}, fingerprint)
+        claims = tuple(stored_claims(con))
+    return LoadedState({row[:-1]: row[-1] for row in (*shards, *files)}, fingerprint, claims)
 
 
 def _place(key: FileKey) -> tuple[str, ...]:
@@ -159,6 +169,11 @@ def _fill(
     measured = update_measures(con, measuring.evaluations)
     update_checks(con, measuring.evaluations)
     return measured
+
+
+def _state_claims(con: duckdb.DuckDBPyConnection, claims: Sequence[str]) -> None:
+    con.execute(f"delete from {STATED_CLAIMS.name}")
+    insert_rows(con, STATED_CLAIMS, claim_rows(claims))
 
 
 def _insert_shards(

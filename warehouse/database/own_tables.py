@@ -3,6 +3,7 @@
 They load no library, as the tables of the record (`failmodes.warehouse.schema`).
 """
 
+from failmodes.warehouse.database.claim_tables import CLAIMS, STATED_CLAIMS
 from failmodes.warehouse.measures.tables import MEASURES
 from failmodes.warehouse.schema import (
     _CELL,
@@ -175,7 +176,7 @@ PUBLISHED_SHAPES = Table.of(
     _INPUT_FINGERPRINT,
 )  # fmt: skip
 
-DERIVED = (SHAPES, STEPS, SHAPE_SWEEP, FINDINGS, PUBLISHED_SHAPES)
+DERIVED = (SHAPES, STEPS, SHAPE_SWEEP, FINDINGS, CLAIMS, PUBLISHED_SHAPES)
 
 SHARDS = Table.of(
     "shards",
@@ -221,6 +222,7 @@ ALL_TABLES = (
     COMPUTED,
     *DERIVED,
     PUBLISHED_ACCURACY,
+    STATED_CLAIMS,
     LOADED_DIMENSIONS,
     WAREHOUSE_INFO,
 )

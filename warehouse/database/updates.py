@@ -15,6 +15,7 @@ import duckdb
 import pyarrow as pa
 
 from failmodes.warehouse.database.connection import LOCKED, fetch_first, open_warehouse
+from failmodes.warehouse.database.claim_tables import STATED_CLAIMS
 from failmodes.warehouse.database.own_tables import DERIVED
 from failmodes.warehouse.database.relations import REBUILD_HINT, TABLES, foreign_objects
 from failmodes.warehouse.database.tables import create_tables, insert_rows, write_info
@@ -164,7 +165,7 @@ def stale_tables(con: duckdb.DuckDBPyConnection) -> list[str]:
 
 
 def replace_derived_tables(warehouse: Path, tables: Mapping[str, pa.Table]) -> None:
-    """Replace all rows of the named derived tables; like a load, the new file is made beside the old and swapped.
+    """Replace all rows of the named derived tables, or of the stated claims; like a load, the new file is made beside the old and swapped.
 
     Close connections of this process to the warehouse first: they keep seeing the former file.
 
@@ -176,7 +177,7 @@ def replace_derived_tables(warehouse: Path, tables: Mapping[str, pa.Table]) -> N
         WarehouseError: a name is no derived table; the warehouse is missing, of another version or being written.
         StorageError: the new file cannot be written.
     """
-    known = {table.name: table for table in DERIVED}
+    known = {table.name: table for table in (*DERIVED, STATED_CLAIMS)}
     if unknown := sorted(tables.keys() - known.keys()):
         raise WarehouseError(f"{', '.join(unknown)}: no derived table; these are {', '.join(known)}")
     with writer_lock(warehouse):

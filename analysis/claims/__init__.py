@@ -1,0 +1,1 @@
+"""Claims of a study: each judged on its networks, stored, shown as a table."""

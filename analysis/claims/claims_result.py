@@ -1,0 +1,101 @@
+"""Judged claims in the hand: they print as a table, show themselves in notebooks, and become a data frame."""
+
+import os
+from collections.abc import Sequence
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING, overload
+
+from failmodes.analysis.claims.judged_claim import JudgedClaim
+from failmodes.warehouse.errors import StudyError
+
+if TYPE_CHECKING:
+    import polars as pl
+
+TEXTS = ("claim", "form", "verdict", "evaluation_id", "model_label", "other_evaluation_id", "unit", "reason",
+         "sentence", "query")  # fmt: skip
+NUMBERS = ("claim_number", "n")
+
+
+class ClaimsResult(Sequence[JudgedClaim]):
+    """What `Warehouse.claims` returns: a row a claim and network, in the order of the claims.
+
+    Examples:
+        >>> found = w.claims(["fog costs more than gaussian_noise", "contrast is near-linear"])
+        >>> print(found)                                         # in a notebook it shows itself
+        >>> found[0].verdict, found[0].estimate, found[0].sentence
+        >>> found.to_frame().filter(verdict="contradicted")
+    """
+
+    def __init__(self, claims: Sequence[JudgedClaim]) -> None:
+        """Hold judged claims; `Warehouse.claims` makes them."""
+        self._claims = tuple(claims)
+
+    def __len__(self) -> int:
+        return len(self._claims)
+
+    @overload
+    def __getitem__(self, index: int) -> JudgedClaim: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> tuple[JudgedClaim, ...]: ...
+
+    def __getitem__(self, index: int | slice) -> JudgedClaim | tuple[JudgedClaim, ...]:
+        return self._claims[index]
+
+    def to_frame(self) -> "pl.DataFrame":
+        """One row a claim and network, with the columns of the table `claims`."""
+        import polars as pl
+
+        types = {name: str if name in TEXTS else int if name in NUMBERS else float for name in JudgedClaim._fields}
+        return pl.DataFrame(self._claims, types, orient="row")
+
+    def to_text(self, width: int = 110) -> str:
+        """The table for a terminal of so many letters a line."""
+        from failmodes.analysis.claims.claim_formats import as_text
+
+        return as_text(self._claims, width)
+
+    def to_markdown(self) -> str:
+        """Markdown for a pull request."""
+        from failmodes.analysis.claims.claim_formats import as_markdown
+
+        return as_markdown(self._claims)
+
+    def to_json(self) -> str:
+        """Everything as JSON, whose keys docs/claims.md explains."""
+        from failmodes.analysis.claims.claim_formats import as_json
+
+        return as_json(self._claims)
+
+    def save(self, path: "str | os.PathLike[str]") -> Path:
+        """Write it as .md, .json or .txt.
+
+        Raises:
+            StudyError: another suffix.
+            StorageError: the file could not be written.
+        """
+        from failmodes.warehouse.storage.files import atomic_write_bytes
+
+        target = Path(path)
+        formats = {".txt": self.to_text, ".json": self.to_json, ".md": self.to_markdown}
+        if target.suffix.lower() not in formats:
+            raise StudyError(f"cannot save claims as {target.name!r}: name it with one of {', '.join(formats)}")
+        atomic_write_bytes(target, formats[target.suffix.lower()]().encode())
+        return target
+
+    def __repr__(self) -> str:
+        return self.to_text().rstrip("\n")
+
+    def _repr_html_(self) -> str:
+        from failmodes.analysis.claims.claim_table import claim_table, counts_sentence
+
+        table = claim_table(self._claims)
+        head = "".join(f"<th>{escape(name)}</th>" for name in table.columns)
+        body = "".join(
+            "<tr>"
+            + "".join(f"<td>{escape(cell.text)} <small>{escape(cell.small)}</small></td>" for cell in row)
+            + "</tr>"
+            for row in table.rows
+        )
+        return f"<p>{escape(counts_sentence(self._claims))}</p><table><tr>{head}</tr>{body}</table>"

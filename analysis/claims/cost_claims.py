@@ -1,0 +1,103 @@
+"""Claims about what corruptions cost: one beside another, within a limit, more than all others."""
+
+from collections.abc import Iterator
+
+from failmodes.analysis.claims.judged_claim import ClaimContext, JudgedClaim, at_phrase, verdict_on
+from failmodes.analysis.claims.named_evaluations import evaluations_of
+from failmodes.analysis.findings.corruption_cost import NON_FINITE
+from failmodes.analysis.findings.finding import quoted, rows_of
+from failmodes.analysis.formatting import capitalize_first, format_points_interval
+from failmodes.analysis.selection import EvaluationInfo
+from failmodes.analysis.statistics.bootstrap import Estimate, read_correctness
+from failmodes.analysis.statistics.claimed_differences import cost_difference, cost_of
+from failmodes.analysis.statistics.corruption_cost import CostRanking, cost_rankings
+from failmodes.ingest.claim_forms import CostComparison, CostLimit, CostsMost
+
+
+def judge_cost_limit(context: ClaimContext, claim: CostLimit) -> Iterator[JudgedClaim]:
+    """Whether what a corruption costs each network lies within the limit."""
+    for evaluation in evaluations_of(context.selection, claim.network):
+        cost = cost_of(read_correctness(context.con, evaluation.evaluation_id), claim.corruption, claim.at, context.level)
+        if cost is None:
+            yield context.without(evaluation, context.missing_cell(claim.corruption, claim.at))
+            continue
+        reason = context.non_finite(evaluation, claim.corruption)
+        verdict = "undecided" if reason else verdict_on(cost, claim.relation, claim.points / 100)
+        corruption = capitalize_first(context.label(claim.corruption))
+        said = f"{corruption} costs {evaluation.label} {format_points_interval(cost)} {at_phrase(claim.at)}"
+        query = _cells_query(evaluation, claim.corruption)
+        yield context.row(evaluation, verdict, said, query, estimate=cost, reason=reason)
+
+
+def judge_cost_comparison(context: ClaimContext, claim: CostComparison) -> Iterator[JudgedClaim]:
+    """Whether one corruption costs each network more, or less, than another; the number is the first minus the other."""
+    for evaluation in evaluations_of(context.selection, claim.network):
+        correctness = read_correctness(context.con, evaluation.evaluation_id)
+        found = cost_difference(correctness, claim.corruption, claim.other, claim.at, context.level)
+        if found is None:
+            is_missing = cost_of(correctness, claim.corruption, claim.at, context.level) is None
+            missing = claim.corruption if is_missing else claim.other
+            yield context.without(evaluation, context.missing_cell(missing, claim.at))
+            continue
+        reason = context.non_finite(evaluation, claim.corruption, claim.other)
+        verdict = "undecided" if reason else verdict_on(found, "more than" if claim.is_more else "less than", 0)
+        said = _compared(context, evaluation, claim, found)
+        query = _cells_query(evaluation, claim.corruption, claim.other)
+        yield context.row(evaluation, verdict, said, query, estimate=found, reason=reason)
+
+
+def judge_costs_most(context: ClaimContext, claim: CostsMost) -> Iterator[JudgedClaim]:
+    """Whether a corruption costs each network more than every other; the number is its lead over the nearest one.
+
+    The rules are those of the finding `most_costly`.
+    """
+    rankings = cost_rankings(context.con, context.selection)
+    for evaluation in evaluations_of(context.selection, claim.network):
+        if claim.corruption not in context.selection.corruptions:
+            yield context.without(evaluation, context.missing_cell(claim.corruption, claim.at))
+            continue
+        yield _most(context, evaluation, claim, rankings[evaluation])
+
+
+def _most(context: ClaimContext, evaluation: EvaluationInfo, claim: CostsMost, ranking: CostRanking) -> JudgedClaim:
+    is_average = claim.at == "average"
+    costs, leads = (ranking.by_average, ranking.average_leads) if is_average else (ranking.costs, ranking.leads)
+    names = [cost.corruption for cost in costs]
+    corruption = capitalize_first(context.label(claim.corruption))
+    if claim.corruption in ranking.withheld or claim.corruption not in names:
+        is_extra = claim.corruption in context.selection.extras
+        why = "it is not ranked, as it is no part of the headline metrics" if is_extra else NON_FINITE
+        return context.without(evaluation, f"what {context.label(claim.corruption)} costs: {why}")
+    if len(names) == 1:
+        return context.without(evaluation, "there is no other corruption to compare with")
+    where = at_phrase(claim.at, costs[0].last_severity)
+    query = _cells_query(evaluation, *names)
+    if names[0] != claim.corruption:
+        lead = leads[names.index(claim.corruption) - 1]
+        behind = Estimate(-lead.value, -lead.high, -lead.low)
+        said = f"{corruption} costs {evaluation.label} {format_points_interval(lead)} less than {context.label(names[0])}"
+        verdict = "contradicted" if lead.above_zero else "undecided"
+        return context.row(evaluation, verdict, f"{said} {where}", query, estimate=behind)
+    nearest = min(range(len(leads)), key=lambda place: leads[place].low)
+    other = context.label(names[nearest + 1])
+    is_clear = ranking.is_clear_on_average if is_average else ranking.is_clear
+    said = f"{corruption} costs {evaluation.label} {format_points_interval(leads[nearest])} more than {other}, the nearest"
+    return context.row(
+        evaluation, "supported" if is_clear else "undecided", f"{said}, {where}", query, estimate=leads[nearest],
+        reason=f"{NON_FINITE} under another corruption" if ranking.withheld else None,
+    )  # fmt: skip
+
+
+def _compared(context: ClaimContext, evaluation: EvaluationInfo, claim: CostComparison, found: Estimate) -> str:
+    """The difference in words, which is told as a positive number where it is one."""
+    word, size = ("more", found) if found.value >= 0 else ("less", Estimate(-found.value, -found.high, -found.low))
+    corruption, other = capitalize_first(context.label(claim.corruption)), context.label(claim.other)
+    return (
+        f"{corruption} costs {evaluation.label} {format_points_interval(size)} {word} than {other} {at_phrase(claim.at)}"
+    )
+
+
+def _cells_query(evaluation: EvaluationInfo, *corruptions: str) -> str:
+    names = ", ".join(quoted(corruption) for corruption in corruptions)
+    rows = rows_of("accuracy_by_severity", evaluation)
+    return f"select corruption, severity, accuracy, accuracy_drop, image_count {rows} and corruption in ({names})"

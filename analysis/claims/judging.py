@@ -1,0 +1,99 @@
+"""All claims of a study judged: each on every network that it is about, in every set of evaluations that has it."""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import duckdb
+
+from failmodes.analysis.claims.attention_claims import judge_attention
+from failmodes.analysis.claims.cost_claims import judge_cost_comparison, judge_cost_limit, judge_costs_most
+from failmodes.analysis.claims.judged_claim import ClaimContext, JudgedClaim
+from failmodes.analysis.claims.named_evaluations import UnknownNetworkError
+from failmodes.analysis.claims.network_claims import judge_accuracy_limit, judge_better_network
+from failmodes.analysis.claims.shape_claims import judge_shape
+from failmodes.analysis.selection import Selection, corruption_labels, select
+from failmodes.ingest.claim_forms import (
+    AccuracyLimit,
+    AttentionClaim,
+    BetterNetwork,
+    CostComparison,
+    CostLimit,
+    CostsMost,
+    ShapeClaim,
+)
+from failmodes.ingest.claim_grammar import MOST_LETTERS, ClaimText, read_claims
+from failmodes.warehouse.errors import StudyError, printable
+
+UNKNOWN = "unknown"  # the form of a stored claim that is not understood
+JUDGES: dict[type, tuple[str, Callable[[ClaimContext, Any], Iterator[JudgedClaim]]]] = {
+    CostComparison: ("cost_comparison", judge_cost_comparison),
+    CostLimit: ("cost_limit", judge_cost_limit),
+    CostsMost: ("costs_most", judge_costs_most),
+    ShapeClaim: ("shape", judge_shape),
+    BetterNetwork: ("better_network", judge_better_network),
+    AccuracyLimit: ("accuracy_limit", judge_accuracy_limit),
+    AttentionClaim: ("attention", judge_attention),
+}
+
+
+def judge_stored(con: duckdb.DuckDBPyConnection, claims: Sequence[str]) -> list[JudgedClaim]:
+    """Claims that a warehouse holds; one that is not understood is undecided, and so is one about nothing here.
+
+    Args:
+        con: the warehouse, with shapes.
+        claims: in their order.
+    """
+    found: list[JudgedClaim] = []
+    selections, known = select(con), list(corruption_labels(con).items())
+    for number, claim in enumerate(claims, start=1):
+        try:
+            (stated,) = read_claims([claim], known)
+        except StudyError as error:
+            found.append(_not_understood(number, claim, error))
+        else:
+            found += _judged(con, selections, number, stated)
+    return found
+
+
+def judge_given(con: duckdb.DuckDBPyConnection, claims: Sequence[str]) -> list[JudgedClaim]:
+    """Claims that somebody asks about now.
+
+    Args:
+        con: the warehouse, with shapes.
+        claims: in their order.
+
+    Raises:
+        StudyError: one is not understood, or names a network that was not evaluated.
+    """
+    selections, found = select(con), []
+    for number, stated in enumerate(read_claims(claims, list(corruption_labels(con).items())), start=1):
+        rows = _judged(con, selections, number, stated)
+        if unknown := [row for row in rows if row.form == UNKNOWN]:
+            raise StudyError(f"claim {stated.text!r}: {unknown[0].reason}")
+        found += rows
+    return found
+
+
+def _judged(
+    con: duckdb.DuckDBPyConnection, selections: Sequence[Selection], number: int, stated: ClaimText
+) -> list[JudgedClaim]:
+    """A claim on every selection; those that have nothing of it are told of only where all have nothing."""
+    form, judge = JUDGES[type(stated.claim)]
+    by_selection = []
+    for selection in selections:
+        context = ClaimContext(con, selection, number, stated, form)
+        try:
+            by_selection.append(list(judge(context, stated.claim)))
+        except UnknownNetworkError as error:
+            by_selection.append([context.without(None, str(error))._replace(form=UNKNOWN)])
+    having = [rows for rows in by_selection if any(row.n is not None for row in rows)]
+    named = [rows for rows in by_selection if any(row.form != UNKNOWN for row in rows)]
+    return [row for rows in having or named or by_selection[:1] for row in rows]
+
+
+def _not_understood(number: int, claim: str, error: StudyError) -> JudgedClaim:
+    told = printable(str(error))
+    return JudgedClaim(
+        number, printable(claim, MOST_LETTERS), UNKNOWN, "undecided", None, None, None, None, None, None, "", None,
+        told, f"Undecided: {told}.", "from stated_claims",
+    )  # fmt: skip

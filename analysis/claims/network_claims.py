@@ -1,0 +1,108 @@
+"""Claims about networks: one is better than another, or its accuracy lies within a limit."""
+
+from collections.abc import Iterator
+
+from failmodes.analysis.claims.judged_claim import ClaimContext, JudgedClaim, at_phrase, verdict_on
+from failmodes.analysis.claims.named_evaluations import evaluations_of, network_of
+from failmodes.analysis.findings.finding import quoted, rows_of
+from failmodes.analysis.findings.training_seeds import over_seeds
+from failmodes.analysis.formatting import format_count, format_percent_interval, format_points_interval
+from failmodes.analysis.networks import TrainedNetwork
+from failmodes.analysis.selection import EvaluationInfo
+from failmodes.analysis.statistics.bootstrap import Estimate, read_correctness
+from failmodes.analysis.statistics.claimed_differences import claimed_severities, network_difference
+from failmodes.analysis.statistics.mean_accuracy import mean_accuracies, mean_accuracy
+from failmodes.analysis.statistics.network_accuracy import read_training_runs
+from failmodes.ingest.claim_forms import AccuracyLimit, At, BetterNetwork
+from failmodes.warehouse.schema import CLEAN
+
+
+def judge_better_network(context: ClaimContext, claim: BetterNetwork) -> Iterator[JudgedClaim]:
+    """Whether a network is right more often than another: over training seeds where both have several.
+
+    Of one training run each it is a statement on these two checkpoints, and the sentence says so.
+    """
+    one, other = (network_of(context.selection, name) for name in (claim.network, claim.other))
+    label = f"{one.label} and {other.label}"
+    if one == other:
+        yield context.without(None, f"{claim.network} and {claim.other} name the same network", label=label)
+        return
+    runs = [read_training_runs(context.con, network) for network in (one, other)]
+    named = {None: context.selection.averaged, CLEAN: ()}.get(claim.corruption, (str(claim.corruption),))
+    found = network_difference(runs[0], runs[1], named, claim.at, context.level)
+    if found is None:
+        yield context.without(None, context.missing_cell(str(claim.corruption), claim.at), label=label)
+        return
+    evaluations = [run for network in (one, other) for run in network.runs]
+    reasons = [context.non_finite(evaluation, *named) for evaluation in evaluations]
+    reason = next(filter(None, reasons), None)
+    verdict = "undecided" if reason else verdict_on(found, "more than", 0)
+    said = f"{_compared(one, other, found)} {_place(context, claim.corruption, claim.at)}, {_runs(one, other)}"
+    yield context.row(
+        one.runs[0], verdict, said, _pair_query(one, other, claim.corruption), estimate=found, reason=reason,
+        other=other.runs[0], label=label,
+    )  # fmt: skip
+
+
+def judge_accuracy_limit(context: ClaimContext, claim: AccuracyLimit) -> Iterator[JudgedClaim]:
+    """Whether the accuracy of each network lies within the limit."""
+    for evaluation in evaluations_of(context.selection, claim.network):
+        found = _accuracy(context, evaluation, claim)
+        if found is None:
+            yield context.without(evaluation, context.missing_cell(str(claim.corruption), claim.at))
+            continue
+        named = context.selection.averaged if claim.corruption is None else (claim.corruption,)
+        reason = context.non_finite(evaluation, *named)
+        verdict = "undecided" if reason else verdict_on(found, claim.relation, claim.percent / 100)
+        place = _place(context, claim.corruption, claim.at)
+        said = f"{evaluation.label} is right on {format_percent_interval(found)} {place}"
+        query = rows_of("accuracy_by_severity", evaluation, None if claim.corruption in (None, CLEAN) else named[0])
+        yield context.row(evaluation, verdict, said, query, estimate=found, reason=reason)
+
+
+def _accuracy(context: ClaimContext, evaluation: EvaluationInfo, claim: AccuracyLimit) -> Estimate | None:
+    known = mean_accuracies(context.con, context.selection)[evaluation]
+    if claim.corruption is None:
+        return known.corrupted
+    if claim.corruption == CLEAN:
+        return known.clean
+    if claim.at == "average":
+        return known.by_corruption.get(claim.corruption)
+    correctness = read_correctness(context.con, evaluation.evaluation_id)
+    curve = correctness.curves().get(claim.corruption, {})
+    columns = [curve[severity] for severity in claimed_severities([curve], claim.at)]
+    return mean_accuracy(correctness, [columns], context.level) if columns else None
+
+
+def _compared(one: TrainedNetwork, other: TrainedNetwork, found: Estimate) -> str:
+    """The difference in words, which is told as a positive number where it is one."""
+    word, size = ("more", found) if found.value >= 0 else ("less", Estimate(-found.value, -found.high, -found.low))
+    return f"{one.label} is right {word} often than {other.label}: by {format_points_interval(size)}"
+
+
+def _place(context: ClaimContext, corruption: str | None, at: At) -> str:
+    if corruption == CLEAN:
+        return "on clean images"
+    if corruption is None:
+        return f"on average over {format_count(len(context.selection.averaged), 'corruption')}"
+    return f"under {context.label(corruption)} {at_phrase(at)}"
+
+
+def _runs(one: TrainedNetwork, other: TrainedNetwork) -> str:
+    """What the sentence is about: the training of networks, or checkpoints."""
+    if one.has_several_seeds and other.has_several_seeds:
+        return f"over {over_seeds(one, other)}"
+    if one.has_several_seeds or other.has_several_seeds:
+        runs = len(one.runs) + len(other.runs)
+        return f"of these {runs} checkpoints, as one of the two was trained once"
+    return "of these checkpoints, one training run each"
+
+
+def _pair_query(one: TrainedNetwork, other: TrainedNetwork, corruption: str | None) -> str:
+    ids = ", ".join(quoted(run.evaluation_id) for network in (one, other) for run in network.runs)
+    of_corruption = "" if corruption in (None, CLEAN) else f" and corruption = {quoted(str(corruption))}"
+    of_clean = " and severity = 0" if corruption == CLEAN else ""
+    return (
+        "select model_label, corruption, severity, accuracy, image_count from accuracy_by_severity "
+        f"where evaluation_id in ({ids}){of_corruption}{of_clean}"
+    )

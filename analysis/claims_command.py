@@ -1,0 +1,73 @@
+"""The command that judges claims."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from failmodes.warehouse.cli import READING_S, TimeoutOption
+from failmodes.warehouse.errors import StudyError
+from failmodes.warehouse.limits import limit_command
+from failmodes.warehouse.terminal import stdout_console
+
+STDOUT = Path("-")
+USUAL_WIDTH = 110  # letters of a line where output goes to a file
+
+
+def claims(
+    where: Annotated[
+        Path | None, typer.Argument(metavar="WAREHOUSE", help="A study file, an output folder or a .duckdb file.")
+    ] = None,
+    claim: Annotated[
+        list[str] | None,
+        typer.Argument(help='A claim, such as "fog costs more than contrast at 5"; if none, those of the study.'),
+    ] = None,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", help="Write all figures to this file; - prints them instead of the table.")
+    ] = None,
+    markdown_file: Annotated[
+        Path | None, typer.Option("--markdown", help="Write a table for a pull request to this file, or print it (-).")
+    ] = None,
+    timeout: TimeoutOption = READING_S,
+) -> None:
+    """Judge claims by the data: supported, contradicted or undecided, with number and interval, for each network.
+
+    \b
+    What can be claimed, of each network or "for NETWORK":
+      fog costs more than contrast at 5
+      fog costs at most 10 points on average
+      fog costs most at the last severity
+      fog is near-linear
+         falls early, collapses late, is flat, rises,
+         is non-monotone, collapses in one step
+      "Net A" better than "Net B" on average
+      accuracy is at least 90 % when clean
+         under fog, under fog at 5, on average
+      attention is on the object when clean
+      attention leaves the object under fog
+         loses its place, keeps its place
+    """  # noqa: D301  # \b is a letter here, which keeps lines as they are
+    limit_command(timeout)
+    from failmodes.analysis.claims.claims_result import ClaimsResult
+    from failmodes.analysis.claims.stored import warehouse_claims
+    from failmodes.warehouse.database.stated_claims import claims_of_studies
+    from failmodes.warehouse.storage.files import atomic_write_bytes
+    from failmodes.warehouse.storage.locations import find_warehouse
+
+    if json_file == STDOUT and markdown_file == STDOUT:
+        raise StudyError("--json and --markdown are both -: print one, and name a file for the other")
+    given = list(claim or ())
+    if where is not None and " " in str(where) and not where.exists() and not where.suffix:
+        where, given = None, [str(where), *given]  # a claim in the place of the warehouse, which is the one here
+    path = find_warehouse(where)
+    result = ClaimsResult(warehouse_claims(path, given, None if given else claims_of_studies([where])))
+    texts = {"json": (json_file, result.to_json), "markdown": (markdown_file, result.to_markdown)}
+    for file, make in texts.values():
+        if file is not None and file != STDOUT:
+            atomic_write_bytes(file, make().encode())
+    printed = [make for file, make in texts.values() if file == STDOUT]
+    if printed:
+        print(printed[0](), end="")
+        return
+    console = stdout_console()
+    print(result.to_text(console.width if console.is_terminal else USUAL_WIDTH), end="")

@@ -1,0 +1,71 @@
+"""The part of a report that judges what the study claims: a table of claims, networks, verdicts and numbers."""
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import duckdb
+
+from failmodes.analysis.claims.claim_table import MARKS, claim_groups, counts_sentence, number_text
+from failmodes.analysis.claims.judged_claim import JudgedClaim
+from failmodes.analysis.claims.stored import judged_claims
+from failmodes.analysis.selection import Selection
+from failmodes.analysis.text_tables import EMPTY
+
+
+class ClaimRow(NamedTuple):
+    """A claim on one network or pair: texts of its cells, and behind them the sentence and the query."""
+
+    network: str
+    verdict: str
+    mark: str
+    number: str
+    reason: str
+    images: str
+    sentence: str
+    query: str
+
+
+class ReportClaim(NamedTuple):
+    """A claim as stated, with a row a network."""
+
+    claim: str
+    rows: list[ClaimRow]
+
+
+class ClaimsSection(NamedTuple):
+    """The claims of a part of a report, and what they come to."""
+
+    counts: str
+    claims: list[ReportClaim]
+
+
+def claims_section(con: duckdb.DuckDBPyConnection, selection: Selection, *, is_first: bool) -> ClaimsSection | None:
+    """The claims about a selection's evaluations; None where there are none.
+
+    Args:
+        con: the warehouse, with current claims.
+        selection: the part of the report.
+        is_first: whether claims about no evaluation are told of here.
+    """
+    rows = [row for row in judged_claims(con) if row.evaluation_id in (*selection.ids, *_none(is_first))]
+    if not rows:
+        return None
+    groups = [ReportClaim(group.claim, list(map(_row, group.rows))) for group in claim_groups(rows)]
+    return ClaimsSection(counts_sentence(rows), groups)
+
+
+def _none(is_first: bool) -> Iterable[None]:
+    return [None] if is_first else []
+
+
+def _row(row: JudgedClaim) -> ClaimRow:
+    return ClaimRow(
+        network=row.model_label or EMPTY,
+        verdict=row.verdict,
+        mark=MARKS[row.verdict],
+        number=number_text(row),
+        reason=row.reason or "",
+        images=EMPTY if row.n is None else f"{row.n:,}",
+        sentence=row.sentence,
+        query=row.query,
+    )

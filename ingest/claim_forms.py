@@ -1,0 +1,203 @@
+"""What a study may claim, as data: each form is a frozen dataclass, whose text is read back as the same claim."""
+
+import re
+from dataclasses import dataclass
+from typing import Literal
+
+AVERAGE: Literal["average"] = "average"  # over the whole severities
+LAST: Literal["last"] = "last"  # the last severity
+At = float | Literal["average", "last"]
+
+Relation = Literal["less than", "at most", "more than", "at least"]
+Shape = Literal["near_linear", "late_collapse", "early_drop", "non_monotone", "flat", "rise", "one_step_collapse"]
+AttentionKind = Literal["on_object", "leaves_object", "keeps_place", "loses_place"]
+
+SHAPE_WORDS: dict[Shape, str] = {
+    "near_linear": "is near-linear",
+    "late_collapse": "collapses late",
+    "early_drop": "falls early",
+    "non_monotone": "is non-monotone",
+    "flat": "is flat",
+    "rise": "rises",
+    "one_step_collapse": "collapses in one step",
+}
+ATTENTION_WORDS: dict[AttentionKind, str] = {
+    "on_object": "is on the object",
+    "leaves_object": "leaves the object",
+    "keeps_place": "keeps its place",
+    "loses_place": "loses its place",
+}
+_WORD = re.compile(r"[\w.:-]*\w")
+
+
+@dataclass(frozen=True)
+class CostComparison:
+    """A corruption costs more accuracy, or less, than another one, as `fog costs more than contrast at 5`.
+
+    Attributes:
+        corruption: its name.
+        other: name of the other one.
+        is_more: whether it costs more.
+        at: the severity, the last one, or the average over the whole ones.
+        network: the one that it is about; each where it is None.
+    """
+
+    corruption: str
+    other: str
+    is_more: bool
+    at: At = AVERAGE
+    network: str | None = None
+
+    def __str__(self) -> str:
+        more = "more" if self.is_more else "less"
+        return f"{self.corruption} costs {more} than {self.other} {_at(self.at)}{_for(self.network)}"
+
+
+@dataclass(frozen=True)
+class CostLimit:
+    """What a corruption costs is within a limit, as `fog costs at most 10 points at 5`.
+
+    Attributes:
+        corruption: its name.
+        relation: how the cost lies to the limit.
+        points: the limit, 0 to 100 percentage points.
+        at: the severity, the last one, or the average over the whole ones.
+        network: the one that it is about; each where it is None.
+    """
+
+    corruption: str
+    relation: Relation
+    points: float
+    at: At = AVERAGE
+    network: str | None = None
+
+    def __str__(self) -> str:
+        return f"{self.corruption} costs {self.relation} {self.points:g} points {_at(self.at)}{_for(self.network)}"
+
+
+@dataclass(frozen=True)
+class CostsMost:
+    """No other corruption costs as much, as `fog costs most`.
+
+    Attributes:
+        corruption: its name.
+        at: the last severity, or the average over the whole ones.
+        network: the one that it is about; each where it is None.
+    """
+
+    corruption: str
+    at: Literal["average", "last"] = AVERAGE
+    network: str | None = None
+
+    def __str__(self) -> str:
+        return f"{self.corruption} costs most {_at(self.at)}{_for(self.network)}"
+
+
+@dataclass(frozen=True)
+class ShapeClaim:
+    """The curve of a corruption has a shape, as `fog is near-linear`; the shapes are those of the table `shapes`.
+
+    Attributes:
+        corruption: its name.
+        shape: a class of shapes, or 'one_step_collapse'.
+        network: the one that it is about; each where it is None.
+    """
+
+    corruption: str
+    shape: Shape
+    network: str | None = None
+
+    def __str__(self) -> str:
+        return f"{self.corruption} {SHAPE_WORDS[self.shape]}{_for(self.network)}"
+
+
+@dataclass(frozen=True)
+class BetterNetwork:
+    """A network is right more often than another one, as `densenet121 better than resnet18 on average`.
+
+    Attributes:
+        network: its name.
+        other: name of the other one.
+        corruption: under which; None for all of them, 'none' for clean images.
+        at: the severity, the last one, or the average over the whole ones.
+    """
+
+    network: str
+    other: str
+    corruption: str | None = None
+    at: At = AVERAGE
+
+    def __str__(self) -> str:
+        place = _place(self.corruption, self.at)
+        return f"{_name(self.network)} better than {_name(self.other)} {place}"
+
+
+@dataclass(frozen=True)
+class AccuracyLimit:
+    """Accuracy is within a limit, as `accuracy is at least 90 % when clean`.
+
+    Attributes:
+        relation: how accuracy lies to the limit.
+        percent: the limit, 0 to 100 per cent.
+        corruption: under which; None for all of them, 'none' for clean images.
+        at: the severity, the last one, or the average over the whole ones.
+        network: the one that it is about; each where it is None.
+    """
+
+    relation: Relation
+    percent: float
+    corruption: str | None = None
+    at: At = AVERAGE
+    network: str | None = None
+
+    def __str__(self) -> str:
+        place = _place(self.corruption, self.at)
+        return f"accuracy is {self.relation} {self.percent:g} % {place}{_for(self.network)}"
+
+
+@dataclass(frozen=True)
+class AttentionClaim:
+    """Where attention lies, as `attention leaves the object under fog`: at the last severity, or when clean.
+
+    Attributes:
+        kind: what is claimed.
+        corruption: under which; 'none' for clean images.
+        network: the one that it is about; each where it is None.
+    """
+
+    kind: AttentionKind
+    corruption: str
+    network: str | None = None
+
+    def __str__(self) -> str:
+        place = _place(self.corruption, AVERAGE)
+        return f"attention {ATTENTION_WORDS[self.kind]} {place}{_for(self.network)}"
+
+
+Claim = CostComparison | CostLimit | CostsMost | ShapeClaim | BetterNetwork | AccuracyLimit | AttentionClaim
+
+
+def _at(at: At) -> str:
+    if isinstance(at, float):
+        return f"at {at:g}"
+    return "on average" if at == AVERAGE else "at the last severity"
+
+
+def _place(corruption: str | None, at: At) -> str:
+    if corruption is None:
+        return "on average"
+    if corruption == "none":
+        return "when clean"
+    return f"under {corruption}" if at == AVERAGE else f"under {corruption} {_at(at)}"
+
+
+def _for(network: str | None) -> str:
+    return "" if network is None else f" for {_name(network)}"
+
+
+def _name(network: str) -> str:
+    """A network's name as a claim writes it: in quotation marks unless it is one plain word."""
+    if _WORD.fullmatch(network):
+        return network
+    escaped = network.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
