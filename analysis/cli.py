@@ -234,14 +234,19 @@ def gate(
 
 
 def print_findings(where: Path) -> None:
-    """Print the findings of the report, a sentence each."""
+    """Print the findings of the report, a sentence each, and what became of the study's claims."""
+    from failmodes.analysis.claims.claim_table import counts_sentence
+    from failmodes.analysis.claims.stored import warehouse_claims
     from failmodes.analysis.findings.stored import warehouse_findings
     from failmodes.warehouse.storage.locations import find_warehouse
 
     console = stdout_console()
-    found = warehouse_findings(find_warehouse(where))
+    path = find_warehouse(where)
+    found, claims = warehouse_findings(path), warehouse_claims(path)
     for bullet in found.bullets:
         console.print(bullet)
+    if claims:
+        console.print(f"{counts_sentence(claims)} `failmodes claims` shows them.")
     limits = len(found.limitations)
     console.print(f"The report has the figures behind each, and {limits} limits of what these data can say.")
 

@@ -9,8 +9,8 @@ import typer
 from typer.core import TyperCommand
 
 from failmodes import __version__
-from failmodes.analysis.cli import PairCommand, chart, gate, print_findings, report, shapes
 from failmodes.analysis.claims_command import claims
+from failmodes.analysis.cli import PairCommand, chart, gate, print_findings, report, shapes
 from failmodes.analysis.compare_command import compare
 from failmodes.analysis.export_command import export
 from failmodes.analysis.publishing.command import publish

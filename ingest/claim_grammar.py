@@ -272,7 +272,9 @@ def _attention(kind: AttentionKind) -> Callable[[_Sentence], Claim]:
                 f"claim {sentence.shown}: say under which corruption, as in: attention leaves the object under fog"
             )
         if sentence.words.get("at") and sentence.at() != LAST:
-            raise StudyError(f"claim {sentence.shown}: attention is judged at the last severity: leave out the severity")
+            raise StudyError(
+                f"claim {sentence.shown}: attention is judged at the last severity: leave out the severity"
+            )
         return AttentionClaim(kind, corruption, sentence.given("network"))
 
     return make

@@ -93,9 +93,7 @@ def _load_published(sets: list["PublishedSet"], target: Path) -> None:
         remark(f"{target}: {len(one.models):,} published networks ({one.name}){clean}; {drawn}")
 
 
-def _load_records(
-    outputs: list["StorePath"], target: Path, *, rebuild: bool, claims: list[str] | None = None
-) -> None:
+def _load_records(outputs: list["StorePath"], target: Path, *, rebuild: bool, claims: list[str] | None = None) -> None:
     from failmodes.warehouse.database.load import load as load_records
 
     with stderr_console().status("loading …"), interruptible("the warehouse is as it was"):
@@ -176,6 +174,8 @@ def print_status(where: Path, *, full: bool = False) -> bool:
         facts += f", {pictures:,} clean images to show"
     if published := status.row_counts["published_accuracy"]:
         facts += f", {published:,} published accuracies"
+    if claims := status.row_counts["stated_claims"]:
+        facts += f", {claims:,} stated claims"
     console.print(
         f"{path}: schema {status.schema_version}, {status.size_bytes / 1e6:,.1f} MB, {facts}, "
         f"last changed {status.updated_at:%Y-%m-%d %H:%M} UTC"

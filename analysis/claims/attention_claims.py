@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from failmodes.analysis.claims.judged_claim import ClaimContext, JudgedClaim, verdict_on
+from failmodes.analysis.claims.judged_claim import ClaimContext, JudgedClaim, more_or_less, verdict_on
 from failmodes.analysis.claims.named_evaluations import evaluations_of
 from failmodes.analysis.findings.attention import object_word
 from failmodes.analysis.findings.finding import Verdict, rows_of
@@ -55,12 +55,13 @@ def _on_object(
     context: ClaimContext, evaluation: EvaluationInfo, claim: AttentionClaim, over_null: Estimate
 ) -> JudgedClaim:
     """More of a map lies on its image's object than of another image's map: the null of the charts."""
-    word, size = ("more", over_null) if over_null.value >= 0 else ("less", _turned(over_null))
+    word, size = more_or_less(over_null)
     where = "when clean" if claim.corruption == CLEAN else f"under {context.label(claim.corruption)}"
-    said = f"{format_points_interval(size)} {word} of the attention of {evaluation.label} lie on {object_word(evaluation)}"
-    query = _object_query(evaluation, claim.corruption)
-    verdict = verdict_on(over_null, "more than", 0)
-    said = f"{said} than of another image's map, {where}"
+    said = (
+        f"{format_points_interval(size)} {word} of the attention of {evaluation.label} lie on "
+        f"{object_word(evaluation)} than of another image's map, {where}"
+    )
+    query, verdict = _object_query(evaluation, claim.corruption), verdict_on(over_null, "more than", 0)
     return context.row(evaluation, verdict, said, query, estimate=over_null, unit=CHANGE)
 
 
@@ -68,7 +69,7 @@ def _leaves_object(
     context: ClaimContext, evaluation: EvaluationInfo, claim: AttentionClaim, change: Estimate, *, is_beyond_null: bool
 ) -> JudgedClaim:
     """The change of the share on the object from clean to the last severity, as the finding `attention_background`."""
-    word, size = ("more", change) if change.value >= 0 else ("less", _turned(change))
+    word, size = more_or_less(change)
     null = ", beyond the change of another image's map" if is_beyond_null else ""
     said = (
         f"Under {context.label(claim.corruption)} {format_points_interval(size)} {word} of the attention of "
@@ -80,8 +81,8 @@ def _leaves_object(
 
 def _place(context: ClaimContext, evaluation: EvaluationInfo, claim: AttentionClaim, test: OwnMapTest) -> JudgedClaim:
     said = (
-        f"Under {context.label(claim.corruption)} attention of {evaluation.label} ends nearer to its own clean centroid "
-        f"than to another image's of the class in {format_percent_interval(test.share)}"
+        f"Under {context.label(claim.corruption)} attention of {evaluation.label} ends nearer to its own clean "
+        f"centroid than to another image's of the class in {format_percent_interval(test.share)}"
     )
     kept = keeps_place(test)
     turned: dict[Verdict, Verdict] = {"supported": "contradicted", "contradicted": "supported"}
@@ -106,10 +107,6 @@ def keeps_place(test: OwnMapTest) -> Verdict:
     if test.verdict == "nearer":
         return "supported" if test.holds_in_worst_case else "undecided"
     return "contradicted" if test.share.high < CHANCE + LOST_WITHIN else "undecided"
-
-
-def _turned(estimate: Estimate) -> Estimate:
-    return Estimate(-estimate.value, -estimate.high, -estimate.low)
 
 
 def _object_query(evaluation: EvaluationInfo, corruption: str) -> str:

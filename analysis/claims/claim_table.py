@@ -51,12 +51,16 @@ def verdict_text(row: JudgedClaim) -> str:
     return f"{MARKS[row.verdict]} {row.verdict}"
 
 
+def verdict_counts(claims: Sequence[JudgedClaim]) -> dict[Verdict, int]:
+    """How many rows have each verdict."""
+    return {verdict: sum(row.verdict == verdict for row in claims) for verdict in MARKS}
+
+
 def counts_sentence(claims: Sequence[JudgedClaim]) -> str:
     """How many claims there are, and how often they are supported, contradicted and undecided."""
     if not claims:
         return "No claims are stated."
-    counts = {verdict: sum(row.verdict == verdict for row in claims) for verdict in MARKS}
-    told = join_names(f"{count:,} {verdict}" for verdict, count in counts.items() if count)
+    told = join_names(f"{count:,} {verdict}" for verdict, count in verdict_counts(claims).items() if count)
     groups = format_count(len({row.claim_number for row in claims}), "claim")
     return f"{groups}, judged {format_count(len(claims), 'time')}: {told}."
 
@@ -76,6 +80,6 @@ def claim_table(claims: Sequence[JudgedClaim]) -> TextTable:
             rows.append(cells)
     note = (
         "Supported: the whole interval is on the side of the claim; contradicted: on the other side; else undecided. "
-        "Each claim is judged by itself."
+        "Each claim is judged by itself; a difference is the first that it names minus the other."
     )
     return TextTable("Claims", note, COLUMNS, tuple(rows))

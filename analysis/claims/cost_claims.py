@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from failmodes.analysis.claims.judged_claim import ClaimContext, JudgedClaim, at_phrase, verdict_on
+from failmodes.analysis.claims.judged_claim import ClaimContext, JudgedClaim, at_phrase, more_or_less, verdict_on
 from failmodes.analysis.claims.named_evaluations import evaluations_of
 from failmodes.analysis.findings.corruption_cost import NON_FINITE
 from failmodes.analysis.findings.finding import quoted, rows_of
@@ -17,7 +17,8 @@ from failmodes.ingest.claim_forms import CostComparison, CostLimit, CostsMost
 def judge_cost_limit(context: ClaimContext, claim: CostLimit) -> Iterator[JudgedClaim]:
     """Whether what a corruption costs each network lies within the limit."""
     for evaluation in evaluations_of(context.selection, claim.network):
-        cost = cost_of(read_correctness(context.con, evaluation.evaluation_id), claim.corruption, claim.at, context.level)
+        correctness = read_correctness(context.con, evaluation.evaluation_id)
+        cost = cost_of(correctness, claim.corruption, claim.at, context.level)
         if cost is None:
             yield context.without(evaluation, context.missing_cell(claim.corruption, claim.at))
             continue
@@ -30,7 +31,7 @@ def judge_cost_limit(context: ClaimContext, claim: CostLimit) -> Iterator[Judged
 
 
 def judge_cost_comparison(context: ClaimContext, claim: CostComparison) -> Iterator[JudgedClaim]:
-    """Whether one corruption costs each network more, or less, than another; the number is the first minus the other."""
+    """Whether one corruption costs each network more, or less, than another: the number is the first minus it."""
     for evaluation in evaluations_of(context.selection, claim.network):
         correctness = read_correctness(context.con, evaluation.evaluation_id)
         found = cost_difference(correctness, claim.corruption, claim.other, claim.at, context.level)
@@ -75,26 +76,25 @@ def _most(context: ClaimContext, evaluation: EvaluationInfo, claim: CostsMost, r
     if names[0] != claim.corruption:
         lead = leads[names.index(claim.corruption) - 1]
         behind = Estimate(-lead.value, -lead.high, -lead.low)
-        said = f"{corruption} costs {evaluation.label} {format_points_interval(lead)} less than {context.label(names[0])}"
-        verdict = "contradicted" if lead.above_zero else "undecided"
-        return context.row(evaluation, verdict, f"{said} {where}", query, estimate=behind)
+        first, points = context.label(names[0]), format_points_interval(lead)
+        said = f"{corruption} costs {evaluation.label} {points} less than {first} {where}"
+        return context.row(evaluation, verdict_on(behind, "at least", 0), said, query, estimate=behind)
     nearest = min(range(len(leads)), key=lambda place: leads[place].low)
     other = context.label(names[nearest + 1])
     is_clear = ranking.is_clear_on_average if is_average else ranking.is_clear
-    said = f"{corruption} costs {evaluation.label} {format_points_interval(leads[nearest])} more than {other}, the nearest"
+    points = format_points_interval(leads[nearest])
+    said = f"{corruption} costs {evaluation.label} {points} more than {other}, the nearest, {where}"
     return context.row(
-        evaluation, "supported" if is_clear else "undecided", f"{said}, {where}", query, estimate=leads[nearest],
+        evaluation, "supported" if is_clear else "undecided", said, query, estimate=leads[nearest],
         reason=f"{NON_FINITE} under another corruption" if ranking.withheld else None,
     )  # fmt: skip
 
 
 def _compared(context: ClaimContext, evaluation: EvaluationInfo, claim: CostComparison, found: Estimate) -> str:
-    """The difference in words, which is told as a positive number where it is one."""
-    word, size = ("more", found) if found.value >= 0 else ("less", Estimate(-found.value, -found.high, -found.low))
+    word, size = more_or_less(found)
     corruption, other = capitalize_first(context.label(claim.corruption)), context.label(claim.other)
-    return (
-        f"{corruption} costs {evaluation.label} {format_points_interval(size)} {word} than {other} {at_phrase(claim.at)}"
-    )
+    points = format_points_interval(size)
+    return f"{corruption} costs {evaluation.label} {points} {word} than {other} {at_phrase(claim.at)}"
 
 
 def _cells_query(evaluation: EvaluationInfo, *corruptions: str) -> str:

@@ -97,7 +97,7 @@ class ClaimContext:
         sentence: str,
         query: str,
         *,
-        estimate: Estimate | tuple[None, None, None] = NOTHING,
+        estimate: Estimate | None = None,
         unit: str = UNIT,
         reason: str | None = None,
         other: EvaluationInfo | None = None,
@@ -108,19 +108,26 @@ class ClaimContext:
         count = self.selection.image_count if n is None else n
         if count < FEWEST_IMAGES:
             verdict, reason = "undecided", too_few(count).rstrip(".")
+        value, low, high = estimate or NOTHING
         return JudgedClaim(
             self.number, self.stated.text, self.form, verdict, evaluation.evaluation_id, label or evaluation.label,
-            other.evaluation_id if other else None, *estimate, unit, count, reason,
+            other.evaluation_id if other else None, value, low, high, unit, count, reason,
             f"{sentence} {of_images(count)}.", query,
         )  # fmt: skip
 
     def without(
-        self, evaluation: EvaluationInfo | None, reason: str, *, label: str | None = None, query: str = "", unit: str = UNIT
+        self,
+        evaluation: EvaluationInfo | None,
+        reason: str,
+        *,
+        label: str | None = None,
+        query: str = "",
+        unit: str = UNIT,
     ) -> JudgedClaim:
         """The claim where what it is about was not evaluated, or has no figures."""
         relation = "from evaluation_labels" if evaluation is None else rows_of("evaluations", evaluation)
         return JudgedClaim(
-            self.number, self.stated.text, self.form, "undecided", evaluation and evaluation.evaluation_id,
+            self.number, self.stated.text, self.form, "undecided", evaluation.evaluation_id if evaluation else None,
             label or (evaluation.label if evaluation else None), None, *NOTHING, unit, None, reason,
             f"Undecided: {reason}.", query or relation,
         )  # fmt: skip
@@ -138,7 +145,8 @@ class ClaimContext:
 
     def non_finite(self, evaluation: EvaluationInfo, *corruptions: str) -> str | None:
         """Why nothing is said of some corruptions: too many predictions are no finite numbers; None where they are."""
-        found = [cell for cell in non_finite_cells(self.con, evaluation.evaluation_id) if cell[0] in (CLEAN, *corruptions)]
+        cells = non_finite_cells(self.con, evaluation.evaluation_id)
+        found = [cell for cell in cells if cell[0] in (CLEAN, *corruptions)]
         if not found:
             return None
         corruption, severity = found[0]
@@ -156,6 +164,13 @@ def verdict_on(estimate: Estimate, relation: Relation, limit: float) -> Verdict:
         "at least": (low >= limit, high < limit),
     }[relation]
     return "supported" if is_within else "contradicted" if is_beyond else "undecided"
+
+
+def more_or_less(estimate: Estimate) -> tuple[str, Estimate]:
+    """A difference as a positive number, and whether it is more or less: ("less", 3 points) of -3 points."""
+    if estimate.value >= 0:
+        return "more", estimate
+    return "less", Estimate(-estimate.value, -estimate.high, -estimate.low)
 
 
 def at_phrase(at: At, last: float | None = None) -> str:

@@ -24,8 +24,10 @@ def evaluations_of(selection: Selection, name: str | None) -> Sequence[Evaluatio
 
 
 def network_of(selection: Selection, name: str) -> TrainedNetwork:
-    """The network of a name: a label, one without its training seed, an evaluation's identity or its first letters, or
-    the architecture that it alone has.
+    """The network of a name.
+
+    A name is a label, one without its training seed, an evaluation's identity or its first letters, or the architecture
+    that one network alone has.
 
     Raises:
         UnknownNetworkError: there is no such network, or several.

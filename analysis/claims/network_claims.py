@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from failmodes.analysis.claims.judged_claim import ClaimContext, JudgedClaim, at_phrase, verdict_on
+from failmodes.analysis.claims.judged_claim import ClaimContext, JudgedClaim, at_phrase, more_or_less, verdict_on
 from failmodes.analysis.claims.named_evaluations import evaluations_of, network_of
 from failmodes.analysis.findings.finding import quoted, rows_of
 from failmodes.analysis.findings.training_seeds import over_seeds
@@ -75,8 +75,7 @@ def _accuracy(context: ClaimContext, evaluation: EvaluationInfo, claim: Accuracy
 
 
 def _compared(one: TrainedNetwork, other: TrainedNetwork, found: Estimate) -> str:
-    """The difference in words, which is told as a positive number where it is one."""
-    word, size = ("more", found) if found.value >= 0 else ("less", Estimate(-found.value, -found.high, -found.low))
+    word, size = more_or_less(found)
     return f"{one.label} is right {word} often than {other.label}: by {format_points_interval(size)}"
 
 

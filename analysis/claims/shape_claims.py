@@ -12,7 +12,6 @@ from failmodes.analysis.findings.finding import Finding, Verdict
 from failmodes.analysis.formatting import SHAPE_NAMES, format_percent
 from failmodes.analysis.once import read_once
 from failmodes.analysis.selection import Selection, read_for_selection
-from failmodes.analysis.statistics.bootstrap import Estimate
 from failmodes.analysis.statistics.curve_shape import FALLING
 from failmodes.ingest.claim_forms import ShapeClaim
 
@@ -69,12 +68,8 @@ def _sentence(shape: str, verdict: Verdict, finding: Finding, row: Row) -> str:
 
 
 def _as_claim(context: ClaimContext, finding: Finding, reason: str | None) -> JudgedClaim:
-    estimate = Estimate(finding.value, finding.low, finding.high) if _has_number(finding) else None
     return JudgedClaim(
         context.number, context.stated.text, context.form, finding.verdict, finding.evaluation_id, finding.model_label,
-        None, *(estimate or (None, None, None)), finding.unit, finding.n, reason, finding.sentence, finding.query,
+        None, finding.value, finding.low, finding.high, finding.unit, finding.n, reason, finding.sentence,
+        finding.query,
     )  # fmt: skip
-
-
-def _has_number(finding: Finding) -> bool:
-    return None not in (finding.value, finding.low, finding.high)

@@ -48,7 +48,9 @@ def judged_claims(con: duckdb.DuckDBPyConnection) -> list[JudgedClaim]:
     return [JudgedClaim(*row) for row in rows]
 
 
-def warehouse_claims(warehouse: Path, given: Sequence[str] = (), stated: Sequence[str] | None = None) -> list[JudgedClaim]:
+def warehouse_claims(
+    warehouse: Path, given: Sequence[str] = (), stated: Sequence[str] | None = None
+) -> list[JudgedClaim]:
     """Claims judged: those that are given, which are not stored; else those of the study, which are.
 
     Args:

@@ -5,9 +5,17 @@ from typing import NamedTuple
 
 import duckdb
 
-from failmodes.analysis.claims.claim_table import MARKS, claim_groups, counts_sentence, number_text
+from failmodes.analysis.claims.claim_table import (
+    MARKS,
+    ClaimGroup,
+    claim_groups,
+    counts_sentence,
+    number_text,
+    verdict_counts,
+)
 from failmodes.analysis.claims.judged_claim import JudgedClaim
 from failmodes.analysis.claims.stored import judged_claims
+from failmodes.analysis.formatting import MAX_LISTED, join_names
 from failmodes.analysis.selection import Selection
 from failmodes.analysis.text_tables import EMPTY
 
@@ -26,9 +34,10 @@ class ClaimRow(NamedTuple):
 
 
 class ReportClaim(NamedTuple):
-    """A claim as stated, with a row a network."""
+    """A claim as stated, with a row a network; of many networks `tally` says how often it is supported, else empty."""
 
     claim: str
+    tally: str
     rows: list[ClaimRow]
 
 
@@ -50,12 +59,19 @@ def claims_section(con: duckdb.DuckDBPyConnection, selection: Selection, *, is_f
     rows = [row for row in judged_claims(con) if row.evaluation_id in (*selection.ids, *_none(is_first))]
     if not rows:
         return None
-    groups = [ReportClaim(group.claim, list(map(_row, group.rows))) for group in claim_groups(rows)]
+    groups = [
+        ReportClaim(group.claim, _tally(group) if len(group.rows) > MAX_LISTED else "", list(map(_row, group.rows)))
+        for group in claim_groups(rows)
+    ]
     return ClaimsSection(counts_sentence(rows), groups)
 
 
 def _none(is_first: bool) -> Iterable[None]:
     return [None] if is_first else []
+
+
+def _tally(group: ClaimGroup) -> str:
+    return join_names(f"{count:,} {verdict}" for verdict, count in verdict_counts(group.rows).items() if count)
 
 
 def _row(row: JudgedClaim) -> ClaimRow:

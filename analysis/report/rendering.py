@@ -98,7 +98,10 @@ def write_report(
         WarehouseError: the warehouse is missing, in use or empty.
         StorageError: the report could not be written.
     """
-    with open_with_claims(warehouse, claims) as con, debug_mode(False):  # no part is validated: tests validate every chart
+    with (
+        open_with_claims(warehouse, claims) as con,
+        debug_mode(False),
+    ):  # no part is validated: tests validate every chart
         page = render(con, warehouse, pairs)
     path = output or warehouse.parent / REPORT_FILE
     atomic_write_bytes(path, page.encode())

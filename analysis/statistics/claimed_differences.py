@@ -62,8 +62,8 @@ def cost_difference(
     severities = claimed_severities([one, another], at)
     if not severities:
         return None
-    columns = ([curve[severity] for severity in severities] for curve in (another, one))
-    return _difference(correctness, *columns, level)
+    of_one, of_another = ([curve[severity] for severity in severities] for curve in (one, another))
+    return _difference(correctness, of_another, of_one, level)
 
 
 def network_difference(
@@ -105,9 +105,7 @@ def network_difference(
     return mean_difference(a.over_seeds(of_a) - b.over_seeds(of_b), weights, paired=a.paired).interval(level)
 
 
-def _difference(
-    correctness: CorrectnessMatrix, first: Sequence[int], second: Sequence[int], level: float
-) -> Estimate:
+def _difference(correctness: CorrectnessMatrix, first: Sequence[int], second: Sequence[int], level: float) -> Estimate:
     """Mean accuracy of some cells minus that of others."""
     if len(first) == len(second) == 1:
         return cell_difference(correctness, first[0], second[0], level)

@@ -17,8 +17,8 @@ from typing import Any, NamedTuple
 import duckdb
 import pyarrow as pa
 
-from failmodes.warehouse.database.connection import was_warehouse
 from failmodes.warehouse.database.claim_tables import STATED_CLAIMS
+from failmodes.warehouse.database.connection import was_warehouse
 from failmodes.warehouse.database.own_tables import LOADED_DIMENSIONS, SHARDS
 from failmodes.warehouse.database.stated_claims import claim_rows, stored_claims
 from failmodes.warehouse.database.stored_checks import update_checks

@@ -14,8 +14,8 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from failmodes.warehouse.database.connection import LOCKED, fetch_first, open_warehouse
 from failmodes.warehouse.database.claim_tables import STATED_CLAIMS
+from failmodes.warehouse.database.connection import LOCKED, fetch_first, open_warehouse
 from failmodes.warehouse.database.own_tables import DERIVED
 from failmodes.warehouse.database.relations import REBUILD_HINT, TABLES, foreign_objects
 from failmodes.warehouse.database.tables import create_tables, insert_rows, write_info
@@ -165,8 +165,9 @@ def stale_tables(con: duckdb.DuckDBPyConnection) -> list[str]:
 
 
 def replace_derived_tables(warehouse: Path, tables: Mapping[str, pa.Table]) -> None:
-    """Replace all rows of the named derived tables, or of the stated claims; like a load, the new file is made beside the old and swapped.
+    """Replace all rows of the named derived tables, or of the stated claims.
 
+    Like in a load, the new file is made beside the old and swapped.
     Close connections of this process to the warehouse first: they keep seeing the former file.
 
     Args:
