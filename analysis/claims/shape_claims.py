@@ -49,10 +49,10 @@ def _verdict(shape: str, finding: Finding, row: Row) -> Verdict:
         return finding.verdict
     if finding.verdict == "supported":
         return "supported" if finding.claim == shape else "contradicted"
-    return "contradicted" if _is_ruled_out(shape, row) else "undecided"
+    return "contradicted" if is_ruled_out(shape, row) else "undecided"
 
 
-def _is_ruled_out(shape: str, row: Row) -> bool:
+def is_ruled_out(shape: str, row: Row) -> bool:
     """Whether a class of a curve that falls is ruled out by the resamples, as few of them as name another one."""
     if row["reason"] is not None or not {shape, row["shape"]} <= set(FALLING) or not row["bow_low"] < row["bow_high"]:
         return False

@@ -15,13 +15,15 @@ import numpy as np
 import pairs
 import predictors
 import shapes
+import stated_claims
 import training
 from claims import Job, Row, judge
 from curves import Floats
 
 from failmodes.analysis.findings.finding import KINDS
 
-MODULES = (costs, shapes, given_answers, confidences, predictors, attentions, pairs, training, gates)
+MODULES = (costs, shapes, given_answers, confidences, predictors, attentions, pairs, training, gates,
+           stated_claims)  # fmt: skip
 PART = 500  # draws measured at a time
 Part = tuple[int, int, int]  # a job, a part of its draws, and how many
 _INHERITED: list[Job] = []  # by forked processes, since not all that a job asks can be sent to one

@@ -25,6 +25,12 @@ QUICK = {  # truths of a kind and how many images
     "confidence_below_chance": ("AUROC .5, 10 failures, nine tenths are 1", 500),
     "better_over_seeds": ("the same accuracy, 3 and 3 seeds, 7.0 points apart", 500),
     "better_model": ("the same accuracy near 98 %, very alike", 50),
+    "a claim of two costs": ("both straight from 99 to 97 %", 500),
+    "a claim of a limit of costs": ("straight from 99 to 97 %", 50),
+    "a claim of a limit of accuracy": ("straight from 99 to 97 %", 50),
+    "a claim that a checkpoint is better": ("both straight from 99 to 97 %", 50),
+    "a claim of a shape": ("bow 0.15, a drop of 40 points", 50),
+    "a claim that attention loses its place": ("5 points above half", 2_000),
     "a gate says that a rule holds": ("accuracy, mean of 6 cells, one class falls by 20 points", 50),
     "a gate says that a rule is broken": ("accuracy, each of 6 cells, all alike worse", 50),
 }
@@ -91,6 +97,14 @@ def test_a_gate_was_measured(kind: str) -> None:
     for measure in ("accuracy", "ece", "augrc", "worst_class_accuracy"):
         for over in ("mean", "each"):
             assert any(row[2].startswith(f"{measure}, {over} of 6 cells") for row in false)
+    assert all(row[8] == "yes" for row in false)
+
+
+@pytest.mark.parametrize("kind", [kind for kind in QUICK if kind.startswith("a claim")])
+def test_a_claim_was_measured(kind: str) -> None:
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in TABLE.read_text("utf-8").splitlines()]
+    false = [row for row in rows if row[:2] == [kind, "false claim"]]
+    assert false
     assert all(row[8] == "yes" for row in false)
 
 

@@ -1,0 +1,158 @@
+"""Claimed differences: by hand, beside the ranking of costs, the comparison of models and that of training seeds."""
+
+from math import sqrt
+
+import duckdb
+import numpy as np
+import pytest
+from scipy import stats
+from synthetic_record import Synthetic
+
+from failmodes.analysis.networks import trained_networks
+from failmodes.analysis.selection import Selection
+from failmodes.analysis.statistics.bootstrap import CorrectnessMatrix, Estimate, read_correctness
+from failmodes.analysis.statistics.claimed_differences import (
+    claimed_severities,
+    cost_difference,
+    cost_of,
+    network_difference,
+)
+from failmodes.analysis.statistics.corruption_cost import rank_costs
+from failmodes.analysis.statistics.model_difference import compare_models
+from failmodes.analysis.statistics.network_accuracy import read_training_runs, training_runs
+from failmodes.analysis.statistics.network_difference import compare_trained_networks
+
+Z = float(stats.norm.ppf(0.975))
+NAMES = ["contrast", "fog"]
+
+
+def matrix(images: int = 60, *, paired: bool = True) -> CorrectnessMatrix:
+    cells = [("none", 0.0), *(("fog", s) for s in (1.0, 2.5, 5.0)), *(("contrast", s) for s in (1.0, 5.0))]
+    right = np.random.default_rng(3).random((images, len(cells))) < [0.9, 0.8, 0.7, 0.4, 0.7, 0.3]
+    return CorrectnessMatrix("one", paired, cells, right)
+
+
+def newcombe(first: np.ndarray, second: np.ndarray) -> tuple[float, float]:
+    """Method 10 of Newcombe 1998, by the letters of the paper."""
+    n = len(first)
+    a, b, c, d = ((first & second).sum(), (first & ~second).sum(), (~first & second).sum(), (~first & ~second).sum())
+    ends = []
+    for right in (a + b, a + c):
+        p = right / n
+        centre, half = 2 * right + Z**2, Z * sqrt(Z**2 + 4 * right * (1 - p))
+        ends.append((p, (centre - half) / (2 * (n + Z**2)), (centre + half) / (2 * (n + Z**2))))
+    (p1, l1, u1), (p2, l2, u2) = ends
+    product = (a + b) * (c + d) * (a + c) * (b + d)
+    numerator = a * d - b * c
+    numerator = max(numerator - n / 2, 0) if numerator > 0 else numerator
+    phi = 0.0 if not product else numerator / sqrt(product)
+    low = sqrt((p1 - l1) ** 2 - 2 * phi * (p1 - l1) * (u2 - p2) + (u2 - p2) ** 2)
+    high = sqrt((p2 - l2) ** 2 - 2 * phi * (p2 - l2) * (u1 - p1) + (u1 - p1) ** 2)
+    return p1 - p2 - low, p1 - p2 + high
+
+
+def bonett_price(values: np.ndarray) -> tuple[float, float]:
+    """Mean and normal interval of values with two made-up ones, 1 and -1."""
+    all_values = np.append(values, [1, -1])
+    half = Z * sqrt(all_values.var() / len(all_values))
+    return all_values.mean() - half, all_values.mean() + half
+
+
+def test_a_cost_at_one_severity_is_newcombes() -> None:
+    right = matrix().correct
+    found = cost_of(matrix(), "fog", 5.0, 0.95)
+    assert found == pytest.approx((right[:, 0].mean() - right[:, 3].mean(), *newcombe(right[:, 0], right[:, 3])))
+    assert cost_of(matrix(), "fog", "last", 0.95) == found
+
+
+def test_an_average_cost_is_over_whole_severities() -> None:
+    right = matrix().correct.astype(float)
+    values = right[:, 0] - right[:, [1, 3]].mean(axis=1)
+    assert cost_of(matrix(), "fog", "average", 0.95) == pytest.approx((values.mean(), *bonett_price(values)))
+
+
+def test_a_difference_of_costs_is_of_severities_that_both_have() -> None:
+    right = matrix().correct
+    values = right[:, [4, 5]].mean(axis=1) - right[:, [1, 3]].mean(axis=1)
+    found = cost_difference(matrix(), "fog", "contrast", "average", 0.95)
+    assert found == pytest.approx((values.mean(), *bonett_price(values)))
+    at_last = cost_difference(matrix(), "fog", "contrast", 5.0, 0.95)
+    assert at_last == pytest.approx((right[:, 5].mean() - right[:, 3].mean(), *newcombe(right[:, 5], right[:, 3])))
+    assert cost_difference(matrix(), "fog", "contrast", 2.5, 0.95) is None
+    assert cost_difference(matrix(), "fog", "snow", "last", 0.95) is None
+
+
+@pytest.mark.parametrize("paired", [True, False])
+def test_differences_are_those_of_the_ranking(paired: bool) -> None:
+    one = matrix(paired=paired)._replace(cells=[("none", 0.0), *((c, s) for c in NAMES for s in (1.0, 5.0))],
+                                         correct=matrix().correct[:, [0, 4, 5, 1, 3]])  # fmt: skip
+    ranking = rank_costs(one, NAMES, NAMES, 0.95)
+    first, second = (cost.corruption for cost in ranking.costs)
+    assert cost_difference(one, first, second, "last", 0.95) == ranking.leads[0]
+    first, second = (cost.corruption for cost in ranking.by_average)
+    assert cost_difference(one, first, second, "average", 0.95) == ranking.average_leads[0]
+    for cost in ranking.costs:
+        assert cost_of(one, cost.corruption, "last", 0.95) == cost.at_last
+        assert cost_of(one, cost.corruption, "average", 0.95) == cost.on_average
+
+
+def test_networks_on_average_are_compared_as_in_findings(con: duckdb.DuckDBPyConnection, selection: Selection) -> None:
+    (pair,) = compare_models(con, selection)
+    a, b = (training_runs([read_correctness(con, one.evaluation_id)]) for one in (pair.a, pair.b))
+    assert network_difference(a, b, selection.averaged, "average", 0.95) == pytest.approx(pair.difference)
+
+
+def test_networks_in_one_cell_are_newcombes(con: duckdb.DuckDBPyConnection, synthetic: Synthetic) -> None:
+    matrices = [read_correctness(con, synthetic.evaluations[name]) for name in ("Alpha", "Beta")]
+    a, b = (training_runs([one]) for one in matrices)
+    for found, severity in (
+        (network_difference(a, b, (), "average", 0.95), 0),
+        (network_difference(a, b, ("fog",), 3.0, 0.95), 3),
+        (network_difference(a, b, ("fog",), "last", 0.95), 5),
+    ):
+        one, other = (synthetic.correct[name, "fog"][severity] for name in ("Alpha", "Beta"))
+        assert found == pytest.approx((one.mean() - other.mean(), *newcombe(one, other)))
+    assert network_difference(a, b, ("fog",), 2.5, 0.95) is None
+    assert network_difference(a, b, ("snow",), "average", 0.95) is None
+
+
+def test_networks_of_several_seeds_are_compared_over_them(
+    seeded_con: duckdb.DuckDBPyConnection, seeded: Selection
+) -> None:
+    (pair,) = compare_trained_networks(seeded_con, seeded)
+    a, b = (read_training_runs(seeded_con, network) for network in (pair.a, pair.b))
+    assert network_difference(a, b, seeded.averaged, "average", 0.95) == pytest.approx(pair.difference)
+    under_fog = network_difference(a, b, ("fog",), 5.0, 0.95)
+    assert under_fog is not None
+    column = a.curves["fog"][5.0]
+    means = [runs.correct[:, :, column].mean(axis=1) for runs in (a, b)]
+    assert under_fog.value == pytest.approx(means[0].mean() - means[1].mean())
+    assert under_fog.high - under_fog.low > 2 * Z * sqrt(sum(mean.var(ddof=1) / 3 for mean in means))
+
+
+def test_one_run_beside_several_is_over_images_alone(seeded_con: duckdb.DuckDBPyConnection, seeded: Selection) -> None:
+    networks = {network.label: network for network in trained_networks(seeded.evaluations)}
+    fir, loner = (read_training_runs(seeded_con, networks[name]) for name in ("Fir", "Loner"))
+    found = network_difference(fir, loner, ("fog",), 5.0, 0.95)
+    columns = fir.curves["fog"][5.0], loner.curves["fog"][5.0]
+    values = fir.correct[:, :, columns[0]].mean(axis=0) - loner.correct[0, :, columns[1]]
+    assert found == pytest.approx((values.mean(), *bonett_price(values)))
+
+
+def test_severities_of_a_claim() -> None:
+    grids = [{0.0: 0, 1.0: 1, 2.5: 2, 5.0: 3}, {0.0: 0, 1.0: 4, 5.0: 5}]
+    assert claimed_severities(grids, "average") == [1.0, 5.0]
+    assert claimed_severities(grids[:1], 2.5) == [2.5]
+    assert claimed_severities(grids, "last") == [5.0]
+    assert claimed_severities(grids, 2.5) == []
+    assert claimed_severities([{0.0: 0, 0.5: 1, 2.5: 2}], "average") == [0.5, 2.5]
+    assert claimed_severities([{0.0: 0}], "average") == []
+
+
+def test_an_estimate_of_no_difference_has_a_width() -> None:
+    one = matrix()
+    same = one._replace(correct=np.repeat(one.correct[:, :1], 6, axis=1))
+    for at in ("last", "average"):
+        found = cost_difference(same, "fog", "contrast", at, 0.95)
+        assert isinstance(found, Estimate)
+        assert found.low < 0 < found.high

@@ -1,0 +1,154 @@
+"""Claims of a study whose truth is their very limit, where either verdict is false: how often one is given."""
+
+from collections.abc import Callable
+from functools import partial
+
+import numpy as np
+from claims import FALSE, NEVER_FALSE, NO_LIMIT, POWER, Claim, Job
+from costs import SEVERITIES, matrix_of
+from curves import Floats, bent, draw_answers, draw_cells, straight
+from shapes import describe_draws
+
+from failmodes.analysis.claims.attention_claims import LOST_WITHIN, keeps_place
+from failmodes.analysis.claims.judged_claim import verdict_on
+from failmodes.analysis.claims.shape_claims import is_ruled_out
+from failmodes.analysis.statistics.attention_null import CHANCE, NullComparison, OwnMapTest, share_on_cycle
+from failmodes.analysis.statistics.bootstrap import Estimate
+from failmodes.analysis.statistics.claimed_differences import At, cost_difference, cost_of, network_difference
+from failmodes.analysis.statistics.mean_accuracy import mean_accuracy
+from failmodes.analysis.statistics.network_accuracy import training_runs
+from failmodes.warehouse.null_pairs import sample_null_pairs
+
+LEVEL = 0.95
+PLACES: tuple[At, ...] = (5.0, "average")
+FALLING = straight(0.9, 0.4, SEVERITIES)
+GOOD = straight(0.99, 0.02, SEVERITIES)
+CURVES = {"straight from 90 to 50 %": FALLING, "straight from 99 to 97 %": GOOD}
+
+
+def _notes() -> tuple[str, str]:
+    return "at severity 5", "on average over severities"
+
+
+def _decided(estimate: Estimate | None, limit: float) -> bool:
+    assert estimate is not None
+    return verdict_on(estimate, "more than", limit) != "undecided"
+
+
+def measure_two_costs(curve: tuple[float, ...], images: int, paired: bool, rng: np.random.Generator, draws: int) -> Floats:
+    """Whether one of two corruptions that cost the same is said to cost more, or not to."""
+    found, (shared, correlation) = [], (0.7, 0.9) if paired else (0.0, 0.0)
+    for batch in draw_cells(rng, (curve, curve), images, draws, shared, correlation):
+        for right in batch:
+            matrix = matrix_of(right, paired=paired)
+            found.append([_decided(cost_difference(matrix, "00", "01", at, LEVEL), 0) for at in PLACES])
+    return np.array(found, dtype=np.float64)
+
+
+def measure_cost(curve: tuple[float, ...], images: int, rng: np.random.Generator, draws: int) -> Floats:
+    """Whether a cost that is the limit itself is said to be within it, or beyond it."""
+    truths = (curve[0] - curve[-1], curve[0] - float(np.mean(curve[1:])))
+    found = []
+    for batch in draw_answers(rng, curve, images, draws):
+        for right in batch:
+            costs = [cost_of(matrix_of(right), "00", at, LEVEL) for at in PLACES]
+            found.append([_decided(cost, truth) for cost, truth in zip(costs, truths, strict=True)])
+    return np.array(found, dtype=np.float64)
+
+
+def measure_accuracy(curve: tuple[float, ...], images: int, rng: np.random.Generator, draws: int) -> Floats:
+    """Whether an accuracy that is the limit itself is said to be above it, or below it."""
+    cells, truths = ([[5]], [[1, 2, 3, 4, 5]]), (curve[-1], float(np.mean(curve[1:])))
+    found = []
+    for batch in draw_answers(rng, curve, images, draws):
+        for right in batch:
+            known = [mean_accuracy(matrix_of(right), columns, LEVEL) for columns in cells]
+            found.append([_decided(one, truth) for one, truth in zip(known, truths, strict=True)])
+    return np.array(found, dtype=np.float64)
+
+
+def measure_networks(curve: tuple[float, ...], images: int, rng: np.random.Generator, draws: int) -> Floats:
+    """Whether one of two checkpoints that are as often right is said to be better, or not to be."""
+    found = []
+    for batch in draw_cells(rng, (curve, curve), images, draws):
+        for right in batch:
+            a, b = (training_runs([matrix_of(half)]) for half in (right[:, :SEVERITIES], right[:, SEVERITIES:]))
+            places = [network_difference(a, b, ("00",), at, LEVEL) for at in PLACES]
+            clean = network_difference(a, b, (), "average", LEVEL)
+            found.append([_decided(one, 0) for one in (*places, clean)])
+    return np.array(found, dtype=np.float64)
+
+
+def measure_shapes(bow: float, images: int, rng: np.random.Generator, draws: int) -> Floats:
+    """Whether the class of a curve whose bow is the threshold is said not to be its own."""
+    bent_one = "late_collapse" if bow > 0 else "early_drop"
+    found = []
+    for drawn in describe_draws(rng, bent(0.9, 0.4, bow, SEVERITIES), images, draws):
+        shape = drawn.shape
+        bows = shape.bow or Estimate(0.0, 0.0, 0.0)
+        row = {"reason": None, "shape": shape.shape, "bow_low": bows.low, "bow_high": bows.high}
+        row |= {f"share_{name}": share for name, share in shape.shares.items()}
+        found.append([is_ruled_out(name, row) for name in (bent_one, "near_linear")])
+    return np.array(found, dtype=np.float64)
+
+
+def measure_places(share: float, images: int, rng: np.random.Generator, draws: int) -> Floats:
+    """Whether a place is said to be lost, and to be kept, where so many images are nearer to their own clean map."""
+    following = sample_null_pairs(np.zeros(images, np.int64)).any_image
+    found = []
+    for _ in range(draws):
+        nearer = share_on_cycle((rng.random(images) < share).astype(np.float64), following)
+        verdict = keeps_place(OwnMapTest("any", 0, 0.0, NullComparison(images, 0, nearer, nearer, 0.0)))
+        found.append((verdict == "contradicted", verdict == "supported"))
+    return np.array(found, dtype=np.float64)
+
+
+def jobs() -> list[Job]:
+    found = []
+    for images in (50, 500, 2_000):
+        for truth, curve in CURVES.items():
+            measures: dict[str, tuple[str, Callable[..., Floats], tuple[str, ...]]] = {
+                "a claim of two costs": ("both", partial(measure_two_costs, curve, images, True), _notes()),
+                "a claim of a limit of costs": ("", partial(measure_cost, curve, images), _notes()),
+                "a claim of a limit of accuracy": ("", partial(measure_accuracy, curve, images), _notes()),
+                "a claim that a checkpoint is better": (
+                    "both", partial(measure_networks, curve, images), (*_notes(), "on clean images"),
+                ),
+            }  # fmt: skip
+            for kind, (who, measure, notes) in measures.items():
+                name = f"{who} {truth}".strip()
+                claims = tuple(Claim(kind, FALSE, name, images, SEVERITIES, NEVER_FALSE, note) for note in notes)
+                found.append(Job(claims, measure, images * SEVERITIES * 2))
+    claims = tuple(
+        Claim("a claim of two costs", FALSE, "both straight from 90 to 50 %", 500, SEVERITIES, NEVER_FALSE,
+              f"{note}, images do not pair") for note in _notes()
+    )  # fmt: skip
+    found.append(Job(claims, partial(measure_two_costs, FALLING, 500, False), 6_000))
+    return found + shape_jobs() + place_jobs()
+
+
+def shape_jobs() -> list[Job]:
+    found = []
+    for images in (50, 500):
+        for bow, name in ((0.15, "late_collapse"), (-0.15, "early_drop")):
+            claims = tuple(
+                Claim("a claim of a shape", FALSE, f"bow {bow:g}, a drop of 40 points", images, SEVERITIES, NEVER_FALSE,
+                      f"{shape} is contradicted, the bow just within") for shape in (name, "near_linear")
+            )  # fmt: skip
+            found.append(Job(claims, partial(measure_shapes, bow, images), images * SEVERITIES))
+    return found
+
+
+def place_jobs() -> list[Job]:
+    found, kind = [], "a claim that attention loses its place"
+    for images in (50, 500, 2_000):
+        cases = ((CHANCE, 1, "half are nearer", "kept"), (CHANCE + LOST_WITHIN, 0, "5 points above half", "lost"))
+        for share, column, truth, note in cases:
+            claims = (Claim(kind, FALSE, truth, images, 0, NEVER_FALSE, note),)
+            found.append(Job(claims, partial(_place, share, column, images), images))
+    claims = (Claim(kind, POWER, "half are nearer", 2_000, 0, NO_LIMIT, "lost"),)
+    return [*found, Job(claims, partial(_place, CHANCE, 0, 2_000), 2_000)]
+
+
+def _place(share: float, column: int, images: int, rng: np.random.Generator, draws: int) -> Floats:
+    return measure_places(share, images, rng, draws)[:, column : column + 1]
