@@ -177,6 +177,12 @@ class AttentionClaim:
 Claim = CostComparison | CostLimit | CostsMost | ShapeClaim | BetterNetwork | AccuracyLimit | AttentionClaim
 
 
+def corruptions_of(claim: Claim) -> set[str]:
+    """Names of the corruptions that a claim is about; none of clean images, or of all corruptions."""
+    other = {claim.other} if isinstance(claim, CostComparison) else set()
+    return {claim.corruption or "none", *other} - {"none"}
+
+
 def _at(at: At) -> str:
     if isinstance(at, float):
         return f"at {at:g}"

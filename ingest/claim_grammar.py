@@ -33,7 +33,7 @@ LAST_SEVERITY = 5
 FORMS = (  # what can be said, as examples: an error lists them
     "fog costs more than gaussian_noise",
     "fog costs at most 10 points at 5",
-    "fog costs most on average",
+    "fog costs most",
     "fog is near-linear",
     "fog collapses late",
     "fog falls early",
@@ -207,12 +207,13 @@ def parse_claim(text: str, known: Iterable[tuple[str, str]] = ()) -> Claim:
 
 
 def _corruptions(known: Iterable[tuple[str, str]]) -> dict[str, str]:
-    """Names by every spelling: the name itself, its label, an alias."""
-    found = {_spelling(alias): name for alias, name in ALIASES.items()}
-    for name, label in [*((c.name, c.label) for c in (*CORRUPTIONS.values(), *registered().values())), *known]:
-        found |= {_spelling(label): name, _spelling(name): name}
-    found.pop(_spelling(CLEAN), None)
-    return found
+    """Names by every spelling: a label, an alias, and before these the name itself."""
+    own = [(corruption.name, corruption.label) for corruption in (*CORRUPTIONS.values(), *registered().values())]
+    pairs = [*own, *known]
+    found = {_spelling(label): name for name, label in reversed(pairs)}
+    found |= {_spelling(alias): name for alias, name in ALIASES.items()}
+    found |= {_spelling(name): name for name, _ in pairs}
+    return {spelling: name for spelling, name in found.items() if name != CLEAN}
 
 
 def _spelling(name: str) -> str:

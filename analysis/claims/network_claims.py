@@ -8,10 +8,8 @@ from failmodes.analysis.findings.finding import quoted, rows_of
 from failmodes.analysis.findings.training_seeds import over_seeds
 from failmodes.analysis.formatting import format_count, format_percent_interval, format_points_interval
 from failmodes.analysis.networks import TrainedNetwork
-from failmodes.analysis.selection import EvaluationInfo
 from failmodes.analysis.statistics.bootstrap import Estimate, read_correctness
-from failmodes.analysis.statistics.claimed_differences import claimed_severities, network_difference
-from failmodes.analysis.statistics.mean_accuracy import mean_accuracies, mean_accuracy
+from failmodes.analysis.statistics.claimed_differences import accuracy_of, network_difference
 from failmodes.analysis.statistics.network_accuracy import read_training_runs
 from failmodes.ingest.claim_forms import AccuracyLimit, At, BetterNetwork
 from failmodes.warehouse.schema import CLEAN
@@ -28,7 +26,7 @@ def judge_better_network(context: ClaimContext, claim: BetterNetwork) -> Iterato
         yield context.without(None, f"{claim.network} and {claim.other} name the same network", label=label)
         return
     runs = [read_training_runs(context.con, network) for network in (one, other)]
-    named = {None: context.selection.averaged, CLEAN: ()}.get(claim.corruption, (str(claim.corruption),))
+    named = _named(context, claim.corruption)
     found = network_difference(runs[0], runs[1], named, claim.at, context.level)
     if found is None:
         yield context.without(None, context.missing_cell(str(claim.corruption), claim.at), label=label)
@@ -47,31 +45,27 @@ def judge_better_network(context: ClaimContext, claim: BetterNetwork) -> Iterato
 def judge_accuracy_limit(context: ClaimContext, claim: AccuracyLimit) -> Iterator[JudgedClaim]:
     """Whether the accuracy of each network lies within the limit."""
     for evaluation in evaluations_of(context.selection, claim.network):
-        found = _accuracy(context, evaluation, claim)
+        named = _named(context, claim.corruption)
+        correctness = read_correctness(context.con, evaluation.evaluation_id)
+        found = accuracy_of(correctness, named, claim.at, context.level)
         if found is None:
-            yield context.without(evaluation, context.missing_cell(str(claim.corruption), claim.at))
+            missing = next((c for c in named if c not in correctness.curves()), named[0])
+            yield context.without(evaluation, context.missing_cell(missing, claim.at))
             continue
-        named = context.selection.averaged if claim.corruption is None else (claim.corruption,)
         reason = context.non_finite(evaluation, *named)
         verdict = "undecided" if reason else verdict_on(found, claim.relation, claim.percent / 100)
         place = _place(context, claim.corruption, claim.at)
         said = f"{evaluation.label} is right on {format_percent_interval(found)} {place}"
-        query = rows_of("accuracy_by_severity", evaluation, None if claim.corruption in (None, CLEAN) else named[0])
+        query = rows_of("accuracy_by_severity", evaluation, named[0] if len(named) == 1 else None)
+        query += " and severity = 0" if claim.corruption == CLEAN else ""
         yield context.row(evaluation, verdict, said, query, estimate=found, reason=reason)
 
 
-def _accuracy(context: ClaimContext, evaluation: EvaluationInfo, claim: AccuracyLimit) -> Estimate | None:
-    known = mean_accuracies(context.con, context.selection)[evaluation]
-    if claim.corruption is None:
-        return known.corrupted
-    if claim.corruption == CLEAN:
-        return known.clean
-    if claim.at == "average":
-        return known.by_corruption.get(claim.corruption)
-    correctness = read_correctness(context.con, evaluation.evaluation_id)
-    curve = correctness.curves().get(claim.corruption, {})
-    columns = [curve[severity] for severity in claimed_severities([curve], claim.at)]
-    return mean_accuracy(correctness, [columns], context.level) if columns else None
+def _named(context: ClaimContext, corruption: str | None) -> tuple[str, ...]:
+    """The corruptions that a claim averages over; none of clean images."""
+    if corruption is None:
+        return context.selection.averaged
+    return () if corruption == CLEAN else (corruption,)
 
 
 def _compared(one: TrainedNetwork, other: TrainedNetwork, found: Estimate) -> str:

@@ -20,6 +20,7 @@ from failmodes.evaluate.engine.worker import RunCallbacks
 from failmodes.evaluate.models.code_identity import code_hash
 from failmodes.evaluate.study.reading import check_study
 from failmodes.evaluate.study.study_schema import EvaluationSpec, Study
+from failmodes.ingest.claim_forms import corruptions_of
 from failmodes.ingest.claim_grammar import read_claims
 from failmodes.ingest.corruptions.catalogue import add_corruption, corruption_info, nearest_recipe
 from failmodes.ingest.corruptions.custom import CustomCorruption, GivenCorruption, register, register_from
@@ -28,7 +29,7 @@ from failmodes.ingest.datasets.dataset import Dataset, ImageArray
 from failmodes.ingest.datasets.opening import open_dataset
 from failmodes.ingest.specification import CorruptionSpec, DatasetSpec, Location, validate
 from failmodes.ingest.study_types import first_duplicate
-from failmodes.warehouse.errors import ModelError, StudyError
+from failmodes.warehouse.errors import ModelError, StudyError, shown
 from failmodes.warehouse.hashing import identity_of
 from failmodes.warehouse.storage.locations import user_path
 
@@ -90,8 +91,7 @@ def run_benchmark(request: BenchmarkRequest, progress: RunCallbacks) -> Benchmar
     parts = (CorruptionSpec, {"names": names} | _given(request.sampling)), (EvaluationSpec, _given(request.evaluation))
     for part, given in parts:  # before images are read, which may take long
         validate(part, given, "benchmark", _argument_name)
-    if isinstance(request.claims, list):
-        read_claims(request.claims)
+    _check_claims(request.claims)
     keys, dataset, networks = _open_images(request)
     content = {
         "name": request.name,
@@ -108,6 +108,15 @@ def run_benchmark(request: BenchmarkRequest, progress: RunCallbacks) -> Benchmar
     _write_study(study, live, own)
     report = evaluate_study(study, dataset, models=[one.model for one in live], progress=progress)
     return BenchmarkReport(study, report)
+
+
+def _check_claims(claims: Any) -> None:
+    if not isinstance(claims, list | None):
+        raise StudyError(f"benchmark: claims: expected a list of texts (given: {shown(claims)})")
+    try:
+        read_claims(claims or ())
+    except StudyError as error:
+        raise StudyError(f"benchmark: claims: {error}") from error
 
 
 def _open_images(request: BenchmarkRequest) -> tuple[dict[str, Any], Dataset, list[LiveNetwork]]:
@@ -237,15 +246,19 @@ def _assumptions(request: BenchmarkRequest, study: Study) -> list[str]:
 
 def _write_study(study: Study, live: list[LiveModel], own: Mapping[str, str | None]) -> None:
     notes = [one.note for one in live if one.note]
-    notes += [f"{name}: a corruption of the program that called this benchmark" for name in own if not own[name]]
+    unnamed = {name for name in own if not own[name]}
+    notes += [f"{name}: a corruption of the program that called this benchmark" for name in own if name in unnamed]
+    claims = [one.text for one in read_claims(study.claims) if not corruptions_of(one.claim) & unnamed]
+    notes += [f"claim: {claim}" for claim in study.claims if claim not in claims]
     named = [own.get(name, name) for name in study.corruptions.names]
     names = [name for name in named if name is not None]
     parts: dict[str, Any] = {
         "models": [one.model.spec for one in live if not one.note],
         "evaluation": study.evaluation.model_copy(update={"executor": "auto", "workers": None}),
         "corruptions": study.corruptions.model_copy(update={"names": names}),
+        "claims": claims,
     }
-    subjects = [*(one.model.label for one in live), *own]
+    subjects = [*(one.model.label for one in live), *own, "claim"]
     write_study_file(study.model_copy(update=parts), notes, subjects)
 
 

@@ -117,10 +117,12 @@ def test_what_is_printed_is_read_back(claim: Claim) -> None:
 
 @given(st.text(max_size=300))
 def test_any_text_is_a_claim_or_one_line(text: str) -> None:
+    said = ""
     try:
         parse_claim(text)
     except StudyError as error:
-        assert printable(str(error)) == str(error)
+        said = str(error)
+    assert printable(said) == said
 
 
 @pytest.mark.parametrize(("text", "claim"), READ.items())
@@ -147,6 +149,12 @@ def test_own_corruptions_are_known_by_name_and_label() -> None:
     assert parse_claim("vignette_2 costs most", known) == CostsMost("vignette_2")
     with pytest.raises(StudyError, match="unknown corruption 'vignette_2'"):
         parse_claim("vignette_2 costs most")
+
+
+def test_a_label_never_hides_a_name() -> None:
+    assert parse_claim("fog is flat", [("snow_2", "Fog"), ("none", "Clean")]) == ShapeClaim("fog", "flat")
+    with pytest.raises(StudyError, match="unknown corruption 'clean'"):
+        parse_claim("clean is flat", [("none", "Clean")])
 
 
 def test_claims_are_kept_once_in_their_order() -> None:

@@ -70,6 +70,11 @@ NO_TOML: dict[str, tuple[str | bytes, str]] = {
 # What is TOML and no study: tables and keys, then values
 WRONG: dict[str, tuple[str, str]] = {
     "nothing": ("", "name: this key is missing (and 2 more)"),
+    "many claims": (top(f"claims = {['fog is flat'] * MANY}"), "claims: list should have at most 100 items"),
+    "a long claim": (top(f"claims = ['{'fog ' * MANY}']"), "has 400,000 letters: expected at most 200"),
+    "a claim of controls": (top('claims = ["fog \\u001b[31m is flat"]'), "holds letters that cannot be printed"),
+    "a claim of words alone": (top(f"claims = ['{'costs more than ' * 12}']"), "is not understood"),
+    "claims of a table": (top("claims = { fog = 3 }"), "claims: input should be a valid list"),
     "a seed beyond 64 bits": (
         corruptions(f"seeds = [{2**63}]"),
         f"seeds.0: input should be less than or equal to {2**63 - 1}",

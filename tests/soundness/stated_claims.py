@@ -14,8 +14,13 @@ from failmodes.analysis.claims.judged_claim import verdict_on
 from failmodes.analysis.claims.shape_claims import is_ruled_out
 from failmodes.analysis.statistics.attention_null import CHANCE, NullComparison, OwnMapTest, share_on_cycle
 from failmodes.analysis.statistics.bootstrap import Estimate
-from failmodes.analysis.statistics.claimed_differences import At, cost_difference, cost_of, network_difference
-from failmodes.analysis.statistics.mean_accuracy import mean_accuracy
+from failmodes.analysis.statistics.claimed_differences import (
+    At,
+    accuracy_of,
+    cost_difference,
+    cost_of,
+    network_difference,
+)
 from failmodes.analysis.statistics.network_accuracy import training_runs
 from failmodes.warehouse.null_pairs import sample_null_pairs
 
@@ -35,7 +40,9 @@ def _decided(estimate: Estimate | None, limit: float) -> bool:
     return verdict_on(estimate, "more than", limit) != "undecided"
 
 
-def measure_two_costs(curve: tuple[float, ...], images: int, paired: bool, rng: np.random.Generator, draws: int) -> Floats:
+def measure_two_costs(
+    curve: tuple[float, ...], images: int, paired: bool, rng: np.random.Generator, draws: int
+) -> Floats:
     """Whether one of two corruptions that cost the same is said to cost more, or not to."""
     found, (shared, correlation) = [], (0.7, 0.9) if paired else (0.0, 0.0)
     for batch in draw_cells(rng, (curve, curve), images, draws, shared, correlation):
@@ -58,11 +65,11 @@ def measure_cost(curve: tuple[float, ...], images: int, rng: np.random.Generator
 
 def measure_accuracy(curve: tuple[float, ...], images: int, rng: np.random.Generator, draws: int) -> Floats:
     """Whether an accuracy that is the limit itself is said to be above it, or below it."""
-    cells, truths = ([[5]], [[1, 2, 3, 4, 5]]), (curve[-1], float(np.mean(curve[1:])))
+    truths = (curve[-1], float(np.mean(curve[1:])))
     found = []
     for batch in draw_answers(rng, curve, images, draws):
         for right in batch:
-            known = [mean_accuracy(matrix_of(right), columns, LEVEL) for columns in cells]
+            known = [accuracy_of(matrix_of(right), ("00",), at, LEVEL) for at in PLACES]
             found.append([_decided(one, truth) for one, truth in zip(known, truths, strict=True)])
     return np.array(found, dtype=np.float64)
 

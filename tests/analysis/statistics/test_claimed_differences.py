@@ -12,12 +12,14 @@ from failmodes.analysis.networks import trained_networks
 from failmodes.analysis.selection import Selection
 from failmodes.analysis.statistics.bootstrap import CorrectnessMatrix, Estimate, read_correctness
 from failmodes.analysis.statistics.claimed_differences import (
+    accuracy_of,
     claimed_severities,
     cost_difference,
     cost_of,
     network_difference,
 )
 from failmodes.analysis.statistics.corruption_cost import rank_costs
+from failmodes.analysis.statistics.mean_accuracy import mean_accuracy
 from failmodes.analysis.statistics.model_difference import compare_models
 from failmodes.analysis.statistics.network_accuracy import read_training_runs, training_runs
 from failmodes.analysis.statistics.network_difference import compare_trained_networks
@@ -63,6 +65,23 @@ def test_a_cost_at_one_severity_is_newcombes() -> None:
     found = cost_of(matrix(), "fog", 5.0, 0.95)
     assert found == pytest.approx((right[:, 0].mean() - right[:, 3].mean(), *newcombe(right[:, 0], right[:, 3])))
     assert cost_of(matrix(), "fog", "last", 0.95) == found
+
+
+def test_an_accuracy_in_one_cell_is_exact() -> None:
+    right = int(matrix().correct[:, 3].sum())
+    interval = stats.binomtest(right, 60).proportion_ci(0.95, method="exact")
+    for at in (5.0, "last"):
+        assert accuracy_of(matrix(), ["fog"], at, 0.95) == pytest.approx((right / 60, interval.low, interval.high))
+    clean = int(matrix().correct[:, 0].sum())
+    interval = stats.binomtest(clean, 60).proportion_ci(0.95, method="exact")
+    assert accuracy_of(matrix(), [], "average", 0.95) == pytest.approx((clean / 60, interval.low, interval.high))
+    assert accuracy_of(matrix(), ["fog"], 2.0, 0.95) is None
+    assert accuracy_of(matrix(), ["fog", "snow"], "average", 0.95) is None
+
+
+def test_a_mean_accuracy_is_that_of_everywhere() -> None:
+    found = accuracy_of(matrix(), ["fog", "contrast"], "average", 0.95)
+    assert found == mean_accuracy(matrix(), [[1, 3], [4, 5]], 0.95)
 
 
 def test_an_average_cost_is_over_whole_severities() -> None:

@@ -51,6 +51,13 @@ def request_of(tmp_path: Path, monkeypatch):
     ("changes", "error", "said"),
     [
         ({"corruptions": "fogg"}, StudyError, "^benchmark: corruptions: unknown corruption 'fogg': did you mean 'fog'"),
+        (
+            {"claims": ["fogg is flat"]},
+            StudyError,
+            "^benchmark: claims: .*unknown corruption 'fogg'",
+        ),
+        ({"claims": "fog is flat"}, StudyError, "^benchmark: claims: expected a list of texts"),
+        ({"claims": [3]}, StudyError, "^benchmark: claims: a claim is a text, not 3"),
         ({"corruptions": []}, StudyError, "^benchmark: corruptions: list should have at least 1 item"),
         ({"corruptions": ["fog", "fog"]}, StudyError, "^benchmark: corruptions: corruption 'fog' is named twice"),
         ({"corruptions": [lambda i, p: i]}, StudyError, "a lambda is no corruption by itself: .*CustomCorruption"),
@@ -216,3 +223,18 @@ def test_wrong_masks_are_one_line(request_of, tmp_path: Path) -> None:
 def _folder(path: Path) -> Path:
     path.mkdir(parents=True)
     return path
+
+
+def test_claims_stay_until_others_are_given(request_of, tmp_path: Path) -> None:
+    stated = [request_of(**changes)[0].claims for changes in ({"claims": ["fog costs most"]}, {}, {"claims": []}, {})]
+    assert stated == [["fog costs most"], ["fog costs most"], [], []]
+    assert read_study(tmp_path / "out" / "study.toml", require_models=False).claims == []
+
+
+def test_a_claim_about_a_corruption_of_the_program_stays_out_of_the_study_file(request_of, tmp_path: Path) -> None:
+    own = CustomCorruption("soot", lambda images, parameters: images)
+    claims = ["soot costs less than fog", "fog costs most"]
+    study, _ = request_of(claims=claims, corruptions=["fog", own], models=ModelOptions(version="1"))
+    assert study.claims == claims
+    assert read_study(tmp_path / "out" / "study.toml", require_models=False).claims == claims[1:]
+    assert "# - claim: soot costs less than fog" in (tmp_path / "out" / "study.toml").read_text()

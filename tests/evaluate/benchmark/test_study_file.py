@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from failmodes.evaluate.benchmark.study_file import HEADER, check_study_file, write_study_file
+from failmodes.evaluate.benchmark.study_file import HEADER, check_study_file, claims_of_folder, write_study_file
 from failmodes.evaluate.study.reading import check_study, read_study
 from failmodes.evaluate.study.study_schema import Study
 from failmodes.ingest.corruptions.catalogue import STUDY_CORRUPTIONS
@@ -181,3 +181,12 @@ def test_names_that_a_chart_cannot_show_are_refused(tmp_path: Path, more: dict) 
     others = {key: value for key, value in more.items() if key != "models"}
     with pytest.raises(StudyError, match=r"must be printable, and holds \\n"):
         study(tmp_path, *networks, **others)
+
+
+def test_other_claims_leave_networks_of_former_benchmarks_where_they_are(tmp_path: Path) -> None:
+    write(study(tmp_path, model(tmp_path, "Net A"), claims=["fog costs most"]))
+    write(study(tmp_path, model(tmp_path, "Net B"), claims=["fog is flat"]))
+    assert labels(tmp_path) == ["Net A", "Net B"]
+    assert claims_of_folder(tmp_path) == ["fog is flat"]
+    (tmp_path / "study.toml").write_text("claims = 3")
+    assert claims_of_folder(tmp_path) == []

@@ -52,6 +52,11 @@ BAD = {
         GOOD + "normalisation = { mean = [123.7, 116.3, 103.5], std = [58, 57, 57] }",
         r"of values / 255: divide them by 255, which gives a mean of \[0\.485, 0\.456, 0\.406\]",
     ),
+    "claim": ('claims = ["fog kosts most"]' + GOOD, r"claims: claim 'fog kosts most' is not understood: did you mean"),
+    "claim of an unknown corruption": (
+        'claims = ["fog costs most", "fogg is flat"]' + GOOD, "claims: .*'fogg': did you mean 'fog'",
+    ),
+    "claims of other types": ("claims = [3]" + GOOD, r"claims\.0: input should be a valid string \(given: 3\)"),
     "zero spread": (
         GOOD + "normalisation = { mean = [0.5, 0.5, 0.5], std = [0.2, 0.2, 0.0] }", "greater than 0",
     ),
@@ -79,3 +84,16 @@ def test_every_template_reads_once_its_files_are_there(tmp_path) -> None:
         (tmp_path / "checkpoints" / "resnet18.safetensors").touch()
         (tmp_path / "my-classifier.safetensors").touch()
         assert read_study(copy).models
+
+
+def test_templates_state_claims(tmp_path) -> None:
+    stated = {name: path.read_text().count('\n  "') for name, path in templates().items()}
+    assert stated == {"cifar10": 13, "digits": 8, "folder": 0}
+
+
+def test_claims_may_name_corruptions_of_ones_own(tmp_path, monkeypatch) -> None:
+    (tmp_path / "dark_corners.py").write_text("def vignette(images, parameters):\n    return images\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    own = '[corruptions]\nnames = ["dark_corners:vignette", "fog"]\n'
+    study = read_study(write(tmp_path, 'claims = ["vignette costs less than  fog"]' + GOOD + own))
+    assert study.claims == ["vignette costs less than fog"]

@@ -1,0 +1,112 @@
+"""Judged claims as people and programs read them: text, Markdown, JSON, HTML, a frame, a part of the report."""
+
+import json
+from pathlib import Path
+
+import duckdb
+import pytest
+from synthetic_record import write_synthetic
+
+from failmodes.analysis.claims.claim_table import counts_sentence, number_text
+from failmodes.analysis.claims.claims_result import ClaimsResult
+from failmodes.analysis.claims.judging import judge_given, judge_stored
+from failmodes.analysis.report import rendering
+from failmodes.analysis.report.claims_section import claims_section
+from failmodes.analysis.report.rendering import write_report
+from failmodes.analysis.selection import Selection
+from failmodes.warehouse.database.load import load
+from failmodes.warehouse.errors import StudyError
+
+CLAIMS = ["fog costs less than 10 points at 5", "contrast is near-linear", "accuracy is above 90 % when clean",
+          "attention keeps its place under fog", "snow is flat"]  # fmt: skip
+HOSTILE = '<img src=x onerror=alert(1)> | @all "q"'
+
+
+@pytest.fixture(scope="module")
+def found(con: duckdb.DuckDBPyConnection) -> ClaimsResult:
+    return ClaimsResult(judge_given(con, CLAIMS))
+
+
+def test_numbers_are_in_their_unit(found: ClaimsResult) -> None:
+    texts = [number_text(row).replace("\u00a0", " ") for row in found[::2]]
+    assert texts[0].startswith("50.2 points [")
+    assert texts[1].startswith("bow ")
+    assert texts[2].startswith("95.0 % [")
+    assert "% [" in texts[3]
+    assert texts[4] == "\u2013"
+
+
+def test_the_sum_counts_claims_and_verdicts(found: ClaimsResult) -> None:
+    sentence = counts_sentence(found).replace("\u00a0", " ")
+    assert sentence.startswith("5 claims, judged 10 times: ")
+    assert counts_sentence([]) == "No claims are stated."
+
+
+def test_text_fits_the_terminal(found: ClaimsResult) -> None:
+    for width in (40, 80, 140):
+        assert max(map(len, found.to_text(width).splitlines())) <= width
+    assert "✗ contradicted" in found.to_text()
+    assert "snow was not evaluated" in " ".join(found.to_text(200).split())
+
+
+def test_a_table_of_markdown_has_as_many_cells_in_each_row(found: ClaimsResult) -> None:
+    lines = [line for line in found.to_markdown().splitlines() if line.startswith("|")]
+    assert len(lines) == 12
+    assert {line.count("|") for line in lines} == {6}
+
+
+def test_json_has_every_row(found: ClaimsResult) -> None:
+    document = json.loads(found.to_json())
+    assert document["format"] == 1
+    assert [row["claim"] for row in document["claims"]] == [claim for claim in CLAIMS for _ in range(2)]
+    assert document["claims"][0]["value"] == pytest.approx(found[0].value)
+
+
+def test_a_frame_has_the_columns_of_the_table(found: ClaimsResult) -> None:
+    frame = found.to_frame()
+    assert frame.height == len(found) == 10
+    assert frame.filter(claim="snow is flat")["n"].null_count() == 2
+    assert found[1:3] == (found[1], found[2])
+
+
+def test_it_is_saved_by_suffix(found: ClaimsResult, tmp_path: Path) -> None:
+    for name, text in (("a.md", found.to_markdown()), ("a.json", found.to_json()), ("a.txt", found.to_text())):
+        assert found.save(tmp_path / name).read_text(encoding="utf-8") == text
+    with pytest.raises(StudyError, match="name it with one of"):
+        found.save(tmp_path / "a.pdf")
+
+
+def test_hostile_claims_are_only_shown(con: duckdb.DuckDBPyConnection) -> None:
+    result = ClaimsResult(judge_stored(con, [HOSTILE, "\x1b[31mred", "y" * 5000]))
+    assert "<img" not in result._repr_html_()
+    assert "\x1b" not in result.to_text() + result.to_markdown() + repr(result)
+    table = [line for line in result.to_markdown().splitlines() if line.startswith("|")]
+    assert "`<img src=x onerror=alert(1)> \\| @all" in table[2]
+
+
+def test_a_report_opens_with_the_claims(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rendering, "draw_charts", lambda *_: ([], []))  # drawn elsewhere
+    made = write_synthetic(tmp_path / "out", images=60, corruptions=("fog", "contrast"), severities=(2, 5))
+    path = tmp_path / "w.duckdb"
+    load([made.output], path, claims=["fog costs less than 10 points", HOSTILE])
+    page = write_report(path).read_text(encoding="utf-8")
+    assert page.index('id="claims-1"') < page.index('id="accuracy-1"')
+    assert page.index('id="verdict-1"') < page.index('id="claims-1"')
+    assert '<a href="#claims-1">Claims</a>' in page
+    assert "<img src=x" not in page
+    assert "<code>select corruption, severity, accuracy, accuracy_drop, image_count from" in page
+    load([made.output], path, claims=[])
+    assert 'id="claims-1"' not in write_report(path).read_text(encoding="utf-8")
+
+
+def test_claims_about_many_networks_are_folded_with_a_tally(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rendering, "draw_charts", lambda *_: ([], []))
+    made = write_synthetic(tmp_path / "out", images=60, corruptions=("fog", "contrast"), severities=(2, 5),
+                           models=("A", "B", "C", "D", "E"))  # fmt: skip
+    load([made.output], tmp_path / "w.duckdb", claims=["fog costs more than 10 points at 5", "A better than B"])
+    page = write_report(tmp_path / "w.duckdb").read_text(encoding="utf-8")
+    assert "<bdi>fog costs more than 10 points at 5</bdi>: 5 supported</summary>" in page
+
+
+def test_a_report_without_claims_has_no_such_part(con: duckdb.DuckDBPyConnection, selection: Selection) -> None:
+    assert claims_section(con, selection, is_first=True) is None

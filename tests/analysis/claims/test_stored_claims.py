@@ -1,0 +1,127 @@
+"""Claims in the warehouse: stated by a load or a study, judged by whoever asks, and anew when something changes."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+from synthetic_record import Synthetic, write_synthetic
+
+from failmodes.analysis.claims import stored
+from failmodes.analysis.claims.stored import warehouse_claims
+from failmodes.analysis.opened_warehouse import Warehouse
+from failmodes.analysis.statistics.curve_shape import ShapeSettings
+from failmodes.analysis.statistics.shape_tables import ensure_shapes
+from failmodes.warehouse.database.connection import open_warehouse
+from failmodes.warehouse.database.load import load
+from failmodes.warehouse.database.query import run_query
+from failmodes.warehouse.database.stated_claims import stored_claims
+from failmodes.warehouse.errors import StudyError
+
+STATED = ["fog costs less than 60 points at 5", "contrast is near-linear"]
+QUICK = ShapeSettings(resamples=60)
+
+
+@pytest.fixture(scope="module")
+def record(tmp_path_factory: pytest.TempPathFactory) -> Synthetic:
+    return write_synthetic(tmp_path_factory.mktemp("claims"), images=60, corruptions=("fog", "contrast"),
+                           severities=(2, 5))  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def judged_once(record: Synthetic) -> Path:
+    path = record.output / "w.duckdb"
+    load([record.output], path, claims=STATED)
+    ensure_shapes(path, QUICK)
+    warehouse_claims(path)
+    return path
+
+
+@pytest.fixture
+def own(judged_once: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copy(judged_once, tmp_path / "w.duckdb"))
+
+
+def counted(path: Path, monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
+    """The claims of every judgement from now on."""
+    asked: list[list[str]] = []
+    judge = stored.judge_stored
+    monkeypatch.setattr(stored, "judge_stored", lambda con, claims: asked.append(list(claims)) or judge(con, claims))
+    return asked
+
+
+def test_they_are_stored_with_their_verdicts(own: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = counted(own, monkeypatch)
+    found = warehouse_claims(own)
+    assert asked == []
+    assert [row.claim for row in found] == [claim for claim in STATED for _ in range(2)]
+    rows = run_query(own, "select claim_number, claim, verdict, value, input_fingerprint from claims order by position")
+    assert rows["claim_number"].to_list() == [1, 1, 2, 2]
+    assert rows["verdict"].to_list() == [row.verdict for row in found]
+    assert rows["input_fingerprint"].n_unique() == 1
+
+
+def test_other_claims_are_judged_anew(own: Path, record: Synthetic, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = counted(own, monkeypatch)
+    assert load([record.output], own, claims=STATED).swapped is False
+    assert load([record.output], own, claims=STATED[:1]).swapped is True
+    assert len(warehouse_claims(own)) == 2
+    assert len(warehouse_claims(own, stated=["fog is flat", "fog is flat"])) == 2
+    assert asked == [STATED[:1], ["fog is flat"]]
+    with open_warehouse(own) as con:
+        assert stored_claims(con) == ["fog is flat"]
+    assert warehouse_claims(own, stated=[]) == []
+    assert warehouse_claims(own) == []
+
+
+def test_other_settings_and_other_rules_are_judged_anew(own: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = counted(own, monkeypatch)
+    ensure_shapes(own, ShapeSettings(resamples=70))
+    warehouse_claims(own)
+    monkeypatch.setattr(stored, "METHOD", stored.METHOD + 1)
+    warehouse_claims(own)
+    assert len(asked) == 2
+
+
+def test_a_load_without_a_study_keeps_them(own: Path, record: Synthetic) -> None:
+    load([record.output], own)
+    with open_warehouse(own) as con:
+        assert stored_claims(con) == STATED
+
+
+def test_more_shards_leave_them_out_of_date_until_they_are_asked_for(own: Path, tmp_path: Path) -> None:
+    more = write_synthetic(tmp_path / "more", images=60, models=("Gamma",), corruptions=("fog", "contrast"),
+                           severities=(2, 5))  # fmt: skip
+    load([more.output], own)
+    assert {row.model_label for row in warehouse_claims(own)} == {"Alpha", "Beta", "Gamma"}
+
+
+def test_claims_that_are_given_are_not_stored(own: Path) -> None:
+    before = own.read_bytes()
+    found = Warehouse(own).claims("fog is flat")
+    assert {row.claim for row in found} == {"fog is flat"}
+    assert own.read_bytes() == before
+    assert [row.claim for row in Warehouse(own).claims()][::2] == STATED
+    assert len(Warehouse(own).claims([])) == 0
+
+
+def test_a_file_that_cannot_be_written_is_judged_all_the_same(
+    own: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = own.read_bytes()
+    monkeypatch.setattr("failmodes.analysis.statistics.shape_tables.os.access", lambda *_: False)
+    assert [row.claim for row in warehouse_claims(own, stated=["fog is flat"])] == ["fog is flat"] * 2
+    assert own.read_bytes() == before
+    assert "is write-protected" in capsys.readouterr().err
+
+
+def test_a_stored_claim_that_is_not_understood_is_told(own: Path, record: Synthetic) -> None:
+    load([record.output], own, claims=["fog flies", "fog is flat for Nobody"])
+    found = warehouse_claims(own)
+    assert [row.verdict for row in found] == ["undecided", "undecided"]
+    assert "is not understood" in str(found[0].reason)
+    assert "no network 'Nobody' was evaluated" in str(found[1].reason)
+
+
+def test_a_claim_of_a_study_that_is_not_understood_is_one_line(own: Path) -> None:
+    with pytest.raises(StudyError, match="unknown corruption 'fogg'"):
+        warehouse_claims(own, stated=["fogg is flat"])
