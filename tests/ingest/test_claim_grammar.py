@@ -1,5 +1,9 @@
 """Claims: what is printed is read back, every form in several spellings, and one line for what is no claim."""
 
+import re
+from pathlib import Path
+from typing import get_args
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -149,6 +153,17 @@ def test_own_corruptions_are_known_by_name_and_label() -> None:
     assert parse_claim("vignette_2 costs most", known) == CostsMost("vignette_2")
     with pytest.raises(StudyError, match="unknown corruption 'vignette_2'"):
         parse_claim("vignette_2 costs most")
+
+
+def test_the_page_of_claims_says_what_can_be_said() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "claims.md").read_text(encoding="utf-8")
+    table = page[page.index("| claim |") : page.index("- **Where.**")]
+    firsts = [line.split("|")[1] for line in table.splitlines()[2:] if line]
+    said = [text for first in firsts for text in re.findall(r"`([^`]+ [^`]+)`", first.split("(")[0])]
+    assert {type(parse_claim(text)) for text in said} == set(get_args(Claim))
+    assert {claim.shape for text in said if isinstance(claim := parse_claim(text), ShapeClaim)} == set(SHAPE_WORDS)
+    kinds = {claim.kind for text in said if isinstance(claim := parse_claim(text), AttentionClaim)}
+    assert kinds == set(ATTENTION_WORDS)
 
 
 def test_a_label_never_hides_a_name() -> None:
