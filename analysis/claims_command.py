@@ -57,7 +57,7 @@ def claims(
     if json_file == STDOUT and markdown_file == STDOUT:
         raise StudyError("--json and --markdown are both -: print one, and name a file for the other")
     given = list(claim or ())
-    if where is not None and " " in str(where) and not where.exists() and not where.suffix:
+    if where is not None and " " in str(where) and where.suffix not in (".toml", ".duckdb") and not where.exists():
         where, given = None, [str(where), *given]  # a claim in the place of the warehouse, which is the one here
     path = find_warehouse(where)
     result = ClaimsResult(warehouse_claims(path, given, None if given else claims_of_studies([where])))

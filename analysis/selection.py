@@ -170,7 +170,7 @@ def select_one(con: duckdb.DuckDBPyConnection, **filters: Sequence[str]) -> Sele
     found = select(con, **filters)
     if len(found) > 1:
         groups = "; ".join(
-            f"{s.ids[0]} ({join_names(s.labels.values())} on {s.images}, {_particulars(s)})" for s in found
+            f"{s.ids[0]} ({join_names(s.labels.values())} on {s.images}, {particulars(s)})" for s in found
         )
         raise StudyError(f"these do not share images and corruptions, name one evaluation: {groups}")
     return found[0]
@@ -215,7 +215,7 @@ def averaged_severities(severities: Iterable[float]) -> list[float]:
     return [severity for severity in corrupted if not severity % 1] or corrupted
 
 
-def _particulars(selection: Selection) -> str:
+def particulars(selection: Selection) -> str:
     """What may tell a selection from others: its subset, and where its corrupted pixels come from."""
     return f"{selection.shared['subset']}; {selection.shared['source_label']}"
 

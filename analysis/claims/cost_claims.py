@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from failmodes.analysis.claims.judged_claim import ClaimContext, JudgedClaim, at_phrase, more_or_less, verdict_on
 from failmodes.analysis.claims.named_evaluations import evaluations_of
 from failmodes.analysis.findings.corruption_cost import NON_FINITE
-from failmodes.analysis.findings.finding import quoted, rows_of
+from failmodes.analysis.findings.finding import Verdict, quoted, rows_of
 from failmodes.analysis.formatting import capitalize_first, format_points_interval
 from failmodes.analysis.selection import EvaluationInfo
 from failmodes.analysis.statistics.bootstrap import Estimate, read_correctness
@@ -78,7 +78,8 @@ def _most(context: ClaimContext, evaluation: EvaluationInfo, claim: CostsMost, r
         behind = Estimate(-lead.value, -lead.high, -lead.low)
         first, points = context.label(names[0]), format_points_interval(lead)
         said = f"{corruption} costs {evaluation.label} {points} less than {first} {where}"
-        return context.row(evaluation, verdict_on(behind, "at least", 0), said, query, estimate=behind)
+        verdict: Verdict = "contradicted" if lead.above_zero else "undecided"
+        return context.row(evaluation, verdict, said, query, estimate=behind)
     nearest = min(range(len(leads)), key=lambda place: leads[place].low)
     other = context.label(names[nearest + 1])
     is_clear = ranking.is_clear_on_average if is_average else ranking.is_clear

@@ -1,5 +1,6 @@
 """All claims of a study judged: each on every network that it is about, in every set of evaluations that has it."""
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -11,7 +12,7 @@ from failmodes.analysis.claims.judged_claim import ClaimContext, JudgedClaim
 from failmodes.analysis.claims.named_evaluations import UnknownNetworkError
 from failmodes.analysis.claims.network_claims import judge_accuracy_limit, judge_better_network
 from failmodes.analysis.claims.shape_claims import judge_shape
-from failmodes.analysis.selection import Selection, corruption_labels, select
+from failmodes.analysis.selection import Selection, corruption_labels, particulars, select
 from failmodes.ingest.claim_forms import (
     AccuracyLimit,
     AttentionClaim,
@@ -86,9 +87,26 @@ def _judged(
             by_selection.append(list(judge(context, stated.claim)))
         except UnknownNetworkError as error:
             by_selection.append([context.without(None, str(error))._replace(form=UNKNOWN)])
+    if len(selections) > 1:
+        by_selection = _told_apart(selections, by_selection)
     having = [rows for rows in by_selection if any(row.n is not None for row in rows)]
     named = [rows for rows in by_selection if any(row.form != UNKNOWN for row in rows)]
     return [row for rows in having or named or by_selection[:1] for row in rows]
+
+
+def _told_apart(selections: Sequence[Selection], by_selection: list[list[JudgedClaim]]) -> list[list[JudgedClaim]]:
+    """The rows; networks that are called alike in several selections with images and corrupted pixels in brackets."""
+    labels = [{row.model_label for row in rows} for rows in by_selection]
+    counts = Counter(label for of_selection in labels for label in of_selection if label is not None)
+    return [
+        [
+            row._replace(model_label=f"{row.model_label} ({particulars(selection)})")
+            if counts[str(row.model_label)] > 1
+            else row
+            for row in rows
+        ]
+        for selection, rows in zip(selections, by_selection, strict=True)
+    ]
 
 
 def _not_understood(number: int, claim: str, error: StudyError) -> JudgedClaim:

@@ -18,6 +18,7 @@ from failmodes.warehouse.database.connection import open_warehouse
 from failmodes.warehouse.database.stated_claims import claim_rows, stored_claims
 from failmodes.warehouse.hashing import identity_of
 
+_IS_OURS = "bool_and(verdict in ('supported', 'contradicted', 'undecided'))"  # whoever wrote a file may write rows too
 METHOD = 1  # raise it when a sentence or a rule of claims changes, so that stored claims are judged again
 
 
@@ -81,8 +82,8 @@ def _due_claims(con: duckdb.DuckDBPyConnection, stated: Sequence[str] | None) ->
         claims = stored_claims(con)
     half, _, settings = findings_fingerprint(con).partition("-")
     fingerprint = f"{half}-{identity_of([settings, METHOD, claims])}"
-    known = con.execute(f"select distinct input_fingerprint from {CLAIMS.name}").fetchall()
-    if known != ([(fingerprint,)] if claims else []):
+    known = con.execute(f"select input_fingerprint, {_IS_OURS} from {CLAIMS.name} group by all").fetchall()
+    if known != ([(fingerprint, True)] if claims else []):
         rows = [
             {**row._asdict(), "position": position, "input_fingerprint": fingerprint}
             for position, row in enumerate(judge_stored(con, claims), start=1)

@@ -235,3 +235,17 @@ def test_where_the_interval_lies_decides() -> None:
     point = Estimate(2, 2, 2)
     assert verdict_on(point, "at most", 2) == verdict_on(point, "at least", 2) == "supported"
     assert verdict_on(point, "less than", 2) == verdict_on(point, "more than", 2) == "contradicted"
+
+
+def test_networks_of_the_same_name_are_told_apart_by_their_images(tmp_path: Path) -> None:
+    small = {"corruptions": ("fog",), "severities": (2, 5), "models": ("Alpha",)}
+    made = [write_synthetic(tmp_path / f"{seed}", images=40 + seed, seed=seed, **small) for seed in (0, 1)]
+    load([one.output for one in made], tmp_path / "w.duckdb")
+    ensure_shapes(tmp_path / "w.duckdb", ShapeSettings(resamples=50))
+    with open_warehouse(tmp_path / "w.duckdb") as con:
+        found = judge_given(con, ["fog costs more than 10 points", "snow is flat", "fog is flat for Alpha"])
+    assert [row.model_label for row in found[:2]] == [
+        f"Alpha (all {count} images; cifar-c recipe, seed {seed})" for count, seed in ((41, 1), (40, 0))
+    ]
+    assert [row.n for row in found if row.form == "cost_limit"] == [41, 40]
+    assert len([row for row in found if row.claim == "snow is flat"]) == 2

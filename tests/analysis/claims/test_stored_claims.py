@@ -3,6 +3,7 @@
 import shutil
 from pathlib import Path
 
+import duckdb
 import pytest
 from synthetic_record import Synthetic, write_synthetic
 
@@ -125,3 +126,10 @@ def test_a_stored_claim_that_is_not_understood_is_told(own: Path, record: Synthe
 def test_a_claim_of_a_study_that_is_not_understood_is_one_line(own: Path) -> None:
     with pytest.raises(StudyError, match="unknown corruption 'fogg'"):
         warehouse_claims(own, stated=["fogg is flat"])
+
+
+def test_rows_with_another_verdict_are_judged_anew(own: Path) -> None:
+    expected = warehouse_claims(own)
+    with duckdb.connect(str(own)) as con:
+        con.execute("update claims set verdict = 'proven' where position = 1")
+    assert warehouse_claims(own) == expected
