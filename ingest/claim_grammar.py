@@ -241,11 +241,11 @@ def _cost_comparison(sentence: _Sentence) -> Claim:
 
 def _costs_most(sentence: _Sentence) -> Claim:
     at = sentence.at()
-    if at == "average" or at == "last":
-        return CostsMost(sentence.corruption("corruption"), at, sentence.given("network"))
-    raise StudyError(
-        f"claim {sentence.shown}: what costs most is judged on average or at the last severity: leave out at {at:g}"
-    )
+    if isinstance(at, float | int):
+        raise StudyError(
+            f"claim {sentence.shown}: what costs most is judged on average or at the last severity: leave out at {at:g}"
+        )
+    return CostsMost(sentence.corruption("corruption"), at, sentence.given("network"))
 
 
 def _better(sentence: _Sentence) -> Claim:
