@@ -206,6 +206,10 @@ def _ranked_corruptions(con: duckdb.DuckDBPyConnection, found: EvaluationCurves)
     reasons |= {
         curve.corruption: curve.reason for curve in found.curves if curve.is_withheld and curve.reason is not None
     }
+    if len(found.correctness.correct) < FEWEST_IMAGES:
+        reasons = dict.fromkeys(
+            present, f"{len(found.correctness.correct)} images are too few: it takes {FEWEST_IMAGES}"
+        )
     return [name for name in considered if name not in reasons], reasons
 
 

@@ -16,6 +16,7 @@ from scipy.special import stdtrit
 from failmodes.analysis.statistics.bootstrap import Float64Array
 
 Ranks = NDArray[np.intp]
+EQUAL = 1e-9  # shares of images that differ by less were added up in another order
 
 
 class RankIntervals(NamedTuple):
@@ -38,7 +39,7 @@ def rank_intervals(values: ArrayLike, errors: ArrayLike, quantiles: ArrayLike) -
     difference = value[:, None] - value[None, :]
     is_above = difference > np.asarray(quantiles) * np.asarray(errors, dtype=np.float64)
     np.fill_diagonal(is_above, val=False)
-    rank = 1 + (difference < 0).sum(axis=1)
+    rank = 1 + (difference < -EQUAL).sum(axis=1)
     return RankIntervals(rank, 1 + is_above.sum(axis=0), len(value) - is_above.sum(axis=1))
 
 

@@ -121,6 +121,9 @@ def test_few_images_are_not_tested(tmp_path: Path) -> None:
     with open_warehouse(tmp_path / "w.duckdb") as con:
         found = con.execute("select distinct threshold, p_value, reason from change_points").fetchall()
         assert found == [("undecided", None, "20 images are too few: it takes 30")]
+        ranks = con.execute("select distinct rank, ranked_count, reason from corruption_ranks").fetchall()
+        assert ranks == [(None, 0, "20 images are too few: it takes 30")]
+        assert con.execute("select count(*) from class_ranks").fetchall() == [(0,)]
 
 
 def test_a_corruption_of_too_many_rows_that_are_no_numbers_is_not_ranked(tmp_path: Path) -> None:

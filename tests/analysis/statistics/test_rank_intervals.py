@@ -16,6 +16,10 @@ def test_ranks_by_hand() -> None:
     assert found.high.tolist() == [4, 2, 2, 4]
 
 
+def test_shares_that_were_added_up_in_another_order_are_equal() -> None:
+    assert rank_intervals([0.1 + 0.2, 0.3, 0.2], np.full((3, 3), 0.01), 1.0).rank.tolist() == [1, 1, 3]
+
+
 def test_one_alone_is_the_first() -> None:
     found = rank_intervals([0.3], [[0.0]], 3.0)
     assert [part.tolist() for part in found] == [[1], [1], [1]]
