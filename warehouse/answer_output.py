@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from failmodes.warehouse.errors import StudyError
+from failmodes.warehouse.stages import stages_shown
 from failmodes.warehouse.terminal import remark
 
 if TYPE_CHECKING:
@@ -67,7 +68,8 @@ def give_batches(batches: Iterable["pl.DataFrame"], output_format: Format | None
 
     if output is None:
         return print_rows(batches, sys.stdout, output_format or "csv")
-    count = write_rows(batches, output, output_format)
+    with stages_shown("query"):
+        count = write_rows(batches, output, output_format)
     remark(f"{count:,} rows in {output}")
     return count
 

@@ -24,6 +24,7 @@ from failmodes.warehouse.cli import WhereArgument
 from failmodes.warehouse.completion import complete_corruption, complete_model, complete_query
 from failmodes.warehouse.errors import StudyError
 from failmodes.warehouse.limits import limit_command, query_memory
+from failmodes.warehouse.stages import stages_shown
 from failmodes.warehouse.terminal import remark, suggest
 
 TABLE_ROWS = 50  # that a table shows by default
@@ -122,7 +123,8 @@ def _show_table(
     from failmodes.warehouse.database.query import first_rows
     from failmodes.warehouse.database.terminal_table import format_table
 
-    first = first_rows(path, sql, most, parameters, timeout_s=timeout_s)
+    with stages_shown("query"):
+        first = first_rows(path, sql, most, parameters, timeout_s=timeout_s)
     sys.stdout.write(format_table(first, line_width(), vertical=vertical))
     if first.row_count is None or first.row_count > most:
         count = "more" if first.row_count is None else f"{first.row_count:,} rows"

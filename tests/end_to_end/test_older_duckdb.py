@@ -9,6 +9,7 @@ import polars as pl
 import pytest
 from synthetic_record import Synthetic
 
+from failmodes.warehouse.database.column_meanings import column_meanings
 from failmodes.warehouse.database.connection import open_warehouse
 from failmodes.warehouse.database.export import export_evaluations
 from failmodes.warehouse.database.load import load
@@ -17,9 +18,16 @@ from failmodes.warehouse.database.relations import relation_names
 COUNTS = """
 import json, sys, duckdb
 with duckdb.connect(sys.argv[1], read_only=True) as con:
+    con.execute("set enable_progress_bar = false")  # which it prints to stdout where a question takes long
     names = json.load(sys.stdin)
     counts = {name: con.execute(f"select count(*) from (from {name})").fetchone()[0] for name in names}
 print(json.dumps({"version": duckdb.__version__, "counts": counts}))
+"""
+COMMENTS = """
+import json, sys, duckdb
+with duckdb.connect(sys.argv[1], read_only=True) as con:
+    query = "select table_name, column_name, comment from duckdb_columns() where schema_name = 'main' and not internal"
+    print(json.dumps(con.execute(query).fetchall()))
 """
 HARLEQUIN = """
 import sys
@@ -57,6 +65,12 @@ def test_every_table_and_view_is_there_in_duckdb_1_4(older_python: str, warehous
     assert answer["version"].startswith("1.4.")
     with open_warehouse(warehouse) as con:
         assert answer["counts"] == {name: con.execute(f"select count(*) from {name}").fetchone()[0] for name in names}
+
+
+def test_every_column_says_there_what_it_means(older_python: str, warehouse: Path) -> None:
+    found = json.loads(ask(older_python, COMMENTS, warehouse))
+    assert {name for name, _, _ in found} == set(relation_names())
+    assert all(comment == column_meanings(name)[column] for name, column, comment in found)
 
 
 def test_an_exported_baseline_opens_too(older_python: str, warehouse: Path, tmp_path: Path) -> None:
