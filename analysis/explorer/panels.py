@@ -4,6 +4,7 @@ from typing import Any
 
 import altair as alt
 import polars as pl
+from altair.utils.schemapi import debug_mode
 
 from failmodes.analysis.charts.confusion import confusion_panel
 from failmodes.analysis.charts.style import axes
@@ -20,6 +21,7 @@ PANEL_PX = {"wide": 290.0, "medium": 260.0, "narrow": 262.0}  # of a chart of on
 RIGHT, WRONG = "right", "wrong"
 
 
+@debug_mode(False)  # tests check every chart: a reader does not wait for it
 def curve_chart(curves: Curves, marked: NetworkCell, view: View) -> Any:
     """Accuracy by severity, a panel a corruption; a click takes the nearest point.
 
@@ -77,6 +79,7 @@ def curve_chart(curves: Curves, marked: NetworkCell, view: View) -> Any:
     return view.dressed(chart, _curves_in_words(curves))
 
 
+@debug_mode(False)
 def confusion_chart(confusions: pl.DataFrame, cell: NetworkCell, told: str, view: View) -> Any:
     """Class (rows) against answer (columns), in per cent of the images of the class; a click takes a pair of them.
 
@@ -91,6 +94,7 @@ def confusion_chart(confusions: pl.DataFrame, cell: NetworkCell, told: str, view
     return view.dressed(chart, f"Confusion matrix of {cell.name}. {told}")
 
 
+@debug_mode(False)
 def confidence_chart(bins: pl.DataFrame, title: str, told: str, view: View) -> Any:
     """Images by confidence, those read right upon those read wrong.
 
@@ -120,6 +124,7 @@ def confidence_chart(bins: pl.DataFrame, title: str, told: str, view: View) -> A
     return view.dressed(chart, told)
 
 
+@debug_mode(False)
 def risk_chart(risks: pl.DataFrame, cell: NetworkCell, view: View) -> Any:
     """Error rate of the surest images against their share."""
     most = min(1.0, 1.05 * float(risks["selective_risk"].max() or 1))  # type: ignore[arg-type]
