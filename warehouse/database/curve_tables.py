@@ -36,7 +36,7 @@ CHANGE_POINTS = Table.of(
            "contradicted or undecided"),
     Column("reason", text, "why nothing was tested; null where it was", True),
     Column("p_value", double, "that a curve without a break bends so much by chance, 0-1 (bootstrap)", True),
-    Column("adjusted_p_value", double, "the same, corrected for the curves of the evaluation (Holm)", True),
+    Column("adjusted_p_value", double, "the same, corrected for the curves of the evaluation (Holm), 0-1", True),
     Column("break_at", SEVERITY, "severity where two straight lines that meet fit best; null of a break not shown",
            True),
     Column("break_from", SEVERITY, "severity beyond which the break lies", True),
