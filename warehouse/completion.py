@@ -42,10 +42,13 @@ def join_saved_query() -> None:
 
 
 def complete_relation(incomplete: str) -> Offers:
-    """Tables and views."""
-    from failmodes.warehouse.database.schema_listing import relation_rows
+    """Tables and views; DuckDB is not loaded for their names."""
+    from failmodes.sql import MARTS, STAGING, first_comment, read_sql
+    from failmodes.warehouse.database.own_tables import ALL_TABLES
 
-    return [(row.name, row.meaning) for row in relation_rows(None) if row.name.startswith(incomplete)]
+    tables = sorted((table.name, table.grain) for table in ALL_TABLES)
+    views = sorted((name, first_comment(sql)) for name, sql in (read_sql(STAGING) | read_sql(MARTS)).items())
+    return [(name, said) for name, said in (*tables, *views) if name.startswith(incomplete)]
 
 
 def complete_query(incomplete: str) -> Offers:

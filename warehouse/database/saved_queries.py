@@ -6,12 +6,13 @@ runs in DuckDB's own shell, after `set variable model = ['ResNet-18']` or withou
 
 import re
 from collections.abc import Mapping
-from typing import NamedTuple
-
-import duckdb
+from typing import TYPE_CHECKING, NamedTuple
 
 from failmodes.sql import QUERIES, first_comment, read_sql
 from failmodes.warehouse.errors import QueryError, did_you_mean, shown
+
+if TYPE_CHECKING:
+    import duckdb
 
 # Parameters that are lists of names, and where the names that there are stand
 _NAMES = {
@@ -62,7 +63,7 @@ def relations_of_names(parameters: Mapping[str, object]) -> list[str]:
     return [table for name, (_, table, _) in _NAMES.items() if parameters.get(name) is not None]
 
 
-def give_parameters(con: duckdb.DuckDBPyConnection, query: SavedQuery, parameters: Mapping[str, object]) -> None:
+def give_parameters(con: "duckdb.DuckDBPyConnection", query: SavedQuery, parameters: Mapping[str, object]) -> None:
     """Set the variables of a saved query; a parameter that is None is left out.
 
     Args:
@@ -88,7 +89,7 @@ def give_parameters(con: duckdb.DuckDBPyConnection, query: SavedQuery, parameter
         con.execute(f"set variable {name} = $value", {"value": value})
 
 
-def _known_name(con: duckdb.DuckDBPyConnection, parameter: str, name: object) -> str:
+def _known_name(con: "duckdb.DuckDBPyConnection", parameter: str, name: object) -> str:
     """A name that the warehouse has."""
     noun, _, query = _NAMES[parameter]
     known = [one for (one,) in con.execute(query).fetchall()]
