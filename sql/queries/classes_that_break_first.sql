@@ -1,5 +1,7 @@
 -- Which class breaks first? Accuracy that its images lose, averaged over the ranked corruptions, with its rank;
 -- the intervals of all ranks of a network hold together.
+-- Parameter model: only these networks, by label.
+-- Parameter rows: how many; all of them without it.
 with named as (
     select
         class_ranks.*,
@@ -29,6 +31,7 @@ select
     smallest_difference_shown,
     reason -- why it is not ranked
 from named
+where coalesce(list_contains(getvariable('model'), model_label), true)
 order by
     model_label asc,
     evaluation_id asc,
@@ -36,3 +39,4 @@ order by
     rank asc nulls last,
     cost desc,
     class_index asc
+limit getvariable('rows')

@@ -1,5 +1,8 @@
 -- Which corruption breaks a network first? Accuracy lost at the last severity and on average over whole severities,
 -- with its rank; the intervals of all ranks of a network hold together.
+-- Parameter model: only these networks, by label.
+-- Parameter corruption: only these corruptions, by name.
+-- Parameter rows: how many; all of them without it.
 select
     evaluation_labels.model_label,
     evaluation_labels.dataset_label,
@@ -17,6 +20,9 @@ select
 from corruption_ranks
 inner join evaluation_labels on corruption_ranks.evaluation_id = evaluation_labels.evaluation_id
 inner join corruptions on corruption_ranks.corruption = corruptions.corruption
+where
+    coalesce(list_contains(getvariable('model'), evaluation_labels.model_label), true)
+    and coalesce(list_contains(getvariable('corruption'), corruption_ranks.corruption), true)
 order by
     evaluation_labels.model_label asc,
     corruption_ranks.evaluation_id asc,
@@ -24,3 +30,4 @@ order by
     corruption_ranks.rank asc nulls last,
     corruption_ranks.cost desc,
     corruption_ranks.corruption asc
+limit getvariable('rows')
