@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 import pytest
 from chromium import Theme
-from explorer_pages import WIDEST, charts, curve_points, headline, open_explorer, show_all, wait_for_pictures
+from explorer_pages import (
+    CUT_CHARTS,
+    WIDEST,
+    charts,
+    curve_points,
+    headline,
+    open_explorer,
+    show_all,
+    wait_for_pictures,
+)
 from explorer_process import Explorer, explorer
 from report_pages import Visit, barriers
 from synthetic_record import write_synthetic
@@ -20,7 +29,9 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.browser
 
-SCREENS: tuple[tuple[int, Theme], ...] = ((1400, "light"), (1400, "dark"), (400, "light"), (400, "dark"))
+SCREENS: tuple[tuple[int, Theme], ...] = (
+    (1400, "light"), (1400, "dark"), (1280, "light"), (768, "light"), (400, "light"), (400, "dark"),
+)  # fmt: skip
 screens = pytest.mark.parametrize(("width", "theme"), SCREENS)
 
 
@@ -51,6 +62,7 @@ def test_everybody_can_read_it(browser: "Browser", served: Explorer, width: int,
     assert visit.page.evaluate(WIDEST) <= width
     show_all(visit.page)
     charts(visit.page).nth(3).locator("svg").wait_for()
+    assert visit.page.evaluate(CUT_CHARTS) == []
     assert barriers(visit.page) == []
     assert visit.problems == []
     assert visit.outside == []

@@ -16,6 +16,10 @@ PICTURES_READY = """(before) => {
   return headline && headline.innerText != before && pictures.length && pictures.every((each) => each.complete);
 }"""
 WIDEST = """() => Math.max(...["html", "body", "#App"].map((name) => document.querySelector(name).scrollWidth))"""
+CUT_CHARTS = """() => [...document.querySelectorAll("marimo-vega")].map((chart) => {
+  const drawn = chart.shadowRoot.querySelector("svg"), area = chart.closest(".output-area");
+  return drawn ? drawn.getBoundingClientRect().right - area.getBoundingClientRect().right : 0;
+}).filter((beyond) => beyond > 1)"""
 
 
 def open_explorer(browser: "Browser", served: Explorer, width: int, theme: Theme) -> Visit:
