@@ -24,7 +24,7 @@ test: $(INSTALLED)
 test-all: $(INSTALLED)
 	$(PYTEST) -m "not gpu and not corpus"
 
-# Reports in the system's Chromium, or in the one that FAILMODES_CHROMIUM names; a minute and a half on one core
+# Reports and the explorer in the system's Chromium, or in the one that FAILMODES_CHROMIUM names; a minute and a half on one core
 test-browser: $(INSTALLED)
 	$(PYTEST) -m "browser and not slow" tests/browser
 

@@ -16,8 +16,8 @@ from failmodes.analysis.formatting import format_percent, join_names
 POINT, CONFUSION = "point", "confusion"  # names of what the reader clicks
 POINT_FIELDS = ("evaluation_id", "corruption", "severity")
 AXIS_PX, GAP_PX, PANEL_HEIGHT_PX = 46, 16, 120
-COLUMNS = {"wide": 5, "medium": 3, "narrow": 2}
-PANEL_PX = {"wide": 290.0, "medium": 260.0, "narrow": 262.0}  # of a chart of one cell, without its axis
+COLUMNS = {"wide": 5, "large": 4, "medium": 3, "narrow": 2}
+PANEL_PX = {"wide": 290.0, "large": 225.0, "medium": 262.0, "narrow": 262.0}  # of a chart of one cell, without its axis
 RIGHT, WRONG = "right", "wrong"
 
 

@@ -9,7 +9,7 @@ from failmodes.analysis.charts.style.theme import DARK_COLOURS, THEMES, ThemeCol
 
 COOKIE = "failmodes_view"
 EMBED_OPTIONS = {"renderer": "svg", "actions": False}  # texts that a screen reader finds; no link to another host
-WIDTHS_PX = {"wide": 1120.0, "medium": 640.0, "narrow": 344.0}  # of a chart as wide as the page
+WIDTHS_PX = {"wide": 1100.0, "large": 880.0, "medium": 525.0, "narrow": 328.0}  # of a chart as wide as the page
 
 
 class View(NamedTuple):
@@ -17,7 +17,7 @@ class View(NamedTuple):
 
     Attributes:
         theme: "light" or "dark", as the reader's system asks.
-        width: "wide" (a screen of 1,200 px or more), "medium", or "narrow" (less than 720 px).
+        width: "wide" (a window of 1,340 px or more), "large" (1,100), "medium" (720) or "narrow".
     """
 
     theme: str = "light"

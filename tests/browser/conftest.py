@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from chromium import Theme, find_chromium, launched, wait_until_drawn
+from hostile_names import HOSTILE
 from report_pages import Visit, open_report, unfold
 from synthetic_record import Texts, write_synthetic
 
@@ -14,20 +15,6 @@ from failmodes.warehouse.database.load import load
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
-
-HOSTILE = (
-    "</script><script>alert(1)</script>",
-    "<img src=x onerror=alert(2)>",
-    "{{7*7}} ${7*7} {% raise %}",
-    "`backticks` \"double\" 'single' \\back\\slash",
-    "\N{GRINNING FACE} \N{FAMILY} \N{REGIONAL INDICATOR SYMBOL LETTER J}\N{REGIONAL INDICATOR SYMBOL LETTER P} emoji",
-    "\u202eright to left override\u202c",
-    "\u05e9\u05dc\u05d5\u05dd \u0645\u0631\u062d\u0628\u0627 (right to left)",
-    "W" * 60,
-    "--></style><style>*{display:none}</style>",
-    "&lt;b&gt; &amp; &#x3c;i> \u2028 end",
-)
-
 
 Open = Callable[..., Visit]
 

@@ -7,10 +7,20 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 import pytest
 from chromium import Theme
-from explorer_pages import WIDEST, charts, curve_points, headline, open_explorer, show_all, wait_for_pictures
+from explorer_pages import (
+    CUT_CHARTS,
+    WIDEST,
+    charts,
+    curve_points,
+    headline,
+    open_explorer,
+    show_all,
+    wait_for_pictures,
+)
 from explorer_process import Explorer, explorer
+from hostile_names import HOSTILE
 from report_pages import Visit, barriers
-from synthetic_record import write_synthetic
+from synthetic_record import Texts, write_synthetic
 from synthetic_thumbnails import write_thumbnails
 
 from failmodes.warehouse.database.load import load
@@ -20,7 +30,9 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.browser
 
-SCREENS: tuple[tuple[int, Theme], ...] = ((1400, "light"), (1400, "dark"), (400, "light"), (400, "dark"))
+SCREENS: tuple[tuple[int, Theme], ...] = (
+    (1400, "light"), (1400, "dark"), (1280, "light"), (768, "light"), (400, "light"), (400, "dark"),
+)  # fmt: skip
 screens = pytest.mark.parametrize(("width", "theme"), SCREENS)
 
 
@@ -51,6 +63,7 @@ def test_everybody_can_read_it(browser: "Browser", served: Explorer, width: int,
     assert visit.page.evaluate(WIDEST) <= width
     show_all(visit.page)
     charts(visit.page).nth(3).locator("svg").wait_for()
+    assert visit.page.evaluate(CUT_CHARTS) == []
     assert barriers(visit.page) == []
     assert visit.problems == []
     assert visit.outside == []
@@ -131,10 +144,29 @@ def test_charts_and_pictures_are_saved(page: "Page", name: str, start: bytes) ->
 def test_the_table_of_images_is_saved(page: "Page") -> None:
     page.get_by_text("Export").first.click()
     with page.expect_download() as download:
-        page.get_by_role("dialog").get_by_text("CSV", exact=True).click()
+        page.get_by_role("button", name="Download CSV").click()
     table = pl.read_csv(download.value.path())
     assert table.height == 200
     assert {"image", "true class", "answer", "confidence"} <= set(table.columns)
+
+
+def test_names_of_whoever_means_harm_are_text(browser: "Browser", tmp_path: Path) -> None:
+    pytest.importorskip("marimo")
+    texts = Texts(study=HOSTILE[0], dataset=" ".join(HOSTILE[1:7]), note="\n".join(HOSTILE), classes=HOSTILE)
+    models = (" ".join(HOSTILE[:4]), "".join(HOSTILE[8:]))
+    write_synthetic(tmp_path, images=60, models=models, classes=10, corruptions=("fog", "contrast"), texts=texts)
+    write_thumbnails(tmp_path, 60)
+    load([tmp_path], tmp_path / "warehouse.duckdb")
+    with explorer(tmp_path / "warehouse.duckdb") as running:
+        visit = open_explorer(browser, running, 1400, "light")
+        assert curve_points(visit.page).count() == 2 * 2 * 6
+        assert (
+            HOSTILE[1]
+            in visit.page.locator("h2").nth(1).inner_text() + visit.page.locator(".fm-text").first.inner_text()
+        )
+        assert visit.problems == []
+        assert visit.outside == []
+        visit.page.context.close()
 
 
 def test_the_page_follows_the_theme_of_the_system(browser: "Browser", served: Explorer) -> None:

@@ -16,6 +16,10 @@ PICTURES_READY = """(before) => {
   return headline && headline.innerText != before && pictures.length && pictures.every((each) => each.complete);
 }"""
 WIDEST = """() => Math.max(...["html", "body", "#App"].map((name) => document.querySelector(name).scrollWidth))"""
+CUT_CHARTS = """() => [...document.querySelectorAll("marimo-vega")].map((chart) => {
+  const drawn = chart.shadowRoot.querySelector("svg"), heading = document.querySelector("h2");
+  return drawn ? drawn.getBoundingClientRect().right - heading.getBoundingClientRect().right : 0;
+}).filter((beyond) => beyond > 1)"""
 
 
 def open_explorer(browser: "Browser", served: Explorer, width: int, theme: Theme) -> Visit:
@@ -28,9 +32,11 @@ def open_explorer(browser: "Browser", served: Explorer, width: int, theme: Theme
     context.route(lambda url: not url.startswith(local), lambda route: route.abort())
     context.on("request", lambda asked: None if asked.url.startswith(local) else visit.outside.append(asked.url))
     context.on("console", lambda said: visit.problems.append(said.text) if said.type == "error" else None)
+    context.on("dialog", lambda dialog: (visit.problems.append(f"dialogue: {dialog.message}"), dialog.dismiss()))
     context.on("weberror", lambda failed: visit.problems.append(str(failed.error)))
     visit.page.goto(served.address)
     wait_for_pictures(visit.page, "")
+    curve_points(visit.page).first.wait_for(state="attached")
     charts(visit.page).nth(1).locator("svg").wait_for()
     return visit
 

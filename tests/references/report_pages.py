@@ -10,7 +10,7 @@ from chromium import Theme
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
-HEIGHTS = {1400: 900, 400: 800}  # of a screen, by its width, in CSS pixels
+HEIGHTS = {1400: 900, 1280: 800, 768: 1024, 400: 800}  # of a screen, by its width, in CSS pixels
 OUTSIDE = re.compile("^(?!file:|data:|blob:|about:)")
 
 # Visible charts without a mark; texts that leave their chart; charts shown at less than three quarters of their size
