@@ -1,4 +1,4 @@
-# make demo | test | check | bench | soak | soundness | dist     everything happens in .venv (beside it .venv-small and
+# make demo | test | check | docs | bench | soak | soundness | dist     everything happens in .venv (beside it .venv-small and
 # build/ of test-small, .venv-older of test-older, .venv-peer of bench, and dist/); nothing else is touched
 PYTHON ?= python3
 VENV := .venv
@@ -10,7 +10,7 @@ SMALL_PIP := $(SMALL)/bin/python -m pip install --quiet --no-compile
 # A file of tests at a time on each core, one thread each: networks that share cores stall each other
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile
 
-.PHONY: demo test test-all test-browser faults test-small test-older check format dist bench soak soundness clean
+.PHONY: demo test test-all test-browser faults test-small test-older check format docs dist bench soak soundness clean
 
 # The embedded study: no download, about three minutes on two CPU cores after installation
 demo: $(INSTALLED)
@@ -64,6 +64,11 @@ check: $(INSTALLED)
 format: $(INSTALLED)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+# The handbook, from docs/ and the code, to build/handbook/index.html: opens offline, every link checked; about 20 s
+docs: $(INSTALLED)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict --config-file .handbook/mkdocs.yml
+	@echo build/handbook/index.html
 
 # The source distribution, the wheel made from it, and whether a package index would take them
 dist: $(INSTALLED)

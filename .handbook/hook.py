@@ -1,0 +1,61 @@
+"""What MkDocs is told beside its settings: pages made from the code, the order of pages, links that leave docs/."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import repository_pages
+from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.structure.files import File, Files, InclusionLevel
+from mkdocs.structure.pages import Page
+from notebook_pages import render_notebook
+from page_order import arranged
+from reference_charts import charts_page, queries_page
+from reference_commands import commands_page
+from reference_errors import errors_page
+from reference_python import python_page
+from reference_schema import schema_page
+from reference_study import study_page
+
+GENERATED: dict[str, Callable[[], str]] = {
+    "reference/commands.md": commands_page,
+    "reference/study-file.md": study_page,
+    "reference/schema.md": schema_page,
+    "reference/python.md": python_page,
+    "reference/charts.md": charts_page,
+    "reference/saved-queries.md": queries_page,
+    "reference/exit-codes.md": errors_page,
+}
+HERE = Path(__file__).parent
+ASSETS = ("handbook.css", "frame_worker.js")  # what the pages load from this folder
+NOT_SEARCHED = ("soundness.md",)  # nearly a thousand rows of figures
+
+
+def on_files(files: Files, config: MkDocsConfig) -> Files:
+    """Add the pages that are made from code, notebooks and the files beside docs/, and put all of them in order."""
+    for path, make in GENERATED.items():
+        files.append(File.generated(config, path, content=make()))
+    for path, source in repository_pages.PAGES.items():
+        files.append(File.generated(config, path, content=(repository_pages.ROOT / source).read_text(encoding="utf-8")))
+    for notebook in [file for file in files if file.src_uri.endswith(".ipynb")]:
+        text, pictures = render_notebook(Path(str(notebook.abs_src_path)))
+        files.append(File.generated(config, notebook.src_uri.removesuffix(".ipynb") + ".md", content=text))
+        for name, content in pictures.items():
+            files.append(File.generated(config, f"{Path(notebook.src_uri).parent.as_posix()}/{name}", content=content))
+    for name in ASSETS:
+        files.append(File.generated(config, name, content=(HERE / name).read_text(encoding="utf-8")))
+    pages = {file.src_uri for file in files.documentation_pages(inclusion=InclusionLevel.is_in_nav)}
+    config.nav = arranged(pages)
+    return files
+
+
+def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
+    """Mend links that leave docs/: to a page that stands for the file, else to none."""
+    if page.file.src_uri in NOT_SEARCHED:
+        page.meta["search"] = {"exclude": True}
+    return repository_pages.with_inner_links(markdown, page.file.src_uri, {file.src_uri for file in files})
+
+
+def on_post_page(output: str, page: Page, config: MkDocsConfig) -> str:
+    """Let wide blocks of code and tables be scrolled by keyboard."""
+    output = output.replace("<pre><code", '<pre tabindex="0"><code')
+    return output.replace("<pre><span></span><code", '<pre tabindex="0"><span></span><code')

@@ -1,0 +1,52 @@
+"""A stored notebook as a page: its text, code and outputs as they are in the file. Nothing is run."""
+
+import base64
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+LONGEST_TEXT = 6000  # letters of a plain output
+
+
+def render_notebook(path: Path) -> tuple[str, dict[str, bytes]]:
+    """A notebook as Markdown, and the pictures that it shows, by their names.
+
+    Args:
+        path: an executed notebook of format 4. A code cell whose metadata holds `alt` has that text for its picture.
+    """
+    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    lines: list[str] = []
+    pictures: dict[str, bytes] = {}
+    for number, cell in enumerate(cells):
+        source = "".join(cell["source"])
+        if cell["cell_type"] == "markdown":
+            lines.append(source if number else f"{source}\n\n{_download(path.name)}")
+        elif cell["cell_type"] == "code":
+            language = "bash" if source.startswith("%%bash") else "python"
+            lines.append(f"```{language}\n{source.removeprefix('%%bash').strip()}\n```")
+            for output in cell["outputs"]:
+                lines += _shown(output, cell["metadata"].get("alt", ""), f"{path.stem}-{number}", pictures)
+    return "\n\n".join(lines) + "\n", pictures
+
+
+def _download(name: str) -> str:
+    return f"[This page as a notebook]({name}){{ download={name} }}"
+
+
+def _shown(output: dict[str, Any], alt: str, name: str, pictures: dict[str, bytes]) -> list[str]:
+    """What one output is on the page: a picture, a table, or text."""
+    if output["output_type"] == "stream":
+        return [_plain("".join(output["text"]))]
+    data = output.get("data", {})
+    if "image/png" in data:
+        pictures[f"{name}.png"] = base64.b64decode(data["image/png"])
+        return [f"![{alt}]({name}.png)"]
+    if "text/html" in data:
+        html = re.sub(r"<style.*?</style>", "", "".join(data["text/html"]), flags=re.DOTALL)
+        return [re.sub(r"\n\s*\n", "\n", html)]
+    return [_plain("".join(data["text/plain"]))] if "text/plain" in data else []
+
+
+def _plain(text: str) -> str:
+    return f"```text\n{text.strip()[:LONGEST_TEXT]}\n```"

@@ -1,0 +1,78 @@
+"""The order of the handbook's pages. A page that is not named here stands at the end of its part."""
+
+from collections.abc import Set
+from typing import Any
+
+# Each part: its pages, by their path in docs/; then the folder whose other pages belong to it
+START = ("index.md",)
+PARTS: dict[str, tuple[tuple[str, ...], str]] = {
+    "Tutorials": (
+        (
+            "tutorials/index.md",
+            "tutorials/two_networks.md",
+            "tutorials/severity_curves.md",
+            "tutorials/attention.md",
+            "tutorials/your_own_network.md",
+            "tutorials/compare_and_gate.md",
+            "tutorials/failures_in_sql.md",
+            "from_a_module_to_a_chart.md",
+        ),
+        "tutorials/",
+    ),
+    "How to": (
+        (
+            "your-network.md",
+            "corruptions.md",
+            "asking.md",
+            "pictures.md",
+            "explorer.md",
+            "claims.md",
+            "comparing.md",
+            "gate.md",
+            "decisions.md",
+            "masks.md",
+            "published.md",
+            "figures.md",
+            "recipes.md",
+        ),
+        "",
+    ),
+    "Concepts": (
+        (
+            "concepts/intervals.md",
+            "concepts/severity.md",
+            "shapes.md",
+            "concepts/onset.md",
+            "concepts/attention.md",
+            "concepts/calibration.md",
+            "concepts/findings.md",
+        ),
+        "concepts/",
+    ),
+    "Reference": (
+        (
+            "reference/commands.md",
+            "reference/study-file.md",
+            "reference/schema.md",
+            "reference/python.md",
+            "reference/charts.md",
+            "reference/saved-queries.md",
+            "reference/exit-codes.md",
+            "measured.md",
+            "soundness.md",
+        ),
+        "reference/",
+    ),
+    "Project": (("project/changelog.md", "project/contributing.md", "project/security.md"), "project/"),
+}
+
+
+def arranged(pages: Set[str]) -> list[Any]:
+    """The navigation, as MkDocs takes it: those of `pages` that are here, by part; nothing is left out."""
+    named = {page for chosen, _ in PARTS.values() for page in chosen} | set(START)
+    left = sorted(pages - named)
+    navigation: list[Any] = [page for page in START if page in pages]
+    for part, (chosen, folder) in PARTS.items():
+        others = [page for page in left if page.rpartition("/")[0] == folder.rstrip("/")]
+        navigation.append({part: [page for page in chosen if page in pages] + others})
+    return navigation

@@ -1,0 +1,57 @@
+"""The pages of charts and of saved queries, from the charts' own modules and the queries' files."""
+
+from importlib import import_module
+from importlib.util import find_spec
+
+from markdown_text import code, first_sentence, table
+
+from failmodes.analysis.charts.drawing import CHARTS, IMAGE_CHARTS
+from failmodes.analysis.report.topics import TOPICS
+from failmodes.sql import QUERIES, first_comment, read_sql
+
+CHARTS_INTRODUCTION = """# Charts
+
+`failmodes chart NAME WAREHOUSE --output NAME.svg`, or `w.chart("NAME")` in Python. The title of a chart is what it shows, with the
+interval; [figures](../figures.md) says how wide it is on paper and what colours mean.
+"""
+QUERIES_INTRODUCTION = """# Saved queries
+
+`failmodes query @NAME WAREHOUSE`; `failmodes query --list` lists them in a terminal. Each is one file of SQL, and a good start for
+a question of your own.
+"""
+
+
+def charts_page() -> str:
+    """Markdown: a row a chart."""
+    titles = {name: topic.title for topic in TOPICS for name in (*topic.charts, *topic.more)}
+    of_warehouses = [(code(name), _shows(name), titles.get(name, "")) for name in CHARTS]
+    of_images = [(code(name), _shows(name)) for name in IMAGE_CHARTS]
+    return "\n".join(
+        [
+            CHARTS_INTRODUCTION,
+            "## Of a warehouse\n",
+            table(("name", "shows", "part of the report"), of_warehouses),
+            "## Of images alone\n",
+            "They corrupt images themselves and need no warehouse: `--recipe`, `--image`, `--seed`, `--severity`.\n",
+            table(("name", "shows"), of_images),
+        ]
+    )
+
+
+def queries_page() -> str:
+    """Markdown: each saved query with its question and its SQL."""
+    queries = read_sql(QUERIES)
+    lines = [QUERIES_INTRODUCTION]
+    lines.append(
+        table(("name", "question"), [(f"[`@{name}`](#{name})", first_comment(sql)) for name, sql in queries.items()])
+    )
+    for name, sql in queries.items():
+        lines.append(f"## @{name} {{ #{name} }}\n\n```sql\n{sql.strip()}\n```\n")
+    return "\n".join(lines)
+
+
+def _shows(name: str) -> str:
+    module = f"failmodes.analysis.charts.{name.replace('-', '_')}"
+    if find_spec(module) is None:
+        module = CHARTS[name].__module__
+    return first_sentence(import_module(module))

@@ -1,0 +1,44 @@
+"""The page of exit codes and errors, from the classes of errors."""
+
+from collections.abc import Iterator
+
+from markdown_text import code, first_sentence, table
+
+import failmodes
+from failmodes.warehouse import errors
+
+INTRODUCTION = """# Exit codes and errors
+
+A command that fails says so in one line on stderr: what was given, what was expected, how to mend it. Its exit code says what
+kind of failure it was. In Python the same is an exception, all of them kinds of `failmodes.FailmodesError`.
+"""
+CODES = (
+    (0, "It did what was asked; of `status`: every invariant holds; of `gate`: every rule is shown to hold."),
+    (1, "It could not be done: data, a network, a file or the warehouse is not as it must be, or time or memory ran out. "
+        "Of `status`: an invariant is broken; of `gate`: a rule is shown to be broken."),
+    (2, "What was typed is wrong: an argument, an option, a study file, or an extra that is not installed. Nothing was done."),
+    (3, "Of `gate`: a rule is undecided, or something is missing."),
+    (70, "A fault of Failmodes itself; `FAILMODES_TRACEBACK=1` shows where."),
+    (130, "Stopped by Ctrl-C. What was finished is kept; the same command goes on from there."),
+    (143, "Stopped by the system (SIGTERM). What was finished is kept."),
+)  # fmt: skip
+
+
+def errors_page() -> str:
+    """Markdown: the exit codes, and each class of errors with its own."""
+    rows = [(code(name), code(found.exit_code), first_sentence(found)) for name, found in _public_errors()]
+    return "\n".join(
+        [
+            INTRODUCTION,
+            table(("exit code", "means"), [(code(number), meaning) for number, meaning in CODES]),
+            "[The gate](../gate.md) says more of codes 1 and 3.\n",
+            "## Errors in Python\n",
+            table(("error", "exit code", "raised where"), rows),
+        ]
+    )
+
+
+def _public_errors() -> Iterator[tuple[str, type[errors.FailmodesError]]]:
+    for name in failmodes.__all__:
+        if name.endswith("Error"):
+            yield name, getattr(errors, name)

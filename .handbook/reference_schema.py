@@ -1,0 +1,59 @@
+"""The page of all tables and views of a warehouse, column by column, from an empty one."""
+
+import duckdb
+from markdown_text import code, table
+
+from failmodes.warehouse.database.relations import TABLES
+from failmodes.warehouse.database.tables import create_tables, install_views
+from failmodes.warehouse.schema import DIMENSIONS, FACTS
+from failmodes.warehouse.schema_version import SCHEMA_VERSION
+
+INTRODUCTION = f"""# Tables and views
+
+Version {SCHEMA_VERSION} of the schema. `predictions` and `attention` have a row for each image; what stands around them says of
+what these rows are; measures are computed once, as rows are loaded, and stored; views put them together under names that can be
+read. Most questions begin with a view.
+
+In a terminal: `failmodes query "from accuracy_by_severity limit 3" warehouse.duckdb`; in Python: `w.tables()`, `w.schema("predictions")`;
+in DuckDB's own shell each table and column carries its meaning as a comment. Of tables a key is given: the columns that say which
+row it is.
+"""
+_RELATIONS = "select {kind}_name, comment from duckdb_{kind}s() where not internal and database_name = 'memory'"
+_COLUMNS = """
+select table_name, column_name, data_type, comment from duckdb_columns()
+where not internal and database_name = 'memory' order by column_index
+"""
+
+
+def schema_page() -> str:
+    """Markdown: a heading a table or view."""
+    with duckdb.connect() as con:
+        create_tables(con)
+        install_views(con)
+        views = dict(con.execute(_RELATIONS.format(kind="view")).fetchall())
+        columns = con.execute(_COLUMNS).fetchall()
+    record = [each.name for each in (*FACTS, *DIMENSIONS)]
+    parts = {
+        "Views": {name: str(views[name]) for name in sorted(views)},
+        "Tables of the record": {name: TABLES[name].grain for name in record},
+        "Tables of the database": {name: TABLES[name].grain for name in TABLES if name not in record},
+    }
+    lines = [INTRODUCTION]
+    for title, grains in parts.items():
+        lines += [f"## {title}\n", table(("name", "rows"), [(f"[`{name}`](#{name})", grains[name]) for name in grains])]
+    for title, grains in parts.items():
+        lines.append(f"## Columns: {title[0].lower()}{title[1:]}\n")
+        lines += [_relation(name, grain, columns) for name, grain in grains.items()]
+    return "\n".join(lines)
+
+
+def _relation(name: str, grain: str, columns: list[tuple[str, str, str, str | None]]) -> str:
+    rows = [(code(column), code(kind), meaning or "") for owner, column, kind, meaning in columns if owner == name]
+    key = TABLES[name].key if name in TABLES else ()
+    said = f" Key: {', '.join(map(code, key))}." if key else ""
+    has_meanings = any(meaning for *_, meaning in rows)
+    if not has_meanings:
+        rows = [(column, kind, "") for column, kind, _ in rows]
+    header = ("column", "type", "meaning") if has_meanings else ("column", "type")
+    body = table(header, [row[: len(header)] for row in rows])
+    return f"### {name} {{ #{name} }}\n\n{grain.rstrip('.')}.{said}\n\n{body}"

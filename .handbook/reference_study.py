@@ -1,0 +1,99 @@
+"""The page of all keys of a study file, with meaning, value and default, from the schema that checks it."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from markdown_text import attribute_meanings, code, table
+from pydantic import BaseModel
+
+from failmodes.evaluate.study.study_schema import EvaluationSpec, ModelSpec, Normalisation, Study
+from failmodes.evaluate.study.training_schema import TrainingSpec
+from failmodes.ingest.gate_rules import GateRule, GateSpec
+from failmodes.ingest.specification import CorruptionSpec, DatasetSpec
+
+INTRODUCTION = """# The study file
+
+A study is one TOML file. `failmodes init digits`, `failmodes init folder` and `failmodes init cifar10` write one to start from,
+with every common key explained in it. Relative paths are relative to the file. An unknown key is an error that names the nearest
+right one. What is not given has its default; what has none must be given.
+"""
+TABLES: dict[str, type[BaseModel]] = {
+    "The top of the file": Study,
+    "[dataset]": DatasetSpec,
+    "[corruptions]": CorruptionSpec,
+    "[[models]]": ModelSpec,
+    "normalisation = { mean, std }": Normalisation,
+    "[models.training]": TrainingSpec,
+    "[evaluation]": EvaluationSpec,
+    "[gate]": GateSpec,
+    "[[gate.rules]]": GateRule,
+}
+NEEDED = "must be given"
+
+
+def study_page() -> str:
+    """Markdown: a heading a table of the file, a row a key."""
+    parts = [INTRODUCTION]
+    for title, model in TABLES.items():
+        parts.append(f"## {code(title) if '[' in title else title}\n")
+        parts.append(table(("key", "value", "default", "meaning"), key_rows(model)))
+    return "\n".join(parts)
+
+
+def key_rows(model: type[BaseModel]) -> list[tuple[str, str, str, str]]:
+    """Key, value, default and meaning of each key of a table of the file."""
+    meanings = attribute_meanings(model)
+    schema = model.model_json_schema()
+    definitions = schema.get("$defs", {})
+    needed = schema.get("required", [])
+    return [
+        (code(key), _value(described, definitions), _default(described, key in needed), meanings.get(key, ""))
+        for key, described in schema["properties"].items()
+    ]
+
+
+def _default(described: dict[str, Any], needed: bool) -> str:
+    default = described.get("default")
+    if needed:
+        return NEEDED
+    if default is None or isinstance(default, dict):
+        return ""
+    return code(_toml(default))
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, list):
+        return f"[{', '.join(map(_toml, value))}]"
+    return f'"{value}"' if isinstance(value, str) and not value.replace(".", "").isdigit() else str(value)
+
+
+def _value(described: dict[str, Any], definitions: dict[str, Any]) -> str:
+    """What may be given, in words."""
+    return " or ".join(dict.fromkeys(_choices(described, definitions)))
+
+
+def _choices(described: dict[str, Any], definitions: dict[str, Any]) -> Iterator[str]:
+    described = definitions.get(described.get("$ref", "").rpartition("/")[2], described)
+    if described.get("format") == "path":
+        yield "path"
+        return
+    for choice in described.get("anyOf", ()):
+        yield from _choices(choice, definitions)
+    kind = described.get("type")
+    if "enum" in described:
+        yield from (code(_toml(choice)) for choice in described["enum"])
+    elif "const" in described:
+        yield code(_toml(described["const"]))
+    elif kind == "array":
+        yield f"list of {_value(described.get('items', {}), definitions) or 'three numbers'}"
+    elif kind in ("integer", "number"):
+        yield " ".join(["whole number" if kind == "integer" else "number", *_bounds(described)])
+    elif kind in ("string", "boolean", "object"):
+        yield {"string": "text", "boolean": "`true` or `false`", "object": "table"}[kind]
+
+
+def _bounds(described: dict[str, Any]) -> list[str]:
+    words = {"minimum": "from", "exclusiveMinimum": "above", "maximum": "to", "exclusiveMaximum": "below"}
+    return [f"{word} {described[key]:,}" for key, word in words.items() if abs(described.get(key, 1e12)) < 2**31 - 1]

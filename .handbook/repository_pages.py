@@ -1,0 +1,49 @@
+"""Files of the repository outside docs/ that are pages too, and links of pages to what is no page."""
+
+import posixpath
+import re
+from collections.abc import Callable, Set
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+PAGES = {
+    "project/changelog.md": "CHANGELOG.md",
+    "project/contributing.md": "CONTRIBUTING.md",
+    "project/security.md": "SECURITY.md",
+}
+STANDS_FOR = {source: page for page, source in PAGES.items()} | {"README.md": "index.md"}
+LINK = re.compile(r"(?<!!)\[((?:[^\[\]]|\[[^\]]*\])+)\]\(([^()\s]+)\)")
+FENCE = re.compile(r"^(?:```|~~~).*?^(?:```|~~~)\s*$", flags=re.MULTILINE | re.DOTALL)
+
+
+def with_inner_links(markdown: str, page: str, pages: Set[str]) -> str:
+    """The text with links to pages only.
+
+    Args:
+        markdown: the page's text.
+        page: its path in the handbook.
+        pages: paths of all of the handbook's files; a link to something else of the repository becomes plain text.
+    """
+    folder = posixpath.dirname(PAGES.get(page, f"docs/{page}"))
+
+    def mended(found: re.Match[str]) -> str:
+        words, target = found.groups()
+        path, hash_mark, anchor = target.partition("#")
+        if not path or ":" in path:
+            return found[0]
+        aim = posixpath.normpath(posixpath.join(folder, path))
+        aim = STANDS_FOR.get(aim, aim.removeprefix("docs/"))
+        aim = aim.removesuffix(".ipynb") + ".md" if aim.endswith(".ipynb") and page not in PAGES else aim
+        if aim not in pages:
+            return words
+        return f"[{words}]({posixpath.relpath(aim, posixpath.dirname(page) or '.')}{hash_mark}{anchor})"
+
+    return _outside_of_code(markdown, lambda text: LINK.sub(mended, text))
+
+
+def _outside_of_code(markdown: str, change: Callable[[str], str]) -> str:
+    parts, end = [], 0
+    for fence in FENCE.finditer(markdown):
+        parts += [change(markdown[end : fence.start()]), fence[0]]
+        end = fence.end()
+    return "".join([*parts, change(markdown[end:])])
