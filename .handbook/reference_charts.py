@@ -11,13 +11,13 @@ from failmodes.sql import QUERIES, first_comment, read_sql
 
 CHARTS_INTRODUCTION = """# Charts
 
-`failmodes chart NAME WAREHOUSE --output NAME.svg`, or `w.chart("NAME")` in Python. The title of a chart is what it shows, with the
-interval; [figures](../figures.md) says how wide it is on paper and what colours mean.
+`failmodes chart NAME WAREHOUSE --output NAME.svg`, or `w.chart("NAME")` in Python. The title of a chart is what it
+shows, with the interval; [figures](../figures.md) says how wide it is on paper and what colours mean.
 """
 QUERIES_INTRODUCTION = """# Saved queries
 
-`failmodes query @NAME WAREHOUSE`; `failmodes query --list` lists them in a terminal. Each is one file of SQL, and a good start for
-a question of your own.
+`failmodes query @NAME WAREHOUSE`; `failmodes query --list` lists them in a terminal. Each is one file of SQL, and a
+good start for a question of your own.
 """
 
 

@@ -10,8 +10,8 @@ from failmodes.cli import COMMANDS, app
 
 INTRODUCTION = """# Commands
 
-`failmodes COMMAND --help` says the same in a terminal. A file that is called `study.toml` may be left out where a study is
-asked for. What exit codes mean stands [on a page of its own](exit-codes.md).
+`failmodes COMMAND --help` says the same in a terminal. A file that is called `study.toml` may be left out where a
+study is asked for. What exit codes mean stands [on a page of its own](exit-codes.md).
 """
 OF_PYTHON = {str: "text", int: "whole number", float: "number", Path: "path"}
 
@@ -46,9 +46,9 @@ def _described(name: str, command: Any) -> str:
 
 
 def _help(command: Any) -> str:
-    """What a command says of itself, a paragraph a line."""
-    paragraphs = (" ".join(paragraph.split()) for paragraph in (command.help or "").split("\n\n"))
-    return "\n\n".join(paragraph for paragraph in paragraphs if paragraph)
+    """What a command says of itself, a paragraph a line; examples as code."""
+    paragraphs = [" ".join(paragraph.split()) for paragraph in (command.help or "").split("\n\n")]
+    return "\n\n".join(f"```\n{each}\n```" if each.startswith("failmodes ") else each for each in paragraphs if each)
 
 
 def _name(argument: Any) -> str:
@@ -68,7 +68,7 @@ def _meaning(option: Any) -> str:
     default = option.default
     if option.is_flag or default in (None, (), [], "") or callable(default):
         return option.help or ""
-    return f"{option.help or ''} Default: `{default}`."
+    return f"{(option.help or '').rstrip('.')}. Default: `{default}`."
 
 
 def _value(parameter: Any) -> str:

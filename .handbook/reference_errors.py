@@ -9,19 +9,20 @@ from failmodes.warehouse import errors
 
 INTRODUCTION = """# Exit codes and errors
 
-A command that fails says so in one line on stderr: what was given, what was expected, how to mend it. Its exit code says what
-kind of failure it was. In Python the same is an exception, all of them kinds of `failmodes.FailmodesError`.
+A command that fails says so in one line on stderr: what was given, what was expected, how to mend it. Its exit code
+says what kind of failure it was. In Python the same is an exception, all of them kinds of `failmodes.FailmodesError`.
 """
-CODES = (
-    (0, "It did what was asked; of `status`: every invariant holds; of `gate`: every rule is shown to hold."),
-    (1, "It could not be done: data, a network, a file or the warehouse is not as it must be, or time or memory ran out. "
-        "Of `status`: an invariant is broken; of `gate`: a rule is shown to be broken."),
-    (2, "What was typed is wrong: an argument, an option, a study file, or an extra that is not installed. Nothing was done."),
-    (3, "Of `gate`: a rule is undecided, or something is missing."),
-    (70, "A fault of Failmodes itself; `FAILMODES_TRACEBACK=1` shows where."),
-    (130, "Stopped by Ctrl-C. What was finished is kept; the same command goes on from there."),
-    (143, "Stopped by the system (SIGTERM). What was finished is kept."),
-)  # fmt: skip
+CODES = {
+    0: "It did what was asked. Of `status`: every invariant holds. Of `gate`: every rule is shown to hold.",
+    1: "It could not be done: data, a network, a file or the warehouse is not as it must be, or time or memory ran out."
+    " Of `status`: an invariant is broken. Of `gate`: a rule is shown to be broken.",
+    2: "What was typed is wrong: an argument, an option or a study file; or an extra is not installed."
+    " Nothing was done.",
+    3: "Of `gate`: a rule is undecided, or something is missing.",
+    70: "A fault of Failmodes itself. `FAILMODES_TRACEBACK=1` shows where.",
+    130: "Stopped by Ctrl-C. What was finished is kept, and the same command goes on from there.",
+    143: "Stopped by the system (SIGTERM). What was finished is kept.",
+}
 
 
 def errors_page() -> str:
@@ -30,7 +31,7 @@ def errors_page() -> str:
     return "\n".join(
         [
             INTRODUCTION,
-            table(("exit code", "means"), [(code(number), meaning) for number, meaning in CODES]),
+            table(("exit code", "means"), [(code(number), meaning) for number, meaning in CODES.items()]),
             "[The gate](../gate.md) says more of codes 1 and 3.\n",
             "## Errors in Python\n",
             table(("error", "exit code", "raised where"), rows),

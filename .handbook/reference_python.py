@@ -8,9 +8,9 @@ INTRODUCTION = """# Python
 import failmodes
 ```
 
-loads nothing heavy: each name is imported when it is first used, and only `benchmark`, `run` and `CorruptTransform` need PyTorch. What
-is public, and keeps its name by [semantic versioning](https://semver.org/), is what `failmodes.__all__` lists; everything else may
-change without notice.
+loads nothing heavy: each name is imported when it is first used, and only `benchmark`, `run` and `CorruptTransform`
+need PyTorch. What is public, and keeps its name by [semantic versioning](https://semver.org/), is what
+`failmodes.__all__` lists; everything else may change without notice.
 """
 FIRST = ("benchmark", "open", "Warehouse", "corrupt", "corruptions", "gate", "run")
 

@@ -10,13 +10,13 @@ from failmodes.warehouse.schema_version import SCHEMA_VERSION
 
 INTRODUCTION = f"""# Tables and views
 
-Version {SCHEMA_VERSION} of the schema. `predictions` and `attention` have a row for each image; what stands around them says of
-what these rows are; measures are computed once, as rows are loaded, and stored; views put them together under names that can be
-read. Most questions begin with a view.
+Version {SCHEMA_VERSION} of the schema. `predictions` and `attention` have a row for each image; what stands around
+them says of what these rows are; measures are computed once, as rows are loaded, and stored; views put them together
+under names that can be read. Most questions begin with a view.
 
-In a terminal: `failmodes query "from accuracy_by_severity limit 3" warehouse.duckdb`; in Python: `w.tables()`, `w.schema("predictions")`;
-in DuckDB's own shell each table and column carries its meaning as a comment. Of tables a key is given: the columns that say which
-row it is.
+In a terminal: `failmodes query "from accuracy_by_severity limit 3" warehouse.duckdb`; in Python: `w.tables()`,
+`w.schema("predictions")`; in DuckDB's own shell each table and column carries its meaning as a comment. Of tables a
+key is given: the columns that say which row it is.
 """
 _RELATIONS = "select {kind}_name, comment from duckdb_{kind}s() where not internal and database_name = 'memory'"
 _COLUMNS = """

@@ -13,9 +13,9 @@ from failmodes.ingest.specification import CorruptionSpec, DatasetSpec
 
 INTRODUCTION = """# The study file
 
-A study is one TOML file. `failmodes init digits`, `failmodes init folder` and `failmodes init cifar10` write one to start from,
-with every common key explained in it. Relative paths are relative to the file. An unknown key is an error that names the nearest
-right one. What is not given has its default; what has none must be given.
+A study is one TOML file. `failmodes init digits`, `failmodes init folder` and `failmodes init cifar10` write one to
+start from, with every common key explained in it. Relative paths are relative to the file. An unknown key is an error
+that names the nearest right one. What is not given has its default; what has none must be given.
 """
 TABLES: dict[str, type[BaseModel]] = {
     "The top of the file": Study,
@@ -87,10 +87,10 @@ def _choices(described: dict[str, Any], definitions: dict[str, Any]) -> Iterator
     elif "const" in described:
         yield code(_toml(described["const"]))
     elif kind == "array":
-        yield f"list of {_value(described.get('items', {}), definitions) or 'three numbers'}"
+        yield f"list: {_value(described.get('items', {}), definitions) or 'three numbers'}"
     elif kind in ("integer", "number"):
         yield " ".join(["whole number" if kind == "integer" else "number", *_bounds(described)])
-    elif kind in ("string", "boolean", "object"):
+    elif kind in ("string", "boolean", "object") and "pattern" not in described:  # a number may be text for pydantic
         yield {"string": "text", "boolean": "`true` or `false`", "object": "table"}[kind]
 
 

@@ -33,7 +33,12 @@ RESERVED_OPTIONS = (
 
 
 class Normalisation(StrictModel):
-    """Mean and standard deviation per channel, of pixel values / 255. It belongs to the model, not to the data."""
+    """Mean and standard deviation per channel, of pixel values / 255. It belongs to the model, not to the data.
+
+    Attributes:
+        mean: of red, green and blue.
+        std: of red, green and blue.
+    """
 
     mean: tuple[study_types.PixelMean, study_types.PixelMean, study_types.PixelMean]
     std: tuple[study_types.PixelStd, study_types.PixelStd, study_types.PixelStd]
@@ -235,8 +240,15 @@ class EvaluationSpec(StrictModel):
 class Study(StrictModel):
     """A whole study. Relative paths in the file are relative to the file.
 
-    `record` is where shards and dimensions go instead of `output`: another folder, or a URL such as s3://bucket/study.
-    `gate` are rules that `failmodes gate` judges by; they change nothing of what is evaluated.
+    Attributes:
+        name: of the study, on charts and in the report.
+        output: the folder for the record, checkpoints, warehouse and report.
+        record: where shards and dimensions go instead of `output`: another folder, or a URL such as s3://bucket/study.
+        dataset: the clean images.
+        corruptions: how they are corrupted.
+        models: the networks; none where all predictions are imported.
+        evaluation: how networks are run.
+        gate: rules that `failmodes gate` judges by; they change nothing of what is evaluated.
     """
 
     name: Annotated[str, Field(min_length=1, max_length=80), study_types.PRINTABLE]
