@@ -128,8 +128,9 @@ class Warehouse(WarehouseRows, WarehouseFiles):
 
         Args:
             filter: a condition in SQL, with order and limit: pictures that fit it (24 without a limit, at most 200). It
-                may name model_label, corruption, severity, image_id, label_name, predicted_name, correct, confidence
-                and all other columns of `outcomes`, `file`, `corruption_group` and `dataset_label`.
+                may name model_label, corruption, severity, image_id, label_name, predicted_name, correct, clean_correct
+                (whether it is right when clean), confidence and all other columns of `outcomes`, `file`,
+                `corruption_group` and `dataset_label`.
             image: instead of it, this image or these, from clean to the last severity, a row a network.
             corruption: with `image`: under this corruption or these.
             model: with `image`: only these networks, by label.

@@ -109,7 +109,7 @@ def images(
         typer.Option(
             "--filter",
             help="A condition in SQL, with order and limit: \"corruption = 'fog' and severity = 3 and not correct "
-            'order by confidence desc limit 24".',
+            'order by confidence desc limit 24". With clean_correct: those that are right when clean.',
         ),
     ] = None,
     image: Annotated[

@@ -30,12 +30,16 @@ from (
         evaluation_labels.dataset_label, evaluation_labels.source_label, evaluation_labels.seed,
         coalesce(corruptions.corruption_label, outcomes.corruption) as corruption_label,
         corruptions.corruption_group, images.file,
+        case when evaluation_labels.paired then clean.correct end as clean_correct,
         coalesce(true_class.class_name, outcomes.label::varchar) as label_name,
         coalesce(
             answer.class_name, if(outcomes.confidence is null, 'no answer', 'another class')
         ) as predicted_name
     from outcomes
     inner join evaluation_labels on outcomes.evaluation_id = evaluation_labels.evaluation_id
+    left join outcomes as clean
+        on outcomes.evaluation_id = clean.evaluation_id and outcomes.image_id = clean.image_id
+        and clean.corruption = 'none'
     left join corruptions on outcomes.corruption = corruptions.corruption
     left join classes as true_class
         on evaluation_labels.dataset_id = true_class.dataset_id and outcomes.label = true_class.class_index
