@@ -41,7 +41,10 @@ def as_text(comparison: Comparison, width: int = USUAL_WIDTH) -> str:
     """
     file = io.StringIO()
     width = max(NARROWEST, width)
-    console = Console(file=file, width=width, markup=False, highlight=False, emoji=False, color_system=None)
+    console = Console(
+        file=file, width=width, markup=False, highlight=False, emoji=False, color_system=None,
+        force_jupyter=False,  # else a notebook would show it at once
+    )  # fmt: skip
     a, b = printable(comparison.a.label), printable(comparison.b.label)
     console.print(f"A: {a}\nB: {b}; differences are B minus A\n")
     for sentence in (*comparison_sentences(comparison), *crossover_sentences(comparison)):

@@ -107,3 +107,10 @@ def test_numbers_of_a_comparison_are_rounded_only_for_readers() -> None:
     exact = replace(compared(), overall=replace(compared().overall, difference=around(value)))
     assert as_document(exact)["overall"]["difference"]["value"] == value
     assert "1.2" in as_document(exact)["sentences"][0]
+
+
+def test_its_text_is_returned_in_a_notebook_too(result: ComparisonResult, monkeypatch: pytest.MonkeyPatch) -> None:
+    """There rich would show it at once, line by line, in place of writing it where it is told to."""
+    text = str(result)
+    monkeypatch.setattr("rich.console._is_jupyter", lambda: True)
+    assert str(result) == text

@@ -1,0 +1,121 @@
+"""The tutorials are stored as they run: in order, in a kernel, in one folder, by public names alone.
+
+After a change, FAILMODES_WRITE_DOCS=1 stores them anew: read what changed before you commit it.
+"""
+
+import ast
+import base64
+import io
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+import failmodes
+
+pytest.importorskip("torch")
+nbclient = pytest.importorskip("nbclient")
+nbformat = pytest.importorskip("nbformat")
+
+FOLDER = Path(__file__).parents[2] / "docs" / "tutorials"
+IN_ORDER = (
+    "two_networks", "severity_curves", "attention", "your_own_network", "compare_and_gate", "failures_in_sql",
+)  # fmt: skip
+LARGEST_BYTES = 3_000_000  # of all together
+COLOURS = 128  # of stored pictures
+IMPORTED = {"altair", "failmodes", "numpy", "pathlib", "PIL", "sklearn", "torch"}
+NUMBER = re.compile(r"-?\d+\.\d+|(?<![\w.])-?\d+(?![\w.])")
+every_tutorial = pytest.mark.parametrize("name", IN_ORDER)
+
+
+def stored(name: str) -> Any:
+    return nbformat.read(FOLDER / f"{name}.ipynb", 4)
+
+
+def code_cells(notebook: Any) -> list[Any]:
+    return [cell for cell in notebook.cells if cell.cell_type == "code"]
+
+
+def test_every_tutorial_is_in_order_and_linked() -> None:
+    assert sorted(IN_ORDER) == sorted(path.stem for path in FOLDER.glob("*.ipynb"))
+    listed = re.findall(r"\((\w+)\.ipynb\)", (FOLDER / "index.md").read_text(encoding="utf-8"))
+    assert listed == list(IN_ORDER)
+
+
+@every_tutorial
+def test_it_is_stored_executed_and_without_anybodys_paths(name: str) -> None:
+    notebook = stored(name)
+    nbformat.validate(notebook)
+    for cell in code_cells(notebook):
+        assert cell.execution_count
+        assert not [output for output in cell.outputs if output.output_type == "error"]
+        if any("image/png" in output.get("data", {}) for output in cell.outputs):
+            assert cell.metadata["alt"], "a picture needs a text for those who do not see it"
+    assert not re.search(r"/(tmp|home|root|Users|work)/", (FOLDER / f"{name}.ipynb").read_text(encoding="utf-8"))
+
+
+def test_they_are_small_together() -> None:
+    assert sum(path.stat().st_size for path in FOLDER.glob("*.ipynb")) < LARGEST_BYTES
+
+
+@every_tutorial
+def test_it_uses_public_names_alone(name: str) -> None:
+    for cell in code_cells(stored(name)):
+        for node in ast.walk(ast.parse(cell.source)):
+            if isinstance(node, ast.Import):
+                assert {alias.name for alias in node.names} <= IMPORTED
+            if isinstance(node, ast.ImportFrom):
+                assert str(node.module).partition(".")[0] in IMPORTED - {"failmodes"}
+            if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "failmodes":
+                assert node.attr in failmodes.__all__
+
+
+@pytest.fixture(scope="module")
+def executed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """All of them as they run now, one after the other in one folder."""
+    folder = tmp_path_factory.mktemp("tutorials")
+    notebooks = {}
+    for name in IN_ORDER:
+        notebook = stored(name)
+        nbclient.NotebookClient(notebook, timeout=500, resources={"metadata": {"path": str(folder)}}).execute()
+        notebooks[name] = notebook
+        if os.environ.get("FAILMODES_WRITE_DOCS"):
+            store(notebook, FOLDER / f"{name}.ipynb", folder)
+    return notebooks
+
+
+@pytest.mark.slow
+@every_tutorial
+def test_it_shows_what_is_stored(name: str, executed: dict[str, Any]) -> None:
+    for before, now in zip(code_cells(stored(name)), code_cells(executed[name]), strict=True):
+        assert kinds(now) == kinds(before), now.source
+        if "compare" in now.metadata:
+            assert numbers(now) == pytest.approx(numbers(before), abs=now.metadata["compare"]), now.source
+
+
+def kinds(cell: Any) -> list[tuple[str, ...]]:
+    """What it shows beside text that is printed, such as progress."""
+    return [tuple(sorted(output.data)) for output in cell.outputs if output.output_type == "execute_result"]
+
+
+def numbers(cell: Any) -> list[float]:
+    """The numbers in its result."""
+    (text,) = (output.data["text/plain"] for output in cell.outputs if output.output_type == "execute_result")
+    return [float(number) for number in NUMBER.findall(text)]
+
+
+def store(notebook: Any, path: Path, folder: Path) -> None:
+    """Write it without the folder in which it ran, without times, with pictures of few colours."""
+    for cell in code_cells(notebook):
+        cell.metadata.pop("execution", None)
+        for output in cell.outputs:
+            data = output.get("data", {})
+            if "image/png" in data:
+                with Image.open(io.BytesIO(base64.b64decode(data["image/png"]))) as picture:
+                    small = io.BytesIO()
+                    picture.convert("RGB").quantize(COLOURS).save(small, "PNG", optimize=True)
+                data["image/png"] = base64.b64encode(small.getvalue()).decode()
+    path.write_text(nbformat.writes(notebook).replace(f"{folder}/", "") + "\n", encoding="utf-8")
