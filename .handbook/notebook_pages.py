@@ -25,6 +25,10 @@ def render_notebook(path: Path) -> tuple[str, dict[str, bytes]]:
         elif cell["cell_type"] == "code":
             language = "bash" if source.startswith("%%bash") else "python"
             lines.append(f"```{language}\n{source.removeprefix('%%bash').strip()}\n```")
+            printed = "".join(
+                "".join(output["text"]) for output in cell["outputs"] if output["output_type"] == "stream"
+            )
+            lines += [_plain(printed)] if printed else []
             for output in cell["outputs"]:
                 lines += _shown(output, cell["metadata"].get("alt", ""), f"{path.stem}-{number}", pictures)
     return "\n\n".join(lines) + "\n", pictures
@@ -35,9 +39,7 @@ def _download(name: str) -> str:
 
 
 def _shown(output: dict[str, Any], alt: str, name: str, pictures: dict[str, bytes]) -> list[str]:
-    """What one output is on the page: a picture, a table, or text."""
-    if output["output_type"] == "stream":
-        return [_plain("".join(output["text"]))]
+    """What one output is on the page beside what was printed: a picture, a table, or text."""
     data = output.get("data", {})
     if "image/png" in data:
         pictures[f"{name}.png"] = base64.b64decode(data["image/png"])
