@@ -26,7 +26,7 @@ GENERATED: dict[str, Callable[[], str]] = {
     "reference/exit-codes.md": errors_page,
 }
 HERE = Path(__file__).parent
-ASSETS = ("handbook.css", "frame_worker.js")  # what the pages load from this folder
+ASSETS = ("handbook.css", "iframe-worker.js")  # what the pages load from this folder
 NOT_SEARCHED = ("soundness.md",)  # nearly a thousand rows of figures
 
 

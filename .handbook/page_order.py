@@ -4,7 +4,7 @@ from collections.abc import Set
 from typing import Any
 
 # Each part: its pages, by their path in docs/; then the folder whose other pages belong to it
-START = ("index.md",)
+START = "index.md"
 PARTS: dict[str, tuple[tuple[str, ...], str]] = {
     "Tutorials": (
         (
@@ -69,9 +69,9 @@ PARTS: dict[str, tuple[tuple[str, ...], str]] = {
 
 def arranged(pages: Set[str]) -> list[Any]:
     """The navigation, as MkDocs takes it: those of `pages` that are here, by part; nothing is left out."""
-    named = {page for chosen, _ in PARTS.values() for page in chosen} | set(START)
+    named = {page for chosen, _ in PARTS.values() for page in chosen} | {START}
     left = sorted(pages - named)
-    navigation: list[Any] = [page for page in START if page in pages]
+    navigation: list[Any] = [{"Start": START}]
     for part, (chosen, folder) in PARTS.items():
         others = [page for page in left if page.rpartition("/")[0] == folder.rstrip("/")]
         navigation.append({part: [page for page in chosen if page in pages] + others})
