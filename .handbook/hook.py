@@ -27,6 +27,12 @@ GENERATED: dict[str, Callable[[], str]] = {
 }
 HERE = Path(__file__).parent
 ASSETS = ("handbook.css", "iframe-worker.js")  # what the pages load from this folder
+MENDED = (  # of the theme's and the notebooks' HTML
+    ('data-md-component="search" role="dialog"', 'data-md-component="search" role="dialog" aria-label="Search"'),
+    ("<pre><code", '<pre tabindex="0"><code'),
+    ("<pre><span></span><code", '<pre tabindex="0"><span></span><code'),
+    ('class="dataframe"', 'class="dataframe" tabindex="0"'),
+)
 NOT_SEARCHED = ("soundness.md",)  # nearly a thousand rows of figures
 
 
@@ -56,6 +62,7 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
 
 
 def on_post_page(output: str, page: Page, config: MkDocsConfig) -> str:
-    """Let wide blocks of code and tables be scrolled by keyboard."""
-    output = output.replace("<pre><code", '<pre tabindex="0"><code')
-    return output.replace("<pre><span></span><code", '<pre tabindex="0"><span></span><code')
+    """Name the search for screen readers, and let what is wide be scrolled by keyboard."""
+    for found, better in MENDED:
+        output = output.replace(found, better)
+    return output

@@ -1,9 +1,11 @@
 """The page of all tables and views of a warehouse, column by column, from an empty one."""
 
+from itertools import takewhile
+
 import duckdb
 from markdown_text import code, table
 
-from failmodes.warehouse.database.relations import TABLES
+from failmodes.warehouse.database.relations import TABLES, view_definitions
 from failmodes.warehouse.database.tables import create_tables, install_views
 from failmodes.warehouse.schema import DIMENSIONS, FACTS
 from failmodes.warehouse.schema_version import SCHEMA_VERSION
@@ -18,7 +20,6 @@ In a terminal: `failmodes query "from accuracy_by_severity limit 3" warehouse.du
 `w.schema("predictions")`; in DuckDB's own shell each table and column carries its meaning as a comment. Of tables a
 key is given: the columns that say which row it is.
 """
-_RELATIONS = "select {kind}_name, comment from duckdb_{kind}s() where not internal and database_name = 'memory'"
 _COLUMNS = """
 select table_name, column_name, data_type, comment from duckdb_columns()
 where not internal and database_name = 'memory' order by column_index
@@ -30,11 +31,10 @@ def schema_page() -> str:
     with duckdb.connect() as con:
         create_tables(con)
         install_views(con)
-        views = dict(con.execute(_RELATIONS.format(kind="view")).fetchall())
         columns = con.execute(_COLUMNS).fetchall()
     record = [each.name for each in (*FACTS, *DIMENSIONS)]
     parts = {
-        "Views": {name: str(views[name]) for name in sorted(views)},
+        "Views": {name: _grain(sql) for name, sql in sorted(view_definitions().items())},
         "Tables of the record": {name: TABLES[name].grain for name in record},
         "Tables of the database": {name: TABLES[name].grain for name in TABLES if name not in record},
     }
@@ -45,6 +45,12 @@ def schema_page() -> str:
         lines.append(f"## Columns: {title[0].lower()}{title[1:]}\n")
         lines += [_relation(name, grain, columns) for name, grain in grains.items()]
     return "\n".join(lines)
+
+
+def _grain(sql: str) -> str:
+    """What a view's first comment says of its rows, up to what it is made from."""
+    comment = takewhile(lambda line: line.startswith("--") and "Source:" not in line, sql.lstrip().splitlines())
+    return " ".join(line.removeprefix("--").strip() for line in comment)
 
 
 def _relation(name: str, grain: str, columns: list[tuple[str, str, str, str | None]]) -> str:

@@ -1,4 +1,4 @@
-"""The handbook in a browser, opened as files: nothing complained of, nothing fetched, readable by everyone, searched."""
+"""The handbook in a browser, opened as files: nothing complained of, nothing fetched, read by everyone, searched."""
 
 import os
 import subprocess

@@ -1,0 +1,135 @@
+"""What README and handbook tell to type: every command is one, and those that ask a warehouse answer."""
+
+import contextlib
+import re
+import shlex
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+import typer
+from worked_example import ROOT, environment_of, run
+
+import failmodes
+from failmodes.cli import app
+
+NEW_README = ROOT / "docs" / "README-new.md"
+README = NEW_README if NEW_README.exists() else ROOT / "README.md"
+RUN_ELSEWHERE = ("decisions.md", "soundness.md", "README-new.md")  # or no commands in them
+PAGES = [README, *(path for path in sorted((ROOT / "docs").rglob("*.md")) if path.name not in RUN_ELSEWHERE)]
+BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", flags=re.MULTILINE | re.DOTALL)
+SHELL = ("", "bash", "console", "yaml")
+STARTS = re.compile(r"^(?:\$ |- run: )?(failmodes .*)$")
+# They need a warehouse and nothing else; the others are run where their page or their own tests say
+ASKING = ("chart", "compare", "export", "gate", "images", "publish", "query", "report", "shapes", "status")
+MOST_README_WORDS = 900
+NETWORKS = ("ResNet-18", "DenseNet-121", "Net A", "Net B")
+STUDY = 'name = "Mine"\noutput = "runs/mine"\n[dataset]\nkind = "digits"\n'
+RULES = '[gate]\nbaseline = "Net A"\ncandidate = "Net B"\n[[gate.rules]]\nmeasure = "accuracy"\nworse_by_at_most = 1\n'
+PYTHON = ("asking.md", "corruptions.md", "concepts/findings.md", "comparing.md", "pictures.md")
+
+
+class Command(NamedTuple):
+    """A line that somebody may type, and where it stands."""
+
+    page: str
+    line: str
+
+    @property
+    def words(self) -> list[str]:
+        return shlex.split(self.line, comments=True)
+
+
+def blocks(page: Path) -> list[tuple[str, str]]:
+    return BLOCK.findall(page.read_text(encoding="utf-8"))
+
+
+def documented() -> Iterator[Command]:
+    for page in PAGES:
+        for kind, content in blocks(page):
+            for line in content.splitlines() if kind in SHELL else ():
+                if found := STARTS.match(line.strip()):
+                    yield Command(page.relative_to(ROOT).as_posix(), found[1])
+
+
+COMMANDS = list(documented())
+
+
+def name_of(command: Command) -> str:
+    return f"{command.page}: {command.line[:60]}"
+
+
+def test_they_are_found() -> None:
+    assert len(COMMANDS) > 50
+    assert {"init", "run", "images", "gate", "query"} <= {command.words[1] for command in COMMANDS}
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=name_of)
+def test_it_is_a_command_with_such_options(command: Command) -> None:
+    _, name, *arguments = command.words
+    known: Any = typer.main.get_command(app)
+    with contextlib.suppress(SystemExit):
+        assert known.commands[name].make_context(name, arguments)
+
+
+def test_the_readme_is_short() -> None:
+    assert len(README.read_text(encoding="utf-8").split()) < MOST_README_WORDS
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where every file is that the commands name, of networks that know nothing, on 60 digits."""
+    torch = pytest.importorskip("torch")
+    from sklearn.datasets import load_digits
+
+    def network() -> Any:
+        return torch.nn.Sequential(
+            torch.nn.Conv2d(3, 4, 5, 4), torch.nn.ReLU(), torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten(),
+            torch.nn.Linear(4, 10),
+        )  # fmt: skip
+
+    torch.manual_seed(0)
+    folder = tmp_path_factory.mktemp("typed")
+    digits = load_digits()
+    images = (digits.images[:60, :, :, None] * 15).astype("uint8").repeat(4, 1).repeat(4, 2).repeat(3, 3)
+    networks = {label: network() for label in NETWORKS}
+    names = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
+    failmodes.benchmark(
+        networks, images, digits.target[:60], to=folder / "runs/mine", class_names=names, progress=False,
+        corruptions=["fog", "contrast", "snow"], severities=[1, 3, 5], dataset_label="CIFAR-10",
+    )  # fmt: skip
+    (folder / "study.toml").write_text(STUDY)
+    (folder / "gate.toml").write_text(RULES)
+    shutil.copy(folder / "runs/mine/warehouse.duckdb", folder / "warehouse.duckdb")
+    shutil.copytree(folder / "runs/mine", folder / "digits")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def environment(folder: Path) -> dict[str, str]:
+    environment = environment_of(folder)
+    for label, file in (("Net A", "old.duckdb"), ("Net B", "new.duckdb"), ("Net A", "baseline.duckdb")):
+        run(f'failmodes export --evaluation "{label}" {file} warehouse.duckdb', folder, environment, expect=0)
+    rows = "fog,fog\n1,5\nStandard,0.9,0.7\n"
+    (folder / "cifar10_corruptions_unaggregated.csv").write_text(f",{rows}".replace("\n1,", "\n,1,"))
+    return environment
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", [each for each in COMMANDS if each.words[1] in ASKING], ids=name_of)
+def test_it_answers(command: Command, folder: Path, environment: dict[str, str]) -> None:
+    run(command.line, folder, environment, expect=0)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", PYTHON)
+def test_python_runs(page: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the same folder, with the names that a reader has."""
+    monkeypatch.chdir(folder)
+    images = failmodes.open("digits").images(image=3, corruption="fog").clean[0]
+    known = {"failmodes": failmodes, "w": failmodes.open("runs/mine"), "images": images[None], "network": None}
+    for kind, content in blocks(ROOT / "docs" / page):
+        if kind == "python":
+            exec(compile(content, page, "exec"), known)
