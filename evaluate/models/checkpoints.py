@@ -23,6 +23,7 @@ EMA_CONTAINERS = ("ema", "state_dict_ema", "model_ema")  # averaged weights: tak
 PREFIXES = ("module.", "_orig_mod.", "model.", "net.", "network.", "backbone.", "encoder.")
 MAX_PREFIX_PARTS = 20  # names nest less deeply; those of a hostile file could be a million parts long
 MAX_OUTPUTS = 100_000  # that a head is built with because a file has so many: ImageNet-21k has 21,843
+PHOTOGRAPH_KERNEL_PX = 7  # of the first convolution of torchvision's ResNets and DenseNets; ours has 3
 OPTIONAL_BUFFER = "num_batches_tracked"  # counts batches of training; evaluation does not read it
 
 
@@ -83,7 +84,7 @@ def build_with_tensors(
     problems += [f"it lacks {name}" for name in missing]
     problems += [f"it has a foreign {name}" for name in tensors if name not in expected]
     if problems:
-        raise ModelError(f"{file} does not fit {_described(spec)}: {problems[0]}")
+        raise ModelError(f"{file} does not fit {_described(spec)}: {problems[0]}{_other_stem(spec, tensors)}")
     try:
         module.load_state_dict(tensors, strict=False)  # all that may be missing are counts of training batches
     except MemoryError:
@@ -215,6 +216,15 @@ def _described(spec: ModelSpec) -> str:
     stem = " with the CIFAR stem" if spec.stem is not None else ""
     options = f" with options {spec.options}" if spec.options else ""
     return f"{spec.architecture}{stem}{options}"
+
+
+def _other_stem(spec: ModelSpec, tensors: Tensors) -> str:
+    """Where ours was named and the weights are of a network for photographs: how to name that."""
+    first = tensors.get("conv1.weight", tensors.get("features.conv0.weight"))
+    is_for_photographs = first is not None and first.shape[-1] == PHOTOGRAPH_KERNEL_PX
+    if not (spec.is_ours and is_for_photographs):
+        return ""
+    return f'; torchvision\'s own network is architecture = "torchvision:{spec.architecture}"'
 
 
 def _leading_parts(tensors: Tensors) -> list[str]:

@@ -5,6 +5,7 @@ import pickle
 
 import pytest
 import torch
+import torchvision
 from model_specs import checkpoint_spec, dataset_of, model_spec
 from torch import nn
 
@@ -53,6 +54,13 @@ def test_another_width_is_refused(saved) -> None:
     path, _ = saved
     with pytest.raises(ModelError, match="does not fit resnet18 of width 16"):
         load_model(checkpoint_spec(path, width=16), CLASSES, path)
+
+
+def test_weights_of_torchvisions_own_network_name_it(tmp_path) -> None:
+    path = tmp_path / "photographs.pt"
+    torch.save(torchvision.models.resnet18(num_classes=3).state_dict(), path)
+    with pytest.raises(ModelError, match=r'7\) instead of.*architecture = "torchvision:resnet18"'):
+        load_model(checkpoint_spec(path, width=64, normalisation=NEUTRAL), CLASSES, path)
 
 
 def test_unknown_normalisation_is_asked_for(saved, tmp_path) -> None:
