@@ -12,7 +12,7 @@ PAGES = {
     "project/security.md": "SECURITY.md",
 }
 STANDS_FOR = {source: page for page, source in PAGES.items()} | {"README.md": "index.md"}
-LINK = re.compile(r"(?<!!)\[((?:[^\[\]]|\[[^\]]*\])+)\]\(([^()\s]+)\)")
+LINK = re.compile(r"`[^`\n]+`|(?<!!)\[((?:[^\[\]]|\[[^\]]*\])+)\]\(([^()\s]+)\)")  # or code, in which there is none
 FENCE = re.compile(r"^(?:```|~~~).*?^(?:```|~~~)\s*$", flags=re.MULTILINE | re.DOTALL)
 
 
@@ -28,6 +28,8 @@ def with_inner_links(markdown: str, page: str, pages: Set[str]) -> str:
 
     def mended(found: re.Match[str]) -> str:
         words, target = found.groups()
+        if target is None:
+            return found[0]
         path, hash_mark, anchor = target.partition("#")
         if not path or ":" in path:
             return found[0]

@@ -10,6 +10,8 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 NEW_README = ROOT / "docs" / "README-new.md"  # written as what README.md will be
+if not (ROOT / ".github").is_dir():
+    pytest.skip("the source distribution leaves out some of what is linked", allow_module_level=True)
 PAGES = [
     path
     for path in (*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "docs").rglob("*.ipynb"))
