@@ -22,7 +22,7 @@ TABLES: dict[str, type[BaseModel]] = {
     "[dataset]": DatasetSpec,
     "[corruptions]": CorruptionSpec,
     "[[models]]": ModelSpec,
-    "normalisation = { mean, std }": Normalisation,
+    "normalisation, of a model": Normalisation,
     "[models.training]": TrainingSpec,
     "[evaluation]": EvaluationSpec,
     "[gate]": GateSpec,
@@ -79,7 +79,7 @@ def _choices(described: dict[str, Any], definitions: dict[str, Any]) -> Iterator
     if described.get("format") == "path":
         yield "path"
         return
-    for choice in described.get("anyOf", ()):
+    for choice in _without_spelling(described.get("anyOf", [])):
         yield from _choices(choice, definitions)
     kind = described.get("type")
     if "enum" in described:
@@ -90,8 +90,14 @@ def _choices(described: dict[str, Any], definitions: dict[str, Any]) -> Iterator
         yield f"list: {_value(described.get('items', {}), definitions) or 'three numbers'}"
     elif kind in ("integer", "number"):
         yield " ".join(["whole number" if kind == "integer" else "number", *_bounds(described)])
-    elif kind in ("string", "boolean", "object") and "pattern" not in described:  # a number may be text for pydantic
+    elif kind in ("string", "boolean", "object"):
         yield {"string": "text", "boolean": "`true` or `false`", "object": "table"}[kind]
+
+
+def _without_spelling(choices: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Pydantic takes some numbers as text too, a study does not."""
+    takes_numbers = any(choice.get("type") == "number" for choice in choices)
+    return [choice for choice in choices if not (takes_numbers and choice.get("type") == "string")]
 
 
 def _bounds(described: dict[str, Any]) -> list[str]:
