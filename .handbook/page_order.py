@@ -24,6 +24,7 @@ PARTS: dict[str, tuple[tuple[str, ...], str]] = {
             "your-network.md",
             "corruptions.md",
             "asking.md",
+            "commands.md",
             "pictures.md",
             "explorer.md",
             "claims.md",
