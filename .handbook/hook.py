@@ -26,7 +26,7 @@ GENERATED: dict[str, Callable[[], str]] = {
     "reference/exit-codes.md": errors_page,
 }
 HERE = Path(__file__).parent
-ASSETS = ("handbook.css", "iframe-worker.js")  # what the pages load from this folder
+ASSETS = ("handbook.css", "handbook.js", "iframe-worker.js")  # what the pages load from this folder
 MENDED = (  # of the theme's and the notebooks' HTML
     ('data-md-component="search" role="dialog"', 'data-md-component="search" role="dialog" aria-label="Search"'),
     ("<pre><code", '<pre tabindex="0"><code'),
