@@ -17,9 +17,8 @@ from worked_example import ROOT, environment_of, run
 import failmodes
 from failmodes.cli import app
 
-NEW_README = ROOT / "docs" / "README-new.md"
-README = NEW_README if NEW_README.exists() else ROOT / "README.md"
-RUN_ELSEWHERE = ("decisions.md", "soundness.md", "README-new.md")  # or no commands in them
+README = ROOT / "README.md"
+RUN_ELSEWHERE = ("decisions.md", "soundness.md")  # or no commands in them
 PAGES = [README, *(path for path in sorted((ROOT / "docs").rglob("*.md")) if path.name not in RUN_ELSEWHERE)]
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", flags=re.MULTILINE | re.DOTALL)
 SHELL = ("", "bash", "console", "yaml")
