@@ -8,7 +8,7 @@ from installed_script import failmodes
 
 COMMANDS = (
     "init", "run", "status", "download", "corrupt", "ingest", "train", "evaluate", "load", "query", "shapes", "chart",
-    "images", "report", "compare",
+    "images", "explore", "report", "compare",
 )  # fmt: skip
 
 
