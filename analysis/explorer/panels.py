@@ -36,7 +36,8 @@ def curve_chart(curves: Curves, marked: NetworkCell, view: View) -> Any:
     width = (view.width_px - AXIS_PX) / columns - GAP_PX
     labels = list(curves.colours)
     colours = [view.shade(colour) for colour in curves.colours.values()]
-    order = curves.points["corruption_label"].unique(maintain_order=True).to_list()
+    data = _parsable(curves.points, "corruption_label")
+    order = data["corruption_label"].unique(maintain_order=True).to_list()
     click = alt.selection_point(
         name=POINT, fields=list(POINT_FIELDS), on="click", nearest=True, clear=False,
         value=[{field: getattr(marked, field) for field in POINT_FIELDS}],
@@ -66,7 +67,7 @@ def curve_chart(curves: Curves, marked: NetworkCell, view: View) -> Any:
         base.mark_area(opacity=0.2).encode(y=alt.Y("accuracy_low:Q"), y2="accuracy_high:Q"),
         base.mark_line(strokeWidth=1.8).encode(strokeDash=dash),
         points,
-        data=curves.points,
+        data=data,
         width=width,
         height=PANEL_HEIGHT_PX,
     )
@@ -86,6 +87,7 @@ def confusion_chart(confusions: pl.DataFrame, cell: NetworkCell, told: str, view
     Its selection `confusion` names label_name and answer. Of more than twelve classes those of the commonest confusions
     are shown.
     """
+    confusions = _parsable(confusions, "label_name", "answer")
     names = max((len(name) for name in confusions["label_name"]), default=0)
     width = PANEL_PX[view.width] + (0 if view.width != "wide" else 70) - min(110, 6.2 * names)
     chart = confusion_panel(confusions, "What each class is taken for", "per cent of the images of the class", width)
@@ -154,6 +156,11 @@ def risk_sentence(risks: pl.DataFrame) -> str:
     return (
         f"The surer half of the images has an error rate of {format_percent(half)}, all have {format_percent(whole)}."
     )
+
+
+def _parsable(rows: pl.DataFrame, *names: str) -> pl.DataFrame:
+    """Rows whose names have a space for separators of lines and paragraphs, which Vega cannot parse."""
+    return rows.with_columns(pl.col(names).str.replace_all("[\u2028\u2029]", " "))
 
 
 def _curves_in_words(curves: Curves) -> str:

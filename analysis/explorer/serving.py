@@ -100,7 +100,7 @@ def serve(listening: socket.socket, host: str, token: str, *, open_browser: bool
     if open_browser:
         address = page_address(host, listening.getsockname()[1], token)
         threading.Timer(1.0, webbrowser.open, [address]).start()
-    with as_file(files(__package__).joinpath("app.py")) as page:
+    with as_file(files("failmodes.analysis.explorer").joinpath("app.py")) as page:
         app = SameOrigin(page_app(str(page), token), host)
         # nothing of the server's own is printed, and whoever stops it does not wait for open pages
         config = uvicorn.Config(app, log_level="error", timeout_graceful_shutdown=1, ws_ping_interval=20)
@@ -111,7 +111,7 @@ def page_app(page: str, token: str) -> AsgiApp:
     """The page as an ASGI application that asks for the token; readers cannot see or change its code."""
     import marimo
 
-    head = files(__package__).joinpath("head.html").read_text("utf-8")
+    head = files("failmodes.analysis.explorer").joinpath("head.html").read_text("utf-8")
     builder = marimo.create_asgi_app(quiet=True, include_code=False, token=token, html_head=head, show_tracebacks=False)
     app: AsgiApp = builder.with_app(path="", root=page).build()
     return app
