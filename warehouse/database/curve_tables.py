@@ -57,14 +57,14 @@ CURVE_FITS = Table.of(
     *CURVE_COLUMNS,
     Column("model", text, "linear, logistic, weibull or exponential"),
     Column("upper", double, "accuracy that the curve comes from: of the logistic below severity 0, else at 0"),
-    Column("floor", double, "accuracy that it goes to: chance, of the exponential fitted; null of a line", True),
+    Column("floor", double, "accuracy that it goes to, 0-1: chance, of the exponential fitted; null of a line", True),
     Column("location", double, "severity where half of that fall is lost; null of a straight line", True),
     Column("slope", double, "accuracy a severity there"),
     Column("parameter_count", int32, "numbers that were fitted"),
-    Column("deviance", double, "twice the binomial log-likelihood lost against the accuracies themselves"),
+    Column("deviance", double, "twice the binomial log-likelihood lost against the accuracies themselves, 0 to infinity"),
     Column("degrees_of_freedom", int32, "severities, clean included, beyond the parameters"),
     Column("lack_of_fit_p_value", double, "that residuals are so large by chance, 0-1; null of too few images", True),
-    Column("quasi_aic", double, "deviance / overdispersion of the best fit + 2 parameters; the smallest is best"),
+    Column("quasi_aic", double, "deviance / overdispersion of the best fit + 2 parameters, 0 to infinity; the smallest is best"),
     INPUT_FINGERPRINT,
 )
 

@@ -14,6 +14,12 @@ from failmodes.warehouse.errors import QueryError
 QUERIES = saved_queries()
 
 
+@pytest.fixture(scope="module")
+def asked_warehouse(query_folder: Path) -> Path:
+    """A warehouse with all that saved queries read, what is derived included."""
+    return query_folder / "warehouse.duckdb"
+
+
 @pytest.mark.parametrize("name", QUERIES)
 def test_a_query_declares_the_variables_that_it_reads(name: str) -> None:
     query = QUERIES[name]
@@ -23,33 +29,33 @@ def test_a_query_declares_the_variables_that_it_reads(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", [name for name, query in QUERIES.items() if "model" in query.parameters])
-def test_a_network_narrows_a_query_down(sound_warehouse: Path, name: str) -> None:
+def test_a_network_narrows_a_query_down(asked_warehouse: Path, name: str) -> None:
     labels = {"model_label", "model_label_a", "model_label_b"}
-    rows = run_query(sound_warehouse, f"@{name}", {"model": "Beta"})
+    rows = run_query(asked_warehouse, f"@{name}", {"model": "Beta"})
     mine = [column for column in rows.columns if column in labels]
     assert mine
     assert all("Beta" in row for row in rows.select(mine).rows())
-    both = run_query(sound_warehouse, f"@{name}", {"model": ["Beta", "Alpha"]})
-    assert both.equals(run_query(sound_warehouse, f"@{name}"))
+    both = run_query(asked_warehouse, f"@{name}", {"model": ["Beta", "Alpha"]})
+    assert both.equals(run_query(asked_warehouse, f"@{name}"))
 
 
 @pytest.mark.parametrize("name", [name for name, query in QUERIES.items() if "corruption" in query.parameters])
-def test_a_corruption_narrows_a_query_down(sound_warehouse: Path, name: str) -> None:
-    rows = run_query(sound_warehouse, f"@{name}", {"corruption": "fog"})
+def test_a_corruption_narrows_a_query_down(asked_warehouse: Path, name: str) -> None:
+    rows = run_query(asked_warehouse, f"@{name}", {"corruption": "fog"})
     for column in {"corruption", "corruption_label", "commonest_corruption"} & set(rows.columns):
         assert set(rows[column].str.to_lowercase()) <= {"fog"}, column
 
 
-def test_the_worst_cells_of_a_corruption_are_the_worst_of_its_own(sound_warehouse: Path) -> None:
-    every = run_query(sound_warehouse, "select * from accuracy_by_severity where severity > 0")
-    rows = run_query(sound_warehouse, "@worst_cells", {"corruption": ["fog", "contrast"], "model": "Alpha", "rows": 4})
+def test_the_worst_cells_of_a_corruption_are_the_worst_of_its_own(asked_warehouse: Path) -> None:
+    every = run_query(asked_warehouse, "select * from accuracy_by_severity where severity > 0")
+    rows = run_query(asked_warehouse, "@worst_cells", {"corruption": ["fog", "contrast"], "model": "Alpha", "rows": 4})
     mine = every.filter(pl.col("corruption").is_in(["fog", "contrast"]), pl.col("model_label") == "Alpha")
     assert rows["accuracy_drop"].to_list() == mine["accuracy_drop"].sort(descending=True).head(4).to_list()
 
 
-def test_a_number_in_a_query_can_be_another(sound_warehouse: Path) -> None:
+def test_a_number_in_a_query_can_be_another(asked_warehouse: Path) -> None:
     counts = [
-        run_query(sound_warehouse, "@confident_mistakes_by_class", given)["failure_count"].sum()
+        run_query(asked_warehouse, "@confident_mistakes_by_class", given)["failure_count"].sum()
         for given in ({}, {"confidence": 0.9}, {"confidence": 0.97})
     ]
     assert counts[0] == counts[1] > counts[2]
@@ -69,38 +75,38 @@ def test_a_number_in_a_query_can_be_another(sound_warehouse: Path) -> None:
     ],
     ids=str,
 )
-def test_a_bad_parameter_is_one_clear_line(sound_warehouse: Path, given: dict[str, object], message: str) -> None:
+def test_a_bad_parameter_is_one_clear_line(asked_warehouse: Path, given: dict[str, object], message: str) -> None:
     with pytest.raises(QueryError) as caught:
-        run_query(sound_warehouse, "@worst_cells", given)
+        run_query(asked_warehouse, "@worst_cells", given)
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
-def test_an_unknown_query_gets_the_nearest(sound_warehouse: Path) -> None:
+def test_an_unknown_query_gets_the_nearest(asked_warehouse: Path) -> None:
     with pytest.raises(QueryError, match="no saved query @worst_cell: did you mean 'worst_cells'"):
-        run_query(sound_warehouse, "@worst_cell")
+        run_query(asked_warehouse, "@worst_cell")
 
 
-def test_what_one_question_was_given_another_does_not_see(sound_warehouse: Path) -> None:
-    run_query(sound_warehouse, "@worst_cells", {"corruption": "fog"})
-    assert run_query(sound_warehouse, "select getvariable('corruption') as given")["given"].to_list() == [None]
+def test_what_one_question_was_given_another_does_not_see(asked_warehouse: Path) -> None:
+    run_query(asked_warehouse, "@worst_cells", {"corruption": "fog"})
+    assert run_query(asked_warehouse, "select getvariable('corruption') as given")["given"].to_list() == [None]
 
 
-def test_batches_take_parameters_and_a_limit(sound_warehouse: Path) -> None:
+def test_batches_take_parameters_and_a_limit(asked_warehouse: Path) -> None:
     given = {"corruption": "fog"}
-    with query_batches(sound_warehouse, "@worst_cells", given, most=3) as batches:
+    with query_batches(asked_warehouse, "@worst_cells", given, most=3) as batches:
         rows = pl.concat(batches)
-    assert rows.equals(run_query(sound_warehouse, "@worst_cells", given).head(3))
-    with query_batches(sound_warehouse, "select $a as a", {"a": 7}) as batches:
+    assert rows.equals(run_query(asked_warehouse, "@worst_cells", given).head(3))
+    with query_batches(asked_warehouse, "select $a as a", {"a": 7}) as batches:
         assert pl.concat(batches)["a"].to_list() == [7]
 
 
 @pytest.mark.parametrize("name", QUERIES)
-def test_the_file_runs_in_another_client(sound_warehouse: Path, name: str) -> None:
-    with duckdb.connect(str(sound_warehouse), read_only=True) as con:
+def test_the_file_runs_in_another_client(asked_warehouse: Path, name: str) -> None:
+    with duckdb.connect(str(asked_warehouse), read_only=True) as con:
         assert len(con.execute(QUERIES[name].sql).fetchall()) > 0
         if "corruption" in QUERIES[name].parameters:
             con.execute("set variable corruption = ['fog']")
             mine = con.execute(QUERIES[name].sql).fetchall()
-            ours = run_query(sound_warehouse, f"@{name}", {"corruption": "fog"})
+            ours = run_query(asked_warehouse, f"@{name}", {"corruption": "fog"})
             assert len(mine) == ours.height
