@@ -61,10 +61,10 @@ CURVE_FITS = Table.of(
     Column("location", double, "severity where half of that fall is lost; null of a straight line", True),
     Column("slope", double, "accuracy a severity there"),
     Column("parameter_count", int32, "numbers that were fitted"),
-    Column("deviance", double, "twice the binomial log-likelihood lost against the accuracies themselves, 0 to infinity"),
+    Column("deviance", double, "twice the binomial log-likelihood lost against the accuracies, 0 to infinity"),
     Column("degrees_of_freedom", int32, "severities, clean included, beyond the parameters"),
     Column("lack_of_fit_p_value", double, "that residuals are so large by chance, 0-1; null of too few images", True),
-    Column("quasi_aic", double, "deviance / overdispersion of the best fit + 2 parameters, 0 to infinity; the smallest is best"),
+    Column("quasi_aic", double, "deviance / overdispersion of the best fit + 2 parameters, 0 to infinity, the less the better"),
     INPUT_FINGERPRINT,
 )
 
