@@ -64,7 +64,7 @@ CURVE_FITS = Table.of(
     Column("deviance", double, "twice the binomial log-likelihood lost against the accuracies, 0 to infinity"),
     Column("degrees_of_freedom", int32, "severities, clean included, beyond the parameters"),
     Column("lack_of_fit_p_value", double, "that residuals are so large by chance, 0-1; null of too few images", True),
-    Column("quasi_aic", double, "deviance / overdispersion of the best fit + 2 parameters, 0 to infinity, the less the better"),
+    Column("quasi_aic", double, "deviance / overdispersion of the best fit + 2 parameters, 0 to infinity; low is best"),
     INPUT_FINGERPRINT,
 )
 
