@@ -9,13 +9,12 @@ from installed_script import failmodes, failmodes_in_terminal
 from published_files import write_published_files
 from synthetic_record import write_synthetic
 
-import failmodes as package
 from failmodes.cli import build_app
 from failmodes.evaluate.study_progress import EvaluationProgress, StudyProgress
 from failmodes.warehouse import errors
 from failmodes.warehouse.cli import STATUS_KEYS
 
-ROOT = Path(package.__file__).resolve().parents[1]
+ROOT = Path(__file__).parents[1]
 
 
 def keys_in_help(command: str, folder: Path) -> str:
