@@ -30,6 +30,15 @@ def test_a_question_loads_no_library_that_it_does_not_need(handed) -> None:
     subprocess.run([sys.executable, "-c", code], cwd=handed, check=True, capture_output=True)
 
 
+def test_the_commands_load_no_library_before_one_of_them_is_called() -> None:
+    code = (
+        "import sys, failmodes.cli\n"
+        "heavy = {'torch', 'scipy', 'altair', 'polars', 'pyarrow', 'numpy', 'duckdb', 'marimo', 'fsspec', 'rich'}\n"
+        "assert not heavy & set(sys.modules), heavy & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+
+
 ERRORS = {
     "no study": (["run"], 2, "no study file at study.toml: write one with `failmodes init`"),
     "no warehouse": (["query", "select 1"], 2, "name a study file, an output folder or a .duckdb"),

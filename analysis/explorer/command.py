@@ -1,13 +1,15 @@
 """`failmodes explore`: checks the warehouse, binds the port, and serves the page until it is stopped."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from failmodes.analysis.images.clean_images import OpenStudy
 from failmodes.warehouse.errors import printable
 from failmodes.warehouse.limits import limit_command, query_memory
+
+if TYPE_CHECKING:
+    from failmodes.analysis.images.clean_images import OpenStudy
 
 _SELECTING = ("corruptions", "evaluation_labels", "evaluations", "shards")
 
@@ -22,7 +24,7 @@ BrowserOption = Annotated[
 ]
 
 
-def explore_warehouse(path: Path, open_study: OpenStudy, *, host: str, port: int | None, open_browser: bool) -> None:
+def explore_warehouse(path: Path, open_study: "OpenStudy", *, host: str, port: int | None, open_browser: bool) -> None:
     """Serve the explorer of a warehouse until the process is stopped.
 
     Args:
