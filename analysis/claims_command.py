@@ -11,7 +11,6 @@ from failmodes.warehouse.limits import limit_command
 from failmodes.warehouse.terminal import stdout_console
 
 STDOUT = Path("-")
-USUAL_WIDTH = 110  # letters of a line where output goes to a file
 
 
 def claims(
@@ -61,13 +60,13 @@ def claims(
         where, given = None, [str(where), *given]  # a claim in the place of the warehouse, which is the one here
     path = find_warehouse(where)
     result = ClaimsResult(warehouse_claims(path, given, None if given else claims_of_studies([where])))
-    texts = {"json": (json_file, result.to_json), "markdown": (markdown_file, result.to_markdown)}
-    for file, make in texts.values():
+    texts = ((json_file, result.to_json), (markdown_file, result.to_markdown))
+    for file, make in texts:
         if file is not None and file != STDOUT:
             atomic_write_bytes(file, make().encode())
-    printed = [make for file, make in texts.values() if file == STDOUT]
+    printed = [make for file, make in texts if file == STDOUT]
     if printed:
         print(printed[0](), end="")
         return
     console = stdout_console()
-    print(result.to_text(console.width if console.is_terminal else USUAL_WIDTH), end="")
+    print(result.to_text(console.width) if console.is_terminal else result.to_text(), end="")

@@ -15,11 +15,11 @@ from failmodes.analysis.text_tables import EMPTY
 from failmodes.ingest.claim_grammar import MOST_LETTERS
 from failmodes.warehouse.errors import printable
 
-USUAL_WIDTH, NARROWEST = 110, 40  # letters of a line
+NARROWEST = 40  # letters of a line
 FORMAT = 1  # of the JSON; raise it when a key is renamed, goes, or means something else
 
 
-def as_text(claims: Sequence[JudgedClaim], width: int = USUAL_WIDTH) -> str:
+def as_text(claims: Sequence[JudgedClaim], width: int) -> str:
     """A table and the sum, for a terminal of so many letters a line."""
     file = io.StringIO()
     console = Console(

@@ -89,13 +89,6 @@ class ClaimsResult(Sequence[JudgedClaim]):
 
     def _repr_html_(self) -> str:
         from failmodes.analysis.claims.claim_table import claim_table, counts_sentence
+        from failmodes.analysis.comparison.html_fragment import table_html
 
-        table = claim_table(self._claims)
-        head = "".join(f"<th>{escape(name)}</th>" for name in table.columns)
-        body = "".join(
-            "<tr>"
-            + "".join(f"<td>{escape(cell.text)} <small>{escape(cell.small)}</small></td>" for cell in row)
-            + "</tr>"
-            for row in table.rows
-        )
-        return f"<p>{escape(counts_sentence(self._claims))}</p><table><tr>{head}</tr>{body}</table>"
+        return f"<p>{escape(counts_sentence(self._claims))}</p>{table_html(claim_table(self._claims))}"

@@ -22,11 +22,12 @@ def as_html(comparison: Comparison) -> str:
         parts.append(f"<p>A: {escape(comparison.a.label)}; B: {escape(comparison.b.label)}</p>")
     for place, table in enumerate(tables):
         is_open = " open" if place < SHOWN else ""
-        parts.append(f"<details{is_open}><summary>{escape(table.caption)}</summary>{_table(table)}</details>")
+        parts.append(f"<details{is_open}><summary>{escape(table.caption)}</summary>{table_html(table)}</details>")
     return f"<div>{''.join(parts)}</div>"
 
 
-def _table(table: TextTable) -> str:
+def table_html(table: TextTable) -> str:
+    """A table with its note beneath."""
     head = _row((escape(name) for name in table.columns), "th")
     rows = (
         _row((f"{escape(cell.text)} <small>{escape(cell.small)}</small>" if cell.small else escape(cell.text)

@@ -129,7 +129,8 @@ def confidence_chart(bins: pl.DataFrame, title: str, told: str, view: View) -> A
 @debug_mode(False)
 def risk_chart(risks: pl.DataFrame, cell: NetworkCell, view: View) -> Any:
     """Error rate of the surest images against their share."""
-    most = min(1.0, 1.05 * float(risks["selective_risk"].max() or 1))  # type: ignore[arg-type]
+    highest = max(risks["selective_risk"].drop_nulls().to_list(), default=0.0)
+    most = min(1.0, 1.05 * (highest or 1))
     title = "Error rate of the surest images"
     chart = (
         alt.Chart(risks, width=PANEL_PX[view.width], height=190, title=axes.panel_title(title, PANEL_PX[view.width]))

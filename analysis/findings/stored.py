@@ -1,7 +1,6 @@
 """Findings as rows: stored by a report with what they were made from, and read where that is still so."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -12,8 +11,7 @@ from failmodes.analysis.findings.collection import Findings, collect, selection_
 from failmodes.analysis.findings.finding import Finding
 from failmodes.analysis.selection import Selection, select
 from failmodes.analysis.statistics.shape_tables import METHOD as SHAPE_METHOD
-from failmodes.analysis.statistics.shape_tables import due_shapes, open_with_shapes, store_derived, stored_settings
-from failmodes.warehouse.database.connection import open_warehouse
+from failmodes.analysis.statistics.shape_tables import due_shapes, open_with_shapes, stored_settings
 from failmodes.warehouse.database.own_tables import FINDINGS
 from failmodes.warehouse.database.updates import input_fingerprint
 from failmodes.warehouse.hashing import identity_of
@@ -26,21 +24,6 @@ NAMES = (  # that sentences use
     "select corruption, corruption_label from corruptions order by all",
     "select dataset_id, class_index, class_name from classes order by all",
 )
-
-
-@contextmanager
-def open_with_findings(warehouse: Path) -> Iterator[duckdb.DuckDBPyConnection]:
-    """Open the warehouse to read, with current shapes and findings: made and stored where they are out of date.
-
-    Where they cannot be stored, this connection alone has them. It works in one thread, so that two reports are alike.
-
-    Raises:
-        WarehouseError: it is missing, in use, or a cell is incomplete.
-    """
-    with open_warehouse(warehouse, one_thread=True) as con:
-        if tables := due_findings(con):
-            store_derived(warehouse, tables)
-        yield con
 
 
 def due_findings(con: duckdb.DuckDBPyConnection) -> dict[str, pa.Table]:

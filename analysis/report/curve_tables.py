@@ -23,6 +23,7 @@ from failmodes.analysis.text_tables import EMPTY, TableCell, TextTable
 
 MOST_CLASSES = 30  # rows of a table of classes
 SMALLEST_P = 0.001  # a smaller p value is printed as below it
+LACKING_P = 0.05  # below it a curve is said not to fit
 MODEL_NAMES = {"linear": "straight line", "logistic": "logistic", "weibull": "Weibull", "exponential": "exponential"}
 RANKS_NOTE = (
     "Accuracy lost in points, the largest loss first, and the rank with its interval: such intervals hold for all "
@@ -194,7 +195,7 @@ def _lack_cell(fit: Mapping[str, Any] | None) -> TableCell:
     p_value = fit["lack_of_fit_p_value"]
     if p_value is None:
         return TableCell("not tested: too few images", deviance)
-    words = "does not fit" if p_value < 0.05 else "no lack of fit shown"
+    words = "does not fit" if p_value < LACKING_P else "no lack of fit shown"
     return TableCell(words, f"p {_p_text(p_value)}; {deviance}")
 
 

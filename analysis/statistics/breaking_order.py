@@ -8,13 +8,8 @@ from numpy.typing import ArrayLike
 
 from failmodes.analysis.selection import averaged_severities
 from failmodes.analysis.statistics.bootstrap import CorrectnessMatrix, Estimate, Float64Array
-from failmodes.analysis.statistics.paired_difference import (
-    POWER,
-    count_pairs,
-    mean_difference_interval,
-    newcombe_interval,
-    normal_quantile,
-)
+from failmodes.analysis.statistics.corruption_cost import accuracy_difference
+from failmodes.analysis.statistics.paired_difference import POWER, normal_quantile
 from failmodes.analysis.statistics.rank_intervals import errors_of_pairs, quantiles_of_pairs, rank_intervals
 
 AT_LAST, ON_AVERAGE = MEASURES = ("at_last", "on_average")
@@ -54,19 +49,8 @@ def rank_corruptions(
     errors = errors_of_pairs(values) if correctness.paired else _unpaired_errors(correctness, list(columns.values()))
     losses = -values.mean(axis=0)
     quantiles = quantiles_of_pairs(np.full_like(errors, len(right)), level)
-    costs = [_cost(correctness, clean, own, level) for own in columns.values()]
+    costs = [accuracy_difference(correctness, [clean], own, level) for own in columns.values()]
     return dict(zip(columns, _ranked(costs, losses, errors, quantiles), strict=True))
-
-
-def _cost(correctness: CorrectnessMatrix, clean: int, columns: Sequence[int], level: float) -> Estimate:
-    """Accuracy lost from the clean cell to others, with the intervals that `corruption_cost.rank_costs` has."""
-    right, paired = correctness.correct, correctness.paired
-    if len(columns) > 1:
-        weights = [1.0, *[-1 / len(columns)] * len(columns)]
-        return mean_difference_interval(right[:, [clean, *columns]], weights, paired=paired, level=level)
-    counts = count_pairs(right[:, clean], right[:, columns[0]], paired=paired)
-    low, high = newcombe_interval(counts, level=level)
-    return Estimate(float(counts.difference), float(low), float(high))
 
 
 def cost_columns(correctness: CorrectnessMatrix, corruptions: Sequence[str], measure: str) -> dict[str, list[int]]:

@@ -13,7 +13,7 @@ import numpy as np
 
 from failmodes.analysis.selection import averaged_severities
 from failmodes.analysis.statistics.bootstrap import CorrectnessMatrix, Estimate
-from failmodes.analysis.statistics.corruption_cost import average_difference, cell_difference
+from failmodes.analysis.statistics.corruption_cost import accuracy_difference
 from failmodes.analysis.statistics.mean_accuracy import mean_accuracy
 from failmodes.analysis.statistics.network_accuracy import TrainingRuns
 from failmodes.analysis.statistics.network_difference import difference_in_cells
@@ -77,7 +77,7 @@ def cost_of(correctness: CorrectnessMatrix, corruption: str, at: At, level: floa
     """
     curve = correctness.curves().get(corruption, {})
     columns = [curve[severity] for severity in claimed_severities([curve], at)]
-    return _difference(correctness, [curve[0.0]], columns, level) if columns else None
+    return accuracy_difference(correctness, [curve[0.0]], columns, level) if columns else None
 
 
 def cost_difference(
@@ -94,7 +94,7 @@ def cost_difference(
     if not severities:
         return None
     of_one, of_another = ([curve[severity] for severity in severities] for curve in (one, another))
-    return _difference(correctness, of_another, of_one, level)
+    return accuracy_difference(correctness, of_another, of_one, level)
 
 
 def network_difference(
@@ -134,13 +134,6 @@ def network_difference(
         low, high = newcombe_interval(counts, level=level)
         return Estimate(float(counts.difference), float(low), float(high))
     return mean_difference(a.over_seeds(of_a) - b.over_seeds(of_b), weights, paired=a.paired).interval(level)
-
-
-def _difference(correctness: CorrectnessMatrix, first: Sequence[int], second: Sequence[int], level: float) -> Estimate:
-    """Mean accuracy of some cells minus that of others."""
-    if len(first) == len(second) == 1:
-        return cell_difference(correctness, first[0], second[0], level)
-    return average_difference(correctness, first, second, level)
 
 
 def _clean(runs: TrainingRuns) -> int:

@@ -100,17 +100,17 @@ def rank_costs(
         c: CorruptionCost(
             c,
             max(curve),
-            cell_difference(correctness, curve[0.0], _last(curve), level),
-            average_difference(correctness, [curve[0.0]], _averaged(curve), level),
+            _cell_difference(correctness, curve[0.0], _last(curve), level),
+            _average_difference(correctness, [curve[0.0]], _averaged(curve), level),
         )
         for c, curve in curves.items()
     }
     kept = [c for c in curves if c in ranked]
     order = sorted(kept, key=lambda c: -costs[c].at_last.value)
     by_average = sorted(kept, key=lambda c: -costs[c].on_average.value)
-    leads = [cell_difference(correctness, _last(curves[c]), _last(curves[order[0]]), level) for c in order[1:]]
+    leads = [_cell_difference(correctness, _last(curves[c]), _last(curves[order[0]]), level) for c in order[1:]]
     average_leads = [
-        average_difference(correctness, _averaged(curves[c]), _averaged(curves[by_average[0]]), level)
+        _average_difference(correctness, _averaged(curves[c]), _averaged(curves[by_average[0]]), level)
         for c in by_average[1:]
     ]
     extras = sorted((c for c in curves if c not in ranked), key=lambda c: -costs[c].at_last.value)
@@ -128,7 +128,7 @@ def _last(curve: dict[float, int]) -> int:
     return curve[max(curve)]
 
 
-def cell_difference(correctness: CorrectnessMatrix, first: int, second: int, level: float) -> Estimate:
+def _cell_difference(correctness: CorrectnessMatrix, first: int, second: int, level: float) -> Estimate:
     """Accuracy of one cell minus that of another, with Newcombe's interval."""
     right = correctness.correct
     counts = count_pairs(right[:, first], right[:, second], paired=correctness.paired)
@@ -141,7 +141,16 @@ def _averaged(curve: dict[float, int]) -> list[int]:
     return [curve[severity] for severity in averaged_severities(curve)]
 
 
-def average_difference(
+def accuracy_difference(
+    correctness: CorrectnessMatrix, first: Sequence[int], second: Sequence[int], level: float
+) -> Estimate:
+    """Mean accuracy of some cells minus that of others: of one against one with Newcombe's interval."""
+    if len(first) == len(second) == 1:
+        return _cell_difference(correctness, first[0], second[0], level)
+    return _average_difference(correctness, first, second, level)
+
+
+def _average_difference(
     correctness: CorrectnessMatrix, first: Sequence[int], second: Sequence[int], level: float
 ) -> Estimate:
     """Mean accuracy of some cells minus that of others, with its interval."""

@@ -28,7 +28,6 @@ from failmodes.analysis.statistics.curve_shape import (
 )
 
 SEVERITY_AXIS, RMSE_AXIS, SSIM_AXIS = "severity", "rmse", "1-ssim"
-AXES = (SEVERITY_AXIS, RMSE_AXIS, SSIM_AXIS)
 FALLING_CODES = (LATE_COLLAPSE, EARLY_DROP, NEAR_LINEAR)
 
 

@@ -13,8 +13,9 @@ from rewritten_shards import answer_with, cell_of, every_cell, make_non_finite
 from synthetic_record import Synthetic, write_synthetic
 
 from failmodes.analysis.charts.style.theme import CHART_SIZES
+from failmodes.analysis.claims.stored import open_with_claims
 from failmodes.analysis.findings.finding import Finding
-from failmodes.analysis.findings.stored import findings_of, open_with_findings, warehouse_findings
+from failmodes.analysis.findings.stored import findings_of, warehouse_findings
 from failmodes.analysis.report import rendering, report_charts
 from failmodes.analysis.report.comparison_section import only_pair
 from failmodes.analysis.report.rendering import report_section, write_report
@@ -93,7 +94,7 @@ def hard(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def con(hard: Path) -> Iterator[duckdb.DuckDBPyConnection]:
-    with open_with_findings(hard) as connection:
+    with open_with_claims(hard) as connection:
         yield connection
 
 

@@ -13,10 +13,11 @@ from model_comparisons import of_kind
 from rewritten_shards import cell_of
 from synthetic_record import Synthetic, write_synthetic
 
+from failmodes.analysis.claims.stored import open_with_claims
 from failmodes.analysis.findings import stored
 from failmodes.analysis.findings.collection import Findings, selection_findings
 from failmodes.analysis.findings.finding import Finding
-from failmodes.analysis.findings.stored import open_with_findings, warehouse_findings
+from failmodes.analysis.findings.stored import warehouse_findings
 from failmodes.analysis.opened_warehouse import Warehouse
 from failmodes.analysis.report import rendering
 from failmodes.analysis.report.rendering import write_report
@@ -189,7 +190,7 @@ def test_a_protected_warehouse_gives_a_report_all_the_same(
     assert own.read_bytes() == content
     for headline in warehouse_findings(own).headlines:
         assert str(escape(headline.sentence)) in page
-    with open_with_findings(own) as con:
+    with open_with_claims(own) as con:
         assert con.execute("select count(*) > 0 from findings").fetchall() == [(True,)], "for that call it has them"
 
 
