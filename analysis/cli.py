@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 from typer.core import TyperCommand
 
+from failmodes.analysis.chart_names import CHART_MEANINGS, complete_chart
 from failmodes.analysis.warehouse_options import (
     IMAGES,
     LOOKS,
@@ -79,10 +80,9 @@ def chart(
     name: Annotated[
         str,
         typer.Argument(
-            help="From a warehouse: ranking, curves, drops, shapes, distortion-shapes, differences, answers, "
-            "confusion, attention, object-attention, exemplars, onset, calibration, failure-prediction, "
-            "risk-coverage, seen-coming, distortion. From images alone: contact-sheet, and distortion too where an "
-            "option says what to corrupt."
+            help=f"From a warehouse: {', '.join(CHART_MEANINGS)}. From images alone: contact-sheet, and distortion too "
+            "where an option says what to corrupt.",
+            autocompletion=complete_chart,
         ),
     ],
     where: Where = None,

@@ -7,7 +7,8 @@ import pytest
 from model_comparisons import FALLS
 from synthetic_record import write_synthetic
 
-from failmodes.analysis.charts.drawing import CHARTS, ImageOptions, WarehouseOptions, draw_chart
+from failmodes.analysis.chart_names import CHART_MEANINGS, IMAGE_CHART_MEANINGS, complete_chart
+from failmodes.analysis.charts.drawing import CHARTS, IMAGE_CHARTS, ImageOptions, WarehouseOptions, draw_chart
 from failmodes.analysis.charts.style.saving import save_chart
 from failmodes.analysis.charts.style.theme import CHART_SIZES
 from failmodes.analysis.selection import Selection, select_one
@@ -32,6 +33,12 @@ def test_every_chart_states_finding_data_and_source(
     for fact in ("synthetic: no real images", "seed 0", "all 400 images"):
         assert fact in spec["usermeta"]["source"]
     assert sum(len(rows) for rows in spec["datasets"].values()) < MOST_ROWS
+
+
+def test_names_that_a_shell_is_offered_are_those_of_the_charts() -> None:
+    assert list(CHART_MEANINGS) == list(CHARTS)
+    assert list(IMAGE_CHART_MEANINGS) == list(IMAGE_CHARTS)
+    assert [name for name, _ in complete_chart("")] == list(dict.fromkeys([*CHARTS, *IMAGE_CHARTS]))
 
 
 def test_without_pairing_drift_and_onset_say_why(tmp_path: Path) -> None:
