@@ -1,4 +1,4 @@
-"""Names of charts with what each shows, without what draws them: the help and the shell's completion ask for no more."""
+"""Names of charts with what each shows, and none of what draws them: all that help and completion ask for."""
 
 # In the order of the help; `charts.drawing` has the functions
 CHART_MEANINGS = {
@@ -7,7 +7,7 @@ CHART_MEANINGS = {
     "drops": "the accuracy that each corruption costs at each severity",
     "shapes": "how much a corruption costs, and whether early or late",
     "distortion-shapes": "bow over measured distortion against bow over severity",
-    "differences": "accuracy of one network minus another's",
+    "differences": "accuracy of the second network named minus the first's",
     "answers": "how much of all answers is the commonest one",
     "confusion": "what images are taken for in each network's worst cell",
     "attention": "how far attention drifts, against accuracy",

@@ -84,7 +84,7 @@ class Warehouse(WarehouseRows, WarehouseFiles):
             name: ranking, curves, drops, shapes, distortion-shapes, differences, answers, confusion, attention,
                 object-attention, exemplars, onset, calibration, failure-prediction, risk-coverage, seen-coming or
                 distortion.
-            model: only this network or these, by label.
+            model: only this network or these, by label; of `differences` the second minus the first, as in `compare`.
             corruption: only this corruption or these.
             evaluation: only this evaluation or these, by identity or its first letters.
             layout: 'page' (680 px, or 180 mm) or 'paper' (85 mm, one column).

@@ -1,6 +1,6 @@
 """Differences of two networks: accuracy of the second minus that of the first along severity, a panel a corruption."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -22,9 +22,9 @@ from failmodes.analysis.findings.network_comparison import (
     margin_text,
 )
 from failmodes.analysis.formatting import format_count, format_number, format_percent
-from failmodes.analysis.networks import trained_networks
+from failmodes.analysis.networks import TrainedNetwork, trained_networks
 from failmodes.analysis.once import read_once
-from failmodes.analysis.selection import Selection
+from failmodes.analysis.selection import LABELS, Selection
 from failmodes.analysis.statistics.comparing import compare_networks
 from failmodes.analysis.statistics.network_comparison import CellComparison, Comparison, CorruptionComparison
 from failmodes.analysis.statistics.opened_networks import OpenedNetwork
@@ -50,25 +50,46 @@ class DifferenceFrame(NamedTuple):
     colours: Mapping[str, str]
 
 
-def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, size: ChartSize = PAGE) -> alt.VConcatChart:
-    """The differences of the selection's two networks, the second in its order minus the first.
+def chart(
+    con: duckdb.DuckDBPyConnection, selection: Selection, *, named: Sequence[str] = (), size: ChartSize = PAGE
+) -> alt.VConcatChart:
+    """The differences of the selection's two networks, the second minus the first.
+
+    Args:
+        con: the warehouse.
+        selection: of the two.
+        named: their labels or evaluations in the order in which they are compared, as in `failmodes compare`; of those
+            that it does not name the selection's order holds.
+        size: page or paper.
 
     Raises:
         StudyError: they are not two; the message says how to name two.
     """
     colours = network_colours(con, selection).colours
-    return draw(_compared(con, selection), selection.images, colours=colours, size=size)
+    return draw(_compared(con, selection, tuple(named)), selection.images, colours=colours, size=size)
 
 
 @read_once
-def _compared(con: duckdb.DuckDBPyConnection, selection: Selection) -> Comparison:
+def _compared(con: duckdb.DuckDBPyConnection, selection: Selection, named: tuple[str, ...]) -> Comparison:
     """The comparison of a selection's two networks: once, however often a figure is fitted to its width."""
-    networks = trained_networks(selection.evaluations)
+    networks = sorted(trained_networks(selection.evaluations), key=lambda network: _place(network, named))
     if len(networks) != 2:
         found = "one network is" if len(networks) == 1 else f"{len(networks)} networks are"
         raise StudyError(f"differences are of two networks, and {found} chosen: name two, with --model A --model B")
     a, b = (OpenedNetwork(con, Path(), network, replace(selection, evaluations=network.runs)) for network in networks)
     return compare_networks(a, b, corruptions=selection.corruptions)
+
+
+def _place(network: TrainedNetwork, named: Sequence[str]) -> int:
+    """Where a network stands among names, each a label, one without its seed, or an evaluation's first letters."""
+    return next(
+        (
+            place
+            for place, name in enumerate(named)
+            if any(name in map(run.facts.get, LABELS) or run.evaluation_id.startswith(name) for run in network.runs)
+        ),
+        len(named),
+    )
 
 
 def draw(

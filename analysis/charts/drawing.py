@@ -83,6 +83,9 @@ IMAGE_CHARTS: dict[str, Callable[..., alt.VConcatChart]] = {
 # Those that draw published networks behind yours, and take `published=False`
 PUBLISHED_CHARTS = ("curves", "shapes")
 
+# Those that show other figures where the networks are named in another order, and take `named=`
+ORDERED_CHARTS = ("differences",)
+
 
 class WarehouseOptions(NamedTuple):
     """What to read of which warehouse; None and empty mean not given."""
@@ -170,8 +173,8 @@ def draw_from_warehouse(
     Args:
         path: the DuckDB file.
         name: one of CHARTS.
-        models: only these networks, by label.
-        evaluations: only these evaluations, by identity or its first letters.
+        models: only these networks, by label; of `differences` the second minus the first.
+        evaluations: only these evaluations, by identity or its first letters, after the models where order matters.
         corruptions: only these.
         size: 'page' or 'paper'.
         width: the width on paper, such as "85mm", which then chooses the layout too.
@@ -188,7 +191,10 @@ def draw_from_warehouse(
     width_mm = figure_width_mm(size, width)
     with open_with_shapes(path) as con, debug_mode(False):
         selection = select_one(con, models=models, evaluations=evaluations, corruptions=corruptions)
-        draw = partial(CHARTS[name], con, selection, **_published_option(con, selection, name, published))
+        options: dict[str, Any] = _published_option(con, selection, name, published)
+        if name in ORDERED_CHARTS:
+            options["named"] = (*models, *evaluations)
+        draw = partial(CHARTS[name], con, selection, **options)
         return _drawn(draw, CHART_SIZES[size], width_mm if is_figure or width else None)
 
 

@@ -1,15 +1,18 @@
 """The chart of differences: a panel a corruption from loss to gain, what is decided, the margin, and crossovers."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import duckdb
 import pytest
 from network_comparisons import compared, few_images
 
 from failmodes.analysis.charts.differences import chart, draw
+from failmodes.analysis.charts.drawing import draw_from_warehouse
 from failmodes.analysis.charts.style.theme import BLUE, GREY, VERMILLION
 from failmodes.analysis.selection import Selection, select_one
 from failmodes.analysis.statistics.network_comparison import Comparison
+from failmodes.warehouse.database.connection import open_warehouse
 from failmodes.warehouse.errors import StudyError
 
 
@@ -91,3 +94,20 @@ def test_of_a_warehouse_the_finding_is_that_of_the_comparison(con: duckdb.DuckDB
     assert comparison.a.label in spec["usermeta"]["finding"]
     assert "on average over 5\u00a0corruptions" in spec["usermeta"]["finding"]
     assert len(panels(spec)) == 5
+
+
+def test_the_order_of_names_is_the_sign_and_colours_stay(shaped_warehouse: Path) -> None:
+    with open_warehouse(shaped_warehouse) as con:
+        ids = {one.label: one.evaluation_id for one in select_one(con).evaluations}
+    found = []
+    for names in (("Alpha", "Beta"), ("Beta", "Alpha")):
+        spec = draw_from_warehouse(shaped_warehouse, "differences", models=names, corruptions=["fog"]).to_dict()
+        assert f"Accuracy of {names[1]} minus that of {names[0]}" in spec["usermeta"]["subtitle"]
+        found.append(points(panels(spec)["Fog"]).values())
+        by_identity = draw_from_warehouse(
+            shaped_warehouse, "differences", evaluations=[ids[name] for name in names], corruptions=["fog"]
+        )
+        assert by_identity.to_dict()["usermeta"] == spec["usermeta"]
+    there, back = found
+    assert [one["difference"] for one in there] == pytest.approx([-one["difference"] for one in back])
+    assert [one["colour"] for one in there] == [one["colour"] for one in back]
