@@ -20,7 +20,7 @@ def compare(
         str,
         typer.Argument(
             help="What is compared with: a label, a label without its training seed (all its runs), an evaluation by "
-            "its first letters; or FILE.duckdb, or FILE.duckdb::LABEL.",
+            "its first letters, an architecture that it alone has; or FILE.duckdb, or FILE.duckdb::LABEL.",
             autocompletion=complete_model,
         ),
     ],

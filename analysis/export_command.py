@@ -20,8 +20,8 @@ def export(
     evaluation: Annotated[
         str,
         typer.Option(
-            help="The network: its label, its label without a training seed (then all its runs), or an evaluation's "
-            "identity or first letters. Needed.",
+            help="The network: its label, its label without a training seed (then all its runs), an evaluation's "
+            "identity or first letters, or an architecture that it alone has. Needed.",
             autocompletion=complete_model,
         ),
     ] = "",

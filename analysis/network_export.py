@@ -26,7 +26,7 @@ def export_network(warehouse: Path, name: str, target: "str | PathLike[str]") ->
 
     Args:
         warehouse: the DuckDB file that holds it.
-        name: its label, one without its training seed, or an evaluation's identity or first letters.
+        name: what names it, as `named_network` has it.
         target: the file to write, FILE.duckdb, where ~ is the home folder.
 
     Raises:

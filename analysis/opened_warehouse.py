@@ -215,7 +215,7 @@ class Warehouse(WarehouseRows, WarehouseFiles):
 
         Args:
             a: what is compared with: a label, a label without its training seed, an evaluation by its identity or its
-                first letters; or "other.duckdb::Label" of another file.
+                first letters, an architecture that it alone has; or "other.duckdb::Label" of another file.
             b: what is compared, named alike.
             margin: difference of mean corrupted accuracy that would matter: 0.01 is a point.
             level: of intervals and decisions, 0.5 to 0.999.

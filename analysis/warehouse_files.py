@@ -20,8 +20,8 @@ class WarehouseFiles:
 
         Args:
             path: the file to write, such as "baseline.duckdb"; none is there yet.
-            evaluation: a network's label, one without its training seed (then all its runs), or an evaluation's
-                identity or first letters.
+            evaluation: a network's label, one without its training seed (then all its runs), an evaluation's identity
+                or first letters, or an architecture that it alone has.
 
         Returns:
             Path of the file.

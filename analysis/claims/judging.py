@@ -9,9 +9,9 @@ import duckdb
 from failmodes.analysis.claims.attention_claims import judge_attention
 from failmodes.analysis.claims.cost_claims import judge_cost_comparison, judge_cost_limit, judge_costs_most
 from failmodes.analysis.claims.judged_claim import ClaimContext, JudgedClaim
-from failmodes.analysis.claims.named_evaluations import UnknownNetworkError
 from failmodes.analysis.claims.network_claims import judge_accuracy_limit, judge_better_network
 from failmodes.analysis.claims.shape_claims import judge_shape
+from failmodes.analysis.network_names import UnknownNetworkError
 from failmodes.analysis.selection import Selection, corruption_labels, particulars, select
 from failmodes.ingest.claim_forms import (
     AccuracyLimit,

@@ -2,16 +2,10 @@
 
 from collections.abc import Sequence
 
-from failmodes.analysis.formatting import join_names
+from failmodes.analysis.network_names import UnknownNetworkError, named_network
 from failmodes.analysis.networks import TrainedNetwork, trained_networks
 from failmodes.analysis.selection import EvaluationInfo, Selection
-from failmodes.warehouse.errors import StudyError, did_you_mean, shown
-
-LEAST_LETTERS = 4  # of an evaluation's identity
-
-
-class UnknownNetworkError(StudyError):
-    """A claim names a network that a selection does not have, or several of it."""
+from failmodes.warehouse.errors import shown
 
 
 def evaluations_of(selection: Selection, name: str | None) -> Sequence[EvaluationInfo]:
@@ -24,31 +18,14 @@ def evaluations_of(selection: Selection, name: str | None) -> Sequence[Evaluatio
 
 
 def network_of(selection: Selection, name: str) -> TrainedNetwork:
-    """The network of a name.
-
-    A name is a label, one without its training seed, an evaluation's identity or its first letters, or the architecture
-    that one network alone has.
+    """The network of a name (see `named_network`).
 
     Raises:
-        UnknownNetworkError: there is no such network, or several.
+        UnknownNetworkError: there is no such network, several, or it was not evaluated to the end.
     """
-    networks = trained_networks(selection.evaluations)
-    runs = [TrainedNetwork(run.label, (run,)) for network in networks for run in network.runs]
-    ways = (
-        [one for one in networks if name == one.label],
-        [one for one in runs if name in (one.label, one.runs[0].facts["model_label"])],
-        [one for one in runs if len(name) >= LEAST_LETTERS and one.runs[0].evaluation_id.startswith(name)],
-        [one for one in networks if name.lower() == str(one.runs[0].facts["architecture"]).lower()],
-    )
-    found = next((way for way in ways if way), [])
-    labels = list(dict.fromkeys(one.label for one in (*networks, *runs)))
-    if len(found) == 1:
-        return found[0]
-    if found:
-        several = join_names(one.label for one in found)
-        raise UnknownNetworkError(f"{shown(name)} names several networks, {several}: name one by its label")
-    if name in selection.left_out:
-        raise UnknownNetworkError(f"{shown(name)} was not evaluated to the end")
-    architectures = {str(one.runs[0].facts["architecture"]) for one in networks}
-    hint = did_you_mean(name, [*labels, *architectures], f"evaluated are {', '.join(map(repr, labels))}")
-    raise UnknownNetworkError(f"no network {shown(name)} was evaluated: {hint}")
+    try:
+        return named_network(trained_networks(selection.evaluations), name)
+    except UnknownNetworkError:
+        if name in selection.left_out:
+            raise UnknownNetworkError(f"{shown(name)} was not evaluated to the end") from None
+        raise

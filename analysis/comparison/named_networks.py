@@ -23,8 +23,7 @@ def compare_named(
     """Compare two networks, of one warehouse or of two files.
 
     Args:
-        a: the first: a label, a label without its training seed, an evaluation's identity or its first letters,
-            FILE.duckdb or FILE.duckdb::LABEL.
+        a: the first: what `named_network` takes, FILE.duckdb or FILE.duckdb::LABEL.
         b: the second, named alike.
         where: the warehouse of names without a file.
         margin: difference of mean corrupted accuracy that would matter, above 0 and below 1.

@@ -7,12 +7,13 @@ from typing import Any, NamedTuple
 
 import duckdb
 
+from failmodes.analysis.network_names import named_network
 from failmodes.analysis.networks import TrainedNetwork, trained_networks
 from failmodes.analysis.selection import Selection, selection_of
 from failmodes.analysis.statistics.image_pairing import NetworkRows
 from failmodes.analysis.statistics.run_rows import read_run
 from failmodes.warehouse.database.connection import open_warehouse
-from failmodes.warehouse.errors import StudyError, did_you_mean
+from failmodes.warehouse.errors import StudyError
 from failmodes.warehouse.storage.locations import find_warehouse
 
 SUFFIX, SEPARATOR = ".duckdb", "::"
@@ -57,8 +58,8 @@ def open_networks(
     """Open the warehouses that some networks are in, and find them there.
 
     Args:
-        names: of each: a label, a label without its training seed (all runs of it), an evaluation's identity or
-            its first letters; or FILE.duckdb where that holds one network alone, or FILE.duckdb::LABEL.
+        names: of each what `named_network` takes; or FILE.duckdb where that holds one network alone, or
+            FILE.duckdb::LABEL.
         where: the warehouse of names without a file; see `find_warehouse`.
         folder: what relative files in names are relative to; the current folder if not given.
 
@@ -76,7 +77,7 @@ def open_networks(
 
 
 def find_network(con: duckdb.DuckDBPyConnection, path: Path, name: str | None) -> OpenedNetwork:
-    """The network of an open warehouse that a name means; the only one where there is no name.
+    """The network of an open warehouse that a name means (see `named_network`); the only one where there is no name.
 
     Raises:
         StudyError: there is no such network, or several.
@@ -90,24 +91,11 @@ def find_network(con: duckdb.DuckDBPyConnection, path: Path, name: str | None) -
                 f"{path} holds {len(known)} networks: name one, as in {path.name}{SEPARATOR}{known[0].label}"
             )
         return known[0]
-    found = [one for one in known if name in (one.label, *(run.label for run in one.network.runs))]
-    found = [one if name == one.label else _only_run(one, name) for one in found] or [
-        _only_run(one, run.label)
-        for one in known
-        for run in one.network.runs
-        if len(name) >= 4 and run.evaluation_id.startswith(name)
-    ]
-    labels = list(dict.fromkeys([one.label for one in known] + [r.label for one in known for r in one.network.runs]))
-    if not found:
-        hint = did_you_mean(name, labels, f"it holds {', '.join(map(repr, labels))}")
-        raise StudyError(f"no network {name!r} in {path}: {hint}")
-    if len(found) > 1:
-        ids = ", ".join(
-            f"{one.network.runs[0].evaluation_id} ({one.selection.images}, {one.selection.shared['source_label']})"
-            for one in found
-        )
-        raise StudyError(f"{len(found)} evaluations in {path} are called {name!r}: name one by its identity: {ids}")
-    return found[0]
+    found = named_network([one.network for one in known], name, f"in {path}", "it holds")
+    (one,) = (one for one in known if found.runs[0] in one.network.runs)
+    if found == one.network:
+        return one
+    return one._replace(network=found, selection=one.selection.only(found.runs[0]))
 
 
 def _place(name: str, where: str | Path | None, folder: Path) -> tuple[Path, str | None]:
@@ -132,10 +120,3 @@ def _networks(con: duckdb.DuckDBPyConnection, path: Path) -> list[OpenedNetwork]
         for network in trained_networks(selection_of(con, group).evaluations):
             found.append(OpenedNetwork(con, path, network, selection_of(con, [run.facts for run in network.runs])))
     return found
-
-
-def _only_run(one: OpenedNetwork, label: str) -> OpenedNetwork:
-    """One training run of a network."""
-    (run,) = (run for run in one.network.runs if run.label == label)
-    selection = one.selection.only(run)
-    return one._replace(network=TrainedNetwork(run.label, (run,)), selection=selection)
