@@ -1,9 +1,9 @@
 """The command line's root: the commands of the stages, and those that are made of several."""
 
 from collections.abc import Callable
-from functools import partial
+from functools import partial, wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from typer.core import TyperCommand
@@ -34,11 +34,11 @@ from failmodes.warehouse.cli import (
     STATUS_KEYS,
     TimeoutOption,
     WhereArgument,
-    load,
     print_status,
     read_status,
     status_as_json,
 )
+from failmodes.warehouse.cli import load as load_records
 from failmodes.warehouse.completion import complete_corruption, complete_model
 from failmodes.warehouse.errors import IncompleteRunError, MissingExtraError, WarehouseError, printable
 from failmodes.warehouse.limits import lift_limits, limit_command, query_memory
@@ -100,6 +100,15 @@ def _run_stages(study_file: Path, names_networks: bool, as_json: bool) -> Incomp
     if not as_json:
         print_findings(study_file)
     return raised
+
+
+@wraps(load_records)  # which knows nothing of what a claim may say
+def load(where: str | None = None, more: list[str] | None = None, **options: Any) -> None:
+    """Refuse claims that are not understood, then load; the help is that of `load_records`."""
+    from failmodes.evaluate.study.claims_check import check_claims
+
+    check_claims([where, *(more or [])])
+    load_records(where, more, **options)
 
 
 def status(

@@ -1,6 +1,7 @@
 """What a study may claim, as data: each form is a frozen dataclass, whose text is read back as the same claim."""
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -175,6 +176,24 @@ class AttentionClaim:
 
 
 Claim = CostComparison | CostLimit | CostsMost | ShapeClaim | BetterNetwork | AccuracyLimit | AttentionClaim
+
+
+def quote_names(text: str, networks: Iterable[str]) -> str:
+    """A claim in single spaces; names of networks of several words that stand there unquoted, in quotation marks.
+
+    Args:
+        text: one line, in any case.
+        networks: the names, of which the longest that fits counts.
+    """
+    known = {name.lower(): name for name in networks if " " in name}
+    names = "|".join(map(re.escape, sorted(known, key=len, reverse=True)))
+    pattern = r'"(?:[^"\\]|\\.)*"' + (rf"|(?<!\S)(?:{names})(?=\s|\.?$)" if names else "")
+    return re.sub(
+        pattern,
+        lambda match: _name(known[match[0].lower()]) if match[0].lower() in known else match[0],
+        " ".join(text.split()),
+        flags=re.IGNORECASE,
+    )
 
 
 def corruptions_of(claim: Claim) -> set[str]:

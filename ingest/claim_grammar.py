@@ -4,9 +4,10 @@ docs/claims.md has the forms, what each of their words means, and how each is ju
 """
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
+from failmodes.ingest.claim_corruptions import find_corruption, names_by_spelling
 from failmodes.ingest.claim_forms import (
     AVERAGE,
     LAST,
@@ -22,8 +23,8 @@ from failmodes.ingest.claim_forms import (
     Relation,
     Shape,
     ShapeClaim,
+    quote_names,
 )
-from failmodes.ingest.corruptions.catalogue import ALIASES, CORRUPTIONS, registered
 from failmodes.warehouse.database.claim_tables import MOST_CLAIMS
 from failmodes.warehouse.errors import StudyError, did_you_mean, printable, shown
 from failmodes.warehouse.schema import CLEAN
@@ -107,15 +108,9 @@ class _Sentence(NamedTuple):
         """A known corruption.
 
         Raises:
-            StudyError: it is none.
+            UnknownCorruptionError: it is none.
         """
-        name = self.given(group) or ""
-        found = self.corruptions.get(_spelling(name))
-        if found is None:
-            known = sorted(set(self.corruptions.values()))
-            hint = did_you_mean(_spelling(name), known, f"known are {', '.join(known)}")
-            raise StudyError(f"claim {self.shown}: unknown corruption {shown(name)}: {hint}")
-        return found
+        return find_corruption(self.given(group) or "", self.corruptions, f"claim {self.shown}")
 
     def at(self) -> At:
         """The severity that it names.
@@ -153,12 +148,15 @@ class _Sentence(NamedTuple):
         return number
 
 
-def read_claims(texts: Iterable[str], known: Iterable[tuple[str, str]] = ()) -> list[ClaimText]:
+def read_claims(
+    texts: Iterable[str], known: Iterable[tuple[str, str]] = (), networks: Iterable[str] = ()
+) -> list[ClaimText]:
     """Claims in their order; one that stands twice counts once.
 
     Args:
         texts: a claim each.
         known: corruptions beside the published and registered ones, as name and label.
+        networks: labels that there are, for the error where one stands without quotation marks.
 
     Raises:
         StudyError: one is not understood, or there are too many.
@@ -166,22 +164,43 @@ def read_claims(texts: Iterable[str], known: Iterable[tuple[str, str]] = ()) -> 
     given = list(texts)
     if len(given) > MOST_CLAIMS:
         raise StudyError(f"{len(given):,} claims are given: expected at most {MOST_CLAIMS}")
-    others = list(known)
+    others, labels = list(known), list(networks)
     found = {" ".join(text.split()): text for text in given if isinstance(text, str)}
     if len(found) < len(given) and (wrong := [text for text in given if not isinstance(text, str)]):
         raise StudyError(f"a claim is a text, not {shown(wrong[0])}")
-    return [ClaimText(line, parse_claim(text, others)) for line, text in found.items()]
+    return [ClaimText(line, parse_claim(text, others, labels)) for line, text in found.items()]
 
 
-def parse_claim(text: str, known: Iterable[tuple[str, str]] = ()) -> Claim:
+def parse_claim(text: str, known: Sequence[tuple[str, str]] = (), networks: Iterable[str] = ()) -> Claim:
     """The claim that a line states.
 
     Args:
         text: one line, in any case; networks whose name is not one word stand in quotation marks.
         known: corruptions beside the published and registered ones, as name and label.
+        networks: labels that there are, for the error where one stands without quotation marks.
 
     Raises:
         StudyError: it is not understood; the line says what can be said.
+    """
+    try:
+        return _parsed(text, known)
+    except StudyError:
+        quoted = quote_names(text, networks)
+        try:
+            _parsed(quoted, known)
+        except StudyError:
+            quoted = ""
+        if not quoted:
+            raise
+    hint = f"did you mean {quoted!r}? Names of several words stand in quotation marks"
+    raise StudyError(f"claim {shown(text)} is not understood: {hint}")
+
+
+def _parsed(text: str, known: Iterable[tuple[str, str]]) -> Claim:
+    """The claim that a line states.
+
+    Raises:
+        StudyError: it is not understood.
     """
     if len(text) > MOST_LETTERS:
         raise StudyError(f"claim {shown(text)} has {len(text):,} letters: expected at most {MOST_LETTERS}")
@@ -197,27 +216,13 @@ def parse_claim(text: str, known: Iterable[tuple[str, str]] = ()) -> Claim:
     held = _QUOTED.sub(hold, line).removesuffix(".")
     for pattern, make in _PATTERNS:
         if match := re.fullmatch(pattern, held, re.IGNORECASE):
-            return make(_Sentence(match.groupdict(), names, _corruptions(known), shown(text)))
+            return make(_Sentence(match.groupdict(), names, names_by_spelling(known), shown(text)))
     hint = did_you_mean(line, FORMS, "claims are such as", cutoff=0.7)
     near = f"{hint} others are such as" if hint.startswith("did") else hint
     raise StudyError(
         f"claim {shown(text)} is not understood: {near} {'; '.join(FORMS)} "
         '(names of several words in "quotation marks"); see docs/claims.md'
     )
-
-
-def _corruptions(known: Iterable[tuple[str, str]]) -> dict[str, str]:
-    """Names by every spelling: a label, an alias, and before these the name itself."""
-    own = [(corruption.name, corruption.label) for corruption in (*CORRUPTIONS.values(), *registered().values())]
-    pairs = [*own, *known]
-    found = {_spelling(label): name for name, label in reversed(pairs)}
-    found |= {_spelling(alias): name for alias, name in ALIASES.items()}
-    found |= {_spelling(name): name for name, _ in pairs}
-    return {spelling: name for spelling, name in found.items() if name != CLEAN}
-
-
-def _spelling(name: str) -> str:
-    return re.sub(r"[\s_-]+", "_", name).lower()
 
 
 def _relation(sentence: _Sentence) -> Relation:

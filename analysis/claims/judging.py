@@ -12,7 +12,8 @@ from failmodes.analysis.claims.judged_claim import ClaimContext, JudgedClaim
 from failmodes.analysis.claims.network_claims import judge_accuracy_limit, judge_better_network
 from failmodes.analysis.claims.shape_claims import judge_shape
 from failmodes.analysis.network_names import UnknownNetworkError
-from failmodes.analysis.selection import Selection, corruption_labels, particulars, select
+from failmodes.analysis.once import read_once
+from failmodes.analysis.selection import LABELS, Selection, corruption_labels, particulars, select
 from failmodes.ingest.claim_forms import (
     AccuracyLimit,
     AttentionClaim,
@@ -45,10 +46,10 @@ def judge_stored(con: duckdb.DuckDBPyConnection, claims: Sequence[str]) -> list[
         claims: in their order.
     """
     found: list[JudgedClaim] = []
-    selections, known = select(con), list(corruption_labels(con).items())
+    selections = select(con)
     for number, claim in enumerate(claims, start=1):
         try:
-            (stated,) = read_claims([claim], known)
+            (stated,) = claims_of_warehouse(con, [claim])
         except StudyError as error:
             found.append(_not_understood(number, claim, error))
         else:
@@ -67,12 +68,28 @@ def judge_given(con: duckdb.DuckDBPyConnection, claims: Sequence[str]) -> list[J
         StudyError: one is not understood, or names a network that was not evaluated.
     """
     selections, found = select(con), []
-    for number, stated in enumerate(read_claims(claims, list(corruption_labels(con).items())), start=1):
+    for number, stated in enumerate(claims_of_warehouse(con, claims), start=1):
         rows = _judged(con, selections, number, stated)
         if unknown := [row for row in rows if row.form == UNKNOWN]:
             raise StudyError(f"claim {stated.text!r}: {unknown[0].reason}")
         found += rows
     return found
+
+
+def claims_of_warehouse(con: duckdb.DuckDBPyConnection, claims: Sequence[str]) -> list[ClaimText]:
+    """Claims as data, about the corruptions and networks of a warehouse.
+
+    Raises:
+        StudyError: one is not understood, or there are too many.
+    """
+    return read_claims(claims, list(corruption_labels(con).items()), _network_labels(con))
+
+
+@read_once
+def _network_labels(con: duckdb.DuckDBPyConnection) -> list[str]:
+    """All that networks are called, with and without their training seed."""
+    query = " union ".join(f"select {column} from evaluation_labels where {column} is not null" for column in LABELS)
+    return [label for (label,) in con.execute(query).fetchall()]
 
 
 def _judged(

@@ -8,18 +8,16 @@ import duckdb
 import pyarrow as pa
 
 from failmodes.analysis.claims.judged_claim import JudgedClaim
-from failmodes.analysis.claims.judging import judge_given, judge_stored
+from failmodes.analysis.claims.judging import claims_of_warehouse, judge_given, judge_stored
 from failmodes.analysis.findings.stored import due_findings, findings_fingerprint
-from failmodes.analysis.selection import corruption_labels
 from failmodes.analysis.statistics.shape_tables import open_with_shapes, store_derived
-from failmodes.ingest.claim_grammar import read_claims
 from failmodes.warehouse.database.claim_tables import CLAIMS, STATED_CLAIMS
 from failmodes.warehouse.database.connection import open_warehouse
 from failmodes.warehouse.database.stated_claims import claim_rows, stored_claims
 from failmodes.warehouse.hashing import identity_of
 
 _IS_OURS = "bool_and(verdict in ('supported', 'contradicted', 'undecided'))"  # whoever wrote a file may write rows too
-METHOD = 1  # raise it when a sentence or a rule of claims changes, so that stored claims are judged again
+METHOD = 2  # raise it when a sentence or a rule of claims changes, so that stored claims are judged again
 
 
 @contextmanager
@@ -75,7 +73,7 @@ def _due_claims(con: duckdb.DuckDBPyConnection, stated: Sequence[str] | None) ->
     tables: dict[str, pa.Table] = {}
     claims = stored_claims(con)
     if stated is not None:
-        stated = [claim.text for claim in read_claims(stated, list(corruption_labels(con).items()))]
+        stated = [claim.text for claim in claims_of_warehouse(con, stated)]
     if stated is not None and stated != claims:
         tables[STATED_CLAIMS.name] = claim_rows(stated)
         con.register(STATED_CLAIMS.name, tables[STATED_CLAIMS.name])

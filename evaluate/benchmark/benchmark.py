@@ -1,7 +1,7 @@
 """The benchmark: live networks over given images, by the engine, record and identities of a study."""
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from os import PathLike
 from pathlib import Path
@@ -91,7 +91,7 @@ def run_benchmark(request: BenchmarkRequest, progress: RunCallbacks) -> Benchmar
     parts = (CorruptionSpec, {"names": names} | _given(request.sampling)), (EvaluationSpec, _given(request.evaluation))
     for part, given in parts:  # before images are read, which may take long
         validate(part, given, "benchmark", _argument_name)
-    _check_claims(request.claims)
+    _check_claims(request.claims, request.networks)
     keys, dataset, networks = _open_images(request)
     content = {
         "name": request.name,
@@ -110,11 +110,11 @@ def run_benchmark(request: BenchmarkRequest, progress: RunCallbacks) -> Benchmar
     return BenchmarkReport(study, report)
 
 
-def _check_claims(claims: Any) -> None:
+def _check_claims(claims: Any, networks: Iterable[str]) -> None:
     if not isinstance(claims, list | None):
         raise StudyError(f"benchmark: claims: expected a list of texts (given: {shown(claims)})")
     try:
-        read_claims(claims or ())
+        read_claims(claims or (), networks=networks)
     except StudyError as error:
         raise StudyError(f"benchmark: claims: {error}") from error
 

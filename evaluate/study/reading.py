@@ -53,7 +53,7 @@ def check_study(
     Raises:
         StudyError, StorageError: as `read_study`.
     """
-    if not own_code and (modules := _own_modules(content)):
+    if not own_code and (modules := own_modules(content)):
         raise StudyError(
             f"{origin} names code of its own ({modules[0]}), which is run only where the study file itself is named"
         )
@@ -70,7 +70,7 @@ def check_study(
     return study
 
 
-def _own_modules(content: Mapping[str, Any]) -> list[str]:
+def own_modules(content: Mapping[str, Any]) -> list[str]:
     """Import paths among the corruptions of a study that was not checked yet."""
     corruptions = content.get("corruptions")
     names = corruptions.get("names") if isinstance(corruptions, Mapping) else None

@@ -5,7 +5,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from failmodes.evaluate.study.training_schema import TrainingSpec
 from failmodes.ingest import study_types
@@ -26,13 +26,8 @@ LARGEST_MEAN = 2  # values / 255 have a mean of 1 at most; a larger one belongs 
 BUILTIN_ARCHITECTURES = ("resnet18", "densenet121")
 
 RESERVED_OPTIONS = (
-    "num_classes",
-    "pretrained",
-    "weights",
-    "checkpoint_path",
-    "pretrained_cfg",
-    "pretrained_cfg_overlay",
-)
+    "num_classes", "pretrained", "weights", "checkpoint_path", "pretrained_cfg", "pretrained_cfg_overlay",
+)  # fmt: skip
 
 
 class Normalisation(StrictModel):
@@ -288,9 +283,10 @@ class Study(StrictModel):
 
     @field_validator("claims")
     @classmethod
-    def _understood(cls, claims: list[str]) -> list[str]:
+    def _understood(cls, claims: list[str], info: ValidationInfo) -> list[str]:
+        networks = [model.label_of(seed) for model in info.data.get("models", ()) for seed in (None, *model.seeds)]
         try:
-            return [claim.text for claim in read_claims(claims)]
+            return [claim.text for claim in read_claims(claims, networks=networks)]
         except StudyError as error:
             raise ValueError(str(error)) from error
 

@@ -53,6 +53,16 @@ def test_a_study_is_read_again_each_time(folder: Path) -> None:
     (folder / "study.toml").write_text(text)
 
 
+def test_a_load_refuses_what_a_run_refuses_and_leaves_the_warehouse(folder: Path, tmp_path: Path) -> None:
+    text = (folder / "study.toml").read_text().replace('"out', f'"{folder}/out')
+    (tmp_path / "study.toml").write_text(text.replace("fog costs more", "fog kosts more"))
+    refused = failmodes("load", "study.toml", "--into", "w.duckdb", folder=tmp_path, expect=2)
+    assert "claim 'fog kosts more than 10 points at 5' is not understood: did you mean" in refused.stderr
+    assert refused.stderr.count("\n") == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["study.toml"]
+    assert failmodes("claims", folder=tmp_path, expect=2).stderr == refused.stderr
+
+
 def test_any_claim_of_a_file(folder: Path, tmp_path: Path) -> None:
     load([folder / "out" / "record"], tmp_path / "w.duckdb")
     assert failmodes("claims", "w.duckdb", folder=tmp_path).stdout == "No claims are stated.\n"

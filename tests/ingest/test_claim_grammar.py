@@ -25,7 +25,7 @@ from failmodes.ingest.claim_forms import (
 from failmodes.ingest.claim_grammar import FORMS, MOST_LETTERS, parse_claim, read_claims
 from failmodes.ingest.corruptions.catalogue import CORRUPTIONS
 from failmodes.warehouse.database.claim_tables import MOST_CLAIMS
-from failmodes.warehouse.errors import StudyError, printable
+from failmodes.warehouse.errors import StudyError, printable, shown
 
 READ: dict[str, Claim] = {
     "fog costs more than gaussian_noise": CostComparison("fog", "gaussian_noise", True),
@@ -145,6 +145,41 @@ def test_what_is_no_claim_is_one_line(text: str, says: str) -> None:
         parse_claim(text)
     assert says in str(error.value)
     assert len(str(error.value).splitlines()) == 1
+
+
+LABELS = ("DenseNet-121, 7 epochs", "ResNet-18, 8 epochs", "ResNet-18", "ResNet-18, 8", 'Net "B" two', "A(1) net.")
+
+
+@pytest.mark.parametrize(("text", "meant"), {
+    "DenseNet-121, 7 epochs better than ResNet-18, 8 epochs on average":
+        '"DenseNet-121, 7 epochs" better than "ResNet-18, 8 epochs" on average',
+    "densenet-121,  7 epochs is worse than ResNet-18":
+        '"DenseNet-121, 7 epochs" is worse than ResNet-18',
+    "accuracy is above 50 % under fog for ResNet-18, 8 epochs.":
+        'accuracy is above 50 % under fog for "ResNet-18, 8 epochs".',
+    '"ResNet-18, 8 epochs" better than DenseNet-121, 7 epochs':
+        '"ResNet-18, 8 epochs" better than "DenseNet-121, 7 epochs"',
+    'fog is flat for Net "B" two': 'fog is flat for "Net \\"B\\" two"',
+    "fog is flat for A(1) net..": 'fog is flat for "A(1) net.".',
+}.items())  # fmt: skip
+def test_names_without_their_quotation_marks_are_shown_with_them(text: str, meant: str) -> None:
+    with pytest.raises(StudyError) as error:
+        parse_claim(text, networks=LABELS)
+    told = f"claim {shown(text)} is not understood: did you mean {meant!r}? Names of several words stand in quotation"
+    assert str(error.value).startswith(told)
+    parse_claim(meant)
+
+
+@pytest.mark.parametrize(
+    "text", [*REFUSED, "Oak, 7 epochs better than Elm, 8 epochs on average", "ResNet-18, 8 epochs"]
+)
+def test_where_quotation_marks_would_not_do_the_error_is_as_before(text: str) -> None:
+    errors = []
+    for networks in ((), LABELS):
+        with pytest.raises(StudyError) as error:
+            parse_claim(text, networks=networks)
+        errors.append(str(error.value))
+    assert errors[0] == errors[1]
 
 
 def test_own_corruptions_are_known_by_name_and_label() -> None:

@@ -201,6 +201,14 @@ def test_a_claim_that_is_given_is_one_line(con: duckdb.DuckDBPyConnection, claim
     assert says in str(error.value)
 
 
+def test_names_of_several_words_without_quotation_marks_are_shown_with_them(
+    seeded_con: duckdb.DuckDBPyConnection,
+) -> None:
+    with pytest.raises(StudyError, match="""did you mean '"Fir, seed 1" better than Oak'""" + r"\?"):
+        judge_given(seeded_con, ["Fir, seed 1 better than Oak"])
+    assert judge_given(seeded_con, ['"Fir, seed 1" better than Oak'])
+
+
 def test_a_claim_that_is_stored_is_undecided_with_the_reason(con: duckdb.DuckDBPyConnection) -> None:
     stored = ["fog is flat for Alpah", "fogg is flat", "x" * 900, "fog \x1b[31m"]
     found = judge_stored(con, stored)

@@ -56,6 +56,10 @@ BAD = {
     "claim of an unknown corruption": (
         'claims = ["fog costs most", "fogg is flat"]' + GOOD, "claims: .*'fogg': did you mean 'fog'",
     ),
+    "claim on an unquoted name": (
+        'claims = ["fog is flat for Net one"]' + GOOD.replace('"A"', '"Net one"'),
+        "claims: .* did you mean 'fog is flat for \"Net one\"'",
+    ),
     "claims of other types": ("claims = [3]" + GOOD, r"claims\.0: input should be a valid string \(given: 3\)"),
     "zero spread": (
         GOOD + "normalisation = { mean = [0.5, 0.5, 0.5], std = [0.2, 0.2, 0.0] }", "greater than 0",
