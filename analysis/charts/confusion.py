@@ -48,7 +48,7 @@ def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, size: ChartSi
         f"{lower_label(names[row['corruption']])} at severity {format_severity(row['severity'])}" for row in shown
     ]
     counts = [cell_confusions(con, row) for row in shown]
-    columns, width = network_columns(size, len(shown), 20 + _name_px(counts))
+    columns, width = network_columns(size, len(shown), 20 + name_px(counts))
     panels = [
         confusion_panel(part, row["label"], place, width)
         for row, place, part in zip(shown, places, counts, strict=True)
@@ -87,7 +87,8 @@ def _shown(counts: pl.DataFrame) -> tuple[list[str], list[str]]:
     return rows, rows + others[:MOST_CLASSES]
 
 
-def _name_px(counts: list[pl.DataFrame]) -> float:
+def name_px(counts: list[pl.DataFrame]) -> float:
+    """Room at the left of matrices for the names of their classes."""
     longest = max((text_width(name, FONT_PX) for part in counts for name in part["label_name"]), default=0)
     return min(MOST_NAME_PX, longest + 14)
 

@@ -94,7 +94,7 @@ def _cell_choice(curves: Any, get_cell: Any, set_cell: Any, set_marked: Any) -> 
 
 
 @app.cell
-def _cell_figures(chosen: Any, kept: Any, set_pair: Any, view: Any) -> Any:
+def _cell_figures(chosen: Any, kept: Any, selection: Any, set_pair: Any, view: Any) -> Any:
     with kept.reading() as _con:
         figures = cell_figures.read_figures(_con, chosen)
 
@@ -104,12 +104,15 @@ def _cell_figures(chosen: Any, kept: Any, set_pair: Any, view: Any) -> Any:
     _summary, _mistake = cell_figures.figures_sentence(figures), cell_figures.commonest_confusion(figures)
     cell_charts = widgets.charts(
         widgets.chart(panels.confusion_chart(figures.confusions, chosen, _mistake, view), _click),
-        widgets.chart(panels.confidence_chart(figures.bins, parts.CONFIDENCE_TITLE, _summary, view)),
+        widgets.chart(panels.confidence_chart(figures.bins, panels.CONFIDENCE_TITLE, _summary, view)),
         *([] if figures.risks.is_empty() else [widgets.chart(panels.risk_chart(figures.risks, chosen, view))]),
     )
     _text = parts.paragraph(f"{_summary} {_mistake} {panels.risk_sentence(figures.risks)}")
-    mo.vstack([mo.Html(_text), cell_charts.shown, mo.Html(parts.paragraph(parts.MATRIX_TEXT))])
-    return (cell_charts,)
+    cell_files = widgets.downloads(
+        partial(downloads.cell_figure, figures, chosen, selection.source_line), "charts of this cell"
+    )
+    mo.vstack([mo.Html(_text), cell_charts.shown, mo.Html(parts.paragraph(parts.MATRIX_TEXT)), cell_files.shown])
+    return cell_charts, cell_files
 
 
 @app.cell

@@ -1,10 +1,17 @@
 """Charts and pictures of the explorer as files, drawn as `failmodes chart` and `failmodes images` draw them."""
 
 import tempfile
+from functools import partial
 from pathlib import Path
 
+import altair as alt
+
 from failmodes.analysis.charts.drawing import draw_from_warehouse
+from failmodes.analysis.charts.style.fitting import LAYOUT_MM, fitted
 from failmodes.analysis.charts.style.saving import save_chart
+from failmodes.analysis.explorer import panels
+from failmodes.analysis.explorer.cell_figures import CellFigures
+from failmodes.analysis.explorer.network_cell import NetworkCell
 from failmodes.analysis.selection import Selection
 from failmodes.analysis.shown_images import ImageSheet
 
@@ -22,8 +29,20 @@ def curve_figure(path: Path, selection: Selection, suffix: str) -> bytes:
     chart = draw_from_warehouse(
         path, "curves", evaluations=selection.ids, corruptions=selection.corruptions, is_figure=True
     )
-    with tempfile.TemporaryDirectory() as folder:
-        return save_chart(chart, Path(folder, f"figure.{suffix}")).read_bytes()
+    return _saved(chart, suffix)
+
+
+def cell_figure(figures: CellFigures, cell: NetworkCell, source: str, suffix: str) -> bytes:
+    """The charts of one cell as a figure as wide as a page.
+
+    Args:
+        figures: what is on record of the cell.
+        cell: which one.
+        source: where the data come from.
+        suffix: "png", "svg" or "pdf".
+    """
+    draw = partial(panels.cell_figure, figures, cell, source)
+    return _saved(fitted(lambda size: draw(size=size), LAYOUT_MM["page"]), suffix)
 
 
 def picture_figure(sheet: ImageSheet, suffix: str) -> bytes:
@@ -35,3 +54,8 @@ def picture_figure(sheet: ImageSheet, suffix: str) -> bytes:
     """
     with tempfile.TemporaryDirectory() as folder:
         return sheet.save(Path(folder, f"figure.{suffix}")).read_bytes()
+
+
+def _saved(chart: alt.VConcatChart, suffix: str) -> bytes:
+    with tempfile.TemporaryDirectory() as folder:
+        return save_chart(chart, Path(folder, f"figure.{suffix}")).read_bytes()

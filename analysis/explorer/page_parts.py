@@ -30,7 +30,6 @@ CURVES_TEXT = (
     "Accuracy by severity, with Wilson 95\u00a0% intervals. A click shows the cell of the nearest point beneath, where "
     "it can be chosen by name too."
 )
-CONFIDENCE_TITLE = "Confidence of right and wrong answers"
 MATRIX_TEXT = (
     "A click on a cell of the matrix makes a slice of its images, beneath. A double click, or the choices there, take "
     "it back."

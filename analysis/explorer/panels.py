@@ -6,9 +6,19 @@ import altair as alt
 import polars as pl
 from altair.utils.schemapi import debug_mode
 
-from failmodes.analysis.charts.confusion import confusion_panel
+from failmodes.analysis.charts.confusion import confusion_panel, name_px
 from failmodes.analysis.charts.style import axes
-from failmodes.analysis.charts.style.theme import DARK_GREY, GREY, MODEL_DASHES
+from failmodes.analysis.charts.style.combining import in_grid, stacked
+from failmodes.analysis.charts.style.theme import (
+    DARK_GREY,
+    GREY,
+    MODEL_DASHES,
+    PAGE,
+    ChartSize,
+    ChartText,
+    add_text,
+)
+from failmodes.analysis.explorer.cell_figures import CellFigures, commonest_confusion, figures_sentence
 from failmodes.analysis.explorer.network_cell import Curves, NetworkCell
 from failmodes.analysis.explorer.view import View
 from failmodes.analysis.formatting import format_percent, join_names
@@ -18,7 +28,10 @@ POINT_FIELDS = ("evaluation_id", "corruption", "severity")
 AXIS_PX, GAP_PX, PANEL_HEIGHT_PX = 46, 16, 120
 COLUMNS = {"wide": 5, "large": 4, "medium": 3, "narrow": 2}
 PANEL_PX = {"wide": 290.0, "large": 225.0, "medium": 262.0, "narrow": 262.0}  # of a chart of one cell, without its axis
+PLOT_HEIGHT_PX = 190
 RIGHT, WRONG = "right", "wrong"
+MATRIX_TITLE, MATRIX_UNIT = "What each class is taken for", "per cent of the images of the class"
+CONFIDENCE_TITLE, RISK_TITLE = "Confidence of right and wrong answers", "Error rate of the surest images"
 
 
 @debug_mode(False)  # tests check every chart: a reader does not wait for it
@@ -90,7 +103,7 @@ def confusion_chart(confusions: pl.DataFrame, cell: NetworkCell, told: str, view
     confusions = _parsable(confusions, "label_name", "answer")
     names = max((len(name) for name in confusions["label_name"]), default=0)
     width = PANEL_PX[view.width] + (0 if view.width != "wide" else 70) - min(110, 6.2 * names)
-    chart = confusion_panel(confusions, "What each class is taken for", "per cent of the images of the class", width)
+    chart = confusion_panel(confusions, MATRIX_TITLE, MATRIX_UNIT, width)
     click = alt.selection_point(name=CONFUSION, fields=["label_name", "answer"], on="click", clear="dblclick")
     chart.layer[0] = chart.layer[0].add_params(click)
     return view.dressed(chart, f"Confusion matrix of {cell.name}. {told}")
@@ -106,10 +119,14 @@ def confidence_chart(bins: pl.DataFrame, title: str, told: str, view: View) -> A
         told: what a screen reader says.
         view: how the page is looked at.
     """
+    return view.dressed(_confidence_panel(bins, title, PANEL_PX[view.width], view), told)
+
+
+def _confidence_panel(bins: pl.DataFrame, title: str, width: float, view: View) -> alt.Chart:
     long = bins.unpivot([WRONG, RIGHT], index=["low", "high"], variable_name="answer", value_name="images")
     colours = [view.shade(DARK_GREY), view.shade(GREY)]
-    chart = (
-        alt.Chart(long, width=PANEL_PX[view.width], height=190, title=axes.panel_title(title, PANEL_PX[view.width]))
+    chart: alt.Chart = (
+        alt.Chart(long, width=width, height=PLOT_HEIGHT_PX, title=axes.panel_title(title, width))
         .mark_bar(binSpacing=0, stroke=view.colours.background, strokeWidth=0.75)
         .encode(
             x=alt.X("low:Q", bin="binned", title="confidence", scale=axes.fixed_scale(0, 1),
@@ -123,17 +140,21 @@ def confidence_chart(bins: pl.DataFrame, title: str, told: str, view: View) -> A
                      title="to"), alt.Tooltip("answer:N"), alt.Tooltip("images:Q", format=",")],
         )
     )  # fmt: skip
-    return view.dressed(chart, told)
+    return chart
 
 
 @debug_mode(False)
 def risk_chart(risks: pl.DataFrame, cell: NetworkCell, view: View) -> Any:
     """Error rate of the surest images against their share."""
+    panel = _risk_panel(risks, PANEL_PX[view.width], view)
+    return view.dressed(panel, f"Risk and coverage of {cell.name}. {risk_sentence(risks)}")
+
+
+def _risk_panel(risks: pl.DataFrame, width: float, view: View) -> alt.Chart:
     highest = max(risks["selective_risk"].drop_nulls().to_list(), default=0.0)
     most = min(1.0, 1.05 * (highest or 1))
-    title = "Error rate of the surest images"
-    chart = (
-        alt.Chart(risks, width=PANEL_PX[view.width], height=190, title=axes.panel_title(title, PANEL_PX[view.width]))
+    chart: alt.Chart = (
+        alt.Chart(risks, width=width, height=PLOT_HEIGHT_PX, title=axes.panel_title(RISK_TITLE, width))
         .mark_line(strokeWidth=1.8, color=view.shade(DARK_GREY), point={"size": 22, "color": view.shade(DARK_GREY)})
         .encode(
             x=alt.X("coverage:Q", title="images kept, the surest first", scale=axes.fixed_scale(0, 1),
@@ -144,7 +165,28 @@ def risk_chart(risks: pl.DataFrame, cell: NetworkCell, view: View) -> Any:
                      alt.Tooltip("selective_risk:Q", format=".1%", title="error rate")],
         )
     )  # fmt: skip
-    return view.dressed(chart, f"Risk and coverage of {cell.name}. {risk_sentence(risks)}")
+    return chart
+
+
+@debug_mode(False)
+def cell_figure(of: CellFigures, cell: NetworkCell, source: str, *, size: ChartSize = PAGE) -> alt.VConcatChart:
+    """The charts of a cell as one figure: what each class is taken for, confidence, and risk where it is on record.
+
+    Args:
+        of: what is on record of the cell.
+        cell: which one.
+        source: where the data come from, for the foot.
+        size: page or paper.
+    """
+    confusions, view = _parsable(of.confusions, "label_name", "answer"), View()
+    columns, width = axes.network_columns(size, 2, AXIS_PX + name_px([confusions]))
+    matrix = confusion_panel(confusions, MATRIX_TITLE, MATRIX_UNIT, width)
+    plots = [_confidence_panel(of.bins, CONFIDENCE_TITLE, width, view)]
+    if not of.risks.is_empty():
+        plots.append(_risk_panel(of.risks, width, view))
+    panels = in_grid(matrix, stacked(*plots, spacing=GAP_PX), columns=columns, spacing=GAP_PX)
+    told = f"{commonest_confusion(of)} {risk_sentence(of.risks)}"
+    return add_text([panels], ChartText(f"{cell.name}. {figures_sentence(of)}", told, source), size)
 
 
 def risk_sentence(risks: pl.DataFrame) -> str:

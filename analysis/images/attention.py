@@ -9,11 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from failmodes.analysis.images.rows import PictureRow
-from failmodes.warehouse.errors import WarehouseError
+from failmodes.warehouse.errors import WarehouseError, printable
 from failmodes.warehouse.schema import CLEAN
 
 AttentionMap = NDArray[np.float64]  # (h, w), not negative
 Point = tuple[float, float]  # x and y, 0 to 1 from the top left
+OF_EXEMPLARS = "maps are kept of a run's exemplars alone"
+NO_EXEMPLARS = "maps are kept of a run's exemplars alone, and there are none"
 _Key = tuple[str, str, Decimal, int]  # evaluation, corruption, severity, image
 
 
@@ -47,6 +49,17 @@ def stored_attention(con: duckdb.DuckDBPyConnection, rows: Sequence[PictureRow])
     return [
         StoredAttention(one := maps.get(_key(row)), points.get(_key(row)) or centroid(one)) for row in rows
     ]  # fmt: skip
+
+
+def missing_map_reason(con: duckdb.DuckDBPyConnection, rows: Sequence[PictureRow]) -> str:
+    """Why there is no attention map of some rows, in a clause: what their evaluations say, or what maps are kept of."""
+    found = con.execute(
+        "select distinct attention_note, evaluation_id in (select evaluation_id from exemplars) "
+        "from evaluation_labels where evaluation_id = any($1) order by all",
+        [list({row.evaluation_id for row in rows})],
+    ).fetchall()
+    kept = OF_EXEMPLARS if any(has_exemplars for _, has_exemplars in found) else NO_EXEMPLARS
+    return "; ".join(dict.fromkeys(printable(note) if note else kept for note, _ in found))
 
 
 def stored_map(content: bytes, height: int | None, width: int | None) -> AttentionMap:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import duckdb
 
 from failmodes.analysis.formatting import format_count, format_severity, join_names, lower_label
-from failmodes.analysis.images.attention import AttentionMap, Point, stored_attention
+from failmodes.analysis.images.attention import AttentionMap, Point, missing_map_reason, stored_attention
 from failmodes.analysis.images.clean_images import GIVE_THE_STUDY, OpenStudy, StudyAtHand
 from failmodes.analysis.images.regeneration import MadePicture, describe_differences, make_pictures
 from failmodes.analysis.images.rows import PictureRow, curve_rows, matching_rows
@@ -119,7 +119,7 @@ def pictures_of_rows(
         details=_sentences(
             f"{len(pictures)} shown, made again from their clean image. Beneath: predicted class, right (tick) or "
             "wrong (cross), true class, confidence, network, corruption and severity",
-            _attention_sentence(pictures),
+            _attention_sentence(con, pictures),
             *told,
         ),
         source=_source_line(con, pictures),
@@ -167,7 +167,7 @@ def find_curves(
             details=_sentences(
                 "From clean to the last severity, made again from the clean image. Beneath: predicted class, right "
                 "(tick) or wrong (cross), and confidence",
-                _attention_sentence(pictures, "; the line is its way from clean"),
+                _attention_sentence(con, pictures, "; the line is its way from clean"),
                 *remarks,
             ),
             source=selection.source_line,
@@ -209,15 +209,16 @@ def _matching(count: int | None) -> str:
     return f"{format_count(count, 'picture')} {'matches' if count == 1 else 'match'}"
 
 
-def _attention_sentence(pictures: Sequence[Picture], line: str = "") -> str:
-    """What is drawn of attention, and of how many pictures; `line` says what a line is, where there is one."""
-    maps = sum(picture.attention is not None for picture in pictures)
-    dots = sum(picture.centre is not None for picture in pictures)
-    drawn = [f"orange is its map, stored for {maps} of {len(pictures)}"] if maps else []
+def _attention_sentence(con: duckdb.DuckDBPyConnection, pictures: Sequence[Picture], line: str = "") -> str:
+    """What is drawn of attention, of how many pictures, and why not of all; `line` says what a line is, if any."""
+    without = [picture.row for picture in pictures if picture.attention is None]
+    maps, dots = len(pictures) - len(without), sum(picture.centre is not None for picture in pictures)
+    why = f" ({missing_map_reason(con, without)})" if without else ""
+    drawn = [f"orange is its map, stored for {maps} of {len(pictures)}{why}"] if maps else []
     drawn += [f"the dot is its centre, stored for {dots} of {len(pictures)}{line}"] if dots else []
     if not drawn:
-        return "No attention is on record for them"
-    return f"Attention for the class predicted on the clean image: {'; '.join(drawn)}"
+        return f"No attention is on record for them{why}"
+    return f"Attention for the class predicted on the clean image: {'; '.join(drawn)}{'' if maps else f'; no map{why}'}"
 
 
 def _curve_headline(rows: Sequence[Sequence[Picture]]) -> str:

@@ -134,11 +134,39 @@ def test_the_desk_answers_and_two_networks_are_compared(page: "Page") -> None:
     assert barriers(page) == []
 
 
-@pytest.mark.parametrize(("name", "start"), [("curves as SVG", b"<svg"), ("pictures as PNG", b"\x89PNG")])
+@pytest.mark.parametrize(
+    ("name", "start"),
+    [("curves as SVG", b"<svg"), ("charts of this cell as PDF", b"%PDF"), ("pictures as PNG", b"\x89PNG")],
+)
 def test_charts_and_pictures_are_saved(page: "Page", name: str, start: bytes) -> None:
     with page.expect_download() as download:
         page.get_by_text(name).click()
     assert Path(download.value.path()).read_bytes().startswith(start)
+
+
+def test_the_charts_of_the_cell_are_saved_as_shown(page: "Page") -> None:
+    points = curve_points(page)
+    labels = points.evaluate_all("all => all.map((each) => each.getAttribute('aria-label'))")
+    before = headline(page)
+    points.nth(next(i for i, said in enumerate(labels) if "severity: 2;" in said and "Beta" in said)).click(force=True)
+    wait_for_pictures(page, before)
+    with page.expect_download() as download:
+        page.get_by_text("charts of this cell as SVG").click()
+    svg = Path(download.value.path()).read_text()
+    name = page.locator("h2", has_text="Beta, ").inner_text()
+    assert "at severity 2" in name
+    assert name.split(" at ")[0] in svg
+    assert all(title in svg for title in ("What each class is taken for", "Error rate of the surest images"))
+
+
+def test_pictures_without_a_map_say_why(page: "Page") -> None:
+    condition = page.get_by_label("Condition in SQL")
+    for image, told in ((8, "no map (maps are kept of a run's exemplars alone)."), (7, "stored for 1 of 1; the dot")):
+        before = headline(page)
+        condition.fill(f"image_id = {image}")
+        condition.press("Enter")
+        wait_for_pictures(page, before)
+        assert told in page.locator(".fm-images p").first.inner_text()
 
 
 def test_the_table_of_images_is_saved(page: "Page") -> None:

@@ -7,7 +7,9 @@ import duckdb
 import polars as pl
 import pytest
 
-from failmodes.analysis.explorer import desk, downloads, handed_over, page_parts
+from failmodes.analysis.charts.style.theme import PAPER
+from failmodes.analysis.explorer import desk, downloads, handed_over, page_parts, panels
+from failmodes.analysis.explorer.cell_figures import read_figures
 from failmodes.analysis.explorer.handed_over import Explored, explored_warehouse, hand_over
 from failmodes.analysis.explorer.network_cell import NetworkCell, cells_of, narrowed, read_curves
 from failmodes.analysis.explorer.slices import SliceRequest, read_images
@@ -105,6 +107,18 @@ def test_texts_of_a_warehouse_are_no_markup(explored: Path, fog_cell: NetworkCel
 def test_curves_are_saved_as_the_house_draws_them(con: duckdb.DuckDBPyConnection, explored: Path) -> None:
     selection = narrowed(select(con)[0], ["Alpha"], ["fog"])
     assert downloads.curve_figure(explored, selection, "pdf").startswith(b"%PDF")
+
+
+def test_charts_of_a_cell_are_saved_as_one_figure(con: duckdb.DuckDBPyConnection, fog_cell: NetworkCell) -> None:
+    figures, source = read_figures(con, fog_cell), select(con)[0].source_line
+    svg = downloads.cell_figure(figures, fog_cell, source, "svg").decode()
+    assert svg.startswith("<svg")
+    for text in ("Alpha, fog at severity 5.", "What each class is taken for", "images kept, the surest first", "Data:"):
+        assert text in svg
+    without_risk = figures._replace(risks=figures.risks.clear())
+    spec = panels.cell_figure(without_risk, fog_cell, source, size=PAPER).to_dict()
+    assert len(spec["vconcat"][0]["concat"][1]["vconcat"]) == 1
+    assert "No risk is on record for this cell." in spec["usermeta"]["subtitle"]
 
 
 def test_the_desk_answers_and_refuses(con: duckdb.DuckDBPyConnection, explored: Path) -> None:

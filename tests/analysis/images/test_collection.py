@@ -143,7 +143,26 @@ def test_a_map_that_is_stored_is_laid_over_its_picture(made: Pictured, tmp_path:
     )
     with_map = {(p.row.evaluation_id, float(p.row.severity)) for p in sheet.all if p.attention is not None}
     assert with_map == {(label.evaluation_id, 0.0), (label.evaluation_id, 1.0)}
-    assert "orange is its map, stored for 2 of 6" in sheet.details
+    assert "orange is its map, stored for 2 of 6 (maps are kept of a run's exemplars alone)" in sheet.details
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ("", "; no map (maps are kept of a run's exemplars alone, and there are none)."),
+        ("update evaluations set attention_note = 'no maps\nwere asked for'", "; no map (no maps were asked for)."),
+        (
+            "update evaluations set attention_note = 'the network is imported'; delete from attention",
+            "No attention is on record for them (the network is imported).",
+        ),
+    ],
+)
+def test_where_no_map_is_stored_it_is_said_why(made: Pictured, tmp_path: Path, change: str, told: str) -> None:
+    path = tmp_path / "warehouse.duckdb"
+    path.write_bytes(made.warehouse.read_bytes())
+    with duckdb.connect(str(path)) as con:
+        con.execute(change or "select 1").fetchall()
+    assert told in find_pictures(path, "image_id = 0 and corruption = 'contrast' and severity = 1").details
 
 
 def test_a_long_filter_makes_no_wide_sheet(made: Pictured) -> None:
