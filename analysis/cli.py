@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 from typer.core import TyperCommand
 
-from failmodes.analysis.chart_names import CHART_MEANINGS, complete_chart
+from failmodes.analysis.chart_names import CHARTS_OF_A_WAREHOUSE, complete_chart
 from failmodes.analysis.warehouse_options import (
     IMAGES,
     LOOKS,
@@ -80,8 +80,8 @@ def chart(
     name: Annotated[
         str,
         typer.Argument(
-            help=f"From a warehouse: {', '.join(CHART_MEANINGS)}. From images alone: contact-sheet, and distortion too "
-            "where an option says what to corrupt.",
+            help=f"From a warehouse: {', '.join(CHARTS_OF_A_WAREHOUSE)}. From images alone: contact-sheet, and "
+            "distortion too where an option says what to corrupt.",
             autocompletion=complete_chart,
         ),
     ],
@@ -265,6 +265,7 @@ def print_shape_table(con: "duckdb.DuckDBPyConnection") -> None:
     from failmodes.analysis.findings.curve_shape import shape_of
     from failmodes.analysis.formatting import SHAPE_NAMES, format_percent, format_severity
     from failmodes.analysis.report.report_tables import figure
+    from failmodes.analysis.report.smallest_shown import shown_from_clean
     from failmodes.analysis.selection import corruption_labels, read_for_selection, select
     from failmodes.analysis.statistics.shape_tables import stored_settings
 
@@ -283,6 +284,8 @@ def print_shape_table(con: "duckdb.DuckDBPyConnection") -> None:
                 " ".join(figure(row, "total_drop")), bow, f"{figure(row, 'largest_step').text} ({start} to {end})",
             )  # fmt: skip
         console.print(table)
+        if shown := shown_from_clean(con, selection).strip():
+            console.print(shown, style="dim")
         console.print(
             f"flat below {settings.flat_below:g}, bow threshold {settings.bow_threshold:g}, {settings.resamples:,} "
             f"resamples with seed {settings.seed}, intervals {format_percent(settings.interval_level, 0)}",

@@ -77,8 +77,13 @@ def smallest_shown_sentence(differences: Iterable[float], what: str = "differenc
     known = sorted(differences)
     if not known:
         return ""
-    ends = dict.fromkeys(format_number(100 * end) for end in (known[0], known[-1]))
-    return f" Smallest {what} shown in 80{NO_BREAK}% of samples: {' to '.join(ends)}{NO_BREAK}points."
+    ends = dict.fromkeys(format_number(100 * end) if end <= 1 else "over 100" for end in (known[0], known[-1]))
+    return shown_sentence(what, f"{' to '.join(ends)}{NO_BREAK}points")
+
+
+def shown_sentence(what: str, sizes: str) -> str:
+    """The sentence that all tables have of the smallest differences that their rows show, which `sizes` are."""
+    return f" Smallest {what} shown in 80{NO_BREAK}% of samples: {sizes}."
 
 
 def format_severity(severity: float) -> str:

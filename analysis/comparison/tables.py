@@ -10,12 +10,14 @@ from failmodes.analysis.findings.network_comparison import (
     has_verdict,
 )
 from failmodes.analysis.formatting import (
+    NO_BREAK,
     capitalize_first,
     format_interval,
     format_number,
     format_percent,
     format_severity,
     label_with_extra,
+    shown_sentence,
     smallest_shown_sentence,
 )
 from failmodes.analysis.statistics.bootstrap import Estimate
@@ -109,7 +111,7 @@ def measure_table(comparison: Comparison, sides: Sides) -> TextTable:
     return TextTable(
         "Other measures",
         "Corrupted: the mean over corruptions of the mean over their severities. Differences of per cent are points; "
-        f"{level} intervals.",
+        f"{level} intervals.{_shown_of_measures(comparison)}",
         ("Measure", sides.a, sides.b, sides.difference, BETTER),
         tuple(_measure_row(one, sides, comparison) for one in comparison.measures),
     )
@@ -218,9 +220,29 @@ def side_names(comparison: Comparison, longest: int) -> Sides:
     return labels if max(map(len, labels)) <= longest else LETTERS
 
 
+def _shown_of_measures(comparison: Comparison) -> str:
+    """The smallest differences under corruption that these images could show, each in its unit."""
+    told = []
+    for one in comparison.measures:
+        if one.cells == "corrupted" and one.difference is not None:
+            _, low, high = one.difference
+            digits, scale = _precision(one)
+            size = format_number(scale * float(difference_shown(low, high, level=comparison.level)), digits)
+            told.append(f"{one.title} {size}{f'{NO_BREAK}points' if _is_share(one) else ''}")
+    return shown_sentence("difference under corruption", "; ".join(told)) if told else ""
+
+
+def _is_share(one: MeasureComparison) -> bool:
+    return one.measure in MEASURES and MEASURES[one.measure].unit == "share"
+
+
+def _precision(one: MeasureComparison) -> tuple[int, float]:
+    """Digits that a measure is told with, and what it is multiplied by."""
+    return (1, 100.0) if _is_share(one) else (3 if one.measure in MEASURES else SEVERITY_DIGITS, 1.0)
+
+
 def _measure_row(one: MeasureComparison, sides: Sides, comparison: Comparison) -> tuple[TableCell, ...]:
-    is_share = one.measure in MEASURES and MEASURES[one.measure].unit == "share"
-    digits, scale = (1, 100.0) if is_share else (3 if one.measure in MEASURES else SEVERITY_DIGITS, 1.0)
+    is_share, (digits, scale) = _is_share(one), _precision(one)
     name = TableCell(f"{capitalize_first(one.cells)}: {one.title}{', %' if is_share else ''}")
     values = [TableCell(EMPTY) if v is None else TableCell(format_number(scale * v, digits)) for v in (one.a, one.b)]
     if one.difference is None:

@@ -11,6 +11,7 @@ from failmodes.analysis.formatting import (
     join_names,
     lower_label,
 )
+from failmodes.analysis.report.smallest_shown import shown_of_published
 from failmodes.analysis.selection import Selection, corruption_labels
 from failmodes.analysis.statistics.bootstrap import Estimate
 from failmodes.analysis.statistics.published import PublishedComparison, PublishedMean, Standing, compare_with_published
@@ -20,10 +21,12 @@ from failmodes.analysis.text_tables import EMPTY, TableCell, TextTable
 def published_tables(con: duckdb.DuckDBPyConnection, selection: Selection) -> list[TextTable]:
     """A table for each published set of the selection's data set; none where the warehouse holds none."""
     names = corruption_labels(con)
-    return [_table(one, selection, names) for one in compare_with_published(con, selection)]
+    return [_table(con, one, selection, names) for one in compare_with_published(con, selection)]
 
 
-def _table(comparison: PublishedComparison, selection: Selection, names: dict[str, str]) -> TextTable:
+def _table(
+    con: duckdb.DuckDBPyConnection, comparison: PublishedComparison, selection: Selection, names: dict[str, str]
+) -> TextTable:
     """Published networks and those of the selection (marked) in one order."""
     count = len(comparison.published)
     rows = [(-one.corrupted, _published_row(one)) for one in comparison.published]
@@ -37,7 +40,8 @@ def _table(comparison: PublishedComparison, selection: Selection, names: dict[st
         f"Accuracy clean and averaged over {over} at severities {severities}, in per cent; \u2192 marks yours, on "
         f"{selection.images}, with the interval over these images{seeds}. Rank: its place among the published "
         "networks, and beneath it the places of the ends of its interval. Published figures are "
-        f"{caution}, and carry no interval: what differs may be the images, not the network.",
+        f"{caution}, and carry no interval: what differs may be the images, not the network."
+        f"{shown_of_published(con, comparison.standings)}",
         ("Network", "Architecture", "Clean", "Mean corrupted", f"Rank of {count + 1}"),
         tuple(row for _, row in sorted(rows, key=lambda row: row[0])),
     )

@@ -20,9 +20,16 @@ from failmodes.analysis.formatting import (
 )
 from failmodes.analysis.networks import TrainedNetwork, trained_networks
 from failmodes.analysis.report.curve_tables import curve_tables
+from failmodes.analysis.report.smallest_shown import (
+    shown_between_networks,
+    shown_from_clean,
+    shown_of_answers,
+    shown_of_attention,
+    shown_of_calibration,
+    shown_over_seeds,
+)
 from failmodes.analysis.selection import Selection, corruption_labels, read_for_selection
 from failmodes.analysis.statistics.detectable import difference_shown
-from failmodes.analysis.statistics.model_difference import compare_models
 from failmodes.analysis.statistics.network_accuracy import seed_curves
 from failmodes.analysis.text_tables import EMPTY, MOST_LEVELS, TableCell, TextTable
 from failmodes.warehouse.schema import CLEAN
@@ -95,23 +102,10 @@ def _summary(con: duckdb.DuckDBPyConnection, selection: Selection) -> TextTable:
     return TextTable(
         "Networks",
         f"Accuracy clean and averaged over {selection.averaged_phrase} and whole severities, and the mean corruption "
-        f"error, not normalised. All in per cent.{over_seeds}{_shown_between_networks(con, selection)}",
+        f"error, not normalised. All in per cent.{over_seeds}{shown_between_networks(con, selection)}",
         ("Network", "Clean", "Mean corrupted", "Mean corruption error", "Corruptions"),
         tuple(told),
     )
-
-
-def _shown_between_networks(con: duckdb.DuckDBPyConnection, selection: Selection) -> str:
-    """The smallest difference of two networks' mean corrupted accuracies that these images could show."""
-    found = [pair.difference for pair in compare_models(con, selection)]
-    shown = difference_shown([one.low for one in found], [one.high for one in found])
-    return smallest_shown_sentence(shown.tolist(), "difference of two networks' means")
-
-
-def _shown_from_clean(con: duckdb.DuckDBPyConnection, selection: Selection) -> str:
-    """The smallest drop from clean to the last severity that these images could show."""
-    shown = read_for_selection(con, "shapes", selection)["smallest_drop_shown"].drop_nulls()
-    return smallest_shown_sentence(shown.to_list(), "drop from clean to the last severity")
 
 
 def _seed_cells(rows: Sequence[dict[str, Any]]) -> Iterable[TableCell]:
@@ -142,7 +136,7 @@ def _over_seeds(
         seed_curves(con, selection, network),
         f"Accuracy of {network.label_with_seeds}",
         f"Per cent, the mean over training seeds {join_names(map(str, network.seeds))} with its 95\u00a0% interval "
-        f"over seeds and images, on {selection.images}.",
+        f"over seeds and images, on {selection.images}.{shown_over_seeds(con, selection, network)}",
         "accuracy_by_network",
         names,
         lambda row: figure(row, "accuracy"),
@@ -154,7 +148,7 @@ def _accuracy(con: duckdb.DuckDBPyConnection, selection: Selection, label: str, 
     return _by_severity(
         read_for_selection(con, "accuracy_by_severity", selection),
         f"Accuracy of {label}",
-        f"Per cent, with Wilson's 95\u00a0% interval, on {selection.images}.{_shown_from_clean(con, selection)}",
+        f"Per cent, with Wilson's 95\u00a0% interval, on {selection.images}.{shown_from_clean(con, selection)}",
         "accuracy_by_severity",
         names,
         lambda row: figure(row, "accuracy"),
@@ -165,7 +159,8 @@ def _answers(con: duckdb.DuckDBPyConnection, selection: Selection, label: str, n
     return _by_severity(
         read_for_selection(con, "answers_by_severity", selection),
         f"Answers of {label}",
-        "The commonest answer and its share of all answers; beneath, the least known class and its accuracy. Per cent.",
+        "The commonest answer and its share of all answers; beneath, the least known class and its accuracy. Per cent."
+        f"{shown_of_answers(con, selection)}",
         "answers_by_severity",
         names,
         lambda row: TableCell(
@@ -181,7 +176,8 @@ def _calibration(con: duckdb.DuckDBPyConnection, selection: Selection, label: st
     return _by_severity(
         cells,
         f"Calibration of {label}",
-        f"Expected calibration error in {bins} equal bins (0\u20131); beneath, confidence minus accuracy in points.",
+        f"Expected calibration error in {bins} equal bins (0\u20131); beneath, confidence minus accuracy in points."
+        f"{shown_of_calibration(cells)}",
         "calibration_by_severity",
         names,
         lambda row: TableCell(figure(row, "ece", 3, scale=1).text, figure(row, "overconfidence", signed=True).text),
@@ -240,7 +236,7 @@ def _shapes(con: duckdb.DuckDBPyConnection, selection: Selection, label: str, na
         "Total drop, clean to last severity, in points; bow: mean height above the chord as a share of the drop; "
         "largest single step with its share of the drop; stability: share of resamples with the same class; "
         "thresholds: pairs of settings that give the same class, and what the others give."
-        f"{_shown_from_clean(con, selection)}",
+        f"{shown_from_clean(con, selection)}",
         ("Corruption", "Shape", "Total drop", "Bow (late +, early \u2212)", "Largest step", "Stability", "Thresholds"),
         tuple(
             (TableCell(names[row["corruption"]]), *_shape_cells(row, sweep.filter(corruption=row["corruption"])))
@@ -271,14 +267,16 @@ def _attention(con: duckdb.DuckDBPyConnection, selection: Selection, label: str,
         for row in pl.concat([clean, last]).rows(named=True)
         for column, (_, digits) in ATTENTION_COLUMNS.items()
     }
+    if not len(last):
+        return []
     table = _corruption_table(
         f"Attention of {label} at the last severity",
         "For the class predicted on the clean image. Shift: median distance of the centroid from the clean one, in "
         "image widths; cosine: similarity to the clean map; the baseline of both is another image's clean map, or that "
         "of another image of the class; spread in image widths, entropy in nats, mass in logits; mask: "
-        "share of the mass inside the object mask.",
+        f"share of the mass inside the object mask.{shown_of_attention(con, selection)}",
         {column: heading for column, (heading, _) in ATTENTION_COLUMNS.items()},
         names,
         found,
     )
-    return [table] if len(last) else []
+    return [table]

@@ -53,7 +53,7 @@ class ClassGap(NamedTuple):
     """Of a corruption: the class and severity where its accuracy lies farthest below that of the other classes.
 
     `gap` is the accuracy of the others minus that of the class, with Newcombe's interval, of 95 % for all classes and
-    corrupted cells of the evaluation together.
+    corrupted cells of the evaluation together, which are `comparisons`.
     """
 
     corruption: str
@@ -62,6 +62,7 @@ class ClassGap(NamedTuple):
     image_count: int
     accuracy: float
     gap: Estimate
+    comparisons: int = 1
 
     @property
     def verdict(self) -> Literal["supported", "contradicted", "undecided"]:
@@ -137,6 +138,7 @@ def class_gaps(con: duckdb.DuckDBPyConnection, selection: Selection, evaluation:
             row["image_count"],
             row["accuracy"],
             Estimate(row["gap"], row["low"], row["high"]),
+            len(rows),
         )
         for row in widest.rows(named=True)
     ]

@@ -97,6 +97,16 @@ def seed_curves(con: duckdb.DuckDBPyConnection, selection: Selection, network: T
     return pl.DataFrame(rows, dict.fromkeys(names, pl.Float64) | {"corruption": pl.String}, orient="row")
 
 
+@read_once
+def drops_over_seeds(
+    con: duckdb.DuckDBPyConnection, selection: Selection, network: TrainedNetwork
+) -> dict[str, Estimate]:
+    """Accuracy lost from clean to the last severity by corruption, with its 95 % interval over seeds and images."""
+    runs = read_training_runs(con, network)
+    ends = {c: (curve[0.0], curve[max(curve)]) for c, curve in runs.curves.items() if c in selection.corruptions}
+    return {corruption: _weighted(runs, columns, (1, -1), 0.95) for corruption, columns in ends.items()}
+
+
 def mean_over_seeds(runs: TrainingRuns, cells: Sequence[Sequence[int]], level: float) -> Estimate:
     """The mean over runs, and over groups of cells of their mean accuracy, 0-1, with its interval over both.
 
@@ -107,10 +117,15 @@ def mean_over_seeds(runs: TrainingRuns, cells: Sequence[Sequence[int]], level: f
     """
     columns = [column for group in cells for column in group]
     weights = [1 / len(cells) / len(group) for group in cells for _ in group]
+    value, low, high = _weighted(runs, columns, weights, level)
+    return Estimate(value, max(0.0, low), min(1.0, high))
+
+
+def _weighted(runs: TrainingRuns, columns: Sequence[int], weights: Sequence[float], level: float) -> Estimate:
+    """The mean over runs of a weighted sum of the accuracies of cells, with its interval over both."""
     signed = 2 * runs.over_seeds(columns) - 1  # from -1 to 1, as the made-up images of `mean_difference` are
     error = mean_difference(signed, weights, paired=runs.paired).error / 2
-    value, low, high = over_seeds_and_images(runs.over_images(columns, weights), error**2, level)
-    return Estimate(value, max(0.0, low), min(1.0, high))
+    return over_seeds_and_images(runs.over_images(columns, weights), error**2, level)
 
 
 def _accuracy_of(

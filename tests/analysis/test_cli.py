@@ -53,6 +53,7 @@ def test_commands(synthetic: Synthetic, tmp_path: Path) -> None:
     assert listed.exit_code == 0
     assert "late fall" in listed.stdout
     assert "50 resamples" in listed.stdout
+    assert "Smallest drop from clean to the last severity shown in 80\u00a0% of samples: " in listed.stdout
     drawn = runner.invoke(
         app, ["chart", "drops", str(path), "-o", str(tmp_path / "d.svg"), "--model", "Alpha"], catch_exceptions=False
     )

@@ -7,7 +7,7 @@ import pytest
 from model_comparisons import FALLS
 from synthetic_record import write_synthetic
 
-from failmodes.analysis.chart_names import CHART_MEANINGS, IMAGE_CHART_MEANINGS, complete_chart
+from failmodes.analysis.chart_names import CHARTS_OF_A_WAREHOUSE, CHARTS_OF_IMAGES, complete_chart
 from failmodes.analysis.charts.drawing import CHARTS, IMAGE_CHARTS, ImageOptions, WarehouseOptions, draw_chart
 from failmodes.analysis.charts.style.saving import save_chart
 from failmodes.analysis.charts.style.theme import CHART_SIZES
@@ -36,9 +36,12 @@ def test_every_chart_states_finding_data_and_source(
 
 
 def test_names_that_a_shell_is_offered_are_those_of_the_charts() -> None:
-    assert list(CHART_MEANINGS) == list(CHARTS)
-    assert list(IMAGE_CHART_MEANINGS) == list(IMAGE_CHARTS)
-    assert [name for name, _ in complete_chart("")] == list(dict.fromkeys([*CHARTS, *IMAGE_CHARTS]))
+    assert tuple(CHARTS) == CHARTS_OF_A_WAREHOUSE
+    assert tuple(IMAGE_CHARTS) == CHARTS_OF_IMAGES
+    offered = dict(complete_chart(""))
+    assert list(offered) == list(dict.fromkeys([*CHARTS, *IMAGE_CHARTS]))
+    assert all(offered.values())
+    assert offered["drops"].startswith("Heat map of the accuracy that each corruption costs")
 
 
 def test_without_pairing_drift_and_onset_say_why(tmp_path: Path) -> None:

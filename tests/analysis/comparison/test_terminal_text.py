@@ -1,10 +1,12 @@
 """A comparison on a terminal: sentences first, every table, no line wider than it, nothing that a terminal runs."""
 
+from dataclasses import replace
+
 import pytest
-from network_comparisons import compared, few_images, of_different_images, over_seeds, undecided
+from network_comparisons import around, compared, few_images, of_different_images, over_seeds, undecided
 
 from failmodes.analysis.comparison.terminal_text import as_text
-from failmodes.analysis.statistics.network_comparison import Comparison
+from failmodes.analysis.statistics.network_comparison import Comparison, MeasureComparison
 
 CASES = [compared, few_images, undecided, of_different_images, over_seeds]
 
@@ -27,6 +29,17 @@ def test_it_has_answer_tables_and_source() -> None:
         "34 one 7 Fog 2 one another class",
     ):
         assert line in lines
+
+
+def test_other_measures_tell_the_smallest_difference_in_their_unit() -> None:
+    """Half of the interval is 0.008: with 80 % chance 0.008 (1 + 0.8416 / 1.96) is shown."""
+    brier = MeasureComparison("brier", "Brier score", "lower", "corrupted", 0.6, 0.6, around(0.0))
+    clean = replace(brier, cells="clean", difference=around(0.0, 0.5))
+    comparison = replace(compared(), measures=(*compared().measures, brier, clean))
+    text = " ".join(as_text(comparison, 200).replace("\u00a0", " ").split())
+    told = "expected calibration error 1.1 points; Brier score 0.011."
+    assert f"Smallest difference under corruption shown in 80 % of samples: {told}" in text
+    assert "Smallest difference under" not in as_text(replace(comparison, measures=(clean,)), 200)
 
 
 def test_without_single_images_it_says_why() -> None:
