@@ -1,5 +1,6 @@
 """What the schema is made of: tables, their columns, and the types of these."""
 
+from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
@@ -40,10 +41,15 @@ class Table(NamedTuple):
 
     def arrow(self, *, without: tuple[str, ...] = ()) -> "pa.Schema":
         """The Arrow schema, less the columns in `without` (hive partitions live in the path)."""
-        import pyarrow as pa
+        return _arrow_schema(self.columns, without)
 
-        kept = [column for column in self.columns if column.name not in without]
-        return pa.schema([pa.field(column.name, arrow_type(column.type), column.nullable) for column in kept])
+
+@cache  # a load asks for that of each shard
+def _arrow_schema(columns: tuple[Column, ...], without: tuple[str, ...]) -> "pa.Schema":
+    import pyarrow as pa
+
+    kept = [column for column in columns if column.name not in without]
+    return pa.schema([pa.field(column.name, arrow_type(column.type), column.nullable) for column in kept])
 
 
 def arrow_type(kind: str) -> "pa.DataType":

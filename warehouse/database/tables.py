@@ -5,6 +5,8 @@ and are replaced whenever the SQL has changed.
 """
 
 import os
+from collections import defaultdict
+from collections.abc import Collection
 from graphlib import TopologicalSorter
 from typing import Any
 
@@ -31,17 +33,32 @@ def create_tables(con: duckdb.DuckDBPyConnection) -> None:
         "select view_name from duckdb_views() where not internal and schema_name = 'main'"
     ).fetchall():
         con.execute(f'drop view "{name}"')  # measures were views once; all are installed again
+    own = "not internal and schema_name = 'main' and database_name = current_database()"
+    tables = dict(con.execute(f"select table_name, comment from duckdb_tables() where {own}").fetchall())
+    columns: dict[str, dict[str, str | None]] = defaultdict(dict)
+    for name, column, comment in con.execute(
+        f"select table_name, column_name, comment from duckdb_columns() where {own}"
+    ).fetchall():
+        columns[name][column] = comment
     for table in ALL_TABLES:
-        con.register("empty_rows", table.arrow().empty_table())
-        con.execute(f"create table if not exists {table.name} as select * from empty_rows")
-        present = {row[0] for row in con.execute(f"describe {table.name}").fetchall()}
-        for name, kind, *_ in con.execute("describe empty_rows").fetchall():
-            if name not in present:
-                con.execute(f"alter table {table.name} add column {name} {kind}")
-        con.unregister("empty_rows")
-        con.execute(f"comment on table {table.name} is {sql_literal(table.grain)}")
+        _create_table(con, table, columns[table.name])
+        if tables.get(table.name) != table.grain:
+            con.execute(f"comment on table {table.name} is {sql_literal(table.grain)}")
         for column in table.columns:
-            con.execute(f"comment on column {table.name}.{column.name} is {sql_literal(column.meaning)}")
+            if columns[table.name].get(column.name) != column.meaning:
+                con.execute(f"comment on column {table.name}.{column.name} is {sql_literal(column.meaning)}")
+
+
+def _create_table(con: duckdb.DuckDBPyConnection, table: Table, present: Collection[str]) -> None:
+    """Create a table, or those of its columns that are not `present`."""
+    if all(column.name in present for column in table.columns):
+        return
+    con.register("empty_rows", table.arrow().empty_table())
+    con.execute(f"create table if not exists {table.name} as select * from empty_rows")
+    for name, kind, *_ in con.execute("describe empty_rows").fetchall():
+        if present and name not in present:
+            con.execute(f"alter table {table.name} add column {name} {kind}")
+    con.unregister("empty_rows")
 
 
 def insert_rows(con: duckdb.DuckDBPyConnection, table: Table, rows: pa.Table | pa.RecordBatchReader) -> None:
@@ -111,9 +128,14 @@ def install_views(con: duckdb.DuckDBPyConnection) -> None:
     for name in topological_order(con, definitions):
         con.execute(f"create or replace view {name} as {definitions[name]}")
         con.execute(f"comment on view {name} is {sql_literal(first_comment(definitions[name]))}")
-        meanings = column_meanings(name)
-        for column, *_ in con.execute(f"describe {name}").fetchall():
-            con.execute(f"comment on column {name}.{column} is {sql_literal(meanings[column])}")
+    for name, column in con.execute(
+        "select view_name, column_name from duckdb_views() inner join duckdb_columns() on view_oid = table_oid "
+        "and duckdb_views.database_name = duckdb_columns.database_name "
+        "where not duckdb_views.internal and duckdb_views.database_name = current_database() "
+        "and duckdb_views.schema_name = 'main' order by view_name, column_index"
+    ).fetchall():
+        if name in definitions:
+            con.execute(f"comment on column {name}.{column} is {sql_literal(column_meanings(name)[column])}")
 
 
 def topological_order(con: duckdb.DuckDBPyConnection, definitions: dict[str, str]) -> list[str]:

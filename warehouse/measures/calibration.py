@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from failmodes.warehouse.measures.columns import BINS, Row, bins_of
+from failmodes.warehouse.measures.ranking import order_bits
 
 POINTS = 256  # of [0, 1], on which SmoothECE smooths
 WIDTHS = 2.0 ** (np.arange(-32, 1) / 4)  # 1/256 to 1 by quarters of a doubling
@@ -45,12 +46,22 @@ def equal_mass_ece(confidence: Floats, correct: NDArray[np.bool_]) -> float:
         confidence: (N,), 0-1, N ≥ 1.
         correct: (N,) bool.
     """
-    order = np.argsort(confidence, kind="stable")
+    order = _order_of(confidence)
     ordered = confidence[order]
     count = len(ordered)
     starts = np.flatnonzero(np.append(True, np.diff(ordered) != 0))  # of images of one confidence
     lower = np.repeat(starts, np.diff(starts, append=count))
     return ece_of_bins(lower * BINS // count, ordered, correct[order])
+
+
+def _order_of(confidence: Floats) -> NDArray[np.intp]:
+    """(N,) places by rising confidence, those of one confidence as they come."""
+    single = confidence.astype(np.float32)
+    if not np.array_equal(single, confidence):
+        return np.argsort(confidence, kind="stable")
+    keys = order_bits(single) << np.uint64(32) | np.arange(len(single), dtype=np.uint64)
+    keys.sort()  # several times as fast as a stable argsort
+    return (keys & np.uint64(0xFFFF_FFFF)).astype(np.intp)
 
 
 def ece_of_bins(bins: NDArray[np.int64], confidence: Floats, correct: NDArray[np.bool_]) -> float:

@@ -20,7 +20,8 @@ OTHER = -1  # in place of a null: no class of the data set, or no output at all
 
 def whole_numbers(rows: pa.Table, name: str, kind: type[Any]) -> NDArray[Any]:
     """A column of whole numbers; OTHER in place of nulls."""
-    return np.asarray(rows[name].fill_null(OTHER).to_numpy(), dtype=kind)
+    column = rows[name]
+    return np.asarray((column.fill_null(OTHER) if column.null_count else column).to_numpy(), dtype=kind)
 
 
 def flags(rows: pa.Table, name: str) -> NDArray[np.bool_]:
@@ -40,6 +41,24 @@ def lists(rows: pa.Table, name: str) -> tuple[Values, NDArray[np.int64], NDArray
     return np.asarray(column.flatten(), np.float32), np.cumsum(counts) - counts, counts
 
 
+def list_items(
+    values: Values, starts: NDArray[np.int64], counts: NDArray[np.int64], chosen: NDArray[np.intp]
+) -> Values:
+    """(K, M) the items of some lists of equal length K, from what `lists` gives.
+
+    Args:
+        values: (V,) all values.
+        starts: (N,) where each list begins.
+        counts: (N,) how long it is.
+        chosen: (M,) which lists, at least one.
+    """
+    length = int(counts[chosen[0]])
+    if len(chosen) == len(starts) and len(values) == length * len(starts):  # all of them: no place to look up
+        return np.ascontiguousarray(values.reshape(-1, length).T)
+    items: Values = values[starts[chosen] + np.arange(length)[:, None]]
+    return items
+
+
 def bins_of(confidence: NDArray[np.float64], count: int = BINS) -> NDArray[np.int64]:
     """(N,) equal bin of each confidence, [low, high), 1.0 in the last; a value beyond is in the nearest."""
     return np.clip(np.floor(confidence * count), 0, count - 1).astype(np.int64)
@@ -52,13 +71,28 @@ def targets_of(rows: pa.Table) -> NDArray[np.int64]:
 
 def mean(values: Values | NDArray[np.float64]) -> float | None:
     """Mean of the values that are known, in double precision; None where none is."""
-    known = values[~np.isnan(values)]
+    unknown = np.isnan(values)
+    known = values[~unknown] if unknown.any() else values
     return float(known.mean(dtype=np.float64)) if len(known) else None
 
 
 def quantiles(values: Values, shares: Mapping[str, float]) -> Row:
-    """Quantiles of the values that are known, interpolated, by name; None where none is known."""
+    """Quantiles of the values that are known, interpolated, by name; None where none is known.
+
+    They are NumPy's, to the last bit; its `quantile` takes several times as long for a cell.
+    """
     known = values[~np.isnan(values)]
     if not len(known):
         return dict.fromkeys(shares)
-    return dict(zip(shares, np.quantile(known, list(shares.values())).tolist(), strict=True))
+    last = len(known) - 1
+    places = {name: min(int(share * last), last) for name, share in shares.items()}
+    known.partition(sorted({min(place + step, last) for place in places.values() for step in (0, 1)}))
+    return {name: _between(known[places[name]], known[min(places[name] + 1, last)], share * last - places[name])
+            for name, share in shares.items()}  # fmt: skip
+
+
+def _between(lower: np.float32, upper: np.float32, share: float) -> float:
+    """The value at a share of the way between two neighbours, reckoned from the nearer one."""
+    with np.errstate(invalid="ignore"):  # of infinities, which a check will find
+        gap = float(upper - lower)
+    return float(lower) + gap * share if share < 0.5 else float(upper) - gap * (1 - share)

@@ -112,8 +112,9 @@ def image_onsets(curve: Curve) -> dict[str, pa.Array]:
     onset = _onset(correct)
     latest_right = points - 1 - correct[::-1].argmax(axis=0)  # of images that are right somewhere
     levels = pa.array([*curve.severities, None], IMAGE_ONSETS.arrow().field("onset_severity").type)
-    letters = np.ascontiguousarray(correct.T).astype(np.uint8) + ord("0")
-    patterns = pa.array(letters.view(f"S{points}").ravel().tolist(), pa.binary()).cast(pa.string())
+    letters = np.ascontiguousarray(correct.T).astype(np.uint8) + np.uint8(ord("0"))
+    ends = np.arange(count + 1, dtype=np.int32) * np.int32(points)
+    patterns = pa.StringArray.from_buffers(count, pa.py_buffer(ends), pa.py_buffer(letters))
     return {
         "corruption": pa.repeat(curve.corruption, count),
         "image_id": pa.array(clean.image_ids),

@@ -7,11 +7,12 @@ import numpy as np
 import pyarrow as pa
 
 from failmodes.warehouse.measures import curves, tables
-from failmodes.warehouse.measures.attention import ImageOutcomes, MapMeasures, measure_maps
+from failmodes.warehouse.measures.attention import MapMeasures, measure_maps
 from failmodes.warehouse.measures.cells import CellOutcomes, hash_of_ids
 from failmodes.warehouse.measures.columns import Row, Values
 from failmodes.warehouse.measures.curves import CLEAN_KEY, CellKey
 from failmodes.warehouse.measures.failure_scores import FailureScores
+from failmodes.warehouse.measures.maps import ImageOutcomes
 from failmodes.warehouse.measures.scores import OF_ATTENTION, OF_LOGITS
 from failmodes.warehouse.measures.temperature import CellLogits, fit_temperatures, measure_temperature
 from failmodes.warehouse.schema import ATTENTION, PREDICTIONS, Table

@@ -80,10 +80,14 @@ def _pools(cells: list[CellKey], keys: Mapping[CellKey, Keys]) -> Iterator[tuple
         for name in sorted({name for name, _ in corrupted})
     ]
     yield from by_corruption
-    for level in sorted({level for _, level in corrupted}):
-        yield (None, level), _pooled([keys[cell] for cell in corrupted if cell[1] == level and cell in keys])
+    by_severity = [
+        ((None, level), _pooled([keys[cell] for cell in corrupted if cell[1] == level and cell in keys]))
+        for level in sorted({level for _, level in corrupted})
+    ]
+    yield from by_severity
     if corrupted:
-        yield (None, None), _pooled([of_one for _, of_one in by_corruption if of_one is not None])
+        fewer: Sequence[tuple[PoolKey, Keys | None]] = min(by_corruption, by_severity, key=len)  # less is to be merged
+        yield (None, None), _pooled([of_one for _, of_one in fewer if of_one is not None])
 
 
 def _pooled(parts: Sequence[Keys]) -> Keys | None:

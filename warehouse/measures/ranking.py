@@ -48,24 +48,43 @@ def ranked(sureness: Values, failed: NDArray[np.bool_]) -> Keys:
         (N,) uint64, rising: how unsure, and in the last bit whether it is a failure.
     """
     keys = _keys_of(sureness, failed)
-    keys.sort()
+    if not len(keys):
+        return keys
+    least = keys.min()
+    if keys.max() - least >> np.uint64(32):
+        keys.sort()
+        return keys
+    small = (keys - least).astype(np.uint32)  # it sorts twice as fast: where scores are numbers of one sign they fit
+    small.sort()
+    keys[:] = small
+    keys += least
     return keys
 
 
 def _keys_of(sureness: Values, failed: NDArray[np.bool_]) -> Keys:
-    value = np.where(np.isfinite(sureness), -sureness, np.float32(np.inf)) + np.float32(0)  # no negative zero
-    bits = value.view(np.uint32)
-    ordered = np.where(bits >> 31 == 1, ~bits, bits | np.uint32(1 << 31))  # the order of floats as whole numbers
-    return ordered.astype(np.uint64) << np.uint64(1) | failed
+    unsure = np.where(np.isfinite(sureness), -sureness, np.float32(np.inf))
+    return order_bits(unsure) << np.uint64(1) | failed
+
+
+def order_bits(values: Values) -> NDArray[np.uint64]:
+    """(N,) whole numbers below 2^32 in the order of the values, which are numbers."""
+    bits = (values + np.float32(0)).view(np.uint32)  # no negative zero
+    return np.where(bits >> 31 == 1, ~bits, bits | np.uint32(1 << 31)).astype(np.uint64)
 
 
 def tenths_of(confidence: Values) -> NDArray[np.uint64]:
     """(N,) the tenth of the images that each is in by its confidence, from the least; those that tie are in one."""
     known = np.where(np.isfinite(confidence), confidence, np.float32(-np.inf))
-    _, places, counts = np.unique(known, return_inverse=True, return_counts=True)
-    lower = np.cumsum(counts) - counts
+    ordered = np.sort(known)
+    lower = np.flatnonzero(np.append(True, ordered[1:] != ordered[:-1]))  # where each value begins
+    counts = np.diff(lower, append=len(ordered))
     tenths = (20 * lower + 10 * counts) // (2 * len(confidence))
-    return tenths.astype(np.uint64)[places]
+    steps = np.diff(tenths, prepend=0)
+    rising = np.flatnonzero(steps)
+    found = np.zeros(len(known), np.uint8)
+    for least, step in zip(ordered[lower[rising]], steps[rising].astype(np.uint8), strict=True):
+        found += (known >= least) * step
+    return found.astype(np.uint64)
 
 
 def measure_within_tenths(sureness: Values, failed: NDArray[np.bool_], tenths: NDArray[np.uint64]) -> Row:
@@ -126,16 +145,17 @@ def ties_of(keys: Keys) -> Ties:
     Args:
         keys: (N,) from `ranked`, at least one.
     """
-    values, count = keys >> np.uint64(1), len(keys)
-    is_first = np.ones(count, np.bool_)
-    np.not_equal(values[1:], values[:-1], out=is_first[1:])
-    starts = np.append(np.flatnonzero(is_first), count)
     places = np.flatnonzero((keys & np.uint64(1)).astype(np.bool_))  # of flags it is ten times as fast
-    groups = np.cumsum(is_first, dtype=np.int64)[places] - 1
-    before = np.flatnonzero(np.diff(groups, prepend=-1))
-    groups = groups[before]
+    failing = keys[places]
+    is_first = np.ones(len(places), np.bool_)
+    np.not_equal(failing[1:], failing[:-1], out=is_first[1:])
+    before = np.flatnonzero(is_first)
     failures = np.diff(before, append=len(places))
-    return Ties(count, starts[groups], starts[groups + 1] - starts[groups], failures, before)
+    starts, right = places[before], failing[before] - np.uint64(1)  # right answers of a value come before its failures
+    tied = np.flatnonzero(keys[starts - 1] == right)  # before the first stands the last, which is no smaller
+    ends = starts + failures
+    starts[tied] = np.searchsorted(keys, right[tied])
+    return Ties(len(keys), starts, ends - starts, failures, before)
 
 
 def measure_ranking(ties: Ties, *, with_error: bool = True) -> Row:

@@ -4,7 +4,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from failmodes.warehouse.measures.columns import Values, flags, lists, numbers
+from failmodes.warehouse.measures.columns import Values, flags, list_items, lists, numbers
 from failmodes.warehouse.measures.ranking import Keys, ranked
 
 OF_LOGITS = ("confidence", "margin", "entropy", "energy", "logit_gap")
@@ -46,7 +46,7 @@ def _logit_gaps(rows: pa.Table) -> Values:
     values, starts, counts = lists(rows, "logits")
     for count in np.unique(counts[counts > 1]):
         chosen = np.flatnonzero(counts == count)
-        gaps[chosen] = _gap_of_largest(values[starts[chosen] + np.arange(count)[:, None]])
+        gaps[chosen] = _gap_of_largest(list_items(values, starts, counts, chosen))
     gaps[~flags(rows, "finite")] = np.nan
     return gaps
 

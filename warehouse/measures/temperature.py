@@ -14,7 +14,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from failmodes.warehouse.measures.calibration import Floats, ece_of_bins
-from failmodes.warehouse.measures.columns import Row, bins_of, flags, lists, numbers, whole_numbers
+from failmodes.warehouse.measures.columns import Row, Values, bins_of, flags, list_items, lists, numbers, whole_numbers
 from failmodes.warehouse.schema import SCALED_LOG_SUM_EXP, TEMPERATURES
 
 
@@ -28,7 +28,7 @@ class CellLogits(NamedTuple):
         loss: (N,) negative log-likelihood as it is, nats.
         top: (N,) the largest logit.
         own: (N,) the logit of the label.
-        values: (K, N), all logits; or (T, N), the log-sum-exp at each of TEMPERATURES.
+        values: (K, N), all logits; or (T, N), the log-sum-exp at each of TEMPERATURES; in single precision, as stored.
         has_all: whether the values are all logits.
     """
 
@@ -38,7 +38,7 @@ class CellLogits(NamedTuple):
     loss: Floats
     top: Floats
     own: Floats
-    values: Floats
+    values: Values
     has_all: bool
 
     def where(self, chosen: NDArray[np.bool_]) -> "CellLogits":
@@ -46,13 +46,15 @@ class CellLogits(NamedTuple):
         parts = {name: part[..., chosen] for name, part in self._asdict().items() if name != "has_all"}
         return self._replace(**parts)
 
-    def scaled(self, place: int) -> tuple[Floats, Floats]:
-        """(N,) negative log-likelihood in nats and (N,) confidence at one of TEMPERATURES."""
-        temperature = TEMPERATURES[place]
+    def scaled(self, places: NDArray[np.intp]) -> tuple[Floats, Floats]:
+        """(N,) negative log-likelihood in nats and (N,) confidence, each image at its own place in TEMPERATURES."""
+        temperature = np.array(TEMPERATURES)[places]
         if self.has_all:  # relative to the largest, so that nothing overflows
-            total = np.log(np.exp((self.values - self.top) / temperature).sum(axis=0))
+            odds = self.values - self.top
+            odds /= temperature
+            total = np.log(np.exp(odds, out=odds).sum(axis=0))
         else:
-            total = self.values[place] - self.top / temperature
+            total = self.values[places, np.arange(len(places))] - self.top / temperature
         return total - (self.own - self.top) / temperature, np.exp(-total)
 
 
@@ -72,12 +74,13 @@ def read_logits(rows: pa.Table, correct: NDArray[np.bool_]) -> CellLogits | None
         kept = finite & (labels < counts) & _is_whole(rows) if has_all else finite & (counts == len(TEMPERATURES))
         if not kept.any() or len(np.unique(counts[kept])) > 1:
             continue
-        found = values[starts[kept] + np.arange(counts[kept][0])[:, None]].astype(np.float64)
+        found = list_items(values, starts, counts, np.flatnonzero(kept))
         loss, confidence = (numbers(rows, column)[kept].astype(np.float64) for column in ("loss_nats", "confidence"))
         if has_all:
-            top, own = found.max(axis=0), found[labels[kept], np.arange(len(loss))]
+            largest, of_labels = found.max(axis=0), found[labels[kept], np.arange(len(loss))]
+            top, own = largest.astype(np.float64), of_labels.astype(np.float64)
         else:
-            total = found[TEMPERATURES.index(1.0)]
+            total = found[TEMPERATURES.index(1.0)].astype(np.float64)
             top, own = total + np.log(confidence), total - loss
         is_odd = whole_numbers(rows, "image_id", np.int32)[kept] % 2 == 1
         return CellLogits(is_odd, correct[kept], confidence, loss, top, own, found, has_all)
@@ -98,7 +101,8 @@ def fit_temperatures(clean: CellLogits) -> dict[bool, int]:
         other = clean.is_odd != is_odd
         if other.any():
             half = clean.where(other)
-            losses = [half.scaled(place)[0].mean() for place in range(len(TEMPERATURES))]
+            count = len(half.loss)
+            losses = [half.scaled(np.full(count, place))[0].mean() for place in range(len(TEMPERATURES))]
             found[is_odd] = int(np.argmin(losses))
     return found
 
@@ -110,20 +114,20 @@ def measure_temperature(cell: CellLogits, places: Mapping[bool, int]) -> list[Ro
         cell: its logits.
         places: in TEMPERATURES, of each half, by whether its image_ids are odd.
     """
-    halves = [(cell.where(cell.is_odd == is_odd), place) for is_odd, place in sorted(places.items())]
-    count = sum(len(half.loss) for half, _ in halves)
+    halves = [np.flatnonzero(cell.is_odd == is_odd) for is_odd in sorted(places)]
+    order = np.concatenate([np.empty(0, np.intp), *halves])
+    count = len(order)
     if not count:
         return []
-    scaled = [half.scaled(place) for half, place in halves]
-    loss, confidence = (np.concatenate(parts) for parts in zip(*scaled, strict=True))
-    correct = np.concatenate([half.correct for half, _ in halves])
-    as_it_is = np.concatenate([half.confidence for half, _ in halves])
+    of_images = np.where(cell.is_odd, places.get(True, 0), places.get(False, 0))
+    loss, confidence = (values[order] for values in cell.scaled(of_images))
+    correct, as_it_is = cell.correct[order], cell.confidence[order]
     return [
         {
             "even_temperature": TEMPERATURES[places[False]] if False in places else None,
             "odd_temperature": TEMPERATURES[places[True]] if True in places else None,
             "image_count": count,
-            "nll_nats": sum(float(half.loss.sum()) for half, _ in halves) / count,
+            "nll_nats": sum(float(cell.loss[half].sum()) for half in halves) / count,
             "scaled_nll_nats": float(loss.mean()),
             "ece": ece_of_bins(bins_of(as_it_is), as_it_is, correct),
             "scaled_ece": ece_of_bins(bins_of(confidence), confidence, correct),

@@ -270,7 +270,7 @@ def _hash_values(hasher: Any, column: pa.ChunkedArray) -> None:
     elif pa.types.is_decimal(kind):
         hasher.update(",".join(str(value) for part in parts for value in part.to_pylist()).encode())
     else:
-        _update(hasher, (_numbers(part.drop_null()) for part in parts))
+        _update(hasher, (_numbers(part.drop_null() if column.null_count else part) for part in parts))
 
 
 def _update(hasher: Any, pieces: Iterable[Any]) -> None:

@@ -5,6 +5,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
+from functools import lru_cache
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -147,13 +148,19 @@ def _read(file: RecordFile, with_each: Callable[[RecordFile, pa.Table], None] | 
             with_each(file, rows)
         if file.table not in FACTS:
             return rows
+        columns = dict(zip(rows.column_names, rows.columns, strict=True))
+        keys = {name: _key_column(name, value, len(rows)) for name, value in zip(PARTITIONS, file.key[1:], strict=True)}
         schema = file.table.arrow()
-        for name, value in zip(PARTITIONS, file.key[1:], strict=True):
-            scalar = pa.scalar(Decimal(value) if name == "severity" else value, schema.field(name).type)
-            rows = rows.append_column(name, pa.repeat(scalar, rows.num_rows))
-        return pa.table(rows.select(schema.names).columns, schema=schema)
+        return pa.table([keys.get(name, columns.get(name)) for name in schema.names], schema=schema)
     except (DamagedShardError, StorageError) as error:
         return error
+
+
+@lru_cache(maxsize=8)  # the cells of an evaluation share it, those of a severity beside them another
+def _key_column(name: str, value: str, count: int) -> pa.Array:
+    """One of the columns that the path of a shard holds."""
+    scalar = pa.scalar(Decimal(value), pa.decimal128(4, 3)) if name == "severity" else pa.scalar(value, pa.string())
+    return pa.repeat(scalar, count)
 
 
 def read_rows(path: StorePath, table: Table) -> pa.Table:
@@ -179,18 +186,22 @@ def cast_to_table(rows: pa.Table, table: Table, subject: object, *, without: tup
     Raises:
         DamagedShardError: a column is of another type, or one that may not be null is missing or holds nulls.
     """
-    schema = table.arrow(without=without)
+    schema, names = table.arrow(without=without), set(rows.column_names)
     with damage_of(subject):
-        columns = [_cast_column(rows, field, f"{table.name}.{field.name}") for field in schema]
+        columns = [
+            _cast_column(rows[field.name] if field.name in names else None, len(rows), field, table) for field in schema
+        ]
     return pa.table(columns, schema=schema)
 
 
-def _cast_column(rows: pa.Table, field: pa.Field, name: str) -> pa.ChunkedArray | pa.Array:
-    if field.name not in rows.column_names and field.nullable:
-        return pa.nulls(rows.num_rows, field.type)
-    if field.name not in rows.column_names:
+def _cast_column(
+    values: pa.ChunkedArray | None, count: int, field: pa.Field, table: Table
+) -> pa.ChunkedArray | pa.Array:
+    name = f"{table.name}.{field.name}"
+    if values is None and field.nullable:
+        return pa.nulls(count, field.type)
+    if values is None:
         raise ValueError(f"it has no {name}")
-    values = rows[field.name]
     if values.type != field.type:
         values = values.cast(field.type)
     if not pa.types.is_primitive(field.type):

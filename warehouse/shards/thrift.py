@@ -41,17 +41,21 @@ def read_struct(data: Data, at: int, depth: int = 0) -> tuple[Fields, int]:
             number, at = _zigzag(data, at)
         if not 0 < number < 1 << 15:
             raise ValueError(f"its metadata has a field {number}")
-        if (number, kind) in fields:
+        key = number, kind
+        if key in fields:
             raise ValueError(f"its metadata states field {number} twice")
-        fields[number, kind], at = _value(data, at, kind, depth)
+        if BYTE <= kind <= I64 and (byte := data[at]) < 128:  # most are a number as short as this: no call for them
+            fields[key] = byte >> 1 ^ -(byte & 1)
+            at += 1
+        elif kind == STRUCT:
+            fields[key], at = read_struct(data, at, depth + 1)
+        else:
+            fields[key], at = _value(data, at, kind, depth)
     return fields, at + 1
 
 
 def _value(data: Data, at: int, kind: int, depth: int) -> tuple[Any, int]:
     if kind in BITS:
-        byte = data[at]
-        if byte < 128:  # most are this short: no call for them
-            return byte >> 1 ^ -(byte & 1), at + 1
         value, at = _zigzag(data, at)
         if not -(1 << BITS[kind] - 1) <= value < 1 << BITS[kind] - 1:
             raise ValueError("its metadata states a number beyond its type")
@@ -91,7 +95,7 @@ def _bytes(data: Data, at: int, length: int) -> tuple[Any, int]:
 
 
 def _zigzag(data: Data, at: int) -> tuple[int, int]:
-    value, at = _varint(data, at)
+    value, at = (data[at], at + 1) if data[at] < 128 else _varint(data, at)
     return value >> 1 ^ -(value & 1), at
 
 

@@ -25,6 +25,16 @@ IMAGES = st.lists(
 )  # fmt: skip
 
 
+@settings(max_examples=100, deadline=None)
+@given(IMAGES)
+def test_keys_of_many_are_those_of_each_in_order(images: list[tuple[float, bool]]) -> None:
+    sureness, failed = np.array([s for s, _ in images], np.float32), np.array([f for _, f in images])
+    alone = [ranked(sureness[place : place + 1], failed[place : place + 1]) for place in range(len(images))]
+    found = ranked(sureness, failed)
+    assert found.tolist() == np.sort(np.concatenate(alone)).tolist()
+    assert found.dtype == np.uint64
+
+
 def measured(images: list[tuple[float, bool]], *, with_error: bool = True) -> dict:
     sureness, failed = np.array([s for s, _ in images], np.float32), np.array([f for _, f in images])
     return measure_ranking(ties_of(ranked(sureness, failed)), with_error=with_error)
