@@ -1,8 +1,5 @@
 """How far a corrupted image is from the clean one: root mean square difference and structural similarity."""
 
-from collections.abc import Callable
-from typing import Any
-
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -10,7 +7,7 @@ from numpy.typing import NDArray
 WINDOW = 7
 DATA_RANGE = 255
 K1, K2 = 0.01, 0.03
-STRIP_ROWS = 32  # rows of windows at a time, so that scratch stays in the cache
+BLOCK_VALUES = 1 << 18  # values at a time: small images together, large ones row by row, so that scratch stays small
 
 
 def rmse(clean: NDArray[np.uint8], corrupted: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -32,8 +29,8 @@ def ssim(clean: NDArray[np.uint8], corrupted: NDArray[np.uint8]) -> NDArray[np.f
     """Structural similarity, mean over channels and all whole 7×7 windows.
 
     Wang et al., "Image quality assessment: from error visibility to structural similarity", IEEE TIP 2004, with a
-    uniform window and sample covariance: scikit-image's `structural_similarity(channel_axis=-1)` for uint8. Window
-    sums are whole numbers below 2³¹, hence exact.
+    uniform window and sample covariance: scikit-image's `structural_similarity(channel_axis=-1)` for uint8. All that
+    is summed are whole numbers below 2³¹, hence exact; the quotients are in double precision.
 
     Args:
         clean: (N, H, W, 3) uint8, H and W at least 7.
@@ -43,56 +40,80 @@ def ssim(clean: NDArray[np.uint8], corrupted: NDArray[np.uint8]) -> NDArray[np.f
         (N,) float32, -1 to 1.
     """
     _check_shapes(clean, corrupted)
-    if min(clean.shape[1:3]) < WINDOW:
+    count, height, width, channels = clean.shape
+    if min(height, width) < WINDOW:
         raise ValueError(f"structural similarity needs images of at least {WINDOW}×{WINDOW} pixels, not {clean.shape}")
-    return np.array([_ssim_of(a, b) for a, b in zip(clean, corrupted, strict=True)], np.float32)
+    at_once = max(1, BLOCK_VALUES // (height * width * channels))
+    blocks = (slice(start, start + at_once) for start in range(0, count, at_once))
+    totals = [_ssim_totals(clean[block], corrupted[block]) for block in blocks]
+    windows = (height - WINDOW + 1) * (width - WINDOW + 1) * channels
+    return np.asarray(np.concatenate([np.empty(0), *totals]) / windows, np.float32)
 
 
-def _ssim_of(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> float:
-    """Structural similarity of one image (H, W, 3) to another."""
-    product = cv2.multiply(a, b, dtype=cv2.CV_32F)  # at most 255², and 49 times that below 2²⁴: exact in float32
-    sums_a, sums_b = _window_sums(cv2.boxFilter, a), _window_sums(cv2.boxFilter, b)
-    squares: NDArray[np.float32] = _window_sums(cv2.sqrBoxFilter, a) + _window_sums(cv2.sqrBoxFilter, b)
-    products = _window_sums(cv2.boxFilter, product)
-    strips = range(0, len(sums_a), STRIP_ROWS)
-    total = sum(_ssim_sum(*(x[r : r + STRIP_ROWS] for x in (sums_a, sums_b, squares, products))) for r in strips)
-    return total / sums_a.size
+def _ssim_totals(clean: NDArray[np.uint8], corrupted: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """Sum of the similarities of all whole windows of each image, (N,) of (N, H, W, C).
+
+    Images are filtered as one tall image: windows that reach over an edge are computed and left out.
+    """
+    count, height, width, channels = clean.shape
+    reach = WINDOW // 2
+    a, b = (np.ascontiguousarray(images).reshape(count * height, width, channels) for images in (clean, corrupted))
+    difference = cv2.absdiff(a, b)
+    products, squares = (np.multiply(x, y, dtype=np.uint16) for x, y in ((a, b), (difference, difference)))
+    sums = [_window_sums(values) for values in (a, b, products, squares)]
+    of_rows = np.empty(count * height)
+    step = max(1, BLOCK_VALUES // (width * channels))
+    for start in range(0, count * height, step):
+        rows = slice(start, start + step)
+        similarity = _similarity(*(x[rows] for x in sums))
+        of_rows[rows] = similarity[:, reach : width - reach].sum((1, 2))
+    return np.asarray(of_rows.reshape(count, height)[:, reach : height - reach].sum(1))
 
 
-def _ssim_sum(
-    sums_a: NDArray[np.float32],
-    sums_b: NDArray[np.float32],
-    squares: NDArray[np.float32],
-    products: NDArray[np.float32],
-) -> float:
-    """The sum over windows, in double precision; written in place, since memory is what it costs."""
+def _similarity(
+    sums_a: NDArray[np.int32],
+    sums_b: NDArray[np.int32],
+    products: NDArray[np.int32],
+    squares: NDArray[np.int32],
+) -> NDArray[np.float64]:
+    """Similarity of each window; in place as far as it goes, since memory is what it costs.
+
+    Of windows of n values, with d = a - b, all of it times n²: 2 n² covariance = 2 n Σab - 2 Σa Σb, and the two
+    variances are that and n Σd² - (Σa - Σb)².
+
+    Args:
+        sums_a: Σa, overwritten; all are (R, W, C).
+        sums_b: Σb.
+        products: Σab, overwritten.
+        squares: Σd², overwritten.
+    """
     n = WINDOW**2
     c1, c2 = (K1 * DATA_RANGE) ** 2 * n * n, (K2 * DATA_RANGE) ** 2 * n * (n - 1)
-    a, b = sums_a.astype(np.float64), sums_b.astype(np.float64)
-    top = a * b
-    top += top  # 2 Σa Σb
-    a *= a
-    b *= b
-    a += b  # (Σa)² + (Σb)²
-    shared = np.multiply(products, 2 * n, dtype=np.float64)
-    shared += c2
-    shared -= top  # 2 n² covariance + c2
+    means = sums_a * sums_b
+    means += means
+    sums_a -= sums_b
+    sums_a *= sums_a
+    products *= 2 * n
+    products -= means  # 2 n² covariance
+    squares *= n
+    squares -= sums_a
+    squares += products  # n² (variance of a + variance of b)
+    sums_a += means  # (Σa)² + (Σb)²
+    top, below, factor = means.astype(np.float64), sums_a.astype(np.float64), products.astype(np.float64)
     top += c1
-    top *= shared
-    spread = np.multiply(squares, n, dtype=np.float64, out=b)
-    spread += c2
-    spread -= a  # n² (variance of a + variance of b) + c2
-    a += c1
-    a *= spread
-    top /= a
-    return float(top.sum())
+    factor += c2
+    top *= factor
+    below += c1
+    np.copyto(factor, squares)
+    factor += c2
+    below *= factor
+    top /= below
+    return top
 
 
-def _window_sums(filtering: Callable[..., Any], values: Any) -> NDArray[np.float32]:
-    """Sums over all whole 7×7 windows, (H-6, W-6, 3)."""
-    inner = slice(WINDOW // 2, -(WINDOW // 2))
-    sums: NDArray[np.float32] = filtering(values, ddepth=cv2.CV_32F, ksize=(WINDOW, WINDOW), normalize=False)
-    return sums[inner, inner]
+def _window_sums(values: NDArray[np.unsignedinteger]) -> NDArray[np.int32]:
+    """Sums over the 7×7 windows around each value of (H, W, C)."""
+    return np.asarray(cv2.boxFilter(values, cv2.CV_32S, (WINDOW, WINDOW), normalize=False), np.int32)
 
 
 def _check_shapes(clean: NDArray[np.uint8], corrupted: NDArray[np.uint8]) -> None:

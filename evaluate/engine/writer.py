@@ -36,6 +36,7 @@ class RowBuffer:
         """No rows yet; the columns in `without`, which must be nullable, are left out of the shard."""
         self.schema, self.scratch = table.arrow(without=(*PARTITIONS, *without)), scratch
         self.batches: list[pa.RecordBatch] = []
+        self.waiting_bytes = 0
         self.spool: pa.ipc.RecordBatchStreamWriter | None = None
 
     def add(self, columns: dict[str, Any]) -> None:
@@ -43,7 +44,8 @@ class RowBuffer:
         count = len(columns["image_id"])
         arrays = [_to_arrow(columns.get(field.name), field.type, count) for field in self.schema]
         self.batches.append(pa.record_batch(arrays, schema=self.schema))
-        if sum(batch.nbytes for batch in self.batches) > IN_MEMORY_BYTES:
+        self.waiting_bytes += self.batches[-1].nbytes
+        if self.waiting_bytes > IN_MEMORY_BYTES:
             self._to_disk()
 
     def table(self) -> pa.Table:
@@ -64,7 +66,7 @@ class RowBuffer:
                 self.spool = pa.ipc.new_stream(self.file, self.schema)
             for batch in self.batches:
                 self.spool.write_batch(batch)
-        self.batches = []
+        self.batches, self.waiting_bytes = [], 0
 
 
 class BackgroundWriter:

@@ -59,7 +59,17 @@ class Network:
         side = self.input_side_px
         if side is not None and values.shape[2:] != (side, side):
             values = interpolate(values.float(), (side, side), mode="bilinear", antialias=True)
-        return torch.mul(values, self.scale).add_(self.shift)  # (x / 255 − mean) / std in two passes over memory
+        return self._normalised(values.float())
+
+    def _normalised(self, values: torch.Tensor) -> torch.Tensor:
+        """(x / 255 − mean) / std of floats (N, 3, h, w) in channels_last, in place.
+
+        Row by row of width × channels: over channels alone, three numbers wide, the same passes take ten times as long.
+        """
+        count, channels, height, width = values.shape
+        rows = values.permute(0, 2, 3, 1).reshape(count, height, width * channels)
+        scale, shift = (factor.flatten().repeat(width) for factor in (self.scale, self.shift))
+        return rows.mul_(scale).add_(shift).view(count, height, width, channels).permute(0, 3, 1, 2)
 
     def logits(self, inputs: torch.Tensor) -> torch.Tensor:
         """Logits (N, C) float32 of `inputs`; whether gradients flow is the caller's choice."""

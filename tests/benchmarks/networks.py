@@ -2,27 +2,36 @@
 
 import tempfile
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
+from statistics import median
 
 import numpy as np
 import torch
+from machine_limits import layer_rates, product_rates
 from measure import Result, in_turns, seconds
 from pytorch_grad_cam import GradCAM
 from subjects import SUBJECTS, Bench, Subject, make_bench, network_of
 from torch.utils.flop_counter import FlopCounterMode
 
+from failmodes.evaluate.cam.reshape_transform import CHANNELS_FIRST
 from failmodes.evaluate.devices import BATCH_SIZE, choose_device, describe_device, runs_bfloat16
 from failmodes.evaluate.engine.autobatch import CANDIDATES, evaluation_step, fastest_batch_size
 from failmodes.evaluate.engine.image_statistics import map_statistics
+from failmodes.evaluate.engine.worker import changed_predictions
 from failmodes.evaluate.models.network import Network
 from failmodes.ingest.corruptions.apply import corrupt
 
+SHARE_ROUNDS = 7
 BATCHES = {"cpu": (8, 16, 32, 64, 128), "cuda": (128, 256, 512, 1024)}
 TRIAL_IMAGES = 128  # to find the best of the bare forward passes, before it is timed on all images
 ROUNDS = 3
-CORRUPTIONS = {32: ("contrast", "gaussian_noise", "motion_blur"), 224: ("contrast", "jpeg_compression")}
-ATTENTION_IMAGES = {"resnet18": 128, "densenet121": 64}
-PRODUCT_SIDE = 2048
+CORRUPTIONS = {
+    32: ("contrast", "gaussian_noise", "motion_blur"),
+    224: ("contrast", "jpeg_compression", "gaussian_noise", "fog"),
+}
+CORRUPTED = ("resnet18", "densenet121", "efficientnet_b0", "resnet50")  # networks timed with corruption on the fly
+ATTENTION_IMAGES = {"resnet18": 128, "densenet121": 64, "efficientnet_b0": 64, "vit_s_16": 64, "vit_b_16": 32}
 
 
 def measure_networks() -> Iterator[Result]:
@@ -34,9 +43,11 @@ def measure_networks() -> Iterator[Result]:
             bare, layout = _best_bare(subject, network, Path(name))
             size = _batch_size(subject, network, Path(name))
             yield _whole(subject, network, Path(name), size, bare, layout)
-            for corruption in CORRUPTIONS[subject.side_px]:
+            if runs_bfloat16(device):
+                yield _lower_precision(subject, network, Path(name), size)
+            for corruption in CORRUPTIONS[subject.side_px] if subject.name in CORRUPTED else ():
                 yield _corrupting(subject, network, Path(name), size, bare, corruption)
-        yield _share_of_peak(subject, network)
+        yield _share_of_limit(subject, network)
         if subject.name in ATTENTION_IMAGES:
             yield _attention(subject, network)
             if runs_bfloat16(device):
@@ -51,6 +62,20 @@ def _whole(
     ours_s, _, ratio = in_turns(lambda: bench.worker.run([bench.cell()]), bare, rounds=ROUNDS)
     against = f"best bare forward ({layout}; ours in batches of {size}), float32, {describe_device(network.device)}"
     return Result(f"evaluate/{subject.name}/forward", subject.images / ours_s, "images/s", ratio, against)
+
+
+def _lower_precision(subject: Subject, network: Network, folder: Path, size: int) -> Result:
+    """What `precision = "bfloat16"` gains, the whole of an evaluation, and how many predictions it changes."""
+    lower = network_of(subject, network.device, "bfloat16")
+    benches = [make_bench(subject, [one], folder, batch_size=size) for one in (lower, network)]
+    runs = []
+    for bench in benches:
+        _make_clean(bench)
+        runs.append(partial(bench.worker.run, [bench.cell()]))
+    ours_s, _, ratio = in_turns(*runs, rounds=ROUNDS)
+    changed = changed_predictions(benches[0].evaluations[0], size)
+    against = f"the same in float32; {changed:.1%} of {subject.images} predictions change (random weights and images)"
+    return Result(f"evaluate/{subject.name}/bfloat16", subject.images / ours_s, "images/s", ratio, against)
 
 
 def _corrupting(
@@ -118,6 +143,7 @@ def _attention(subject: Subject, network: Network) -> Result:
     bench = make_bench(subject, [network], Path(tempfile.mkdtemp()), count=8)
     way = bench.evaluations[0].cam_method
     layer = network.module.get_submodule(way.layer)
+    transform = None if way.reshape_transform == CHANNELS_FIRST else way.reshape_transform
 
     def ours() -> None:
         for start in range(0, count, batch_size):
@@ -126,7 +152,7 @@ def _attention(subject: Subject, network: Network) -> Result:
 
     def package() -> None:  # always in float32: it turns activations into NumPy arrays, which know no bfloat16
         network.module.requires_grad_(True)
-        with GradCAM(model=network.module, target_layers=[layer]) as cam:
+        with GradCAM(model=network.module, target_layers=[layer], reshape_transform=transform) as cam:
             for start in range(0, count, batch_size):
                 maps = cam(inputs[start : start + batch_size], None)
                 map_statistics(torch.from_numpy(maps)[:, None])
@@ -140,21 +166,30 @@ def _attention(subject: Subject, network: Network) -> Result:
     return Result(f"attention/{subject.name}/grad-cam{suffix}", count / ours_s, "images/s", ratio, against)
 
 
-def _share_of_peak(subject: Subject, network: Network) -> Result:
-    """The achieved share of the machine's rate of float32 matrix products; a multiply-add counts as two operations."""
+def _share_of_limit(subject: Subject, network: Network) -> Result:
+    """The achieved share of the machine's float32 rate; a multiply-add counts as two operations.
+
+    The limit is the best rate of anything at hand: matrix products, and the network's own layers, each alone.
+    """
     size = BATCH_SIZE[network.device.type]
     side = subject.side_px
     images = np.random.default_rng(0).integers(0, 256, (size, side, side, 3), dtype=np.uint8)
     with FlopCounterMode(display=False) as counter:
         network.predict(images)
     operations = counter.get_total_flops()
-    one, other = torch.rand(2, PRODUCT_SIDE, PRODUCT_SIDE, device=network.device)
-    product_operations = 2 * PRODUCT_SIDE**3
-
-    def product() -> None:
-        (one @ other).sum().item()
-
-    ours_s, product_s, _ = in_turns(lambda: network.predict(images).cpu(), product, rounds=7)
-    rate, peak = operations / ours_s, product_operations / product_s
-    against = f"matrix product of {PRODUCT_SIDE}, {peak / 1e9:,.0f} GFLOP/s float32, {describe_device(network.device)}"
-    return Result(f"network/{subject.name}/peak", rate / 1e9, "GFLOP/s", rate / peak, against)
+    ours_s = median(seconds(lambda: network.predict(images).cpu()) for _ in range(SHARE_ROUNDS))
+    products = product_rates(network.device)
+    rates = products | layer_rates(network.module, network.inputs(images))
+    best = max(rates, key=rates.__getitem__)
+    others = ", ".join(f"{name} {rate / 1e9:,.0f}" for name, rate in products.items())
+    against = (
+        f"the best of its layers alone and of matrix products, {rates[best] / 1e9:,.0f} GFLOP/s: {best};"
+        f" products: {others}; float32, {describe_device(network.device)}"
+    )
+    return Result(
+        f"network/{subject.name}/limit",
+        operations / ours_s / 1e9,
+        "GFLOP/s",
+        operations / ours_s / rates[best],
+        against,
+    )

@@ -1,5 +1,7 @@
 """What is measured: networks with random weights, random images on disk, and a worker that evaluates them."""
 
+import importlib
+import importlib.util
 import os
 from collections.abc import Callable, Iterable
 from decimal import Decimal
@@ -48,11 +50,21 @@ def tiny() -> nn.Module:
     )  # fmt: skip
 
 
+def vision_transformer() -> tuple[str, Callable[[], nn.Module]]:
+    """ViT-S/16 of timm where the extra is installed, else torchvision's nearest, which is called by its own name."""
+    if importlib.util.find_spec("timm") is None:
+        return "vit_b_16", lambda: torchvision.models.vit_b_16(num_classes=CLASSES)
+    timm = importlib.import_module("timm")
+    return "vit_s_16", lambda: timm.create_model("vit_small_patch16_224", num_classes=CLASSES)
+
+
 SUBJECTS = (
     Subject("resnet18", lambda: ARCHITECTURES["resnet18"](CLASSES, 64), 32, 768),
     Subject("densenet121", lambda: ARCHITECTURES["densenet121"](CLASSES, 64), 32, 384),
     Subject("efficientnet_b0", lambda: torchvision.models.efficientnet_b0(num_classes=CLASSES), 224, 128),
     Subject("resnet50", lambda: torchvision.models.resnet50(num_classes=CLASSES), 224, 64),
+    Subject("mobilenet_v3_large", lambda: torchvision.models.mobilenet_v3_large(num_classes=CLASSES), 224, 256),
+    Subject(*vision_transformer(), 224, 64),
 )
 
 TINY = Subject("tiny", tiny, 32, 1000)

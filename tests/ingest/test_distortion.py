@@ -44,11 +44,39 @@ def test_rmse_by_hand() -> None:
     assert rmse(clean, other).dtype == ssim(clean, other).dtype == np.float32
 
 
-def test_strips_do_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ssim_of_one_image_is_that_of_it_among_others() -> None:
+    clean, noisy = pairs(2, (32, 24), 30)
+    together = ssim(clean, noisy)
+    np.testing.assert_array_equal(
+        together, np.concatenate([ssim(a[None], b[None]) for a, b in zip(clean, noisy, strict=True)])
+    )
+    assert ssim(clean[:0], noisy[:0]).shape == (0,)
+
+
+@pytest.mark.parametrize("values", [1, 500, 3_000], ids=["a row", "some rows", "some images"])
+def test_blocks_do_not_matter(monkeypatch: pytest.MonkeyPatch, values: int) -> None:
     clean, noisy = pairs(1, (16, 16), 30)
     whole = ssim(clean, noisy)
-    monkeypatch.setattr(distortion, "STRIP_ROWS", 3)
-    np.testing.assert_allclose(ssim(clean, noisy), whole, rtol=1e-6)
+    monkeypatch.setattr(distortion, "BLOCK_VALUES", values)
+    np.testing.assert_array_equal(ssim(clean, noisy), whole)
+
+
+def test_ssim_is_the_value_that_the_formula_has_in_whole_numbers() -> None:
+    """Byte for byte: the sums are exact, and the float32 of the mean does not depend on how they are added up."""
+    clean, noisy = pairs(3, (12, 9), 40)
+    n, c1, c2 = 49, (0.01 * 255) ** 2, (0.03 * 255) ** 2
+    for a, b, found in zip(clean, noisy, ssim(clean, noisy), strict=True):
+        of_windows = []
+        for y, x, channel in np.ndindex(6, 3, 3):
+            one, other = (v[y : y + 7, x : x + 7, channel].astype(int).ravel().tolist() for v in (a, b))
+            mean_a, mean_b = sum(one) / n, sum(other) / n
+            covariance = (sum(p * q for p, q in zip(one, other, strict=True)) - n * mean_a * mean_b) / (n - 1)
+            variances = sum(
+                (sum(p * p for p in v) - n * m * m) / (n - 1) for v, m in ((one, mean_a), (other, mean_b))
+            )  # fmt: skip
+            top = (2 * mean_a * mean_b + c1) * (2 * covariance + c2)
+            of_windows.append(top / ((mean_a**2 + mean_b**2 + c1) * (variances + c2)))
+        assert found == np.float32(np.mean(of_windows))
 
 
 def test_shapes_are_checked() -> None:

@@ -7,10 +7,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
-from scipy.ndimage import correlate1d
 
 from failmodes.ingest.corruptions.kernels.base import (
-    Float,
     Float32Array,
     FloatArray,
     Images,
@@ -20,12 +18,12 @@ from failmodes.ingest.corruptions.kernels.base import (
     to_unit,
     to_unit32,
 )
+from failmodes.ingest.corruptions.kernels.smoothing import smoothed_pixels
 
 DEPTH = 257  # steps of ImageMagick's 16 bits in one of 8
 LEAST_WEIGHT = 1e-8  # a lighter tap moves no value by more than 0.000003 of 255
 ANGLE_RANGE_DEG = (-45.0, 45.0)
 MAX_ITERATIONS = 3  # of any recipe: sampling never depends on severity
-GAUSSIAN_REACH = 4.0  # standard deviations at which scikit-image truncates a Gaussian
 SMALL_DISK_PX = 8
 
 
@@ -178,14 +176,14 @@ def glass_blur(images: Images, parameters: Parameters, *, uint32s: NDArray[np.ui
         uint32s: (N, iterations, H, W); the upper 16 bits decide a pixel's offset down, the lower its offset across.
     """
     sigma, reach, iterations = parameters[0], int(parameters[1]), int(parameters[2])
-    smoothed = (gaussian_filter(to_unit(images), sigma) * 255).astype(np.uint8)
+    smoothed = smoothed_pixels(images, sigma)
     count, height, width = images.shape[:3]
     source = np.broadcast_to(np.arange(height * width, dtype=np.int32), (count, height * width))
     for iteration in range(iterations):
         moved = _shuffle(uint32s[:, iteration], reach)
         source = np.take_along_axis(source, moved, axis=1)
     shuffled = np.take_along_axis(smoothed.reshape(count, -1, 3), source[..., None], axis=1)
-    return from_unit(gaussian_filter(to_unit(shuffled.reshape(images.shape)), sigma))
+    return smoothed_pixels(shuffled.reshape(images.shape), sigma)
 
 
 def _shuffle(uint32s: NDArray[np.uint32], reach: int) -> NDArray[np.int32]:
@@ -229,28 +227,7 @@ GAUSSIAN_BLUR: RecipeLevels = {
 def gaussian_blur(images: Images, parameters: Parameters) -> Images:
     """Blur by a Gaussian of sigma pixels; edges replicated."""
     (sigma,) = parameters
-    return from_unit(gaussian_filter(to_unit(images), sigma))
-
-
-def gaussian_filter(values: NDArray[Float], sigma: float) -> NDArray[Float]:
-    """Gaussian smoothing of each image of (N, H, W) or (N, H, W, C), edges replicated.
-
-    SciPy's, as in scikit-image's `gaussian`: in another order of sums, up to a third of the values of an image of one
-    colour would be truncated to a neighbour.
-    """
-    weights = gaussian_weights(sigma, GAUSSIAN_REACH)
-    if len(weights) == 1:
-        return values
-    along_rows = correlate1d(values, weights, axis=1, mode="nearest")
-    return np.asarray(correlate1d(along_rows, weights, axis=2, mode="nearest"), values.dtype)
-
-
-def gaussian_weights(sigma: float, reach: float) -> NDArray[np.float64]:
-    """Weights of a Gaussian truncated at `reach` standard deviations, of sum 1, as SciPy makes them."""
-    radius = int(reach * sigma + 0.5)
-    taps = np.arange(-radius, radius + 1)
-    weights: NDArray[np.float64] = np.exp(-0.5 / sigma**2 * taps**2) if radius else np.ones(1)  # sigma may be 0
-    return np.asarray(weights / weights.sum())
+    return smoothed_pixels(images, sigma)
 
 
 DEFOCUS_BLUR: RecipeLevels = {

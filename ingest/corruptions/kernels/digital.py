@@ -17,7 +17,7 @@ from failmodes.ingest.corruptions.kernels.base import (
     from_unit,
     to_unit32,
 )
-from failmodes.ingest.corruptions.kernels.blur import gaussian_weights
+from failmodes.ingest.corruptions.kernels.smoothing import gaussian_weights
 
 OBJECT_SHARE = 0.5  # of a pixel that the object must cover
 SMOOTHING_REACH = 3.0  # deviations at which the published smoothing is cut off

@@ -12,7 +12,8 @@ from failmodes.ingest.corruptions.kernels.base import (
     from_unit,
     to_unit32,
 )
-from failmodes.ingest.corruptions.kernels.blur import angles_deg, apply_motion_kernel, clipped_zoom, gaussian_filter
+from failmodes.ingest.corruptions.kernels.blur import angles_deg, apply_motion_kernel, clipped_zoom
+from failmodes.ingest.corruptions.kernels.smoothing import gaussian_filter
 
 FIRST_WIBBLE = 100.0
 LEAST_SIDE = 32

@@ -16,6 +16,7 @@ from failmodes.evaluate.engine.image_statistics import (
     map_statistics,
     mask_share,
     mask_weights,
+    predicted_classes,
 )
 from failmodes.warehouse.schema import TEMPERATURES
 
@@ -49,6 +50,17 @@ def test_outcome_agrees_with_independent_libraries() -> None:
     for name, values in expected.items():
         np.testing.assert_allclose(found[name], values, rtol=2e-4, atol=2e-6, err_msg=name)
     np.testing.assert_array_equal(found["logits"], logits)
+
+
+@pytest.mark.parametrize("classes", [2, 10, 1000])
+def test_targets_are_predicted_as_rows_say_for_equal_logits_and_for_none(classes: int) -> None:
+    logits = torch.from_numpy(np.random.default_rng(0).integers(-2, 3, (300, classes)).astype(np.float32))
+    logits[1] = torch.nan
+    logits[2, -1] = torch.nan
+    logits[3, 1] = torch.inf
+    logits[4] = -torch.inf
+    predicted = compute_prediction_statistics(logits, np.zeros(300, int)).predicted
+    torch.testing.assert_close(predicted_classes(logits), predicted, rtol=0, atol=0)
 
 
 def test_of_many_classes_the_log_sum_exp_stands_at_every_temperature() -> None:
