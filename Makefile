@@ -7,8 +7,10 @@ INSTALLED := $(VENV)/.installed
 SMALL := .venv-small
 OLDER := .venv-older
 SMALL_PIP := $(SMALL)/bin/python -m pip install --quiet --no-compile
-# A file of tests at a time on each core, one thread each: networks that share cores stall each other
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile
+# A file of tests at a time on each core, one thread each: networks that share cores stall each other. tests/conftest.py
+# puts the longest first
+SPREAD := -n auto --dist loadfile --no-loadscope-reorder
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(SPREAD)
 
 .PHONY: demo test test-all test-browser faults test-small test-older check format docs dist bench soak soundness clean
 
@@ -17,6 +19,7 @@ demo: $(INSTALLED)
 	@test -f runs/demo.toml || $(BIN)/failmodes init digits --output runs/demo.toml
 	$(BIN)/failmodes run runs/demo.toml
 
+# What tells most for its time; what is marked slow is left to test-all
 test: $(INSTALLED)
 	$(PYTEST)
 
@@ -24,16 +27,25 @@ test: $(INSTALLED)
 test-all: $(INSTALLED)
 	$(PYTEST) -m "not gpu and not corpus"
 
-# Reports and the explorer in the system's Chromium, or in the one that FAILMODES_CHROMIUM names; a minute and a half on one core
+# Reports and the explorer in the system's Chromium, or in the one that FAILMODES_CHROMIUM names, on every screen
 test-browser: $(INSTALLED)
-	$(PYTEST) -m "browser and not slow" tests/browser
+	$(PYTEST) -m "browser and (corpus or not slow)" tests/browser
 
-# The whole corpus of hostile files, statements, streams and limits, about an hour on two cores
+# All of the corpus: hostile files, statements, streams and limits, about an hour on two cores; and the rest of what
+# test-all runs the hardest part of, such as twenty kills where it has five
 faults: $(INSTALLED)
 	$(PYTEST) -m "not gpu" tests/faults
+	$(PYTEST) -m corpus --ignore tests/faults
 
 # As published, without PyTorch: beside Hugging Face's packages, one of which is called evaluate, installed before and
-# after ours; then the tests that need no network, from the unpacked source distribution
+# after ours; then tests from the unpacked source distribution. That all of them are collected imports every module of
+# those who read. Those that run are of what the environment can change: commands, the public names, files that the
+# wheel has to hold (SQL, templates, scripts), extras that are missing. What computes, draws or parses does the same with
+# the same libraries in test-all
+WITHOUT_TORCH := tests/test_*.py tests/end_to_end tests/evaluate tests/ingest/test_*.py tests/warehouse/test_*.py \
+	tests/sql/test_checks.py tests/analysis/test_*.py tests/analysis/explorer tests/analysis/publishing \
+	tests/analysis/report tests/analysis/gate/test_command.py
+
 test-small: dist
 	rm -rf $(SMALL)
 	$(PYTHON) -m venv $(SMALL)
@@ -45,7 +57,8 @@ test-small: dist
 	$(SMALL_PIP) --force-reinstall --no-deps datasets evaluate
 	$(SMALL)/bin/python .ci/beside_hugging_face.py
 	rm -rf build && mkdir build && tar -xzf dist/*.tar.gz -C build
-	cd build/failmodes-* && OMP_NUM_THREADS=1 ../../$(SMALL)/bin/pytest -n auto --dist loadfile
+	cd build/failmodes-* && ../../$(SMALL)/bin/pytest --collect-only -qq > collected || { cat collected; exit 1; }
+	cd build/failmodes-* && OMP_NUM_THREADS=1 ../../$(SMALL)/bin/pytest $(SPREAD) $(WITHOUT_TORCH)
 
 # The warehouse in the clients that people have: DuckDB 1.4 and Harlequin, in an environment of their own
 test-older: $(INSTALLED)

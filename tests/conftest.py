@@ -19,6 +19,31 @@ from failmodes.warehouse.database.connection import open_warehouse
 from failmodes.warehouse.database.load import load
 from failmodes.warehouse.storage.files import as_store_path
 
+COSTS = {"slow": 10.0, "browser": 5.0, "data": 1.0}  # about the seconds that a test with such a mark takes
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> Iterator[None]:
+    """What is of the corpus is slow. Workers take the files first that last longest, so that they end together."""
+    for item in items:
+        if item.get_closest_marker("corpus"):
+            item.add_marker("slow")
+    yield
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        costs: dict[Path, float] = {}
+        for item in items:
+            of_marks = (cost for name, cost in COSTS.items() if item.get_closest_marker(name))
+            costs[item.path] = costs.get(item.path, 0) + max(of_marks, default=0.1)
+        items.sort(key=lambda item: -costs[item.path])
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_wait_for_disks() -> Iterator[None]:
+    """No test takes the power away, which alone would need it: of a process that is killed the system keeps all."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("os.fsync", lambda _: None)
+        yield
+
 
 @pytest.fixture(scope="session")
 def synthetic(tmp_path_factory: pytest.TempPathFactory) -> Synthetic:
@@ -37,7 +62,7 @@ def real_data() -> Path:
 
 @pytest.fixture(scope="session")
 def real_warehouse(real_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The warehouse that FAILMODES_WAREHOUSE names, or one of 100 real images with both supplied checkpoints."""
+    """The warehouse that FAILMODES_WAREHOUSE names, or one of 40 real images with both supplied checkpoints."""
     named = os.environ.get("FAILMODES_WAREHOUSE")
     if named:
         return Path(named).resolve()
@@ -49,8 +74,10 @@ def real_warehouse(real_data: Path, tmp_path_factory: pytest.TempPathFactory) ->
         f'checkpoint = "{real_data}/checkpoints/{name}-cifar10jpeg.safetensors"\n'
         for name in ("resnet18", "densenet121")
     )
-    dataset = f'[dataset]\nkind = "cifar10"\npath = "{real_data}/cifar10"\nimages = 100\n'
-    (folder / "study.toml").write_text(f'name = "real"\noutput = "out"\n{dataset}{models}')
+    dataset = f'[dataset]\nkind = "cifar10"\npath = "{real_data}/cifar10"\nimages = 40\n'
+    names = '"gaussian_noise", "defocus_blur", "fog", "contrast", "spatter"'  # one of each group, and one of the extra
+    corruptions = f"[corruptions]\nnames = [{names}]\nseverities = [1, 3, 5]\n"
+    (folder / "study.toml").write_text(f'name = "real"\noutput = "out"\n{dataset}{corruptions}{models}')
     study = read_study(folder / "study.toml")
     evaluate_study(study, open_dataset(study.dataset, study.cache))
     load([study.output], study.output / "warehouse.duckdb")

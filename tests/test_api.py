@@ -327,6 +327,7 @@ def test_a_study_that_is_wrong_is_one_line(tmp_path: Path) -> None:
         failmodes.open(tmp_path)
 
 
+@pytest.mark.slow
 def test_probabilities_are_refused_until_they_are_said_to_be(digits, tmp_path: Path) -> None:
     ending = torch.nn.Sequential(net(), torch.nn.Softmax(1))
     with pytest.raises(failmodes.ModelError, match='gives probabilities: .* say `output_kind = "probabilities"`'):

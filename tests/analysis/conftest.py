@@ -1,5 +1,6 @@
 """Warehouses with stored shapes."""
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -34,9 +35,8 @@ def striped(tmp_path: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def con(synthetic: Synthetic, tmp_path_factory: pytest.TempPathFactory) -> Iterator[duckdb.DuckDBPyConnection]:
-    path = tmp_path_factory.mktemp("findings") / "warehouse.duckdb"
-    load([synthetic.output], path)
+def con(sound_warehouse: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[duckdb.DuckDBPyConnection]:
+    path = Path(shutil.copy(sound_warehouse, tmp_path_factory.mktemp("findings")))
     ensure_shapes(path, ShapeSettings(resamples=300))
     with open_warehouse(path) as connection:
         yield connection
@@ -109,9 +109,8 @@ def bent_axis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[duckdb.DuckD
 
 
 @pytest.fixture(scope="session")
-def shaped_warehouse(synthetic: Synthetic, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("shapes") / "warehouse.duckdb"
-    load([synthetic.output], path)
+def shaped_warehouse(sound_warehouse: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = Path(shutil.copy(sound_warehouse, tmp_path_factory.mktemp("shapes")))
     ensure_shapes(path, QUICK)
     return path
 

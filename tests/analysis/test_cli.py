@@ -1,26 +1,25 @@
 """The commands shapes, chart and report."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
-from synthetic_record import Synthetic
 from typer import Typer
 from typer.testing import CliRunner
 
 from failmodes.analysis import cli
 from failmodes.analysis.charts.drawing import CHARTS, IMAGE_CHARTS
 from failmodes.analysis.report.rendering import write_report
-from failmodes.warehouse.database.load import load
 from failmodes.warehouse.errors import FailmodesError, WarehouseError
 
 
 def test_command_draws_from_images_and_from_a_warehouse(
-    synthetic: Synthetic, tmp_path: Path, striped: Path, monkeypatch: pytest.MonkeyPatch
+    sound_warehouse: Path, tmp_path: Path, striped: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     app = Typer()
     app.command()(cli.chart)
-    load([synthetic.output], tmp_path / "warehouse.duckdb")
+    shutil.copy(sound_warehouse, tmp_path)
     monkeypatch.chdir(tmp_path)
     for arguments in (
         ["contact-sheet", "--image", str(striped), "--corruption", "fog", "--severity", "2.5", "-o", "sheet.json"],
@@ -42,24 +41,24 @@ def test_help_lists_every_chart() -> None:
     assert all(name in text for name in {*CHARTS, *IMAGE_CHARTS})
 
 
-def test_commands(synthetic: Synthetic, tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_commands(warehouse_copy: Path, tmp_path: Path) -> None:
     app = Typer()
     for command in (cli.shapes, cli.chart, cli.report):
         app.command()(command)
-    path = tmp_path / "warehouse.duckdb"
-    load([synthetic.output], path)
+    path = str(warehouse_copy)
     runner = CliRunner()
-    listed = runner.invoke(app, ["shapes", str(path), "--resamples", "50"], catch_exceptions=False)
+    listed = runner.invoke(app, ["shapes", path, "--resamples", "50"], catch_exceptions=False)
     assert listed.exit_code == 0
     assert "late fall" in listed.stdout
     assert "50 resamples" in listed.stdout
     assert "Smallest drop from clean to the last severity shown in 80\u00a0% of samples: " in listed.stdout
     drawn = runner.invoke(
-        app, ["chart", "drops", str(path), "-o", str(tmp_path / "d.svg"), "--model", "Alpha"], catch_exceptions=False
+        app, ["chart", "drops", path, "-o", str(tmp_path / "d.svg"), "--model", "Alpha"], catch_exceptions=False
     )
     assert drawn.exit_code == 0
     assert (tmp_path / "d.svg").read_text().startswith("<svg")
-    wrong = runner.invoke(app, ["chart", "pie", str(path)])
+    wrong = runner.invoke(app, ["chart", "pie", path])
     assert isinstance(wrong.exception, FailmodesError)
     assert "choose among ranking" in str(wrong.exception)
 

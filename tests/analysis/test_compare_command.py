@@ -2,10 +2,11 @@
 
 import json
 import re
+import shutil
 from pathlib import Path
 
 import pytest
-from synthetic_record import Synthetic, write_synthetic
+from synthetic_record import write_synthetic
 from typer.testing import CliRunner, Result
 
 from failmodes.analysis.opened_warehouse import Warehouse
@@ -15,10 +16,8 @@ from failmodes.warehouse.errors import FailmodesError, StudyError
 
 
 @pytest.fixture(scope="module")
-def warehouse(synthetic: Synthetic, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("compared") / "warehouse.duckdb"
-    load([synthetic.output], path)
-    return path
+def warehouse(sound_warehouse: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return Path(shutil.copy(sound_warehouse, tmp_path_factory.mktemp("compared")))
 
 
 @pytest.fixture(scope="module")
@@ -34,6 +33,7 @@ def run(*arguments: object) -> Result:
     return CliRunner().invoke(build_app("compare"), ["compare", *map(str, arguments)])
 
 
+@pytest.mark.slow
 def test_every_format_says_the_same(warehouse: Path, tmp_path: Path) -> None:
     text = run("Alpha", "Beta", warehouse).stdout
     document = json.loads(run("Alpha", "Beta", warehouse, "--format", "json").stdout)

@@ -57,6 +57,7 @@ def test_tables_are_listed_explained_and_filtered(w: Warehouse) -> None:
         w.table("model")
 
 
+@pytest.mark.slow
 def test_a_chart_is_the_one_that_the_command_draws(w: Warehouse, tmp_path: Path) -> None:
     app = Typer()
     app.command()(cli.chart)

@@ -25,6 +25,7 @@ from failmodes.warehouse.database.checks import run_checks
 from failmodes.warehouse.database.connection import open_warehouse
 from failmodes.warehouse.database.load import load
 
+pytestmark = pytest.mark.slow
 DENSE = [step / 4 for step in range(1, 21)]
 UNEVEN = [0.5, 1, 1.5, 2.5, 5]
 MILD = [0.25, 0.5, 0.75]
@@ -88,8 +89,7 @@ def test_every_check_holds(dense: Opened, every: Opened) -> None:
         assert [check.name for check in run_checks(warehouse.con) if not check.passed] == []
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("size", list(CHART_SIZES))
+@pytest.mark.parametrize("size", ["page", pytest.param("paper", marks=pytest.mark.corpus)])
 @pytest.mark.parametrize("name", list(CHARTS))
 def test_charts_draw_a_dense_grid(request: pytest.FixtureRequest, name: str, size: str) -> None:
     dense = drawn_from(request, "dense", name)
@@ -97,7 +97,6 @@ def test_charts_draw_a_dense_grid(request: pytest.FixtureRequest, name: str, siz
     assert spec["usermeta"]["finding"]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", list(CHARTS))
 def test_charts_draw_all_corruptions(request: pytest.FixtureRequest, name: str) -> None:
     every = drawn_from(request, "every", name)
@@ -108,7 +107,6 @@ def test_charts_draw_all_corruptions(request: pytest.FixtureRequest, name: str) 
         assert "Fog (extra)" not in text
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("severities", [UNEVEN, MILD], ids=["uneven", "mild"])
 def test_charts_and_tables_take_any_grid(tmp_path: Path, severities: list[float]) -> None:
     with opened(tmp_path, models=("Alpha", "Beta"), severities=severities) as warehouse:

@@ -19,7 +19,7 @@ from explorer_pages import (
 )
 from explorer_process import Explorer, explorer
 from hostile_names import HOSTILE
-from report_pages import Visit, barriers
+from report_pages import Visit, barriers, screens
 from synthetic_record import Texts, write_synthetic
 from synthetic_thumbnails import write_thumbnails
 
@@ -29,11 +29,6 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
 pytestmark = pytest.mark.browser
-
-SCREENS: tuple[tuple[int, Theme], ...] = (
-    (1400, "light"), (1400, "dark"), (1280, "light"), (768, "light"), (400, "light"), (400, "dark"),
-)  # fmt: skip
-screens = pytest.mark.parametrize(("width", "theme"), SCREENS)
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +52,7 @@ def page(browser: "Browser", served: Explorer) -> Iterator["Page"]:
     visit.page.context.close()
 
 
-@screens
+@screens((1400, "dark"), (1280, "light"), (768, "light"), (400, "light"))
 def test_everybody_can_read_it(browser: "Browser", served: Explorer, width: int, theme: Theme) -> None:
     visit = open_explorer(browser, served, width, theme)
     assert visit.page.evaluate(WIDEST) <= width

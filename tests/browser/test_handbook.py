@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from chromium import Theme
-from report_pages import barriers
+from report_pages import barriers, screens
 
 pytestmark = pytest.mark.browser
 ROOT = Path(__file__).parents[2]
@@ -16,7 +16,6 @@ KINDS = (  # a page of each kind
     "index.html", "tutorials/attention.html", "your-network.html", "concepts/attention.html", "reference/commands.html",
     "reference/schema.html", "reference/python.html", "project/changelog.html",
 )  # fmt: skip
-SCREENS: tuple[tuple[int, Theme], ...] = ((1400, "light"), (1400, "dark"), (400, "light"), (400, "dark"))
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +32,7 @@ def handbook(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize(("width", "theme"), [(1400, "light"), (400, "dark")])
+@screens()
 def test_no_page_complains_fetches_or_is_too_wide(handbook: Path, open_page: Any, width: int, theme: Theme) -> None:
     wrong = []
     for path in sorted(handbook.rglob("*.html")):
@@ -49,7 +48,7 @@ def test_no_page_complains_fetches_or_is_too_wide(handbook: Path, open_page: Any
     assert wrong == []
 
 
-@pytest.mark.parametrize(("width", "theme"), SCREENS)
+@screens((1400, "dark"), (400, "light"))
 def test_nothing_keeps_people_out(handbook: Path, open_page: Any, width: int, theme: Theme) -> None:
     wrong = []
     for name in KINDS:

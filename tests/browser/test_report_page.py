@@ -5,41 +5,39 @@ from typing import Any
 
 import pytest
 from chromium import Theme
-from report_pages import CUT_TEXTS, NOT_DRAWN, SHRUNK, barriers
+from report_pages import CUT_TEXTS, NOT_DRAWN, SHRUNK, barriers, screens
 
 pytestmark = pytest.mark.browser
-
-SCREENS: tuple[tuple[int, Theme], ...] = ((1400, "light"), (1400, "dark"), (400, "light"), (400, "dark"))
-screens = pytest.mark.parametrize(("width", "theme"), SCREENS)
+every_screen = screens((1400, "dark"), (400, "light"))
 
 
-@screens
+@every_screen
 def test_nothing_is_complained_of_and_nothing_fetched(report: Path, visit: Any, width: int, theme: Theme) -> None:
     found = visit(report, width, theme)
     assert found.problems == []
     assert found.outside == []
 
 
-@screens
+@every_screen
 def test_every_chart_is_drawn(report: Path, visit: Any, width: int, theme: Theme) -> None:
     page = visit(report, width, theme).page
     assert page.locator(".plot").count() > 5
     assert page.evaluate(NOT_DRAWN) == []
 
 
-@screens
+@every_screen
 def test_no_chart_is_cut_or_too_small_to_read(report: Path, visit: Any, width: int, theme: Theme) -> None:
     page = visit(report, width, theme).page
     assert page.evaluate(CUT_TEXTS) == []
     assert page.evaluate(SHRUNK) == []
 
 
-@screens
+@every_screen
 def test_the_page_is_as_wide_as_the_screen(report: Path, visit: Any, width: int, theme: Theme) -> None:
     assert visit(report, width, theme).page.evaluate("document.documentElement.scrollWidth") <= width
 
 
-@screens
+@every_screen
 def test_everybody_can_read_it(report: Path, visit: Any, width: int, theme: Theme) -> None:
     assert barriers(visit(report, width, theme).page) == []
 

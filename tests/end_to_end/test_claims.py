@@ -27,6 +27,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return here
 
 
+@pytest.mark.slow
 def test_from_a_study_to_a_table(folder: Path) -> None:
     failmodes("load", folder=folder)
     said = failmodes("query", "select claim from stated_claims order by position", "--format", "csv", folder=folder)
@@ -39,6 +40,7 @@ def test_from_a_study_to_a_table(folder: Path) -> None:
     assert "2 stated claims" in failmodes("status", "out", folder=folder).stdout
 
 
+@pytest.mark.slow
 def test_a_study_is_read_again_each_time(folder: Path) -> None:
     failmodes("load", folder=folder)
     text = (folder / "study.toml").read_text()

@@ -13,7 +13,7 @@ import pytest
 from corrupted_sets import LAYOUTS, contents
 
 SCRIPT = Path(sys.executable).parent / "failmodes"
-KILLS = 8
+KILLS = [3, pytest.param(8, marks=pytest.mark.corpus)]
 
 
 def run_script(options: list[str], cwd: Path, kill_after_s: float | None = None) -> tuple[int, float]:
@@ -37,15 +37,16 @@ def run_script(options: list[str], cwd: Path, kill_after_s: float | None = None)
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("kills", KILLS)
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_kill_9_at_random_instants(tmp_path: Path, layout: str) -> None:
+def test_kill_9_at_random_instants(tmp_path: Path, layout: str, kills: int) -> None:
     names = ["gaussian_noise", "motion_blur", "snow", "fog", "elastic_transform", "jpeg_compression"]
     options = [part for name in names for part in ("--corruption", name)]
     options += ["--layout", layout, "--images", "300"]
     code, whole_s = run_script(["--to", "whole", *options], tmp_path)
     assert code == 0
     rng, killed = random.Random(0), 0
-    for _ in range(KILLS):
+    for _ in range(kills):
         if (tmp_path / "killed").exists() and not (tmp_path / "killed" / ".failmodes").exists():
             shutil.rmtree(tmp_path / "killed")  # it was done: from nothing once more
         killed += run_script(["--to", "killed", *options], tmp_path, rng.uniform(0, whole_s / 2))[0] == -signal.SIGKILL
@@ -53,7 +54,7 @@ def test_kill_9_at_random_instants(tmp_path: Path, layout: str) -> None:
             assert len(np.load(path)) == 1500, "nothing half written under its final name"
         for cell in (tmp_path / "killed").glob("*/[1-5]"):
             assert len(list(cell.rglob("*.JPEG"))) == 300
-    assert killed >= KILLS // 2
+    assert killed >= kills // 2
     assert run_script(["--to", "killed", *options], tmp_path)[0] == 0
     assert contents(tmp_path / "killed") == contents(tmp_path / "whole")
 

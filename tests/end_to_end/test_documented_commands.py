@@ -5,6 +5,7 @@ import re
 import shlex
 import shutil
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -71,12 +72,16 @@ def test_they_are_found() -> None:
     assert {"init", "run", "images", "gate", "query"} <= {command.words[1] for command in COMMANDS}
 
 
+@cache
+def known_commands() -> Any:
+    return typer.main.get_command(app).commands
+
+
 @pytest.mark.parametrize("command", COMMANDS, ids=name_of)
 def test_it_is_a_command_with_such_options(command: Command) -> None:
     _, name, *arguments = command.words
-    known: Any = typer.main.get_command(app)
     with contextlib.suppress(SystemExit):
-        assert known.commands[name].make_context(name, arguments)
+        assert known_commands()[name].make_context(name, arguments)
 
 
 def test_the_readme_is_short() -> None:

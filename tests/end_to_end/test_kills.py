@@ -18,7 +18,7 @@ from safetensors import safe_open
 from tiny_study import CELLS, hashes, rows_of, write_tiny_study
 
 SCRIPT = Path(sys.executable).parent / "failmodes"
-KILLS = 20
+KILLS = [5, pytest.param(20, marks=pytest.mark.corpus)]
 
 
 def failmodes(*arguments: str | Path, folder: Path, limit_bytes: int | None = None) -> subprocess.CompletedProcess:
@@ -60,14 +60,15 @@ def fresh_copy(undisturbed: Path, folder: Path) -> Path:
 
 
 @pytest.mark.slow
-def test_kill_9_at_random_instants_of_evaluation(undisturbed, tmp_path) -> None:
+@pytest.mark.parametrize("kills", KILLS)
+def test_kill_9_at_random_instants_of_evaluation(undisturbed, tmp_path, kills: int) -> None:
     folder = fresh_copy(undisturbed, tmp_path)
     started = time.monotonic()
     assert failmodes("evaluate", folder=folder).returncode == 0
     whole_s = time.monotonic() - started
     rng = random.Random(0)
     killed = 0
-    for attempt in range(KILLS):
+    for attempt in range(kills):
         # each time from nothing or from what is left, at any instant of the run's second half (the first is imports)
         if attempt % 3 == 0:
             shutil.rmtree(folder / "out" / "record", ignore_errors=True)
@@ -76,7 +77,7 @@ def test_kill_9_at_random_instants_of_evaluation(undisturbed, tmp_path) -> None:
         killed += code == -signal.SIGKILL
         if code == 0 and attempt % 3 == 0:  # another process had the cores when the whole was timed
             whole_s = time.monotonic() - started
-    assert killed >= KILLS // 3
+    assert killed >= kills // 3
     done = failmodes("evaluate", folder=folder)
     assert done.returncode == 0, done.stderr
     assert hashes(folder / "out") == hashes(undisturbed / "out")
@@ -86,7 +87,7 @@ def test_kill_9_at_random_instants_of_evaluation(undisturbed, tmp_path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("instant", range(4))
+@pytest.mark.parametrize("instant", [0, *(pytest.param(n, marks=pytest.mark.corpus) for n in (1, 2)), 3])
 def test_kill_9_within_a_parquet_write_leaves_no_half_shard(undisturbed, tmp_path, instant: int) -> None:
     folder = fresh_copy(undisturbed, tmp_path)
     # the process kills itself inside its n-th write: after the temporary file, before the rename
@@ -159,7 +160,8 @@ def test_a_full_disk_is_one_line_and_the_run_goes_on_later(undisturbed, tmp_path
 
 
 @pytest.mark.slow
-def test_kill_9_during_load_leaves_the_warehouse_whole(undisturbed, tmp_path) -> None:
+@pytest.mark.parametrize("kills", [3, pytest.param(12, marks=pytest.mark.corpus)])
+def test_kill_9_during_load_leaves_the_warehouse_whole(undisturbed, tmp_path, kills: int) -> None:
     import duckdb
 
     folder = tmp_path / "study"
@@ -167,7 +169,7 @@ def test_kill_9_during_load_leaves_the_warehouse_whole(undisturbed, tmp_path) ->
     warehouse = folder / "out" / "warehouse.duckdb"
     expected = _row_hash(warehouse)
     rng = random.Random(1)
-    for _ in range(6):
+    for _ in range(kills):
         os.utime(warehouse)
         kill_after(rng.uniform(0.3, 2.0), "load", "--rebuild", folder=folder)
         assert _row_hash(warehouse) == expected

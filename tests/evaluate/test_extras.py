@@ -1,5 +1,6 @@
 """Where PyTorch is not installed: what needs it says so in one line with the command, and the rest works."""
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -8,7 +9,6 @@ import pytest
 from synthetic_record import write_synthetic
 
 from failmodes.evaluate.extras import PACKAGES, require_torch
-from failmodes.warehouse.database.load import load
 from failmodes.warehouse.errors import FailmodesError, MissingExtraError
 
 INSTALL = 'pip install "failmodes[evaluate]"'
@@ -82,8 +82,9 @@ def test_a_study_of_imported_predictions_runs_all_the_same(study_folder: Path) -
     assert "Elsewhere" in (study_folder / "out" / "report.html").read_text()
 
 
-def test_status_shows_the_warehouse_all_the_same(study_folder: Path, synthetic) -> None:
-    load([synthetic.output], study_folder / "out" / "warehouse.duckdb")
+def test_status_shows_the_warehouse_all_the_same(study_folder: Path, sound_warehouse: Path) -> None:
+    (study_folder / "out").mkdir()
+    shutil.copy(sound_warehouse, study_folder / "out")
     done = run(study_folder, "status")
     assert done.returncode == 0
     expected = f"failmodes: the progress of a study's networks needs PyTorch, not installed here: {INSTALL}\n"

@@ -62,6 +62,7 @@ def study_of(tmp_path, monkeypatch):
     sys.modules.pop(module, None)
 
 
+@pytest.mark.slow
 def test_networks_of_every_kind_run_in_one_study(study_of) -> None:
     study = study_of(MODELS)
     dataset = open_dataset(study.dataset, study.cache)

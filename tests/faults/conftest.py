@@ -1,4 +1,4 @@
-"""The long parts of the corpus run by `make faults`; continuous integration has the fast ones and a few kills."""
+"""What is slow here is of the corpus: continuous integration has the fast ones and a few kills."""
 
 from pathlib import Path
 

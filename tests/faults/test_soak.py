@@ -10,6 +10,7 @@ import pytest
 pytest.importorskip("torch")
 
 pytestmark = pytest.mark.slow
+KILLS = 4  # one each of evaluate, load, import and train
 
 
 def test_a_handful_of_kills_ends_in_the_same_rows(tmp_path: Path) -> None:
@@ -20,15 +21,15 @@ def test_a_handful_of_kills_ends_in_the_same_rows(tmp_path: Path) -> None:
         "--only",
         "kills",
         "--kills",
-        "6",
+        str(KILLS),
         "--json",
         tmp_path / "found.json",
     ]
     done = subprocess.run(command, cwd=Path(__file__).parents[2], capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stdout + done.stderr
     found = json.loads((tmp_path / "found.json").read_text())
-    assert len(found) == 6
+    assert len(found) == KILLS
     for kill in found:
         assert kill["figures"]["second"] > 0
         assert (kill["figures"]["differing_rows"], kill["figures"]["rows_twice"], kill["wrong"]) == (0, 0, [])
-    assert "6 trials in" in done.stdout
+    assert f"{KILLS} trials in" in done.stdout

@@ -35,6 +35,12 @@ class Visit(NamedTuple):
     outside: list[str]
 
 
+def screens(*others: tuple[int, Theme]) -> pytest.MarkDecorator:
+    """A wide screen in light and a phone in dark, for `width` and `theme`; others are of the corpus."""
+    rare = [pytest.param(*screen, marks=pytest.mark.corpus) for screen in others]
+    return pytest.mark.parametrize(("width", "theme"), [(1400, "light"), *rare, (400, "dark")])
+
+
 def open_report(browser: "Browser", path: Path, width: int, theme: Theme) -> Visit:
     """Open a report offline in a context of its own; charts may not be drawn yet."""
     size = {"width": width, "height": HEIGHTS[width]}

@@ -40,13 +40,17 @@ QUICK = {  # truths of a kind and how many images
     "a gate says that a rule is broken": ("accuracy, each of 6 cells, all alike worse", 50),
 }
 
+HEAVY = ("a curve has a break", "a curve has a threshold", "shape_over_distortion")
+
 
 @pytest.fixture(autouse=True)
 def _modules_of_soundness(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "path", [str(HERE), *sys.path])
 
 
-@pytest.mark.parametrize("kind", QUICK)
+@pytest.mark.parametrize(
+    "kind", [pytest.param(kind, marks=pytest.mark.slow) if kind in HEAVY else kind for kind in QUICK]
+)
 def test_limits_hold(kind: str) -> None:
     from claims import judge
     from running import all_jobs, measure_part

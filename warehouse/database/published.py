@@ -9,7 +9,7 @@ import duckdb
 import pyarrow as pa
 
 from failmodes.warehouse.database.own_tables import PUBLISHED_ACCURACY
-from failmodes.warehouse.database.tables import create_tables, upsert, write_info
+from failmodes.warehouse.database.tables import as_of_today, upsert
 from failmodes.warehouse.database.updates import open_writable, staged_database, writer_lock
 from failmodes.warehouse.errors import StudyError
 from failmodes.warehouse.published_layout import PublishedSet
@@ -30,10 +30,8 @@ def store_published(warehouse: Path, sets: Sequence[PublishedSet]) -> None:
     with writer_lock(warehouse):
         with open_writable(warehouse):
             pass
-        with staged_database(warehouse) as con:
-            create_tables(con)
+        with staged_database(warehouse) as con, as_of_today(con, [PUBLISHED_ACCURACY]):
             upsert(con, PUBLISHED_ACCURACY, rows, ("published_set",))
-            write_info(con)
 
 
 def published_of(con: duckdb.DuckDBPyConnection, dataset_name: str, dataset_label: str) -> list[str]:

@@ -9,8 +9,9 @@ definition is, which gives the same from the rows, slowly.
 """
 
 import re
-from collections.abc import Collection, Iterable
-from functools import cache
+from collections.abc import Callable, Collection, Iterable
+from functools import cache, partial
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import duckdb
@@ -44,6 +45,8 @@ _FITTING = {
     "decimal128(4, 3)": r"DECIMAL\(\d+,\d+\)",
 }
 
+
+_in_order: list[str] = []
 
 _FOREIGN = """
 select distinct 'a macro ' || function_name from duckdb_functions()
@@ -111,6 +114,8 @@ def show_relations(
     """
     stored = base_tables(con)
     shown: set[str] = set()
+    current = cache(partial(current_measures, con))  # asked once, when what says so is shown
+    sources: Callable[[str], set[str]] = con.get_table_names if names is not None else _nothing
 
     def show(name: str) -> None:
         if name in shown:
@@ -122,24 +127,43 @@ def show_relations(
         if name in measure_definitions():
             show(COMPUTED.name)
             show(SHARDS.name)
-            sql = sql if is_current(con, name) else measure_definitions()[name]
+            sql = sql if name in current() else measure_definitions()[name]
         if sql:
-            for source in con.get_table_names(sql):
+            for source in sources(sql):
                 show(source)
             con.execute(f"create view {name} as {sql}")
 
-    for name in relation_names() if names is None else names:
-        show(name.lower())
+    for name in map(str.lower, _all_in_order(con) if names is None else names):
+        show(name)
+
+
+def _nothing(_: str) -> set[str]:
+    return set()
+
+
+def _all_in_order(con: duckdb.DuckDBPyConnection) -> list[str]:
+    """Every table and view after what it reads, also where a measure is computed; kept, for parsing takes its time.
+
+    Before any is shown: of what it knows DuckDB says what lies beneath.
+    """
+    if not _in_order:
+        definitions = view_definitions() | measure_definitions()
+        sorter = TopologicalSorter({name: con.get_table_names(sql) for name, sql in definitions.items()})
+        _in_order.extend(dict.fromkeys([*sorter.static_order(), *TABLES]))
+    return _in_order
 
 
 def is_current(con: duckdb.DuckDBPyConnection, measure: str) -> bool:
     """Whether a stored measure is there for every evaluation that has shards, by today's definition."""
-    found = con.execute(
-        "select count(*) filter (where definition = $2) = (select count(distinct evaluation_id) from shards) "
-        "from computed where name = $1",
-        [measure, definition_hash(measure)],
-    ).fetchall()
-    return found == [(True,)]
+    return measure in current_measures(con)
+
+
+def current_measures(con: duckdb.DuckDBPyConnection) -> set[str]:
+    """Names of the stored measures that are there for every evaluation that has shards, by today's definition."""
+    ((evaluations,),) = con.execute("select count(distinct evaluation_id) from shards").fetchall()
+    rows = con.execute("select name, definition, count(*) from computed group by all").fetchall()
+    counts = {(name, definition): count for name, definition, count in rows}
+    return {name for name in measure_definitions() if counts.get((name, definition_hash(name)), 0) == evaluations}
 
 
 def base_tables(con: duckdb.DuckDBPyConnection) -> set[str]:

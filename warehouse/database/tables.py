@@ -6,7 +6,8 @@ and are replaced whenever the SQL has changed.
 
 import os
 from collections import defaultdict
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager
 from graphlib import TopologicalSorter
 from typing import Any
 
@@ -100,14 +101,48 @@ def upsert(con: duckdb.DuckDBPyConnection, table: Table, rows: pa.Table, replace
     con.unregister("incoming_rows")
 
 
+@contextmanager
+def as_of_today(con: duckdb.DuckDBPyConnection, tables: Iterable[Table]) -> Iterator[None]:
+    """Around what writes rows to `tables` of a file: all of it is of today then, as it is where this version wrote it.
+
+    For writers that ask no view: those in a file may be a stranger's.
+    """
+    if _is_of_today(con, tables):
+        yield
+        _write_info_row(con)
+    else:
+        create_tables(con)
+        yield
+        write_info(con)
+
+
+def _is_of_today(con: duckdb.DuckDBPyConnection, tables: Iterable[Table]) -> bool:
+    names = "schema_version, failmodes_version, views_fingerprint"
+    written = con.execute(f"select {names} from {WAREHOUSE_INFO.name}").fetchall()
+    is_ours = written == [(SCHEMA_VERSION, _own_version(), views_fingerprint())]
+    return is_ours and all({column.name for column in table.columns} <= _columns(con, table) for table in tables)
+
+
+def _columns(con: duckdb.DuckDBPyConnection, table: Table) -> set[str]:
+    return {name for name, *_ in con.execute(f"describe {table.name}").fetchall()}
+
+
+def _own_version() -> str:
+    return library_versions(("failmodes",)).get("failmodes", "unknown")
+
+
 def write_info(con: duckdb.DuckDBPyConnection) -> None:
     """Install the views and write the row of `warehouse_info`."""
     install_views(con)
+    _write_info_row(con)
+
+
+def _write_info_row(con: duckdb.DuckDBPyConnection) -> None:
     former = fetch_first(con, "select created_at from warehouse_info")
     now = now_utc()
     row: dict[str, Any] = {
         "schema_version": SCHEMA_VERSION,
-        "failmodes_version": library_versions(("failmodes",)).get("failmodes", "unknown"),
+        "failmodes_version": _own_version(),
         "created_at": former[0] if former else now,
         "updated_at": now,
         "build_id": os.urandom(8).hex(),

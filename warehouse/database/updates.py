@@ -18,7 +18,7 @@ from failmodes.warehouse.database.claim_tables import STATED_CLAIMS
 from failmodes.warehouse.database.connection import LOCKED, fetch_first, open_warehouse
 from failmodes.warehouse.database.own_tables import DERIVED
 from failmodes.warehouse.database.relations import REBUILD_HINT, TABLES, foreign_objects
-from failmodes.warehouse.database.tables import create_tables, insert_rows, write_info
+from failmodes.warehouse.database.tables import as_of_today, insert_rows
 from failmodes.warehouse.errors import StorageError, WarehouseError
 from failmodes.warehouse.hashing import identity_of
 from failmodes.warehouse.limits import database_memory
@@ -184,9 +184,7 @@ def replace_derived_tables(warehouse: Path, tables: Mapping[str, pa.Table]) -> N
     with writer_lock(warehouse):
         with open_writable(warehouse):
             pass
-        with staged_database(warehouse) as con:
-            create_tables(con)
+        with staged_database(warehouse) as con, as_of_today(con, [known[name] for name in tables]):
             for name, rows in tables.items():
                 con.execute(f"delete from {name}")
                 insert_rows(con, known[name], cast_to_table(rows, known[name], name))
-            write_info(con)

@@ -35,6 +35,7 @@ def test_it_is_that_of_the_cell_of_the_lowest_accuracy(con: duckdb.DuckDBPyConne
     assert f"Alpha {100 * worst[2]:.1f}\u00a0% under " in spec["usermeta"]["finding"]
 
 
+@pytest.mark.slow
 def test_of_many_classes_those_of_the_commonest_confusions_are_shown_and_it_says_so(tmp_path: Path) -> None:
     write_synthetic(tmp_path, images=300, models=("Alpha",), classes=30)
     load([tmp_path], tmp_path / "warehouse.duckdb")

@@ -54,6 +54,7 @@ def test_many_networks_lie_grey_behind_two(many_con: duckdb.DuckDBPyConnection, 
     assert "In colour: of" in spec["usermeta"]["subtitle"]
 
 
+@pytest.mark.slow
 def test_without_distortion_it_says_why_there_is_none(tmp_path: Path) -> None:
     write_synthetic(tmp_path, images=60, models=("Alpha",), paired=False)
     load([tmp_path], tmp_path / "w.duckdb")

@@ -56,6 +56,7 @@ def test_without_pairing_drift_and_onset_say_why(tmp_path: Path) -> None:
             CHARTS["onset"](con, selection)
 
 
+@pytest.mark.slow
 def test_labels_from_outside_stay_data(tmp_path: Path) -> None:
     hostile = "</script>'\" + alert(1)"
     write_synthetic(tmp_path, images=40, models=(hostile,))

@@ -48,6 +48,7 @@ def test_the_title_says_whether_attention_follows_the_object(
         assert f"{label} has 2" in title or f"{label} has 1" in title, "some twenty points"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("has_masks", "reason"), [(True, "labels differ"), (False, "there are no object masks")])
 def test_where_there_is_nothing_it_says_why(tmp_path: Path, has_masks: bool, reason: str) -> None:
     made = write_synthetic(

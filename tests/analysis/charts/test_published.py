@@ -73,6 +73,7 @@ def test_shape_space_has_them_behind(published_warehouse: Path) -> None:
     assert all(0 < row["drop"] < 100 for row in rows)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["curves", "shapes"])
 def test_without_them_a_chart_is_as_it_was(published_warehouse: Path, shaped_warehouse: Path, name: str) -> None:
     def drawn(path: Path, **options: bool) -> str:

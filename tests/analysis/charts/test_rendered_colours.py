@@ -52,8 +52,14 @@ def assert_texts_are_read(svg: str, theme: str, *, has_cells: bool) -> None:
         assert ratio >= 4.5, ("".join(element.itertext()), fill, ratio)
 
 
-@pytest.mark.parametrize("theme", list(THEMES))
-@pytest.mark.parametrize("name", list(CHARTS))
+def looks() -> Iterator[object]:
+    """Every chart in both themes; fast tests look at the other one only where its colours are chosen."""
+    for name in CHARTS:
+        yield name, "light"
+        yield pytest.param(name, "dark", marks=() if name in HEAT_MAPS else pytest.mark.slow)
+
+
+@pytest.mark.parametrize(("name", "theme"), list(looks()))
 def test_texts_and_marks_of_every_chart(con: duckdb.DuckDBPyConnection, name: str, theme: str) -> None:
     svg, page = drawn(con, name, theme), THEMES[theme].background
     assert_texts_are_read(svg, theme, has_cells=name in HEAT_MAPS)
@@ -67,6 +73,7 @@ def test_texts_and_marks_of_every_chart(con: duckdb.DuckDBPyConnection, name: st
         assert max(contrast(colour, rgb(page)) for colour in seen) >= 3, (kind, inks)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("theme", list(THEMES))
 def test_texts_of_many_networks(many_con: duckdb.DuckDBPyConnection, theme: str) -> None:
     for name in ("curves", "shapes", "onset"):

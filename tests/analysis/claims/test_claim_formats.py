@@ -84,6 +84,7 @@ def test_hostile_claims_are_only_shown(con: duckdb.DuckDBPyConnection) -> None:
     assert "`<img src=x onerror=alert(1)> \\| @all" in table[2]
 
 
+@pytest.mark.slow
 def test_a_report_opens_with_the_claims(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rendering, "draw_charts", lambda *_: ([], []))  # drawn elsewhere
     made = write_synthetic(tmp_path / "out", images=60, corruptions=("fog", "contrast"), severities=(2, 5))
@@ -99,6 +100,7 @@ def test_a_report_opens_with_the_claims(tmp_path: Path, monkeypatch: pytest.Monk
     assert 'id="claims-1"' not in write_report(path).read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_claims_about_many_networks_are_folded_with_a_tally(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rendering, "draw_charts", lambda *_: ([], []))
     made = write_synthetic(tmp_path / "out", images=60, corruptions=("fog", "contrast"), severities=(2, 5),

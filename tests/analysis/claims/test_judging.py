@@ -160,11 +160,10 @@ def test_networks_of_several_seeds_are_judged_over_them(seeded_con: duckdb.DuckD
     assert len(judge_given(seeded_con, ['fog is flat for "Fir, seed 1"'])) == 1
 
 
-def test_every_query_gives_rows(con: duckdb.DuckDBPyConnection, synthetic: Synthetic, tmp_path: Path) -> None:
-    path = tmp_path / "w.duckdb"
-    load([synthetic.output], path)
+@pytest.mark.slow
+def test_every_query_gives_rows(con: duckdb.DuckDBPyConnection, sound_warehouse: Path) -> None:
     for row in judge_given(con, ONE_EACH):
-        columns = run_query(path, row.query)
+        columns = run_query(sound_warehouse, row.query)
         assert len(columns) > 0 or row.form == "shape"  # shapes are stored by whoever reports first
 
 
@@ -245,6 +244,7 @@ def test_where_the_interval_lies_decides() -> None:
     assert verdict_on(point, "less than", 2) == verdict_on(point, "more than", 2) == "contradicted"
 
 
+@pytest.mark.slow
 def test_networks_of_the_same_name_are_told_apart_by_their_images(tmp_path: Path) -> None:
     small = {"corruptions": ("fog",), "severities": (2, 5), "models": ("Alpha",)}
     made = [write_synthetic(tmp_path / f"{seed}", images=40 + seed, seed=seed, **small) for seed in (0, 1)]

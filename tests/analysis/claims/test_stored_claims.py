@@ -61,6 +61,7 @@ def test_they_are_stored_with_their_verdicts(own: Path, monkeypatch: pytest.Monk
     assert rows["input_fingerprint"].n_unique() == 1
 
 
+@pytest.mark.slow
 def test_other_claims_are_judged_anew(own: Path, record: Synthetic, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = counted(own, monkeypatch)
     assert load([record.output], own, claims=STATED).swapped is False
@@ -74,6 +75,7 @@ def test_other_claims_are_judged_anew(own: Path, record: Synthetic, monkeypatch:
     assert warehouse_claims(own) == []
 
 
+@pytest.mark.slow
 def test_other_settings_and_other_rules_are_judged_anew(own: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = counted(own, monkeypatch)
     ensure_shapes(own, ShapeSettings(resamples=70))
@@ -89,6 +91,7 @@ def test_a_load_without_a_study_keeps_them(own: Path, record: Synthetic) -> None
         assert stored_claims(con) == STATED
 
 
+@pytest.mark.slow
 def test_more_shards_leave_them_out_of_date_until_they_are_asked_for(own: Path, tmp_path: Path) -> None:
     more = write_synthetic(tmp_path / "more", images=60, models=("Gamma",), corruptions=("fog", "contrast"),
                            severities=(2, 5))  # fmt: skip

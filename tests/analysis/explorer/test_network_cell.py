@@ -75,6 +75,7 @@ def test_networks_and_corruptions_are_chosen_in_the_order_of_the_selection(
         narrowed(selection, [], ["fog"])
 
 
+@pytest.mark.slow
 def test_up_to_four_networks_have_a_colour_of_more_the_best_and_the_worst(tmp_path: Path) -> None:
     models = tuple(f"Net {number}" for number in range(5))
     write_synthetic(tmp_path, images=40, models=models, falls={"Net 1": 0.2, "Net 3": 2.0}, corruptions=("fog",))

@@ -82,6 +82,7 @@ def _with_null(output: Path, key: ShardKey, null: float | None) -> None:
     write_shard(output, ATTENTION, key, rows.to_arrow().cast(ATTENTION.arrow(without=PARTITIONS)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("nulls", "verdict", "told"),
     [

@@ -20,6 +20,7 @@ def found(con: duckdb.DuckDBPyConnection, selection: Selection, all_findings: li
     return collect(con, selection, all_findings)
 
 
+@pytest.mark.slow
 def test_it_prints_what_the_command_prints(shaped_warehouse: Path, capsys: pytest.CaptureFixture[str]) -> None:
     print_findings(shaped_warehouse)
     *lines, last = capsys.readouterr().out.splitlines()

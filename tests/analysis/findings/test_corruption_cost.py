@@ -95,6 +95,7 @@ def test_few_networks_say_so_where_nothing_costs(many_con: duckdb.DuckDBPyConnec
     assert birch[0].sentence.startswith("No corruption costs Birch accuracy at severity 5 beyond sampling noise")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("models", "fall", "start"),
     [

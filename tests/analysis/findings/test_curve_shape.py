@@ -133,6 +133,7 @@ def test_a_gain_in_accuracy_is_a_rise(sure: duckdb.DuckDBPyConnection) -> None:
     assert flat.value > 0
 
 
+@pytest.mark.slow
 def test_a_curve_that_falls_and_comes_back_contradicts_flat(tmp_path: Path) -> None:
     made = write_synthetic(tmp_path, images=200, models=("A",), corruptions=("fog",), severities=(2, 5))
     clean = np.arange(200) % 4

@@ -76,6 +76,7 @@ def test_figures_lie_where_their_unit_says(every_finding: list[Finding]) -> None
     }  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("of", ["few", "many"])
 def test_every_query_answers_with_rows(
     of: str, all_findings: list[Finding], many_findings: list[Finding], request: pytest.FixtureRequest

@@ -24,6 +24,7 @@ from failmodes.analysis.statistics.curve_shape import ShapeSettings
 from failmodes.analysis.statistics.shape_tables import ensure_shapes
 from failmodes.warehouse.database.load import load
 
+pytestmark = pytest.mark.slow
 SEVERITIES = (2, 5)
 NO_NUMBER = re.compile(r"\b(nan|NaN|inf|None)\b")
 

@@ -80,6 +80,7 @@ def test_a_report_stores_every_finding(reported: Path) -> None:
     assert judged[0] > 0
 
 
+@pytest.mark.slow
 def test_a_second_report_reads_them_and_is_the_same(own: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = write_report(own).read_bytes()
     content = own.read_bytes()
@@ -108,6 +109,7 @@ def test_asking_for_findings_writes_nothing(own: Path) -> None:
     assert rows_of(own) == []
 
 
+@pytest.mark.slow
 def test_a_new_load_makes_them_stale_and_they_are_judged_again(own: Path, tmp_path: Path) -> None:
     before = rows_of(own)
     write_synthetic(tmp_path / "more", models=("Gamma",), **SMALL)
@@ -157,6 +159,7 @@ def test_other_names_of_corruptions_make_them_stale(small: tuple[Synthetic, Path
     assert warehouse_findings(path)[0].sentence.startswith("Mist costs Alpha most")
 
 
+@pytest.mark.slow
 def test_a_warehouse_from_before_the_table_gets_it_by_a_report(own: Path) -> None:
     with duckdb.connect(str(own)) as writer:
         writer.execute("drop table findings")
@@ -174,6 +177,7 @@ def test_another_method_makes_them_stale(own: Path, monkeypatch: pytest.MonkeyPa
         warehouse_findings(own)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("protected", ["file", "folder"])
 def test_a_protected_warehouse_gives_a_report_all_the_same(
     own: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], protected: str

@@ -61,6 +61,7 @@ def test_alike_networks_and_costs_are_left_undecided(many_con: duckdb.DuckDBPyCo
     assert "not told apart" in breaks or "No corruption costs" in breaks or "costs both networks most" in breaks
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("images", [1, 29])
 def test_of_too_few_images_nothing_is_said(tmp_path: Path, images: int) -> None:
     write_synthetic(tmp_path, images=images)
@@ -71,6 +72,7 @@ def test_of_too_few_images_nothing_is_said(tmp_path: Path, images: int) -> None:
     assert "too few" in sentence
 
 
+@pytest.mark.slow
 def test_names_with_braces_and_quotes_stay_as_they_are(tmp_path: Path) -> None:
     write_synthetic(tmp_path, images=60, models=("A {0} {x}", "B 'on' %s"))
     load([tmp_path], tmp_path / "warehouse.duckdb")

@@ -105,6 +105,7 @@ def test_help_says_what_rules_are_and_what_exit_codes_mean(app: Typer) -> None:
         assert line in text
 
 
+@pytest.mark.slow
 def test_as_a_process(gate_folder: Path, tmp_path: Path) -> None:
     rules = write(tmp_path, BROKEN)
     for arguments, code, line in (

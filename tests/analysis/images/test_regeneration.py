@@ -1,5 +1,6 @@
 """Pictures made again: byte for byte those of an evaluation, and said to differ where they do."""
 
+import shutil
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -24,9 +25,15 @@ SOURCES = {
 }
 
 
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Pictured:
+    return pictured(tmp_path_factory.mktemp("one"), GeneratedSource(), ("fog", "contrast"))
+
+
 @pytest.fixture
-def one(tmp_path: Path) -> Pictured:
-    return pictured(tmp_path, GeneratedSource(), ("fog", "contrast"))
+def one(made: Pictured, tmp_path: Path) -> Pictured:
+    """One whose warehouse a test may change."""
+    return made._replace(warehouse=Path(shutil.copy(made.warehouse, tmp_path)))
 
 
 def change(warehouse: Path, *statements: str) -> None:
@@ -35,6 +42,7 @@ def change(warehouse: Path, *statements: str) -> None:
             con.execute(statement)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", SOURCES)
 def test_every_corruption_is_made_again_byte_for_byte(tmp_path: Path, kind: str) -> None:
     options: dict[str, Any] = SOURCES[kind]

@@ -124,6 +124,7 @@ def test_a_warehouse_that_was_handed_on_is_described_alone(hostile: Synthetic, t
     assert any("publish it beside handed.duckdb" in line for line in done.remarks)
 
 
+@pytest.mark.slow
 def test_what_cannot_be_written_is_one_line(hostile: Synthetic, tmp_path: Path) -> None:
     warehouse = hostile.output / "warehouse.duckdb"
     with pytest.raises(StudyError, match="no format 'xml': choose among robustbench, croissant, model-card"):

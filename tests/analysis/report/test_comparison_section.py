@@ -1,6 +1,7 @@
 """Pairs in a report: the only two, or those that are named; with pictures, and without a second table of the same."""
 
 import re
+import shutil
 from pathlib import Path
 
 import duckdb
@@ -25,10 +26,8 @@ def both(con: duckdb.DuckDBPyConnection) -> Selection:
 
 
 @pytest.fixture(scope="module")
-def warehouse(synthetic: Synthetic, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("pairs") / "warehouse.duckdb"
-    load([synthetic.output], path)
-    return path
+def warehouse(sound_warehouse: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return Path(shutil.copy(sound_warehouse, tmp_path_factory.mktemp("pairs")))
 
 
 @pytest.fixture(scope="module")
@@ -73,6 +72,7 @@ def test_of_many_networks_those_that_are_named(many_con: duckdb.DuckDBPyConnecti
             named_pairs(many_con, Path("w.duckdb"), [pair])
 
 
+@pytest.mark.slow
 def test_the_command_names_pairs(many_warehouse: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("failmodes.analysis.report.rendering.draw_charts", lambda *_: ([], []))  # drawn elsewhere
     arguments = ["report", str(many_warehouse), "--pair", "Fir", "Aspen", "--pair", "Elm", "Birch"]
@@ -85,6 +85,7 @@ def test_the_command_names_pairs(many_warehouse: Path, monkeypatch: pytest.Monke
     assert isinstance(odd.exception, StudyError)
 
 
+@pytest.mark.slow
 def test_a_report_of_two_has_the_section_and_one_of_many_has_none(
     warehouse: Path, many_warehouse: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -111,6 +112,7 @@ def test_two_networks_that_share_no_corruption_have_a_report_without_it(tmp_path
         assert only_pair(con, tmp_path / "w.duckdb", both) == []
 
 
+@pytest.mark.slow
 def test_networks_of_the_same_names_on_other_images_are_each_compared(tmp_path: Path) -> None:
     for images in (40, 48):
         write_seeded(tmp_path / str(images), seeds=2, single=None, images=images, corruptions=("fog",))

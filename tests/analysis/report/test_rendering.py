@@ -64,6 +64,7 @@ def test_it_has_every_part(page: str) -> None:
     assert "prefers-color-scheme: dark" in page
 
 
+@pytest.mark.slow
 def test_a_network_that_lacks_a_corruption_has_no_mean_and_keeps_the_rest(tmp_path: Path) -> None:
     record = write_synthetic(tmp_path, images=60, models=("Alpha", "Beta"), corruptions=("fog", "contrast", "snow"))
     lacking = cell_of(record, "Beta", "snow", 1).evaluation_id

@@ -87,6 +87,7 @@ def test_refuses_what_is_no_matrix(bad: np.ndarray) -> None:
         resampled_accuracy(bad)
 
 
+@pytest.mark.slow
 def test_unpaired_evaluations_are_resampled_cell_by_cell(tmp_path: Path) -> None:
     written = write_synthetic(tmp_path, paired=False, models=("Alpha",), images=200)
     path = tmp_path / "warehouse.duckdb"
@@ -99,6 +100,7 @@ def test_unpaired_evaluations_are_resampled_cell_by_cell(tmp_path: Path) -> None
     assert abs(np.corrcoef(draws[:, 0], draws[:, 1])[0, 1]) < 0.2
 
 
+@pytest.mark.slow
 def test_an_incomplete_cell_is_named(tmp_path: Path) -> None:
     made = write_synthetic(tmp_path / "out", models=("Alpha",), images=400)
     fog = ShardKey(made.evaluations["Alpha"], Cell("fog", Decimal("3.000")))

@@ -177,6 +177,7 @@ def test_decisions_follow_the_bounds(crossing: Synthetic, compared: Comparison) 
     assert turned.bounds == pytest.approx((-high, -low))
 
 
+@pytest.mark.slow
 def test_two_files_and_cells_that_one_lacks(crossing: Synthetic, tmp_path: Path) -> None:
     made = write_synthetic(tmp_path / "b", images=IMAGES, models=("Alpha",), corruptions=("contrast",), seed=1)
     load([made.output], tmp_path / "b.duckdb")
@@ -189,6 +190,7 @@ def test_two_files_and_cells_that_one_lacks(crossing: Synthetic, tmp_path: Path)
     assert {cell.corruption for cell in found.cells} == {"none", "contrast"}
 
 
+@pytest.mark.slow
 def test_unpaired_images_have_no_image_that_changes(crossing: Synthetic, tmp_path: Path) -> None:
     made = write_synthetic(tmp_path / "b", images=90, models=("Gamma",), corruptions=CORRUPTIONS)
     load([made.output], tmp_path / "b.duckdb")
@@ -234,6 +236,7 @@ def test_networks_are_found_by_label_and_identity(crossing: Synthetic, warehouse
         assert str(told.value) == message
 
 
+@pytest.mark.slow
 def test_an_evaluation_that_lacks_cells_is_found_too(tmp_path: Path) -> None:
     made = write_synthetic(tmp_path, images=40, corruptions=("fog",))
     cell = next(

@@ -82,6 +82,7 @@ def test_class_ranks_are_of_the_class_means(con: duckdb.DuckDBPyConnection) -> N
     assert dict(found) == pytest.approx(expected)
 
 
+@pytest.mark.slow
 def test_they_are_stored_with_the_shapes_and_computed_once(synthetic: Synthetic, tmp_path: Path) -> None:
     path = tmp_path / "warehouse.duckdb"
     load([synthetic.output], path)
@@ -103,6 +104,7 @@ def test_a_change_of_method_computes_them_again(shaped_warehouse: Path, monkeypa
         assert {table.name for table in CURVE_TABLES} <= due_shapes(con).keys()
 
 
+@pytest.mark.slow
 def test_images_that_do_not_pair_have_no_distortion_and_no_ranks_of_classes(tmp_path: Path) -> None:
     made = write_synthetic(tmp_path, images=80, models=("Alpha",), paired=False)
     load([made.output], tmp_path / "w.duckdb")
@@ -114,6 +116,7 @@ def test_images_that_do_not_pair_have_no_distortion_and_no_ranks_of_classes(tmp_
         assert con.execute("select count(rank) from corruption_ranks").fetchall()[0][0] > 0
 
 
+@pytest.mark.slow
 def test_few_images_are_not_tested(tmp_path: Path) -> None:
     made = write_synthetic(tmp_path, images=20, models=("Alpha",))
     load([made.output], tmp_path / "w.duckdb")

@@ -5,6 +5,7 @@ from pathlib import Path
 import duckdb
 import numpy as np
 import polars as pl
+import pytest
 import torch
 from tiny_study import run_and_read, write_tiny_study
 
@@ -22,6 +23,7 @@ def logit_files(output: Path) -> list[Path]:
     return [Path(path) for path in list_record_files(output, LOGITS)]
 
 
+@pytest.mark.slow
 def test_they_stand_in_the_record_as_float16_and_all_else_is_as_without(study_with, tmp_path: Path) -> None:
     _, study = run_and_read(study_with(""))
     assert not logit_files(study.output)

@@ -51,6 +51,7 @@ def test_what_a_network_raises_in_a_trial_is_left_to_the_run(two_trained_network
     assert (report.written, report.failures) == (2 * CELLS, [])
 
 
+@pytest.mark.slow
 def test_a_batch_size_once_tried_is_remembered(two_trained_networks, monkeypatch) -> None:
     path, output, _ = two_trained_networks
     monkeypatch.setattr("failmodes.evaluate.engine.autobatch.TUNING_SHARE", 1e9)

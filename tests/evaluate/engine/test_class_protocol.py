@@ -85,6 +85,7 @@ def test_both_accuracies_are_told_after_the_clean_images_whichever_counts(study_
     }
 
 
+@pytest.mark.slow
 def test_the_warehouse_holds_it_and_says_another_class(study_with, tmp_path: Path) -> None:
     _, study = run_and_read(study_with(""))
     load([study.output], tmp_path / "w.duckdb")

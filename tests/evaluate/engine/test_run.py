@@ -65,6 +65,7 @@ def test_a_network_that_raises_is_set_aside_in_every_source_and_the_others_go_on
     assert report.written == 2 * CELLS
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_not_the_networks_fault(two_trained_networks, monkeypatch) -> None:
     path, output, expected = two_trained_networks
 
@@ -84,7 +85,7 @@ def test_a_full_disk_is_not_the_networks_fault(two_trained_networks, monkeypatch
     "extra",
     [
         "workers = 2",
-        'executor = "processes"\nprocesses = 2',
+        pytest.param('executor = "processes"\nprocesses = 2', marks=pytest.mark.corpus),  # as test_processes.py has it
         'executor = "processes"\nprocesses = 2\nworkers = 1',
     ],
     ids=["blocks made ahead", "two processes", "both"],

@@ -69,6 +69,7 @@ def test_it_tells_nothing_of_image_files_and_why_attention_is_missing(
     assert row["attention_note"] == "left out of this file by failmodes export"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "options", [{"paired": False}, {"classes": 12}, {"severities": (0.5, 2.25)}], ids=["unpaired", "classes", "levels"]
 )
@@ -80,6 +81,7 @@ def test_other_kinds_of_evaluations_hold_every_check_too(tmp_path: Path, options
     assert [check.name for check in status.checks if not check.passed] == []
 
 
+@pytest.mark.slow
 def test_only_evaluated_images_and_their_corruptions_are_kept(tmp_path: Path) -> None:
     record = write_synthetic(tmp_path / "a", images=40, models=("Alpha",), corruptions=("fog", "contrast"))
     more = write_synthetic(tmp_path / "b", images=80, models=("Beta",), corruptions=("snow",))
@@ -90,6 +92,7 @@ def test_only_evaluated_images_and_their_corruptions_are_kept(tmp_path: Path) ->
     assert corruptions["corruption"].to_list() == ["none", "fog", "contrast"]
 
 
+@pytest.mark.slow
 def test_a_load_of_the_whole_record_replaces_what_was_kept(alpha: Synthetic, tmp_path: Path) -> None:
     whole, baseline = tmp_path / "w.duckdb", tmp_path / "b.duckdb"
     load([alpha.output], whole)

@@ -108,6 +108,7 @@ def test_attention_without_its_predictions_is_not_loaded(record: Synthetic, tmp_
     assert load([record.output], tmp_path / "w.duckdb").new_shards == 20
 
 
+@pytest.mark.slow
 def test_vanished_shards_stay_until_a_rebuild(record: Synthetic, tmp_path: Path) -> None:
     path = tmp_path / "w.duckdb"
     load([record.output], path)
@@ -121,6 +122,7 @@ def test_vanished_shards_stay_until_a_rebuild(record: Synthetic, tmp_path: Path)
     assert value(path, "select count(*) from predictions where corruption = 'fog'") == 0
 
 
+@pytest.mark.slow
 def test_two_folders_load_into_one_warehouse_and_a_rebuild_gives_the_same_rows(alpha, beta: Path, tmp_path) -> None:
     one, two = alpha.output, beta
     path, other = tmp_path / "w.duckdb", tmp_path / "other.duckdb"
@@ -136,6 +138,7 @@ def test_two_folders_load_into_one_warehouse_and_a_rebuild_gives_the_same_rows(a
     assert hashes(path) == apart
 
 
+@pytest.mark.slow
 def test_the_later_folder_and_the_later_content_count(record: Synthetic, tmp_path: Path) -> None:
     path, other = tmp_path / "w.duckdb", tmp_path / "other"
     shutil.copytree(record.output, other)
@@ -149,6 +152,7 @@ def test_the_later_folder_and_the_later_content_count(record: Synthetic, tmp_pat
     assert value(path, "select model_label from models") == "Alpha"
 
 
+@pytest.mark.slow
 def test_a_new_choice_of_exemplars_replaces_the_former(record: Synthetic, tmp_path: Path) -> None:
     path, key = tmp_path / "w.duckdb", f"{record.evaluations['Alpha']}-fog"
     load([record.output], path)
@@ -176,6 +180,7 @@ def test_damage_leaves_the_old_warehouse_as_it_was(record: Synthetic, tmp_path: 
     assert load([record.output], path).new_shards == 2
 
 
+@pytest.mark.slow
 def test_an_open_reader_keeps_its_file_and_the_next_sees_the_load(alpha: Synthetic, beta: Path, tmp_path: Path) -> None:
     path = tmp_path / "w.duckdb"
     load([alpha.output], path)
@@ -220,7 +225,8 @@ except StorageError as error:
     assert not list(tmp_path.glob(".tmp-*"))
 
 
-@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(1, 6))])
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.corpus) for seed in range(1, 6))])
 def test_killed_load_leaves_a_whole_database(alpha: Synthetic, beta: Path, tmp_path: Path, seed: int) -> None:
     path, rng = tmp_path / "w.duckdb", random.Random(seed)
     load([alpha.output], path)
@@ -240,6 +246,7 @@ def test_killed_load_leaves_a_whole_database(alpha: Synthetic, beta: Path, tmp_p
     assert not list(tmp_path.glob(".tmp-*"))
 
 
+@pytest.mark.slow
 def test_loading_from_memory_gives_the_rows_of_the_local_record(local_record, memory_record, tmp_path: Path) -> None:
     local, remote, both = (tmp_path / f"{name}.duckdb" for name in ("local", "remote", "both"))
     load([local_record.output], local)

@@ -41,6 +41,7 @@ def test_a_set_is_replaced_whole_and_others_stay(warehouse_copy: Path, tmp_path:
         store_published(warehouse_copy, [first, first])
 
 
+@pytest.mark.slow
 def test_loads_keep_them_and_rebuilding_does_not(record: Synthetic, tmp_path: Path) -> None:
     path = record.output / "warehouse.duckdb"
     load([record.output], path)
@@ -59,6 +60,7 @@ def test_the_command_stops_at_damage_before_it_loads(app: typer.Typer, record: S
     assert not (record.output / "warehouse.duckdb").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("of", "told"),
     [([], "not stated"), (["--published-of", "Nothing"], "no data set here is Nothing"),

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import duckdb
 import pyarrow as pa
+import pytest
 from synthetic_record import Synthetic
 from warehouse_files import steps_table
 
@@ -28,6 +29,7 @@ def test_status_says_what_is_there(warehouse_copy: Path) -> None:
     assert status.stale_derived == ["steps"]
 
 
+@pytest.mark.slow
 def test_what_another_program_changed_is_found_by_a_full_status(warehouse_copy: Path) -> None:
     assert all(result.passed for result in warehouse_status(warehouse_copy, full=True).checks)
     with duckdb.connect(str(warehouse_copy)) as con:
@@ -41,6 +43,7 @@ def test_what_another_program_changed_is_found_by_a_full_status(warehouse_copy: 
     assert tables["cell_measures"] == 2 * 26
 
 
+@pytest.mark.slow
 def test_what_a_load_found_to_break_a_check_is_shown_with_its_rows(synthetic: Synthetic, tmp_path: Path) -> None:
     output = Path(shutil.copytree(synthetic.output, tmp_path / "out"))
     fog = ShardKey(synthetic.evaluations["Alpha"], Cell("fog", Decimal("3.000")))

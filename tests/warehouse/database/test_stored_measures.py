@@ -163,7 +163,12 @@ def test_unpaired_evaluations_have_no_measures_of_pairs_of_images(tmp_path: Path
     assert measures_of(tmp_path / "w.duckdb")["image_onsets"].is_empty()
 
 
-@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def examples(count: int) -> settings:
+    return settings(max_examples=count, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+@pytest.mark.slow
+@examples(3)
 @given(st.data())
 def test_shards_that_come_in_any_order_or_are_replaced_give_what_a_rebuild_gives(
     made: Synthetic, tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
@@ -199,10 +204,15 @@ def test_shards_that_come_in_any_order_or_are_replaced_give_what_a_rebuild_gives
     assert_as_defined(warehouse)
 
 
+_in_any_order = test_shards_that_come_in_any_order_or_are_replaced_give_what_a_rebuild_gives.hypothesis.inner_test
+test_shards_that_come_in_many_more_orders = pytest.mark.corpus(examples(20)(given(st.data())(_in_any_order)))
+
+
 def killed(*_: object) -> list[str]:
     raise KeyboardInterrupt
 
 
+@pytest.mark.slow
 def test_one_more_network_leaves_the_others_measures_as_they_are(made: Synthetic, tmp_path: Path) -> None:
     whole = Path(shutil.copytree(made.output, tmp_path / "out"))
     kept = tmp_path / "kept"
@@ -222,6 +232,7 @@ def hash_before(measure: str) -> str:
     return "before" if measure == "cell_measures" else definition_hash(measure)
 
 
+@pytest.mark.slow
 def test_another_definition_is_computed_again_at_the_next_load_and_read_from_rows_until_then(
     made: Synthetic, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -246,6 +257,7 @@ def test_another_definition_is_computed_again_at_the_next_load_and_read_from_row
     assert_as_defined(warehouse)
 
 
+@pytest.mark.slow
 def test_a_warehouse_without_measures_answers_from_its_rows(made: Synthetic, tmp_path: Path) -> None:
     warehouse = tmp_path / "w.duckdb"
     load([made.output], warehouse)

@@ -15,6 +15,7 @@ from failmodes.warehouse.database.tables import topological_order
 from failmodes.warehouse.errors import WarehouseError
 
 
+@pytest.mark.slow
 def test_another_schema_version_asks_for_a_rebuild(record: Synthetic, tmp_path: Path) -> None:
     path = tmp_path / "w.duckdb"
     load([record.output], path)
@@ -58,6 +59,7 @@ def test_tables_are_documented_by_the_contract(con: duckdb.DuckDBPyConnection) -
     assert (kinds["severity"], kinds["corruption"]) == ("DECIMAL(4,3)", "VARCHAR")
 
 
+@pytest.mark.slow
 def test_changed_views_are_installed_without_new_shards(record: Synthetic, tmp_path: Path) -> None:
     path = tmp_path / "w.duckdb"
     load([record.output], path)

@@ -10,10 +10,12 @@ from warehouse_files import python_in_background, steps_table
 
 from failmodes.warehouse.database.connection import open_warehouse
 from failmodes.warehouse.database.load import load
+from failmodes.warehouse.database.own_tables import SHAPES
 from failmodes.warehouse.database.updates import input_fingerprint, replace_derived_tables, stale_tables, writer_lock
 from failmodes.warehouse.errors import WarehouseError
 
 
+@pytest.mark.slow
 def test_derived_rows_are_replaced_and_survive_loads(
     warehouse_copy: Path, synthetic: Synthetic, tmp_path: Path
 ) -> None:
@@ -35,6 +37,26 @@ def test_derived_rows_are_replaced_and_survive_loads(
         assert input_fingerprint(con, {"resamples": 1000}) != fingerprint
 
 
+def test_views_are_installed_anew_only_where_another_version_wrote_the_file(warehouse_copy: Path) -> None:
+    with duckdb.connect(str(warehouse_copy)) as con:
+        con.execute("create or replace view outcomes as select 1 as nothing")
+    replace_derived_tables(warehouse_copy, {"steps": steps_table("x")})
+    with duckdb.connect(str(warehouse_copy)) as con:
+        assert con.execute("from outcomes").fetchall() == [(1,)]
+        con.execute("update warehouse_info set failmodes_version = '0.0.1'")
+    replace_derived_tables(warehouse_copy, {"steps": steps_table("x")})
+    with duckdb.connect(str(warehouse_copy)) as con:
+        assert con.execute("select count(*) > 1 from outcomes").fetchall() == [(True,)]
+
+
+def test_a_column_that_is_missing_is_made_before_rows_are_stored(warehouse_copy: Path) -> None:
+    with duckdb.connect(str(warehouse_copy)) as con:
+        con.execute("alter table shapes drop column chance_from")
+    replace_derived_tables(warehouse_copy, {"shapes": SHAPES.arrow().empty_table()})
+    with duckdb.connect(str(warehouse_copy)) as con:
+        assert con.execute("select count(chance_from) from shapes").fetchall() == [(0,)]
+
+
 def test_only_derived_tables_of_an_existing_warehouse_are_stored(warehouse_copy: Path, tmp_path: Path) -> None:
     with pytest.raises(WarehouseError, match="predictions: no derived table; these are shapes, steps, shape_sweep"):
         replace_derived_tables(warehouse_copy, {"predictions": steps_table("x")})
@@ -50,6 +72,7 @@ def test_a_second_load_at_the_same_time_is_refused(record: Synthetic, tmp_path: 
     assert load([record.output], path).swapped
 
 
+@pytest.mark.slow
 def test_a_database_that_others_write_to_is_refused(record: Synthetic, tmp_path: Path) -> None:
     path = tmp_path / "w.duckdb"
     load([record.output], path)

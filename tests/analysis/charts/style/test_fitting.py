@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import duckdb
@@ -17,9 +18,16 @@ from failmodes.analysis.sample_images import CorruptionRequest
 from failmodes.analysis.selection import Selection, select_one
 from failmodes.warehouse.errors import StudyError
 
-DEFAULT, SLOW = ("85mm",), ("120mm", "180mm")
-WIDTHS = [*DEFAULT, *(pytest.param(width, marks=pytest.mark.slow) for width in SLOW)]
 ALL = [*CHARTS, *(f"{name} of images" for name in IMAGE_CHARTS)]
+HARDEST = ("differences", "exemplars", "distortion")  # a legend, pictures, names beside points
+
+
+def figures() -> Iterator[object]:
+    """Every chart at the width of a column and of a page; the corpus has one between."""
+    for name in ALL:
+        yield pytest.param(name, "85mm", marks=() if name in HARDEST else pytest.mark.slow)
+        yield pytest.param(name, "120mm", marks=pytest.mark.corpus)
+        yield pytest.param(name, "180mm", marks=pytest.mark.slow)
 
 
 def drawn(con: duckdb.DuckDBPyConnection, selection: Selection, name: str, size: ChartSize):
@@ -53,8 +61,7 @@ def png_mm(path: Path) -> tuple[float, float]:
         return image.width / dots[0] * 25.4, image.height / dots[1] * 25.4
 
 
-@pytest.mark.parametrize("width", WIDTHS)
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize(("name", "width"), list(figures()))
 def test_every_chart_is_as_wide_as_asked(
     con: duckdb.DuckDBPyConnection, selection: Selection, tmp_path: Path, name: str, width: str
 ) -> None:
@@ -95,6 +102,7 @@ def test_other_widths_are_refused_in_one_line(bad: str) -> None:
     assert "\n" not in str(refused.value)
 
 
+@pytest.mark.slow
 def test_a_figure_of_a_notebook_keeps_its_width(shaped_warehouse: Path, tmp_path: Path) -> None:
     warehouse = Warehouse(shaped_warehouse)
     warehouse.chart("drops", width="100mm", theme="dark").save(tmp_path / "drops.pdf")

@@ -68,6 +68,7 @@ def test_separators_of_lines_in_names_become_spaces(suffix: str, tmp_path: Path)
     assert not {"\u2028", "\u2029"} & set(text.partition('"vconcat"')[2] or text)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", [".svg", ".png", ".pdf"])
 def test_emoji_are_cut_in_whole(tmp_path: Path, suffix: str) -> None:
     names = pl.DataFrame({"name": ["\N{GRINNING FACE}" * 30, "\N{GRINNING FACE} face"], "value": [1, 2]})
