@@ -38,6 +38,7 @@ PARTS: dict[str, tuple[tuple[str, ...], str]] = {
         ),
         "",
     ),
+    "Results": (("founding-study.md",), "results/"),
     "Concepts": (
         (
             "concepts/intervals.md",

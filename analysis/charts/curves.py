@@ -161,7 +161,8 @@ def _chart_text(con: duckdb.DuckDBPyConnection, selection: Selection, frame: Pan
         costliest_sentence(con, selection),
         f"Accuracy from clean (0) to severity {frame.plot_area.x_high:g} on {selection.images}; "
         f"{band_phrase(frame.networks)}; grey dashes: a steady fall; {several}{frame.published.phrase}{chance}"
-        f"above each panel: the shape, undecided unless {format_percent(STABLE)} of resamples agree on it.",
+        "above each panel: the shape; late, early and near-linear only where "
+        f"{format_percent(STABLE)} of resamples agree.",
         selection.source_line,
     )
 

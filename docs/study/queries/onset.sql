@@ -1,0 +1,7 @@
+-- In which order images fail: 1 is right and 0 is wrong, from clean to the last severity; orders of at least 1 % of images
+select model_label, corruption, correctness_pattern, count(*) as image_count
+from failure_onset
+where clean_correct
+group by model_label, corruption, correctness_pattern
+having count(*) >= 0.01 * (select max(image_count) from accuracy_by_severity)
+order by model_label, corruption, image_count desc, correctness_pattern

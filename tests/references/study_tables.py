@@ -1,0 +1,174 @@
+"""The aggregates of the founding study, and the tables that its pages make of them."""
+
+import re
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import polars as pl
+
+ROOT = Path(__file__).parents[2]
+STUDY = ROOT / "docs" / "study"
+QUERIES = STUDY / "queries"
+TABLE = re.compile(r"(<!-- study: (\w+) -->\n\n)((?:\|.*\n)+)")
+SHAPES = {
+    "flat": "flat", "rise": "rise", "non_monotone": "non-monotone", "late_collapse": "late", "early_drop": "early",
+    "near_linear": "near-linear", "undecided": "undecided",
+}  # fmt: skip
+TEXTS = {"correctness_pattern": pl.String}  # of digits
+UNITS = {"accuracy": "{} points", "share of images": "{} % of images", "bow": "bow {}"}
+ENDS = ("", "_low", "_high")
+
+
+def aggregate(name: str, study: str = "published") -> pl.DataFrame:
+    """A table of the study as its query gave it: `published` has whole severities, `dense` steps of a quarter."""
+    path = STUDY / study / f"{name}.csv"
+    return pl.read_csv(path, infer_schema_length=None, schema_overrides=TEXTS if name == "onset" else None)
+
+
+def number(value: float | None, digits: int = 1, *, signed: bool = False) -> str:
+    if value is None:
+        return ""
+    text = f"{value:+.{digits}f}" if signed else f"{value:.{digits}f}"
+    return (text if float(text) else text.lstrip("+-")).replace("-", "−")
+
+
+def with_interval(value: float | None, low: float | None, high: float | None, digits: int = 1) -> str:
+    if value is None:
+        return ""
+    return f"{number(value, digits)} [{number(low, digits)}, {number(high, digits)}]"
+
+
+def markdown(header: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    lines = [" | ".join(header), " | ".join("---" for _ in header), *(" | ".join(row) for row in rows)]
+    return "".join(f"| {line} |\n" for line in lines)
+
+
+def accuracy() -> str:
+    """Accuracy in per cent, a row a network and corruption."""
+    table = aggregate("accuracy").with_columns(pl.col("accuracy") * 100)
+    wide = table.pivot("severity", index=["corruption", "model_label"], values="accuracy", maintain_order=True)
+    rows = wide.sort("corruption", "model_label").rows()
+    header = ("corruption", "network", "clean", "1", "2", "3", "4", "5")
+    return markdown(header, ([name, label, *(number(value) for value in values)] for name, label, *values in rows))
+
+
+def claims() -> str:
+    """Each claim, its verdict for each network, and the number that decided."""
+    rows = []
+    before = None
+    for row in aggregate("claims").iter_rows(named=True):
+        scale, digits = (100, 1) if row["unit"] != "bow" else (1, 2)
+        values = [None if row[key] is None else scale * row[key] for key in ("value", "low", "high")]
+        stated = "" if row["claim"] == before else f"`{row['claim']}`"
+        before = row["claim"]
+        found = with_interval(*values, digits=digits)
+        if found:
+            found = UNITS[row["unit"]].format(found)
+        rows.append([stated, row["model_label"] or "", row["verdict"], found or row["reason"] or ""])
+    return markdown(("claim", "network", "verdict", "number [95 %]"), rows)
+
+
+def shapes() -> str:
+    """Shapes over severity and over distortion, a row a curve."""
+    axes = aggregate("shapes_over_distortion")
+    rows = []
+    for row in aggregate("shapes").sort("corruption", "model_label").iter_rows(named=True):
+        cells = [row["corruption"], row["model_label"], with_interval(*(100 * row[f"total_drop{end}"] for end in ENDS))]
+        of_curve = (pl.col("corruption") == row["corruption"]) & (pl.col("model_label") == row["model_label"])
+        for axis in ("severity", "rmse", "1-ssim"):
+            (found,) = axes.filter(of_curve, axis=axis).rows(named=True)
+            bow = with_interval(*(found[f"bow{end}"] for end in ENDS), digits=2)
+            cells.append(f"{SHAPES[found['shape']]} {bow}".strip())
+        rows.append(cells)
+    header = ("corruption", "network", "points lost at 5", "over severity (bow)", "over RMSE", "over 1 − SSIM")
+    return markdown(header, rows)
+
+
+def ranks() -> str:
+    """Which corruption costs most on average, with intervals of its rank."""
+    table = aggregate("ranks").filter(measure="on_average").sort("model_label", "rank")
+    rows = (
+        [
+            row["model_label"],
+            f"{row['rank']} [{row['rank_low']}, {row['rank_high']}]",
+            row["corruption"],
+            with_interval(*(100 * row[f"cost{end}"] for end in ENDS)),
+        ]
+        for row in table.iter_rows(named=True)
+    )
+    return markdown(("network", "rank [95 %]", "corruption", "points lost on average [95 %]"), rows)
+
+
+def attention() -> str:
+    """How far maps of the clean answer move at the last severity, beside another image's of the class."""
+    rows = (
+        [
+            row["corruption"],
+            row["model_label"],
+            number(row["mean_centroid_shift"], 3),
+            number(row["null_class_mean_centroid_shift"], 3),
+            number(row["mean_cosine"], 2),
+            number(row["null_class_mean_cosine"], 2),
+        ]
+        for row in aggregate("attention").filter(severity=5).sort("corruption", "model_label").iter_rows(named=True)
+    )
+    header = ("corruption", "network", "shift, image widths", "its null", "cosine", "its null")
+    return markdown(header, rows)
+
+
+def dense() -> str:
+    """The dense grid beside the published one: shape, and whether there is a threshold."""
+    whole = aggregate("shapes")
+    points = aggregate("change_points", "dense")
+    rows = []
+    for row in aggregate("shapes", "dense").sort("corruption", "model_label").iter_rows(named=True):
+        key = {"corruption": row["corruption"], "model_label": row["model_label"]}
+        (coarse,) = whole.filter(**key).rows(named=True)
+        (point,) = points.filter(**key).rows(named=True)
+        at = f", at {point['break_at']:.2f} [{point['break_from']:.2f}, {point['break_to']:.2f}]"
+        bows = (with_interval(*(curve[f"bow{end}"] for end in ENDS), digits=2) for curve in (coarse, row))
+        found = [f"{SHAPES[curve['shape']]} {bow}" for curve, bow in zip((coarse, row), bows, strict=True)]
+        threshold = point["threshold"] + (at if point["break_at"] is not None else "")
+        rows.append([row["corruption"], row["model_label"], *found, threshold])
+    header = ("corruption", "network", "whole severities, 10,000 images", "quarters, 2,000 images", "threshold")
+    return markdown(header, rows)
+
+
+def networks() -> str:
+    """Accuracy in per cent: clean, mean of all corrupted cells, and the cell of the lowest."""
+    corrupted = pl.col("severity") > 0
+    table = (
+        aggregate("accuracy")
+        .group_by("model_label", maintain_order=True)
+        .agg(
+            clean=pl.col("accuracy").filter(pl.col("severity") == 0).first(),
+            mean=pl.col("accuracy").filter(corrupted).mean(),
+            lowest=pl.col("accuracy").min(),
+            at=(pl.col("corruption") + " " + pl.col("severity").cast(pl.Int64).cast(pl.String)).get(
+                pl.col("accuracy").arg_min()
+            ),
+        )
+    )
+    rows = (
+        [label, number(100 * clean), number(100 * mean), f"{number(100 * lowest)} ({at})"]
+        for label, clean, mean, lowest, at in table.rows()
+    )
+    return markdown(("network", "clean, %", "mean of 30 corrupted cells, %", "lowest cell, %"), rows)
+
+
+def onset() -> str:
+    """In which order images fail under fog, of the orders that are most common."""
+    table = aggregate("onset").filter(corruption="fog")
+    rows = ([label, f"`{pattern}`", f"{count:,}"] for label, _, pattern, count in table.rows())
+    return markdown(("network", "clean to severity 5", "images of 10,000"), rows)
+
+
+TABLES: dict[str, Callable[[], str]] = {
+    "accuracy": accuracy, "attention": attention, "claims": claims, "dense": dense, "networks": networks,
+    "onset": onset, "ranks": ranks, "shapes": shapes,
+}  # fmt: skip
+
+
+def with_tables(text: str) -> str:
+    """The page with each table as the aggregates give it now."""
+    return TABLE.sub(lambda found: found[1] + TABLES[found[2]](), text)
