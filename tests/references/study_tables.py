@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
@@ -35,7 +36,7 @@ def number(value: float | None, digits: int = 1, *, signed: bool = False) -> str
 def with_interval(value: float | None, low: float | None, high: float | None, digits: int = 1) -> str:
     if value is None:
         return ""
-    return f"{number(value, digits)} [{number(low, digits)}, {number(high, digits)}]"
+    return f"{number(value, digits)} [{number(low, digits)},\u00a0{number(high, digits)}]"
 
 
 def markdown(header: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
@@ -53,19 +54,23 @@ def accuracy() -> str:
 
 
 def claims() -> str:
-    """Each claim, its verdict for each network, and the number that decided."""
+    """Each claim, a row, with its verdict and the number that decided for each network; of two networks in one cell."""
+    table = aggregate("claims")
+    networks = aggregate("accuracy")["model_label"].unique().sort().to_list()
     rows = []
-    before = None
-    for row in aggregate("claims").iter_rows(named=True):
-        scale, digits = (100, 1) if row["unit"] != "bow" else (1, 2)
-        values = [None if row[key] is None else scale * row[key] for key in ("value", "low", "high")]
-        stated = "" if row["claim"] == before else f"`{row['claim']}`"
-        before = row["claim"]
-        found = with_interval(*values, digits=digits)
-        if found:
-            found = UNITS[row["unit"]].format(found)
-        rows.append([stated, row["model_label"] or "", row["verdict"], found or row["reason"] or ""])
-    return markdown(("claim", "network", "verdict", "number [95 %]"), rows)
+    for (claim,), judged in table.group_by("claim", maintain_order=True):
+        said = {row["model_label"]: _judged(row) for row in judged.iter_rows(named=True)}
+        of_both = [text for label, text in said.items() if label not in networks]
+        rows.append([str(claim), *(of_both + [""] * 2 if of_both else [said[network] for network in networks])])
+    return markdown(("claim", *networks), rows)
+
+
+def _judged(row: dict[str, Any]) -> str:
+    scale, digits = (1, 2) if row["unit"] == "bow" else (100, 1)
+    if row["value"] is None:
+        return f"{row['verdict']}: {row['reason']}"
+    found = with_interval(*(scale * row[key] for key in ("value", "low", "high")), digits=digits)
+    return f"{row['verdict']}: {UNITS[row['unit']].format(found)}"
 
 
 def shapes() -> str:
