@@ -56,6 +56,7 @@ def test_a_study_is_read_again_each_time(folder: Path) -> None:
 
 
 def test_a_load_refuses_what_a_run_refuses_and_leaves_the_warehouse(folder: Path, tmp_path: Path) -> None:
+    failmodes("load", folder=folder)
     text = (folder / "study.toml").read_text().replace('"out', f'"{folder}/out')
     (tmp_path / "study.toml").write_text(text.replace("fog costs more", "fog kosts more"))
     refused = failmodes("load", "study.toml", "--into", "w.duckdb", folder=tmp_path, expect=2)
