@@ -34,6 +34,7 @@ def test_every_chart_states_finding_data_and_source(
     assert sum(len(rows) for rows in spec["datasets"].values()) < MOST_ROWS
 
 
+@pytest.mark.slow
 def test_without_pairing_drift_and_onset_say_why(tmp_path: Path) -> None:
     write_synthetic(tmp_path, images=40, models=("Alpha",), paired=False)
     path = tmp_path / "warehouse.duckdb"

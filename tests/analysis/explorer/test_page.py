@@ -107,6 +107,7 @@ def test_curves_are_saved_as_the_house_draws_them(con: duckdb.DuckDBPyConnection
     assert downloads.curve_figure(explored, selection, "pdf").startswith(b"%PDF")
 
 
+@pytest.mark.slow
 def test_the_desk_answers_and_refuses(con: duckdb.DuckDBPyConnection, explored: Path) -> None:
     assert desk.FIRST_RELATION in desk.relation_options()
     assert "worst_cells" in desk.saved_names()
