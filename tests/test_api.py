@@ -132,6 +132,7 @@ def test_an_interrupted_call_goes_on_where_it_was(digits, tmp_path: Path) -> Non
     assert w.table("predictions").height == CELLS * len(digits[0])
 
 
+@pytest.mark.slow
 def test_the_study_file_names_what_a_file_can_name_and_runs_to_the_same_evaluation(digits, tmp_path: Path) -> None:
     from torchvision.models import shufflenet_v2_x0_5
 
@@ -217,6 +218,7 @@ def test_a_folder_of_photographs(tmp_path: Path) -> None:
     assert sorted(w.table("classes")["class_name"]) == ["cat", "dog"]
 
 
+@pytest.mark.slow
 def test_an_own_corruption_is_a_function(digits, tmp_path: Path) -> None:
     def darker(images: np.ndarray, parameters: tuple[float]) -> np.ndarray:
         return (images * (1 - parameters[0] / 10)).astype(np.uint8)
@@ -226,6 +228,7 @@ def test_an_own_corruption_is_a_function(digits, tmp_path: Path) -> None:
     assert "# - darker: a corruption of the program that called this benchmark" in (tmp_path / "study.toml").read_text()
 
 
+@pytest.mark.slow
 def test_any_picture_is_shown_again(digits, tmp_path: Path) -> None:
     def darker(images: np.ndarray, parameters: tuple[float]) -> np.ndarray:
         return (images * (1 - parameters[0] / 10)).astype(np.uint8)
@@ -240,6 +243,7 @@ def test_any_picture_is_shown_again(digits, tmp_path: Path) -> None:
     assert path.read_text().startswith("<svg")
 
 
+@pytest.mark.slow
 def test_private_images_leave_no_picture_in_the_warehouse(digits, tmp_path: Path) -> None:
     w = run(net(), digits, tmp_path / "private", thumbnails=False)
     assert w.table("thumbnails").is_empty()
@@ -293,6 +297,7 @@ def test_images_of_another_kind_are_refused_with_the_mend(tmp_path: Path, images
     assert line in str(raised.value)
 
 
+@pytest.mark.slow
 def test_progress_is_on_stderr_and_quiet_without(digits, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     run(net(), digits, tmp_path)
     assert capfd.readouterr() == ("", "")
@@ -303,6 +308,7 @@ def test_progress_is_on_stderr_and_quiet_without(digits, tmp_path: Path, capfd: 
     assert f"evaluate: {CELLS}/{CELLS} contrast 5" in err
 
 
+@pytest.mark.slow
 def test_a_study_is_run_from_its_content(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     study = {
@@ -370,6 +376,7 @@ def test_maps_that_are_all_empty_leave_the_report_whole(digits, tmp_path: Path) 
     w.chart("exemplars")
 
 
+@pytest.mark.slow
 def test_a_function_that_takes_one_image_at_a_time_is_named_with_its_cell(digits, tmp_path: Path) -> None:
     def network(batch: np.ndarray) -> np.ndarray:
         if len(batch) != 1:

@@ -22,6 +22,7 @@ def keys_in_help(command: str, folder: Path) -> str:
     return " ".join(re.sub(r"[│╭╮╰╯─]", " ", text).split())
 
 
+@pytest.mark.slow
 def test_load_answers_as_json(tmp_path: Path) -> None:
     output = write_synthetic(tmp_path / "record", images=30, models=("A",), corruptions=("fog",)).output
     done = failmodes("load", output, "--into", "w.duckdb", "--json", folder=tmp_path)

@@ -18,6 +18,7 @@ from failmodes.warehouse.database.load import load
 from failmodes.warehouse.errors import StudyError
 
 
+@pytest.mark.slow
 def test_every_measure_of_a_gate_is_the_same_from_the_file(sound_warehouse: Path, tmp_path: Path) -> None:
     target = tmp_path / "baseline.duckdb"
     export_network(sound_warehouse, "Alpha", target)
@@ -34,6 +35,7 @@ def test_every_measure_of_a_gate_is_the_same_from_the_file(sound_warehouse: Path
                 assert hasattr(one, "value"), name
 
 
+@pytest.mark.slow
 def test_a_label_without_its_seed_exports_all_training_runs(tmp_path: Path) -> None:
     record = write_synthetic(
         tmp_path / "record", images=40, models=("Net, seed 0", "Net, seed 1", "Other"), corruptions=("fog",)

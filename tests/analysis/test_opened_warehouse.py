@@ -194,6 +194,7 @@ def test_a_relative_path_stays_what_it_was(fresh: Path, tmp_path: Path, monkeypa
     assert w.tables().height > 0
 
 
+@pytest.mark.slow
 def test_threads_share_one_warehouse_while_shapes_are_stored_and_files_swapped(fresh: Path, tmp_path: Path) -> None:
     w = Warehouse(fresh)
     write_small_record(tmp_path / "beta", "Beta")

@@ -24,6 +24,7 @@ def test_selection_filters_and_refuses_what_is_not_there(shaped_warehouse: Path)
             select(con, corruptions=["snow"])
 
 
+@pytest.mark.slow
 def test_evaluations_of_other_images_do_not_share_a_chart(synthetic: Synthetic, tmp_path: Path) -> None:
     write_synthetic(tmp_path / "other", images=100, models=("Alpha",))
     path = tmp_path / "warehouse.duckdb"
@@ -48,6 +49,7 @@ def test_chance_is_among_all_that_may_be_the_answer() -> None:
     assert all_.chance is None
 
 
+@pytest.mark.slow
 def test_a_label_without_its_seed_chooses_all_training_runs(tmp_path: Path) -> None:
     write_seeded(tmp_path, seeds=2, images=40, corruptions=("fog",))
     load([tmp_path], tmp_path / "w.duckdb")

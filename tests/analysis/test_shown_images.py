@@ -82,6 +82,7 @@ def test_html_shows_hostile_names_and_runs_none(made: Pictured, tmp_path: Path, 
     assert "\u0643\u0644\u0628" in text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layout", ["page", "paper"])
 @pytest.mark.parametrize("suffix", ["svg", "json", "png", "pdf"])
 def test_every_format_is_written(sheet: ImageSheet, made: Pictured, tmp_path: Path, suffix: str, layout) -> None:

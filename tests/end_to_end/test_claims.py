@@ -78,11 +78,13 @@ def test_any_claim_of_a_file(folder: Path, tmp_path: Path) -> None:
     assert "| fog is flat | Alpha |" in (tmp_path / "a.md").read_text()
 
 
+@pytest.mark.slow
 def test_a_claim_alone_is_about_the_study_here(folder: Path) -> None:
     failmodes("load", folder=folder)
     assert "contrast is flat" in " ".join(failmodes("claims", "contrast is flat", folder=folder).stdout.split())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("arguments", "says"), [
     (("w.duckdb", "fog kosts most"), "claim 'fog kosts most' is not understood: did you mean 'fog costs most'?"),
     (("w.duckdb", "fogg is flat"), "unknown corruption 'fogg': did you mean 'fog'?"),

@@ -51,6 +51,7 @@ def test_pictures_that_differ_and_images_that_are_missing_are_said(study: Path) 
     assert not (study / "no.png").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "code", "line"),
     [

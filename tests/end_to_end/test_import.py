@@ -62,6 +62,7 @@ def test_what_is_said_of_an_import_says_where_it_comes_from(beside) -> None:
     assert limits["Imports"].sentence == "Predictions of Elsewhere were made elsewhere."
 
 
+@pytest.mark.slow
 def test_rows_that_are_not_finite_are_counted_among_the_limits(small_import, tmp_path) -> None:
     nan = pl.when(pl.int_range(pl.len()) % 10 == 3).then(float("nan")).otherwise("logit_0")
     small_frame().with_columns(logit_0=nan).write_parquet(tmp_path / "p.parquet")

@@ -51,6 +51,7 @@ def test_a_study_whose_record_cannot_be_reached_is_refused_before_anything_runs(
         read_study(study_file(tmp_path, ""))
 
 
+@pytest.mark.slow
 def test_load_takes_a_url_or_a_study_that_names_one(memory_record, memory_url: str, tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     study, named = study_file(tmp_path, memory_url), tmp_path / "w.duckdb"

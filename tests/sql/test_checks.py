@@ -68,6 +68,7 @@ def test_a_sound_warehouse_passes(sound_warehouse: Path) -> None:
     assert all(result.invariant and result.examples.is_empty() for result in results)
 
 
+@pytest.mark.slow
 def test_an_unpaired_warehouse_passes(tmp_path: Path) -> None:
     output = write_synthetic(tmp_path, images=40, models=("A",), paired=False).output
     load([output], tmp_path / "w.duckdb")

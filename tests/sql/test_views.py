@@ -72,6 +72,7 @@ def _rewrite(output: Path, source: ShardKey, target: ShardKey, broken: int = 0) 
         write_shard(output, table, target, pa.Table.from_pylist(rows, schema=columns))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("view", COMPARISONS)
 def test_view_agrees_with_an_independent_computation(con: duckdb.DuckDBPyConnection, view: str) -> None:
     COMPARISONS[view](con)
@@ -123,6 +124,7 @@ def test_unpaired_drift_and_distortion_are_null_with_the_reason(rough: duckdb.Du
     assert rows["mean_mass"].null_count() == 0
 
 
+@pytest.mark.slow
 def test_extra_corruptions_stay_out_of_the_headline_mean(tmp_path) -> None:
     output = write_synthetic(tmp_path, images=40, models=("A",)).output
     load([output], tmp_path / "w.duckdb")
@@ -136,6 +138,7 @@ def test_extra_corruptions_stay_out_of_the_headline_mean(tmp_path) -> None:
         assert extra == pytest.approx(fog)
 
 
+@pytest.mark.slow
 def test_training_runs_of_several_seeds_are_one_network(tmp_path) -> None:
     output = write_seeded(tmp_path, images=60, corruptions=("fog",), severities=(1, 5)).output
     load([output], tmp_path / "w.duckdb")

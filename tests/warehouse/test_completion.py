@@ -73,6 +73,7 @@ def test_without_a_warehouse_the_program_knows_corruptions_alone(tmp_path: Path)
     assert bash(tmp_path, "query", "@worst_cells", "--model", "") == []
 
 
+@pytest.mark.slow
 def test_a_name_that_a_shell_would_run_is_not_offered(tmp_path: Path) -> None:
     labels = ("Net A", "$(touch taken)", "`touch taken`", "a'b", 'a"b', "\\$(touch taken)", "ViT-B/16")
     output = write_synthetic(

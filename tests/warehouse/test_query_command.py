@@ -60,6 +60,7 @@ def test_a_limit_of_a_file_is_told(handed: Path, tmp_path: Path) -> None:
     assert (len(done.stdout.splitlines()), done.stderr) == (81, "")
 
 
+@pytest.mark.slow
 def test_a_saved_query_takes_options(handed: Path) -> None:
     def rows(*options: str) -> list[dict[str, object]]:
         return json.loads(failmodes("query", WORST, "--format", "json", *options, folder=handed).stdout)

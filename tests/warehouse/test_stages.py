@@ -82,6 +82,7 @@ def test_in_python_nobody_is_told() -> None:
     assert list(stages.counted("reading", iter("abc"))) == ["a", "b", "c"]
 
 
+@pytest.mark.slow
 def test_a_load_tells_of_its_stages(synthetic: Synthetic, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     told: list[tuple[str, int, int | None]] = []
     monkeypatch.setattr(stages, "_tell", lambda *what: told.append(what))

@@ -202,10 +202,9 @@ def _cast_column(
         return pa.nulls(count, field.type)
     if values is None:
         raise ValueError(f"it has no {name}")
-    if values.type != field.type:
-        values = values.cast(field.type)
+    cast: pa.ChunkedArray = values if values.type == field.type else values.cast(field.type)
     if not pa.types.is_primitive(field.type):
-        values.validate(full=True)  # texts may be no UTF-8
-    if values.null_count and not field.nullable:
+        cast.validate(full=True)  # texts may be no UTF-8
+    if cast.null_count and not field.nullable:
         raise ValueError(f"{name} may not be null")
-    return values
+    return cast

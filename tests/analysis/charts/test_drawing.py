@@ -44,6 +44,7 @@ def test_names_that_a_shell_is_offered_are_those_of_the_charts() -> None:
     assert offered["drops"].startswith("Heat map of the accuracy that each corruption costs")
 
 
+@pytest.mark.slow
 def test_without_pairing_drift_and_onset_say_why(tmp_path: Path) -> None:
     write_synthetic(tmp_path, images=40, models=("Alpha",), paired=False)
     path = tmp_path / "warehouse.duckdb"

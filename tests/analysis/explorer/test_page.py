@@ -121,6 +121,7 @@ def test_charts_of_a_cell_are_saved_as_one_figure(con: duckdb.DuckDBPyConnection
     assert "No risk is on record for this cell." in spec["usermeta"]["subtitle"]
 
 
+@pytest.mark.slow
 def test_the_desk_answers_and_refuses(con: duckdb.DuckDBPyConnection, explored: Path) -> None:
     assert desk.FIRST_RELATION in desk.relation_options()
     assert "worst_cells" in desk.saved_names()

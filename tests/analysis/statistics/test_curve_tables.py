@@ -129,6 +129,7 @@ def test_few_images_are_not_tested(tmp_path: Path) -> None:
         assert con.execute("select count(*) from class_ranks").fetchall() == [(0,)]
 
 
+@pytest.mark.slow
 def test_a_corruption_of_too_many_rows_that_are_no_numbers_is_not_ranked(tmp_path: Path) -> None:
     made = write_synthetic(tmp_path, images=80, models=("Alpha",), corruptions=("fog", "contrast"))
     make_non_finite(made, cell_of(made, "Alpha", "contrast", 3))
@@ -142,6 +143,7 @@ def test_a_corruption_of_too_many_rows_that_are_no_numbers_is_not_ranked(tmp_pat
     assert fits == [("fog",)]
 
 
+@pytest.mark.slow
 def test_extras_are_not_ranked(tmp_path: Path) -> None:
     made = write_synthetic(tmp_path, images=80, models=("Alpha",), corruptions=("fog", "spatter"))
     load([made.output], tmp_path / "w.duckdb")

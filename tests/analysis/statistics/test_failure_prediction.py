@@ -115,6 +115,7 @@ def test_error_rates_of_those_kept_are_counted_from_the_images(
     assert found.error_rate_kept.low < expected[1] < found.error_rate_kept.high
 
 
+@pytest.mark.slow
 def test_too_few_failures_say_nothing(tmp_path: Path) -> None:
     write_synthetic(tmp_path / "out", images=12, models=("A",), corruptions=("fog",), severities=(1, 2))
     load([tmp_path / "out"], tmp_path / "w.duckdb")
@@ -128,6 +129,7 @@ def test_too_few_failures_say_nothing(tmp_path: Path) -> None:
         draw_from_warehouse(tmp_path / "w.duckdb", name).to_dict()
 
 
+@pytest.mark.slow
 def test_a_warehouse_without_the_measure_says_what_computes_it(
     tmp_path: Path, con: duckdb.DuckDBPyConnection, selection: Selection
 ) -> None:

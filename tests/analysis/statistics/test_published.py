@@ -49,6 +49,7 @@ def test_shapes_are_those_of_the_curves_alone(published_warehouse: Path) -> None
     assert found["Upper", "contrast"]["shape"] == "near_linear"
 
 
+@pytest.mark.slow
 def test_they_are_computed_again_only_when_something_changed(published_warehouse: Path, tmp_path: Path) -> None:
     path = Path(shutil.copy(published_warehouse, tmp_path / "w.duckdb"))
     assert not ensure_shapes(path)

@@ -264,6 +264,7 @@ def test_rows_at_risk_are_those_of_a_warehouse(con: duckdb.DuckDBPyConnection, s
         )
 
 
+@pytest.mark.slow
 def test_unpaired_images_and_networks_without_attention_say_why(tmp_path: Path) -> None:
     write_synthetic(tmp_path / "unpaired", images=40, models=("A",), corruptions=("fog",), paired=False)
     load([tmp_path / "unpaired"], tmp_path / "unpaired.duckdb")

@@ -92,6 +92,7 @@ def test_costs_count_one_row_and_are_withheld_where_there_are_many(spoiled: Synt
     assert not gamma.is_clear_on_average
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("images", [29, 30])
 def test_of_few_images_there_are_figures_but_no_class(tmp_path: Path, images: int) -> None:
     made = write_synthetic(tmp_path, images=images, models=("Alpha",), corruptions=("motion_blur",), severities=(1, 5))

@@ -36,6 +36,7 @@ def test_a_trial_ends_where_memory_does() -> None:
     assert fastest_batch_size(step, (8, 16, 32), (4, 4), network) in (8, 16)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("error", [ValueError("eight is bad"), torch.OutOfMemoryError("out of memory")])
 def test_what_a_network_raises_in_a_trial_is_left_to_the_run(two_trained_networks, monkeypatch, error) -> None:
     path, _, _ = two_trained_networks

@@ -70,6 +70,7 @@ def test_where_the_study_maps_classes_itself_they_are_a_subset(study_with, tmp_p
     assert any('`classes = "subset"` counts here, and "all" is the other' in line for line in report.remarks["Twelve"])
 
 
+@pytest.mark.slow
 def test_both_accuracies_are_told_after_the_clean_images_whichever_counts(study_with, tmp_path: Path) -> None:
     model, outputs = clean_outputs(study_with('classes = "all"'))
     labels = stored_rows(tmp_path / "out").filter(corruption="none")["label"].to_numpy()

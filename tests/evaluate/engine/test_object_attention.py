@@ -78,6 +78,7 @@ def test_masks_follow_their_objects(warehouse) -> None:
     assert areas.filter(corruption="elastic_transform")["mask_area"].n_unique() > COUNT / 2
 
 
+@pytest.mark.slow
 def test_masks_are_part_of_an_evaluation_only_where_they_are_given(warehouse, tmp_path: Path) -> None:
     def evaluated(**masks: np.ndarray) -> str:
         made = failmodes.benchmark(

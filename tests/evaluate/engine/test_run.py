@@ -47,6 +47,7 @@ def test_a_network_that_raises_is_named_and_the_others_go_on(two_trained_network
     assert hashes(output) == expected
 
 
+@pytest.mark.slow
 def test_a_network_that_raises_is_set_aside_in_every_source_and_the_others_go_on(
     two_trained_networks, monkeypatch
 ) -> None:
@@ -212,6 +213,7 @@ OTHERS = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", OTHERS)
 def test_another_setting_is_another_evaluation_beside_the_first(tiny_run_copy, name: str) -> None:
     path, output, expected = tiny_run_copy

@@ -58,6 +58,7 @@ def test_exemplars_are_those_of_a_direct_evaluation_without_maps(
     assert theirs["map_f16"].null_count() == len(theirs)
 
 
+@pytest.mark.slow
 def test_the_identity_is_the_content_whatever_the_format_or_order(fresh_study, exported_predictions, tmp_path) -> None:
     first = import_into(fresh_study, write_as("list of logits", exported_predictions, tmp_path))
     again = import_into(fresh_study, write_as("logits as CSV", exported_predictions, tmp_path))
@@ -126,6 +127,7 @@ def test_an_output_that_cannot_be_written_is_one_line(small_import, tmp_path) ->
         import_into(small_import, tmp_path / "p.parquet")
 
 
+@pytest.mark.slow
 def test_each_seed_is_an_evaluation_of_its_own(small_import, tmp_path) -> None:
     small_frame().write_parquet(tmp_path / "p.parquet")
     reports = [import_into(small_import, tmp_path / "p.parquet", seed=seed) for seed in (0, 3, None)]

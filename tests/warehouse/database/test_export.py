@@ -105,6 +105,7 @@ def test_a_load_of_the_whole_record_replaces_what_was_kept(alpha: Synthetic, tmp
     assert not load([alpha.output], baseline).swapped
 
 
+@pytest.mark.slow
 def test_another_record_is_loaded_beside_it(baseline: Path, tmp_path: Path) -> None:
     load([write_synthetic(tmp_path / "more", images=40, models=("Gamma",)).output], baseline)
     status = warehouse_status(baseline, full=True)
@@ -131,6 +132,7 @@ def test_another_suffix_and_a_file_that_is_there_are_refused(
     assert [path.name for path in tmp_path.iterdir()] == ["there.duckdb"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("sql", "told"),
     [
@@ -178,6 +180,7 @@ def test_what_fails_in_the_middle_leaves_no_file(
     assert [path.name for path in tmp_path.iterdir()] == [".b.duckdb.lock"]
 
 
+@pytest.mark.slow
 def test_a_kill_leaves_no_half_file_and_the_next_export_tidies_up(
     sound_warehouse: Path, synthetic: Synthetic, tmp_path: Path
 ) -> None:

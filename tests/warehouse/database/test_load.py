@@ -203,6 +203,7 @@ _LOAD = (
 )
 
 
+@pytest.mark.slow
 def test_full_disk_is_one_clear_error_and_the_old_warehouse_stays(
     alpha: Synthetic, synthetic: Synthetic, tmp_path: Path
 ) -> None:

@@ -25,6 +25,7 @@ def rows(path: Path, sql: str) -> list[tuple]:
         return con.execute(sql).fetchall()
 
 
+@pytest.mark.slow
 def test_a_set_is_replaced_whole_and_others_stay(warehouse_copy: Path, tmp_path: Path) -> None:
     before = rows(warehouse_copy, "select * from accuracy_by_severity order by all")
     first, second = (read_published(write_published_files(tmp_path, name)) for name in ("a", "b"))

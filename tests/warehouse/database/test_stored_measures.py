@@ -104,6 +104,7 @@ def test_numpy_says_what_the_sql_says(made: Synthetic, tmp_path: Path) -> None:
         assert con.execute("select count(*) from cell_measures where non_finite_count = 5").fetchone() == (1,)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("keep", [IMAGES - 3, 1])
 def test_cells_of_other_images_are_measured_by_the_sql(made: Synthetic, tmp_path: Path, keep: int) -> None:
     output = Path(shutil.copytree(made.output, tmp_path / "out"))
@@ -121,6 +122,7 @@ def test_networks_of_many_classes_are_measured_as_the_sql_says(tmp_path: Path) -
     assert found == [(60, None)] * 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("beyond", [-0.5, 1.5, 1e30, float("inf"), float("-inf")])
 def test_a_confidence_that_is_none_is_loaded_and_found_by_its_check(
     made: Synthetic, tmp_path: Path, beyond: float
@@ -136,6 +138,7 @@ def test_a_confidence_that_is_none_is_loaded_and_found_by_its_check(
     assert failed["probabilities_in_range"] == 1
 
 
+@pytest.mark.slow
 def test_images_that_repeat_and_a_clean_cell_that_is_missing(made: Synthetic, tmp_path: Path) -> None:
     output = Path(shutil.copytree(made.output, tmp_path / "out"))
     fog = ShardKey(made.evaluations["A"], Cell("fog", Decimal("1.000")))
@@ -156,6 +159,7 @@ def test_images_that_repeat_and_a_clean_cell_that_is_missing(made: Synthetic, tm
     assert failed >= {uniqueness_check(table) for table in schema.FACTS}
 
 
+@pytest.mark.slow
 def test_unpaired_evaluations_have_no_measures_of_pairs_of_images(tmp_path: Path) -> None:
     write_synthetic(tmp_path / "out", images=IMAGES, models=("A",), corruptions=CORRUPTIONS, paired=False)
     load([tmp_path / "out"], tmp_path / "w.duckdb")

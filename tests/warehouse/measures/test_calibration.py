@@ -27,6 +27,7 @@ def ece_of(confidence: np.ndarray, right: np.ndarray) -> np.ndarray:
     return sum(np.abs((confidence - right)[..., bins == b].sum(-1)) for b in np.unique(bins)) / len(confidence)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("images", "power"), [(500, 1.0), (2_000, 1.0), (2_000, 3.0), (300, 8.0)])
 def test_smooth_ece_is_its_integral(images: int, power: float) -> None:
     confidence, right = drawn(images, power)
