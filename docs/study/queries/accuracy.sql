@@ -1,7 +1,7 @@
 -- Accuracy, confidence and distortion of each cell; severity 0 is the clean image, and stands under each corruption
 select
     model_label, corruption, severity, image_count, correct_count,
-    round(accuracy, 6) as accuracy, round(accuracy_low, 6) as accuracy_low, round(accuracy_high, 6) as accuracy_high,
-    round(mean_confidence, 6) as mean_confidence, round(mean_rmse, 6) as mean_rmse, round(mean_ssim, 6) as mean_ssim
+    round(accuracy, 8) as accuracy, round(accuracy_low, 8) as accuracy_low, round(accuracy_high, 8) as accuracy_high,
+    round(mean_confidence, 8) as mean_confidence, round(mean_rmse, 8) as mean_rmse, round(mean_ssim, 8) as mean_ssim
 from accuracy_by_severity
 order by model_label, corruption_order, severity

@@ -1,9 +1,9 @@
 -- How far the map of the clean answer moves, beside the distance to the clean map of another image of the class
 select
     model_label, corruption, severity, image_count, empty_count,
-    round(mean_centroid_shift, 6) as mean_centroid_shift,
-    round(null_class_mean_centroid_shift, 6) as null_class_mean_centroid_shift,
-    round(mean_cosine, 6) as mean_cosine, round(null_class_mean_cosine, 6) as null_class_mean_cosine
+    round(mean_centroid_shift, 8) as mean_centroid_shift,
+    round(null_class_mean_centroid_shift, 8) as null_class_mean_centroid_shift,
+    round(mean_cosine, 8) as mean_cosine, round(null_class_mean_cosine, 8) as null_class_mean_cosine
 from attention_drift
 where target = 'clean' and severity > 0
 order by model_label, corruption_order, severity
