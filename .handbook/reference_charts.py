@@ -1,10 +1,8 @@
 """The pages of charts and of saved queries, from the charts' own modules and the queries' files."""
 
-from importlib import import_module
-from importlib.util import find_spec
+from markdown_text import code, table
 
-from markdown_text import code, first_sentence, table
-
+from failmodes.analysis.chart_names import chart_meaning
 from failmodes.analysis.charts.drawing import CHARTS, IMAGE_CHARTS
 from failmodes.analysis.report.topics import TOPICS
 from failmodes.sql import QUERIES, first_comment, read_sql
@@ -24,8 +22,8 @@ good start for a question of your own.
 def charts_page() -> str:
     """Markdown: a row a chart."""
     titles = {name: topic.title for topic in TOPICS for name in (*topic.charts, *topic.more)}
-    of_warehouses = [(code(name), _shows(name), titles.get(name, "")) for name in CHARTS]
-    of_images = [(code(name), _shows(name)) for name in IMAGE_CHARTS]
+    of_warehouses = [(code(name), chart_meaning(name), titles.get(name, "")) for name in CHARTS]
+    of_images = [(code(name), chart_meaning(name)) for name in IMAGE_CHARTS]
     return "\n".join(
         [
             CHARTS_INTRODUCTION,
@@ -48,10 +46,3 @@ def queries_page() -> str:
     for name, sql in queries.items():
         lines.append(f"## @{name} {{ #{name} }}\n\n```sql\n{sql.strip()}\n```\n")
     return "\n".join(lines)
-
-
-def _shows(name: str) -> str:
-    module = f"failmodes.analysis.charts.{name.replace('-', '_')}"
-    if find_spec(module) is None:
-        module = CHARTS[name].__module__
-    return first_sentence(import_module(module))

@@ -99,7 +99,7 @@ def test_every_format_is_written(sheet: ImageSheet, made: Pictured, tmp_path: Pa
 
 def test_a_chart_is_valid(sheet: ImageSheet, made: Pictured) -> None:
     for chart in (sheet.chart(layout="paper"), Warehouse(made.warehouse).images(image=1, corruption="fog").chart()):
-        chart.to_dict()  # validated
+        assert chart.to_dict()["vconcat"]  # validated
 
 
 def test_what_cannot_be_is_one_line_and_no_file(sheet: ImageSheet, made: Pictured, tmp_path: Path) -> None:

@@ -50,4 +50,5 @@ def test_a_chart_changes_with_the_theme(report: Path, open_page: Any, width: int
     before = page.evaluate(colour)
     page.emulate_media(color_scheme="dark")
     page.wait_for_function(f"before => document.querySelector('.plot svg text') && {colour} != before", arg=before)
+    assert page.evaluate(colour) != before
     page.context.close()

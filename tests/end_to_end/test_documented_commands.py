@@ -142,6 +142,7 @@ def test_python_runs(page: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.chdir(folder)
     images = failmodes.open("digits").images(image=3, corruption="fog").clean[0]
     known = {"failmodes": failmodes, "w": failmodes.open("runs/mine"), "images": images[None], "network": None}
-    for kind, content in blocks(ROOT / "docs" / page):
-        if kind == "python":
-            exec(compile(content, page, "exec"), known)
+    written = [content for kind, content in blocks(ROOT / "docs" / page) if kind == "python"]
+    assert written
+    for content in written:
+        exec(compile(content, page, "exec"), known)

@@ -142,15 +142,17 @@ def _nothing(_: str) -> set[str]:
 
 
 def _all_in_order(con: duckdb.DuckDBPyConnection) -> list[str]:
-    """Every table and view after what it reads, also where a measure is computed; kept, for parsing takes its time.
-
-    Before any is shown: of what it knows DuckDB says what lies beneath.
-    """
+    """Every table and view after what it reads, also where a measure is computed; kept, for parsing takes its time."""
     if not _in_order:
         definitions = view_definitions() | measure_definitions()
-        sorter = TopologicalSorter({name: con.get_table_names(sql) for name, sql in definitions.items()})
-        _in_order.extend(dict.fromkeys([*sorter.static_order(), *TABLES]))
+        _in_order.extend([*(TABLES.keys() - definitions.keys()), *topological_order(con, definitions)])
     return _in_order
+
+
+def topological_order(con: duckdb.DuckDBPyConnection, definitions: dict[str, str]) -> list[str]:
+    """Names of the views in such an order that each comes after those it selects from."""
+    graph = {name: con.get_table_names(sql) & definitions.keys() for name, sql in definitions.items()}
+    return list(TopologicalSorter(graph).static_order())
 
 
 def is_current(con: duckdb.DuckDBPyConnection, measure: str) -> bool:

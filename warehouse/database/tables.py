@@ -8,7 +8,6 @@ import os
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
-from graphlib import TopologicalSorter
 from typing import Any
 
 import duckdb
@@ -18,7 +17,7 @@ from failmodes.sql import first_comment
 from failmodes.warehouse.database.column_meanings import column_meanings
 from failmodes.warehouse.database.connection import fetch_first
 from failmodes.warehouse.database.own_tables import ALL_TABLES, WAREHOUSE_INFO
-from failmodes.warehouse.database.relations import METHOD, measure_definitions, view_definitions
+from failmodes.warehouse.database.relations import METHOD, measure_definitions, topological_order, view_definitions
 from failmodes.warehouse.hashing import identity_of
 from failmodes.warehouse.provenance import library_versions, now_utc
 from failmodes.warehouse.schema import Table
@@ -171,12 +170,6 @@ def install_views(con: duckdb.DuckDBPyConnection) -> None:
     ).fetchall():
         if name in definitions:
             con.execute(f"comment on column {name}.{column} is {sql_literal(column_meanings(name)[column])}")
-
-
-def topological_order(con: duckdb.DuckDBPyConnection, definitions: dict[str, str]) -> list[str]:
-    """Names of the views in such an order that each comes after those it selects from."""
-    graph = {name: con.get_table_names(sql) & definitions.keys() for name, sql in definitions.items()}
-    return list(TopologicalSorter(graph).static_order())
 
 
 def sql_literal(text: str) -> str:

@@ -51,6 +51,9 @@ def test_a_corruption_on_record_is_known(synthetic: Synthetic, tmp_path: Path, m
         check_claims([path])
 
 
-def test_what_states_nothing_is_no_study(tmp_path: Path) -> None:
+def test_what_states_nothing_is_no_study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[Path] = []
+    monkeypatch.setattr(claims_check, "claims_of_study", lambda path: read.append(path) or [])
     (tmp_path / "study.toml").write_text(STUDY)
     check_claims([tmp_path, "memory://bucket/record", tmp_path / "study.toml"])
+    assert read == [tmp_path / "study.toml"]

@@ -11,7 +11,7 @@ from warehouse_files import value
 from failmodes.warehouse import schema
 from failmodes.warehouse.database.load import load
 from failmodes.warehouse.database.own_tables import DERIVED, SHARDS
-from failmodes.warehouse.database.tables import topological_order
+from failmodes.warehouse.database.relations import topological_order
 from failmodes.warehouse.errors import WarehouseError
 
 
