@@ -34,8 +34,9 @@ from failmodes.evaluate.models.source_code import (
 from failmodes.warehouse.errors import ModelError
 from failmodes.warehouse.hashing import fingerprint_of, identity_of
 
-# What every module has (parameters, buffers, hooks, training …), and the mark of one that was compiled
-MODULE_STATE = frozenset({*vars(nn.Module()), "_is_torch_compile"})
+# What every module has (parameters, buffers, hooks, training …), and the marks of one that was compiled: the last is
+# Lightning's, whose import replaces torch.compile by a function that leaves its options on the network
+MODULE_STATE = frozenset({*vars(nn.Module()), "_is_torch_compile", "_compiled_call_impl", "_compile_kwargs"})
 PLAIN = (bool, int, str, float, complex, bytes, type(None))
 HOOKS = ("forward", "forward_pre", "backward", "backward_pre")  # the last two shape what gradients show
 PLAIN_ATTRIBUTES = {  # of a class: they say nothing of what it computes

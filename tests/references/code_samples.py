@@ -157,6 +157,13 @@ SAME = {
     "device": Change("thing = torch.device(§)", "'cpu'", "'cuda:1'"),
     "gradients": Change("thing = Net().requires_grad_(§)", "True", "False"),
     "compiled or not": Change("a = nn.ReLU()\nthing = [§, a]", "a", "torch.compile(a)"),
+    "compiled in place or not": Change(
+        "def compiled(net):\n    net.compile()\n    return net\na = nn.ReLU()\nthing = [§, a]", "a", "compiled(a)"
+    ),
+    "compiled where Lightning is imported": Change(
+        "def compiled(net):\n    torch.compile(net)._compile_kwargs = {}\n    return net\na = nn.ReLU()\nthing = [§, a]",
+        "a", "compiled(a)",
+    ),
     "memory layout": Change("thing = np.ones((2, 3), order=§)", "'C'", "'F'"),
 }
 
