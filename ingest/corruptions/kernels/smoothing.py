@@ -41,8 +41,8 @@ def gaussian_weights(sigma: float, reach: float) -> NDArray[np.float64]:
 def smoothed_pixels(images: Images, sigma: float) -> Images:
     """Images (N, H, W, 3) uint8 smoothed, to stored values: `gaussian_filter` of values / 255, times 255, truncated.
 
-    OpenCV smooths in float32, several times faster than SciPy in float64 and with an error below a known bound: a
-    value further than that from a whole number is truncated to the same pixel. The others, a few in a thousand, are
+    OpenCV smooths in float32, several times faster than SciPy in float64 and with an error below a known share: a value
+    further than that from a whole number is truncated to the same pixel. The others, a few in a thousand, are
     summed again as SciPy sums.
     """
     weights = gaussian_weights(sigma, GAUSSIAN_REACH)
@@ -53,9 +53,9 @@ def smoothed_pixels(images: Images, sigma: float) -> Images:
     single = weights.astype(np.float32)
     for image, result in zip(images, blurred, strict=True):
         cv2.sepFilter2D(image, cv2.CV_32F, single, single, dst=result, borderType=cv2.BORDER_REPLICATE)
-    bound = np.float32(error_bound(len(weights)))
-    pixels = (blurred + bound).astype(np.uint8)
-    unsure = pixels != (blurred - bound).astype(np.uint8)  # what is negative is truncated to 0
+    bound = relative_error_bound(len(weights))
+    pixels = (blurred * np.float32(1 + bound)).astype(np.uint8)
+    unsure = pixels != (blurred * np.float32(1 - bound)).astype(np.uint8)
     most = UNSURE_SHARE * per_image / len(weights)
     for image, result, at in zip(images, pixels, unsure, strict=True):
         if np.count_nonzero(at) > most:
@@ -66,13 +66,14 @@ def smoothed_pixels(images: Images, sigma: float) -> Images:
     return pixels
 
 
-def error_bound(taps: int) -> float:
-    """The largest error (of 255) of a separable filter in float32 whose weights, of so many taps, are of sum 1.
+def relative_error_bound(taps: int) -> float:
+    """The largest error of a separable filter in float32 whose weights, of so many taps, are positive, as a share.
 
-    Of each of the two passes: every weight and every product is rounded once, and sums grow from 0 to 255, from the
-    middle outwards or from one end to the other, so that half a unit of all taps are lost at most.
+    Of each of the two passes: every weight and every product is rounded once, and sums of what is not negative grow to
+    the value itself, from the middle outwards or from one end to the other, so that half a unit of all taps is lost
+    at most. Two more for rounding the bounds.
     """
-    return (taps + 8) * 255 * FLOAT32_STEP
+    return (taps + 10) * FLOAT32_STEP
 
 
 def _settle_many(image: Images, sigma: float, result: Images, unsure: NDArray[np.bool_], most: float) -> None:
