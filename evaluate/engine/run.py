@@ -11,8 +11,9 @@ from failmodes.evaluate.engine.clean_baseline import load_clean_baseline
 from failmodes.evaluate.engine.executors.executor import Executor, SerialExecutor
 from failmodes.evaluate.engine.exemplars import exemplars_are_done, record_exemplars
 from failmodes.evaluate.engine.plan import discard_damaged, missing_cells, plan_evaluations, record_plan
+from failmodes.evaluate.engine.precisions import COMPARED_IMAGES
 from failmodes.evaluate.engine.tasks import RunResult, make_tasks
-from failmodes.evaluate.engine.worker import COMPARED_IMAGES, RunCallbacks
+from failmodes.evaluate.engine.worker import RunCallbacks
 from failmodes.evaluate.evaluation import Evaluation
 from failmodes.evaluate.models.model import Model
 from failmodes.evaluate.study.study_schema import Study

@@ -4,7 +4,6 @@ A network that raises is set aside, with its cell and batch named, and the other
 fault (a full disk, a damaged file, images that cannot be read) stops the worker; published shards stay.
 """
 
-import dataclasses
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
@@ -15,16 +14,15 @@ from failmodes.evaluate.devices import describe_device, is_out_of_memory
 from failmodes.evaluate.engine.batches import BatchSlice, BatchStream, CorruptedBatch, images_per_batch
 from failmodes.evaluate.engine.cell_evaluation import CellEvaluation, ModelRun
 from failmodes.evaluate.engine.clean_baseline import load_clean_baseline
+from failmodes.evaluate.engine.precisions import compare_precisions, offer_bfloat16
 from failmodes.evaluate.engine.tasks import Failure, RunResult, Task
 from failmodes.evaluate.engine.writer import BackgroundWriter
-from failmodes.evaluate.evaluation import Evaluation
 from failmodes.evaluate.models.trial import raised_at
 from failmodes.evaluate.study.study_schema import Study
 from failmodes.warehouse.errors import DamagedShardError, DataError, StorageError, first_line
 from failmodes.warehouse.shards.format import Cell, ShardKey
 
 NOT_MODEL_ERRORS = (StorageError, DamagedShardError, DataError)
-COMPARED_IMAGES = 512  # clean images on which a lower precision is compared with float32
 
 
 class RunCallbacks(NamedTuple):
@@ -51,14 +49,17 @@ class Worker:
     Attributes:
         model_runs: the networks, by evaluation_id.
         set_aside: model_ids of networks that raised; they take no further part.
+        compared: model_ids of networks of which it was asked what a lower precision would gain.
     """
 
     def __init__(
         self, study: Study, model_runs: Iterable[ModelRun], stream: BatchStream, progress: RunCallbacks
     ) -> None:
-        self.output, self.scratch, self.stream, self.progress = study.record_output, study.output, stream, progress
+        self.study, self.stream, self.progress = study, stream, progress
+        self.output, self.scratch = study.record_output, study.output
         self.model_runs = {run.evaluation.evaluation_id: run for run in model_runs}
         self.set_aside: set[str] = set()
+        self.compared: set[str] = set()
 
     def run(self, tasks: Sequence[Task], set_aside: Iterable[str] = ()) -> RunResult:
         """Run tasks in their order; batches of one are made while another's are computed, where workers make them.
@@ -133,12 +134,26 @@ class Worker:
         result.written += 1
         if cell.not_finite:
             result.not_finite[label] = result.not_finite.get(label, 0) + cell.not_finite
-        if cell.clean_answers is not None and (remarks := cell.clean_answers.remarks()):
+        if not cell.cell.is_clean:
+            return
+        remarks = cell.clean_answers.remarks() if cell.clean_answers is not None else []
+        if cell.evaluation.network.precision != "float32":
+            changed = compare_precisions(cell.evaluation, cell.run.batch_size).changed
+            result.changed_predictions[label] = cell.metadata["changed_predictions"] = changed
+        elif offer := self._offer(cell):
+            remarks.append(offer)
+        if remarks:
             result.remarks[label] = remarks
             self.progress.remarks(remarks)
-        if cell.cell.is_clean and cell.evaluation.network.precision != "float32":
-            changed = changed_predictions(cell.evaluation, cell.run.batch_size)
-            result.changed_predictions[label] = cell.metadata["changed_predictions"] = changed
+
+    def _offer(self, cell: CellEvaluation) -> str | None:
+        """What a lower precision would gain; asked once a network, whose seeds of corruption are evaluations too."""
+        evaluation = cell.evaluation
+        if evaluation.model_id in self.compared:
+            return None
+        self.compared.add(evaluation.model_id)
+        images = len(self.study.cells) * len(evaluation.data.subset.corrupted_ids)
+        return offer_bfloat16(evaluation, cell.run.batch_size, images)
 
     def _publish(self, cell: CellEvaluation) -> None:
         cell.publish(self.output)
@@ -163,21 +178,3 @@ def _reason(error: Exception, cell: CellEvaluation) -> str:
     begin, end = cell.at
     location = f"{cell.cell}, batch {begin // cell.batch_size + 1} (images {begin + 1} to {end} of the subset)"
     return f"{location}: {type(error).__name__}: {message} ({raised_at(error)})"
-
-
-def changed_predictions(evaluation: Evaluation, batch_size: int) -> float:
-    """Share (0–1) of the first COMPARED_IMAGES clean images whose predicted class float32 gives differently.
-
-    Args:
-        evaluation: its network runs at the lower precision and, for comparison, in float32.
-        batch_size: images at once at the lower precision; float32 takes half, since its numbers are twice as long.
-    """
-    at_once = max(1, batch_size // 2)
-    lower = evaluation.network
-    full = dataclasses.replace(lower, precision="float32")
-    ids = evaluation.data.subset.clean_ids[:COMPARED_IMAGES]
-    changed = 0
-    for start in range(0, len(ids), at_once):
-        images = evaluation.data.dataset.images[ids[start : start + at_once]]
-        changed += int((lower.predict(images).argmax(1) != full.predict(images).argmax(1)).sum())
-    return changed / len(ids)

@@ -18,7 +18,7 @@ from failmodes.evaluate.cam.reshape_transform import CHANNELS_FIRST
 from failmodes.evaluate.devices import BATCH_SIZE, choose_device, describe_device, runs_bfloat16
 from failmodes.evaluate.engine.autobatch import CANDIDATES, evaluation_step, fastest_batch_size
 from failmodes.evaluate.engine.image_statistics import map_statistics
-from failmodes.evaluate.engine.worker import changed_predictions
+from failmodes.evaluate.engine.precisions import compare_precisions
 from failmodes.evaluate.models.network import Network
 from failmodes.ingest.corruptions.apply import corrupt
 
@@ -73,7 +73,7 @@ def _lower_precision(subject: Subject, network: Network, folder: Path, size: int
         _make_clean(bench)
         runs.append(partial(bench.worker.run, [bench.cell()]))
     ours_s, _, ratio = in_turns(*runs, rounds=ROUNDS)
-    changed = changed_predictions(benches[0].evaluations[0], size)
+    changed = compare_precisions(benches[0].evaluations[0], size).changed
     against = f"the same in float32; {changed:.1%} of {subject.images} predictions change (random weights and images)"
     return Result(f"evaluate/{subject.name}/bfloat16", subject.images / ours_s, "images/s", ratio, against)
 

@@ -131,7 +131,7 @@ def make_bench(
     data = EvaluationData(dataset, source, subset)
     evaluations = [_evaluation(network, data) for network in networks]
     model_runs = [ModelRun(e, batch_size or BATCH_SIZE[e.network.device.type]) for e in evaluations]
-    study = SimpleNamespace(record_output=folder, output=folder)
+    study = SimpleNamespace(record_output=folder, output=folder, cells=())
     stream = BatchStream([data], threads=os.cpu_count() or 1)
     return Bench(
         Worker(study, model_runs, stream, RunCallbacks()),

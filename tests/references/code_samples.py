@@ -161,8 +161,10 @@ SAME = {
         "def compiled(net):\n    net.compile()\n    return net\na = nn.ReLU()\nthing = [§, a]", "a", "compiled(a)"
     ),
     "compiled where Lightning is imported": Change(
-        "def compiled(net):\n    torch.compile(net)._compile_kwargs = {}\n    return net\na = nn.ReLU()\nthing = [§, a]",
-        "a", "compiled(a)",
+        "def compiled(net):\n    torch.compile(net)._compile_kwargs = {}\n    return net\n"
+        "a = nn.ReLU()\nthing = [§, a]",
+        "a",
+        "compiled(a)",
     ),
     "memory layout": Change("thing = np.ones((2, 3), order=§)", "'C'", "'F'"),
 }
