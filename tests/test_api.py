@@ -84,6 +84,7 @@ def test_importing_the_package_loads_nothing_heavy() -> None:
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
+@pytest.mark.slow
 def test_a_live_module_becomes_rows_like_a_studys(digits, tmp_path: Path) -> None:
     images, labels = digits
     mine = net().train()
@@ -102,6 +103,7 @@ def test_a_live_module_becomes_rows_like_a_studys(digits, tmp_path: Path) -> Non
     assert (facts["input_mean"], facts["input_std"]) == ([0, 0, 0], [1, 1, 1])
 
 
+@pytest.mark.slow
 def test_the_same_call_makes_nothing_again_and_other_weights_are_another_evaluation(digits, tmp_path: Path) -> None:
     run(net(), digits, tmp_path)
     made = shards(tmp_path)
@@ -113,6 +115,7 @@ def test_the_same_call_makes_nothing_again_and_other_weights_are_another_evaluat
     assert w.table("evaluations").height == 2
 
 
+@pytest.mark.slow
 def test_an_interrupted_call_goes_on_where_it_was(digits, tmp_path: Path) -> None:
     trials = 2 * 3  # of its outputs, and of the model with the data set: one image, two, and two again
     calls = iter(range(trials + 3))
@@ -147,6 +150,7 @@ def test_the_study_file_names_what_a_file_can_name_and_runs_to_the_same_evaluati
     assert set(w.table("models")["model_label"]) == {"Shuffle", "Mine"}
 
 
+@pytest.mark.slow
 def test_a_function_is_given_pixels_and_has_no_attention(digits, tmp_path: Path) -> None:
     seen = []
 
@@ -175,6 +179,7 @@ def test_a_function_whose_captured_values_cannot_be_read_needs_a_version(digits,
         run(network, digits, tmp_path)
 
 
+@pytest.mark.slow
 def test_a_torch_data_set_with_preprocessing_of_its_own(digits, tmp_path: Path) -> None:
     images, labels = digits
 
@@ -201,6 +206,7 @@ def test_a_torch_data_set_with_preprocessing_of_its_own(digits, tmp_path: Path) 
     assert w.table("models")["input_mean"].to_list() == [None]
 
 
+@pytest.mark.slow
 def test_a_folder_of_photographs(tmp_path: Path) -> None:
     from PIL import Image
 

@@ -64,6 +64,7 @@ def point_at_published(path: Path, folder: Path) -> None:
     path.write_text(path.read_text().replace("seeds = [0]\n\n", f'published = "{folder}"\n\n', 1))
 
 
+@pytest.mark.slow
 def test_a_published_set_of_the_same_pixels_gives_the_same_rows(tiny_run_copy) -> None:
     path, output, expected = tiny_run_copy
     study = read_study(path)
@@ -76,6 +77,7 @@ def test_a_published_set_of_the_same_pixels_gives_the_same_rows(tiny_run_copy) -
     assert found == facts
 
 
+@pytest.mark.slow
 def test_a_published_set_in_another_order_is_unpaired_and_drift_is_null_with_the_reason(tiny_run_copy) -> None:
     path, output, _ = tiny_run_copy
     study = read_study(path)

@@ -41,6 +41,7 @@ def test_the_study_is_the_one_that_was_asked_for() -> None:
     assert dense.height == 3 * 3 * 21
 
 
+@pytest.mark.slow
 @every_study
 def test_every_aggregate_is_what_its_query_gives(study: str, tmp_path: Path) -> None:
     """Its columns are, of any warehouse."""

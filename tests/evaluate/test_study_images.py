@@ -88,6 +88,7 @@ def test_a_study_beside_a_warehouse_is_found_and_runs_no_code(tmp_path: Path, mo
     assert "darkest" in registered()
 
 
+@pytest.mark.slow
 def test_a_published_set_is_read_through_its_study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = tmp_path / "set"
     options = ("digits", "--images", "40", "--to", folder, "--corruption", "fog")

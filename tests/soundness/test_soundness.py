@@ -63,6 +63,7 @@ def test_limits_hold(kind: str) -> None:
     assert [row for row in rows if not row.ok] == []
 
 
+@pytest.mark.slow
 def test_a_wrong_rule_is_found() -> None:
     """'Loses two fifths of its fall in one step', of the sample's largest step without an interval."""
     import shapes

@@ -79,6 +79,7 @@ def test_view_agrees_with_an_independent_computation(con: duckdb.DuckDBPyConnect
     assert con.sql(f"from {view}").pl().height > 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("view", COMPARISONS)
 def test_view_agrees_on_rough_rows(rough: duckdb.DuckDBPyConnection, view: str) -> None:
     if view in ("robustness_by_model", "accuracy_by_severity"):

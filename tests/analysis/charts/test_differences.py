@@ -96,6 +96,7 @@ def test_of_a_warehouse_the_finding_is_that_of_the_comparison(con: duckdb.DuckDB
     assert len(panels(spec)) == 5
 
 
+@pytest.mark.slow
 def test_the_order_of_names_is_the_sign_and_colours_stay(shaped_warehouse: Path) -> None:
     with open_warehouse(shaped_warehouse) as con:
         ids = {one.label: one.evaluation_id for one in select_one(con).evaluations}

@@ -95,6 +95,7 @@ def test_a_chart_shows_itself_as_one_of_altair(many_con: duckdb.DuckDBPyConnecti
 
 
 # exemplars show one network, differences two; distortion shows images
+@pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(CHARTS.keys() - {"exemplars", "differences", "distortion"}))
 def test_titles_stay_short(many_con: duckdb.DuckDBPyConnection, many_selection: Selection, name: str) -> None:
     title = CHARTS[name](many_con, many_selection).to_dict()["title"]["text"]

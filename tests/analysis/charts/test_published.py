@@ -52,6 +52,7 @@ def words(spec: dict) -> list[str]:
     return [str(row["text"]) for rows in spec["datasets"].values() for row in rows if "text" in row]
 
 
+@pytest.mark.slow
 def test_curves_have_them_behind(published_warehouse: Path) -> None:
     spec = draw_from_warehouse(published_warehouse, "curves").to_dict()
     assert LEGEND in words(spec)
@@ -85,6 +86,7 @@ def test_without_them_a_chart_is_as_it_was(published_warehouse: Path, shaped_war
     assert drawn(published_warehouse, published=True) == drawn(published_warehouse)
 
 
+@pytest.mark.slow
 def test_figures_that_are_none_are_left_out(published_warehouse: Path, tmp_path: Path) -> None:
     path = Path(shutil.copy(published_warehouse, tmp_path / "strange.duckdb"))
     with duckdb.connect(str(path)) as con:
@@ -101,6 +103,7 @@ def test_other_charts_refuse_the_option(published_warehouse: Path) -> None:
         draw_from_warehouse(published_warehouse, "onset", published=False)
 
 
+@pytest.mark.slow
 def test_corruptions_that_are_not_published_have_none(published_warehouse: Path) -> None:
     with open_warehouse(published_warehouse) as con:
         spec = CHARTS["curves"](con, select_one(con, corruptions=["motion_blur", "brightness"])).to_dict()

@@ -59,6 +59,7 @@ def looks() -> Iterator[object]:
         yield pytest.param(name, "dark", marks=() if name in HEAT_MAPS else pytest.mark.slow)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "theme"), list(looks()))
 def test_texts_and_marks_of_every_chart(con: duckdb.DuckDBPyConnection, name: str, theme: str) -> None:
     svg, page = drawn(con, name, theme), THEMES[theme].background

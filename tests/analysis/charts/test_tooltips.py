@@ -46,6 +46,7 @@ def assert_told_in_words(spec: dict) -> int:
     return count
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", list(CHARTS))
 def test_tooltips_of_a_chart(con: duckdb.DuckDBPyConnection, many_con: duckdb.DuckDBPyConnection, name: str) -> None:
     for of in (con, many_con):

@@ -118,6 +118,7 @@ def test_a_file_that_cannot_be_written_is_judged_all_the_same(
     assert "is write-protected" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_stored_claim_that_is_not_understood_is_told(own: Path, record: Synthetic) -> None:
     load([record.output], own, claims=["fog flies", "fog is flat for Nobody"])
     found = warehouse_claims(own)
@@ -131,6 +132,7 @@ def test_a_claim_of_a_study_that_is_not_understood_is_one_line(own: Path) -> Non
         warehouse_claims(own, stated=["fogg is flat"])
 
 
+@pytest.mark.slow
 def test_rows_with_another_verdict_are_judged_anew(own: Path) -> None:
     expected = warehouse_claims(own)
     with duckdb.connect(str(own)) as con:

@@ -83,6 +83,7 @@ def test_it_prints_as_text_and_shows_itself_in_notebooks(result: ComparisonResul
     assert page.count("<details") == page.count("</details>") == 6
 
 
+@pytest.mark.slow
 def test_its_chart_is_that_of_the_differences(result: ComparisonResult) -> None:
     chart = result.chart(layout="paper", theme="dark").to_dict()
     assert chart["usermeta"]["finding"].startswith("Beta is right less often than Alpha")

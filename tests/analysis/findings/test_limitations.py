@@ -60,6 +60,7 @@ def test_networks_that_were_left_out_are_named(con: duckdb.DuckDBPyConnection, s
     assert by_topic(con, replace(selection, left_out=("Gamma",)))["Left out"].sentence == "Gamma is left out."
 
 
+@pytest.mark.slow
 def test_unpaired_data_and_rows_that_are_not_finite_are_counted(tmp_path: Path) -> None:
     made = write_synthetic(tmp_path, images=40, models=("Alpha",), paired=False, corruptions=("fog",), severities=(5,))
     make_non_finite(made, cell_of(made, "Alpha", "fog", 5), range(7))

@@ -68,6 +68,7 @@ def rows_of(path: Path) -> list[tuple]:
         return con.execute(f"select {', '.join(Finding._fields)} from findings order by position").fetchall()
 
 
+@pytest.mark.slow
 def test_a_report_stores_every_finding(reported: Path) -> None:
     found = warehouse_findings(reported)
     assert rows_of(reported) == [tuple(finding) for finding in found]
@@ -90,6 +91,7 @@ def test_a_second_report_reads_them_and_is_the_same(own: Path, monkeypatch: pyte
     assert len(Warehouse(own).findings()) == len(rows_of(own))
 
 
+@pytest.mark.slow
 def test_findings_that_are_read_are_those_that_would_be_judged(own: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     read = warehouse_findings(own)
     with duckdb.connect(str(own)) as writer:
@@ -100,6 +102,7 @@ def test_findings_that_are_read_are_those_that_would_be_judged(own: Path, monkey
     assert len(read.headlines) < len(read)
 
 
+@pytest.mark.slow
 def test_asking_for_findings_writes_nothing(own: Path) -> None:
     with duckdb.connect(str(own)) as writer:
         writer.execute("delete from findings")
@@ -120,6 +123,7 @@ def test_a_new_load_makes_them_stale_and_they_are_judged_again(own: Path, tmp_pa
     assert {row[Finding._fields.index("model_label")] for row in rows_of(own)} == {HOSTILE, "Beta", "Gamma"}
 
 
+@pytest.mark.slow
 def test_other_settings_of_the_shapes_make_them_stale(own: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ensure_shapes(own, ShapeSettings(resamples=50, flat_below=0.9))
     calls = []
@@ -138,6 +142,7 @@ def small(tmp_path: Path) -> tuple[Synthetic, Path]:
     return made, tmp_path / "w.duckdb"
 
 
+@pytest.mark.slow
 def test_other_maps_make_them_stale(small: tuple[Synthetic, Path]) -> None:
     made, path = small
     (before,) = of_kind(warehouse_findings(path), "attention_background")
@@ -150,6 +155,7 @@ def test_other_maps_make_them_stale(small: tuple[Synthetic, Path]) -> None:
     assert (before.verdict, after.verdict) == ("supported", "contradicted")
 
 
+@pytest.mark.slow
 def test_other_names_of_corruptions_make_them_stale(small: tuple[Synthetic, Path]) -> None:
     made, path = small
     with open_warehouse(path) as con:
@@ -202,6 +208,7 @@ def _no_lock(*_: object) -> None:
     raise StorageError("cannot write the lock: permission denied")
 
 
+@pytest.mark.slow
 def test_text_from_a_strangers_warehouse_is_escaped(own: Path) -> None:
     assert any(HOSTILE in finding.sentence for finding in warehouse_findings(own))
     page = write_report(own).read_text()
@@ -210,6 +217,7 @@ def test_text_from_a_strangers_warehouse_is_escaped(own: Path) -> None:
     assert HOSTILE not in Warehouse(own).findings()._repr_html_()
 
 
+@pytest.mark.slow
 def test_stored_sentences_are_no_better_trusted(own: Path) -> None:
     with duckdb.connect(str(own)) as writer:
         writer.execute("update findings set sentence = '<img src=x>', query = '<b>' where kind = 'mode_collapse'")
@@ -221,6 +229,7 @@ def test_stored_sentences_are_no_better_trusted(own: Path) -> None:
     assert not re.search(r"<script>alert", page)
 
 
+@pytest.mark.slow
 def test_undecided_findings_are_found_by_the_query_of_their_line(reported: Path) -> None:
     lines = [line for line in warehouse_findings(reported).headlines if line.query.startswith("from findings")]
     assert lines

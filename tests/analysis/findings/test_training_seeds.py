@@ -79,6 +79,7 @@ def test_checkpoints_are_compared_where_one_of_them_stands_alone(seeded_findings
     assert all("Loner" in finding.sentence for finding in found)
 
 
+@pytest.mark.slow
 def test_seeds_that_lie_far_apart_leave_it_undecided(close: duckdb.DuckDBPyConnection) -> None:
     selection = select_one(close)
     found = selection_findings(close, selection)
@@ -113,6 +114,7 @@ def test_what_there_is_one_training_run_of_is_said(seeded_con: duckdb.DuckDBPyCo
     assert alone.sentence == "Of each network there are at least 3 training runs."
 
 
+@pytest.mark.slow
 def test_the_table_of_networks_has_the_spread_between_seeds_above_the_runs(
     seeded_con: duckdb.DuckDBPyConnection, seeded: Selection, seeded_record: Synthetic
 ) -> None:

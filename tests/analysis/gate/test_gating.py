@@ -15,6 +15,7 @@ def gated(folder: Path, rule: dict[str, Any], where: str = "both.duckdb", **name
     return failmodes.gate(rules, folder / where)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("rule", "verdict", "code"),
     [
@@ -38,6 +39,7 @@ def test_verdicts(gate_folder: Path, rule: dict[str, Any], verdict: Verdict, cod
     assert (result.exit_code, bool(result)) == (code, code == 0)
 
 
+@pytest.mark.slow
 def test_a_network_is_no_worse_than_itself(gate_folder: Path) -> None:
     """Read from an exported baseline, against the warehouse that it was exported from."""
     rules = {"gate": {"baseline": "alone.duckdb", "rules": [
@@ -69,6 +71,7 @@ def test_the_names_of_the_call_replace_those_of_the_rules(gate_folder: Path) -> 
     assert (result.candidate.label, result.baseline.label) == ("Alpha", "Noisier")
 
 
+@pytest.mark.slow
 def test_a_candidate_that_lacks_cells_of_the_baseline_does_not_pass(gate_folder: Path) -> None:
     result = gated(gate_folder, {"measure": "accuracy", "worse_by_at_most": 0.5}, "fewer.duckdb",
                    baseline=str(gate_folder / "alone.duckdb"), candidate="Fewer")  # fmt: skip
@@ -90,6 +93,7 @@ def test_other_images_are_independent_samples_and_said_to_be(gate_folder: Path) 
     )
 
 
+@pytest.mark.slow
 def test_rules_without_a_baseline(gate_folder: Path) -> None:
     result = gated(gate_folder, {"measure": "accuracy", "at_least": 0.3}, "alone.duckdb", baseline="", candidate="")
     assert result
@@ -102,6 +106,7 @@ def test_rules_without_a_baseline(gate_folder: Path) -> None:
         gated(gate_folder, {"measure": "accuracy", "at_least": 0.3}, baseline="", candidate="")
 
 
+@pytest.mark.slow
 def test_undecided_may_pass_but_what_is_missing_may_not(gate_folder: Path) -> None:
     undecided = {"measure": "accuracy", "corruptions": ["none"], "worse_by_at_most": 0.002}
     missing = {"measure": "accuracy", "corruptions": ["snow"], "worse_by_at_most": 0.2}

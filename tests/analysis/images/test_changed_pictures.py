@@ -5,6 +5,7 @@ from pathlib import Path
 
 import duckdb
 import numpy as np
+import pytest
 from pictured_record import LEVELS, pictured
 from PIL import Image
 
@@ -17,6 +18,7 @@ def evaluations(con: duckdb.DuckDBPyConnection) -> list[str]:
     return [row[0] for row in con.execute("select evaluation_id from evaluations order by all").fetchall()]
 
 
+@pytest.mark.slow
 def test_pictures_are_those_that_were_evaluated(tmp_path: Path) -> None:
     made = pictured(tmp_path, GeneratedSource(), ("fog", "contrast"))
     with open_warehouse(made.warehouse) as con:
@@ -28,6 +30,7 @@ def test_pictures_are_those_that_were_evaluated(tmp_path: Path) -> None:
     assert len(found) == 3
 
 
+@pytest.mark.slow
 def test_without_clean_pictures_there_are_none(tmp_path: Path) -> None:
     made = pictured(tmp_path, GeneratedSource(), ("fog",), thumbnails=False)
     with open_warehouse(made.warehouse) as con:

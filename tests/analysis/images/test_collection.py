@@ -20,6 +20,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Pictured:
     return pictured(tmp_path_factory.mktemp("pictured"), GeneratedSource(), ("fog", "contrast"))
 
 
+@pytest.mark.slow
 def test_a_filter_orders_limits_and_counts(made: Pictured) -> None:
     sheet = find_pictures(
         made.warehouse, "corruption = 'fog' and severity = 2.5 and not correct order by confidence desc limit 3"
@@ -126,6 +127,7 @@ def test_a_curve_that_is_not_there_is_one_line(made: Pictured, images: list[int]
         find_curves(made.warehouse, images, **options)
 
 
+@pytest.mark.slow
 def test_a_map_that_is_stored_is_laid_over_its_picture(made: Pictured, tmp_path: Path) -> None:
     path = tmp_path / "warehouse.duckdb"
     path.write_bytes(made.warehouse.read_bytes())

@@ -124,6 +124,7 @@ def test_no_name_in_a_warehouse_is_imported(one: Pictured, tmp_path: Path, monke
         find_pictures(one.warehouse, "corruption = 'trap:attack'")
 
 
+@pytest.mark.slow
 def test_a_corruption_of_ones_own_is_made_again_once_it_is_known(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -163,6 +164,7 @@ class OtherStudy:
         return None
 
 
+@pytest.mark.slow
 def test_without_thumbnails_images_come_from_the_study_or_one_line_says_what_to_do(tmp_path: Path) -> None:
     made = pictured(tmp_path, GeneratedSource(), ("fog",), thumbnails=False)
     with pytest.raises(WarehouseError) as raised:

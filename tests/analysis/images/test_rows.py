@@ -18,6 +18,7 @@ def warehouse(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "warehouse.duckdb"
 
 
+@pytest.mark.slow
 def test_a_condition_may_ask_for_what_is_right_when_clean(warehouse: Path) -> None:
     """As two sets of predictions give it, put side by side by hand."""
     with duckdb.connect(str(warehouse), read_only=True) as con:

@@ -66,6 +66,7 @@ def test_a_network_that_is_hardly_ever_wrong_is_not_called_underconfident_for_it
     assert told == 0
 
 
+@pytest.mark.slow
 def test_confidence_and_accuracy_are_of_the_same_finite_rows(tmp_path: Path) -> None:
     made = write_synthetic(tmp_path, images=60, models=("Alpha",), corruptions=("fog",), severities=(2, 5))
     make_non_finite(made, cell_of(made, "Alpha", "fog", 5), range(20))
@@ -105,6 +106,7 @@ def test_what_chance_gives_by_hand() -> None:
     assert ece_of_chance([50, 50], [50.0, 50.0]) == 0
 
 
+@pytest.mark.slow
 def test_without_finite_clean_rows_there_is_no_calibration(tmp_path: Path) -> None:
     made = write_synthetic(tmp_path, images=40, models=("Alpha",), corruptions=("fog",), severities=(5,))
     make_non_finite(made, cell_of(made, "Alpha"))

@@ -159,6 +159,7 @@ def test_classes_and_images_that_change(crossing: Synthetic, compared: Compariso
         assert image.predicted_b != image.label_name
 
 
+@pytest.mark.slow
 def test_decisions_follow_the_bounds(crossing: Synthetic, compared: Comparison) -> None:
     low, high = compared.bounds
     assert high < 0

@@ -107,6 +107,7 @@ def test_cells_of_different_images_add_their_variances() -> None:
     assert found.interval() == pytest.approx(stated.interval(), rel=1e-12)
 
 
+@pytest.mark.slow
 def test_the_error_of_a_calibration_error_is_that_of_a_bootstrap_by_hand(pair: MeasuredPair) -> None:
     assert pair.baseline is not None
     found = known(pair.difference("ece", CORRUPTED))

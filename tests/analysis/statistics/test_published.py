@@ -85,6 +85,7 @@ def test_a_network_stands_where_its_mean_is(published_warehouse: Path, synthetic
             assert rank == 1 + sum(other > value for other in expected.values())
 
 
+@pytest.mark.slow
 def test_sets_of_other_data_sets_are_no_part(shaped_warehouse: Path, tmp_path: Path) -> None:
     path = Path(shutil.copy(shaped_warehouse, tmp_path / "w.duckdb"))
     store_published(path, [read_published(write_published_files(tmp_path), dataset) for dataset in ["CIFAR-10"]])

@@ -160,6 +160,7 @@ def test_beyond_margin_is_what_drift_adds_to_it() -> None:
     assert is_found(found["drift_beyond_margin"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("images", [50, 200])
 def test_scores_that_tell_nothing_are_hardly_ever_found(images: int) -> None:
     draws = 60

@@ -40,6 +40,7 @@ def test_known_curves_get_their_class(shaped_warehouse: Path) -> None:
     assert all((shape == "undecided") == (reason is not None) for _, shape, _, reason in rows)
 
 
+@pytest.mark.slow
 def test_stored_figures_agree_with_correctness(shaped_warehouse: Path, synthetic: Synthetic) -> None:
     right = synthetic.correct["Alpha", "fog"].mean(axis=1)
     row = shapes_of(shaped_warehouse)["fog"]
@@ -67,6 +68,7 @@ def test_what_is_undecided_says_which_drop_could_be_shown(shaped_warehouse: Path
     assert row["total_drop"] < row["smallest_drop_shown"] < 0.05
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("protected", ["file", "folder"])
 def test_shapes_that_cannot_be_stored_hold_for_one_connection(
     warehouse_copy: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], protected: str
@@ -105,6 +107,7 @@ def test_sweep_covers_the_settings_themselves(shaped_warehouse: Path) -> None:
     assert swept == [(2 * len(CURVES) * 9,)]
 
 
+@pytest.mark.slow
 def test_computed_once_and_again_only_after_a_change(shaped_warehouse: Path, tmp_path: Path) -> None:
     path = tmp_path / "warehouse.duckdb"
     shutil.copy(shaped_warehouse, path)

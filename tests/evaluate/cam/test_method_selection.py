@@ -115,6 +115,7 @@ def test_a_single_position_is_taken_only_where_there_is_no_other() -> None:
     assert (larger.method, larger.layer) == ("grad-cam (backward)", "layer3")
 
 
+@pytest.mark.slow
 def test_nothing_of_a_batch_is_kept_after_the_call() -> None:
     for name in ("resnet18", "torchvision convnext"):
         network, kept = network_of(name), []
@@ -151,6 +152,7 @@ def test_a_cam_method_works_where_the_caller_is_in_inference_mode() -> None:
             assert torch.allclose(cam_method(network.inputs(images_of(name)), two_targets).maps, expected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["closed-form", "backward"])
 def test_a_network_compiled_after_the_cam_method_was_made_still_gives_maps(method: str) -> None:
     module = Odd()

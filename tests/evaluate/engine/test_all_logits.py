@@ -50,6 +50,7 @@ def test_they_stand_in_the_record_as_float16_and_all_else_is_as_without(study_wi
     assert run_query(tmp_path / "w.duckdb", "from duckdb_tables() where table_name = 'logits'").is_empty()
 
 
+@pytest.mark.slow
 def test_a_lost_file_of_logits_is_made_again(study_with) -> None:
     _, study = run_and_read(study_with(ALL))
     before = {path: read_verified(path).content_hash for path in logit_files(study.output)}
@@ -61,6 +62,7 @@ def test_a_lost_file_of_logits_is_made_again(study_with) -> None:
     assert {path: read_verified(path).content_hash for path in logit_files(study.output)} == before
 
 
+@pytest.mark.slow
 def test_up_to_ten_classes_all_are_on_record_already(tmp_path: Path) -> None:
     report, study = run_and_read(write_tiny_study(tmp_path, images=20))
     assert report.written

@@ -3,6 +3,7 @@
 import json
 
 import polars as pl
+import pytest
 import torch
 from tiny_study import CELLS, patch_logits, rows_of, run_study
 
@@ -11,6 +12,7 @@ from failmodes.warehouse.schema import PREDICTIONS
 from failmodes.warehouse.shards.format import list_record_files, read_verified
 
 
+@pytest.mark.slow
 def test_a_batch_that_memory_does_not_hold_is_halved_and_no_row_is_lost(two_trained_networks, monkeypatch) -> None:
     path, output, _ = two_trained_networks
 
@@ -29,6 +31,7 @@ def test_a_batch_that_memory_does_not_hold_is_halved_and_no_row_is_lost(two_trai
     assert rows_of(output).num_rows == 2 * CELLS * 60
 
 
+@pytest.mark.slow
 def test_where_one_image_does_not_fit_the_network_is_set_aside_with_the_reason(
     two_trained_networks, monkeypatch
 ) -> None:
@@ -52,6 +55,7 @@ def test_where_one_image_does_not_fit_the_network_is_set_aside_with_the_reason(
     assert report.written == CELLS
 
 
+@pytest.mark.slow
 def test_logits_that_are_no_numbers_are_recorded_and_counted_not_averaged(two_trained_networks, monkeypatch) -> None:
     path, output, _ = two_trained_networks
 

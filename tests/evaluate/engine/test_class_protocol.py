@@ -53,6 +53,7 @@ def test_an_answer_among_all_outputs_may_be_no_class_of_the_data_set(study_with,
     assert any(c is None for row in rows["logit_classes"].to_list() for c in row)
 
 
+@pytest.mark.slow
 def test_a_subset_leaves_other_outputs_out_and_its_shards_are_as_they_were(study_with, tmp_path: Path) -> None:
     model, outputs = clean_outputs(study_with('classes = "subset"'))
     rows = stored_rows(tmp_path / "out").filter(corruption="none")
@@ -61,6 +62,7 @@ def test_a_subset_leaves_other_outputs_out_and_its_shards_are_as_they_were(study
     assert model.protocol == "subset"
 
 
+@pytest.mark.slow
 def test_where_the_study_maps_classes_itself_they_are_a_subset(study_with, tmp_path: Path) -> None:
     mapped = ", ".join(f'{name} = "{name}"' for name in ("zero", "one"))
     report, study = run_and_read(study_with(f"class_map = {{ {mapped} }}"))

@@ -6,6 +6,7 @@ from tiny_study import run_study
 from failmodes.warehouse.errors import ModelError
 
 
+@pytest.mark.slow
 def test_one_network_under_two_labels_is_refused(two_trained_networks) -> None:
     path, output, _ = two_trained_networks
     first = next(iter(sorted((output / "checkpoints").glob("*.safetensors"))))

@@ -97,6 +97,7 @@ def test_a_network_that_raises_in_bfloat16_is_evaluated_all_the_same(
     assert offer_bfloat16(evaluation, 8, LONG) is None
 
 
+@pytest.mark.slow
 def test_a_run_says_it_once_of_each_network(tmp_path, found, monkeypatch: pytest.MonkeyPatch) -> None:
     found(FAST)
     monkeypatch.setattr(precisions, "OFFER_SHARE", 10**6)

@@ -17,6 +17,7 @@ from failmodes.warehouse.schema import ATTENTION, CLEAN_MAPS, EXEMPLARS, PREDICT
 from failmodes.warehouse.shards.format import CLEAN_CELL, ShardKey, list_record_files, read_verified, shard_path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("calls_before", [0, 3], ids=["in the clean cell", "later"])
 def test_a_network_that_raises_is_named_and_the_others_go_on(two_trained_networks, monkeypatch, calls_before) -> None:
     path, output, expected = two_trained_networks
@@ -132,6 +133,7 @@ def test_rows_are_those_of_a_plain_forward_pass(tiny_run) -> None:
     np.testing.assert_array_equal(rows["predicted"].to_numpy(), logits.argmax(1))
 
 
+@pytest.mark.slow
 def test_the_same_command_again_does_nothing(tiny_run_copy) -> None:
     path, output, expected = tiny_run_copy
     before = {p: p.stat().st_mtime_ns for p in output.rglob("*.parquet")}
@@ -141,6 +143,7 @@ def test_the_same_command_again_does_nothing(tiny_run_copy) -> None:
     assert hashes(output) == expected
 
 
+@pytest.mark.slow
 def test_private_images_leave_no_picture_and_change_no_other_row(tiny_run, tmp_path) -> None:
     path, _, expected = tiny_run
     shutil.copytree(path.parent, tmp_path / "study")
@@ -164,6 +167,7 @@ def test_clean_images_are_on_record_once_a_subset(tiny_run) -> None:
         np.testing.assert_array_equal(np.asarray(decode(png, "it")), digits[np.array([image_id])][0])
 
 
+@pytest.mark.slow
 def test_what_is_missing_is_made_again_to_the_same_rows(tiny_run_copy) -> None:
     path, output, expected = tiny_run_copy
     evaluation_id = next(list_record_files(output, CLEAN_MAPS)).stem
@@ -176,6 +180,7 @@ def test_what_is_missing_is_made_again_to_the_same_rows(tiny_run_copy) -> None:
     assert hashes(output) == expected
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("table", [PREDICTIONS, ATTENTION, CLEAN_MAPS, EXEMPLARS], ids=lambda t: t.name)
 def test_a_damaged_file_is_named_and_made_again_on_request(tiny_run_copy, table) -> None:
     path, output, expected = tiny_run_copy
@@ -191,6 +196,7 @@ def test_a_damaged_file_is_named_and_made_again_on_request(tiny_run_copy, table)
     assert hashes(output) == expected
 
 
+@pytest.mark.slow
 def test_batches_and_order_do_not_change_what_is_predicted(tiny_run, tmp_path) -> None:
     _, study, _ = tiny_run
     path = write_tiny_study(tmp_path, extra="[evaluation]\nbatch_size = 7")

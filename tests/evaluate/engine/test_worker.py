@@ -1,5 +1,6 @@
 """The engine: networks that raise, memory that ends, logits that are no numbers, blocks made ahead, writing behind."""
 
+import pytest
 import torch
 from tiny_study import hashes, run_study, write_tiny_study
 
@@ -14,6 +15,7 @@ from failmodes.warehouse.schema import PREDICTIONS
 from failmodes.warehouse.shards.format import CLEAN_CELL, list_record_files, read_verified
 
 
+@pytest.mark.slow
 def test_clean_cells_that_were_split_among_processes_meet_again_as_one(two_trained_networks) -> None:
     path, output, expected = two_trained_networks
     study = read_study(path)
@@ -29,6 +31,7 @@ def test_clean_cells_that_were_split_among_processes_meet_again_as_one(two_train
     assert found.items() <= expected.items()
 
 
+@pytest.mark.slow
 def test_a_lower_precision_says_how_many_predictions_it_changes(two_trained_networks, capsys) -> None:
     path, output, _ = two_trained_networks
     path = write_tiny_study(path.parent, models=2, extra='[evaluation]\nprecision = "bfloat16"')

@@ -80,6 +80,7 @@ def wide_space(image: torch.Tensor) -> dict[str, torch.Tensor]:
     return found
 
 
+@pytest.mark.slow
 def test_trivialaugment_is_one_operation_of_the_wide_space_an_image(images) -> None:
     found = apply_policy(images, np.arange(12), augmentation_policy("trivialaugment"), seed=0, epoch=0)
     names = set()

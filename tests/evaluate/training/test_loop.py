@@ -32,6 +32,7 @@ def test_normalisation_is_that_of_the_training_pixels(digits) -> None:
     np.testing.assert_allclose(found.std, pixels.std(0), atol=1e-4)
 
 
+@pytest.mark.slow
 def test_a_recipe_learns_and_its_checkpoint_says_how(digits, tmp_path) -> None:
     train_set, test_set = digits
     recipe = TrainingSpec(epochs=3, batch_size=64, crop_padding_px=2, flip=False)

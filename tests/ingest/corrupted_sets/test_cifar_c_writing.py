@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from failmodes.ingest.corruptions.apply import corrupt
 from failmodes.ingest.datasets.dataset import Dataset, balanced_subset
@@ -14,6 +15,7 @@ from failmodes.ingest.sources import GeneratedSource
 SCRIPT = Path(sys.executable).parent / "failmodes"
 
 
+@pytest.mark.slow
 def test_the_script_writes_arrays_as_published(tmp_path: Path, digits: Dataset) -> None:
     done = subprocess.run(
         [SCRIPT, "corrupt", "digits", "--to", "D-C", "--corruption", "fog", "--corruption", "gaussian_noise", "--seed",

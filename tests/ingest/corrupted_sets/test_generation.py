@@ -80,6 +80,7 @@ def test_a_corruption_of_ones_own_is_written_and_read(tmp_path: Path, monkeypatc
     np.testing.assert_array_equal(source.corrupted(None, "vignette", 2, ids), digits.images[ids] // 3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_an_interrupted_run_goes_on_to_the_same_bytes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, layout: str
@@ -167,6 +168,7 @@ def test_a_full_disk_is_one_clear_line_and_no_loss(tmp_path: Path, layout: str) 
     assert contents(tmp_path / "set") == contents(tmp_path / "whole")
 
 
+@pytest.mark.slow
 def test_foreign_files_are_never_overwritten(tmp_path: Path) -> None:
     fog = set_options(corruptions=["fog"])
     tree = set_options(layout="imagenet-c", corruptions=["fog"])

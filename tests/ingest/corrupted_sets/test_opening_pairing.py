@@ -57,6 +57,7 @@ def test_photographs_are_resized_cropped_corrupted_and_pair(tmp_path: Path) -> N
     assert sorted(path.name for path in (tmp_path / "C").iterdir()) == ["fog", "gaussian_noise", "manifest.json"]
 
 
+@pytest.mark.slow
 def test_fog_by_itself_pairs_by_the_manifest_but_not_other_images_under_it(tmp_path: Path) -> None:
     clean = tmp_path / "photographs"
     for number in range(20):

@@ -64,6 +64,7 @@ def test_any_image_is_what_corrupt_makes_of_it(image: Any, name: str, severity: 
     assert not np.shares_memory(transform(image), image)
 
 
+@pytest.mark.slow
 @settings(max_examples=200, deadline=None)
 @given(one=pixels, other=pixels)
 def test_the_number_is_of_pixels_and_shape_and_nothing_else(one: np.ndarray, other: np.ndarray) -> None:
@@ -128,6 +129,7 @@ def test_the_kind_that_is_given_comes_back() -> None:
     assert transform(ONE).flags.writeable
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("start", ["fork", "spawn"])
 def test_workers_make_the_same_in_any_order(start: str) -> None:
     transform = CorruptImage("glass_blur", 2, seed=1)
@@ -137,6 +139,7 @@ def test_workers_make_the_same_in_any_order(start: str) -> None:
     np.testing.assert_array_equal(made[::-1], expected)
 
 
+@pytest.mark.slow
 def test_a_spawned_worker_learns_of_ones_own_corruptions(corruption_module: str) -> None:
     made = register_from(f"{corruption_module}:DIM")
     transforms = [CorruptImage(name, 2) for name in (f"{corruption_module}:darken", made, "dim")]

@@ -68,6 +68,7 @@ def test_the_line_of_sources_names_what_a_view_reads() -> None:
             assert set(line[1].split(", ")) <= con.get_table_names(sql), name
 
 
+@pytest.mark.slow
 def test_the_contract_has_the_columns_of_a_warehouse(sound_warehouse: Path) -> None:
     assert column_rows(None) == column_rows(sound_warehouse)
     assert column_rows(None, "hardest_images") == column_rows(sound_warehouse, "hardest_images")

@@ -31,6 +31,7 @@ def baseline(sound_warehouse: Path, synthetic: Synthetic, tmp_path: Path) -> Pat
     return tmp_path / "baseline.duckdb"
 
 
+@pytest.mark.slow
 def test_it_is_a_sound_warehouse_of_that_evaluation_alone(baseline: Path, synthetic: Synthetic) -> None:
     status = warehouse_status(baseline, full=True)
     assert [check.name for check in status.checks if not check.passed] == []
@@ -39,6 +40,7 @@ def test_it_is_a_sound_warehouse_of_that_evaluation_alone(baseline: Path, synthe
     assert [status.row_counts[name] for name in ("attention", "exemplars", "thumbnails")] == [0, 0, 0]
 
 
+@pytest.mark.slow
 def test_what_it_keeps_is_what_the_source_holds(baseline: Path, sound_warehouse: Path) -> None:
     own = "from {} where evaluation_id = (select evaluation_id from evaluation_labels where model_label = 'Alpha')"
     predictions = own.format("predictions") + " order by all"
@@ -56,6 +58,7 @@ def test_what_it_keeps_is_what_the_source_holds(baseline: Path, sound_warehouse:
         assert_frame_equal(ours.select(names), theirs.select(names))
 
 
+@pytest.mark.slow
 def test_it_tells_nothing_of_image_files_and_why_attention_is_missing(
     sound_warehouse: Path, synthetic: Synthetic, warehouse_copy: Path, tmp_path: Path
 ) -> None:
@@ -155,6 +158,7 @@ def test_a_source_that_breaks_a_check_is_refused(
     assert not [path for path in tmp_path.iterdir() if "baseline" in path.name and not path.name.endswith(".lock")]
 
 
+@pytest.mark.slow
 def test_shards_named_twice_are_copied_once(warehouse_copy: Path, synthetic: Synthetic, tmp_path: Path) -> None:
     with duckdb.connect(str(warehouse_copy)) as con:
         con.execute("insert into shards from shards")
@@ -168,6 +172,7 @@ def test_a_missing_source_leaves_nothing_behind(tmp_path: Path) -> None:
     assert not [*tmp_path.iterdir()]
 
 
+@pytest.mark.slow
 def test_what_fails_in_the_middle_leaves_no_file(
     sound_warehouse: Path, synthetic: Synthetic, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

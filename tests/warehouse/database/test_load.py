@@ -72,6 +72,7 @@ def test_shards_carry_the_facts_of_their_footers(synthetic: Synthetic, sound_war
     assert row["created_at"].isoformat() == stored.facts["created_at"]
 
 
+@pytest.mark.slow
 def test_loading_twice_changes_nothing(record: Synthetic, tmp_path: Path) -> None:
     path = tmp_path / "w.duckdb"
     first = load([record.output], path)
@@ -102,6 +103,7 @@ def test_only_new_shards_are_added_and_changed_ones_replaced(record: Synthetic, 
     assert value(path, f"select count(*) from shards where {where}") == 2
 
 
+@pytest.mark.slow
 def test_attention_without_its_predictions_is_not_loaded(record: Synthetic, tmp_path: Path) -> None:
     cell = ShardKey(record.evaluations["Alpha"], Cell("fog", FOG))
     shard_path(record.output, schema.PREDICTIONS, cell).unlink()  # killed between the two: the cell is not committed
@@ -164,6 +166,7 @@ def test_a_new_choice_of_exemplars_replaces_the_former(record: Synthetic, tmp_pa
     assert value(path, "select count(*) from exemplars") == 6 + 24
 
 
+@pytest.mark.slow
 def test_damage_leaves_the_old_warehouse_as_it_was(record: Synthetic, tmp_path: Path) -> None:
     path = tmp_path / "w.duckdb"
     late = ShardKey(record.evaluations["Alpha"], Cell("fog", FOG))
@@ -262,6 +265,7 @@ def test_loading_from_memory_gives_the_rows_of_the_local_record(local_record, me
     assert (local_record.output / path).is_file()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("keep", [0, 4, 0.5, -20], ids=["empty", "magic only", "half", "without its end"])
 def test_a_truncated_remote_file_is_damage_and_nothing_is_loaded(memory_record, tmp_path: Path, keep: float) -> None:
     path = next(list_record_files(memory_record.output, schema.PREDICTIONS))

@@ -80,6 +80,7 @@ def test_the_command_loads_both_or_published_alone(
     assert [name for name, _ in rows(handed, COUNTS)] == ["mine_unaggregated", "other"]
 
 
+@pytest.mark.slow
 def test_a_file_of_an_earlier_version_takes_them(warehouse_copy: Path, tmp_path: Path) -> None:
     with duckdb.connect(str(warehouse_copy)) as con:
         con.execute("drop table published_accuracy; drop table published_shapes")

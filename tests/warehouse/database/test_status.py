@@ -17,6 +17,7 @@ from failmodes.warehouse.database.updates import replace_derived_tables
 from failmodes.warehouse.shards.format import Cell, ShardKey, read_verified, shard_path, write_shard
 
 
+@pytest.mark.slow
 def test_status_says_what_is_there(warehouse_copy: Path) -> None:
     replace_derived_tables(warehouse_copy, {"steps": steps_table("of another time")})
     status = warehouse_status(warehouse_copy)

@@ -113,6 +113,7 @@ def test_cells_of_other_images_are_measured_by_the_sql(made: Synthetic, tmp_path
     assert_as_defined(tmp_path / "w.duckdb")
 
 
+@pytest.mark.slow
 def test_networks_of_many_classes_are_measured_as_the_sql_says(tmp_path: Path) -> None:
     write_synthetic(tmp_path / "out", images=60, models=("A",), corruptions=("fog",), severities=(1, 3), classes=30)
     load([tmp_path / "out"], tmp_path / "w.duckdb")

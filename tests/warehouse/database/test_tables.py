@@ -36,6 +36,7 @@ def test_a_record_of_another_schema_version_is_refused(record: Synthetic, tmp_pa
         load([record.output], tmp_path / "w.duckdb")
 
 
+@pytest.mark.slow
 def test_a_column_that_an_older_minor_version_lacks_becomes_null(record: Synthetic, tmp_path: Path) -> None:
     path = tmp_path / "w.duckdb"
     load([record.output], path)

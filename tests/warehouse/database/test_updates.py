@@ -37,6 +37,7 @@ def test_derived_rows_are_replaced_and_survive_loads(
         assert input_fingerprint(con, {"resamples": 1000}) != fingerprint
 
 
+@pytest.mark.slow
 def test_views_are_installed_anew_only_where_another_version_wrote_the_file(warehouse_copy: Path) -> None:
     with duckdb.connect(str(warehouse_copy)) as con:
         con.execute("create or replace view outcomes as select 1 as nothing")
@@ -49,6 +50,7 @@ def test_views_are_installed_anew_only_where_another_version_wrote_the_file(ware
         assert con.execute("select count(*) > 1 from outcomes").fetchall() == [(True,)]
 
 
+@pytest.mark.slow
 def test_a_column_that_is_missing_is_made_before_rows_are_stored(warehouse_copy: Path) -> None:
     with duckdb.connect(str(warehouse_copy)) as con:
         con.execute("alter table shapes drop column chance_from")
@@ -65,6 +67,7 @@ def test_only_derived_tables_of_an_existing_warehouse_are_stored(warehouse_copy:
     assert not (tmp_path / "none.duckdb").exists()
 
 
+@pytest.mark.slow
 def test_a_second_load_at_the_same_time_is_refused(record: Synthetic, tmp_path: Path) -> None:
     path = tmp_path / "w.duckdb"
     with writer_lock(path), pytest.raises(WarehouseError, match=f"being loaded by process {os.getpid()}"):

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pyarrow as pa
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -10,6 +11,7 @@ from failmodes.warehouse.measures.columns import list_items, lists, quantiles
 SHARES = {"low": 0.025, "q05": 0.05, "median": 0.5, "q95": 0.95, "high": 0.975, "least": 0.0, "most": 1.0}
 
 
+@pytest.mark.slow
 @settings(max_examples=200, deadline=None)
 @given(st.lists(st.floats(-1e6, 1e6, width=32) | st.just(float("nan")), min_size=1, max_size=60))
 def test_quantiles_are_those_of_numpy_bit_by_bit(values: list[float]) -> None:

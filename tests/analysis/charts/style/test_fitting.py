@@ -61,6 +61,7 @@ def png_mm(path: Path) -> tuple[float, float]:
         return image.width / dots[0] * 25.4, image.height / dots[1] * 25.4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "width"), list(figures()))
 def test_every_chart_is_as_wide_as_asked(
     con: duckdb.DuckDBPyConnection, selection: Selection, tmp_path: Path, name: str, width: str

@@ -30,6 +30,7 @@ def gap(box: tuple[float, float, float, float], point: Point) -> float:
 points = st.tuples(st.floats(0, WIDTH), st.floats(0, HEIGHT))
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(st.lists(points, min_size=1, max_size=len(NAMES)), st.lists(points, max_size=20))
 def test_every_name_is_nearest_to_its_own_point(at: list[Point], behind: list[Point]) -> None:
@@ -51,6 +52,7 @@ def test_every_name_is_nearest_to_its_own_point(at: list[Point], behind: list[Po
         assert a[2] <= b[0] or b[2] <= a[0] or a[3] <= b[1] or b[3] <= a[1]
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(st.lists(points, min_size=2, max_size=len(NAMES)))
 def test_no_leader_leads_over_another_point(at: list[Point]) -> None:
@@ -69,6 +71,7 @@ def test_a_lone_point_is_named_beside_it() -> None:
     assert not position.has_leader
 
 
+@pytest.mark.slow
 def test_a_point_without_room_is_not_named_and_told() -> None:
     at = [(20.0 + x, 20.0 + y) for x in range(0, 100, 8) for y in range(0, 100, 8)]
     names = [f"corruption {index}" for index in range(len(at))]

@@ -29,12 +29,14 @@ def test_saves_in_the_format_of_the_suffix(
     assert [p.name for p in tmp_path.iterdir()] == [path.name]
 
 
+@pytest.mark.slow
 def test_html_is_offline(con: duckdb.DuckDBPyConnection, selection: Selection, tmp_path: Path) -> None:
     page = save_chart(CHARTS["drops"](con, selection), tmp_path / "drops.html").read_text()
     assert "vegaEmbed" in page
     assert '<script src="http' not in page
 
 
+@pytest.mark.slow
 def test_dark_theme_changes_ground_and_colours(
     con: duckdb.DuckDBPyConnection, selection: Selection, tmp_path: Path
 ) -> None:
