@@ -86,10 +86,7 @@ def scan_record(outputs: Sequence[StorePath]) -> tuple[dict[FileKey, RecordFile]
     damaged: list[DamagedShardError] = []
     for output in outputs:
         if not has_record(output):
-            raise WarehouseError(
-                f"{output} holds no record: make one with `failmodes evaluate STUDY`; where a study's `record` lies "
-                "elsewhere, name the study file"
-            )
+            raise WarehouseError(f"{output} holds no record: {_where_it_is(output)}")
         read = _read_footers(output)
         damaged.extend(file for file in read if isinstance(file, DamagedShardError))
         found = {file.key: file for file in read if isinstance(file, RecordFile)}
@@ -97,6 +94,13 @@ def scan_record(outputs: Sequence[StorePath]) -> tuple[dict[FileKey, RecordFile]
             if file.table is not ATTENTION or (PREDICTIONS.name, *key[1:]) in found:
                 files[key] = file
     return files, damaged
+
+
+def _where_it_is(output: StorePath) -> str:
+    """How a folder that holds no record is mended."""
+    if output.name == RECORD_FOLDER and has_record(output.parent):
+        return f"it is one; name the folder above, {output.parent}"
+    return "make one with `failmodes evaluate STUDY`; where a study's `record` lies elsewhere, name the study file"
 
 
 def _read_footers(output: StorePath) -> list[RecordFile | DamagedShardError]:

@@ -2,6 +2,7 @@
 
 import os
 import random
+import re
 import shutil
 import signal
 import time
@@ -198,6 +199,12 @@ def test_a_folder_without_record_is_refused(tmp_path: Path) -> None:
     with pytest.raises(WarehouseError, match="holds no record"):
         load([tmp_path], tmp_path / "w.duckdb")
     assert not (tmp_path / "w.duckdb").exists()
+
+
+def test_a_record_itself_points_to_the_folder_above(synthetic: Synthetic, tmp_path: Path) -> None:
+    expected = f"it is one; name the folder above, {synthetic.output}"
+    with pytest.raises(WarehouseError, match=re.escape(expected)):
+        load([synthetic.output / "record"], tmp_path / "warehouse.duckdb")
 
 
 _LOAD = (
