@@ -273,7 +273,7 @@ def _harmonic(count: int) -> _Harmonic:
     """(count + 1 or more,) harmonic numbers and their sums."""
     global _HARMONIC
     if len(_HARMONIC.harmonic) <= count:
-        whole = np.arange(2 * count + 1)
+        whole = np.arange(2.0 * count + 1)
         harmonic = np.concatenate([[0.0], np.cumsum(1 / whole[1:])])
         _HARMONIC = _Harmonic(harmonic, whole * (harmonic - 1))
     return _HARMONIC
