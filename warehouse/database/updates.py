@@ -130,8 +130,11 @@ def _settings(spill: Path, block_bytes: int) -> dict[str, Any]:
         "storage_compatibility_version": STORAGE,
         "default_block_size": block_bytes,
         "memory_limit": f"{memory}B",
+        "block_allocator_memory": f"{memory}B",  # kept for the next rows, not given back and asked for again
+        "write_buffer_row_group_count": 1,  # rows go to the file as they come, not many at once
         "temp_directory": str(spill),
         "threads": 1,  # rows come from one stream: more threads would only copy what each has read together
+        "disabled_compression_methods": "fsst,rle",  # tried on every column, for files of the same size
     }
     return LOCKED | own
 

@@ -66,7 +66,7 @@ class CellOutcomes(NamedTuple):
     confusion: dict[str, pa.Array]
     distortion: Row
     rankings: dict[str, Keys]
-    tenths: NDArray[np.uint64]
+    tenths: NDArray[np.uint8]
     logits: CellLogits | None
 
     def answers(self, image_ids_md5: str) -> dict[str, pa.Array]:
@@ -96,7 +96,7 @@ def measure_outcomes(rows: pa.Table) -> CellOutcomes:
     outputs, finite = whole_numbers(rows, "predicted_output", np.int32), flags(rows, "finite")
     correct = predicted == labels
     confidence, rmse, ssim = numbers(rows, "confidence"), numbers(rows, "rmse"), numbers(rows, "ssim")
-    loss = numbers(rows, "loss_nats")
+    loss, logits = numbers(rows, "loss_nats"), read_logits(rows, correct)
     count, correct_count, known = len(image_ids), int(correct.sum()), ~np.isnan(confidence)
     measures = {
         "image_count": count,
@@ -129,9 +129,9 @@ def measure_outcomes(rows: pa.Table) -> CellOutcomes:
             "mean_ssim": measures["mean_ssim"],
             **quantiles(ssim, {"ssim_q05": 0.05, "ssim_q95": 0.95}),
         },
-        rankings=rankings_of_outcomes(rows, correct),
+        rankings=rankings_of_outcomes(rows, correct, logits),
         tenths=tenths_of(confidence),
-        logits=read_logits(rows, correct),
+        logits=logits,
     )
 
 

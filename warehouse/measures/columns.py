@@ -71,8 +71,10 @@ def targets_of(rows: pa.Table) -> NDArray[np.int64]:
 
 def mean(values: Values | NDArray[np.float64]) -> float | None:
     """Mean of the values that are known, in double precision; None where none is."""
-    unknown = np.isnan(values)
-    known = values[~unknown] if unknown.any() else values
+    found = values.mean(dtype=np.float64) if len(values) else np.nan
+    if not np.isnan(found):  # so none is unknown
+        return float(found)
+    known = values[~np.isnan(values)]
     return float(known.mean(dtype=np.float64)) if len(known) else None
 
 

@@ -25,7 +25,7 @@ class ImageOutcomes(NamedTuple):
 
     image_ids: NDArray[np.int32]
     correct: NDArray[np.bool_]
-    tenths: NDArray[np.uint64]
+    tenths: NDArray[np.uint8]
     is_changed: NDArray[np.bool_] | None = None
 
 

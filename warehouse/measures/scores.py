@@ -6,6 +6,7 @@ from numpy.typing import NDArray
 
 from failmodes.warehouse.measures.columns import Values, flags, list_items, lists, numbers
 from failmodes.warehouse.measures.ranking import Keys, ranked
+from failmodes.warehouse.measures.temperature import CellLogits
 
 OF_LOGITS = ("confidence", "margin", "entropy", "energy", "logit_gap")
 OF_ATTENTION = {  # of which target, which column
@@ -15,21 +16,25 @@ OF_ATTENTION = {  # of which target, which column
 SCORES = (*OF_LOGITS, *OF_ATTENTION)
 
 
-def rankings_of_outcomes(rows: pa.Table, correct: NDArray[np.bool_]) -> dict[str, Keys]:
+def rankings_of_outcomes(
+    rows: pa.Table, correct: NDArray[np.bool_], logits: CellLogits | None = None
+) -> dict[str, Keys]:
     """Images of one cell ranked by each score of the logits; those that lack it take no part.
 
     Args:
         rows: the columns of `predictions`.
         correct: (N,) bool, which rows are right.
+        logits: what `read_logits` has read of them.
     """
+    finite = flags(rows, "finite")
     sureness = {
         "confidence": numbers(rows, "confidence"),
         "margin": numbers(rows, "margin"),
         "entropy": -numbers(rows, "entropy_nats"),
         "energy": numbers(rows, "log_sum_exp"),  # energy is minus this
-        "logit_gap": _logit_gaps(rows),
+        "logit_gap": _logit_gaps(rows, finite, logits),
     }
-    return {score: _ranked(values, ~correct, ~flags(rows, "finite")) for score, values in sureness.items()}
+    return {score: _ranked(values, ~correct, ~finite) for score, values in sureness.items()}
 
 
 def _ranked(sureness: Values, failed: NDArray[np.bool_], unsure: NDArray[np.bool_]) -> Keys:
@@ -38,8 +43,10 @@ def _ranked(sureness: Values, failed: NDArray[np.bool_], unsure: NDArray[np.bool
     return ranked(sureness[kept], failed[kept])
 
 
-def _logit_gaps(rows: pa.Table) -> Values:
+def _logit_gaps(rows: pa.Table, finite: NDArray[np.bool_], logits: CellLogits | None) -> Values:
     """(N,) largest minus second largest logit; NaN where fewer than two are on record."""
+    if logits is not None and logits.has_all and logits.values.shape[1] == rows.num_rows and len(logits.values) > 1:
+        return _gap_of_largest(logits.values)  # those of all rows, which are finite
     gaps = np.full(rows.num_rows, np.nan, np.float32)
     if "logits" not in rows.column_names:
         return gaps
@@ -47,7 +54,7 @@ def _logit_gaps(rows: pa.Table) -> Values:
     for count in np.unique(counts[counts > 1]):
         chosen = np.flatnonzero(counts == count)
         gaps[chosen] = _gap_of_largest(list_items(values, starts, counts, chosen))
-    gaps[~flags(rows, "finite")] = np.nan
+    gaps[~finite] = np.nan
     return gaps
 
 

@@ -72,9 +72,10 @@ def read_logits(rows: pa.Table, correct: NDArray[np.bool_]) -> CellLogits | None
         has_all = name == "logits"
         values, starts, counts = lists(rows, name)
         kept = finite & (labels < counts) & _is_whole(rows) if has_all else finite & (counts == len(TEMPERATURES))
-        if not kept.any() or len(np.unique(counts[kept])) > 1:
+        places = np.flatnonzero(kept)
+        if not len(places) or (counts[places] != counts[places[0]]).any():
             continue
-        found = list_items(values, starts, counts, np.flatnonzero(kept))
+        found = list_items(values, starts, counts, places)
         loss, confidence = (numbers(rows, column)[kept].astype(np.float64) for column in ("loss_nats", "confidence"))
         if has_all:
             largest, of_labels = found.max(axis=0), found[labels[kept], np.arange(len(loss))]

@@ -37,7 +37,7 @@ pc: Any = pyarrow.compute  # its functions are made as it is imported: no checke
 
 FOOTER_BYTES = 64 * 1024  # asked for at once from a remote file: more than the footer of any shard needs
 ROW_GROUP_ROWS = 64 * 1024  # rows that are encoded at a time; any number gives the same rows and hash
-HASHED_ROWS = 16 * 1024  # rows that are copied at a time to be hashed
+HASHED_ROWS = 32 * 1024  # rows that are copied at a time to be hashed
 
 _CELL_FILE = re.compile(
     rf"/evaluation_id=[^/]+/corruption=(?P<corruption>[^/]+)/severity=(?P<severity>{SEVERITY_PATTERN})/{SHARD_FILE}$"

@@ -24,9 +24,10 @@ from failmodes.warehouse.storage.files import StorePath, is_folder
 FileKey = tuple[str, ...]
 LoadError = DamagedShardError | StorageError
 
-# Threads for a local record, and for a remote one, whose files are mostly waited for.
+# Threads for a local record, and for a remote one, whose files are mostly waited for; one core is left to what drains
+# local rows, for threads that wait for one another's turn cost as much as they save.
 FOOTER_THREADS, REMOTE_FOOTER_THREADS = 4, 32
-ROW_THREADS, REMOTE_ROW_THREADS = min(8, os.cpu_count() or 1), 16
+ROW_THREADS, REMOTE_ROW_THREADS = min(8, max(1, (os.cpu_count() or 1) - 1)), 16
 
 
 class RecordFile(NamedTuple):
