@@ -16,6 +16,7 @@ from failmodes.evaluate.engine.worker import COMPARED_IMAGES, RunCallbacks
 from failmodes.evaluate.evaluation import Evaluation
 from failmodes.evaluate.models.model import Model
 from failmodes.evaluate.study.study_schema import Study
+from failmodes.ingest.allocator import freed_memory_kept
 from failmodes.ingest.datasets.dataset import Dataset
 from failmodes.warehouse.errors import IncompleteRunError
 from failmodes.warehouse.storage.files import StorePath, remove_stale_temporaries
@@ -79,6 +80,7 @@ class RunReport(RunResult):
             raise IncompleteRunError(f"not evaluated to the end: {labels}; {mend}")
 
 
+@freed_memory_kept()
 def evaluate_study(
     study: Study,
     dataset: Dataset,
