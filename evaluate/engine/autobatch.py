@@ -24,7 +24,8 @@ from failmodes.warehouse.storage.regular_files import read_regular
 BATCH_SIZES_FILE = "batch_sizes.json"
 MOST_CACHE_BYTES, MOST_BATCH_SIZE = 1 << 20, 1 << 16
 CANDIDATES = {"cpu": (8, 16, 32, 64, 128), "cuda": (64, 128, 256, 512, 1024, 2048), "mps": (32, 64, 128, 256)}
-ROUNDS = 3  # the first one warms up, the faster of the others counts
+ROUNDS = 3  # of turns that count, the fastest of each size
+MAY_WIN = 0.85  # of the best rate: a size that is slower in a round is not timed again
 TUNING_SHARE = 0.02  # of the run's images that tuning may cost
 SPEED_TOLERANCE = 0.97  # the smallest batch within this share of the best rate is taken
 
@@ -44,7 +45,7 @@ def choose_batch_size(evaluation: Evaluation, images_to_run: int, cache: Path) -
     if key in known:
         return known[key]
     candidates = CANDIDATES[network.device.type]
-    if images_to_run * TUNING_SHARE < ROUNDS * sum(candidates):
+    if images_to_run * TUNING_SHARE < _most_images(candidates):
         return BATCH_SIZE[network.device.type]
     height, width = evaluation.data.dataset.images.shape[1:3]
     try:
@@ -60,23 +61,30 @@ def fastest_batch_size(
 ) -> int:
     """The smallest of the candidates, rising, that comes within SPEED_TOLERANCE of the best images a second.
 
-    Sizes that do not fit into memory end the tuning; so does the second in a row that is slower than the best.
+    Sizes are timed in turns, so that whatever else the machine does meets all of them, and the fastest turn of each
+    counts. Sizes that do not fit into memory end the first round; so does the second in a row that is much slower than
+    the best. The other rounds time those alone that may still win.
     """
     rates: dict[int, float] = {}
-    rng = np.random.default_rng(0)
+    images = np.empty((0, *shape, 3), np.uint8)
+    rng, least = np.random.default_rng(0), _images_of_a_turn(candidates)
     for size in candidates:
         images = rng.integers(0, 256, (size, *shape, 3), dtype=np.uint8)
         try:
-            seconds = min([_seconds(step, images, network.device) for _ in range(ROUNDS)][1:])
+            step(images)  # what is compiled, allocated or loaded for a size is made now
+            rates[size] = _rate(step, images, least, network.device)
         except RuntimeError as error:
             if not is_out_of_memory(error):
                 raise
             release_memory(network.device)
             rates = rates or {size // 2: 1.0}  # not tried: the run halves it further where it must
             break
-        rates[size] = size / seconds
-        if len(rates) > 2 and max(list(rates.values())[-2:]) < max(rates.values()):
+        if len(rates) > 2 and max(list(rates.values())[-2:]) < MAY_WIN * max(rates.values()):
             break
+    for _ in range(ROUNDS - 1):
+        close = [size for size, rate in rates.items() if rate >= MAY_WIN * max(rates.values())]
+        for size in close if len(close) > 1 else ():
+            rates[size] = max(rates[size], _rate(step, images[:size], least, network.device))
     best = max(rates.values())
     return next(size for size, rate in rates.items() if rate >= SPEED_TOLERANCE * best)
 
@@ -108,6 +116,22 @@ def _recall(path: Path) -> dict[str, int]:
         return {str(key): size for key, size in sizes if type(size) is int and 0 < size <= MOST_BATCH_SIZE}
     except (OSError, StorageError, ValueError, AttributeError, RecursionError):
         return {}  # only a cache: timed again
+
+
+def _most_images(candidates: tuple[int, ...]) -> int:
+    """How many images a trial of these sizes takes at most: a batch to warm up, then its turns."""
+    return sum(size + ROUNDS * max(size, _images_of_a_turn(candidates)) for size in candidates)
+
+
+def _images_of_a_turn(candidates: tuple[int, ...]) -> int:
+    """How many images a turn takes at least: few of them would tell little of a small batch's rate."""
+    return candidates[len(candidates) // 2]
+
+
+def _rate(step: Callable[[np.ndarray], object], images: np.ndarray, least: int, device: torch.device) -> float:
+    """Images a second of batches of these images, as many as hold at least `least` images."""
+    batches = max(1, least // len(images))
+    return batches * len(images) / sum(_seconds(step, images, device) for _ in range(batches))
 
 
 def _seconds(step: Callable[[np.ndarray], object], images: np.ndarray, device: torch.device) -> float:

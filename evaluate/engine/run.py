@@ -17,6 +17,7 @@ from failmodes.evaluate.engine.worker import RunCallbacks
 from failmodes.evaluate.evaluation import Evaluation
 from failmodes.evaluate.models.model import Model
 from failmodes.evaluate.study.study_schema import Study
+from failmodes.ingest.allocator import freed_memory_kept
 from failmodes.ingest.datasets.dataset import Dataset
 from failmodes.warehouse.errors import IncompleteRunError
 from failmodes.warehouse.storage.files import StorePath, remove_stale_temporaries
@@ -80,6 +81,7 @@ class RunReport(RunResult):
             raise IncompleteRunError(f"not evaluated to the end: {labels}; {mend}")
 
 
+@freed_memory_kept()
 def evaluate_study(
     study: Study,
     dataset: Dataset,

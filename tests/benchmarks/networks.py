@@ -20,6 +20,7 @@ from failmodes.evaluate.engine.autobatch import CANDIDATES, evaluation_step, fas
 from failmodes.evaluate.engine.image_statistics import map_statistics
 from failmodes.evaluate.engine.precisions import compare_precisions
 from failmodes.evaluate.models.network import Network
+from failmodes.ingest.allocator import keep_freed_memory
 from failmodes.ingest.corruptions.apply import corrupt
 
 SHARE_ROUNDS = 7
@@ -35,7 +36,8 @@ ATTENTION_IMAGES = {"resnet18": 128, "densenet121": 64, "efficientnet_b0": 64, "
 
 
 def measure_networks() -> Iterator[Result]:
-    """All lines of this file, network by network."""
+    """All lines of this file, network by network; both sides keep freed memory, as a run does."""
+    keep_freed_memory()
     device = choose_device("auto")
     for subject in SUBJECTS:
         network = network_of(subject, device)

@@ -20,6 +20,7 @@ from failmodes.evaluate.engine.tasks import RunResult, Task
 from failmodes.evaluate.engine.worker import RunCallbacks
 from failmodes.evaluate.evaluation import Evaluation
 from failmodes.evaluate.study.study_schema import Study
+from failmodes.ingest.allocator import keep_freed_memory
 from failmodes.warehouse.errors import FailmodesError, ModelError, first_line
 
 SHUTDOWN_TIMEOUT_S = 10  # that a process has to end by itself
@@ -111,6 +112,7 @@ def _serve(connection: Connection, worker_spec: WorkerSpec, number: int, count: 
     try:
         exit_with_parent()
         unwind_on_termination()
+        keep_freed_memory()
         device = _device_of(choose_device(worker_spec.study.evaluation.device), number)
         torch.set_num_threads(max(1, (os.cpu_count() or 1) // count))
         study, dataset = worker_spec.open()

@@ -16,6 +16,7 @@ from failmodes.evaluate.engine.executors.scheduler import WorkerMessage, run_tas
 from failmodes.evaluate.engine.tasks import RunResult, Task
 from failmodes.evaluate.engine.worker import RunCallbacks
 from failmodes.evaluate.study.study_schema import Study
+from failmodes.ingest.allocator import keep_freed_memory
 from failmodes.warehouse.errors import FailmodesError, ModelError, StudyError, first_line
 
 
@@ -117,6 +118,7 @@ class RayWorker:
         from failmodes.evaluate.engine.executors.executor import make_worker
         from failmodes.evaluate.engine.plan import plan_evaluations
 
+        keep_freed_memory()
         torch.set_num_threads(self.threads)
         study, dataset = pickle.loads(self.worker_spec).open()  # our own bytes, from the driver of this run
         device = choose_device(study.evaluation.device)

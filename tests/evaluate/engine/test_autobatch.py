@@ -27,6 +27,21 @@ def test_the_smallest_batch_near_the_best_rate_is_taken(monkeypatch) -> None:
     assert fastest_batch_size(lambda _: None, (8, 16, 32, 64, 128), (4, 4), network) == 16
 
 
+def test_a_disturbance_while_a_size_is_timed_does_not_decide(monkeypatch) -> None:
+    """Sizes take turns: one in which the machine was busy is made up for by the next."""
+    seconds = {8: 8 / 50, 16: 16 / 100, 32: 32 / 90, 64: 64 / 60, 128: 128 / 50}
+    tried = []
+
+    def timed(_step, images, _device) -> float:
+        tried.append(len(images))
+        return seconds[len(images)] * (1.12 if tried.count(16) in (1, 2) and len(images) == 16 else 1)
+
+    monkeypatch.setattr("failmodes.evaluate.engine.autobatch._seconds", timed)
+    network = prepare_network(torch.nn.Identity(), "x", NEUTRAL, torch.device("cpu"), "float32")
+    assert fastest_batch_size(lambda _: None, (8, 16, 32, 64, 128), (4, 4), network) == 16
+    assert tried == [8, 8, 8, 8, 16, 16, 32, 64, 128] + 2 * [16, 16, 32]  # as many images, and slow ones once
+
+
 def test_a_trial_ends_where_memory_does() -> None:
     def step(images) -> None:
         if len(images) > 16:
