@@ -17,6 +17,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from failmodes.evaluate.cam.reshape_transform import CHANNELS_FIRST
 from failmodes.evaluate.devices import BATCH_SIZE, choose_device, describe_device, runs_bfloat16
 from failmodes.evaluate.engine.autobatch import CANDIDATES, evaluation_step, fastest_batch_size
+from failmodes.evaluate.engine.batches import BatchSlice
 from failmodes.evaluate.engine.image_statistics import map_statistics
 from failmodes.evaluate.engine.precisions import compare_precisions
 from failmodes.evaluate.models.network import Network
@@ -45,6 +46,7 @@ def measure_networks() -> Iterator[Result]:
             bare, layout = _best_bare(subject, network, Path(name))
             size = _batch_size(subject, network, Path(name))
             yield _whole(subject, network, Path(name), size, bare, layout)
+            yield _parts(subject, network, Path(name), size, bare)
             if runs_bfloat16(device):
                 yield _lower_precision(subject, network, Path(name), size)
             for corruption in CORRUPTIONS[subject.side_px] if subject.name in CORRUPTED else ():
@@ -64,6 +66,31 @@ def _whole(
     ours_s, _, ratio = in_turns(lambda: bench.worker.run([bench.cell()]), bare, rounds=ROUNDS)
     against = f"best bare forward ({layout}; ours in batches of {size}), float32, {describe_device(network.device)}"
     return Result(f"evaluate/{subject.name}/forward", subject.images / ours_s, "images/s", ratio, against)
+
+
+def _parts(subject: Subject, network: Network, folder: Path, size: int, bare: Callable[[], None]) -> Result:
+    """How much of an evaluation its parts explain, each alone on all cores: what a ratio to the bare pass can reach."""
+    bench = make_bench(subject, [network], folder, batch_size=size)
+    _make_clean(bench)
+    cell, step = bench.cell(), evaluation_step(bench.evaluations[0])
+    starts = range(0, subject.images, size)
+
+    def attended() -> None:
+        for start in starts:
+            step(bench.images[start : start + size])
+
+    def measured() -> None:
+        slices = (BatchSlice(0, cell.cell, start, min(start + size, subject.images)) for start in starts)
+        for _ in bench.worker.stream.batches(slices):
+            pass
+
+    ours_s, _, ratio = in_turns(lambda: bench.worker.run([cell]), lambda: (attended(), measured()), rounds=ROUNDS)
+    bare_ms, attended_ms, measured_ms = (seconds(part) / subject.images * 1e3 for part in (bare, attended, measured))
+    against = (
+        f"its parts alone: the forward pass with two maps {attended_ms:.2f} ms an image (bare {bare_ms:.2f}), RMSE and "
+        f"SSIM {measured_ms:.2f}; {describe_device(network.device)}"
+    )
+    return Result(f"evaluate/{subject.name}/parts", subject.images / ours_s, "images/s", ratio, against)
 
 
 def _lower_precision(subject: Subject, network: Network, folder: Path, size: int) -> Result:
