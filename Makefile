@@ -19,7 +19,7 @@ demo: $(INSTALLED)
 	@test -f runs/demo.toml || $(BIN)/failmodes init digits --output runs/demo.toml
 	$(BIN)/failmodes run runs/demo.toml
 
-# What tells most for its time; what is marked slow is left to test-all
+# What tells most for its time; what is marked slow, and all of tests/faults, is left to test-all
 test: $(INSTALLED)
 	$(PYTEST)
 
