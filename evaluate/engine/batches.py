@@ -16,10 +16,10 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from failmodes.evaluate.allocator import keep_freed_memory
 from failmodes.evaluate.child_processes import begin_worker, identity_collate, process_context
 from failmodes.evaluate.evaluation_data import EvaluationData, open_evaluation_data
 from failmodes.evaluate.study.study_schema import Study
-from failmodes.ingest.allocator import keep_freed_memory
 from failmodes.ingest.corruptions.catalogue import Corruption, add_corruption, registered
 from failmodes.ingest.datasets.dataset import Dataset as ImageDataset
 from failmodes.ingest.datasets.opening import open_dataset

@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 
+from failmodes.evaluate.allocator import freed_memory_kept
 from failmodes.evaluate.devices import choose_device
 from failmodes.evaluate.engine.clean_baseline import load_clean_baseline
 from failmodes.evaluate.engine.executors.executor import Executor, SerialExecutor
@@ -17,7 +18,6 @@ from failmodes.evaluate.engine.worker import RunCallbacks
 from failmodes.evaluate.evaluation import Evaluation
 from failmodes.evaluate.models.model import Model
 from failmodes.evaluate.study.study_schema import Study
-from failmodes.ingest.allocator import freed_memory_kept
 from failmodes.ingest.datasets.dataset import Dataset
 from failmodes.warehouse.errors import IncompleteRunError
 from failmodes.warehouse.storage.files import StorePath, remove_stale_temporaries

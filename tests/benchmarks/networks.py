@@ -14,6 +14,7 @@ from pytorch_grad_cam import GradCAM
 from subjects import SUBJECTS, Bench, Subject, make_bench, network_of
 from torch.utils.flop_counter import FlopCounterMode
 
+from failmodes.evaluate.allocator import keep_freed_memory
 from failmodes.evaluate.cam.reshape_transform import CHANNELS_FIRST
 from failmodes.evaluate.devices import BATCH_SIZE, choose_device, describe_device, runs_bfloat16
 from failmodes.evaluate.engine.autobatch import CANDIDATES, evaluation_step, fastest_batch_size
@@ -21,7 +22,6 @@ from failmodes.evaluate.engine.batches import BatchSlice
 from failmodes.evaluate.engine.image_statistics import map_statistics
 from failmodes.evaluate.engine.precisions import compare_precisions
 from failmodes.evaluate.models.network import Network
-from failmodes.ingest.allocator import keep_freed_memory
 from failmodes.ingest.corruptions.apply import corrupt
 
 SHARE_ROUNDS = 7

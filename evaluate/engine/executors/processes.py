@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from failmodes.evaluate.allocator import keep_freed_memory
 from failmodes.evaluate.child_processes import exit_with_parent, process_context, unwind_on_termination
 from failmodes.evaluate.devices import choose_device
 from failmodes.evaluate.engine.batches import WorkerSpec
@@ -20,7 +21,6 @@ from failmodes.evaluate.engine.tasks import RunResult, Task
 from failmodes.evaluate.engine.worker import RunCallbacks
 from failmodes.evaluate.evaluation import Evaluation
 from failmodes.evaluate.study.study_schema import Study
-from failmodes.ingest.allocator import keep_freed_memory
 from failmodes.warehouse.errors import FailmodesError, ModelError, first_line
 
 SHUTDOWN_TIMEOUT_S = 10  # that a process has to end by itself

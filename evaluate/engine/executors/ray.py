@@ -11,12 +11,12 @@ import sys
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from failmodes.evaluate.allocator import keep_freed_memory
 from failmodes.evaluate.engine.batches import WorkerSpec
 from failmodes.evaluate.engine.executors.scheduler import WorkerMessage, run_tasks
 from failmodes.evaluate.engine.tasks import RunResult, Task
 from failmodes.evaluate.engine.worker import RunCallbacks
 from failmodes.evaluate.study.study_schema import Study
-from failmodes.ingest.allocator import keep_freed_memory
 from failmodes.warehouse.errors import FailmodesError, ModelError, StudyError, first_line
 
 

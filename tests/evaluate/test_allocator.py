@@ -5,8 +5,8 @@ import sys
 
 import pytest
 
-from failmodes.ingest import allocator
-from failmodes.ingest.allocator import KEPT, USUAL, freed_memory_kept, keep_freed_memory
+from failmodes.evaluate import allocator
+from failmodes.evaluate.allocator import KEPT, USUAL, freed_memory_kept, keep_freed_memory
 
 
 class RecordingLibc:
@@ -88,7 +88,7 @@ def test_without_glibc_a_run_goes_on(libc: RecordingLibc, monkeypatch: pytest.Mo
 
 MEMORY = """
 import resource, numpy as np
-from failmodes.ingest.allocator import freed_memory_kept
+from failmodes.evaluate.allocator import freed_memory_kept
 def resident_mb():
     with open("/proc/self/statm") as file:
         return int(file.read().split()[1]) * resource.getpagesize() / 2**20
