@@ -28,6 +28,7 @@ from failmodes.warehouse.storage.locks import file_lock
 
 WRITER_BYTES = 5 * 10**8  # more makes a load of millions of rows no faster, and DuckDB takes what it is given
 BLOCK_BYTES = 262_144  # DuckDB's own
+UNTRIED = "fsst,rle"  # compressions that DuckDB would try on every column, for files of the same size
 STORAGE, STORAGE_NUMBER = "v1.2.0", 65  # that the clients people have can open: DuckDB 1.2 and later
 
 
@@ -101,6 +102,7 @@ def staged_database(
                     (name,) = fetch_first(con, "select current_database()") or ("",)
                     con.execute(f'copy from database former to "{name}"')
                     con.execute("detach former")
+                con.execute(f"set disabled_compression_methods = '{UNTRIED}'")  # as a setting of `connect` it is lost
                 con.execute("set enable_external_access = false")
                 con.begin()  # one commit in all: a table, a comment, a view each would cost one of its own
                 yield con
@@ -134,7 +136,6 @@ def _settings(spill: Path, block_bytes: int) -> dict[str, Any]:
         "write_buffer_row_group_count": 1,  # rows go to the file as they come, not many at once
         "temp_directory": str(spill),
         "threads": 1,  # rows come from one stream: more threads would only copy what each has read together
-        "disabled_compression_methods": "fsst,rle",  # tried on every column, for files of the same size
     }
     return LOCKED | own
 
