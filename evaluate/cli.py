@@ -118,12 +118,14 @@ def evaluate_networks(
         IncompleteRunError: a network raised.
     """
     require_torch("`failmodes evaluate`")
+    from failmodes.evaluate.allocator import keep_freed_memory
     from failmodes.evaluate.engine.run import evaluate_study
     from failmodes.evaluate.progress import evaluation_bar
     from failmodes.evaluate.study.reading import read_study
     from failmodes.ingest.datasets.opening import open_dataset
     from failmodes.warehouse.errors import StudyError
 
+    keep_freed_memory()
     study = read_study(study_file)
     if (study.record or "").startswith("memory:"):
         raise StudyError("a record in memory is gone when the command ends: set `record` to a folder or another URL")

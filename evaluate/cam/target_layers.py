@@ -1,12 +1,15 @@
 """The target layer of a network without a closed form: its last layer with positions that the logits depend on."""
 
+import hashlib
 from difflib import get_close_matches
+from functools import partial
 from typing import NamedTuple
 
 import torch
 from torch import nn
+from torch.utils.hooks import RemovableHandle
 
-from failmodes.evaluate.cam.probe import are_equal, run_probe
+from failmodes.evaluate.cam.probe import run_probe
 from failmodes.evaluate.cam.reshape_transform import Grid, ReshapeTransform, infer_reshape_transform, patch_grid
 from failmodes.evaluate.models.network import Network
 from failmodes.warehouse.errors import ModelError
@@ -20,11 +23,19 @@ class TargetLayer(NamedTuple):
 
 
 class LayerActivation(NamedTuple):
-    """A module's output in the probe, and the gradient of the largest logits with respect to it."""
+    """What is kept of a module's output in the probe: the tensors themselves would take gigabytes.
+
+    Attributes:
+        layer: the module's dotted name.
+        output_hash: of the values of the output.
+        gradient_hash: of those of the gradient of the largest logits with respect to it.
+        has_gradient: where that gradient is not zero: of the output's shape.
+    """
 
     layer: str
-    output: torch.Tensor
-    gradient: torch.Tensor
+    output_hash: str
+    gradient_hash: str
+    has_gradient: torch.Tensor
 
 
 def find_target_layer(network: Network, inputs: torch.Tensor) -> TargetLayer | None:
@@ -42,20 +53,20 @@ def find_target_layer(network: Network, inputs: torch.Tensor) -> TargetLayer | N
     Raises:
         ModelError: the network does not run on the probe.
     """
-    seen = [one for one in _activations(network, inputs) if not are_equal(one.output, inputs)]
+    given = _hash_of(inputs)
+    seen = [one for one in _activations(network, inputs) if one.output_hash != given]
     transforms = _feature_transforms(network, inputs, seen)
     known = (one for one in reversed(seen) if one.layer in transforms)
     reaching = [one for one in known if _reaches_logits(one, transforms[one.layer])]
     if not reaching:
         return None
     latest = reaching[0]
-    if latest.output.ndim == 4:
-        grid = transforms[latest.layer](latest.output).shape[2:]
-        alike = (
-            one for one in reaching if one.output.ndim == 4 and transforms[one.layer](one.output).shape[2:] == grid
-        )
+    if latest.has_gradient.ndim == 4:
+        maps = [one for one in reaching if one.has_gradient.ndim == 4]
+        grids = [transforms[one.layer](one.has_gradient).shape[2:] for one in maps]
+        alike = (one for one, grid in zip(maps, grids, strict=True) if grid == grids[0])
         latest = next((one for one in alike if _passes_all_evidence(network, inputs, one.layer)), latest)
-    same = (one for one in seen if are_equal(one.output, latest.output) and are_equal(one.gradient, latest.gradient))
+    same = (one for one in seen if one[1:3] == latest[1:3])
     layer = min(same, key=lambda one: one.layer.count(".")).layer
     return TargetLayer(layer, transforms[layer])
 
@@ -78,9 +89,9 @@ def requested_target_layer(
         )
     seen = _activations(network, inputs, layer)
     image: Grid = (inputs.shape[2], inputs.shape[3])
-    transform = infer_reshape_transform(seen[0].output, image, patch_grid(network.module, image)) if seen else None
+    transform = infer_reshape_transform(seen[0].has_gradient, image, patch_grid(network.module, image)) if seen else None
     if transform is None:
-        gives = f"gives {tuple(seen[0].output.shape)}" if seen else "gives no tensor that the logits depend on"
+        gives = f"gives {tuple(seen[0].has_gradient.shape)}" if seen else "gives no tensor that the logits depend on"
         raise ModelError(
             f"{network.label}: layer {layer!r} {gives} on images of {image[0]}×{image[1]} pixels, which has no places "
             "to look at: ask for an earlier layer as attention_layer, or leave it out"
@@ -98,26 +109,35 @@ def requested_target_layer(
 def _activations(network: Network, inputs: torch.Tensor, layer: str | None = None) -> list[LayerActivation]:
     """Outputs of all modules, or of one, in the order of their last runs, where the logits depend on them.
 
-    The forward pass goes on with a copy of each output, so that nothing writes into those kept.
+    The forward pass goes on with a copy of each output, so that nothing writes into it before its gradient is known.
     """
-    outputs: dict[str, torch.Tensor] = {}
+    hooks: dict[str, RemovableHandle] = {}
+    found: dict[str, LayerActivation] = {}
 
     def watch(name: str, _source: torch.Tensor, output: torch.Tensor) -> torch.Tensor | None:
         if layer not in (None, name) or not output.requires_grad:
             return None
-        outputs.pop(name, None)
-        outputs[name] = output
+        if name in hooks:
+            hooks.pop(name).remove()
+        hooks[name] = output.register_hook(partial(keep, name, _hash_of(output)))
         return output.clone()
 
-    logits = run_probe(network, inputs.detach().clone().requires_grad_().clone(), watch)
-    if not outputs or not logits.requires_grad:
+    def keep(name: str, output_hash: str, gradient: torch.Tensor) -> None:
+        found[name] = LayerActivation(name, output_hash, _hash_of(gradient), gradient != 0)
+
+    start = inputs.detach().clone().requires_grad_()
+    logits = run_probe(network, start.clone(), watch)
+    if not hooks or not logits.requires_grad:
         return []
     chosen = logits if network.outputs is None else logits[:, network.outputs]
-    gradients = torch.autograd.grad(chosen.amax(1).sum(), list(outputs.values()), allow_unused=True)
-    pairs = zip(outputs.items(), gradients, strict=True)
-    return [
-        LayerActivation(name, output.detach(), gradient) for (name, output), gradient in pairs if gradient is not None
-    ]
+    torch.autograd.grad(chosen.amax(1).sum(), start, allow_unused=True)
+    return [found[name] for name in hooks if name in found]
+
+
+def _hash_of(values: torch.Tensor) -> str:
+    """Hash of shape and values."""
+    content = values.detach().contiguous().cpu().reshape(-1).view(torch.uint8).numpy()
+    return f"{tuple(values.shape)} {hashlib.sha256(content).hexdigest()}"
 
 
 @torch.inference_mode(False)
@@ -142,13 +162,13 @@ def _feature_transforms(
     """Transforms of outputs that are features: no attention matrices, queries, keys or wider hidden layers."""
     image: Grid = (inputs.shape[2], inputs.shape[3])
     patches = patch_grid(network.module, image)
-    whole = [one for one in seen if len(one.output) == len(inputs)]
-    found = {one.layer: infer_reshape_transform(one.output, image, patches) for one in whole}
-    tokens = [one for one in seen if one.output.ndim == 3 and found.get(one.layer) is not None]
-    lengths = {one.output.shape[1] for one in tokens}
+    whole = [one for one in seen if len(one.has_gradient) == len(inputs)]
+    found = {one.layer: infer_reshape_transform(one.has_gradient, image, patches) for one in whole}
+    tokens = [one for one in seen if one.has_gradient.ndim == 3 and found.get(one.layer) is not None]
+    lengths = {one.has_gradient.shape[1] for one in tokens}
     # a projection may come last of the tokens (keys and values of an attention pool): its width is not the features'
     plain = [one for one in tokens if not isinstance(network.module.get_submodule(one.layer), nn.Linear)]
-    width = (plain or tokens)[-1].output.shape[2] if tokens else 0
+    width = (plain or tokens)[-1].has_gradient.shape[2] if tokens else 0
 
     def is_feature(output: torch.Tensor) -> bool:
         if output.ndim == 3:
@@ -156,8 +176,8 @@ def _feature_transforms(
         return not (output.shape[2] == output.shape[3] and output.shape[2] in lengths)
 
     transforms = ((one, found.get(one.layer)) for one in seen)
-    return {one.layer: transform for one, transform in transforms if transform is not None and is_feature(one.output)}
+    return {one.layer: transform for one, transform in transforms if transform is not None and is_feature(one.has_gradient)}
 
 
 def _reaches_logits(seen: LayerActivation, transform: ReshapeTransform) -> bool:
-    return bool((transform(seen.gradient) != 0).any())
+    return bool(transform(seen.has_gradient).any())

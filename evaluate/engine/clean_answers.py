@@ -6,7 +6,6 @@ that another order would make much better.
 
 import numpy as np
 import torch
-from scipy.optimize import linear_sum_assignment
 
 from failmodes.evaluate.models.model import Model
 
@@ -68,14 +67,18 @@ class CleanAnswers:
     def _other_order(self, labels: np.ndarray, answers: np.ndarray) -> str | None:
         """The order chosen on every other image, with the accuracy that it has on the rest."""
         chosen, rest = slice(0, None, 2), slice(1, None, 2)
-        counts = np.zeros((self.class_count, self.class_count))
-        np.add.at(counts, (labels[chosen], answers[chosen]), 1)
+        count = len(labels[rest])
+        if not count:
+            return None
+        now = np.mean(answers[rest] == labels[rest])
+        if self._counts(labels[rest], answers[rest]).max(1).sum() / count - now < MUCH_BETTER:
+            return None  # no order is much better
+        from scipy.optimize import linear_sum_assignment  # 20 MB, for few runs
+
+        counts = self._counts(labels[chosen], answers[chosen])
         np.fill_diagonal(counts, counts.diagonal() + 0.5)  # of equal orders the given one
         order = linear_sum_assignment(counts, maximize=True)[1]
-        count = len(labels[rest])
-        if not count or (order == np.arange(self.class_count)).all():
-            return None
-        now, then = np.mean(answers[rest] == labels[rest]), np.mean(answers[rest] == order[labels[rest]])
+        then = np.mean(answers[rest] == order[labels[rest]])
         error = np.sqrt((now * (1 - now) + then * (1 - then)) / count)
         if then - now < max(MUCH_BETTER, STANDARD_ERRORS * error):
             return None
@@ -87,3 +90,9 @@ class CleanAnswers:
             f"instead of {now:.1%} (n = {count:,}, on which that order was not chosen): if it is right, say so by "
             "`class_names`, or `class_map`"
         )
+
+    def _counts(self, labels: np.ndarray, answers: np.ndarray) -> np.ndarray:
+        """(classes, classes) how often each label, row by row, was answered by each class."""
+        counts = np.zeros((self.class_count, self.class_count))
+        np.add.at(counts, (labels, answers), 1)
+        return counts

@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from failmodes.evaluate import allocator
-from failmodes.evaluate.allocator import KEPT, USUAL, freed_memory_kept, keep_freed_memory
+from failmodes.evaluate.allocator import KEPT, SHARED, USUAL, freed_memory_kept, keep_freed_memory
 
 
 class RecordingLibc:
@@ -40,7 +40,7 @@ def test_it_is_set_once(libc: RecordingLibc) -> None:
     assert not keep_freed_memory()
     with freed_memory_kept():
         pass
-    assert (libc.options, libc.trims) == (list(KEPT), 0)
+    assert (libc.options, libc.trims) == ([*KEPT, *SHARED], 0)
 
 
 def test_it_is_given_back_at_the_end_of_the_outermost_run(libc: RecordingLibc) -> None:
@@ -63,7 +63,8 @@ def test_it_is_given_back_at_the_end_of_the_outermost_run(libc: RecordingLibc) -
         ("MALLOC_MMAP_THRESHOLD_", "131072", True),
         ("MALLOC_TRIM_THRESHOLD_", "0", True),
         ("GLIBC_TUNABLES", "glibc.malloc.check=1:glibc.malloc.top_pad=4096", True),
-        ("GLIBC_TUNABLES", "glibc.malloc.arena_max=2", False),
+        ("MALLOC_ARENA_MAX", "2", True),
+        ("GLIBC_TUNABLES", "glibc.malloc.tcache_count=2", False),
     ],
 )
 def test_what_the_user_has_set_stays(
@@ -71,7 +72,7 @@ def test_what_the_user_has_set_stays(
 ) -> None:
     monkeypatch.setenv(name, value)
     assert keep_freed_memory() is not left_alone
-    assert libc.options == ([] if left_alone else list(KEPT))
+    assert libc.options == ([] if left_alone else [*KEPT, *SHARED])
 
 
 @pytest.mark.parametrize("library", [object(), TypeError("Windows has no such handle"), OSError("no such file")])
