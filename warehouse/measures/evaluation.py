@@ -26,6 +26,7 @@ class MeasuredEvaluation:
         mask_areas: share of each image that its object mask covers, by image_id; None without masks.
         by_sql: tables that only their SQL can make, since cells hold other images than the clean one, or repeat some.
         repeating: tables of facts in which a key has several rows.
+        has_same_images: whether all cells are known to hold the clean one's images, once each and with its labels.
     """
 
     def __init__(self, evaluation_id: str, mask_areas: Values | None = None) -> None:
@@ -36,6 +37,7 @@ class MeasuredEvaluation:
         self._ids = np.empty(0, np.int32), ""  # the image_ids seen last, and their hash
         self.by_sql: set[str] = set()
         self.repeating: set[str] = set()
+        self.has_same_images = False
         self._cells: dict[CellKey, CellOutcomes] = {}
         self._outcomes: dict[CellKey, ImageOutcomes] = {}
         self._scores = FailureScores()
@@ -75,6 +77,8 @@ class MeasuredEvaluation:
         elif found:  # the clean images alone are no curve
             distortion = self._cells[CLEAN_KEY].distortion | {"rmse_change": None, "rmse_change_error": None}
             self._add(tables.CELL_DISTORTION, CLEAN_KEY, [distortion])
+        labels = [cell.labels for cell in self._cells.values()]
+        self.has_same_images = found is not None and all(np.array_equal(own, labels[0]) for own in labels)
         for curve in found or ():
             self._add(tables.CELL_TRANSITIONS, None, curves.transitions(curve))
             self._add(tables.CELL_DISTORTION, None, curves.distortion(curve))
