@@ -4,8 +4,6 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from failmodes.ingest.claim_corruptions import UnknownCorruptionError
-from failmodes.ingest.claim_grammar import parse_claim
 from failmodes.warehouse.database.stated_claims import claims_of_study
 from failmodes.warehouse.schema import CORRUPTIONS
 from failmodes.warehouse.shards.inventory import LoadError, has_record, read_verified_rows, scan_record
@@ -28,9 +26,15 @@ def check_claims(locations: Iterable[str | Path | None]) -> None:
 
 
 def _check_study(path: Path) -> None:
+    claims = claims_of_study(path)
+    if not claims:
+        return
+    from failmodes.ingest.claim_corruptions import UnknownCorruptionError  # with SciPy, which no load needs
+    from failmodes.ingest.claim_grammar import parse_claim
+
     content = read_toml(path)
     networks = _labels(content)
-    for claim in claims_of_study(path):
+    for claim in claims:
         try:
             parse_claim(claim, networks=networks)
         except UnknownCorruptionError:

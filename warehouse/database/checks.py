@@ -5,15 +5,17 @@ reads it, `run_checks` runs all again.
 """
 
 from functools import cache
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import duckdb
-import polars as pl
 
 from failmodes.sql import CHECKS, STAGING, first_comment, read_sql
 from failmodes.warehouse.database.own_tables import SHARDS
 from failmodes.warehouse.hashing import identity_of
 from failmodes.warehouse.schema import ATTENTION, DIMENSIONS, FACTS, PREDICTIONS, Table
+
+if TYPE_CHECKING:
+    import polars as pl
 
 SHOWN_ROWS = 5
 
@@ -24,7 +26,7 @@ class CheckResult(NamedTuple):
     name: str
     invariant: str
     row_count: int
-    examples: pl.DataFrame
+    examples: "pl.DataFrame"
 
     @property
     def passed(self) -> bool:
@@ -75,6 +77,8 @@ def run_checks(con: duckdb.DuckDBPyConnection) -> list[CheckResult]:
 
 def read_checks(con: duckdb.DuckDBPyConnection) -> list[CheckResult]:
     """The same, but what a load has found in facts is taken as it is, where nothing breaks the check."""
+    import polars as pl
+
     stored = {
         (name, definition)
         for name, definition in con.execute(

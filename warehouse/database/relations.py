@@ -200,7 +200,7 @@ def check_table(con: duckdb.DuckDBPyConnection, table: Table, path: Path) -> dic
 
 def select_nothing(table: Table) -> str:
     """A statement with the columns of a table and no rows."""
-    empty = ", ".join(f"null::{_duckdb_type(column.type)} as {column.name}" for column in table.columns)
+    empty = ", ".join(f"null::{duckdb_type(column.type)} as {column.name}" for column in table.columns)
     return f"select {empty} where false"
 
 
@@ -221,7 +221,7 @@ def _select(
     if table not in (*FACTS, *MEASURES):  # of what may be millions, `failmodes status` finds what breaks the contract
         _check_nulls(con, table, path)
     columns = ", ".join(
-        column.name if column.name in types else f"null::{_duckdb_type(column.type)} as {column.name}"
+        column.name if column.name in types else f"null::{duckdb_type(column.type)} as {column.name}"
         for column in table.columns
     )
     return f"select {columns} from warehouse.main.{table.name}"
@@ -245,9 +245,10 @@ def _fits(column: Column, found: str) -> bool:
     return re.fullmatch(_FITTING[kind], found, re.DOTALL) is not None
 
 
-def _duckdb_type(kind: str) -> str:
+def duckdb_type(kind: str) -> str:
+    """The type of DuckDB that a column gets, by the name of its Arrow type."""
     if kind.startswith("list<"):
-        return f"{_duckdb_type(kind.removeprefix('list<').removesuffix('>'))}[]"
+        return f"{duckdb_type(kind.removeprefix('list<').removesuffix('>'))}[]"
     names = {
         "string": "varchar", "bool": "boolean", "binary": "blob", "int16": "smallint", "int32": "integer",
         "int64": "bigint", "float32": "float", "float64": "double", "timestamp[s, UTC]": "timestamptz",

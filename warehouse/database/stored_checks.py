@@ -13,8 +13,11 @@ from failmodes.warehouse.database.stored_measures import read_shard_hashes
 from failmodes.warehouse.database.tables import sql_literal, upsert
 from failmodes.warehouse.hashing import identity_of
 from failmodes.warehouse.measures.evaluation import MeasuredEvaluation
-from failmodes.warehouse.schema import FACTS
+from failmodes.warehouse.schema import CLEAN, FACTS
 from failmodes.warehouse.stages import counted
+
+_UNIQUENESS = {uniqueness_check(table): table.name for table in FACTS}
+_OF_IMAGES = {"images_resolve", "labels_agree_with_images"}  # of predictions these read image_id and label alone
 
 
 def update_checks(con: duckdb.DuckDBPyConnection, measured: Mapping[str, MeasuredEvaluation]) -> None:
@@ -22,9 +25,10 @@ def update_checks(con: duckdb.DuckDBPyConnection, measured: Mapping[str, Measure
 
     Args:
         con: a connection that may write; its views are installed.
-        measured: evaluations that were measured as they were loaded whole, which has shown whether rows repeat.
+        measured: evaluations that were measured as they were loaded whole, which has shown whether rows repeat, and
+            whether all cells hold the same images, of which those of one are then checked.
     """
-    inputs = _inputs(con)
+    checks = {name: (sql, check_hash(sql)) for name, sql in checks_of_facts(con).items()}
     current = {
         (name, evaluation_id): found
         for name, evaluation_id, *found in con.execute(
@@ -32,21 +36,22 @@ def update_checks(con: duckdb.DuckDBPyConnection, measured: Mapping[str, Measure
         ).fetchall()
     }
     rows: list[dict[str, Any]] = []
-    unique = {uniqueness_check(table): table.name for table in FACTS}
-    for name, sql in counted("checking", list(checks_of_facts(con).items())):
-        definition = check_hash(sql)
-        for evaluation_id, made_from in inputs.items():
-            if current.get((name, evaluation_id)) == [definition, made_from]:
-                continue
-            known = name in unique and evaluation_id in measured
-            is_unique = known and unique[name] not in measured[evaluation_id].repeating
-            rows.append({
+    for evaluation_id, made_from in counted("checking", list(_inputs(con).items())):
+        due = {
+            name: sql
+            for name, (sql, definition) in checks.items()
+            if current.get((name, evaluation_id)) != [definition, made_from]
+        }
+        rows += [
+            {
                 "name": name,
                 "evaluation_id": evaluation_id,
-                "definition": definition,
+                "definition": checks[name][1],
                 "input_hash": made_from,
-                "breaking_rows": 0 if is_unique else _count_breaking(con, sql, evaluation_id),
-            })  # fmt: skip
+                "breaking_rows": count,
+            }
+            for name, count in _count_breaking(con, due, evaluation_id, measured.get(evaluation_id)).items()
+        ]
     upsert(con, COMPUTED, pa.Table.from_pylist(rows, schema=COMPUTED.arrow()))
 
 
@@ -68,16 +73,37 @@ def _inputs(con: duckdb.DuckDBPyConnection) -> dict[str, str]:
     return {name: identity_of([found, dimensions.get(name)]) for name, found in read_shard_hashes(con).items()}
 
 
-def _count_breaking(con: duckdb.DuckDBPyConnection, sql: str, evaluation_id: str) -> int:
-    """Rows of one evaluation that break a check, which reads the facts of no other: cost and memory are its own."""
+def _count_breaking(
+    con: duckdb.DuckDBPyConnection, checks: Mapping[str, str], evaluation_id: str, measured: MeasuredEvaluation | None
+) -> dict[str, int]:
+    """Rows of one evaluation that break each check, which reads the facts of no other: cost and memory are its own."""
+    found: dict[str, int] = {}
+    if measured is not None:
+        found = {name: 0 for name, table in _UNIQUENESS.items() if table not in measured.repeating and name in checks}
+        if measured.has_same_images:
+            clean = {name: sql for name, sql in checks.items() if name in _OF_IMAGES}
+            counts = _count_rows(con, clean, evaluation_id, f"corruption = {sql_literal(CLEAN)}")
+            found |= {name: count for name, count in counts.items() if not count}
+    left = {name: sql for name, sql in checks.items() if name not in found}
+    return found | _count_rows(con, left, evaluation_id)
+
+
+def _count_rows(
+    con: duckdb.DuckDBPyConnection, checks: Mapping[str, str], evaluation_id: str, condition: str = "true"
+) -> dict[str, int]:
+    """Rows that each check gives of the facts of one evaluation for which `condition` holds."""
+    if not checks:
+        return {}
     (database,) = fetch_first(con, "select current_database()") or ("",)
+    own = f"evaluation_id = {sql_literal(evaluation_id)} and {condition}"
     for table in FACTS:  # a definition of a view takes no bound value; an identity is a name of a folder
-        own = f"evaluation_id = {sql_literal(evaluation_id)}"
         con.execute(f'create temp view {table.name} as from "{database}".main.{table.name} where {own}')
     try:
-        row = fetch_first(con, f"select count(*) from ({sql}\n) where evaluation_id = ?", [evaluation_id])
+        counts = {
+            name: con.execute(f"select count(*) from ({sql}\n) where evaluation_id = ?", [evaluation_id]).fetchall()
+            for name, sql in checks.items()
+        }
     finally:
         for table in FACTS:
             con.execute(f"drop view temp.{table.name}")
-    assert row is not None, "an aggregate without groups has one row"
-    return int(row[0])
+    return {name: int(count) for name, ((count,),) in counts.items()}

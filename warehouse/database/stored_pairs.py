@@ -1,8 +1,8 @@
 """Stored counts of pairs of evaluations, from what each answered in every cell."""
 
 from collections import defaultdict
-from collections.abc import Collection
-from decimal import Decimal
+from collections.abc import Collection, Iterator, Set
+from itertools import combinations, groupby, product
 
 import duckdb
 import numpy as np
@@ -11,11 +11,14 @@ import pyarrow as pa
 from failmodes.warehouse.database.tables import insert_by_definition, insert_rows
 from failmodes.warehouse.measures.cells import decode_pattern
 from failmodes.warehouse.measures.columns import OTHER, Row
+from failmodes.warehouse.measures.curves import CellKey
 from failmodes.warehouse.measures.pairs import CellAnswers, count_pairs
 from failmodes.warehouse.measures.tables import PAIR_CELLS
 
+BATCH_ROWS = 100  # answers of cells in memory at a time
 
-def replace_pairs(con: duckdb.DuckDBPyConnection, due: Collection[str], evaluations: Collection[str]) -> None:
+
+def replace_pairs(con: duckdb.DuckDBPyConnection, due: Set[str], evaluations: Collection[str]) -> None:
     """Count again every pair of which one is due, of evaluations of the same images and corrupted pixels.
 
     Args:
@@ -38,47 +41,43 @@ def replace_pairs(con: duckdb.DuckDBPyConnection, due: Collection[str], evaluati
             _count_group(con, members, due)
 
 
-def _count_group(con: duckdb.DuckDBPyConnection, members: list[str], due: Collection[str]) -> None:
-    corruptions = con.execute(
-        "select distinct corruption from cell_answers where evaluation_id = any(?) order by corruption", [members]
-    ).fetchall()
+def _count_group(con: duckdb.DuckDBPyConnection, members: list[str], due: Set[str]) -> None:
     rows: list[Row] = []
-    for (corruption,) in corruptions:  # not cell by cell: each question decodes the answers of many cells
-        for severity, answers in _read_answers(con, members, corruption).items():
-            if answers is None:  # not of the same images: by their image_id
-                pairs = [(a, b) for a in members for b in members if a < b and not {a, b}.isdisjoint(due)]
-                for a, b in pairs:
-                    insert_by_definition(
-                        con, PAIR_CELLS,
-                        "evaluation_id_a = ? and evaluation_id_b = ? and corruption = ? and severity = ?",
-                        [a, b, corruption, severity],
-                    )  # fmt: skip
-                continue
-            key = {"corruption": corruption, "severity": severity}
-            rows += [key | row for row in count_pairs(answers, list(due))]
+    unlike: list[CellKey] = []
+    for cell, answers in _read_answers(con, members):
+        if answers is None:
+            unlike.append(cell)
+            continue
+        key = {"corruption": cell[0], "severity": cell[1]}
+        rows += [key | row for row in count_pairs(answers, due)]
     insert_rows(con, PAIR_CELLS, pa.Table.from_pylist(rows, schema=PAIR_CELLS.arrow()))
+    pairs = [pair for pair in combinations(members, 2) if not due.isdisjoint(pair)]
+    for cell, pair in product(unlike, pairs):  # not of the same images: by their image_id
+        insert_by_definition(
+            con, PAIR_CELLS,
+            "evaluation_id_a = ? and evaluation_id_b = ? and corruption = ? and severity = ?", [*pair, *cell],
+        )  # fmt: skip
 
 
 def _read_answers(
-    con: duckdb.DuckDBPyConnection, members: list[str], corruption: str
-) -> dict[Decimal, dict[str, CellAnswers] | None]:
-    """What evaluations answered under one corruption, by severity; None where their images differ or repeat."""
-    rows = con.sql(
-        "select severity, evaluation_id, row_count = image_count as is_whole, image_ids_md5, right_images, predictions "
-        "from cell_answers where corruption = $1 and evaluation_id = any($2) order by severity, evaluation_id",
-        params=[corruption, members],
-    ).to_arrow_table()
-    found: dict[Decimal, dict[str, CellAnswers]] = defaultdict(dict)
-    broken: set[Decimal] = set()
-    for severity, evaluation_id, is_whole, ids_hash, pattern, predictions in zip(
-        *(rows[name].to_pylist() for name in rows.column_names[:-1]), rows["predictions"], strict=True
-    ):
-        found[severity][evaluation_id] = CellAnswers(
-            ids_hash, decode_pattern(pattern), np.asarray(predictions.values.fill_null(OTHER), dtype=np.int16)
-        )
-        if not is_whole:
-            broken.add(severity)
-    for severity, answers in found.items():
-        if len({answer.image_ids_md5 for answer in answers.values()}) > 1:
-            broken.add(severity)
-    return {severity: None if severity in broken else answers for severity, answers in found.items()}
+    con: duckdb.DuckDBPyConnection, members: list[str]
+) -> Iterator[tuple[CellKey, dict[str, CellAnswers] | None]]:
+    """What evaluations answered, by cell; None where their images differ or repeat.
+
+    It is one question, for DuckDB decodes the answers of many cells for each that it gives.
+    """
+    reader = con.sql(
+        "select corruption, severity, evaluation_id, row_count = image_count, image_ids_md5, right_images, predictions "
+        "from cell_answers where evaluation_id = any(?) order by corruption, severity, evaluation_id",
+        params=[members],
+    ).to_arrow_reader(BATCH_ROWS)
+    rows = (row for batch in reader for row in zip(*batch.columns, strict=True))
+    for cell, of_cell in groupby(rows, lambda row: (row[0].as_py(), row[1].as_py())):
+        answers, alike = dict[str, CellAnswers](), True
+        for _, _, evaluation_id, is_whole, ids_hash, pattern, predictions in of_cell:
+            predicted = np.asarray(predictions.values.fill_null(OTHER), dtype=np.int16)
+            correct = decode_pattern(pattern.as_py())
+            answers[evaluation_id.as_py()] = CellAnswers(ids_hash.as_py(), correct, predicted)
+            alike = alike and is_whole.as_py()
+        hashes = {one.image_ids_md5 for one in answers.values()}
+        yield cell, answers if alike and len(hashes) == 1 else None

@@ -17,7 +17,13 @@ from failmodes.sql import first_comment
 from failmodes.warehouse.database.column_meanings import column_meanings
 from failmodes.warehouse.database.connection import fetch_first
 from failmodes.warehouse.database.own_tables import ALL_TABLES, WAREHOUSE_INFO
-from failmodes.warehouse.database.relations import METHOD, measure_definitions, topological_order, view_definitions
+from failmodes.warehouse.database.relations import (
+    METHOD,
+    duckdb_type,
+    measure_definitions,
+    topological_order,
+    view_definitions,
+)
 from failmodes.warehouse.hashing import identity_of
 from failmodes.warehouse.provenance import library_versions, now_utc
 from failmodes.warehouse.schema import Table
@@ -51,14 +57,12 @@ def create_tables(con: duckdb.DuckDBPyConnection) -> None:
 
 def _create_table(con: duckdb.DuckDBPyConnection, table: Table, present: Collection[str]) -> None:
     """Create a table, or those of its columns that are not `present`."""
-    if all(column.name in present for column in table.columns):
+    missing = [f"{column.name} {duckdb_type(column.type)}" for column in table.columns if column.name not in present]
+    if not present:
+        con.execute(f"create table {table.name} ({', '.join(missing)})")
         return
-    con.register("empty_rows", table.arrow().empty_table())
-    con.execute(f"create table if not exists {table.name} as select * from empty_rows")
-    for name, kind, *_ in con.execute("describe empty_rows").fetchall():
-        if present and name not in present:
-            con.execute(f"alter table {table.name} add column {name} {kind}")
-    con.unregister("empty_rows")
+    for column in missing:
+        con.execute(f"alter table {table.name} add column {column}")
 
 
 def insert_rows(con: duckdb.DuckDBPyConnection, table: Table, rows: pa.Table | pa.RecordBatchReader) -> None:

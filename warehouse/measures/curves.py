@@ -18,16 +18,19 @@ CLEAN_KEY: CellKey = (CLEAN, Decimal(0))
 
 
 class Curve(NamedTuple):
-    """The cells of one corruption by rising severity, the clean one first."""
+    """The cells of one corruption by rising severity, the clean one first.
+
+    Attributes:
+        corruption: its name.
+        severities: S of them.
+        cells: at each severity.
+        onset: (N,) place of the first severity where each image is wrong; S where it never is.
+    """
 
     corruption: str
     severities: list[Decimal]
     cells: list[CellOutcomes]
-
-    @property
-    def correct(self) -> NDArray[np.bool_]:
-        """(S, N), which images are right at each severity."""
-        return np.stack([cell.correct for cell in self.cells])
+    onset: NDArray[np.intp]
 
 
 def curves_of(cells: Mapping[CellKey, CellOutcomes]) -> list[Curve] | None:
@@ -41,9 +44,8 @@ def curves_of(cells: Mapping[CellKey, CellOutcomes]) -> list[Curve] | None:
     found = []
     for corruption in corruptions:
         severities = sorted(severity for name, severity in cells if name == corruption)
-        found.append(
-            Curve(corruption, [Decimal(0), *severities], [clean, *(cells[corruption, level] for level in severities)])
-        )
+        of_curve = [clean, *(cells[corruption, level] for level in severities)]
+        found.append(Curve(corruption, [Decimal(0), *severities], of_curve, _onset(of_curve)))
     return found
 
 
@@ -52,8 +54,8 @@ def transitions(curve: Curve) -> list[Row]:
     clean = curve.cells[0]
     rows = []
     for severity, cell in zip(curve.severities[1:], curve.cells[1:], strict=True):
-        both = int((clean.correct & cell.correct).sum())
-        count, clean_right, right = len(cell.correct), int(clean.correct.sum()), int(cell.correct.sum())
+        both = np.count_nonzero(clean.correct & cell.correct)
+        count, clean_right, right = len(cell.correct), np.count_nonzero(clean.correct), np.count_nonzero(cell.correct)
         rows.append({
             "corruption": curve.corruption,
             "severity": severity,
@@ -62,7 +64,7 @@ def transitions(curve: Curve) -> list[Row]:
             "broke_count": clean_right - both,
             "repaired_count": right - both,
             "stayed_wrong_count": count - clean_right - right + both,
-            "changed_count": int((clean.outputs != cell.outputs).sum()),
+            "changed_count": np.count_nonzero(clean.outputs != cell.outputs),
         })  # fmt: skip
     return rows
 
@@ -86,19 +88,18 @@ def distortion(curve: Curve) -> list[Row]:
 
 def step_margins(curve: Curve) -> list[Row]:
     """Rows of step_margins, by severity above clean; none where every image has failed before."""
-    onset = _onset(curve.correct)
     rows = []
     for place in range(1, len(curve.cells)):
-        fails, survives = onset == place, onset > place
-        if not (fails | survives).any():
+        fails, survives = np.flatnonzero(curve.onset == place), np.flatnonzero(curve.onset > place)
+        if not len(fails) + len(survives):
             continue
         margins = curve.cells[place - 1].margins
         rows.append({
             "corruption": curve.corruption,
             "severity_before": curve.severities[place - 1],
             "severity": curve.severities[place],
-            "failing_count": int(fails.sum()),
-            "surviving_count": int(survives.sum()),
+            "failing_count": len(fails),
+            "surviving_count": len(survives),
             "failing_mean_margin_before": mean(margins[fails]),
             "surviving_mean_margin_before": mean(margins[survives]),
         })  # fmt: skip
@@ -107,12 +108,14 @@ def step_margins(curve: Curve) -> list[Row]:
 
 def image_onsets(curve: Curve) -> dict[str, pa.Array]:
     """Columns of image_onsets, by image_id."""
-    correct, clean = curve.correct, curve.cells[0]
-    points, count = correct.shape
-    onset = _onset(correct)
-    latest_right = points - 1 - correct[::-1].argmax(axis=0)  # of images that are right somewhere
+    clean, onset = curve.cells[0], curve.onset
+    points, count = len(curve.cells), len(onset)
+    last_right = np.full(count, -1)
+    for place, cell in enumerate(curve.cells):
+        last_right = np.where(cell.correct, place, last_right)
+    correct = [cell.correct for cell in curve.cells]
+    letters = np.stack(correct, axis=1) + np.uint8(ord("0"))
     levels = pa.array([*curve.severities, None], IMAGE_ONSETS.arrow().field("onset_severity").type)
-    letters = np.ascontiguousarray(correct.T).astype(np.uint8) + np.uint8(ord("0"))
     ends = np.arange(count + 1, dtype=np.int32) * np.int32(points)
     patterns = pa.StringArray.from_buffers(count, pa.py_buffer(ends), pa.py_buffer(letters))
     return {
@@ -122,12 +125,15 @@ def image_onsets(curve: Curve) -> dict[str, pa.Array]:
         "clean_correct": pa.array(clean.correct),
         "onset_severity": levels.take(pa.array(onset)),  # `points` stands for never
         "correctness_pattern": patterns,
-        "wrong_count": pa.array((~correct).sum(axis=0)),
+        "wrong_count": pa.array(points - np.stack(correct).sum(axis=0)),
         "last_right_severity": levels.take(pa.array(np.where(onset == 0, points, onset - 1))),
-        "recovered": pa.array((onset < points) & correct.any(axis=0) & (latest_right > onset)),
+        "recovered": pa.array(last_right > onset),
     }
 
 
-def _onset(correct: NDArray[np.bool_]) -> NDArray[np.intp]:
-    """(N,) place of the first severity (S, N) where each image is wrong; S where it never is."""
-    return np.where(correct.all(axis=0), len(correct), (~correct).argmax(axis=0))
+def _onset(cells: list[CellOutcomes]) -> NDArray[np.intp]:
+    """(N,) place of the first cell where each image is wrong; their number where it never is."""
+    onset = np.full(len(cells[0].correct), len(cells))
+    for place, cell in reversed(list(enumerate(cells))):
+        onset = np.where(cell.correct, onset, place)
+    return onset

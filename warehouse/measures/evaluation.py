@@ -26,16 +26,18 @@ class MeasuredEvaluation:
         mask_areas: share of each image that its object mask covers, by image_id; None without masks.
         by_sql: tables that only their SQL can make, since cells hold other images than the clean one, or repeat some.
         repeating: tables of facts in which a key has several rows.
+        has_same_images: whether all cells are known to hold the clean one's images, once each and with its labels.
     """
 
     def __init__(self, evaluation_id: str, mask_areas: Values | None = None) -> None:
         self.evaluation_id = evaluation_id
         self.mask_areas = mask_areas
         self._rows: dict[str, list[Row]] = defaultdict(list)
-        self._tables: dict[str, list[tuple[CellKey | None, pa.Table]]] = defaultdict(list)
+        self._columns: dict[str, list[tuple[CellKey | None, dict[str, pa.Array]]]] = defaultdict(list)
         self._ids = np.empty(0, np.int32), ""  # the image_ids seen last, and their hash
         self.by_sql: set[str] = set()
         self.repeating: set[str] = set()
+        self.has_same_images = False
         self._cells: dict[CellKey, CellOutcomes] = {}
         self._outcomes: dict[CellKey, ImageOutcomes] = {}
         self._scores = FailureScores()
@@ -75,6 +77,8 @@ class MeasuredEvaluation:
         elif found:  # the clean images alone are no curve
             distortion = self._cells[CLEAN_KEY].distortion | {"rmse_change": None, "rmse_change_error": None}
             self._add(tables.CELL_DISTORTION, CLEAN_KEY, [distortion])
+        labels = [cell.labels for cell in self._cells.values()]
+        self.has_same_images = found is not None and all(np.array_equal(own, labels[0]) for own in labels)
         for curve in found or ():
             self._add(tables.CELL_TRANSITIONS, None, curves.transitions(curve))
             self._add(tables.CELL_DISTORTION, None, curves.distortion(curve))
@@ -124,8 +128,9 @@ class MeasuredEvaluation:
             self.finish_maps()
             is_scores = table is tables.FAILURE_SCORES
             return (self._scores.failure_scores if is_scores else self._scores.selective_risks)(self.evaluation_id)
-        rows = pa.Table.from_pylist(self._rows[table.name], schema=table.arrow())
-        return pa.concat_tables([rows, *(self._with_key(table, *part) for part in self._tables[table.name])])
+        if table.name in self._columns:
+            return self._with_keys(table)
+        return pa.Table.from_pylist(self._rows[table.name], schema=table.arrow())
 
     def _key(self, cell: CellKey | None) -> Row:
         key: Row = {"evaluation_id": self.evaluation_id}
@@ -137,13 +142,13 @@ class MeasuredEvaluation:
 
     def _add_columns(self, table: Table, cell: CellKey | None, columns: dict[str, pa.Array]) -> None:
         """Take rows by column: these may be many, and get their key, which takes most memory, as they are asked for."""
-        schema = table.arrow()
-        names = [name for name in schema.names if name in columns]
-        rows = pa.table(columns).select(names).cast(pa.schema([schema.field(name) for name in names]))
-        self._tables[table.name].append((cell, rows))
+        self._columns[table.name].append((cell, columns))
 
-    def _with_key(self, table: Table, cell: CellKey | None, rows: pa.Table) -> pa.Table:
-        schema = table.arrow()
-        for name, value in self._key(cell).items():
-            rows = rows.append_column(name, pa.repeat(pa.scalar(value, schema.field(name).type), rows.num_rows))
-        return rows.select(schema.names).cast(schema)
+    def _with_keys(self, table: Table) -> pa.Table:
+        schema, parts = table.arrow(), self._columns[table.name]
+        keys = [self._key(cell) for cell, _ in parts]
+        places = pa.array(np.repeat(np.arange(len(parts)), [len(next(iter(part.values()))) for _, part in parts]))
+        columns = {
+            name: pa.array([key[name] for key in keys], schema.field(name).type).take(places) for name in keys[0]
+        } | {name: pa.chunked_array([part[name] for _, part in parts]) for name in parts[0][1]}
+        return pa.table({name: columns[name] for name in schema.names}).cast(schema)

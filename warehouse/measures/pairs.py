@@ -1,6 +1,6 @@
 """Measures of pairs of evaluations: on which images of a cell each is right, and how often they predict the same."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping
 from itertools import combinations
 from typing import NamedTuple
 
@@ -24,7 +24,7 @@ class CellAnswers(NamedTuple):
     predicted: NDArray[np.int16]
 
 
-def count_pairs(answers: Mapping[str, CellAnswers], due: Sequence[str]) -> Iterator[Row]:
+def count_pairs(answers: Mapping[str, CellAnswers], due: Collection[str]) -> Iterator[Row]:
     """Counts of one cell for every pair of evaluations of which one is due; rows of pair_cells without the cell.
 
     Args:
@@ -37,20 +37,21 @@ def count_pairs(answers: Mapping[str, CellAnswers], due: Sequence[str]) -> Itera
     names = sorted(answers)
     if len({answers[name].image_ids_md5 for name in names}) > 1:
         raise ValueError("the evaluations are not of the same images")
-    right = np.stack([answers[name].correct for name in names]).astype(np.float32)  # whole numbers up to 2^24
-    both = (right @ right.T).astype(np.int64)
-    counts = right.sum(axis=1).astype(np.int64)
-    for (i, a), (j, b) in combinations(enumerate(names), 2):
+    count = len(answers[names[0]].correct)
+    right = {name: np.count_nonzero(answers[name].correct) for name in names}
+    answered = {name: answers[name].predicted != OTHER for name in names}
+    for a, b in combinations(names, 2):
         if a not in due and b not in due:
             continue
-        predicted_a, predicted_b = answers[a].predicted, answers[b].predicted
+        one, other = answers[a], answers[b]
+        both = np.count_nonzero(one.correct & other.correct)
         yield {
             "evaluation_id_a": a,
             "evaluation_id_b": b,
-            "image_count": right.shape[1],
-            "both_right_count": int(both[i, j]),
-            "only_a_right_count": int(counts[i] - both[i, j]),
-            "only_b_right_count": int(counts[j] - both[i, j]),
-            "both_wrong_count": int(right.shape[1] - counts[i] - counts[j] + both[i, j]),
-            "agree_count": int(((predicted_a == predicted_b) & (predicted_a != OTHER)).sum()),
+            "image_count": count,
+            "both_right_count": both,
+            "only_a_right_count": right[a] - both,
+            "only_b_right_count": right[b] - both,
+            "both_wrong_count": count - right[a] - right[b] + both,
+            "agree_count": np.count_nonzero((one.predicted == other.predicted) & answered[a]),
         }
