@@ -6,10 +6,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from failmodes.warehouse.measures.columns import OTHER, Values, flags, numbers, targets_of, whole_numbers
+from failmodes.warehouse.measures.columns import OTHER, Places, Values, flags, numbers, targets_of, whole_numbers
 from failmodes.warehouse.schema import TARGETS
-
-Places = NDArray[np.intp] | slice  # of all rows a slice: what it takes is no copy
 
 
 class ImageOutcomes(NamedTuple):

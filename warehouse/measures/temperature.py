@@ -14,7 +14,17 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from failmodes.warehouse.measures.calibration import Floats, ece_of_bins
-from failmodes.warehouse.measures.columns import Row, Values, bins_of, flags, list_items, lists, numbers, whole_numbers
+from failmodes.warehouse.measures.columns import (
+    Row,
+    Values,
+    bins_of,
+    flags,
+    list_items,
+    lists,
+    numbers,
+    places_of,
+    whole_numbers,
+)
 from failmodes.warehouse.schema import SCALED_LOG_SUM_EXP, TEMPERATURES
 
 
@@ -72,19 +82,20 @@ def read_logits(rows: pa.Table, correct: NDArray[np.bool_]) -> CellLogits | None
         has_all = name == "logits"
         values, starts, counts = lists(rows, name)
         kept = finite & (labels < counts) & _is_whole(rows) if has_all else finite & (counts == len(TEMPERATURES))
-        places = np.flatnonzero(kept)
-        if not len(places) or (counts[places] != counts[places[0]]).any():
+        places = places_of(kept)
+        lengths = counts[places]
+        if not len(lengths) or (lengths != lengths[0]).any():
             continue
-        found = list_items(values, starts, counts, places)
-        loss, confidence = (numbers(rows, column)[kept].astype(np.float64) for column in ("loss_nats", "confidence"))
+        found = list_items(values, starts, counts, np.flatnonzero(kept))
+        loss, confidence = (numbers(rows, column)[places].astype(np.float64) for column in ("loss_nats", "confidence"))
         if has_all:
-            largest, of_labels = found.max(axis=0), found[labels[kept], np.arange(len(loss))]
+            largest, of_labels = found.max(axis=0), values[starts[places] + labels[places]]
             top, own = largest.astype(np.float64), of_labels.astype(np.float64)
         else:
             total = found[TEMPERATURES.index(1.0)].astype(np.float64)
             top, own = total + np.log(confidence), total - loss
-        is_odd = whole_numbers(rows, "image_id", np.int32)[kept] % 2 == 1
-        return CellLogits(is_odd, correct[kept], confidence, loss, top, own, found, has_all)
+        is_odd = whole_numbers(rows, "image_id", np.int32)[places] % 2 == 1
+        return CellLogits(is_odd, correct[places], confidence, loss, top, own, found, has_all)
     return None
 
 
