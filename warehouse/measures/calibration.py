@@ -43,8 +43,8 @@ def measure_calibration(confidence: Floats, correct: NDArray[np.bool_], keys: Ke
 def equal_mass_ece(keys: Keys) -> float:
     """Expected calibration error in BINS bins of equally many images by rising confidence; ties share the lowest bin.
 
-    In which order images of one confidence are added does not count: double precision holds sums of 2^20 gaps of
-    single precision without rounding, where no confidence is below 1/1024.
+    In which order the images of a bin are added does not count: double precision holds the sum of 2^20 gaps without
+    rounding, for confidences are of single precision, and where none is below 1/1024.
 
     Args:
         keys: (N,) the images by confidence, 0-1, from `ranked`, N ≥ 1.
@@ -52,8 +52,11 @@ def equal_mass_ece(keys: Keys) -> float:
     ordered, count = sureness_of(keys)[::-1], len(keys)
     last = -(-np.arange(1, BINS) * count // BINS) - 1  # the image before each edge, and with it those that tie
     edges = np.searchsorted(ordered, ordered[last], side="right")
-    bins = np.repeat(np.arange(BINS), np.diff(edges, prepend=0, append=count))
-    return ece_of_bins(bins, ordered.astype(np.float64), keys[::-1] & np.uint64(1) == 0)
+    starts, ends = np.append(0, edges), np.append(edges, count)
+    filled = np.flatnonzero(starts < ends)
+    gaps = ordered.astype(np.float64) - (keys[::-1] & np.uint64(1) == 0)
+    sums = np.bincount(filled, np.add.reduceat(gaps, starts[filled]))
+    return float(np.abs(sums).sum()) / count
 
 
 def ece_of_bins(bins: NDArray[np.int64], confidence: Floats, correct: NDArray[np.bool_]) -> float:

@@ -91,12 +91,11 @@ def measure_outcomes(rows: pa.Table) -> CellOutcomes:
         rows: the columns of `predictions`, logits may be missing.
     """
     image_ids = whole_numbers(rows, "image_id", np.int32)
-    if (np.diff(image_ids) < 0).any():
+    if (image_ids[1:] < image_ids[:-1]).any():
         order = np.argsort(image_ids, kind="stable")
         rows, image_ids = rows.take(pa.array(order)), image_ids[order]
     labels, predicted = whole_numbers(rows, "label", np.int16), whole_numbers(rows, "predicted", np.int16)
-    outputs, finite = whole_numbers(rows, "predicted_output", np.int32), flags(rows, "finite")
-    correct = predicted == labels
+    finite, correct = flags(rows, "finite"), predicted == labels
     confidence, rmse, ssim = numbers(rows, "confidence"), numbers(rows, "rmse"), numbers(rows, "ssim")
     loss, logits = numbers(rows, "loss_nats"), read_logits(rows, correct)
     count, correct_count = len(image_ids), int(correct.sum())
@@ -118,10 +117,10 @@ def measure_outcomes(rows: pa.Table) -> CellOutcomes:
         labels=labels,
         correct=correct,
         predicted=predicted,
-        outputs=np.where(outputs == OTHER, predicted, outputs),
+        outputs=_outputs(rows, predicted),
         margins=numbers(rows, "margin"),
         rmse=rmse,
-        has_repeats=bool((np.diff(image_ids) == 0).any()),
+        has_repeats=bool((image_ids[1:] == image_ids[:-1]).any()),
         measures=measures,
         bins=_bins(
             exact,
@@ -159,6 +158,13 @@ def decode_pattern(pattern: str) -> NDArray[np.bool_]:
     """What `pattern_of` made a text of."""
     correct: NDArray[np.bool_] = np.frombuffer(pattern.encode("ascii"), np.uint8) == ord("1")
     return correct
+
+
+def _outputs(rows: pa.Table, predicted: NDArray[np.int16]) -> NDArray[np.int32]:
+    if rows["predicted_output"].null_count == rows.num_rows:
+        return predicted.astype(np.int32)
+    outputs = whole_numbers(rows, "predicted_output", np.int32)
+    return np.where(outputs == OTHER, predicted, outputs)
 
 
 def _bins(

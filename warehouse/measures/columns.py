@@ -31,8 +31,11 @@ def flags(rows: pa.Table, name: str) -> NDArray[np.bool_]:
 
 
 def numbers(rows: pa.Table, name: str) -> Values:
-    """A column of numbers; NaN in place of nulls."""
-    return np.asarray(rows[name].to_numpy(zero_copy_only=False), dtype=np.float32)
+    """A column of numbers, flags as 0 and 1; NaN in place of nulls."""
+    column = rows[name]
+    if pa.types.is_boolean(column.type):  # where some are null, Arrow would make objects of them
+        column = column.cast(pa.float32())
+    return np.asarray(column.to_numpy(zero_copy_only=False), dtype=np.float32)
 
 
 def places_of(is_chosen: NDArray[np.bool_]) -> Places:
@@ -42,8 +45,10 @@ def places_of(is_chosen: NDArray[np.bool_]) -> Places:
 
 def lists(rows: pa.Table, name: str) -> tuple[Values, NDArray[np.int64], NDArray[np.int64]]:
     """A column of lists of numbers: (M,) all values, (N,) where each list begins, (N,) how long it is, 0 for a null."""
-    column = rows[name].combine_chunks()
-    counts = np.asarray(column.value_lengths().fill_null(0), np.int64)
+    column = rows[name]
+    column = column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
+    lengths = column.value_lengths()
+    counts = np.asarray(lengths.fill_null(0) if lengths.null_count else lengths, np.int64)
     return np.asarray(column.flatten(), np.float32), np.cumsum(counts) - counts, counts
 
 

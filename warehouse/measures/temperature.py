@@ -59,10 +59,13 @@ class CellLogits(NamedTuple):
     def scaled(self, places: NDArray[np.intp]) -> tuple[Floats, Floats]:
         """(N,) negative log-likelihood in nats and (N,) confidence, each image at its own place in TEMPERATURES."""
         temperature = np.array(TEMPERATURES)[places]
-        if self.has_all:  # relative to the largest, so that nothing overflows
-            odds = self.values - self.top
-            odds /= temperature
-            total = np.log(np.exp(odds, out=odds).sum(axis=0))
+        if self.has_all:
+            total = np.zeros(len(places))
+            for logits in self.values:  # one class at a time stays in the cache
+                odds = logits - self.top  # relative to the largest, so that nothing overflows
+                odds /= temperature
+                total += np.exp(odds, out=odds)
+            np.log(total, out=total)
         else:
             total = self.values[places, np.arange(len(places))] - self.top / temperature
         return total - (self.own - self.top) / temperature, np.exp(-total)
@@ -94,14 +97,14 @@ def read_logits(rows: pa.Table, correct: NDArray[np.bool_]) -> CellLogits | None
         else:
             total = found[TEMPERATURES.index(1.0)].astype(np.float64)
             top, own = total + np.log(confidence), total - loss
-        is_odd = whole_numbers(rows, "image_id", np.int32)[places] % 2 == 1
+        is_odd = (whole_numbers(rows, "image_id", np.int32)[places] & 1).astype(np.bool_)
         return CellLogits(is_odd, correct[places], confidence, loss, top, own, found, has_all)
     return None
 
 
 def _is_whole(rows: pa.Table) -> NDArray[np.bool_]:
     """Whether the logits of each row are all there are."""
-    if "logit_classes" not in rows.column_names:
+    if "logit_classes" not in rows.column_names or rows["logit_classes"].null_count == rows.num_rows:
         return np.ones(rows.num_rows, np.bool_)
     return np.asarray(rows["logit_classes"].is_null().to_numpy(), np.bool_)
 
