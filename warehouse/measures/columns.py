@@ -33,7 +33,7 @@ def flags(rows: pa.Table, name: str) -> NDArray[np.bool_]:
 def numbers(rows: pa.Table, name: str) -> Values:
     """A column of numbers, flags as 0 and 1; NaN in place of nulls."""
     column = rows[name]
-    if pa.types.is_boolean(column.type):  # where some are null, Arrow would make objects of them
+    if column.null_count and pa.types.is_boolean(column.type):  # Arrow would make objects of them
         column = column.cast(pa.float32())
     return np.asarray(column.to_numpy(zero_copy_only=False), dtype=np.float32)
 
@@ -82,7 +82,7 @@ def targets_of(rows: pa.Table) -> NDArray[np.int64]:
 
 def mean(values: Values | NDArray[np.float64]) -> float | None:
     """Mean of the values that are known, in double precision; None where none is."""
-    found = values.sum(dtype=np.float64) / len(values) if len(values) else np.nan
+    found = np.add.reduce(values, dtype=np.float64) / len(values) if len(values) else np.nan
     if not np.isnan(found):  # so none is unknown
         return float(found)
     known = values[~np.isnan(values)]
