@@ -1,16 +1,17 @@
 """Measures of the attention of one cell, from the rows of its shard and the outcomes of its images."""
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
-from failmodes.warehouse.measures.columns import Row, Values, mean, quantiles
+from failmodes.warehouse.measures.columns import Row, Values, mean, places_of, quantiles
 from failmodes.warehouse.measures.maps import CellMaps, ImageOutcomes
 from failmodes.warehouse.measures.object_attention import measure_objects
-from failmodes.warehouse.measures.ranking import Keys, auroc_of, measure_within_tenths, ranked
+from failmodes.warehouse.measures.ranking import Keys, Ranking, auroc_of, rank, reranked
 from failmodes.warehouse.measures.scores import OF_ATTENTION
+from failmodes.warehouse.measures.tenths import measure_within_tenths
 from failmodes.warehouse.schema import TARGETS
 
 _OF_MAPS = {  # columns of cell_attention that are means over maps that are not empty
@@ -50,8 +51,8 @@ def measure_attention(maps: CellMaps) -> list[Row]:
     found = []
     for target in TARGETS:
         of_one = maps.of_target(target)
-        kept = _all_or(of_one.has_class)
-        shown = _all_or(of_one.has_class & ~of_one.is_empty)
+        kept = places_of(of_one.has_class)
+        shown = places_of(of_one.has_class & ~of_one.is_empty)
         count = int(of_one.has_class.sum())
         if not count:
             continue
@@ -84,7 +85,7 @@ def measure_on_objects(maps: CellMaps) -> list[Row]:
     for target in TARGETS:
         of_one = maps.of_target(target)
         has_share = of_one.has_class & ~np.isnan(of_one.numbers("mask_share"))
-        kept = _all_or(has_share)
+        kept = places_of(has_share)
         if has_share.any():
             columns = (
                 of_one.numbers("mask_share"), of_one.areas, of_one.numbers("null_mask_share"),
@@ -94,98 +95,7 @@ def measure_on_objects(maps: CellMaps) -> list[Row]:
     return found
 
 
-def _all_or(is_chosen: NDArray[np.bool_]) -> NDArray[np.bool_] | slice:
-    """What takes the chosen values of a column; all of them without a copy."""
-    return slice(None) if is_chosen.all() else is_chosen
-
-
-def measure_by_outcome(maps: CellMaps, outcomes: ImageOutcomes) -> list[Row]:
-    """The row of attention_by_outcome for one corrupted cell; none without maps of the class predicted when clean.
-
-    Args:
-        maps: its maps.
-        outcomes: of its images.
-    """
-    of_one = maps.of_target("clean")
-    kept, places = of_one.beside(outcomes)
-    is_right = outcomes.correct[places]
-    if not len(is_right):
-        return []
-    is_wrong = ~is_right
-    shift, cosine = of_one.numbers("centroid_shift")[kept], of_one.numbers("cosine")[kept]
-    return [
-        {
-            "right_count": int(is_right.sum()),
-            "wrong_count": int(is_wrong.sum()),
-            **quantiles(shift[is_right], {"right_median_centroid_shift": 0.5}),
-            **quantiles(shift[is_wrong], {"wrong_median_centroid_shift": 0.5}),
-            **quantiles(of_one.numbers("null_centroid_shift")[kept], {"null_median_centroid_shift": 0.5}),
-            "right_mean_cosine": mean(cosine[is_right]),
-            "wrong_mean_cosine": mean(cosine[is_wrong]),
-        }
-    ]
-
-
-def measure_by_answer(maps: CellMaps, outcomes: ImageOutcomes) -> list[Row]:
-    """The row of attention_by_answer for one corrupted cell; none without a drift.
-
-    Args:
-        maps: its maps.
-        outcomes: of its images, with what has changed.
-    """
-    assert outcomes.is_changed is not None
-    of_one = maps.of_target("clean")
-    kept, places = of_one.beside(outcomes)
-    shift, null = of_one.numbers("centroid_shift")[kept], of_one.numbers("null_class_centroid_shift")[kept]
-    has_drift = _all_or(~np.isnan(shift))
-    shift, null, is_changed = shift[has_drift], null[has_drift], outcomes.is_changed[places][has_drift]
-    if not len(shift):
-        return []
-    stayed = ~is_changed
-    compared = stayed & ~np.isnan(null)
-    drift, other = shift[compared], null[compared]
-    nearer = (drift < other) + (drift == other) / 2
-    return [
-        {
-            "stayed_count": int(stayed.sum()),
-            "changed_count": int(is_changed.sum()),
-            **quantiles(shift[stayed], {"stayed_median_centroid_shift": 0.5}),
-            **quantiles(shift[is_changed], {"changed_median_centroid_shift": 0.5}),
-            **quantiles(null, {"null_class_median_centroid_shift": 0.5}),
-            "stayed_null_count": len(nearer),
-            "stayed_nearer_share": float(nearer.mean()) if len(nearer) else None,
-            "change_auroc": auroc_of(ranked(-shift, is_changed)),
-        }
-    ]
-
-
-def measure_beyond_confidence(maps: CellMaps, outcomes: ImageOutcomes, *, is_clean: bool) -> list[Row]:
-    """Rows of attention_beyond_confidence for one cell, by score; none of what no map has, nor where none is empty.
-
-    Args:
-        maps: its maps.
-        outcomes: of its images.
-        is_clean: of the clean cell, from which nothing has drifted.
-    """
-    predicted, clean = maps.of_target("predicted"), maps.of_target("clean")
-    sureness = {
-        "attention_spread": (predicted, -predicted.numbers("spread")),
-        "attention_drift": (clean, -clean.numbers("centroid_shift")),
-        "empty_map": (predicted, -predicted.is_empty.astype(np.float32)),
-    }
-    found = []
-    for score, (of_one, values) in sureness.items():
-        kept, places = of_one.beside(outcomes)
-        values = values[kept]
-        is_told = values.any() if score == "empty_map" else not np.isnan(values).all()
-        if (score == "attention_drift" and is_clean) or not is_told:
-            continue
-        within = measure_within_tenths(values, ~outcomes.correct[places], outcomes.tenths[places])
-        found.append({"score": score, **within})
-    return found
-
-
-def rankings_of_maps(maps: CellMaps, outcomes: ImageOutcomes, *, is_clean: bool) -> dict[str, Keys]:
+def rank_maps(maps: CellMaps, outcomes: ImageOutcomes, *, is_clean: bool) -> dict[str, Ranking]:
     """Images of one cell ranked by each score of attention; those without a map take no part.
 
     A map without the score (an empty one has none) is the least sure, where another map of the cell has it.
@@ -201,8 +111,93 @@ def rankings_of_maps(maps: CellMaps, outcomes: ImageOutcomes, *, is_clean: bool)
         kept, places = of_one.beside(outcomes)
         sureness = -of_one.numbers(name)[kept]
         if not np.isnan(sureness).all() and not (is_clean and score == "attention_drift"):
-            found[score] = ranked(sureness, ~outcomes.correct[places])
+            found[score] = rank(sureness, ~outcomes.correct[places])
     return found
+
+
+def measure_by_outcome(maps: CellMaps, outcomes: ImageOutcomes, drift: Ranking | None) -> list[Row]:
+    """The row of attention_by_outcome for one corrupted cell; none without maps of the class predicted when clean.
+
+    Args:
+        maps: its maps.
+        outcomes: of its images.
+        drift: these ranked by it, from `rank_maps`; None where no map has drifted.
+    """
+    of_one = maps.of_target("clean")
+    kept, places = of_one.beside(outcomes)
+    is_right = outcomes.correct[places]
+    if not len(is_right):
+        return []
+    right, wrong = np.flatnonzero(is_right), np.flatnonzero(~is_right)
+    cosine = of_one.numbers("cosine")[kept]
+    order = slice(None) if drift is None else drift.order
+    shift, is_right = of_one.numbers("centroid_shift")[kept][order], is_right[order]
+    return [
+        {
+            "right_count": len(right),
+            "wrong_count": len(wrong),
+            **quantiles(shift[np.flatnonzero(is_right)], {"right_median_centroid_shift": 0.5}),
+            **quantiles(shift[np.flatnonzero(~is_right)], {"wrong_median_centroid_shift": 0.5}),
+            **quantiles(of_one.numbers("null_centroid_shift")[kept], {"null_median_centroid_shift": 0.5}),
+            "right_mean_cosine": mean(cosine[right]),
+            "wrong_mean_cosine": mean(cosine[wrong]),
+        }
+    ]
+
+
+def measure_by_answer(maps: CellMaps, outcomes: ImageOutcomes, drift: Ranking | None) -> list[Row]:
+    """The row of attention_by_answer for one corrupted cell; none without a drift.
+
+    Args:
+        maps: its maps.
+        outcomes: of its images, with what has changed.
+        drift: these ranked by it, from `rank_maps`; None where no map has drifted.
+    """
+    assert outcomes.is_changed is not None
+    if drift is None:
+        return []
+    of_one = maps.of_target("clean")
+    kept, places = of_one.beside(outcomes)
+    shift = of_one.numbers("centroid_shift")[kept][drift.order]
+    has_drift = places_of(~np.isnan(shift))
+    order, shift = drift.order[has_drift], shift[has_drift]
+    null, is_changed = of_one.numbers("null_class_centroid_shift")[kept][order], outcomes.is_changed[places][order]
+    stayed = ~is_changed
+    compared_count = np.count_nonzero(stayed & ~np.isnan(null))
+    nearer_count = np.count_nonzero(stayed & (shift < null)) + np.count_nonzero(stayed & (shift == null)) / 2
+    return [
+        {
+            "stayed_count": np.count_nonzero(stayed),
+            "changed_count": np.count_nonzero(is_changed),
+            **quantiles(shift[np.flatnonzero(stayed)], {"stayed_median_centroid_shift": 0.5}),
+            **quantiles(shift[np.flatnonzero(is_changed)], {"changed_median_centroid_shift": 0.5}),
+            **quantiles(null, {"null_class_median_centroid_shift": 0.5}),
+            "stayed_null_count": compared_count,
+            "stayed_nearer_share": nearer_count / compared_count if compared_count else None,
+            "change_auroc": auroc_of(reranked(drift.keys[has_drift], is_changed)),
+        }
+    ]
+
+
+def measure_beyond_confidence(maps: CellMaps, outcomes: ImageOutcomes, rankings: Mapping[str, Ranking]) -> list[Row]:
+    """Rows of attention_beyond_confidence for one cell, by score; none of what no map has, nor where none is empty.
+
+    Args:
+        maps: its maps.
+        outcomes: of its images.
+        rankings: of these, from `rank_maps`.
+    """
+    rankings = dict(rankings)
+    places = {score: maps.of_target(target).beside(outcomes)[1] for score, (target, _) in OF_ATTENTION.items()}
+    predicted = maps.of_target("predicted")
+    kept, places["empty_map"] = predicted.beside(outcomes)
+    is_empty = predicted.is_empty[kept]
+    if is_empty.any():
+        rankings["empty_map"] = rank(-is_empty.astype(np.float32), ~outcomes.correct[places["empty_map"]])
+    return [
+        {"score": score, **measure_within_tenths(ranking, outcomes.tenths[places[score]])}
+        for score, ranking in rankings.items()
+    ]
 
 
 def measure_maps(
@@ -220,11 +215,13 @@ def measure_maps(
     of_maps = measure_attention(maps), measure_on_objects(maps)
     if outcomes is None:
         return MapMeasures(*of_maps, [], [], [], {}, maps.has_repeats)
+    rankings = rank_maps(maps, outcomes, is_clean=is_clean)
+    drift = rankings.get("attention_drift")
     return MapMeasures(
         *of_maps,
-        [] if is_clean else measure_by_outcome(maps, outcomes),
-        [] if outcomes.is_changed is None else measure_by_answer(maps, outcomes),
-        measure_beyond_confidence(maps, outcomes, is_clean=is_clean),
-        rankings_of_maps(maps, outcomes, is_clean=is_clean),
+        [] if is_clean else measure_by_outcome(maps, outcomes, drift),
+        [] if outcomes.is_changed is None else measure_by_answer(maps, outcomes, drift),
+        measure_beyond_confidence(maps, outcomes, rankings),
+        {score: ranking.keys for score, ranking in rankings.items()},
         maps.has_repeats,
     )

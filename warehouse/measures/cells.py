@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from failmodes.warehouse.measures.calibration import measure_calibration
+from failmodes.warehouse.measures.calibration import Floats, measure_calibration
 from failmodes.warehouse.measures.columns import (
     BINS,
     OTHER,
@@ -20,12 +20,14 @@ from failmodes.warehouse.measures.columns import (
     flags,
     mean,
     numbers,
+    places_of,
     quantiles,
     whole_numbers,
 )
-from failmodes.warehouse.measures.ranking import Keys, tenths_of
+from failmodes.warehouse.measures.ranking import Keys
 from failmodes.warehouse.measures.scores import rankings_of_outcomes
 from failmodes.warehouse.measures.temperature import CellLogits, read_logits
+from failmodes.warehouse.measures.tenths import tenths_of
 
 MOST_COUNTED = 16  # counters an image
 
@@ -89,15 +91,16 @@ def measure_outcomes(rows: pa.Table) -> CellOutcomes:
         rows: the columns of `predictions`, logits may be missing.
     """
     image_ids = whole_numbers(rows, "image_id", np.int32)
-    if (np.diff(image_ids) < 0).any():
+    if (image_ids[1:] < image_ids[:-1]).any():
         order = np.argsort(image_ids, kind="stable")
         rows, image_ids = rows.take(pa.array(order)), image_ids[order]
     labels, predicted = whole_numbers(rows, "label", np.int16), whole_numbers(rows, "predicted", np.int16)
-    outputs, finite = whole_numbers(rows, "predicted_output", np.int32), flags(rows, "finite")
-    correct = predicted == labels
+    finite, correct = flags(rows, "finite"), predicted == labels
     confidence, rmse, ssim = numbers(rows, "confidence"), numbers(rows, "rmse"), numbers(rows, "ssim")
     loss, logits = numbers(rows, "loss_nats"), read_logits(rows, correct)
-    count, correct_count, known = len(image_ids), int(correct.sum()), ~np.isnan(confidence)
+    count, correct_count = len(image_ids), int(correct.sum())
+    known, rankings = places_of(~np.isnan(confidence)), rankings_of_outcomes(rows, correct, logits)
+    exact = confidence[known].astype(np.float64)
     measures = {
         "image_count": count,
         "correct_count": correct_count,
@@ -114,13 +117,19 @@ def measure_outcomes(rows: pa.Table) -> CellOutcomes:
         labels=labels,
         correct=correct,
         predicted=predicted,
-        outputs=np.where(outputs == OTHER, predicted, outputs),
+        outputs=_outputs(rows, predicted),
         margins=numbers(rows, "margin"),
         rmse=rmse,
-        has_repeats=bool((np.diff(image_ids) == 0).any()),
+        has_repeats=bool((image_ids[1:] == image_ids[:-1]).any()),
         measures=measures,
-        bins=_bins(confidence, correct, numbers(rows, "sum_p2"), numbers(rows, "label_probability"), loss),
-        calibration=measure_calibration(confidence[known].astype(np.float64), correct[known]),
+        bins=_bins(
+            exact,
+            correct[known],
+            numbers(rows, "sum_p2")[known],
+            numbers(rows, "label_probability")[known],
+            loss[known],
+        ),
+        calibration=measure_calibration(exact, correct[known], rankings["confidence"][: len(exact)]),
         confusion=_confusion(labels, predicted, finite),
         distortion={
             "image_count": count,
@@ -129,8 +138,8 @@ def measure_outcomes(rows: pa.Table) -> CellOutcomes:
             "mean_ssim": measures["mean_ssim"],
             **quantiles(ssim, {"ssim_q05": 0.05, "ssim_q95": 0.95}),
         },
-        rankings=rankings_of_outcomes(rows, correct, logits),
-        tenths=tenths_of(confidence),
+        rankings=rankings,
+        tenths=tenths_of(confidence, rankings["confidence"]),
         logits=logits,
     )
 
@@ -151,19 +160,23 @@ def decode_pattern(pattern: str) -> NDArray[np.bool_]:
     return correct
 
 
+def _outputs(rows: pa.Table, predicted: NDArray[np.int16]) -> NDArray[np.int32]:
+    if rows["predicted_output"].null_count == rows.num_rows:
+        return predicted.astype(np.int32)
+    outputs = whole_numbers(rows, "predicted_output", np.int32)
+    return np.where(outputs == OTHER, predicted, outputs)
+
+
 def _bins(
-    confidence: Values, correct: NDArray[np.bool_], sum_p2: Values, label_probability: Values, loss: Values
+    confidence: Floats, correct: NDArray[np.bool_], sum_p2: Values, label_probability: Values, loss: Values
 ) -> list[Row]:
-    known = ~np.isnan(confidence)
-    exact = confidence[known].astype(np.float64)
-    index = bins_of(exact)
-    brier = sum_p2[known] - 2 * label_probability[known].astype(np.float64) + 1
+    index = bins_of(confidence)
     sums = {
-        "confidence_sum": np.bincount(index, exact),
-        "brier_sum": np.bincount(index, brier),
-        "loss_nats_sum": np.bincount(index, loss[known]),
+        "confidence_sum": np.bincount(index, confidence),
+        "brier_sum": np.bincount(index, sum_p2 - 2 * label_probability.astype(np.float64) + 1),
+        "loss_nats_sum": np.bincount(index, loss),
     }
-    counts, right = np.bincount(index), np.bincount(index, correct[known])
+    counts, right = np.bincount(index), np.bincount(index, correct)
     return [
         {
             "bin_count": BINS,

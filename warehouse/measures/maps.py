@@ -6,10 +6,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from failmodes.warehouse.measures.columns import OTHER, Values, flags, numbers, targets_of, whole_numbers
+from failmodes.warehouse.measures.columns import OTHER, Places, Values, flags, numbers, targets_of, whole_numbers
 from failmodes.warehouse.schema import TARGETS
-
-Places = NDArray[np.intp] | slice  # of all rows a slice: what it takes is no copy
 
 
 class ImageOutcomes(NamedTuple):
@@ -114,10 +112,11 @@ class CellMaps:
 
 def _places_of(image_ids: NDArray[np.int32], is_chosen: NDArray[np.bool_]) -> Places:
     """Rows of one target by rising image_id; a slice where they lie evenly, as rows that a run has written do."""
-    places = np.flatnonzero(is_chosen)
-    if (np.diff(image_ids[places]) < 0).any():
-        return places[np.argsort(image_ids[places], kind="stable")]
-    steps = np.diff(places)
-    if len(steps) and (steps == steps[0]).all():
-        return slice(int(places[0]), int(places[-1]) + 1, int(steps[0]))
-    return places
+    chosen = np.flatnonzero(is_chosen)
+    steps = np.diff(chosen)
+    is_even = len(steps) > 0 and (steps == steps[0]).all()
+    places: Places = slice(int(chosen[0]), int(chosen[-1]) + 1, int(steps[0])) if is_even else chosen
+    ordered = image_ids[places]
+    if (ordered[1:] >= ordered[:-1]).all():
+        return places
+    return chosen[np.argsort(ordered, kind="stable")]

@@ -16,7 +16,6 @@ from failmodes.warehouse.measures.columns import Row, Values
 Keys = NDArray[np.uint64]
 COVERAGE_PERCENT = tuple(range(5, 101, 5))
 NO_FAILURE, NO_RIGHT_ANSWER = "no failure", "no right answer"
-_TENTH_BIT = 33  # of a key: above the score and the bit of a failure
 _FOUND = 0.95  # of the failures, at which FPR95 is read
 
 
@@ -38,6 +37,18 @@ class Ties(NamedTuple):
     failures_before: NDArray[np.int64]
 
 
+class Ranking(NamedTuple):
+    """Images from the most to the least sure; of those that tie, right answers come before failures.
+
+    Attributes:
+        keys: (N,) what `ranked` gives.
+        order: (N,) the place of each among the images.
+    """
+
+    keys: Keys
+    order: NDArray[np.intp]
+
+
 def ranked(sureness: Values, failed: NDArray[np.bool_]) -> Keys:
     """What the measures below need of some images, in one number each, from the most to the least sure.
 
@@ -48,85 +59,61 @@ def ranked(sureness: Values, failed: NDArray[np.bool_]) -> Keys:
     Returns:
         (N,) uint64, rising: how unsure, and in the last bit whether it is a failure.
     """
-    keys = _keys_of(sureness, failed)
-    if not len(keys):
-        return keys
-    least = keys.min()
-    if keys.max() - least >> np.uint64(32):
-        keys.sort()
-        return keys
-    small = (keys - least).astype(np.uint32)  # it sorts twice as fast: where scores are numbers of one sign they fit
-    small.sort()
-    keys[:] = small
-    keys += least
-    return keys
+    keys, least = _keys_of(sureness, failed)
+    keys.sort()
+    return keys + least
 
 
-def _keys_of(sureness: Values, failed: NDArray[np.bool_]) -> Keys:
-    unsure = np.where(np.isfinite(sureness), -sureness, np.float32(np.inf))
-    return order_bits(unsure) << np.uint64(1) | failed
-
-
-def order_bits(values: Values) -> NDArray[np.uint64]:
-    """(N,) whole numbers below 2^32 in the order of the values, which are numbers."""
-    bits = (values + np.float32(0)).view(np.uint32)  # no negative zero
-    return np.where(bits >> 31 == 1, ~bits, bits | np.uint32(1 << 31)).astype(np.uint64)
-
-
-def tenths_of(confidence: Values) -> NDArray[np.uint8]:
-    """(N,) the tenth of the images that each is in by its confidence, from the least; those that tie are in one."""
-    known = np.where(np.isfinite(confidence), confidence, np.float32(-np.inf))
-    ordered = np.sort(known)
-    lower = np.flatnonzero(np.append(True, ordered[1:] != ordered[:-1]))  # where each value begins
-    counts = np.diff(lower, append=len(ordered))
-    tenths = (20 * lower + 10 * counts) // (2 * len(confidence))
-    steps = np.diff(tenths, prepend=0)
-    rising = np.flatnonzero(steps)
-    found = np.zeros(len(known), np.uint8)
-    for least, step in zip(ordered[lower[rising]], steps[rising].astype(np.uint8), strict=True):
-        found += (known >= least) * step
-    return found
-
-
-def measure_within_tenths(sureness: Values, failed: NDArray[np.bool_], tenths: NDArray[np.uint8]) -> Row:
-    """AUROC over the pairs of a failure and a right answer of one tenth: what a score knows beyond confidence.
-
-    It is the covariate-adjusted AUC (Janes and Pepe 2009) with each tenth weighted by its pairs; the standard error is
-    DeLong's of each. Tenths of fewer than two failures or two right answers take no part.
+def rank(sureness: Values, failed: NDArray[np.bool_]) -> Ranking:
+    """What `ranked` gives, and which image is where: for a score of which several measures are taken.
 
     Args:
         sureness: (N,) float32, larger is surer; what is no finite number comes last.
         failed: (N,) bool.
-        tenths: (N,) from `tenths_of`.
     """
-    keys = _keys_of(sureness, failed) | tenths.astype(np.uint64) << np.uint64(_TENTH_BIT)
-    keys.sort()
-    ties = ties_of(keys)
-    edges = np.searchsorted(keys, np.arange(11, dtype=np.uint64) << np.uint64(_TENTH_BIT))
-    tenth = np.searchsorted(edges, ties.starts, side="right") - 1
-    failures = np.bincount(tenth, ties.failures, 10)
-    right, before = np.diff(edges) - failures, np.cumsum(failures) - failures
-    compared = (failures > 1) & (right > 1)
-    pairs = np.where(compared, failures * right, 0)
-    total = int(pairs.sum())
-    found: Row = {"image_count": len(keys), "failure_count": int(failed.sum()), "pair_count": total}
-    if not total:
-        return found | {"auroc_within": None, "auroc_within_error": None}
-    with np.errstate(divide="ignore", invalid="ignore"):  # of tenths that are not compared
-        surer_failures = ties.failures_before - before[tenth]
-        rights = ties.counts - ties.failures
-        of_failures = (ties.starts - edges[tenth] - surer_failures + rights / 2) / right[tenth]
-        less_sure = failures[tenth] - surer_failures
-        gaps = ties.starts - np.maximum(edges[tenth], np.append(0, (ties.starts + ties.counts)[:-1]))
-        of_rights = rights * (less_sure - ties.failures / 2) ** 2 + gaps * less_sure**2  # beyond the last group: 0
-        aurocs = np.bincount(tenth, ties.failures * of_failures, 10) / failures
-        spread = np.bincount(tenth, ties.failures * (of_failures - aurocs[tenth]) ** 2, 10)
-        spread_of_rights = (np.bincount(tenth, of_rights, 10) / failures**2 - right * aurocs**2).clip(0)
-        variances = spread / (failures - 1) / failures + spread_of_rights / (right - 1) / right
-    return found | {
-        "auroc_within": float((pairs[compared] * aurocs[compared]).sum()) / total,
-        "auroc_within_error": float(np.sqrt((pairs[compared] ** 2 * variances[compared]).sum())) / total,
-    }
+    keys, least = _keys_of(sureness, failed)
+    order = np.argsort(keys.astype(np.uint16), kind="stable")  # of 16 bits a radix sort, faster than one of all bits
+    for shift in range(16, 8 * keys.itemsize, 16):
+        order = order[np.argsort((keys >> shift).astype(np.uint16)[order], kind="stable")]
+    return Ranking(keys[order] + least, order)
+
+
+def reranked(keys: Keys, failed: NDArray[np.bool_]) -> Keys:
+    """The same images by the same score, another thing being their failure.
+
+    Args:
+        keys: (N,) from `ranked` or `rank`.
+        failed: (N,) bool, in their order.
+    """
+    found = keys & ~np.uint64(1) | failed
+    found.sort(kind="stable")  # it is quick where only images that tie are out of order
+    return found
+
+
+def _keys_of(sureness: Values, failed: NDArray[np.bool_]) -> tuple[NDArray[np.uint32] | Keys, np.uint64]:
+    """(N,) keys less the least of them, and that one: they sort twice as fast where 32 bits hold them."""
+    unsure = np.float32(0) - sureness  # no negative zero
+    unsure[~np.isfinite(unsure)] = np.inf
+    bits = unsure.view(np.uint32)
+    bits ^= _flipped(bits)
+    least = bits.min(initial=np.uint32(0xFFFF_FFFF))
+    bits -= least
+    keys = bits.astype(np.uint64) if bits.max(initial=np.uint32(0)) >> 31 else bits
+    keys <<= np.uint8(1)
+    keys |= failed
+    return keys, np.uint64(least) << np.uint64(1)
+
+
+def _flipped(bits: NDArray[np.uint32]) -> NDArray[np.uint32]:
+    """(N,) which bits of numbers to flip for whole numbers of the same order: all of a negative one, else the first."""
+    return (bits.view(np.int32) >> 31).view(np.uint32) | np.uint32(1 << 31)
+
+
+def sureness_of(keys: Keys) -> Values:
+    """(N,) what `ranked` was given, from the most to the least sure; -inf for what is no finite number."""
+    bits = (keys >> np.uint64(1)).astype(np.uint32)
+    bits ^= _flipped(~bits)
+    return np.float32(0) - bits.view(np.float32)
 
 
 def auroc_of(keys: Keys) -> float | None:

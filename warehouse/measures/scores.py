@@ -4,7 +4,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from failmodes.warehouse.measures.columns import Values, flags, list_items, lists, numbers
+from failmodes.warehouse.measures.columns import Values, flags, list_items, lists, numbers, places_of
 from failmodes.warehouse.measures.ranking import Keys, ranked
 from failmodes.warehouse.measures.temperature import CellLogits
 
@@ -39,7 +39,7 @@ def rankings_of_outcomes(
 
 def _ranked(sureness: Values, failed: NDArray[np.bool_], unsure: NDArray[np.bool_]) -> Keys:
     """Rank those that have a score, and those that `unsure` says have none since they are not sure of anything."""
-    kept = ~np.isnan(sureness) | unsure
+    kept = places_of(~np.isnan(sureness) | unsure)
     return ranked(sureness[kept], failed[kept])
 
 

@@ -14,7 +14,17 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from failmodes.warehouse.measures.calibration import Floats, ece_of_bins
-from failmodes.warehouse.measures.columns import Row, Values, bins_of, flags, list_items, lists, numbers, whole_numbers
+from failmodes.warehouse.measures.columns import (
+    Row,
+    Values,
+    bins_of,
+    flags,
+    list_items,
+    lists,
+    numbers,
+    places_of,
+    whole_numbers,
+)
 from failmodes.warehouse.schema import SCALED_LOG_SUM_EXP, TEMPERATURES
 
 
@@ -49,10 +59,13 @@ class CellLogits(NamedTuple):
     def scaled(self, places: NDArray[np.intp]) -> tuple[Floats, Floats]:
         """(N,) negative log-likelihood in nats and (N,) confidence, each image at its own place in TEMPERATURES."""
         temperature = np.array(TEMPERATURES)[places]
-        if self.has_all:  # relative to the largest, so that nothing overflows
-            odds = self.values - self.top
-            odds /= temperature
-            total = np.log(np.exp(odds, out=odds).sum(axis=0))
+        if self.has_all:
+            total = np.zeros(len(places))
+            for logits in self.values:  # one class at a time stays in the cache
+                odds = logits - self.top  # relative to the largest, so that nothing overflows
+                odds /= temperature
+                total += np.exp(odds, out=odds)
+            np.log(total, out=total)
         else:
             total = self.values[places, np.arange(len(places))] - self.top / temperature
         return total - (self.own - self.top) / temperature, np.exp(-total)
@@ -72,25 +85,26 @@ def read_logits(rows: pa.Table, correct: NDArray[np.bool_]) -> CellLogits | None
         has_all = name == "logits"
         values, starts, counts = lists(rows, name)
         kept = finite & (labels < counts) & _is_whole(rows) if has_all else finite & (counts == len(TEMPERATURES))
-        places = np.flatnonzero(kept)
-        if not len(places) or (counts[places] != counts[places[0]]).any():
+        places = places_of(kept)
+        lengths = counts[places]
+        if not len(lengths) or (lengths != lengths[0]).any():
             continue
-        found = list_items(values, starts, counts, places)
-        loss, confidence = (numbers(rows, column)[kept].astype(np.float64) for column in ("loss_nats", "confidence"))
+        found = list_items(values, starts, counts, np.flatnonzero(kept))
+        loss, confidence = (numbers(rows, column)[places].astype(np.float64) for column in ("loss_nats", "confidence"))
         if has_all:
-            largest, of_labels = found.max(axis=0), found[labels[kept], np.arange(len(loss))]
+            largest, of_labels = found.max(axis=0), values[starts[places] + labels[places]]
             top, own = largest.astype(np.float64), of_labels.astype(np.float64)
         else:
             total = found[TEMPERATURES.index(1.0)].astype(np.float64)
             top, own = total + np.log(confidence), total - loss
-        is_odd = whole_numbers(rows, "image_id", np.int32)[kept] % 2 == 1
-        return CellLogits(is_odd, correct[kept], confidence, loss, top, own, found, has_all)
+        is_odd = (whole_numbers(rows, "image_id", np.int32)[places] & 1).astype(np.bool_)
+        return CellLogits(is_odd, correct[places], confidence, loss, top, own, found, has_all)
     return None
 
 
 def _is_whole(rows: pa.Table) -> NDArray[np.bool_]:
     """Whether the logits of each row are all there are."""
-    if "logit_classes" not in rows.column_names:
+    if "logit_classes" not in rows.column_names or rows["logit_classes"].null_count == rows.num_rows:
         return np.ones(rows.num_rows, np.bool_)
     return np.asarray(rows["logit_classes"].is_null().to_numpy(), np.bool_)
 

@@ -10,7 +10,8 @@ from scipy.stats import mannwhitneyu, rankdata
 from sklearn.metrics import roc_auc_score
 from view_cells import near
 
-from failmodes.warehouse.measures.ranking import measure_within_tenths, tenths_of
+from failmodes.warehouse.measures.ranking import rank, ranked
+from failmodes.warehouse.measures.tenths import measure_within_tenths, tenths_of
 
 
 def test_attention_by_answer_agrees_with_scipy_image_by_image(con: duckdb.DuckDBPyConnection) -> None:
@@ -49,8 +50,11 @@ def test_attention_by_answer_agrees_with_scipy_image_by_image(con: duckdb.DuckDB
 @given(st.lists(st.sampled_from([0.1, 0.5, 0.9, 1.0, np.nan]), min_size=1, max_size=40))
 def test_tenths_are_those_of_mid_ranks(confidence: list[float]) -> None:
     values = np.array(confidence, np.float32)
+    known = values[~np.isnan(values)]
     expected = np.floor(10 * (rankdata(np.nan_to_num(values, nan=-1)) - 0.5) / len(values))
-    assert tenths_of(values).tolist() == expected.tolist()
+    for of_these in (values, known):  # those that are not ranked are the least sure, as those of no number
+        keys = ranked(of_these, np.zeros(len(of_these), np.bool_))
+        assert tenths_of(values, keys).tolist() == expected.tolist()
 
 
 def test_a_score_that_confidence_explains_knows_nothing_beyond_it() -> None:
@@ -59,10 +63,11 @@ def test_a_score_that_confidence_explains_knows_nothing_beyond_it() -> None:
     failed = rng.random(20_000) > confidence
     echo = confidence + rng.normal(0, 0.3, 20_000).astype(np.float32)
     assert roc_auc_score(failed, -echo) > 0.7
-    found = measure_within_tenths(echo, failed, tenths_of(confidence))
+    tenths = tenths_of(confidence, ranked(confidence, failed))
+    found = measure_within_tenths(rank(echo, failed), tenths)
     assert found["auroc_within"] - 0.5 < 0.03, "what is left lies within a tenth"
     helpful = np.where(failed, -1, 1) + rng.normal(0, 2, 20_000).astype(np.float32)
-    found = measure_within_tenths(helpful.astype(np.float32), failed, tenths_of(confidence))
+    found = measure_within_tenths(rank(helpful.astype(np.float32), failed), tenths)
     assert found["auroc_within"] == pytest.approx(roc_auc_score(failed, -helpful), abs=0.02)
     assert abs(found["auroc_within"] - roc_auc_score(failed, -helpful)) < 4 * found["auroc_within_error"]
     assert found["pair_count"] < failed.sum() * (~failed).sum() / 8
@@ -70,6 +75,7 @@ def test_a_score_that_confidence_explains_knows_nothing_beyond_it() -> None:
 
 def test_tenths_without_both_kinds_compare_nothing() -> None:
     right = np.zeros(50, np.bool_)
-    found = measure_within_tenths(np.arange(50, dtype=np.float32), right, tenths_of(np.ones(50, np.float32)))
+    alike = np.ones(50, np.float32)
+    found = measure_within_tenths(rank(np.arange(50, dtype=np.float32), right), tenths_of(alike, ranked(alike, right)))
     assert (found["auroc_within"], found["auroc_within_error"], found["pair_count"]) == (None, None, 0)
     assert (found["image_count"], found["failure_count"]) == (50, 0)

@@ -12,6 +12,8 @@ from failmodes.warehouse.measures.calibration import (
     measure_calibration,
     smooth_ece,
 )
+from failmodes.warehouse.measures.columns import Row
+from failmodes.warehouse.measures.ranking import ranked
 
 
 def drawn(images: int, power: float = 1.0, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -27,6 +29,15 @@ def ece_of(confidence: np.ndarray, right: np.ndarray) -> np.ndarray:
     return sum(np.abs((confidence - right)[..., bins == b].sum(-1)) for b in np.unique(bins)) / len(confidence)
 
 
+def equal_mass_of(confidence: np.ndarray, right: np.ndarray) -> float:
+    return equal_mass_ece(ranked(confidence.astype(np.float32), ~right))
+
+
+def calibration_of(confidence: np.ndarray, right: np.ndarray) -> Row:
+    (row,) = measure_calibration(confidence, right, ranked(confidence.astype(np.float32), ~right))
+    return row
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(("images", "power"), [(500, 1.0), (2_000, 1.0), (2_000, 3.0), (300, 8.0)])
 def test_smooth_ece_is_its_integral(images: int, power: float) -> None:
@@ -39,21 +50,21 @@ def test_smooth_ece_is_its_integral(images: int, power: float) -> None:
 def test_where_the_gap_has_one_sign_all_errors_are_the_mean_gap(power: float) -> None:
     confidence, right = drawn(5_000, power)
     gap = abs(confidence.mean() - right.mean())
-    assert equal_mass_ece(confidence, right) == pytest.approx(gap)
+    assert equal_mass_of(confidence, right) == pytest.approx(gap)
     assert smooth_ece(confidence, right)[0] == pytest.approx(gap)
 
 
 def test_images_that_tie_are_in_one_bin() -> None:
     confidence, right = np.full(100, 0.9), np.arange(100) < 50
-    assert equal_mass_ece(confidence, right) == pytest.approx(0.4)
-    assert equal_mass_ece(confidence[::-1], right[::-1]) == pytest.approx(0.4)
+    assert equal_mass_of(confidence, right) == pytest.approx(0.4)
+    assert equal_mass_of(confidence[::-1], right[::-1]) == pytest.approx(0.4)
     pairs = np.repeat(np.arange(1, 16) / 16, 2)
-    assert equal_mass_ece(pairs, np.tile([True, False], 15)) == pytest.approx(np.abs(pairs - 0.5).mean())
+    assert equal_mass_of(pairs, np.tile([True, False], 15)) == pytest.approx(np.abs(pairs - 0.5).mean())
 
 
 @pytest.mark.parametrize("confidence", [np.array([1.0]), np.array([0.0, 1.0]), np.full(50, 0.993)])
 def test_few_and_equal_images_have_numbers(confidence: np.ndarray) -> None:
-    (row,) = measure_calibration(confidence, confidence > 2)
+    row = calibration_of(confidence, confidence > 2)
     gap = confidence.mean()
     assert row["image_count"] == len(confidence)
     assert (row["equal_mass_ece"], row["smooth_ece"]) == pytest.approx((gap, gap), abs=1e-3)
@@ -61,9 +72,9 @@ def test_few_and_equal_images_have_numbers(confidence: np.ndarray) -> None:
 
 
 def test_sure_and_right_has_no_error() -> None:
-    (row,) = measure_calibration(np.ones(40), np.ones(40, np.bool_))
+    row = calibration_of(np.ones(40), np.ones(40, np.bool_))
     assert [row[name] for name in ("equal_mass_ece", "smooth_ece", "ece_noise_floor")] == [0, 0, 0]
-    assert measure_calibration(np.empty(0), np.empty(0, np.bool_)) == []
+    assert measure_calibration(np.empty(0), np.empty(0, np.bool_), np.empty(0, np.uint64)) == []
 
 
 @pytest.mark.parametrize("images", [100, 500, 10_000])
@@ -82,9 +93,9 @@ IMAGES = st.lists(st.tuples(st.floats(0, 1, width=32), st.booleans()), min_size=
 @given(IMAGES, st.randoms(use_true_random=False))
 def test_the_order_of_images_does_not_count_and_errors_are_shares(images: list, random) -> None:
     confidence, right = (np.array(part) for part in zip(*images, strict=True))
-    (row,) = measure_calibration(confidence, right)
+    row = calibration_of(confidence, right)
     random.shuffle(images)
-    (other,) = measure_calibration(*(np.array(part) for part in zip(*images, strict=True)))
+    other = calibration_of(*(np.array(part) for part in zip(*images, strict=True)))
     assert other == pytest.approx(row, abs=1e-9)
     assert abs(confidence.mean() - right.mean()) <= row["equal_mass_ece"] + 1e-9
     assert all(0 <= row[name] <= 1 + 1e-9 for name in ("equal_mass_ece", "smooth_ece"))

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from failmodes.warehouse.measures.columns import list_items, lists, quantiles
+from failmodes.warehouse.measures.columns import list_items, lists, numbers, quantiles
 
 SHARES = {"low": 0.025, "q05": 0.05, "median": 0.5, "q95": 0.95, "high": 0.975, "least": 0.0, "most": 1.0}
 
@@ -21,6 +21,14 @@ def test_quantiles_are_those_of_numpy_bit_by_bit(values: list[float]) -> None:
     before = given_values.copy()
     assert list(quantiles(given_values, SHARES).values()) == expected
     assert np.array_equal(given_values, before, equal_nan=True), "what was given stays in its order"
+    assert list(quantiles(np.sort(given_values), SHARES).values()) == expected
+
+
+def test_flags_are_numbers_and_nulls_none() -> None:
+    flags = pa.table({"whole": [True, False, True], "some": [True, None, False]})
+    assert numbers(flags, "whole").tolist() == [1, 0, 1]
+    assert np.array_equal(numbers(flags, "some"), [1, np.nan, 0], equal_nan=True)
+    assert numbers(flags, "some").dtype == np.float32
 
 
 def test_items_of_lists_with_and_without_gaps() -> None:

@@ -14,8 +14,11 @@ from failmodes.warehouse.measures.ranking import (
     NO_FAILURE,
     NO_RIGHT_ANSWER,
     measure_ranking,
+    rank,
     ranked,
+    reranked,
     selective_risks,
+    sureness_of,
     ties_of,
 )
 
@@ -33,6 +36,13 @@ def test_keys_of_many_are_those_of_each_in_order(images: list[tuple[float, bool]
     found = ranked(sureness, failed)
     assert found.tolist() == np.sort(np.concatenate(alone)).tolist()
     assert found.dtype == np.uint64
+    surest = np.where(np.isfinite(sureness), sureness, -np.inf)
+    assert sureness_of(found).tolist() == sorted(surest.tolist(), reverse=True)
+    ranking = rank(sureness, failed)
+    assert ranking.keys.tolist() == found.tolist()
+    assert surest[ranking.order].tolist() == sureness_of(found).tolist()
+    assert failed[ranking.order].tolist() == (found % 2 == 1).tolist()
+    assert reranked(ranking.keys, ~failed[ranking.order]).tolist() == ranked(sureness, ~failed).tolist()
 
 
 def measured(images: list[tuple[float, bool]], *, with_error: bool = True) -> dict:
