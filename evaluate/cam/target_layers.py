@@ -29,13 +29,13 @@ class LayerActivation(NamedTuple):
         layer: the module's dotted name.
         output_hash: of the values of the output.
         gradient_hash: of those of the gradient of the largest logits with respect to it.
-        has_gradient: where that gradient is not zero: of the output's shape.
+        reached: where that gradient is not zero: of the output's shape.
     """
 
     layer: str
     output_hash: str
     gradient_hash: str
-    has_gradient: torch.Tensor
+    reached: torch.Tensor
 
 
 def find_target_layer(network: Network, inputs: torch.Tensor) -> TargetLayer | None:
@@ -61,9 +61,9 @@ def find_target_layer(network: Network, inputs: torch.Tensor) -> TargetLayer | N
     if not reaching:
         return None
     latest = reaching[0]
-    if latest.has_gradient.ndim == 4:
-        maps = [one for one in reaching if one.has_gradient.ndim == 4]
-        grids = [transforms[one.layer](one.has_gradient).shape[2:] for one in maps]
+    if latest.reached.ndim == 4:
+        maps = [one for one in reaching if one.reached.ndim == 4]
+        grids = [transforms[one.layer](one.reached).shape[2:] for one in maps]
         alike = (one for one, grid in zip(maps, grids, strict=True) if grid == grids[0])
         latest = next((one for one in alike if _passes_all_evidence(network, inputs, one.layer)), latest)
     same = (one for one in seen if one[1:3] == latest[1:3])
@@ -89,9 +89,9 @@ def requested_target_layer(
         )
     seen = _activations(network, inputs, layer)
     image: Grid = (inputs.shape[2], inputs.shape[3])
-    transform = infer_reshape_transform(seen[0].has_gradient, image, patch_grid(network.module, image)) if seen else None
+    transform = infer_reshape_transform(seen[0].reached, image, patch_grid(network.module, image)) if seen else None
     if transform is None:
-        gives = f"gives {tuple(seen[0].has_gradient.shape)}" if seen else "gives no tensor that the logits depend on"
+        gives = f"gives {tuple(seen[0].reached.shape)}" if seen else "gives no tensor that the logits depend on"
         raise ModelError(
             f"{network.label}: layer {layer!r} {gives} on images of {image[0]}×{image[1]} pixels, which has no places "
             "to look at: ask for an earlier layer as attention_layer, or leave it out"
@@ -119,7 +119,7 @@ def _activations(network: Network, inputs: torch.Tensor, layer: str | None = Non
             return None
         if name in hooks:
             hooks.pop(name).remove()
-        hooks[name] = output.register_hook(partial(keep, name, _hash_of(output)))
+        hooks[name] = output.register_hook(partial(keep, name, _hash_of(output)))  # type: ignore[no-untyped-call]
         return output.clone()
 
     def keep(name: str, output_hash: str, gradient: torch.Tensor) -> None:
@@ -137,7 +137,7 @@ def _activations(network: Network, inputs: torch.Tensor, layer: str | None = Non
 def _hash_of(values: torch.Tensor) -> str:
     """Hash of shape and values."""
     content = values.detach().contiguous().cpu().reshape(-1).view(torch.uint8).numpy()
-    return f"{tuple(values.shape)} {hashlib.sha256(content).hexdigest()}"
+    return f"{tuple(values.shape)} {hashlib.sha256(content.data).hexdigest()}"
 
 
 @torch.inference_mode(False)
@@ -162,13 +162,13 @@ def _feature_transforms(
     """Transforms of outputs that are features: no attention matrices, queries, keys or wider hidden layers."""
     image: Grid = (inputs.shape[2], inputs.shape[3])
     patches = patch_grid(network.module, image)
-    whole = [one for one in seen if len(one.has_gradient) == len(inputs)]
-    found = {one.layer: infer_reshape_transform(one.has_gradient, image, patches) for one in whole}
-    tokens = [one for one in seen if one.has_gradient.ndim == 3 and found.get(one.layer) is not None]
-    lengths = {one.has_gradient.shape[1] for one in tokens}
+    whole = [one for one in seen if len(one.reached) == len(inputs)]
+    found = {one.layer: infer_reshape_transform(one.reached, image, patches) for one in whole}
+    tokens = [one for one in seen if one.reached.ndim == 3 and found.get(one.layer) is not None]
+    lengths = {one.reached.shape[1] for one in tokens}
     # a projection may come last of the tokens (keys and values of an attention pool): its width is not the features'
     plain = [one for one in tokens if not isinstance(network.module.get_submodule(one.layer), nn.Linear)]
-    width = (plain or tokens)[-1].has_gradient.shape[2] if tokens else 0
+    width = (plain or tokens)[-1].reached.shape[2] if tokens else 0
 
     def is_feature(output: torch.Tensor) -> bool:
         if output.ndim == 3:
@@ -176,8 +176,8 @@ def _feature_transforms(
         return not (output.shape[2] == output.shape[3] and output.shape[2] in lengths)
 
     transforms = ((one, found.get(one.layer)) for one in seen)
-    return {one.layer: transform for one, transform in transforms if transform is not None and is_feature(one.has_gradient)}
+    return {one.layer: transform for one, transform in transforms if transform is not None and is_feature(one.reached)}
 
 
 def _reaches_logits(seen: LayerActivation, transform: ReshapeTransform) -> bool:
-    return bool(transform(seen.has_gradient).any())
+    return bool(transform(seen.reached).any())
