@@ -62,8 +62,9 @@ def fastest_batch_size(
     """The smallest of the candidates, rising, that comes within SPEED_TOLERANCE of the best images a second.
 
     Sizes are timed in turns, so that whatever else the machine does meets all of them, and the fastest turn of each
-    counts. Sizes that do not fit into memory end the first round; so does the second in a row that is much slower than
-    the best. The other rounds time those alone that may still win.
+    counts. Sizes that do not fit into memory end the first round; so does the second in a row that is no faster than
+    the best before them by what would let it be taken, for it takes twice the memory. The other rounds time those alone
+    that may still win.
     """
     rates: dict[int, float] = {}
     images = np.empty((0, *shape, 3), np.uint8)
@@ -79,7 +80,8 @@ def fastest_batch_size(
             release_memory(network.device)
             rates = rates or {size // 2: 1.0}  # not tried: the run halves it further where it must
             break
-        if len(rates) > 2 and max(list(rates.values())[-2:]) < MAY_WIN * max(rates.values()):
+        *smaller, before, last = [0.0, 0.0, *rates.values()]
+        if SPEED_TOLERANCE * max(before, last) < max(smaller):
             break
     for _ in range(ROUNDS - 1):
         close = [size for size, rate in rates.items() if rate >= MAY_WIN * max(rates.values())]
