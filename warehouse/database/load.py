@@ -156,9 +156,9 @@ def _fill(
     create_tables(con)
     for table in DIMENSIONS:
         _insert_dimension(con, table, [file for file in files if file.table is table], errors)
-    measuring = Measuring(con, files, loaded.hashes)
-    for table in FACTS:
-        _insert_shards(con, table, [file for file in files if file.table is table], loaded, errors, measuring)
+    with Measuring(con, files, loaded.hashes) as measuring:
+        for table in FACTS:
+            _insert_shards(con, table, [file for file in files if file.table is table], loaded, errors, measuring)
     for error in errors:
         if isinstance(error, StorageError):  # a file that cannot be read is not known to be damaged
             raise error

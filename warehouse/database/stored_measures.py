@@ -9,8 +9,9 @@ images that repeat) is computed by the SQL.
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from decimal import Decimal
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import duckdb
 import numpy as np
@@ -49,6 +50,9 @@ class Inputs(NamedTuple):
 class Measuring:
     """Measures evaluations as a load reads them, of those all of whose shards it reads.
 
+    Cells are measured in the threads that read them, what spans cells in one of its own, so that DuckDB waits for
+    neither; when its `with` ends, all is measured.
+
     Args:
         con: a connection that has the dimensions.
         files: the files of the record that the load reads.
@@ -67,6 +71,16 @@ class Measuring:
             for evaluation_id in sorted({key[1] for key in reads} - kept)
         }
         self._results: dict[FileKey, Any] = {}
+        self._finishing = ThreadPoolExecutor(1)
+        self._finished: dict[Key, Future[None]] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, error: object, *_: object) -> None:
+        self._finishing.shutdown(cancel_futures=error is not None)
+        for finished in self._finished.values() if error is None else ():
+            finished.result()
 
     def measure(self, file: RecordFile, rows: pa.Table) -> None:
         """Measure one shard; in any thread."""
@@ -76,6 +90,8 @@ class Measuring:
         if file.table is PREDICTIONS:
             self._results[file.key] = measure_outcomes(rows)
         else:
+            if outcomes := self._finished.get((PREDICTIONS.name, evaluation.evaluation_id)):
+                outcomes.result()
             self._results[file.key] = evaluation.measure_maps(_cell_of(file), rows)
 
     def take(self, files: Sequence[RecordFile], verified: Iterable[pa.Table]) -> Iterator[pa.Table]:
@@ -84,8 +100,8 @@ class Measuring:
         for file, rows in zip(files, verified, strict=False):  # verified rows end at the first damage
             evaluation = self.evaluations.get(file.key[1])
             result = self._results.pop(file.key, None)
-            if last is not None and last is not evaluation:
-                last.finish(file.table)
+            if last is not evaluation:
+                self._finish(last, file.table)
             if evaluation is not None and result is not None:
                 if file.table is PREDICTIONS:
                     evaluation.add_outcomes(_cell_of(file), result)
@@ -93,8 +109,13 @@ class Measuring:
                     evaluation.add_maps(_cell_of(file), result)
             last = evaluation
             yield rows
-        if last is not None:
-            last.finish(files[0].table)
+        if files:
+            self._finish(last, files[0].table)
+
+    def _finish(self, evaluation: MeasuredEvaluation | None, table: Table) -> None:
+        if evaluation is not None:
+            finished = self._finishing.submit(evaluation.finish, table)
+            self._finished[table.name, evaluation.evaluation_id] = finished
 
 
 def _cell_of(file: RecordFile) -> CellKey:
