@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 A4_MARGIN = "10mm"  # what Chromium's own print dialogue begins with
+DARK = 128  # text is darker
 VIEWER_GREY = 60  # nothing that the PDF viewer shows around a sheet is lighter
 SHEET_WIDTH, AT_ONCE = 900, 6  # pixels, and sheets in one picture: none may be taller than 16,384
 Theme = Literal["light", "dark"]
@@ -92,12 +93,17 @@ def sheets(browser: "Browser", pdf: bytes) -> list[NDArray[np.uint8]]:
 
 
 def _settled(page: "Page", least: int) -> list[NDArray[np.uint8]]:
-    """At least so many sheets, once two pictures of them, a moment apart, are the same: the viewer does not tell."""
-    before = b""
-    for _ in range(40):
+    """At least so many sheets, once pictures of them, moments apart, are the same: the viewer does not tell.
+
+    It shows a sheet white before it has drawn it, on a busy machine for a while: for these it is waited longer.
+    """
+    before, calm = b"", 0
+    for _ in range(100):
         page.wait_for_timeout(100)
         now = page.screenshot()
-        if now == before and len(shown := _sheets_in(now)) >= least:
+        calm = calm + 1 if now == before else 0
+        shown = _sheets_in(now) if calm > 1 else []
+        if len(shown) >= least and (calm > 15 or all(sheet.min() < DARK for sheet in shown)):
             return shown
         before = now
     raise TimeoutError("the PDF viewer shows too few pages")

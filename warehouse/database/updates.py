@@ -102,6 +102,7 @@ def staged_database(
                     (name,) = fetch_first(con, "select current_database()") or ("",)
                     con.execute(f'copy from database former to "{name}"')
                     con.execute("detach former")
+                con.execute("set enable_progress_bar = false")  # DuckDB's own, which it shows outside of scripts
                 con.execute(f"set disabled_compression_methods = '{UNTRIED}'")  # as a setting of `connect` it is lost
                 con.execute("set enable_external_access = false")
                 con.begin()  # one commit in all: a table, a comment, a view each would cost one of its own
