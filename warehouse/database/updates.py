@@ -102,7 +102,8 @@ def staged_database(
                     (name,) = fetch_first(con, "select current_database()") or ("",)
                     con.execute(f'copy from database former to "{name}"')
                     con.execute("detach former")
-                con.execute("set enable_progress_bar = false")  # DuckDB's own, which it shows outside of scripts
+                if fetch_first(con, "select current_setting('enable_progress_bar')") == (True,):
+                    con.execute("set enable_progress_bar = false")  # a notebook without ipywidgets refuses any setting
                 con.execute(f"set disabled_compression_methods = '{UNTRIED}'")  # as a setting of `connect` it is lost
                 con.execute("set enable_external_access = false")
                 con.begin()  # one commit in all: a table, a comment, a view each would cost one of its own
