@@ -5,6 +5,7 @@ is killed and goes on uses the same.
 """
 
 import json
+import math
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -24,6 +25,7 @@ from failmodes.warehouse.storage.regular_files import read_regular
 BATCH_SIZES_FILE = "batch_sizes.json"
 MOST_CACHE_BYTES, MOST_BATCH_SIZE = 1 << 20, 1 << 16
 CANDIDATES = {"cpu": (8, 16, 32, 64, 128), "cuda": (64, 128, 256, 512, 1024, 2048), "mps": (32, 64, 128, 256)}
+MOST_PIXELS = {"cpu": 1 << 20}  # of a batch, 20 images of 224 px: beyond it memory doubles for some hundredths of speed
 ROUNDS = 3  # of turns that count, the fastest of each size
 MAY_WIN = 0.85  # of the best rate: a size that is slower in a round is not timed again
 TUNING_SHARE = 0.02  # of the run's images that tuning may cost
@@ -38,22 +40,33 @@ def choose_batch_size(evaluation: Evaluation, images_to_run: int, cache: Path) -
         images_to_run: how many images the run has to put through the network.
         cache: folder that remembers.
     """
-    network = evaluation.network
-    path = cache / BATCH_SIZES_FILE
+    known = _recall(cache / BATCH_SIZES_FILE)
     key = _key(evaluation)
-    known = _recall(path)
     if key in known:
         return known[key]
-    candidates = CANDIDATES[network.device.type]
+    network, (height, width) = evaluation.network, evaluation.data.dataset.images.shape[1:3]
+    shape = int(height), int(width)
+    candidates = candidate_sizes(network.device.type, shape)
+    usual = usual_batch_size(network.device.type, shape)
     if images_to_run * TUNING_SHARE < _most_images(candidates):
-        return BATCH_SIZE[network.device.type]
-    height, width = evaluation.data.dataset.images.shape[1:3]
+        return usual
     try:
-        size = fastest_batch_size(evaluation_step(evaluation), candidates, (int(height), int(width)), network)
+        size = fastest_batch_size(evaluation_step(evaluation), candidates, shape, network)
     except Exception:  # whatever a user's network raises: it will again in the run, which says in which cell and batch
-        return BATCH_SIZE[network.device.type]
+        return usual
     save_batch_size(evaluation, size, cache)
     return size
+
+
+def usual_batch_size(device_type: str, shape: tuple[int, int]) -> int:
+    """The batch size for images of this height and width where nothing has been timed."""
+    return min(BATCH_SIZE[device_type], candidate_sizes(device_type, shape)[-1])
+
+
+def candidate_sizes(device_type: str, shape: tuple[int, int]) -> tuple[int, ...]:
+    """The batch sizes to time for images of this height and width, rising: within MOST_PIXELS, and at least one."""
+    sizes, most = CANDIDATES[device_type], MOST_PIXELS.get(device_type)
+    return tuple(size for size in sizes if most is None or size * math.prod(shape) <= most) or sizes[:1]
 
 
 def fastest_batch_size(

@@ -16,8 +16,13 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from failmodes.evaluate.allocator import keep_freed_memory
 from failmodes.evaluate.cam.reshape_transform import CHANNELS_FIRST
-from failmodes.evaluate.devices import BATCH_SIZE, choose_device, describe_device, runs_bfloat16
-from failmodes.evaluate.engine.autobatch import CANDIDATES, evaluation_step, fastest_batch_size
+from failmodes.evaluate.devices import choose_device, describe_device, runs_bfloat16
+from failmodes.evaluate.engine.autobatch import (
+    candidate_sizes,
+    evaluation_step,
+    fastest_batch_size,
+    usual_batch_size,
+)
 from failmodes.evaluate.engine.batches import BatchSlice
 from failmodes.evaluate.engine.image_statistics import map_statistics
 from failmodes.evaluate.engine.precisions import compare_precisions
@@ -129,7 +134,7 @@ def _batch_size(subject: Subject, network: Network, folder: Path) -> int:
     """The batch size that a long run would try out."""
     (evaluation,) = make_bench(subject, [network], folder).evaluations
     sides = (subject.side_px, subject.side_px)
-    return fastest_batch_size(evaluation_step(evaluation), CANDIDATES[network.device.type], sides, network)
+    return fastest_batch_size(evaluation_step(evaluation), candidate_sizes(network.device.type, sides), sides, network)
 
 
 def _make_clean(bench: Bench) -> None:
@@ -165,8 +170,8 @@ def _bare(module: torch.nn.Module, inputs: torch.Tensor, size: int) -> Callable[
 
 def _attention(subject: Subject, network: Network) -> Result:
     """Logits and the statistics of the map of the predicted class of each image, one target an image on both sides."""
-    count, batch_size = ATTENTION_IMAGES[subject.name], BATCH_SIZE[network.device.type]
-    side = subject.side_px
+    count, side = ATTENTION_IMAGES[subject.name], subject.side_px
+    batch_size = usual_batch_size(network.device.type, (side, side))
     images = np.random.default_rng(0).integers(0, 256, (count, side, side, 3), dtype=np.uint8)
     inputs = network.inputs(images)
     bench = make_bench(subject, [network], Path(tempfile.mkdtemp()), count=8)
@@ -200,8 +205,8 @@ def _share_of_limit(subject: Subject, network: Network) -> Result:
 
     The limit is the best rate of anything at hand: matrix products, and the network's own layers, each alone.
     """
-    size = BATCH_SIZE[network.device.type]
     side = subject.side_px
+    size = usual_batch_size(network.device.type, (side, side))
     images = np.random.default_rng(0).integers(0, 256, (size, side, side, 3), dtype=np.uint8)
     with FlopCounterMode(display=False) as counter:
         network.predict(images)

@@ -15,7 +15,7 @@ import torchvision
 from torch import nn
 
 from failmodes.evaluate.cam.method_selection import select_cam_method
-from failmodes.evaluate.devices import BATCH_SIZE
+from failmodes.evaluate.engine.autobatch import usual_batch_size
 from failmodes.evaluate.engine.batches import BatchStream
 from failmodes.evaluate.engine.cell_evaluation import ModelRun
 from failmodes.evaluate.engine.tasks import Task
@@ -130,7 +130,8 @@ def make_bench(
     subset = Subset(ids, ids, labels, "all")
     data = EvaluationData(dataset, source, subset)
     evaluations = [_evaluation(network, data) for network in networks]
-    model_runs = [ModelRun(e, batch_size or BATCH_SIZE[e.network.device.type]) for e in evaluations]
+    shape = (subject.side_px, subject.side_px)
+    model_runs = [ModelRun(e, batch_size or usual_batch_size(e.network.device.type, shape)) for e in evaluations]
     study = SimpleNamespace(record_output=folder, output=folder, cells=())
     stream = BatchStream([data], threads=os.cpu_count() or 1)
     return Bench(

@@ -150,6 +150,16 @@ def test_every_kind_of_device_has_batch_sizes() -> None:
     assert devices.BATCH_SIZE["cuda"] > BATCH_SIZE["cpu"]
 
 
+def test_batches_of_large_images_are_small_on_a_cpu_and_as_memory_allows_on_a_gpu() -> None:
+    """16 photographs take as much memory as 784 CIFAR images; a GPU refuses what it has no room for."""
+    assert autobatch.candidate_sizes("cpu", (32, 32)) == autobatch.CANDIDATES["cpu"]
+    assert autobatch.candidate_sizes("cpu", (224, 224)) == (8, 16)
+    assert autobatch.candidate_sizes("cpu", (1024, 1024)) == (8,)
+    assert autobatch.candidate_sizes("cuda", (224, 224)) == autobatch.CANDIDATES["cuda"]
+    assert [autobatch.usual_batch_size("cpu", (side, side)) for side in (32, 96, 224, 1024)] == [32, 32, 16, 8]
+    assert autobatch.usual_batch_size("cuda", (224, 224)) == BATCH_SIZE["cuda"]
+
+
 @pytest.mark.parametrize(
     ("device", "cores", "workers", "process_count", "expected"),
     [
