@@ -5,7 +5,7 @@ with logits_on_record as (
         *,
         logits is not null and logit_classes is null and label < len(logits) as has_all
     from outcomes
-    where finite
+    where finite and confidence is not null and loss_nats is not null
 ),
 
 complete as (

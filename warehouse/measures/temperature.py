@@ -79,6 +79,8 @@ def read_logits(rows: pa.Table, correct: NDArray[np.bool_]) -> CellLogits | None
         correct: (N,) bool, which rows are right.
     """
     finite, labels = flags(rows, "finite"), whole_numbers(rows, "label", np.int16)
+    every_loss, every_confidence = (numbers(rows, column) for column in ("loss_nats", "confidence"))
+    finite = finite & ~(np.isnan(every_loss) | np.isnan(every_confidence))  # a record made elsewhere may lack one of them
     for name in ("logits", SCALED_LOG_SUM_EXP):
         if name not in rows.column_names:
             continue
@@ -90,7 +92,7 @@ def read_logits(rows: pa.Table, correct: NDArray[np.bool_]) -> CellLogits | None
         if not len(lengths) or (lengths != lengths[0]).any():
             continue
         found = list_items(values, starts, counts, np.flatnonzero(kept))
-        loss, confidence = (numbers(rows, column)[places].astype(np.float64) for column in ("loss_nats", "confidence"))
+        loss, confidence = (every[places].astype(np.float64) for every in (every_loss, every_confidence))
         if has_all:
             largest, of_labels = found.max(axis=0), values[starts[places] + labels[places]]
             top, own = largest.astype(np.float64), of_labels.astype(np.float64)

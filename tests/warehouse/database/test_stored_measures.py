@@ -124,9 +124,9 @@ def test_networks_of_many_classes_are_measured_as_the_sql_says(tmp_path: Path) -
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("beyond", [-0.5, 1.5, 1e30, float("inf"), float("-inf")])
+@pytest.mark.parametrize("beyond", [None, -0.5, 1.5, 1e30, float("inf"), float("-inf")])
 def test_a_confidence_that_is_none_is_loaded_and_found_by_its_check(
-    made: Synthetic, tmp_path: Path, beyond: float
+    made: Synthetic, tmp_path: Path, beyond: float | None
 ) -> None:
     output = Path(shutil.copytree(made.output, tmp_path / "out"))
     fog = ShardKey(made.evaluations["A"], Cell("fog", Decimal("1.000")))
@@ -136,7 +136,9 @@ def test_a_confidence_that_is_none_is_loaded_and_found_by_its_check(
     load([output], tmp_path / "w.duckdb")
     with open_warehouse(tmp_path / "w.duckdb") as con:
         failed = {check.name: check.row_count for check in read_checks(con) if not check.passed}
-    assert failed["probabilities_in_range"] == 1
+    assert failed["finite_rows_predict" if beyond is None else "probabilities_in_range"] == 1
+    if beyond is None:
+        assert_as_defined(tmp_path / "w.duckdb")
 
 
 @pytest.mark.slow
