@@ -80,7 +80,7 @@ def read_logits(rows: pa.Table, correct: NDArray[np.bool_]) -> CellLogits | None
     """
     finite, labels = flags(rows, "finite"), whole_numbers(rows, "label", np.int16)
     every_loss, every_confidence = (numbers(rows, column) for column in ("loss_nats", "confidence"))
-    finite = finite & ~(np.isnan(every_loss) | np.isnan(every_confidence))  # a record made elsewhere may lack one of them
+    finite = finite & ~(np.isnan(every_loss) | np.isnan(every_confidence))  # a foreign record may lack one
     for name in ("logits", SCALED_LOG_SUM_EXP):
         if name not in rows.column_names:
             continue
