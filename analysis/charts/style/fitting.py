@@ -8,6 +8,7 @@ from typing import Any, Self
 import altair as alt
 
 from failmodes.analysis.charts.style.saving import FORMATS, drawing, with_theme, write_themed
+from failmodes.analysis.charts.style.stacking import height_around, stacked_height
 from failmodes.analysis.charts.style.theme import CHART_SIZES, ChartSize
 from failmodes.warehouse.errors import StudyError
 
@@ -18,7 +19,8 @@ PAGE_FROM_MM = 130  # from here on panels stand side by side as on a page
 TEXT_PX, TITLE_PX = 11, 12  # 8 and 9 points
 WIDER, NARROWER = 0.02, 0.04  # of the width: what is over or left is scaled, text with it
 AIM = 0.985  # of the height: a heading of a narrower chart may have one more line
-LOWEST_SHARE, LEADING_PX = 0.3, 2
+NEEDLESSLY_LOW = 0.94  # of the height: plots that were lowered to this could be higher
+LOWEST_SHARE = 0.3
 MOST_DRAWN, MOST_BUILT = 3, 3  # drawing takes five times as long as putting a chart together
 
 
@@ -45,36 +47,40 @@ def fitted(draw: Callable[[ChartSize], alt.VConcatChart], width_mm: float) -> al
     """The chart that `draw` makes of a size, drawn so that all of it is about `width_mm` wide.
 
     Plots get lower where the chart were else taller than 240 mm, up to what can still be read. How much stands around
-    them is known once a chart was drawn: the next one is put together to fit, and drawn to see that it does.
+    them is estimated, and known once a chart was drawn: the next one is then put together to fit, and drawn to see it.
     """
     target, tallest = (mm / MM["px"] for mm in (width_mm, TALLEST_MM))
     columns = CHART_SIZES["page" if width_mm >= PAGE_FROM_MM else "paper"].columns
     size = ChartSize(target, columns, TEXT_PX, TITLE_PX)
     chart = draw(size)
-    tried: list[tuple[bool, float, float, int, alt.VConcatChart]] = []
+    stacked, around = stacked_height(chart), height_around(chart)
+    if stacked + around > tallest:
+        size, chart = _of_height(draw, size, stacked, AIM * tallest - around)
+    tried: list[tuple[bool, float, bool, float, int, alt.VConcatChart]] = []
     while True:
         _, wide, high = drawing(with_theme(chart))
         over = wide - target
         is_close = -NARROWER * target <= over <= WIDER * target
         page = tallest * (wide / target if is_close else AIM)  # in pixels of this drawing, or of the next
+        is_low = size.height_share < 1 and high < NEEDLESSLY_LOW * page
         fits = high <= page or size.height_share <= LOWEST_SHARE
-        tried.append((not is_close, max(0.0, high - page), abs(over), len(tried), chart))
-        if is_close and fits or len(tried) == MOST_DRAWN:
+        tried.append((not is_close, max(0.0, high - page), is_low, abs(over), len(tried), chart))
+        if is_close and fits and not is_low or len(tried) == MOST_DRAWN:
             return min(tried)[-1]
         if not is_close:
             size = size._replace(width_px=max(size.width_px - over, target / 2))
-        if fits:
+        if fits and not is_low:
             chart = draw(size)
         else:
             stacked = stacked_height(chart)
             room = AIM * tallest * (wide / target if is_close else 1) - (high - stacked)
-            size, chart = _lower(draw, size, stacked, room)
+            size, chart = _of_height(draw, size, stacked, room)
 
 
-def _lower(
+def _of_height(
     draw: Callable[[ChartSize], alt.VConcatChart], size: ChartSize, stacked: float, room: float
 ) -> tuple[ChartSize, alt.VConcatChart]:
-    """The chart whose stacked height is at most `room` pixels, or as low as it gets; and its size.
+    """The chart whose stacked height is about `room` pixels and no more, or as low as it gets; and its size.
 
     Args:
         draw: makes the chart of a size.
@@ -82,37 +88,17 @@ def _lower(
         stacked: height of the chart before.
         room: how high the next may be.
     """
-    slope = stacked / size.height_share  # at first as if all got lower; then as it did
+    slope = stacked / size.height_share  # at first as if all got lower or higher; then as it did
     for _ in range(MOST_BUILT):
-        share = max(LOWEST_SHARE, size.height_share - (stacked - room) / slope)
+        share = min(1.0, max(LOWEST_SHARE, size.height_share - (stacked - room) / slope))
         chart = draw(size._replace(height_share=share))
-        lower = stacked_height(chart)
-        slope = max((stacked - lower) / (size.height_share - share), 1.0)
-        size, stacked = size._replace(height_share=share), lower
+        new = stacked_height(chart)
+        if share != size.height_share:
+            slope = max((stacked - new) / (size.height_share - share), 1.0)
+        size, stacked = size._replace(height_share=share), new
         if stacked <= room + 1 or share == LOWEST_SHARE:
             break
     return size, chart
-
-
-def stacked_height(chart: Any) -> float:
-    """How high what stands upon each other in a chart is, in pixels: plots, and titles of several lines."""
-    if isinstance(chart, alt.VConcatChart):
-        height = sum(map(stacked_height, chart.vconcat))
-    elif isinstance(chart, alt.ConcatChart):
-        heights = list(map(stacked_height, chart.concat))
-        height = sum(max(heights[left : left + chart.columns]) for left in range(0, len(heights), chart.columns))
-    else:
-        height = chart.height if isinstance(chart.height, int | float) else 0
-    return height + (_lines_height(chart.title) if isinstance(chart.title, alt.Title) else 0)
-
-
-def _lines_height(title: Any) -> float:
-    """How high the lines of a title are, and those beneath it, where they were wrapped to a width."""
-    height = 0.0
-    for lines, font_px in ((title.text, title.fontSize), (title.subtitle, title.subtitleFontSize)):
-        if isinstance(lines, list) and isinstance(font_px, int | float):
-            height += len(lines) * (font_px + LEADING_PX)
-    return height
 
 
 class FigureChart(alt.VConcatChart):
