@@ -102,7 +102,7 @@ def chart(
         for index, name in enumerate(order)
     ]  # fmt: skip
     grid = in_grid(*panels, columns=columns, spacing={"row": 18, "column": 10})
-    folded = running_text(_folded_text(shapes, flat, names, networks), size.width_px - 16) if flat else []
+    folded = running_text(_folded_text(shapes, flat, names, networks), size.width_px - AXIS_PX - 24) if flat else []
     text = _chart_text(con, selection, frame)
     plot = stacked(grid, *folded, spacing=10) if folded else grid
     entries = [*networks.entries(), *frame.published.entries()]

@@ -14,24 +14,6 @@ import altair as alt
 import duckdb
 from altair.utils.schemapi import debug_mode
 
-from failmodes.analysis.charts import (
-    answers,
-    attention,
-    calibration,
-    confusion,
-    curves,
-    differences,
-    distortion_shapes,
-    drops,
-    exemplars,
-    failure_prediction,
-    object_attention,
-    onset,
-    ranking,
-    risk_coverage,
-    seen_coming,
-    shapes,
-)
 from failmodes.analysis.charts.style.fitting import figure_width_mm, fitted
 from failmodes.analysis.charts.style.theme import CHART_SIZES, ChartSize
 from failmodes.analysis.formatting import join_names
@@ -43,7 +25,7 @@ from failmodes.warehouse.storage.locations import default_location, find_warehou
 
 
 def _imported_later(module: str, name: str = "chart") -> Callable[..., alt.VConcatChart]:
-    """A chart whose module needs SciPy and OpenCV for corruptions, .3 s: it is imported when it is drawn."""
+    """A chart whose module, with the statistics that it needs, is imported when it is drawn: all take .3 s and more."""
 
     def draw(*given: Any, **options: Any) -> alt.VConcatChart:
         make: Callable[..., alt.VConcatChart] = getattr(import_module(f"failmodes.analysis.charts.{module}"), name)
@@ -54,22 +36,22 @@ def _imported_later(module: str, name: str = "chart") -> Callable[..., alt.VConc
 
 # Each draws a selection: (con, selection, *, size) → chart
 CHARTS: dict[str, Callable[..., alt.VConcatChart]] = {
-    "ranking": ranking.chart,
-    "curves": curves.chart,
-    "drops": drops.chart,
-    "shapes": shapes.chart,
-    "distortion-shapes": distortion_shapes.chart,
-    "differences": differences.chart,
-    "answers": answers.chart,
-    "confusion": confusion.chart,
-    "attention": attention.chart,
-    "object-attention": object_attention.chart,
-    "exemplars": exemplars.chart,
-    "onset": onset.chart,
-    "calibration": calibration.chart,
-    "failure-prediction": failure_prediction.chart,
-    "risk-coverage": risk_coverage.chart,
-    "seen-coming": seen_coming.chart,
+    "ranking": _imported_later("ranking"),
+    "curves": _imported_later("curves"),
+    "drops": _imported_later("drops"),
+    "shapes": _imported_later("shapes"),
+    "distortion-shapes": _imported_later("distortion_shapes"),
+    "differences": _imported_later("differences"),
+    "answers": _imported_later("answers"),
+    "confusion": _imported_later("confusion"),
+    "attention": _imported_later("attention"),
+    "object-attention": _imported_later("object_attention"),
+    "exemplars": _imported_later("exemplars"),
+    "onset": _imported_later("onset"),
+    "calibration": _imported_later("calibration"),
+    "failure-prediction": _imported_later("failure_prediction"),
+    "risk-coverage": _imported_later("risk_coverage"),
+    "seen-coming": _imported_later("seen_coming"),
     "distortion": _imported_later("distortion"),
 }
 

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
-from scipy.special import stdtrit  # scipy.stats takes longer to import than a report's questions take
 
 from failmodes.analysis.statistics.bootstrap import Estimate, Float64Array, normal_estimate
 
@@ -63,6 +62,8 @@ def mean_of_images(values: Float64Array, comparisons: int = 1) -> Estimate:
         values: (N,) one an image.
         comparisons: Bonferroni's correction: how many intervals hold at once.
     """
+    from scipy.special import stdtrit  # here: it takes .2 s, and most charts do without
+
     known = values[~np.isnan(values)]
     quantile = float(stdtrit(len(known) - 1, 1 - 0.025 / comparisons))
     return normal_estimate(float(known.mean()), float(known.std(ddof=1)), len(known), quantile)

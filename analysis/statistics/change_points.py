@@ -11,7 +11,6 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.special import ndtri, stdtrit
 
 from failmodes.analysis.statistics.bootstrap import Estimate, Float64Array
 
@@ -101,6 +100,8 @@ def stretch(images: int, places: int, level: float = 0.95) -> float:
     It is that of Student's quantile from the normal one, and of n from n - 1 (Hesterberg 2015, American Statistician
     69, 371-386, "narrowness bias").
     """
+    from scipy.special import ndtri, stdtrit  # here: it takes .2 s, and most charts do without
+
     tail = 1 - (1 - level) / 2 / places
     return float(stdtrit(images - 1, tail) / ndtri(tail) * np.sqrt(images / (images - 1)))
 

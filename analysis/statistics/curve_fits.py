@@ -10,7 +10,6 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import fdtrc
 
 from failmodes.analysis.statistics.bootstrap import Float64Array
 from failmodes.analysis.statistics.change_points import covariance_of_means
@@ -192,6 +191,8 @@ def _lack_of_fit(
 
     Hotelling's test (1931) of the residuals across the directions in which the fitted curve can move.
     """
+    from scipy.special import fdtrc  # here: it takes .2 s, and most charts do without
+
     residuals = accuracy - model.accuracy(numbers, share, chance)
     directions, sizes, _ = np.linalg.svd(_jacobian(model, numbers, share, chance).T, full_matrices=True)
     able = int((sizes > STILL * sizes[0]).sum())  # a number at its bound no longer moves the curve

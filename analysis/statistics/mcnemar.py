@@ -7,7 +7,6 @@ from typing import NamedTuple
 import duckdb
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.special import bdtr
 
 from failmodes.analysis.networks import pairs_of_networks
 from failmodes.analysis.once import read_once
@@ -94,6 +93,8 @@ def exact_mcnemar(only_a: ArrayLike, only_b: ArrayLike) -> Float64Array:
     Returns:
         (K,) 0-1; twice the smaller tail, which is exact where both are as likely, and 1 without such images.
     """
+    from scipy.special import bdtr  # here: it takes .2 s, and most charts do without
+
     # of scipy.special: scipy.stats takes longer to import than a report's questions take
     one, other = np.asarray(only_a), np.asarray(only_b)
     p_values: Float64Array = np.minimum(1.0, 2 * bdtr(np.minimum(one, other), one + other, 0.5))

@@ -15,7 +15,6 @@ from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.special import stdtr, stdtrit
 
 from failmodes.analysis.statistics.bootstrap import Estimate
 
@@ -46,6 +45,8 @@ class MeanError:
 
     def p_value(self, distance: float) -> float:
         """Two-sided, of a test that the truth is as far as `distance` from the mean: where an interval ends there."""
+        from scipy.special import stdtr  # here: it takes .2 s, and most charts do without
+
         if not self.parts:
             deviations = abs(distance) / sqrt(self.variance)
             return erfc(deviations / sqrt(2)) if self.freedom == inf else 2 * float(stdtr(self.freedom, -deviations))
@@ -62,6 +63,8 @@ class MeanError:
 
 
 def _quantile(freedom: float, tail: float) -> float:
+    from scipy.special import stdtrit  # here: it takes .2 s, and most charts do without
+
     return NormalDist().inv_cdf(tail) if freedom == inf else float(stdtrit(freedom, tail))
 
 

@@ -8,6 +8,7 @@ from typing import Any, Self
 import altair as alt
 
 from failmodes.analysis.charts.style.saving import FORMATS, drawing, with_theme, write_themed
+from failmodes.analysis.charts.style.stacking import height_around, stacked_height
 from failmodes.analysis.charts.style.theme import CHART_SIZES, ChartSize
 from failmodes.warehouse.errors import StudyError
 
@@ -16,9 +17,11 @@ LAYOUT_MM = {"page": 180.0, "paper": 85.0}
 NARROWEST_MM, WIDEST_MM, TALLEST_MM = 60, 600, 240
 PAGE_FROM_MM = 130  # from here on panels stand side by side as on a page
 TEXT_PX, TITLE_PX = 11, 12  # 8 and 9 points
-CLOSE = 0.015  # of the width: what is left is scaled, text with it
+WIDER, NARROWER = 0.02, 0.04  # of the width: what is over or left is scaled, text with it
+AIM = 0.985  # of the height: a heading of a narrower chart may have one more line
+NEEDLESSLY_LOW = 0.94  # of the height: plots that were lowered to this could be higher
 LOWEST_SHARE = 0.3
-STEPS = (1, 1, 0.6, 0.6, 0.6)  # what is over is taken off by this: less at last, where lines of text break anew
+MOST_DRAWN, MOST_BUILT = 3, 3  # drawing takes five times as long as putting a chart together
 
 
 def figure_width_mm(layout: str, width: str | None = None) -> float:
@@ -43,23 +46,59 @@ def figure_width_mm(layout: str, width: str | None = None) -> float:
 def fitted(draw: Callable[[ChartSize], alt.VConcatChart], width_mm: float) -> alt.VConcatChart:
     """The chart that `draw` makes of a size, drawn so that all of it is about `width_mm` wide.
 
-    Plots get lower where the chart were else taller than 240 mm, up to what can still be read.
+    Plots get lower where the chart were else taller than 240 mm, up to what can still be read. How much stands around
+    them is estimated, and known once a chart was drawn: the next one is then put together to fit, and drawn to see it.
     """
     target, tallest = (mm / MM["px"] for mm in (width_mm, TALLEST_MM))
     columns = CHART_SIZES["page" if width_mm >= PAGE_FROM_MM else "paper"].columns
     size = ChartSize(target, columns, TEXT_PX, TITLE_PX)
-    tried: list[tuple[bool, float, int, alt.VConcatChart]] = []
-    for step in STEPS:
-        chart = draw(size)
+    chart = draw(size)
+    stacked, around = stacked_height(chart), height_around(chart)
+    if stacked + around > tallest:
+        size, chart = _of_height(draw, size, stacked, AIM * tallest - around)
+    tried: list[tuple[bool, float, bool, float, int, alt.VConcatChart]] = []
+    while True:
         _, wide, high = drawing(with_theme(chart))
         over = wide - target
-        is_too_high = high * target / wide > tallest and size.height_share > LOWEST_SHARE
-        tried.append((is_too_high, abs(over), len(tried), chart))
-        if abs(over) <= CLOSE * target and not is_too_high:
+        is_close = -NARROWER * target <= over <= WIDER * target
+        page = tallest * (wide / target if is_close else AIM)  # in pixels of this drawing, or of the next
+        is_low = size.height_share < 1 and high < NEEDLESSLY_LOW * page
+        fits = high <= page or size.height_share <= LOWEST_SHARE
+        tried.append((not is_close, max(0.0, high - page), is_low, abs(over), len(tried), chart))
+        if is_close and fits and not is_low or len(tried) == MOST_DRAWN:
+            return min(tried)[-1]
+        if not is_close:
+            size = size._replace(width_px=max(size.width_px - over, target / 2))
+        if fits and not is_low:
+            chart = draw(size)
+        else:
+            stacked = stacked_height(chart)
+            room = AIM * tallest * (wide / target if is_close else 1) - (high - stacked)
+            size, chart = _of_height(draw, size, stacked, room)
+
+
+def _of_height(
+    draw: Callable[[ChartSize], alt.VConcatChart], size: ChartSize, stacked: float, room: float
+) -> tuple[ChartSize, alt.VConcatChart]:
+    """The chart whose stacked height is about `room` pixels and no more, or as low as it gets; and its size.
+
+    Args:
+        draw: makes the chart of a size.
+        size: of the chart before, but for its width.
+        stacked: height of the chart before.
+        room: how high the next may be.
+    """
+    slope = stacked / size.height_share  # at first as if all got lower or higher; then as it did
+    for _ in range(MOST_BUILT):
+        share = min(1.0, max(LOWEST_SHARE, size.height_share - (stacked - room) / slope))
+        chart = draw(size._replace(height_share=share))
+        new = stacked_height(chart)
+        if share != size.height_share:
+            slope = max((stacked - new) / (size.height_share - share), 1.0)
+        size, stacked = size._replace(height_share=share), new
+        if stacked <= room + 1 or share == LOWEST_SHARE:
             break
-        share = max(LOWEST_SHARE, size.height_share * (tallest / high) ** 1.5) if is_too_high else size.height_share
-        size = size._replace(width_px=max(size.width_px - step * over, target / 2), height_share=share)
-    return min(tried)[-1]
+    return size, chart
 
 
 class FigureChart(alt.VConcatChart):

@@ -4,6 +4,7 @@ import base64
 import io
 import json
 import re
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -20,6 +21,7 @@ from failmodes.warehouse.storage.files import atomic_write
 
 Format = Literal["svg", "png", "pdf", "html", "json"]
 FORMATS: dict[str, Format] = {".svg": "svg", ".png": "png", ".pdf": "pdf", ".html": "html", ".json": "json"}
+KEPT_DRAWINGS = 3  # as many as it takes to fit a figure
 PNG_SCALE = 2  # pixels of an embedded image for each that it takes on a page
 PNG_DPI, MM_PER_INCH, POINTS_PER_INCH = 300, 25.4, 72
 LINE_SEPARATORS = str.maketrans("\u2028\u2029", "  ")
@@ -90,6 +92,12 @@ def drawing(themed: alt.VConcatChart) -> Drawing:
     """Draw a chart that carries its theme."""
     with alt.theme.enable("none"):
         text = json.dumps(specification_of(themed), ensure_ascii=False)
+    return _drawing(text, repr(alt.renderers.options))  # among these is how numbers are written
+
+
+@lru_cache(maxsize=KEPT_DRAWINGS)
+def _drawing(text: str, _options: str) -> Drawing:
+    """Draw a specification; a figure that was drawn to find its size is not drawn again for its file."""
     to_unit, from_unit = _single_units(text)
     made: Any = spec_to_mimebundle(json.loads(text.translate(to_unit)), "svg", mode="vega-lite")
     bundle = made[0] if isinstance(made, tuple) else made

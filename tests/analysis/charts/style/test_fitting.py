@@ -7,6 +7,7 @@ from pathlib import Path
 
 import duckdb
 import pytest
+from altair.utils.mimebundle import spec_to_mimebundle
 from PIL import Image
 
 from failmodes.analysis.charts.drawing import CHARTS, IMAGE_CHARTS
@@ -84,6 +85,29 @@ def assert_texts_are_of_a_readable_size(chart, width_mm: float) -> None:
     points = [float(px) * width_mm / 25.4 * 72 / width_px for px in re.findall(r'font-size="([\d.]+)px"', svg)]
     assert min(points) >= 6.9
     assert max(points) <= 9.4
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "layout"), [("calibration", "page"), ("failure-prediction", "page")])
+def test_a_figure_is_drawn_three_times_at_most_and_not_again_for_its_file(
+    many_con: duckdb.DuckDBPyConnection, many_selection: Selection, tmp_path: Path, name: str, layout: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    drawings = []
+
+    def counted(*args, **options):
+        drawings.append(name)
+        return spec_to_mimebundle(*args, **options)
+
+    monkeypatch.setattr("failmodes.analysis.charts.style.saving.spec_to_mimebundle", counted)
+    width_mm = figure_width_mm(layout)
+    chart = fitted(lambda size: CHARTS[name](many_con, many_selection, size=size), width_mm)
+    path = save_chart(chart, tmp_path / "figure.svg", width_mm=width_mm)
+    assert svg_mm(path)[1] <= TALLEST_MM  # which takes lower plots
+    assert 1 <= len(drawings) <= 3
+    for suffix in (".png", ".pdf"):
+        save_chart(chart, tmp_path / f"figure{suffix}", width_mm=width_mm)
+    assert len(drawings) <= 3
 
 
 def test_layouts_are_widths() -> None:
