@@ -187,15 +187,16 @@ def _ece(rows: CellRows, weights: Weights) -> Float64Array | str:
     confidence = rows["confidence"][known].astype(np.float64)
     kept = _of_images(weights, known)
     gaps = _totals(kept, bins_of(confidence), rows["correct"][known] - confidence, BINS)
-    found: Float64Array = np.abs(gaps).sum(axis=1, dtype=np.float64) / kept.sum(axis=1, dtype=np.float64)
+    found: Float64Array = np.abs(gaps).sum(axis=1, dtype=np.float64) / _drawn(kept)
     return found
 
 
 def _worst_class(rows: CellRows, weights: Weights) -> Float64Array:
     labels = rows["label"].astype(np.int64)
     classes, places = np.unique(labels, return_inverse=True)
-    counts = _totals(weights, places, np.ones(len(labels)), len(classes))
-    right = _totals(weights, places, rows["correct"], len(classes))
+    rights = rows["correct"] * len(classes)  # right answers of a class lie behind the wrong ones of all
+    wrong, right = np.hsplit(_totals(weights, places + rights, np.ones(len(labels)), 2 * len(classes)), 2)
+    counts = wrong + right
     accuracy = np.divide(right, counts, out=np.ones(counts.shape), where=counts > 0)
     found: Float64Array = accuracy.min(axis=1)
     return found
@@ -208,8 +209,13 @@ def _commonest_answer(rows: CellRows, weights: Weights) -> Float64Array | str:
     answers, places = np.unique(rows["predicted"][known], return_inverse=True)
     kept = _of_images(weights, known)
     counts = _totals(kept, places, np.ones(len(places)), len(answers))
-    found: Float64Array = counts.max(axis=1).astype(np.float64) / kept.sum(axis=1, dtype=np.float64)
+    found: Float64Array = counts.max(axis=1) / _drawn(kept)
     return found
+
+
+def _drawn(weights: Weights) -> Float64Array:
+    """(B,) how many images are drawn: whole numbers, which float32 adds up exactly below 16 million."""
+    return weights.sum(axis=1).astype(np.float64)
 
 
 def _of_images(weights: Weights, kept: NDArray[np.bool_]) -> Weights:
