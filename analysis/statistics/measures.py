@@ -215,7 +215,8 @@ def _commonest_answer(rows: CellRows, weights: Weights) -> Float64Array | str:
 
 def _drawn(weights: Weights) -> Float64Array:
     """(B,) how many images are drawn: whole numbers, which float32 adds up exactly below 16 million."""
-    return weights.sum(axis=1).astype(np.float64)
+    found: Float64Array = weights.sum(axis=1).astype(np.float64)
+    return found
 
 
 def _of_images(weights: Weights, kept: NDArray[np.bool_]) -> Weights:
