@@ -167,7 +167,12 @@ def predictor_gains(
     values = {name: np.asarray(scores[name], dtype=np.float64)[order] for name in SCORES}
     known = np.isfinite([values[name] for name in OF_PREDICTION]).all(axis=0)
     found: dict[str, PredictorGain] = {}
-    for kept, names in ((known, OF_PREDICTION), (known & np.isfinite(values[DRIFT]), (DRIFT, BEYOND_MARGIN))):
+    has_drift = known & np.isfinite(values[DRIFT])
+    parts = [(known, OF_PREDICTION), (has_drift, (DRIFT, BEYOND_MARGIN))]
+    if known.sum() == has_drift.sum():  # the same rows: what both parts fit is fitted once
+        parts = [(known, tuple(COMPARED))]
+    for chosen, names in parts:
+        kept = slice(None) if chosen.all() else chosen  # a copy of all rows takes as long as a step of a fit
         counts = np.bincount(group[kept], minlength=FOLDS * cell_count).reshape(FOLDS, cell_count)
         used = {score for name in names for score in COMPARED[name][1]}
         standard = {score: standardised(values[score][kept], counts) for score in used}
