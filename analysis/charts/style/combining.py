@@ -112,7 +112,7 @@ def plain_values_known() -> Iterator[None]:
     Altair asks it by a protocol, which before Python 3.12 looks through all classes of the value: as long as all else
     that it does. Whatever is no plain value is asked as before.
     """
-    names = vars(schemapi)
+    names = schemapi.__dict__
     former = names.get("SchemaLike")
     if former is not None:
         names["SchemaLike"] = _QuickCheck("SchemaLike", (), {"protocol": former})
