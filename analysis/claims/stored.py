@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from failmodes.analysis.claims.judged_claim import JudgedClaim
 from failmodes.analysis.claims.judging import claims_of_warehouse, judge_given, judge_stored
+from failmodes.analysis.derived_rows import derived_rows
 from failmodes.analysis.findings.stored import due_findings, findings_fingerprint
 from failmodes.analysis.statistics.shape_tables import open_with_shapes, store_derived
 from failmodes.warehouse.database.claim_tables import CLAIMS, STATED_CLAIMS
@@ -86,6 +87,6 @@ def _due_claims(con: duckdb.DuckDBPyConnection, stated: Sequence[str] | None) ->
             {**row._asdict(), "position": position, "input_fingerprint": fingerprint}
             for position, row in enumerate(judge_stored(con, claims), start=1)
         ]
-        tables[CLAIMS.name] = pa.Table.from_pylist(rows, schema=CLAIMS.arrow())
+        tables[CLAIMS.name] = derived_rows(rows, CLAIMS)
         con.register(CLAIMS.name, tables[CLAIMS.name])
     return tables

@@ -7,6 +7,7 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 
+from failmodes.analysis.derived_rows import derived_rows
 from failmodes.analysis.findings.collection import Findings, collect, selection_findings
 from failmodes.analysis.findings.finding import Finding
 from failmodes.analysis.selection import Selection, select
@@ -72,7 +73,7 @@ def findings_table(con: duckdb.DuckDBPyConnection, fingerprint: str) -> pa.Table
         {**finding._asdict(), "position": position, "input_fingerprint": fingerprint}
         for position, finding in enumerate(found, start=1)
     ]
-    return pa.Table.from_pylist(rows, schema=FINDINGS.arrow())
+    return derived_rows(rows, FINDINGS)
 
 
 def _are_current(con: duckdb.DuckDBPyConnection, fingerprint: str) -> bool:

@@ -12,6 +12,7 @@ from altair.utils.schemapi import debug_mode
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup, escape
 
+from failmodes.analysis.charts.style.combining import plain_values_known
 from failmodes.analysis.charts.style.theme import DARK, DARK_COLOURS, LIGHT, vega_config
 from failmodes.analysis.claims.stored import open_with_claims
 from failmodes.analysis.findings.finding import Limitation
@@ -101,8 +102,9 @@ def write_report(
     """
     with (
         open_with_claims(warehouse, claims) as con,
-        debug_mode(False),
-    ):  # no part is validated: tests validate every chart
+        debug_mode(False),  # no part is validated: tests validate every chart
+        plain_values_known(),
+    ):
         page = render(con, warehouse, pairs)
     path = output or warehouse.parent / REPORT_FILE
     atomic_write_bytes(path, page.encode())

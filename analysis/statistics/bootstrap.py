@@ -204,9 +204,12 @@ def normal_estimate(mean: float, deviation: float, count: int, quantile: float =
 
 
 def image_weights(images: int, resamples: int, seed: int) -> NDArray[np.float32]:
-    """How often each image is drawn, (1 + B, N): first the images as they are, then `resamples` draws of them."""
+    """How often each image is drawn, (1 + B, N): first the images as they are, then `resamples` draws of them.
+
+    Draws of one image lie side by side, as sums over images take them.
+    """
     drawn = _weights(images, resamples, np.random.default_rng(seed))
-    return np.concatenate([np.ones((1, images), np.float32), *drawn])
+    return np.asfortranarray(np.concatenate([np.ones((1, images), np.float32), *drawn]))
 
 
 @lru_cache(maxsize=1)  # every evaluation of the same images asks for the same

@@ -11,7 +11,7 @@ from failmodes.analysis.statistics.class_differences import class_differences
 from failmodes.analysis.statistics.mcnemar import exact_mcnemar, holm
 from failmodes.analysis.statistics.measured_pair import MeasuredPair
 from failmodes.analysis.statistics.measured_value import MeasuredValue, Undefined
-from failmodes.analysis.statistics.measures import MEASURES
+from failmodes.analysis.statistics.measures import MEASURES, SCORES
 from failmodes.analysis.statistics.network_comparison import (
     CellComparison,
     ComparedNetwork,
@@ -177,6 +177,10 @@ def _measure(
 
 
 def _other_measures(pair: MeasuredPair, cells: ComparedCells, level: float) -> Iterator[MeasureComparison]:
+    columns = {column for measure in COMPARED for column in MEASURES[measure].columns} | {SCORES[SCORE][0]}
+    for side in (pair.candidate, pair.baseline):
+        for run in side.runs if side else ():
+            run.read(sorted(columns))  # all at once: each question goes through all rows of the run
     for measure in COMPARED:
         if CLEAN_CELL in cells.every:
             yield _measure(pair, measure, {CLEAN_CELL: 1.0}, level)[0]

@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from failmodes.analysis.derived_rows import derived_rows
 from failmodes.analysis.statistics.bootstrap import CorrectnessMatrix, Float64Array
 from failmodes.analysis.statistics.breaking_order import (
     FEWEST_OF_CLASS,
@@ -75,9 +76,7 @@ def no_rows() -> dict[str, list[Row]]:
 def as_tables(rows: dict[str, list[Row]], fingerprint: str) -> dict[str, pa.Table]:
     """The rows as Arrow tables, with the fingerprint of what they were made from."""
     return {
-        table.name: pa.Table.from_pylist(
-            [{**row, "input_fingerprint": fingerprint} for row in rows[table.name]], schema=table.arrow()
-        )
+        table.name: derived_rows(({**row, "input_fingerprint": fingerprint} for row in rows[table.name]), table)
         for table in CURVE_TABLES
     }
 

@@ -32,13 +32,16 @@ class HazardRows(NamedTuple):
     counts: NDArray[np.intp]
     scores: dict[str, Float64Array]
 
-    def split(self, fold: int) -> tuple["HazardRows", "HazardRows"]:
-        """The rows of all other folds, and those of this one."""
+    def split(self, fold: int, memory: "HazardRows") -> tuple["HazardRows", "HazardRows"]:
+        """The rows of all other folds, which lie in `memory` of as many rows as these, and those of this one."""
         start, end = self.counts[:fold].sum(), self.counts[: fold + 1].sum()
-        others = {name: np.concatenate([score[:start], score[end:]]) for name, score in self.scores.items()}
+
+        def others(values: Float64Array, kept: Float64Array) -> Float64Array:
+            return np.concatenate([values[:start], values[end:]], out=kept[: len(values) - (end - start)])
+
         own = {name: score[start:end] for name, score in self.scores.items()}
-        event = np.concatenate([self.event[:start], self.event[end:]])
-        training = HazardRows(event, np.delete(self.counts, fold, axis=0), others)
+        scores = {name: others(score, memory.scores[name]) for name, score in self.scores.items()}
+        training = HazardRows(others(self.event, memory.event), np.delete(self.counts, fold, axis=0), scores)
         return training, HazardRows(self.event[start:end], self.counts[fold : fold + 1], own)
 
     def of_model(self, model: Model) -> list[Float64Array]:
@@ -56,8 +59,9 @@ class Hazard(NamedTuple):
     def log_odds(self, counts: NDArray[np.intp], scores: Sequence[Float64Array]) -> Float64Array:
         """Log-odds of an event, (R,)."""
         odds = _of_rows(self.alpha, counts)
+        added = np.empty_like(odds)
         for slope, score in zip(self.beta, scores, strict=True):
-            odds += slope * score
+            odds += np.multiply(slope, score, out=added)
         return odds
 
     def moved(self, alpha_step: Float64Array, beta_step: Float64Array) -> "Hazard":
@@ -97,8 +101,10 @@ def held_out_losses(rows: HazardRows, models: Iterable[Model]) -> dict[Model, Fl
     """
     parts: dict[Model, list[Float64Array]] = {model: [] for model in models}
     near: dict[Model, Hazard] = {}
+    scores = {name: np.empty_like(score) for name, score in rows.scores.items()}
+    memory = rows._replace(event=np.empty_like(rows.event), scores=scores)  # new for each fold costs more
     for fold in range(len(rows.counts)):
-        training, testing = rows.split(fold)
+        training, testing = rows.split(fold, memory)
         for model, losses in parts.items():
             near[model] = fit_hazard(training, model, near.get(model))
             odds = near[model].log_odds(testing.counts, testing.of_model(model))
@@ -144,8 +150,9 @@ def _newton_step(
 
     Products are sums and einsum: those of BLAS keep threads busy.
     """
-    pseudo, chance = _probability(hazard.alpha), _probability(hazard.log_odds(rows.counts, scores))
-    weight = chance * (1 - chance)
+    pseudo, chance = _probability(hazard.alpha.copy()), _probability(hazard.log_odds(rows.counts, scores))
+    weight = 1 - chance
+    weight *= chance
     chance -= rows.event
     slope = _cell_sums(chance, rows.counts) + PSEUDO_ROWS * (pseudo - share)
     curvature = _cell_sums(weight, rows.counts) + PSEUDO_ROWS * pseudo * (1 - pseudo)
@@ -160,9 +167,11 @@ def _newton_step(
 
 
 def _probability(log_odds: Float64Array) -> Float64Array:
+    """1 / (1 + exp(-x)), in the memory of the log-odds x."""
     with np.errstate(over="ignore"):  # exp of a large number is infinite, and the probability 0
-        chance: Float64Array = 1 / (1 + np.exp(-log_odds))
-    return chance
+        chance = np.exp(np.negative(log_odds, out=log_odds), out=log_odds)
+    chance += 1
+    return np.divide(1, chance, out=chance)
 
 
 def _of_rows(of_cells: Float64Array, counts: NDArray[np.intp]) -> Float64Array:

@@ -225,7 +225,7 @@ class MeasuredPair:
         place = stream if network.shares_images else 2 * position + 2 + stream
         if not place:
             return weights
-        return weights[:, np.random.default_rng([self._seed, place]).permutation(count)]
+        return weights.T[np.random.default_rng([self._seed, place]).permutation(count)].T
 
     def _share_difference(self, cell: CellKey, sign: int) -> MeasuredValue:
         """Of a single cell and training run: Newcombe's interval."""

@@ -11,6 +11,7 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
+from failmodes.analysis.derived_rows import derived_rows
 from failmodes.analysis.networks import TrainedNetwork
 from failmodes.analysis.once import read_once
 from failmodes.analysis.selection import Selection, averaged_severities
@@ -87,7 +88,7 @@ def due_published_shapes(con: duckdb.DuckDBPyConnection, settings: ShapeSettings
     shapes = [row | {**used, "input_fingerprint": fingerprint} for row in _shapes(rows, settings)]
     if not shapes and con.execute("select count(*) from published_shapes").fetchall() == [(0,)]:
         return {}
-    return {PUBLISHED_SHAPES.name: pa.Table.from_pylist(shapes, schema=PUBLISHED_SHAPES.arrow())}
+    return {PUBLISHED_SHAPES.name: derived_rows(shapes, PUBLISHED_SHAPES)}
 
 
 def describe_published(accuracy: np.ndarray, severities: np.ndarray, settings: ShapeSettings) -> dict[str, Any]:

@@ -40,23 +40,34 @@ COMPARED: dict[str, tuple[Model, Model]] = {
 }  # fmt: skip
 
 _ROWS_AT_RISK = """
-with points as (
+with points as ( -- rows meet by its number: by corruption, severity and evaluation it takes half as long again
     select corruption, severity_before, severity, if(severity_before = 0, $3, corruption) as cell_before,
         row_number() over (order by corruption, severity) - 1 as cell
     from curve_points where evaluation_id = $1 and corruption = any($2) and severity_before is not null
+),
+at_risk as (
+    select points.cell, onsets.image_id, coalesce(onsets.onset_severity = points.severity, false) as event
+    from image_onsets as onsets
+    inner join points on onsets.corruption = points.corruption
+        and points.severity <= coalesce(onsets.onset_severity, points.severity)
+    where onsets.evaluation_id = $1 and onsets.clean_correct
+),
+before as (
+    select points.cell, outcomes.image_id, outcomes.margin, outcomes.confidence, outcomes.entropy_nats as entropy
+    from outcomes
+    inner join points on outcomes.corruption = points.cell_before and outcomes.severity = points.severity_before
+    where outcomes.evaluation_id = $1 and outcomes.finite
+),
+maps as (
+    select points.cell, attention.image_id, -- a clean map is its own
+        if(points.severity_before = 0, 0 * attention.centroid_shift, attention.centroid_shift) as drift
+    from attention
+    inner join points on attention.corruption = points.cell_before and attention.severity = points.severity_before
+    where attention.evaluation_id = $1 and attention.target = 'clean'
 )
-select points.cell, onsets.image_id, coalesce(onsets.onset_severity = points.severity, false) as event,
-    before.margin, before.confidence, before.entropy_nats as entropy,
-    if(before.severity = 0, 0 * maps.centroid_shift, maps.centroid_shift) as drift -- a clean map is its own
-from image_onsets as onsets
-inner join points on onsets.corruption = points.corruption
-    and points.severity <= coalesce(onsets.onset_severity, points.severity)
-inner join outcomes as before on onsets.evaluation_id = before.evaluation_id and points.cell_before = before.corruption
-    and points.severity_before = before.severity and onsets.image_id = before.image_id
-left join attention as maps on before.evaluation_id = maps.evaluation_id and before.corruption = maps.corruption
-    and before.severity = maps.severity and before.image_id = maps.image_id and maps.target = 'clean'
-where onsets.evaluation_id = $1 and onsets.clean_correct and before.finite
-order by points.cell, onsets.image_id
+select cell, image_id, event, margin, confidence, entropy, drift
+from at_risk inner join before using (cell, image_id) left join maps using (cell, image_id)
+order by cell, image_id
 """
 
 
@@ -156,7 +167,12 @@ def predictor_gains(
     values = {name: np.asarray(scores[name], dtype=np.float64)[order] for name in SCORES}
     known = np.isfinite([values[name] for name in OF_PREDICTION]).all(axis=0)
     found: dict[str, PredictorGain] = {}
-    for kept, names in ((known, OF_PREDICTION), (known & np.isfinite(values[DRIFT]), (DRIFT, BEYOND_MARGIN))):
+    has_drift = known & np.isfinite(values[DRIFT])
+    parts = [(known, OF_PREDICTION), (has_drift, (DRIFT, BEYOND_MARGIN))]
+    if known.sum() == has_drift.sum():  # the same rows: what both parts fit is fitted once
+        parts = [(known, tuple(COMPARED))]
+    for chosen, names in parts:
+        kept = slice(None) if chosen.all() else chosen  # a copy of all rows takes as long as a step of a fit
         counts = np.bincount(group[kept], minlength=FOLDS * cell_count).reshape(FOLDS, cell_count)
         used = {score for name in names for score in COMPARED[name][1]}
         standard = {score: standardised(values[score][kept], counts) for score in used}

@@ -12,6 +12,7 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 
+from failmodes.analysis.derived_rows import derived_rows
 from failmodes.analysis.statistics.bootstrap import Float64Array, read_correctness
 from failmodes.analysis.statistics.chance import chance_from, chance_of
 from failmodes.analysis.statistics.curve_shape import (
@@ -149,10 +150,7 @@ def shape_tables(con: duckdb.DuckDBPyConnection, settings: ShapeSettings, finger
         found = EvaluationCurves(correctness, draws, chance, described)
         for name, more in curve_rows(con, found, settings).items():
             rows[name].extend(more)
-    tables = {
-        table.name: pa.Table.from_pylist(rows[table.name], schema=table.arrow())
-        for table in (SHAPES, STEPS, SHAPE_SWEEP)
-    }
+    tables = {table.name: derived_rows(rows[table.name], table) for table in (SHAPES, STEPS, SHAPE_SWEEP)}
     return tables | as_tables(rows, fingerprint)
 
 

@@ -152,7 +152,8 @@ def _write_info_row(con: duckdb.DuckDBPyConnection) -> None:
         "views_fingerprint": views_fingerprint(),
     }
     con.execute("delete from warehouse_info")
-    insert_rows(con, WAREHOUSE_INFO, pa.Table.from_pylist([row], schema=WAREHOUSE_INFO.arrow()))
+    marks = ", ".join("?" * len(row))  # bound, for Arrow would import pandas for the one row
+    con.execute(f"insert into {WAREHOUSE_INFO.name} ({', '.join(row)}) values ({marks})", list(row.values()))
 
 
 def views_fingerprint() -> str:

@@ -5,10 +5,14 @@ concatenation above it copies them all. As plain dicts they hold what was set, a
 them copies no more than the list of its layers.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any, Self
 
 import altair as alt
+from altair.utils import schemapi
+
+PLAIN = frozenset((str, int, float, bool, type(None)))
 
 
 class PlainEncoding(alt.FacetedEncoding):
@@ -18,6 +22,14 @@ class PlainEncoding(alt.FacetedEncoding):
 
     def __init__(self, **channels: Any) -> None:
         alt.SchemaBase.__init__(self, **channels)  # that of its own class adds all channels that it lacks
+
+    def to_dict(
+        self, validate: bool = True, *, ignore: list[str] | None = None, context: dict[str, Any] | None = None
+    ) -> dict[str, Any]:
+        """A copy of them, which Altair would look through value by value."""
+        if validate or ignore or not all(isinstance(channel, dict | list) for channel in self._kwds.values()):
+            return super().to_dict(validate, ignore=ignore, context=context)
+        return {name: _copied(channel) for name, channel in self._kwds.items()}
 
 
 class _Shared:
@@ -77,3 +89,35 @@ def _plain(chart: Any) -> Any:
     if isinstance(chart.encoding, alt.SchemaBase):
         plain.encoding = PlainEncoding(**chart.encoding.to_dict(validate=False, context={}))
     return plain
+
+
+def _copied(part: Any) -> Any:
+    """A copy of what stands in a specification."""
+    if isinstance(part, dict):
+        return {name: _copied(value) for name, value in part.items()}
+    return [_copied(value) for value in part] if isinstance(part, list) else part
+
+
+class _QuickCheck(type):
+    """`isinstance` that asks Altair's protocol of what is no plain value."""
+
+    def __instancecheck__(cls, value: Any) -> bool:
+        return type(value) not in PLAIN and isinstance(value, cls.protocol)  # type: ignore[attr-defined]
+
+
+@contextmanager
+def plain_values_known() -> Iterator[None]:
+    """Charts are written without asking of every text and number in them whether it is a part of a chart.
+
+    Altair asks it by a protocol, which before Python 3.12 looks through all classes of the value: as long as all else
+    that it does. Whatever is no plain value is asked as before.
+    """
+    names = schemapi.__dict__
+    former = names.get("SchemaLike")
+    if former is not None:
+        names["SchemaLike"] = _QuickCheck("SchemaLike", (), {"protocol": former})
+    try:
+        yield
+    finally:
+        if former is not None:
+            names["SchemaLike"] = former

@@ -6,7 +6,6 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from scipy.ndimage import gaussian_filter1d
 
 from failmodes.ingest.corruptions.kernels.base import (
     Float32Array,
@@ -116,6 +115,8 @@ def _smoothed(fields: Float32Array, sigma: float) -> Float32Array:
 @lru_cache(maxsize=8)
 def _smoothing(side: int, sigma: float) -> Float32Array:
     """Gaussian smoothing of `side` values with reflected ends, as a matrix (side, side)."""
+    from scipy.ndimage import gaussian_filter1d
+
     matrix = gaussian_filter1d(np.eye(side), sigma, axis=0, mode="reflect", truncate=SMOOTHING_REACH)
     return np.asarray(matrix, np.float32)
 

@@ -6,7 +6,6 @@ import cv2
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
-from scipy.ndimage import correlate1d
 
 from failmodes.ingest.corruptions.kernels.base import Float, Images, from_unit, to_unit
 
@@ -23,6 +22,8 @@ def gaussian_filter(values: NDArray[Float], sigma: float) -> NDArray[Float]:
     SciPy's, as in scikit-image's `gaussian`: in another order of sums, up to a third of the values of an image of one
     colour would be truncated to a neighbour.
     """
+    from scipy.ndimage import correlate1d  # here, for whoever needs the names of corruptions alone does without
+
     weights = gaussian_weights(sigma, GAUSSIAN_REACH)
     if len(weights) == 1:
         return values
