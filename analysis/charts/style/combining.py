@@ -5,14 +5,10 @@ concatenation above it copies them all. As plain dicts they hold what was set, a
 them copies no more than the list of its layers.
 """
 
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from typing import Any, Self
 
 import altair as alt
-from altair.utils import schemapi
-
-PLAIN = frozenset((str, int, float, bool, type(None)))
 
 
 class PlainEncoding(alt.FacetedEncoding):
@@ -96,28 +92,3 @@ def _copied(part: Any) -> Any:
     if isinstance(part, dict):
         return {name: _copied(value) for name, value in part.items()}
     return [_copied(value) for value in part] if isinstance(part, list) else part
-
-
-class _QuickCheck(type):
-    """`isinstance` that asks Altair's protocol of what is no plain value."""
-
-    def __instancecheck__(cls, value: Any) -> bool:
-        return type(value) not in PLAIN and isinstance(value, cls.protocol)  # type: ignore[attr-defined]
-
-
-@contextmanager
-def plain_values_known() -> Iterator[None]:
-    """Charts are written without asking of every text and number in them whether it is a part of a chart.
-
-    Altair asks it by a protocol, which before Python 3.12 looks through all classes of the value: as long as all else
-    that it does. Whatever is no plain value is asked as before.
-    """
-    names = schemapi.__dict__
-    former = names.get("SchemaLike")
-    if former is not None:
-        names["SchemaLike"] = _QuickCheck("SchemaLike", (), {"protocol": former})
-    try:
-        yield
-    finally:
-        if former is not None:
-            names["SchemaLike"] = former
