@@ -95,7 +95,6 @@ def exact_mcnemar(only_a: ArrayLike, only_b: ArrayLike) -> Float64Array:
     """
     from scipy.special import bdtr  # here: it takes .2 s, and most charts do without
 
-    # of scipy.special: scipy.stats takes longer to import than a report's questions take
     one, other = np.asarray(only_a), np.asarray(only_b)
     p_values: Float64Array = np.minimum(1.0, 2 * bdtr(np.minimum(one, other), one + other, 0.5))
     return p_values
