@@ -49,7 +49,7 @@ def choose_batch_size(evaluation: Evaluation, images_to_run: int, cache: Path) -
     shape = int(height), int(width)
     candidates = candidate_sizes(network.device.type, shape)
     usual = usual_batch_size(network.device.type, shape)
-    if images_to_run * TUNING_SHARE < _most_images(candidates):
+    if len(candidates) == 1 or images_to_run * TUNING_SHARE < _most_images(candidates):
         return usual
     try:
         size = fastest_batch_size(evaluation_step(evaluation), candidates, shape, network)
@@ -65,9 +65,15 @@ def usual_batch_size(device_type: str, shape: tuple[int, int]) -> int:
 
 
 def candidate_sizes(device_type: str, shape: tuple[int, int]) -> tuple[int, ...]:
-    """The batch sizes to time for images of this height and width, rising: within MOST_PIXELS, and at least one."""
+    """The batch sizes to time for images of this height and width, rising: within MOST_PIXELS, and at least one.
+
+    On a CPU the smallest is for images that leave room for no other: what comes with each batch, such as handing it
+    over, takes 2 to 5 % of a whole evaluation in batches of 8, which a trial of the network alone does not see.
+    """
     sizes, most = CANDIDATES[device_type], MOST_PIXELS.get(device_type)
-    return tuple(size for size in sizes if most is None or size * math.prod(shape) <= most) or sizes[:1]
+    if most is None:
+        return sizes
+    return tuple(size for size in sizes if size * math.prod(shape) <= most)[1:] or sizes[:1]
 
 
 def fastest_batch_size(

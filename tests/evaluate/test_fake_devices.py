@@ -152,8 +152,9 @@ def test_every_kind_of_device_has_batch_sizes() -> None:
 
 def test_batches_of_large_images_are_small_on_a_cpu_and_as_memory_allows_on_a_gpu() -> None:
     """16 photographs take as much memory as 784 CIFAR images; a GPU refuses what it has no room for."""
-    assert autobatch.candidate_sizes("cpu", (32, 32)) == autobatch.CANDIDATES["cpu"]
-    assert autobatch.candidate_sizes("cpu", (224, 224)) == (8, 16)
+    assert autobatch.candidate_sizes("cpu", (32, 32)) == (16, 32, 64)
+    assert autobatch.candidate_sizes("cpu", (224, 224)) == (16,)
+    assert autobatch.candidate_sizes("cpu", (299, 299)) == (8,)
     assert autobatch.candidate_sizes("cpu", (1024, 1024)) == (8,)
     assert autobatch.candidate_sizes("cuda", (224, 224)) == autobatch.CANDIDATES["cuda"]
     assert [autobatch.usual_batch_size("cpu", (side, side)) for side in (32, 96, 224, 1024)] == [32, 32, 16, 8]
