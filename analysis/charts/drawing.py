@@ -36,24 +36,13 @@ def _imported_later(module: str, name: str = "chart") -> Callable[..., alt.VConc
 
 # Each draws a selection: (con, selection, *, size) → chart
 CHARTS: dict[str, Callable[..., alt.VConcatChart]] = {
-    "ranking": _imported_later("ranking"),
-    "curves": _imported_later("curves"),
-    "drops": _imported_later("drops"),
-    "shapes": _imported_later("shapes"),
-    "distortion-shapes": _imported_later("distortion_shapes"),
-    "differences": _imported_later("differences"),
-    "answers": _imported_later("answers"),
-    "confusion": _imported_later("confusion"),
-    "attention": _imported_later("attention"),
-    "object-attention": _imported_later("object_attention"),
-    "exemplars": _imported_later("exemplars"),
-    "onset": _imported_later("onset"),
-    "calibration": _imported_later("calibration"),
-    "failure-prediction": _imported_later("failure_prediction"),
-    "risk-coverage": _imported_later("risk_coverage"),
-    "seen-coming": _imported_later("seen_coming"),
-    "distortion": _imported_later("distortion"),
-}
+    name: _imported_later(name.replace("-", "_"))
+    for name in (
+        "ranking", "curves", "drops", "shapes", "distortion-shapes", "differences", "answers", "confusion", "attention",
+        "object-attention", "exemplars", "onset", "calibration", "failure-prediction", "risk-coverage", "seen-coming",
+        "distortion",
+    )
+}  # fmt: skip
 
 # Each corrupts images itself and draws them: (request, *, size) → chart
 IMAGE_CHARTS: dict[str, Callable[..., alt.VConcatChart]] = {

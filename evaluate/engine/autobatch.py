@@ -25,8 +25,9 @@ from failmodes.warehouse.storage.regular_files import read_regular
 BATCH_SIZES_FILE = "batch_sizes.json"
 MOST_CACHE_BYTES, MOST_BATCH_SIZE = 1 << 20, 1 << 16
 # Larger ones take twice the memory for some hundredths of speed on a CPU, where freed memory is kept
-CANDIDATES = {"cpu": (8, 16, 32, 64), "cuda": (64, 128, 256, 512, 1024, 2048), "mps": (32, 64, 128, 256)}
+CANDIDATES = {"cpu": (16, 32, 64), "cuda": (64, 128, 256, 512, 1024, 2048), "mps": (32, 64, 128, 256)}
 MOST_PIXELS = {"cpu": 1 << 20}  # of a batch: 16 images of 224 px
+FEWEST_IMAGES = 8  # of a batch of images so large that every candidate exceeds MOST_PIXELS
 ROUNDS = 3  # of turns that count, the fastest of each size
 MAY_WIN = 0.85  # of the best rate: a size that is slower in a round is not timed again
 TUNING_SHARE = 0.02  # of the run's images that tuning may cost
@@ -65,15 +66,9 @@ def usual_batch_size(device_type: str, shape: tuple[int, int]) -> int:
 
 
 def candidate_sizes(device_type: str, shape: tuple[int, int]) -> tuple[int, ...]:
-    """The batch sizes to time for images of this height and width, rising: within MOST_PIXELS, and at least one.
-
-    On a CPU the smallest is for images that leave room for no other: what comes with each batch, such as handing it
-    over, takes 2 to 5 % of a whole evaluation in batches of 8, which a trial of the network alone does not see.
-    """
+    """The batch sizes to time for images of this height and width, rising: within MOST_PIXELS, and at least one."""
     sizes, most = CANDIDATES[device_type], MOST_PIXELS.get(device_type)
-    if most is None:
-        return sizes
-    return tuple(size for size in sizes if size * math.prod(shape) <= most)[1:] or sizes[:1]
+    return tuple(size for size in sizes if most is None or size * math.prod(shape) <= most) or (FEWEST_IMAGES,)
 
 
 def fastest_batch_size(

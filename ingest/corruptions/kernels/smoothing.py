@@ -22,7 +22,7 @@ def gaussian_filter(values: NDArray[Float], sigma: float) -> NDArray[Float]:
     SciPy's, as in scikit-image's `gaussian`: in another order of sums, up to a third of the values of an image of one
     colour would be truncated to a neighbour.
     """
-    from scipy.ndimage import correlate1d  # here, for whoever needs the names of corruptions alone does without
+    from scipy.ndimage import correlate1d  # here: the names of corruptions alone need no SciPy
 
     weights = gaussian_weights(sigma, GAUSSIAN_REACH)
     if len(weights) == 1:
