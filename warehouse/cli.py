@@ -102,7 +102,8 @@ def _as_json(target: Path, report: "LoadReport | None", published: list[dict[str
 def _load_published(sets: list["PublishedSet"], target: Path) -> list[dict[str, Any]]:
     """Put published accuracies into the warehouse, and say whether they will be drawn beside its networks."""
     from failmodes.warehouse.database.connection import open_warehouse
-    from failmodes.warehouse.database.published import is_of, store_published
+    from failmodes.warehouse.database.published import store_published
+    from failmodes.warehouse.database.published_sets import is_of
 
     with interruptible("the warehouse is as it was"):
         store_published(target, sets)

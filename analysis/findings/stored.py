@@ -13,8 +13,8 @@ from failmodes.analysis.findings.finding import Finding
 from failmodes.analysis.selection import Selection, select
 from failmodes.analysis.statistics.shape_tables import METHOD as SHAPE_METHOD
 from failmodes.analysis.statistics.shape_tables import due_shapes, open_with_shapes, stored_settings
+from failmodes.warehouse.database.fingerprints import input_fingerprint
 from failmodes.warehouse.database.own_tables import FINDINGS
-from failmodes.warehouse.database.updates import input_fingerprint
 from failmodes.warehouse.hashing import identity_of
 from failmodes.warehouse.schema_version import SCHEMA_VERSION
 

@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from failmodes.analysis.once import read_once
+from failmodes.analysis.statistics.cell_answers import cell_answers
 from failmodes.warehouse.database.connection import fetch_first
 from failmodes.warehouse.errors import WarehouseError
-from failmodes.warehouse.measures.cells import decode_pattern
 from failmodes.warehouse.schema import CLEAN
 
 NORMAL_975 = 1.959963984540054  # quantile of the normal distribution: the half-width of 95 % in standard errors
@@ -113,23 +113,21 @@ def read_correctness(con: duckdb.DuckDBPyConnection, evaluation_id: str) -> Corr
     if not found:
         raise WarehouseError(f"no evaluation {evaluation_id} in this warehouse")
     images, paired = found
-    cells = con.execute(
-        "select corruption, severity::double, row_count, image_count, image_ids_md5, right_images from cell_answers "
-        "where evaluation_id = ? order by corruption, severity",
-        [evaluation_id],
-    ).fetchall()
-    for corruption, severity, rows, distinct, *_ in cells:
-        if not rows == distinct == images:
+    cells = cell_answers(con, evaluation_id)
+    for cell in cells:
+        if not cell.row_count == cell.image_count == images:
             raise WarehouseError(
-                f"evaluation {evaluation_id}, {corruption} at severity {severity:g} has {rows} rows of {distinct} "
-                f"images, expected {images}: run `failmodes status`, then `failmodes load --rebuild`"
+                f"evaluation {evaluation_id}, {cell.corruption} at severity {cell.severity:g} has {cell.row_count} "
+                f"rows of {cell.image_count} images, expected {images}: run `failmodes status`, then "
+                "`failmodes load --rebuild`"
             )
-    if CLEAN not in {corruption for corruption, *_ in cells}:
+    if CLEAN not in {cell.corruption for cell in cells}:
         raise WarehouseError(f"evaluation {evaluation_id} has no clean cell: run `failmodes evaluate` to the end")
-    if paired and len({ids_hash for *_, ids_hash, _ in cells}) > 1:
+    if paired and len({cell.image_ids_md5 for cell in cells}) > 1:
         raise WarehouseError(f"the cells of evaluation {evaluation_id} are not of the same images: load it again")
-    correct = np.stack([decode_pattern(pattern) for *_, pattern in cells], axis=1)
-    return CorrectnessMatrix(evaluation_id, paired, [(corruption, s) for corruption, s, *_ in cells], correct)
+    right = np.unpackbits([cell.packed_right for cell in cells], axis=1, count=images)
+    names = [(cell.corruption, cell.severity) for cell in cells]
+    return CorrectnessMatrix(evaluation_id, paired, names, right.view(np.bool_).T)  # of a cell the images lie together
 
 
 def resampled_accuracy(correct: ArrayLike, resamples: int = 1000, seed: int = 0) -> Float64Array:

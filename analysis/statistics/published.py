@@ -26,9 +26,9 @@ from failmodes.analysis.statistics.curve_shape import (
     total_drop,
 )
 from failmodes.analysis.statistics.network_accuracy import network_accuracies
+from failmodes.warehouse.database.fingerprints import input_fingerprint
 from failmodes.warehouse.database.own_tables import PUBLISHED_SHAPES
-from failmodes.warehouse.database.published import published_of
-from failmodes.warehouse.database.updates import input_fingerprint
+from failmodes.warehouse.database.published_sets import published_of
 from failmodes.warehouse.hashing import identity_of
 from failmodes.warehouse.schema import CLEAN
 

@@ -29,8 +29,8 @@ from failmodes.analysis.statistics.curve_tables import DescribedCurve, Evaluatio
 from failmodes.analysis.statistics.published import due_published_shapes
 from failmodes.analysis.statistics.sufficiency import FEWEST_IMAGES, MOST_NON_FINITE, non_finite_cells
 from failmodes.warehouse.database.connection import fetch_first, open_warehouse
+from failmodes.warehouse.database.fingerprints import input_fingerprint
 from failmodes.warehouse.database.own_tables import SHAPE_SWEEP, SHAPES, STEPS
-from failmodes.warehouse.database.updates import input_fingerprint, replace_derived_tables
 from failmodes.warehouse.errors import StorageError, WarehouseError
 from failmodes.warehouse.stages import counted
 from failmodes.warehouse.terminal import remark
@@ -57,6 +57,8 @@ def ensure_shapes(warehouse: Path, settings: ShapeSettings | None = None) -> boo
         WarehouseError: it is missing, in use, or a cell is incomplete.
         StorageError: it cannot be written.
     """
+    from failmodes.warehouse.database.updates import replace_derived_tables  # here: who only reads needs none of it
+
     with open_warehouse(warehouse) as con:
         tables = due_shapes(con, settings)
     if tables:
@@ -85,6 +87,8 @@ def open_with_shapes(warehouse: Path) -> Iterator[duckdb.DuckDBPyConnection]:
 
 def store_derived(warehouse: Path, tables: dict[str, pa.Table]) -> None:
     """Store derived tables; where that cannot be done say so: whoever made them goes on with what was made."""
+    from failmodes.warehouse.database.updates import replace_derived_tables  # as above
+
     try:
         if not os.access(warehouse, os.W_OK):  # its folder may be open to writers all the same
             raise StorageError(f"{warehouse} is write-protected")

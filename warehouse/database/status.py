@@ -8,10 +8,10 @@ import polars as pl
 
 from failmodes.warehouse.database.checks import CheckResult, read_checks, run_checks
 from failmodes.warehouse.database.connection import open_warehouse
+from failmodes.warehouse.database.fingerprints import stale_tables
 from failmodes.warehouse.database.measure_comparison import compare_measures
 from failmodes.warehouse.database.own_tables import ALL_TABLES
 from failmodes.warehouse.database.relations import TABLES
-from failmodes.warehouse.database.updates import stale_tables
 from failmodes.warehouse.measures.tables import MEASURES
 from failmodes.warehouse.schema import Table
 

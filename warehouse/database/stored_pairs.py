@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from failmodes.warehouse.database.tables import insert_by_definition, insert_rows
-from failmodes.warehouse.measures.cells import decode_pattern
+from failmodes.warehouse.measures.answer_texts import decode_pattern
 from failmodes.warehouse.measures.columns import OTHER, Row
 from failmodes.warehouse.measures.curves import CellKey
 from failmodes.warehouse.measures.pairs import CellAnswers, count_pairs

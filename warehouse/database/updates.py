@@ -1,8 +1,4 @@
-"""How the warehouse changes: one writer at a time, and the new file made beside the old.
-
-Derived tables hold what the analysis made from the warehouse, with the fingerprint of its input. A fingerprint has two
-halves, `<shards>-<settings>`: with the settings both are compared, and a change of shards shows without them.
-"""
+"""How the warehouse changes: one writer at a time, and the new file made beside the old."""
 
 import shutil
 import tempfile
@@ -20,7 +16,6 @@ from failmodes.warehouse.database.own_tables import DERIVED
 from failmodes.warehouse.database.relations import REBUILD_HINT, TABLES, foreign_objects
 from failmodes.warehouse.database.tables import as_of_today, insert_rows
 from failmodes.warehouse.errors import StorageError, WarehouseError
-from failmodes.warehouse.hashing import identity_of
 from failmodes.warehouse.limits import database_memory
 from failmodes.warehouse.shards.inventory import cast_to_table
 from failmodes.warehouse.storage.files import TEMPORARY_PREFIX, atomic_write, reason_of, storage_errors
@@ -147,27 +142,6 @@ def _opens_elsewhere(warehouse: Path) -> bool:
     with warehouse.open("rb") as file:
         header = file.read(20)
     return int.from_bytes(header[12:20], "little") <= STORAGE_NUMBER
-
-
-def input_fingerprint(con: duckdb.DuckDBPyConnection, settings: Mapping[str, Any]) -> str:
-    """Fingerprint of the loaded predictions and of `settings` (JSON-like), for `input_fingerprint` columns."""
-    return f"{shards_fingerprint(con)}-{identity_of(dict(settings))}"
-
-
-def shards_fingerprint(con: duckdb.DuckDBPyConnection) -> str:
-    """Hash of the keys and content hashes of all loaded shards of predictions."""
-    rows = con.execute(
-        "select evaluation_id, corruption, severity::varchar, content_hash from shards "
-        "where table_name = 'predictions' order by all"
-    ).fetchall()
-    return identity_of(rows)
-
-
-def stale_tables(con: duckdb.DuckDBPyConnection) -> list[str]:
-    """Names of derived tables that hold rows made from other shards than those loaded now."""
-    current = f"{shards_fingerprint(con)}-"
-    query = "select 1 from {} where not starts_with(input_fingerprint, ?) limit 1"
-    return [t.name for t in DERIVED if con.execute(query.format(t.name), [current]).fetchall()]
 
 
 def replace_derived_tables(warehouse: Path, tables: Mapping[str, pa.Table]) -> None:

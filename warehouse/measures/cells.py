@@ -3,13 +3,13 @@
 Values that are null or NaN take part in no mean and no quantile.
 """
 
-import hashlib
 from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from failmodes.warehouse.measures.answer_texts import pattern_of
 from failmodes.warehouse.measures.calibration import Floats, measure_calibration
 from failmodes.warehouse.measures.columns import (
     BINS,
@@ -142,22 +142,6 @@ def measure_outcomes(rows: pa.Table) -> CellOutcomes:
         tenths=tenths_of(confidence, rankings["confidence"]),
         logits=logits,
     )
-
-
-def hash_of_ids(image_ids: NDArray[np.int32]) -> str:
-    """What cell_answers holds of the image_ids: MD5 of their decimal digits, with commas between."""
-    return hashlib.md5(",".join(map(str, image_ids.tolist())).encode(), usedforsecurity=False).hexdigest()
-
-
-def pattern_of(correct: NDArray[np.bool_]) -> str:
-    """(N,) as text: 1 right, 0 wrong."""
-    return (correct.astype(np.uint8) + ord("0")).tobytes().decode("ascii")
-
-
-def decode_pattern(pattern: str) -> NDArray[np.bool_]:
-    """What `pattern_of` made a text of."""
-    correct: NDArray[np.bool_] = np.frombuffer(pattern.encode("ascii"), np.uint8) == ord("1")
-    return correct
 
 
 def _outputs(rows: pa.Table, predicted: NDArray[np.int16]) -> NDArray[np.int32]:

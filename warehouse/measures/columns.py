@@ -5,12 +5,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute
 from numpy.typing import NDArray
-
-from failmodes.warehouse.schema import TARGETS
-
-pc: Any = pyarrow.compute  # its functions are made as it is imported: no checker knows them
 
 Row = dict[str, Any]
 Values = NDArray[np.float32]
@@ -73,11 +68,6 @@ def list_items(
 def bins_of(confidence: NDArray[np.float64], count: int = BINS) -> NDArray[np.int64]:
     """(N,) equal bin of each confidence, [low, high), 1.0 in the last; a value beyond is in the nearest."""
     return np.clip(np.floor(confidence * count), 0, count - 1).astype(np.int64)
-
-
-def targets_of(rows: pa.Table) -> NDArray[np.int64]:
-    """(N,) position of each row's target in TARGETS."""
-    return np.where(np.asarray(pc.equal(rows["target"], TARGETS[0])), 0, 1)
 
 
 def mean(values: Values | NDArray[np.float64]) -> float | None:

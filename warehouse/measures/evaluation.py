@@ -7,8 +7,9 @@ import numpy as np
 import pyarrow as pa
 
 from failmodes.warehouse.measures import curves, tables
+from failmodes.warehouse.measures.answer_texts import hash_of_ids
 from failmodes.warehouse.measures.attention import MapMeasures, measure_maps
-from failmodes.warehouse.measures.cells import CellOutcomes, hash_of_ids
+from failmodes.warehouse.measures.cells import CellOutcomes
 from failmodes.warehouse.measures.columns import Row, Values
 from failmodes.warehouse.measures.curves import CLEAN_KEY, CellKey
 from failmodes.warehouse.measures.failure_scores import FailureScores

@@ -1,13 +1,16 @@
 """The maps of one cell as columns of numbers, by the class that they explain, beside the outcomes of their images."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute
 from numpy.typing import NDArray
 
-from failmodes.warehouse.measures.columns import OTHER, Places, Values, flags, numbers, targets_of, whole_numbers
+from failmodes.warehouse.measures.columns import OTHER, Places, Values, flags, numbers, whole_numbers
 from failmodes.warehouse.schema import TARGETS
+
+pc: Any = pyarrow.compute  # its functions are made as it is imported: no checker knows them
 
 
 class ImageOutcomes(NamedTuple):
@@ -88,10 +91,10 @@ class CellMaps:
         self.is_empty = flags(rows, "empty")
         self.has_class: NDArray[np.bool_] = whole_numbers(rows, "target_class", np.int16) != OTHER
         self._columns: dict[str, Values] = {}
-        targets = targets_of(rows)
+        is_first = np.asarray(pc.equal(rows["target"], TARGETS[0]))
         self._of_targets = {
-            target: TargetMaps(self, _places_of(self.image_ids, targets == number))
-            for number, target in enumerate(TARGETS)
+            target: TargetMaps(self, _places_of(self.image_ids, is_chosen))
+            for target, is_chosen in zip(TARGETS, (is_first, ~is_first), strict=True)
         }
 
     def numbers(self, name: str) -> Values:

@@ -6,6 +6,7 @@ them copies no more than the list of its layers.
 """
 
 from collections.abc import Iterable
+from functools import cache
 from typing import Any, Self
 
 import altair as alt
@@ -80,11 +81,41 @@ def _plain(chart: Any) -> Any:
     if isinstance(chart, alt.LayerChart):
         return chart
     plain = _Chart(**chart._kwds)
-    if isinstance(chart.mark, alt.SchemaBase):
-        plain.mark = chart.mark.to_dict(validate=False)
+    plain.mark = _said(chart.mark)
     if isinstance(chart.encoding, alt.SchemaBase):
-        plain.encoding = PlainEncoding(**chart.encoding.to_dict(validate=False, context={}))
+        plain.encoding = PlainEncoding(**_said(chart.encoding))
     return plain
+
+
+def _said(part: Any) -> Any:
+    """What a mark or a channel says, as plain values: Altair asks of each value whether it is one of its own."""
+    if isinstance(part, dict):
+        return {name: _said(value) for name, value in part.items() if value is not alt.Undefined}
+    if isinstance(part, list | tuple):
+        return [_said(value) for value in part]
+    if part is None or isinstance(part, str | int | float):
+        return part
+    if not isinstance(part, alt.SchemaBase) or part._args or _is_by_field(part._kwds.get("condition")):
+        return alt.SchemaBase(part=part).to_dict(validate=False)["part"]
+    said = _said(part._kwds)
+    shorthand = said.pop("shorthand", None)
+    if isinstance(shorthand, str):
+        channel: Any = type(part)
+        said = {**_field(channel, shorthand, said.get("type")), **said}
+    return said
+
+
+def _is_by_field(condition: Any) -> bool:
+    """Whether a condition chooses among fields, whose shorthand Altair reads."""
+    return isinstance(condition, dict) and "field" in condition
+
+
+@cache
+def _field(channel: Any, shorthand: str, kind: str | None) -> dict[str, Any]:
+    """Field, aggregate and type of a channel, as Altair reads them."""
+    given = {} if kind is None else {"type": kind}
+    read: dict[str, Any] = channel(shorthand=shorthand, **given).to_dict(validate=False, context={})
+    return read
 
 
 def _copied(part: Any) -> Any:

@@ -8,7 +8,7 @@ from typing import Any, Self
 import altair as alt
 
 from failmodes.analysis.charts.style.saving import FORMATS, drawing, with_theme, write_themed
-from failmodes.analysis.charts.style.stacking import height_around, stacked_height
+from failmodes.analysis.charts.style.stacking import StackedHeight, height_around, stacked_height
 from failmodes.analysis.charts.style.theme import CHART_SIZES, ChartSize
 from failmodes.warehouse.errors import StudyError
 
@@ -54,7 +54,7 @@ def fitted(draw: Callable[[ChartSize], alt.VConcatChart], width_mm: float) -> al
     size = ChartSize(target, columns, TEXT_PX, TITLE_PX)
     chart = draw(size)
     stacked, around = stacked_height(chart), height_around(chart)
-    if stacked + around > tallest:
+    if stacked.px + around > tallest:
         size, chart = _of_height(draw, size, stacked, AIM * tallest - around)
     tried: list[tuple[bool, float, bool, float, int, alt.VConcatChart]] = []
     while True:
@@ -73,12 +73,12 @@ def fitted(draw: Callable[[ChartSize], alt.VConcatChart], width_mm: float) -> al
             chart = draw(size)
         else:
             stacked = stacked_height(chart)
-            room = AIM * tallest * (wide / target if is_close else 1) - (high - stacked)
+            room = AIM * tallest * (wide / target if is_close else 1) - (high - stacked.px)
             size, chart = _of_height(draw, size, stacked, room)
 
 
 def _of_height(
-    draw: Callable[[ChartSize], alt.VConcatChart], size: ChartSize, stacked: float, room: float
+    draw: Callable[[ChartSize], alt.VConcatChart], size: ChartSize, stacked: StackedHeight, room: float
 ) -> tuple[ChartSize, alt.VConcatChart]:
     """The chart whose stacked height is about `room` pixels and no more, or as low as it gets; and its size.
 
@@ -88,15 +88,16 @@ def _of_height(
         stacked: height of the chart before.
         room: how high the next may be.
     """
-    slope = stacked / size.height_share  # at first as if all got lower or higher; then as it did
+    slope = stacked.plots_px / size.height_share  # at first as if all plots got lower or higher; then as they did
     for _ in range(MOST_BUILT):
-        share = min(1.0, max(LOWEST_SHARE, size.height_share - (stacked - room) / slope))
+        share = min(1.0, size.height_share - (stacked.px - room) / slope) if slope > 0 else LOWEST_SHARE
+        share = max(LOWEST_SHARE, share)
         chart = draw(size._replace(height_share=share))
         new = stacked_height(chart)
         if share != size.height_share:
-            slope = max((stacked - new) / (size.height_share - share), 1.0)
+            slope = (stacked.px - new.px) / (size.height_share - share)
         size, stacked = size._replace(height_share=share), new
-        if stacked <= room + 1 or share == LOWEST_SHARE:
+        if stacked.px <= room + 1 or share == LOWEST_SHARE:
             break
     return size, chart
 

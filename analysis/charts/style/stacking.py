@@ -1,29 +1,44 @@
 """How high a chart will be before it is drawn: what is stacked in it, and about how much stands around that."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import altair as alt
 
 LEADING_PX = 2  # between lines of text
 PADDING_PX = 16  # of the whole chart, above and below
 USUAL_SPACING_PX = 20.0  # Vega-Lite's
+LOWEST_PLOT_PX = 40  # most legends and running texts are lower
 NAME_PX, TEXT_PX, TICKS_PX, AXIS_NAME_PX = 12, 11, 18, 17  # a panel's name, a text above it, an axis beneath it
 
 
-def stacked_height(chart: Any) -> float:
-    """How high what stands upon each other in a chart is, in pixels: plots, and titles of several lines."""
+class StackedHeight(NamedTuple):
+    """How high what stands upon each other in a chart is, in pixels."""
+
+    plots_px: float  # which a page can make lower
+    text_px: float  # titles of several lines, legends and running text
+
+    @property
+    def px(self) -> float:
+        """Of all of it."""
+        return self.plots_px + self.text_px
+
+
+def stacked_height(chart: Any) -> StackedHeight:
+    """How high what stands upon each other in a chart is: plots, and titles of several lines."""
     if isinstance(chart, alt.VConcatChart):
-        height = sum(map(stacked_height, chart.vconcat))
+        parts = [stacked_height(part) for part in chart.vconcat]
     elif isinstance(chart, alt.ConcatChart):
-        height = sum(max(map(stacked_height, row)) for row in _rows(chart))
+        parts = [max(map(stacked_height, row), key=lambda part: part.px) for row in _rows(chart)]
     else:
         height = _number(chart.height)
-    return height + (_lines_height(chart.title) if isinstance(chart.title, alt.Title) else 0)
+        parts = [StackedHeight(height, 0) if height >= LOWEST_PLOT_PX else StackedHeight(0, height)]
+    title = _lines_height(chart.title) if isinstance(chart.title, alt.Title) else 0
+    return StackedHeight(sum(part.plots_px for part in parts), sum(part.text_px for part in parts) + title)
 
 
 def height_around(chart: alt.VConcatChart) -> float:
     """About how many pixels of a drawn chart's height are not of its stacked height; within a tenth of its height."""
-    return PADDING_PX + _between(chart) - stacked_height(chart)
+    return PADDING_PX + _between(chart) - stacked_height(chart).px
 
 
 def _between(chart: Any) -> float:

@@ -12,7 +12,8 @@ from typer.testing import CliRunner
 
 from failmodes.warehouse.database.connection import open_warehouse
 from failmodes.warehouse.database.load import load
-from failmodes.warehouse.database.published import is_of, store_published
+from failmodes.warehouse.database.published import store_published
+from failmodes.warehouse.database.published_sets import is_of
 from failmodes.warehouse.database.status import warehouse_status
 from failmodes.warehouse.errors import DataError, StudyError
 from failmodes.warehouse.published_layout import read_published

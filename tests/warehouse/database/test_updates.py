@@ -9,9 +9,10 @@ from synthetic_record import Synthetic, write_synthetic
 from warehouse_files import python_in_background, steps_table
 
 from failmodes.warehouse.database.connection import open_warehouse
+from failmodes.warehouse.database.fingerprints import input_fingerprint, stale_tables
 from failmodes.warehouse.database.load import load
 from failmodes.warehouse.database.own_tables import SHAPES
-from failmodes.warehouse.database.updates import input_fingerprint, replace_derived_tables, stale_tables, writer_lock
+from failmodes.warehouse.database.updates import replace_derived_tables, writer_lock
 from failmodes.warehouse.errors import WarehouseError
 
 

@@ -1,0 +1,51 @@
+"""On which images each cell of an evaluation is right, as the table cell_answers holds it."""
+
+from typing import NamedTuple
+
+import duckdb
+import numpy as np
+from numpy.typing import NDArray
+
+from failmodes.analysis.once import read_once
+from failmodes.warehouse.database.relations import is_current
+from failmodes.warehouse.measures.answer_texts import decode_pattern
+
+CELLS_AT_ONCE = 500  # whose images are in memory as letters, before they are packed
+
+
+class PackedCell(NamedTuple):
+    """A cell of cell_answers; `packed_right` has a bit an image by image_id, 1 where the answer is right."""
+
+    corruption: str
+    severity: float
+    row_count: int
+    image_count: int
+    image_ids_md5: str
+    packed_right: NDArray[np.uint8]
+
+
+def cell_answers(con: duckdb.DuckDBPyConnection, evaluation_id: str) -> list[PackedCell]:
+    """The cells of an evaluation by corruption and severity."""
+    if is_current(con, "cell_answers"):  # stored: of one evaluation DuckDB reads as much as of all
+        return _stored_cells(con).get(evaluation_id, [])
+    return _read_cells(con, "where evaluation_id = ?", [evaluation_id]).get(evaluation_id, [])
+
+
+@read_once
+def _stored_cells(con: duckdb.DuckDBPyConnection) -> dict[str, list[PackedCell]]:
+    return _read_cells(con, "", [])
+
+
+def _read_cells(con: duckdb.DuckDBPyConnection, where: str, values: list[str]) -> dict[str, list[PackedCell]]:
+    rows = con.execute(
+        "select evaluation_id, corruption, severity::double, row_count, image_count, image_ids_md5, right_images "
+        f"from cell_answers {where} order by evaluation_id, corruption, severity",
+        values,
+    )
+    found: dict[str, list[PackedCell]] = {}
+    while some := rows.fetchmany(CELLS_AT_ONCE):
+        for evaluation_id, corruption, severity, row_count, images, ids_md5, pattern in some:
+            packed = np.packbits(decode_pattern(pattern))
+            cell = PackedCell(corruption, severity, row_count, images, ids_md5, packed)
+            found.setdefault(evaluation_id, []).append(cell)
+    return found
