@@ -4,6 +4,7 @@ from typing import Any, NamedTuple
 
 import altair as alt
 import duckdb
+import numpy as np
 import polars as pl
 
 from failmodes.analysis.charts.network_colours import NetworkColours, network_colours
@@ -93,9 +94,10 @@ def chart(
     frame = _panel_frame(points, selection.chance, networks, (size.width_px - AXIS_PX - 16) / columns - RIGHT_PX - 10,
                          size.height(PANEL_HEIGHT_PX, LEAST_HEIGHT_PX),
                          published_behind(con, selection, names, shown=published))  # fmt: skip
+    drawn = _with_chords(points)
     panels = [
         _panel(
-            points.filter(corruption=name), runs.filter(corruption=name), shapes.filter(corruption=name), names[name],
+            drawn.filter(corruption=name), runs.filter(corruption=name), shapes.filter(corruption=name), names[name],
             frame, pointed_layer(index),
             is_left=not index % columns, is_last=index // columns == (len(order) - 1) // columns,
         )
@@ -174,7 +176,7 @@ def _panel(
     """Lines with their intervals and chords, last values at their right and shapes above.
 
     Args:
-        points: accuracy (0-1) with its interval, by label and severity.
+        points: accuracy (0-1) with its interval and chord, by label and severity.
         runs: accuracy of each training run of a network that has several.
         shapes: shape and stability by label.
         title: the corruption.
@@ -185,7 +187,7 @@ def _panel(
     """
     plot_area, labels = frame.plot_area, list(frame.networks.colours)
     _, y_scale = plot_area.scales()
-    data = _with_chord(points)
+    data = points.drop("corruption")
     x = axes.severity_axis(plot_area.x_high, title=is_left and is_last)
     y = alt.Y("accuracy:Q", title="accuracy" if is_left else None, scale=y_scale,
               axis=axes.percent_axis(labels=is_left, ticks=is_left, domain=False))  # fmt: skip
@@ -221,13 +223,18 @@ def _panel(
     return layered(*layers, width=plot_area.width, height=plot_area.height, title=axes.panel_title(title, offset=4))
 
 
-def _with_chord(points: pl.DataFrame) -> pl.DataFrame:
-    columns = ["label", "severity", "accuracy", "accuracy_low", "accuracy_high"]
-    parts = []
-    for part in points.select(columns).sort("label", "severity").partition_by("label", maintain_order=True):
-        line = chord(part["accuracy"].to_numpy(), part["severity"].to_numpy())
-        parts.append(part.with_columns(pl.Series("chord", line), is_last=pl.col("severity") == part["severity"].max()))
-    return pl.concat(parts)
+def _with_chords(points: pl.DataFrame) -> pl.DataFrame:
+    """The points with the chord of each curve, and whether a point is its curve's last."""
+    columns = ["corruption", "label", "severity", "accuracy", "accuracy_low", "accuracy_high"]
+    sorted_points = points.select(columns).sort("corruption", "label", "severity")
+    ends = sorted_points.group_by("corruption", "label", maintain_order=True).len()["len"].cum_sum().to_numpy()
+    accuracy, severity = (
+        np.split(sorted_points[name].cast(pl.Float64).to_numpy(), ends[:-1]) for name in ("accuracy", "severity")
+    )
+    lines = [chord(*curve) for curve in zip(accuracy, severity, strict=True)]
+    is_last = np.zeros(sorted_points.height, np.bool_)
+    is_last[ends - 1] = True
+    return sorted_points.with_columns(chord=pl.Series(np.concatenate(lines)), is_last=pl.Series(is_last))
 
 
 def _last_values(data: pl.DataFrame, frame: PanelFrame) -> pl.DataFrame:

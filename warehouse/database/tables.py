@@ -164,7 +164,7 @@ def views_fingerprint() -> str:
 def install_views(con: duckdb.DuckDBPyConnection) -> None:
     """Create or replace every view, each after those it reads, with what it and its columns mean as COMMENT."""
     definitions = view_definitions()
-    for name in topological_order(con, definitions):
+    for name in topological_order(definitions):
         con.execute(f"create or replace view {name} as {definitions[name]}")
         con.execute(f"comment on view {name} is {sql_literal(first_comment(definitions[name]))}")
     for name, column in con.execute(

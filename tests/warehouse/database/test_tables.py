@@ -11,7 +11,13 @@ from warehouse_files import value
 from failmodes.warehouse import schema
 from failmodes.warehouse.database.load import load
 from failmodes.warehouse.database.own_tables import DERIVED, SHARDS
-from failmodes.warehouse.database.relations import topological_order
+from failmodes.warehouse.database.relations import (
+    TABLES,
+    measure_definitions,
+    sources_of,
+    topological_order,
+    view_definitions,
+)
 from failmodes.warehouse.errors import WarehouseError
 
 
@@ -73,6 +79,14 @@ def test_changed_views_are_installed_without_new_shards(record: Synthetic, tmp_p
 
 
 def test_views_come_after_those_they_read() -> None:
+    definitions = {"c": "from b", "b": "select * from a join t on true", "a": "select 1 -- from c"}
+    assert topological_order(definitions) == ["a", "b", "c"]
+
+
+def test_what_a_definition_reads_is_what_duckdb_finds_in_it() -> None:
+    definitions = view_definitions() | measure_definitions()
     with duckdb.connect() as con:
-        order = topological_order(con, {"c": "from b", "b": "select * from a join t on true", "a": "select 1"})
-    assert order == ["a", "b", "c"]
+        for name, sql in definitions.items():
+            found, parsed = sources_of(sql), con.get_table_names(sql)
+            assert found & definitions.keys() == parsed & definitions.keys(), name
+            assert found >= parsed & TABLES.keys(), name  # more where a common table expression has a table's name
