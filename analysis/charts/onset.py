@@ -10,7 +10,14 @@ import polars as pl
 from failmodes.analysis.charts.style import axes
 from failmodes.analysis.charts.style.combining import in_grid, layered
 from failmodes.analysis.charts.style.focus import add_focus, focus_opacity, pointed_layer
-from failmodes.analysis.charts.style.labels import CorruptionStyles, corruption_styles, legend, spread_apart
+from failmodes.analysis.charts.style.labels import (
+    FONT_PX,
+    CorruptionStyles,
+    corruption_styles,
+    legend,
+    spread_apart,
+    text_width,
+)
 from failmodes.analysis.charts.style.theme import PAGE, ChartSize, ChartText, Layered, add_text
 from failmodes.analysis.formatting import (
     MAX_LISTED,
@@ -23,7 +30,8 @@ from failmodes.analysis.selection import Selection, read_for_selection
 from failmodes.analysis.statistics.paired_difference import wilson_interval
 from failmodes.warehouse.errors import WarehouseError
 
-HEIGHT_PX, LABEL_PX, LABEL_GAP_PX = 260, 110, 13
+HEIGHT_PX, AXIS_PX, GAP_PX, LABEL_GAP_PX = 260, 54, 7, 13
+LAST = "100\u00a0%"  # the longest share that stands behind a name
 HALF = 0.5
 
 
@@ -43,13 +51,14 @@ def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, size: ChartSi
         )
         raise WarehouseError(f"no failure onset to show: {why}")
     labels = [label for label in selection.labels.values() if label in rows["label"].to_list()]
-    columns, width = axes.network_columns(size, len(labels), 50)
+    label_px = max(text_width(f"{name} {LAST}", FONT_PX) for name in rows["corruption_label"]) + GAP_PX
+    columns, width = axes.network_columns(size, len(labels), AXIS_PX + label_px)
     low = 0.0 if rows.select(pl.col("surviving_share").min()).item() < 0.5 else 0.4
     styles = corruption_styles(con, selection.corruptions)
     rows = rows.with_columns(colour=pl.col("corruption").replace_strict(styles.colours, return_dtype=pl.String))
     height = max(size.height(HEIGHT_PX, 140), LABEL_GAP_PX * (len(styles.colours) + 1))
     panels = [
-        _panel(rows.filter(label=label), pointed_layer(place), width - LABEL_PX, height, low, styles)
+        _panel(rows.filter(label=label), pointed_layer(place), width, height, low, styles)
         for place, label in enumerate(labels)
     ]
     text = ChartText(
@@ -83,7 +92,7 @@ def _panel(
         text=pl.Series([f"{name} {format_percent(value, 0)}" for name, value in
                         zip(ends["corruption_label"], ends["surviving_share"], strict=True)], dtype=pl.String),
     )  # fmt: skip
-    names = alt.Chart(ends).mark_text(align="left", dx=7, fontSize=11)
+    names = alt.Chart(ends).mark_text(align="left", dx=GAP_PX, fontSize=FONT_PX)
     return layered(
         base.mark_line(interpolate="step-after", strokeWidth=1.8).encode(
             detail=alt.Detail("corruption:N"), strokeDash=styles.dash, opacity=focus_opacity()

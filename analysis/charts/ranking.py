@@ -34,7 +34,11 @@ from failmodes.analysis.statistics.network_accuracy import network_accuracies
 from failmodes.analysis.statistics.shape_tables import stored_settings
 from failmodes.warehouse.errors import WarehouseError
 
-ROW_PX, NEXT_PX, LEAST_PX = 14, 11, 9  # height of a row with one dot, what each further dot adds, and of each at least
+ROW_PX, NEXT_PX, LEAST_PX = (
+    14,
+    11,
+    9.5,
+)  # height of a row with one dot, what each further dot adds, and of each at least
 VALUE_PX, GAP_PX = 34, 6
 MOST_NAME_PX, MOST_NAME_SHARE = 190, 0.46  # of a row's name, and of the chart's width
 CLEAN_NAME = "Clean"
@@ -61,8 +65,9 @@ def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, size: ChartSi
     ]
     subtitle = _subtitle(con, selection, data, runs, is_by_corruption)
     text = ChartText(mean_accuracy_sentence(con, selection), subtitle, selection.source_line)
-    plot = _plot(data, runs, labels, size)
-    return add_text([*legend(entries if len(labels) > 1 else (), size.width_px - 70), plot], text, size)
+    name_px = _name_px(data, size)
+    plot = _plot(data, runs, labels, name_px, size)
+    return add_text([*legend(entries if len(labels) > 1 else (), size.width_px - 16, -name_px), plot], text, size)
 
 
 def _by_corruption(con: duckdb.DuckDBPyConnection, selection: Selection, found: Accuracies) -> list[dict[str, Any]]:
@@ -169,22 +174,31 @@ def _subtitle(
     )
 
 
-def _plot(data: pl.DataFrame, runs: pl.DataFrame, labels: list[str], size: ChartSize) -> Layered:
+def _name_px(data: pl.DataFrame, size: ChartSize) -> float:
+    """Room for the names of the rows."""
+    return min(_most_name_px(size), max(text_width(name, FONT_PX) for name in data["name"]) + 14)
+
+
+def _most_name_px(size: ChartSize) -> float:
+    return min(MOST_NAME_PX, MOST_NAME_SHARE * size.width_px)
+
+
+def _plot(data: pl.DataFrame, runs: pl.DataFrame, labels: list[str], name_px: float, size: ChartSize) -> Layered:
     """The dots, and ticks of training runs; `labels` are the networks that share a row."""
     order = data["name"].unique(maintain_order=True).to_list()
-    most_px = min(MOST_NAME_PX, MOST_NAME_SHARE * size.width_px)
-    name_px = min(most_px, max(text_width(name, FONT_PX) for name in order) + 14)
     lowest_px = max(text_width(t, FONT_PX) for t in data["lowest_text"]) if "lowest_text" in data else 0
     width = size.width_px - name_px - VALUE_PX - lowest_px - 8
     dots = max(1, len(labels))
     row_px = size.height(ROW_PX + NEXT_PX * (dots - 1) + GAP_PX, LEAST_PX * dots + GAP_PX)
     scale = _scale(data, runs)
     x = alt.X("value:Q", title="accuracy", scale=scale, axis=axes.percent_axis(domain=False, labelFlush=False))
-    y = alt.Y("name:N", sort=order, title=None, scale=alt.Scale(paddingInner=0.25),
-              axis=alt.Axis(domain=False, ticks=False, labelPadding=8, labelLimit=most_px))  # fmt: skip
+    gap_px = GAP_PX if dots > 1 else row_px / 4
+    value_px = min(FONT_PX, (row_px - gap_px) / dots)  # so that values do not overlap where dots are near each other
+    y = alt.Y("name:N", sort=order, title=None, scale=alt.Scale(paddingInner=gap_px / row_px),
+              axis=alt.Axis(domain=False, ticks=False, labelPadding=8, labelLimit=_most_name_px(size)))  # fmt: skip
     offset: dict[str, Any] = {}
     if len(labels) > 1:
-        offset = {"yOffset": alt.YOffset("label:N", sort=labels, scale=alt.Scale(paddingOuter=0.15))}
+        offset = {"yOffset": alt.YOffset("label:N", sort=labels, scale=alt.Scale(paddingOuter=0))}
     base = alt.Chart(data).encode(y=y, color=axes.COLOUR_FIELD, **offset)
     tips = [alt.Tooltip("label:N", title="network"), alt.Tooltip("name:N", title="of"),
             alt.Tooltip("value:Q", format=".1%", title="accuracy"), alt.Tooltip("low:Q", format=".1%", title="from"),
@@ -192,7 +206,7 @@ def _plot(data: pl.DataFrame, runs: pl.DataFrame, labels: list[str], size: Chart
     layers = [
         base.mark_rule(strokeWidth=1.6).encode(x=alt.X("low:Q", scale=scale), x2=alt.X2("high:Q")),
         base.mark_point(filled=True, size=48, opacity=1).encode(x=x, tooltip=tips),
-        alt.Chart(data).mark_text(align="left", baseline="middle", dx=6, fontSize=FONT_PX, style="muted").encode(
+        alt.Chart(data).mark_text(align="left", baseline="middle", dx=6, fontSize=value_px, style="muted").encode(
             x=alt.X("end:Q" if "end" in data else "high:Q", scale=scale), y=y, text=alt.Text("text:N"), **offset),
         *_hollow(data, scale, y, width),
         *_run_ticks(runs, {"x": x, "y": y, **offset}),

@@ -7,7 +7,16 @@ import polars as pl
 from failmodes.analysis.charts.style import axes
 from failmodes.analysis.charts.style.combining import in_grid, layered
 from failmodes.analysis.charts.style.labels import FONT_PX, LegendEntry, legend, text_width
-from failmodes.analysis.charts.style.theme import DARK_GREY, GREY, PAGE, ChartSize, ChartText, Layered, add_text
+from failmodes.analysis.charts.style.theme import (
+    DARK_GREY,
+    GREY,
+    PAGE,
+    ChartSize,
+    ChartText,
+    Layered,
+    add_text,
+    wrapped,
+)
 from failmodes.analysis.findings.seen_coming import PREDICTOR_NAMES, seen_coming_sentence
 from failmodes.analysis.formatting import MAX_LISTED, format_count, format_percent, join_names
 from failmodes.analysis.selection import Selection
@@ -113,5 +122,5 @@ def _panel(rows: pl.DataFrame, label: str, width: float, domain: tuple[float, fl
         values.encode(x=alt.XValue(width + 8), y=y, text=alt.Text("text:N")),
         width=width,
         height=ROW_PX * rows.height,
-        title=axes.panel_title(label, width, subtitle=counts),
+        title=axes.panel_title(label, width, subtitle=wrapped(counts, width, FONT_PX)),
     )

@@ -138,7 +138,7 @@ def legend(entries: Sequence[LegendEntry], width_px: float, start_px: float = 0)
     It begins `start_px` right of the plots' left edge; where that is negative, above the names of their rows. A name
     longer than a row is cut.
     """
-    left, row, layers = start_px, 0, []
+    left, row, right, layers = start_px, 0, 0.0, []
     room = width_px - SAMPLE_PX - 6
     for entry in entries:
         wide = SAMPLE_PX + 6 + min(room, text_width(entry.label, FONT_PX))
@@ -148,8 +148,10 @@ def legend(entries: Sequence[LegendEntry], width_px: float, start_px: float = 0)
         layers += _samples(entry, base, left)
         text = base.mark_text(align="left", baseline="middle", fontSize=FONT_PX, style="ink", limit=room)
         layers.append(text.encode(x=alt.XValue(left + SAMPLE_PX + 6), text=alt.Text("text:N")))
+        right = max(right, left + wide)
         left += wide + GAP_PX
-    return [layered(*layers, width=width_px, height=(row + 1) * ROW_PX)] if layers else []
+    # no wider than its rows: it stands above the plots, and a chart is as wide as its widest part
+    return [layered(*layers, width=max(1.0, right), height=(row + 1) * ROW_PX)] if layers else []
 
 
 def _samples(entry: LegendEntry, base: alt.Chart, left: float) -> list[alt.Chart]:
