@@ -58,7 +58,7 @@ def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, size: ChartSi
     rows = rows.with_columns(colour=pl.col("corruption").replace_strict(styles.colours, return_dtype=pl.String))
     height = max(size.height(HEIGHT_PX, 140), LABEL_GAP_PX * (len(styles.colours) + 1))
     panels = [
-        _panel(rows.filter(label=label), pointed_layer(place), width, height, low, styles)
+        _panel(rows.filter(label=label), pointed_layer(place), width, width + label_px, height, low, styles)
         for place, label in enumerate(labels)
     ]
     text = ChartText(
@@ -74,7 +74,7 @@ def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, size: ChartSi
 
 
 def _panel(
-    rows: pl.DataFrame, pointed: str, width: float, height: float, low: float, styles: CorruptionStyles
+    rows: pl.DataFrame, pointed: str, width: float, title_px: float, height: float, low: float, styles: CorruptionStyles
 ) -> Layered:
     x = axes.severity_axis(axes.last_severity(rows))
     y = alt.Y(
@@ -103,7 +103,7 @@ def _panel(
         names.encode(x=x, y=y, text=alt.Text("text:N"), color=axes.COLOUR_FIELD, opacity=focus_opacity()),
         width=width,
         height=height,
-        title=axes.panel_title(rows["label"][0], width),
+        title=axes.panel_title(rows["label"][0], title_px),
     )
 
 
