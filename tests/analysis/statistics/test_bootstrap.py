@@ -1,12 +1,14 @@
 """The bootstrap against scipy, its theory and one draw for all columns; the correctness it is drawn from."""
 
+import shutil
 from decimal import Decimal
 from pathlib import Path
 
+import duckdb
 import numpy as np
 import pytest
 from scipy import stats
-from synthetic_record import CURVES, write_synthetic
+from synthetic_record import CURVES, Synthetic, write_synthetic
 
 from failmodes.analysis.statistics import bootstrap
 from failmodes.analysis.statistics.bootstrap import (
@@ -85,6 +87,21 @@ def test_alone_draws_each_cell_by_itself() -> None:
 def test_refuses_what_is_no_matrix(bad: np.ndarray) -> None:
     with pytest.raises(ValueError, match="at least one image"):
         resampled_accuracy(bad)
+
+
+def test_correctness_is_the_records_whether_answers_are_stored_or_not(
+    synthetic: Synthetic, sound_warehouse: Path, tmp_path: Path
+) -> None:
+    older = Path(shutil.copy(sound_warehouse, tmp_path / "older.duckdb"))
+    with duckdb.connect(str(older)) as writer:
+        writer.execute("delete from computed where name = 'cell_answers'")
+    for path in (sound_warehouse, older):
+        with open_warehouse(path) as con:
+            for label, evaluation_id in synthetic.evaluations.items():
+                found = read_correctness(con, evaluation_id)
+                for corruption, severities in found.curves().items():
+                    columns = [severities[float(severity)] for severity in range(6)]
+                    assert (synthetic.correct[label, corruption] == found.correct[:, columns].T).all()
 
 
 @pytest.mark.slow

@@ -68,3 +68,10 @@ def test_a_name_longer_than_the_legend_is_wide_is_cut_and_stands_alone() -> None
     texts = [layer for layer in spec["layer"] if layer["mark"]["type"] == "text"]
     assert len({layer["encoding"]["y"]["value"] for layer in texts}) == 3
     assert all(layer["mark"]["limit"] + layer["encoding"]["x"]["value"] <= 300 for layer in texts)
+
+
+def test_a_legend_is_no_wider_than_what_it_shows() -> None:
+    (short,) = legend([LegendEntry("Alpha")], 600, -100)
+    (long,) = legend([LegendEntry("Alpha"), LegendEntry("W" * 200)], 600)
+    assert short.to_dict()["width"] == 1  # it ends above the names of the rows
+    assert 500 < long.to_dict()["width"] <= 600
