@@ -34,11 +34,7 @@ from failmodes.analysis.statistics.network_accuracy import network_accuracies
 from failmodes.analysis.statistics.shape_tables import stored_settings
 from failmodes.warehouse.errors import WarehouseError
 
-ROW_PX, NEXT_PX, LEAST_PX = (
-    14,
-    11,
-    9.5,
-)  # height of a row with one dot, what each further dot adds, and of each at least
+ROW_PX, NEXT_PX, LEAST_PX = 14, 11, 9.5  # a row with one dot, what each further dot adds, what each takes at least
 VALUE_PX, GAP_PX = 34, 6
 MOST_NAME_PX, MOST_NAME_SHARE = 190, 0.46  # of a row's name, and of the chart's width
 CLEAN_NAME = "Clean"

@@ -7,7 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from failmodes.analysis.once import read_once
-from failmodes.warehouse.database.relations import is_current
+from failmodes.warehouse.database.relations import REBUILD_HINT, is_current
+from failmodes.warehouse.errors import WarehouseError
 from failmodes.warehouse.measures.answer_texts import decode_pattern
 
 CELLS_AT_ONCE = 500  # whose images are in memory as letters, before they are packed
@@ -25,15 +26,21 @@ class PackedCell(NamedTuple):
 
 
 def cell_answers(con: duckdb.DuckDBPyConnection, evaluation_id: str) -> list[PackedCell]:
-    """The cells of an evaluation by corruption and severity."""
-    if is_current(con, "cell_answers"):  # stored: of one evaluation DuckDB reads as much as of all
-        return _stored_cells(con).get(evaluation_id, [])
-    return _read_cells(con, "where evaluation_id = ?", [evaluation_id]).get(evaluation_id, [])
+    """The cells of an evaluation by corruption and severity.
+
+    Raises:
+        WarehouseError: a cell does not hold a letter for each of its rows.
+    """
+    stored = _stored_cells(con)
+    if stored is None:
+        stored = _read_cells(con, "where evaluation_id = ?", [evaluation_id])
+    return stored.get(evaluation_id, [])
 
 
 @read_once
-def _stored_cells(con: duckdb.DuckDBPyConnection) -> dict[str, list[PackedCell]]:
-    return _read_cells(con, "", [])
+def _stored_cells(con: duckdb.DuckDBPyConnection) -> dict[str, list[PackedCell]] | None:
+    """Those of every evaluation where they are stored, for DuckDB reads as much of one; else they are computed."""
+    return _read_cells(con, "", []) if is_current(con, "cell_answers") else None
 
 
 def _read_cells(con: duckdb.DuckDBPyConnection, where: str, values: list[str]) -> dict[str, list[PackedCell]]:
@@ -45,6 +52,8 @@ def _read_cells(con: duckdb.DuckDBPyConnection, where: str, values: list[str]) -
     found: dict[str, list[PackedCell]] = {}
     while some := rows.fetchmany(CELLS_AT_ONCE):
         for evaluation_id, corruption, severity, row_count, images, ids_md5, pattern in some:
+            if len(pattern) != row_count or not pattern.isascii():
+                raise WarehouseError(f"cell_answers of evaluation {evaluation_id} is damaged: {REBUILD_HINT}")
             packed = np.packbits(decode_pattern(pattern))
             cell = PackedCell(corruption, severity, row_count, images, ids_md5, packed)
             found.setdefault(evaluation_id, []).append(cell)

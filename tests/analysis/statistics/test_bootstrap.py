@@ -104,6 +104,18 @@ def test_correctness_is_the_records_whether_answers_are_stored_or_not(
                     assert (synthetic.correct[label, corruption] == found.correct[:, columns].T).all()
 
 
+@pytest.mark.parametrize("letters", ["'1'", "repeat('ä', row_count)"], ids=["too few", "no digits"])
+def test_answers_that_are_no_letter_a_row_are_refused(warehouse_copy: Path, letters: str) -> None:
+    with duckdb.connect(str(warehouse_copy)) as writer:
+        writer.execute(f"update cell_answers set right_images = {letters} where corruption = 'fog' and severity = 3")
+        ((evaluation_id,),) = writer.sql("select min(evaluation_id) from evaluations").fetchall()
+    with (
+        open_warehouse(warehouse_copy) as con,
+        pytest.raises(WarehouseError, match=r"cell_answers .* is damaged: make"),
+    ):
+        read_correctness(con, evaluation_id)
+
+
 @pytest.mark.slow
 def test_unpaired_evaluations_are_resampled_cell_by_cell(tmp_path: Path) -> None:
     written = write_synthetic(tmp_path, paired=False, models=("Alpha",), images=200)
