@@ -10,7 +10,6 @@ from functools import cache
 from typing import Any, Self
 
 import altair as alt
-import polars as pl
 
 
 class PlainEncoding(alt.FacetedEncoding):
@@ -64,8 +63,7 @@ class _VConcatChart(_Shared, alt.VConcatChart):
 
 def layered(*layers: Any, **properties: Any) -> alt.LayerChart:
     """What `alt.layer` gives, and some times as fast in all that is built from it; fields state their types."""
-    values: dict[int, Any] = {}  # by identity: many layers draw the same rows, which Altair would read for each
-    return _LayerChart(layer=[_plain(layer, values) for layer in layers], **properties)
+    return _LayerChart(layer=[_plain(layer) for layer in layers], **properties)
 
 
 def in_grid(*charts: Any, **properties: Any) -> alt.ConcatChart:
@@ -78,20 +76,11 @@ def stacked(*charts: Any, **properties: Any) -> alt.VConcatChart:
     return _VConcatChart(vconcat=charts, **properties)
 
 
-def _plain(chart: Any, values: dict[int, Any]) -> Any:
-    """A chart with plain data, a plain mark and plain channels.
-
-    Args:
-        chart: a layer.
-        values: rows of former layers by the identity of their frame; those of this one are added.
-    """
+def _plain(chart: Any) -> Any:
+    """A chart with a plain mark and plain channels; its rows stay a frame, which a notebook looks for."""
     if isinstance(chart, alt.LayerChart):
         return chart
     plain = _Chart(**chart._kwds)
-    if isinstance(chart.data, pl.DataFrame):
-        if id(chart.data) not in values:
-            values[id(chart.data)] = alt.default_data_transformer(chart.data, max_rows=chart.data.height)
-        plain.data = values[id(chart.data)]
     plain.mark = _said(chart.mark)
     if isinstance(chart.encoding, alt.SchemaBase):
         plain.encoding = PlainEncoding(**_said(chart.encoding))
@@ -107,7 +96,7 @@ def _said(part: Any) -> Any:
     if part is None or isinstance(part, str | int | float):
         return part
     if not isinstance(part, alt.SchemaBase) or part._args or _is_by_field(part._kwds.get("condition")):
-        return alt.SchemaBase(part=part).to_dict(validate=False)["part"]
+        return PlainEncoding(part=part).to_dict(validate=False)["part"]  # as Altair writes it
     said = _said(part._kwds)
     shorthand = said.pop("shorthand", None)
     if isinstance(shorthand, str):

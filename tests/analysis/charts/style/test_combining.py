@@ -42,12 +42,3 @@ def test_channels_of_every_kind_are_written_as_altair_writes_them() -> None:
     expected = alt.layer(*layers).to_dict()
     assert layered(*layers).to_dict() == expected
     assert stacked(layered(*layers)).to_dict(validate=False)["vconcat"][0]["layer"] == expected["layer"]
-
-
-def test_rows_that_layers_share_are_read_once_and_stand_there_once() -> None:
-    rows, others = pl.DataFrame({"value": [0.5, None]}), pl.DataFrame({"value": [0.25]})
-    chart = layered(*(alt.Chart(frame).mark_point().encode(x="value:Q") for frame in (rows, others, rows)))
-    first, second, third = (layer.data for layer in chart.layer)
-    assert first is third
-    assert first is not second
-    assert list(chart.to_dict()["datasets"].values()) == [rows.to_dicts(), others.to_dicts()]
