@@ -7,9 +7,10 @@ INSTALLED := $(VENV)/.installed
 SMALL := .venv-small
 OLDER := .venv-older
 SMALL_PIP := $(SMALL)/bin/python -m pip install --quiet --no-compile
-# A file of tests at a time on each core, one thread each: networks that share cores stall each other. tests/conftest.py
-# puts the longest first
-SPREAD := -n auto --dist loadfile --no-loadscope-reorder
+# A file of tests at a time, the longest first (tests/conftest.py), in one process more than there are cores, for tests wait
+# a fifth of their time for browsers, files and commands; one thread each: networks that share cores stall each other
+WORKERS := $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
+SPREAD := -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(SPREAD)
 
 .PHONY: demo test test-all test-browser faults test-small test-older check format docs dist bench soak soundness clean
