@@ -81,33 +81,35 @@ def _plain(chart: Any) -> Any:
     if isinstance(chart, alt.LayerChart):
         return chart
     plain = _Chart(**chart._kwds)
-    plain.mark = _said(chart.mark)
+    plain.mark = _plain_values(chart.mark)
     if isinstance(chart.encoding, alt.SchemaBase):
-        plain.encoding = PlainEncoding(**_said(chart.encoding))
+        plain.encoding = PlainEncoding(**_plain_values(chart.encoding))
     return plain
 
 
-def _said(part: Any) -> Any:
-    """What a mark or a channel says, as plain values: Altair asks of each value whether it is one of its own."""
+def _plain_values(part: Any) -> Any:
+    """What a mark or a channel holds, as plain values: Altair asks of each value whether it is one of its own."""
     if isinstance(part, dict):
-        return {name: _said(value) for name, value in part.items() if value is not alt.Undefined}
+        return {name: _plain_values(value) for name, value in part.items() if value is not alt.Undefined}
     if isinstance(part, list | tuple):
-        return [_said(value) for value in part]
+        return [_plain_values(value) for value in part]
     if part is None or isinstance(part, str | int | float):
         return part
-    if not isinstance(part, alt.SchemaBase) or part._args or _is_by_field(part._kwds.get("condition")):
-        return PlainEncoding(part=part).to_dict(validate=False)["part"]  # as Altair writes it
-    said = _said(part._kwds)
-    shorthand = said.pop("shorthand", None)
+    if not isinstance(part, alt.SchemaBase) or _is_read_by_altair(part):
+        return PlainEncoding(part=part).to_dict(validate=False)["part"]
+    values = _plain_values(part._kwds)
+    shorthand = values.pop("shorthand", None)
     if isinstance(shorthand, str):
         channel: Any = type(part)
-        said = {**_field(channel, shorthand, said.get("type")), **said}
-    return said
+        values = {**_field(channel, shorthand, values.get("type")), **values}
+    return values
 
 
-def _is_by_field(condition: Any) -> bool:
-    """Whether a condition chooses among fields, whose shorthand Altair reads."""
-    return isinstance(condition, dict) and "field" in condition
+def _is_read_by_altair(part: alt.SchemaBase) -> bool:
+    """Whether there is more in it to read than one shorthand: several, those of a condition, or a bare value."""
+    shorthand, condition = part._kwds.get("shorthand", alt.Undefined), part._kwds.get("condition")
+    is_single = shorthand is alt.Undefined or isinstance(shorthand, str)
+    return bool(part._args) or not is_single or (isinstance(condition, dict) and "field" in condition)
 
 
 @cache

@@ -29,6 +29,7 @@ def test_channels_of_every_kind_are_written_as_altair_writes_them() -> None:
     base = alt.Chart(rows).encode(x=alt.X("mean(value):Q", scale=alt.Scale(domain=[np.float32(0.5), np.int64(2)])))
     layers = [
         base.mark_rule(color=alt.expr("'red'")).encode(y="name:N", x2=alt.X2("at"), detail=["name:N", "at:O"]),
+        base.mark_rule().encode(detail=alt.Detail(["name:N", "at:O"]), y2=alt.datum(2)),
         base.mark_point(filled=True).encode(
             y=alt.Y("name", type="nominal", sort=("b", "a")), tooltip=[alt.Tooltip("at:Q", format="~g"), "day:T"],
             color=alt.when(alt.datum.value > 0).then("name:N").otherwise(alt.value("grey")),
