@@ -15,7 +15,6 @@ from failmodes.analysis.formatting import format_severity
 from failmodes.analysis.selection import Selection, read_for_selection
 from failmodes.warehouse.errors import WarehouseError
 
-MARGIN_PX = 76  # of a panel: its vertical axis, half of "100 %" at its right, and the gap to the next
 FEWEST = 10  # bins of fewer images are left out of the lines, not of the counts
 
 
@@ -34,7 +33,7 @@ def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, size: ChartSi
         colour=pl.col("severity").replace_strict(colours, return_dtype=pl.String)
     )
     labels = list(selection.labels.values())
-    columns, width = axes.network_columns(size, len(labels), MARGIN_PX)
+    columns, width = axes.network_columns(size, len(labels), axes.MARGIN_PX)
     width = min(330.0, width)
     height = size.height(0.8 * width, 90)
     panels = [_panel(bins.filter(label=label), label, width, height) for label in labels]

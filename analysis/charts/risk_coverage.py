@@ -13,8 +13,6 @@ from failmodes.analysis.formatting import format_severity
 from failmodes.analysis.selection import Selection
 from failmodes.analysis.statistics.failure_prediction import averaged, cell_risks
 
-MARGIN_PX = 71  # of a panel: its vertical axis, half of "100 %" at its right, and the gap to the next
-
 
 def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, size: ChartSize = PAGE) -> alt.VConcatChart:
     """Error rate of the images kept against their share, by confidence, a line a severity, a panel a network.
@@ -31,7 +29,7 @@ def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, size: ChartSi
         colour=pl.col("severity").replace_strict(colours, return_dtype=pl.String)
     )
     labels = list(selection.labels.values())
-    columns, width = axes.network_columns(size, len(labels), MARGIN_PX)
+    columns, width = axes.network_columns(size, len(labels), axes.MARGIN_PX)
     most = min(1.0, float(rows.select(pl.col("risk").max()).item()) * 1.05 or 1.0)
     width = min(330.0, width)
     height = size.height(0.75 * width, 90)

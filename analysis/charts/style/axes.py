@@ -14,6 +14,7 @@ COARSE, FINE = 16, 4  # areas of points, square pixels
 FEW_LEVELS = 11  # more of them are a dense grid
 FEW_PANELS = 9  # more of them stand closer on a page
 CLOSE_COLUMNS = 5
+MARGIN_PX = 76  # of a panel of shares: its vertical axis, half of "100 %" at its right, and the gap to the next
 BOLD_PX = 14  # running text of this size is as wide as bold text of 12
 COLOUR_FIELD = alt.Color("colour:N", scale=None, legend=None)  # each row of the data holds its own colour
 Item = TypeVar("Item")
