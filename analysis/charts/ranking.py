@@ -188,8 +188,8 @@ def _plot(data: pl.DataFrame, runs: pl.DataFrame, labels: list[str], name_px: fl
     row_px = size.height(ROW_PX + NEXT_PX * (dots - 1) + GAP_PX, LEAST_PX * dots + GAP_PX)
     scale = _scale(data, runs)
     x = alt.X("value:Q", title="accuracy", scale=scale, axis=axes.percent_axis(domain=False, labelFlush=False))
-    gap_px = GAP_PX if dots > 1 else row_px / 4
-    value_px = min(FONT_PX, (row_px - gap_px) / dots)  # so that values do not overlap where dots are near each other
+    gap_px = max(GAP_PX * (dots > 1), row_px - dots * FONT_PX)  # dots of a row stand as close as their values allow
+    value_px = min(FONT_PX, (row_px - gap_px) / dots)
     y = alt.Y("name:N", sort=order, title=None, scale=alt.Scale(paddingInner=gap_px / row_px),
               axis=alt.Axis(domain=False, ticks=False, labelPadding=8, labelLimit=_most_name_px(size)))  # fmt: skip
     offset: dict[str, Any] = {}
