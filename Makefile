@@ -73,7 +73,7 @@ check: $(INSTALLED)
 	$(BIN)/mypy
 	$(BIN)/pyright
 	$(BIN)/lint-imports
-	$(BIN)/sqlfluff lint sql
+	$(BIN)/sqlfluff lint failmodes/sql
 
 format: $(INSTALLED)
 	$(BIN)/ruff check --fix .

@@ -15,7 +15,6 @@ of semantic versioning. All others may change without notice.
 """
 
 from importlib import import_module
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -70,8 +69,6 @@ __all__ = [
 
 __version__ = "0.1.0"
 
-ROOMS = ("analysis", "evaluate", "ingest", "sql", "warehouse")
-
 # Where each public name is defined: imported when it is first asked for, so that `import failmodes` loads nothing
 _PUBLIC = {
     "benchmark": "api",
@@ -86,13 +83,6 @@ _PUBLIC = {
     "CustomCorruption": "ingest.corruptions.custom",
     **{name: "warehouse.errors" for name in __all__ if name.endswith("Error")},
 }
-
-if any((Path(__file__).parent / room).is_file() for room in ROOMS):
-    raise ImportError(
-        "the folders of the package failmodes are links, and this checkout holds them as text files: run "
-        "`git config core.symlinks true`, then `git checkout -- failmodes` (on Windows, switch developer mode on "
-        "first); or install the published package: `pip install failmodes`"
-    )
 
 
 def __getattr__(name: str) -> Any:

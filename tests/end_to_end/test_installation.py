@@ -1,8 +1,7 @@
-"""The package as it is installed: its script, what it requires, its wheel, a checkout without symbolic links."""
+"""The package as it is installed: its script, its requirements, wheel and source distribution, from any checkout."""
 
 import ast
 import re
-import shutil
 import subprocess
 import sys
 import tarfile
@@ -77,7 +76,7 @@ def test_what_is_required_is_what_is_imported_and_pytorch_and_marimo_are_extras(
         {re.split("[<>=]", requirement)[0] for requirement in requirements}
         for requirements in (project["dependencies"], extras["evaluate"], extras["explore"])
     )
-    light = set.union(*(imported_names(PACKAGE / room) for room in failmodes.ROOMS if room != "evaluate"))
+    light = set.union(*(imported_names(PACKAGE / name) for name in ("analysis", "ingest", "sql", "warehouse")))
     assert distributions(light - set(EXPLORE)) == base
     assert distributions(set(EXPLORE)) == explore
     assert imported_names(PACKAGE / "evaluate") - light == {*EXTRA, "ray", "timm"}
@@ -96,29 +95,50 @@ def contents(wheel: Path) -> dict[str, bytes]:
         return {name: archive.read(name) for name in archive.namelist()}
 
 
+needs_git = pytest.mark.skipif(not (ROOT / ".git").exists(), reason="needs the git repository")
+
+
+def git(*arguments: str | Path) -> str:
+    return subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+
+
 @pytest.mark.slow
-@pytest.mark.skipif(not (ROOT / ".git").exists(), reason="git says which files the package should hold")
-def test_the_wheel_holds_one_package_and_the_source_distribution_gives_the_same(tmp_path: Path) -> None:
+@needs_git
+def test_the_wheel_holds_one_package_and_the_source_distribution_builds_the_same_wheel(tmp_path: Path) -> None:
     wheel = contents(build(ROOT, "wheel", tmp_path / "wheel"))
     (metadata,) = (message_from_bytes(text) for name, text in wheel.items() if name.endswith(".dist-info/METADATA"))
     assert metadata["Version"] == failmodes.__version__
     assert {name.split("/")[0] for name in wheel if ".dist-info/" not in name} == {"failmodes"}
-    tracked = subprocess.run(
-        ["git", "ls-files", "analysis", "evaluate", "ingest", "sql", "warehouse"],
-        cwd=ROOT, capture_output=True, text=True, check=True,
-    )  # fmt: skip
-    assert {f"failmodes/{name}" for name in tracked.stdout.split()} <= wheel.keys()
+    assert set(git("ls-files", "failmodes").split()) <= wheel.keys()
     with tarfile.open(build(ROOT, "sdist", tmp_path / "sdist")) as archive:
         archive.extractall(tmp_path / "source", filter="data")
     (source,) = (tmp_path / "source").iterdir()
+    links = {name for name in git("ls-files").split() if (ROOT / name).is_symlink()}
+    assert {name for name in git("ls-files").split() if not (source / name).exists()} == links
     assert contents(build(source, "wheel", tmp_path / "again")) == wheel
 
 
-def test_a_checkout_whose_links_are_text_files_says_how_to_mend_it(tmp_path: Path) -> None:
-    (tmp_path / "failmodes").mkdir()
-    shutil.copy(ROOT / "failmodes" / "__init__.py", tmp_path / "failmodes")
-    (tmp_path / "failmodes" / "warehouse").write_text("../warehouse")
-    done = subprocess.run([sys.executable, "-c", "import failmodes"], cwd=tmp_path, capture_output=True, text=True)
-    assert done.returncode == 1
-    assert done.stderr.splitlines()[-1].startswith("ImportError: the folders of the package failmodes are links")
-    assert "git config core.symlinks true" in done.stderr
+@pytest.mark.slow
+@needs_git
+def test_a_zip_download_without_symbolic_links_builds_the_same_wheel(tmp_path: Path) -> None:
+    git("archive", "--format", "zip", "--output", tmp_path / "download.zip", "HEAD")
+    with zipfile.ZipFile(tmp_path / "download.zip") as archive:
+        archive.extractall(tmp_path / "source")  # Python's zipfile writes a link as a text file, as Windows does
+    assert (tmp_path / "source" / "ingest").read_text() == "failmodes/ingest"
+    wheel = contents(build(tmp_path / "source", "wheel", tmp_path / "wheel"))
+    assert set(git("ls-tree", "-r", "--name-only", "HEAD", "failmodes").split()) <= wheel.keys()
+    assert {name.split("/")[0] for name in wheel if ".dist-info/" not in name} == {"failmodes"}
+    done = subprocess.run(
+        [sys.executable, "-c", "import failmodes; print(failmodes.corrupt, failmodes.__file__)"],
+        cwd=tmp_path / "source", capture_output=True, text=True,
+    )  # fmt: skip
+    assert str(tmp_path / "source") in done.stdout, done.stderr
+
+
+@pytest.mark.slow
+@needs_git
+def test_pip_installs_from_the_git_repository(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation", "--target"]
+    subprocess.run([*command, tmp_path / "site", f"git+file://{ROOT}"], check=True, capture_output=True)
+    assert {path.name.split("-")[0] for path in (tmp_path / "site").iterdir()} == {"failmodes", "bin"}
+    assert (tmp_path / "site" / "failmodes" / "sql" / "marts" / "accuracy_by_severity.sql").is_file()

@@ -1,0 +1,1 @@
+failmodes/sql
