@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from failmodes.analysis.opened_warehouse import Warehouse
-from failmodes.evaluate.extras import require_torch
 from failmodes.warehouse.errors import StudyError
+from failmodes.warehouse.extras import require
 from failmodes.warehouse.storage.locations import STUDY_FILE, WAREHOUSE_FILE, find_warehouse, user_path
 from failmodes.warehouse.terminal import remark
 
@@ -82,7 +82,7 @@ def run(study: "str | PathLike[str] | Mapping[str, Any]", *, progress: bool = Tr
         read = read_study(path / STUDY_FILE if path.is_dir() else path, require_models=False)
     if not read.models:  # its predictions are imported: there is nothing to evaluate
         return _loaded(read.record_output, read.output, read.claims)
-    require_torch("failmodes.run")
+    require("evaluate", "failmodes.run")
     from failmodes.evaluate.engine.run import evaluate_study
     from failmodes.evaluate.progress import evaluation_bar, training_bar
     from failmodes.evaluate.study_models import train_missing
@@ -256,7 +256,7 @@ def benchmark(
         StudyError: another argument is not what it should be.
         IncompleteRunError: a network raised in mid-run; the others are in the warehouse (`failmodes.open` it).
     """
-    require_torch("failmodes.benchmark")
+    require("evaluate", "failmodes.benchmark")
     from failmodes.evaluate.benchmark.benchmark import BenchmarkRequest, run_benchmark
     from failmodes.evaluate.benchmark.live_models import unwrapped
     from failmodes.evaluate.benchmark.model_options import make_model_options

@@ -27,7 +27,6 @@ from failmodes.evaluate.cli import (
     init,
     train,
 )
-from failmodes.evaluate.extras import require_torch
 from failmodes.ingest.cli import corrupt, download
 from failmodes.warehouse.cli import (
     READING_S,
@@ -41,6 +40,7 @@ from failmodes.warehouse.cli import (
 from failmodes.warehouse.cli import load as load_records
 from failmodes.warehouse.completion import complete_corruption, complete_model
 from failmodes.warehouse.errors import IncompleteRunError, MissingExtraError, WarehouseError, printable
+from failmodes.warehouse.extras import require
 from failmodes.warehouse.limits import lift_limits, limit_command, query_memory
 from failmodes.warehouse.query_command import SqlCommand, query
 from failmodes.warehouse.schema_command import schema
@@ -76,7 +76,7 @@ def run(study_file: StudyArgument = DEFAULT_STUDY, as_json: JsonOption = False) 
     lift_limits()  # it reads what it made itself
     names_networks = bool(read_study(study_file, require_models=False).models)  # else its predictions are imported
     if names_networks:
-        require_torch("`failmodes run`")
+        require("evaluate", "`failmodes run`")
     with without_suggestions():
         raised = _run_stages(study_file, names_networks, as_json)
     if raised is not None:

@@ -8,7 +8,6 @@ from pathlib import Path
 import duckdb
 import polars as pl
 import pytest
-from fsspec.implementations.memory import MemoryFileSystem
 from synthetic_record import Synthetic, write_synthetic
 from warehouse_files import SECRET, SMALL_RECORD
 
@@ -179,6 +178,8 @@ def local_record(tmp_path_factory: pytest.TempPathFactory) -> Synthetic:
 @pytest.fixture
 def memory_url(tmp_path: Path) -> Iterator[str]:
     """The URL of a folder in this process's memory, emptied at the end."""
+    from fsspec.implementations.memory import MemoryFileSystem
+
     yield f"memory://{tmp_path.name}/study"
     for path in MemoryFileSystem().find(f"/{tmp_path.name}"):
         MemoryFileSystem().rm_file(path)

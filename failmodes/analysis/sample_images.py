@@ -15,6 +15,7 @@ from failmodes.ingest.corruptions.catalogue import CORRUPTIONS, as_severity, cor
 from failmodes.ingest.datasets.decoding import decode, resize_and_crop
 from failmodes.ingest.datasets.folder_listing import IMAGE_SUFFIXES
 from failmodes.warehouse.errors import DataError, StudyError
+from failmodes.warehouse.extras import require
 
 PHOTOGRAPHS = {"china.jpg": "danielbuechele", "flower.jpg": "vultilion"}  # 640×427 pixels; file and photographer
 SHIPPED = "shipped with scikit-learn, CC BY 2.0"
@@ -127,6 +128,7 @@ def _tiles(photograph: Image.Image, side_px: int) -> Images:
 
 
 def _photograph(name: str) -> Image.Image:
+    require("images", f"the photograph {name}", ["sklearn"])
     from sklearn.datasets import load_sample_image
 
     return Image.fromarray(load_sample_image(name))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from failmodes.evaluate.extras import require_torch
+from failmodes.warehouse.extras import require
 from failmodes.warehouse.terminal import interruptible, print_json, remark, suggest
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def ingest(
 
 def train(study_file: StudyArgument = DEFAULT_STUDY) -> None:
     """Train the networks of a study that have no checkpoint yet; a killed training goes on from its last epoch."""
-    require_torch("`failmodes train`")
+    require("evaluate", "`failmodes train`")
     from failmodes.evaluate.progress import training_bar
     from failmodes.evaluate.study.reading import read_study
     from failmodes.evaluate.study_models import train_missing
@@ -117,7 +117,7 @@ def evaluate_networks(
     Raises:
         IncompleteRunError: a network raised.
     """
-    require_torch("`failmodes evaluate`")
+    require("evaluate", "`failmodes evaluate`")
     from failmodes.evaluate.allocator import keep_freed_memory
     from failmodes.evaluate.engine.run import evaluate_study
     from failmodes.evaluate.progress import evaluation_bar
@@ -187,7 +187,7 @@ def import_(
 
     Nothing is kept before all of the file is checked. A second import does nothing, or finishes what was interrupted.
     """
-    require_torch("`failmodes import`")
+    require("evaluate", "`failmodes import`")
     from failmodes.evaluate.import_predictions.importing import import_predictions
     from failmodes.evaluate.progress import import_bar
     from failmodes.evaluate.study.reading import read_study

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from failmodes.evaluate.extras import require_torch
+from failmodes.warehouse.extras import require
 from failmodes.warehouse.terminal import stdout_console
 
 
@@ -56,7 +56,7 @@ def study_progress(study_file: Path) -> StudyProgress | None:
     study = read_study(study_file, require_models=False)
     if not study.models:
         return None
-    require_torch("the progress of a study's networks")
+    require("evaluate", "the progress of a study's networks")
     from failmodes.evaluate.devices import choose_device
     from failmodes.evaluate.engine.plan import missing_cells, plan_evaluations
     from failmodes.evaluate.study_models import study_models

@@ -4,13 +4,13 @@ from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
-from failmodes.evaluate.extras import require_torch
 from failmodes.ingest.corruptions.catalogue import Severity
 from failmodes.ingest.corruptions.custom import GivenCorruption
 from failmodes.ingest.corruptions.image_checks import check_size
 from failmodes.ingest.corruptions.sampling import SamplingMode
 from failmodes.ingest.corruptions.transform import CorruptImage
 from failmodes.warehouse.errors import DataError
+from failmodes.warehouse.extras import require
 
 try:
     import torch
@@ -21,7 +21,7 @@ try:
     else:
         from torchvision.transforms.v2 import Transform
 except ImportError:
-    require_torch("failmodes.CorruptTransform")
+    require("evaluate", "failmodes.CorruptTransform")
     raise
 
 

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from failmodes.warehouse.extras import require
 from failmodes.warehouse.storage.locations import user_path
 from failmodes.warehouse.terminal import suggest
 
@@ -21,6 +22,7 @@ def download(
     to: Annotated[Path, typer.Option(help="Folder to put it in", metavar="DIR", parser=user_path)] = Path("data"),
 ) -> None:
     """Fetch a public data set with checksum; a download that broke off is resumed."""
+    require("images", "`failmodes download`", ["httpx"])
     from failmodes.ingest.downloads import download_dataset
 
     typer.echo(download_dataset(name, to))
@@ -130,6 +132,7 @@ def corrupt(
     """
     import sys
 
+    require("images", "`failmodes corrupt`", ["cv2"])
     from failmodes.ingest.corrupted_sets.command import write_corrupted_set
     from failmodes.ingest.corrupted_sets.options import parse_options, validate
     from failmodes.ingest.specification import DatasetSpec

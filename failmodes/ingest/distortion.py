@@ -1,6 +1,5 @@
 """How far a corrupted image is from the clean one: root mean square difference and structural similarity."""
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -20,6 +19,8 @@ def rmse(clean: NDArray[np.uint8], corrupted: NDArray[np.uint8]) -> NDArray[np.f
     Returns:
         (N,) float32, 0-1.
     """
+    import cv2
+
     _check_shapes(clean, corrupted)
     squares = np.array([cv2.norm(a, b, cv2.NORM_L2SQR) for a, b in zip(clean, corrupted, strict=True)])  # whole numbers
     return (np.sqrt(squares / max(1, int(np.prod(clean.shape[1:])))) / DATA_RANGE).astype(np.float32)
@@ -55,6 +56,8 @@ def _ssim_totals(clean: NDArray[np.uint8], corrupted: NDArray[np.uint8]) -> NDAr
 
     Images are filtered as one tall image: windows that reach over an edge are computed and left out.
     """
+    import cv2
+
     count, height, width, channels = clean.shape
     reach = WINDOW // 2
     a, b = (np.ascontiguousarray(images).reshape(count * height, width, channels) for images in (clean, corrupted))
@@ -113,6 +116,8 @@ def _similarity(
 
 def _window_sums(values: NDArray[np.unsignedinteger]) -> NDArray[np.int32]:
     """Sums over the 7×7 windows around each value of (H, W, C)."""
+    import cv2
+
     return np.asarray(cv2.boxFilter(values, cv2.CV_32S, (WINDOW, WINDOW), normalize=False), np.int32)
 
 

@@ -4,7 +4,6 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
-import cv2
 import numpy as np
 import PIL
 import scipy
@@ -19,6 +18,7 @@ from failmodes.ingest.datasets.dataset import Dataset
 from failmodes.ingest.specification import CorruptionSpec
 from failmodes.warehouse import schema
 from failmodes.warehouse.errors import DataError
+from failmodes.warehouse.extras import require
 from failmodes.warehouse.hashing import identity_of
 from failmodes.warehouse.shards.format import write_dimension
 from failmodes.warehouse.storage.files import StorePath
@@ -104,6 +104,9 @@ class GeneratedSource:
         dependencies: Mapping[str, str] | None = None,
         grey: bool = False,
     ) -> None:
+        require("images", "corrupting images", ["cv2"])
+        import cv2
+
         self.recipe, self.seed, self.across_switches = recipe, seed, across_switches
         self.draws: SamplingMode = draws
         self.grey = grey

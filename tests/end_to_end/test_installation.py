@@ -15,8 +15,7 @@ import pytest
 from installed_script import failmodes as run_failmodes
 
 import failmodes
-from failmodes.analysis.explorer.serving import PACKAGES as EXPLORE
-from failmodes.evaluate.extras import PACKAGES as EXTRA
+from failmodes.warehouse.extras import EXTRAS
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = Path(failmodes.__file__).parent
@@ -69,18 +68,17 @@ def distributions(names: set[str]) -> set[str]:
     return {found.lower().replace("_", "-") for name in names for found in installed.get(name, [name])}
 
 
-def test_what_is_required_is_what_is_imported_and_pytorch_and_marimo_are_extras() -> None:
+def test_requirements_are_the_packages_that_are_imported() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    extras = project["optional-dependencies"]
-    base, extra, explore = (
-        {re.split("[<>=]", requirement)[0] for requirement in requirements}
-        for requirements in (project["dependencies"], extras["evaluate"], extras["explore"])
-    )
-    light = set.union(*(imported_names(PACKAGE / name) for name in ("analysis", "ingest", "sql", "warehouse")))
-    assert distributions(light - set(EXPLORE)) == base
-    assert distributions(set(EXPLORE)) == explore
-    assert imported_names(PACKAGE / "evaluate") - light == {*EXTRA, "ray", "timm"}
-    assert distributions(set(EXTRA)) == extra
+    required = {
+        name: {re.split("[<>=]", one)[0] for one in requirements if not one.startswith("failmodes[")}
+        for name, requirements in {"": project["dependencies"], **project["optional-dependencies"]}.items()
+    }
+    optional = {name for packages in EXTRAS.values() for name in packages}
+    assert distributions(imported_names(PACKAGE) - optional) == required[""]
+    for extra, packages in EXTRAS.items():
+        assert distributions(set(packages)) == required[extra], extra
+    assert optional <= imported_names(PACKAGE)
 
 
 def build(source: Path, target: str, folder: Path) -> Path:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from failmodes.warehouse.errors import printable
+from failmodes.warehouse.extras import require
 from failmodes.warehouse.limits import limit_command, query_memory
 
 if TYPE_CHECKING:
@@ -40,10 +41,10 @@ def explore_warehouse(path: Path, open_study: "OpenStudy", *, host: str, port: i
         WarehouseError: the warehouse cannot be read, or holds no evaluation.
     """
     from failmodes.analysis.explorer.handed_over import Explored, hand_over
-    from failmodes.analysis.explorer.serving import bound_socket, new_token, page_address, require_explorer, serve
+    from failmodes.analysis.explorer.serving import bound_socket, new_token, page_address, serve
 
     limit_command(None, query_memory(None))
-    require_explorer()
+    require("explore", "`failmodes explore`")
     from failmodes.analysis.selection import select
     from failmodes.warehouse.database.connection import open_warehouse
 

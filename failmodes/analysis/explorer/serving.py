@@ -7,14 +7,11 @@ import threading
 import webbrowser
 from collections.abc import Awaitable, Callable
 from importlib.resources import as_file, files
-from importlib.util import find_spec
 from typing import Any
 from urllib.parse import urlsplit
 
-from failmodes.warehouse.errors import MissingExtraError, StudyError
+from failmodes.warehouse.errors import StudyError
 
-EXTRA = 'pip install "failmodes[explore]"'
-PACKAGES = ("marimo", "uvicorn")  # of the extra, by the names that are imported
 FIRST_PORT, TRIED_PORTS = 2718, 50  # marimo's own first port
 LOCAL_NAMES = ("127.0.0.1", "localhost", "::1")
 EVERY_ADDRESS = ("0.0.0.0", "::")
@@ -51,16 +48,6 @@ class SameOrigin:
         if self._names is not None and urlsplit(f"//{host}").hostname not in self._names:
             return False
         return origin is None or urlsplit(origin).netloc == host
-
-
-def require_explorer() -> None:
-    """Refuse to start without marimo, or the server that it brings.
-
-    Raises:
-        MissingExtraError: a package of the extra `explore` is not installed.
-    """
-    if missing := [name for name in PACKAGES if find_spec(name) is None]:
-        raise MissingExtraError(f"`failmodes explore` needs {missing[0]}, not installed here: {EXTRA}")
 
 
 def bound_socket(host: str, port: int | None) -> socket.socket:

@@ -1,6 +1,7 @@
 """Pictures of single images, each in one cell: made again from their clean image, else as kept for an exemplar."""
 
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import duckdb
 import numpy as np
@@ -12,25 +13,31 @@ from failmodes.ingest.datasets.decoding import decode
 from failmodes.warehouse.errors import FailmodesError
 
 
+class ChangedPictures(NamedTuple):
+    """(H, W, 3) uint8 by image_id, of those that are to be had; and why others are missing, where an error says so."""
+
+    pixels: dict[int, Pixels]
+    missing_reason: str
+
+
 def changed_pictures(
     con: duckdb.DuckDBPyConnection, evaluation_ids: Sequence[str], cells: Mapping[int, tuple[str, float]]
-) -> dict[int, Pixels]:
+) -> ChangedPictures:
     """The pictures that the warehouse has, or can make.
 
     Args:
         con: the warehouse.
         evaluation_ids: that saw them, of the same pixels.
         cells: corruption and severity by image_id.
-
-    Returns:
-        (H, W, 3) uint8 by image_id; images whose picture is not to be had are left out.
     """
+    reason = ""
     try:
         made = make_pictures(con, cell_rows(con, evaluation_ids[0], cells), StudyAtHand(None))
-    except FailmodesError:  # a published set, or code of a study: only exemplars are in the warehouse
-        made = []
+    except FailmodesError as error:  # a published set, code of a study, no OpenCV: only exemplars are at hand
+        made, reason = [], str(error)
     found = {picture.row.image_id: picture.pixels for picture in made if picture is not None}
-    return _exemplars(con, evaluation_ids, {i: cell for i, cell in cells.items() if i not in found}) | found
+    found |= _exemplars(con, evaluation_ids, {i: cell for i, cell in cells.items() if i not in found})
+    return ChangedPictures(found, reason if len(found) < len(cells) else "")
 
 
 def _exemplars(

@@ -14,6 +14,7 @@ from failmodes.ingest.corruptions.kernels.base import Images
 from failmodes.ingest.distortion import rmse
 from failmodes.ingest.sources import GeneratedSource, dependency_hashes, stored_versions
 from failmodes.warehouse.errors import StudyError, WarehouseError
+from failmodes.warehouse.extras import require
 from failmodes.warehouse.schema import CLEAN
 
 # The same picture has the same distance to the last digit of float32 on any machine: squares are whole numbers
@@ -59,9 +60,12 @@ def make_pictures(
         A picture a row; None where its clean image is not to be had.
 
     Raises:
+        MissingExtraError: a picture is of a corrupted image, and OpenCV is not installed.
         StudyError: a corruption is code of a study, or a set lies on disk, and no study is at hand.
         DataError, WarehouseError: images are damaged or missing.
     """
+    if any(row.corruption != CLEAN for row in rows):
+        require("images", "showing corrupted images", ["cv2"])
     sources = _sources(con, {row.source_id for row in rows})
     cells: dict[_Cell, dict[int, None]] = {}
     for row in rows:

@@ -55,13 +55,17 @@ class ChangedPicture(NamedTuple):
 
 
 class PictureGroup(NamedTuple):
-    """Images that change sides one way: its title, how many there are, who is right and who is wrong, and pictures."""
+    """Images that change sides one way: its title, how many there are, who is right and who is wrong, and pictures.
+
+    `missing` says why pictures are missing, if any are.
+    """
 
     title: str
     told: str
     right: str
     wrong: str
     pictures: list[ChangedPicture]
+    missing: str
 
 
 class ReportComparison(NamedTuple):
@@ -123,7 +127,8 @@ def report_comparison(con: duckdb.DuckDBPyConnection, selection: Selection, pair
     groups = [
         group
         for changed, is_wrong in ((comparison.newly_wrong, True), (comparison.newly_right, False))
-        if changed is not None and (group := _group(con, comparison, changed, is_wrong=is_wrong)).pictures
+        if changed is not None
+        and ((group := _group(con, comparison, changed, is_wrong=is_wrong)).pictures or group.missing)
     ]
     return ReportComparison(
         title=f"{comparison.b.label} compared with {comparison.a.label}",
@@ -144,7 +149,7 @@ def _group(
     """Pictures of the images that change sides in most cells, as far as the warehouse has them."""
     images = changed.images[:MOST_PICTURES]
     cells = {image.image_id: (image.corruption, image.severity) for image in images}
-    pixels = changed_pictures(con, [comparison.a.evaluation_ids[0], comparison.b.evaluation_ids[0]], cells)
+    pixels, missing = changed_pictures(con, [comparison.a.evaluation_ids[0], comparison.b.evaluation_ids[0]], cells)
     names = corruption_names(comparison)
     pictures = []
     for image in images:
@@ -160,4 +165,4 @@ def _group(
     labels = (comparison.a.label, comparison.b.label)
     right_label, wrong_label = labels if is_wrong else labels[::-1]
     title = "Newly wrong" if is_wrong else "Newly right"
-    return PictureGroup(title, changed_sentence(changed), right_label, wrong_label, pictures)
+    return PictureGroup(title, changed_sentence(changed), right_label, wrong_label, pictures, missing)

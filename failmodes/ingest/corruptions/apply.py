@@ -33,6 +33,7 @@ from failmodes.ingest.corruptions.grey import check_grey, in_grey, same_in_chann
 from failmodes.ingest.corruptions.image_checks import check_images
 from failmodes.ingest.corruptions.kernels.base import Images, Levels, Parameters
 from failmodes.warehouse.errors import DataError, StudyError, shown
+from failmodes.warehouse.extras import require
 
 ImageIds = Sequence[int] | NDArray[np.integer]
 BLOCK_VALUES = 1 << 18  # values corrupted at a time: scratch stays at a few megabytes, mostly in cache
@@ -125,6 +126,7 @@ def corrupt(
         (N, H, W, 3) uint8.
 
     Raises:
+        MissingExtraError: OpenCV is not installed.
         StudyError: an unknown corruption, recipe, severity, seed or sampling mode, or a severity between switches.
         DataError: images or image_ids of another type or shape, images too small, no photographs of frost; an image
             that is not grey where `grey`.
@@ -152,8 +154,9 @@ def check_settings(
     """Check all arguments of `corrupt` but the images.
 
     Raises:
-        StudyError: as `corrupt` does.
+        MissingExtraError, StudyError: as `corrupt` does.
     """
+    require("images", "corrupting images", ["cv2"])
     exact = as_severity(severity)
     if recipe is not None:
         recipe_of(recipe)

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from failmodes.ingest.datasets.dataset import Dataset
+from failmodes.warehouse.extras import require
 
 SIDE = 32
 FULL_INK = 16  # largest value of the 8×8 images
@@ -20,7 +21,12 @@ NOTE = (
 
 
 def open_digits(split: str) -> Dataset:
-    """The digits of one split: 50 test images a class, the others for training."""
+    """The digits of one split: 50 test images a class, the others for training.
+
+    Raises:
+        MissingExtraError: scikit-learn is not installed.
+    """
+    require("images", "the dataset of digits", ["sklearn"])
     from sklearn.datasets import load_digits
 
     bunch: Any = load_digits()

@@ -15,13 +15,12 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute
 import pyarrow.parquet as pq
-from upath import UPath
 
 from failmodes.warehouse.errors import DamagedShardError
 from failmodes.warehouse.provenance import now_utc
@@ -32,6 +31,9 @@ from failmodes.warehouse.shards.footer import RECORD_FOLDER, SEVERITY_PATTERN, S
 from failmodes.warehouse.shards.thrift import Data
 from failmodes.warehouse.storage.files import StorePath, atomic_write, exists, list_published, read_bytes
 from failmodes.warehouse.storage.regular_files import check_regular
+
+if TYPE_CHECKING:
+    from upath import UPath
 
 pc: Any = pyarrow.compute  # its functions are made as it is imported: no checker knows them
 
@@ -205,7 +207,7 @@ def _read_rows(source: Any, metadata: pq.FileMetaData, most_bytes: int) -> pa.Ta
     return with_plain_texts(rows, most_bytes)
 
 
-def _read_tail(path: UPath) -> bytes:
+def _read_tail(path: "UPath") -> bytes:
     """The end of a remote file, long enough to hold its footer, whose length stands 8 bytes before the end."""
     tail = read_bytes(path, FOOTER_BYTES)
     needed = int.from_bytes(tail[-8:-4], "little") + 8

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias, cast
 
 from failmodes.warehouse.errors import StorageError, first_line
+from failmodes.warehouse.extras import require
 
 if TYPE_CHECKING:
     from upath import UPath
@@ -50,10 +51,12 @@ def as_store_path(location: str, folder: Path | None = None) -> StorePath:
         folder: what a relative path is relative to; the current folder if not given.
 
     Raises:
+        MissingExtraError: fsspec or universal-pathlib is not installed.
         StorageError: no such protocol, or its driver is not installed.
     """
     if not is_url(location):
         return (folder or Path()) / location
+    require("remote", location)
     from fsspec import get_filesystem_class
     from upath import UPath
 

@@ -15,8 +15,8 @@ from explorer_process import explorer
 from installed_script import failmodes
 
 from failmodes.analysis.explorer import serving
-from failmodes.analysis.explorer.serving import SameOrigin, bound_socket, new_token, page_address, require_explorer
-from failmodes.warehouse.errors import MissingExtraError, StudyError
+from failmodes.analysis.explorer.serving import SameOrigin, bound_socket, new_token, page_address
+from failmodes.warehouse.errors import StudyError
 
 HERE = "127.0.0.1:2718"
 
@@ -86,14 +86,6 @@ def test_the_address_has_the_token() -> None:
     assert page_address("127.0.0.1", 2718, "t") == "http://127.0.0.1:2718/?access_token=t"
     assert page_address("::1", 2718, "t") == "http://[::1]:2718/?access_token=t"
     assert page_address("0.0.0.0", 2718, "t") == "http://127.0.0.1:2718/?access_token=t"
-
-
-def test_without_marimo_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(serving, "find_spec", lambda name: None)
-    with pytest.raises(
-        MissingExtraError, match=r'needs marimo, not installed here: pip install "failmodes\[explore\]"'
-    ):
-        require_explorer()
 
 
 ERRORS = {

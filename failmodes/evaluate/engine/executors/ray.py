@@ -18,6 +18,7 @@ from failmodes.evaluate.engine.tasks import RunResult, Task
 from failmodes.evaluate.engine.worker import RunCallbacks
 from failmodes.evaluate.study.study_schema import Study
 from failmodes.warehouse.errors import FailmodesError, ModelError, StudyError, first_line
+from failmodes.warehouse.extras import require
 
 
 class RayExecutor:
@@ -132,10 +133,7 @@ class RayWorker:
 
 def _import_ray() -> Any:
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    try:
-        import ray
-    except ImportError as error:
-        raise StudyError(
-            'executor "ray" needs Ray: install it with `pip install "failmodes[ray]"`, or set executor = "auto"'
-        ) from error
+    require("ray", 'executor = "ray"')
+    import ray
+
     return ray

@@ -3,7 +3,6 @@
 import math
 from functools import lru_cache
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
@@ -238,6 +237,8 @@ DEFOCUS_BLUR: RecipeLevels = {
 
 def defocus_blur(images: Images, parameters: Parameters) -> Images:
     """Blur by a disk of a radius and with a blur of sigma, pixels; edges reflected about the border pixel."""
+    import cv2
+
     kernel = disk(*parameters)
     unit = to_unit(images)
     blurred = np.empty_like(unit)
@@ -249,6 +250,8 @@ def defocus_blur(images: Images, parameters: Parameters) -> Images:
 @lru_cache(maxsize=16)
 def disk(radius: float, sigma: float) -> NDArray[np.float32]:
     """A disk of sum 1, blurred a little against aliasing; published on a wider grid, here without its empty rim."""
+    import cv2
+
     wide = SMALL_DISK_PX if radius <= SMALL_DISK_PX else int(radius)
     window = (3, 3) if radius <= SMALL_DISK_PX else (5, 5)
     taps = np.arange(-wide, wide + 1)

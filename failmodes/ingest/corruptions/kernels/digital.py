@@ -2,7 +2,6 @@
 
 from functools import lru_cache
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
@@ -101,6 +100,8 @@ def _inverse_affine(height: int, width: int, moved: NDArray[np.float64]) -> Floa
 
 def _smoothed(fields: Float32Array, sigma: float) -> Float32Array:
     """Gaussian smoothing of (N, 2, H, W), reflected beyond the borders."""
+    import cv2
+
     height, width = fields.shape[2:]
     weights = gaussian_weights(sigma, SMOOTHING_REACH)
     if len(weights) // 2 >= min(height, width):  # reflected more than once: OpenCV stops there
@@ -158,6 +159,8 @@ CONTRAST: RecipeLevels = {
 
 def contrast(images: Images, parameters: Parameters) -> Images:
     """Multiply the distance of values from their mean, image by image and channel by channel, by the parameter."""
+    import cv2
+
     (factor,) = parameters
     pixels = images.shape[1] * images.shape[2]
     # a sum of whole numbers is exact, so the mean does not depend on how the batch is laid out
@@ -184,6 +187,8 @@ def pixelate(images: Images, parameters: Parameters) -> Images:
     The parameter is the side of the small image as a share of the side of the image. Pillow keeps colours in four
     bytes: passed as such, they are neither unpacked nor packed on the way.
     """
+    import cv2
+
     (share,) = parameters
     height, width = images.shape[1:3]
     small = (max(1, int(width * share)), max(1, int(height * share)))
@@ -217,6 +222,8 @@ def jpeg_compression(images: Images, parameters: Parameters) -> Images:
 
     By OpenCV: the same libjpeg-turbo with the same settings as Pillow's, hence the same pixels, in less time.
     """
+    import cv2
+
     quality = [cv2.IMWRITE_JPEG_QUALITY, round(parameters[0])]
     decoded = np.empty_like(images)
     for image, result in zip(images, decoded, strict=True):

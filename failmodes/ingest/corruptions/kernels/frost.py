@@ -11,7 +11,6 @@ import os
 from functools import lru_cache
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from failmodes.ingest.corruptions.kernels.base import Float32Array, Images, Parameters, RecipeLevels
@@ -108,6 +107,8 @@ def _shipped(package: str, inside: str) -> Path | None:
 
 
 def _read(path: Path) -> Images:
+    import cv2
+
     photograph = cv2.imread(str(path), cv2.IMREAD_COLOR)
     if photograph is None:
         raise DataError(f"{path} cannot be decoded: {HOW_TO_GET}")
@@ -115,6 +116,8 @@ def _read(path: Path) -> Images:
 
 
 def _scaled(photograph: Images, scale: float, height: int, width: int) -> Images:
+    import cv2
+
     if scale != 1:
         photograph = cv2.resize(photograph, (0, 0), fx=scale, fy=scale).astype(np.uint8, copy=False)
     enlarge = max((height + 1) / photograph.shape[0], (width + 1) / photograph.shape[1])

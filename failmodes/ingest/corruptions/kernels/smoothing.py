@@ -2,7 +2,6 @@
 
 import math
 
-import cv2
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
@@ -46,6 +45,8 @@ def smoothed_pixels(images: Images, sigma: float) -> Images:
     further than that from a whole number is truncated to the same pixel. The others, a few in a thousand, are
     summed again as SciPy sums.
     """
+    import cv2
+
     weights = gaussian_weights(sigma, GAUSSIAN_REACH)
     per_image = math.prod(images.shape[1:])
     if len(weights) == 1 or per_image < LEAST_VALUES:
@@ -83,6 +84,8 @@ def _settle_many(image: Images, sigma: float, result: Images, unsure: NDArray[np
     Even areas, as of a white ground, look their pixels up; where more than `most` others are left, as of a gradient
     along one axis, the whole image is smoothed as SciPy does it.
     """
+    import cv2
+
     window = np.ones((len(gaussian_weights(sigma, GAUSSIAN_REACH)),) * 2, np.uint8)
     least, largest = (smallest(image, window, borderType=cv2.BORDER_REPLICATE) for smallest in (cv2.erode, cv2.dilate))
     even = unsure & (least == largest)

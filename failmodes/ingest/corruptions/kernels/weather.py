@@ -1,6 +1,5 @@
 """Weather: fog (plasma, the same on every channel), spatter (water or mud) and snow (streaked flakes)."""
 
-import cv2
 import numpy as np
 
 from failmodes.ingest.corruptions.kernels.base import (
@@ -138,6 +137,8 @@ def spatter(images: Images, parameters: Parameters, *, layer: Float32Array) -> I
 
 def _drops(liquid: Images) -> Float32Array:
     """The relief of drops (H, W), 0-1, from their thickness (H, W) uint8, as published."""
+    import cv2
+
     distance = cv2.distanceTransform(255 - cv2.Canny(liquid, 50, 150), cv2.DIST_L2, 5)
     distance = cv2.blur(np.minimum(distance, FURTHEST_PX), (3, 3)).astype(np.uint8)
     relief = cv2.filter2D(cv2.equalizeHist(distance), cv2.CV_8U, RELIEF)

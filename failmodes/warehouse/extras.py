@@ -1,0 +1,44 @@
+"""Optional dependencies: what each extra of the package installs, and the error where it is missing.
+
+Reading a warehouse needs none of them. Whatever needs one imports it in a function and calls `require` first.
+"""
+
+from collections.abc import Sequence
+from importlib.util import find_spec
+
+from failmodes.warehouse.errors import MissingExtraError
+
+# Packages of each extra by the name that is imported, with the name under which they are known
+EXTRAS: dict[str, dict[str, str]] = {
+    "images": {"cv2": "OpenCV", "httpx": "httpx", "sklearn": "scikit-learn"},
+    "evaluate": {
+        "torch": "PyTorch",
+        "torchvision": "torchvision",
+        "pytorch_grad_cam": "grad-cam",
+        "safetensors": "safetensors",
+        "tomli_w": "tomli-w",
+    },
+    "explore": {"marimo": "marimo", "uvicorn": "uvicorn"},
+    "remote": {"fsspec": "fsspec", "upath": "universal-pathlib"},
+    "ray": {"ray": "Ray"},
+    "timm": {"timm": "timm"},
+}
+INCLUDES = {"evaluate": "images"}  # an extra that installs another one too
+
+
+def require(extra: str, what: str, packages: Sequence[str] = ()) -> None:
+    """Refuse what needs an extra that is not installed.
+
+    Args:
+        extra: a key of `EXTRAS`.
+        what: what was asked for, as the message begins: "`failmodes train`".
+        packages: which packages of the extra it needs, by the name that is imported; all of them if not given.
+
+    Raises:
+        MissingExtraError: one of them is not installed.
+    """
+    known = EXTRAS.get(INCLUDES.get(extra, ""), {}) | EXTRAS[extra]
+    missing = [name for name in packages or known if find_spec(name) is None]
+    if missing:
+        named = "PyTorch" if "torch" in missing else ", ".join(known[name] for name in missing)
+        raise MissingExtraError(f'{what} needs {named}, not installed here: pip install "failmodes[{extra}]"')
