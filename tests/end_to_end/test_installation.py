@@ -108,6 +108,8 @@ def test_the_wheel_holds_one_package_and_the_source_distribution_builds_the_same
     assert metadata["Version"] == failmodes.__version__
     assert {name.split("/")[0] for name in wheel if ".dist-info/" not in name} == {"failmodes"}
     assert set(git("ls-files", "failmodes").split()) <= wheel.keys()
+    licenses = {name.partition("/licenses/")[2] for name in wheel if "/licenses/" in name}
+    assert licenses == {"LICENSE", "THIRD_PARTY.md"}
     with tarfile.open(build(ROOT, "sdist", tmp_path / "sdist")) as archive:
         archive.extractall(tmp_path / "source", filter="data")
     (source,) = (tmp_path / "source").iterdir()

@@ -16,11 +16,11 @@ _SNIPPET = "window.vegaEmbed = vegaEmbed;"
 def vega_bundle() -> str:
     """Vega, Vega-Lite and vega-embed, by vl-convert, which takes more than a second for it.
 
-    What it gave is kept in the user's cache for the next report, with its hash; where that cannot be written or does
+    Its license stands before it, as the license asks. What vl-convert gave is kept in the user's cache for the next report, with its hash; where that cannot be written or does
     not match, it is made again.
     """
     try:
-        kept = _cache_folder() / f"vega-{version('vl-convert-python')}-{_hash_of(_SNIPPET)[:8]}.js"
+        kept = _cache_folder() / f"vega-{version('vl-convert-python')}-{_hash_of(_license() + _SNIPPET)[:8]}.js"
         known_hash, _, script = kept.read_text(encoding="utf-8").partition("\n")
     except RuntimeError:  # nobody's home is known
         return _made()
@@ -38,7 +38,12 @@ def vega_bundle() -> str:
 
 
 def _made() -> str:
-    return str(vl_convert.javascript_bundle(snippet=_SNIPPET))
+    return _license() + str(vl_convert.javascript_bundle(snippet=_SNIPPET))
+
+
+def _license() -> str:
+    text = Path(__file__).with_name("vega_license.txt").read_text(encoding="utf-8")
+    return f"/*!\n{text}*/\n"
 
 
 def _cache_folder() -> Path:

@@ -25,6 +25,7 @@ def made(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
 def test_it_is_made_once(made: list[str]) -> None:
     first = vega_bundle()
     assert first.endswith("window.vegaEmbed = vegaEmbed;")
+    assert "University of Washington Interactive Data Lab" in first.partition("*/")[0]
     assert vega_bundle() == first
     assert len(made) == 1
 
