@@ -11,7 +11,7 @@ sys.path[:0] = [str(ROOT / "tests" / "references")]
 
 from chromium import find_chromium, launched, wait_until_drawn  # noqa: E402
 
-WIDTH_PX, HEIGHT_PX, COLORS = 1400, 860, 128
+WIDTH_PX, HEIGHT_PX, COLORS = 1400, 730, 128
 
 
 def main(report: Path, picture: Path) -> None:
