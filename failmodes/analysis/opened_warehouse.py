@@ -105,14 +105,14 @@ class Warehouse(WarehouseRows, WarehouseFiles):
         """
         path = self._opened()
         from failmodes.analysis.charts.drawing import draw_from_warehouse
-        from failmodes.analysis.charts.style.fitting import as_figure, figure_width_mm
+        from failmodes.analysis.charts.style.fitting import figure_width_mm
         from failmodes.analysis.charts.style.saving import with_theme
 
         chart = draw_from_warehouse(
             path, name, models=names_of(model), evaluations=names_of(evaluation), corruptions=names_of(corruption),
             size=layout, width=width, is_figure=layout == "paper", published=published,
         )  # fmt: skip
-        return as_figure(with_theme(chart, theme), figure_width_mm(layout, width))
+        return with_theme(chart, theme, figure_width_mm(layout, width))
 
     def images(
         self,

@@ -6,8 +6,7 @@ import polars as pl
 
 from failmodes.analysis.charts.style.axes import network_columns
 from failmodes.analysis.charts.style.combining import in_grid
-from failmodes.analysis.charts.style.heat_map import LEAST_ROW_PX, ROW_PX, heat_map, row_order, with_names
-from failmodes.analysis.charts.style.labels import FONT_PX, text_width
+from failmodes.analysis.charts.style.heat_map import LEAST_ROW_PX, ROW_PX, heat_map, label_width, row_order, with_names
 from failmodes.analysis.charts.style.theme import PAGE, ChartSize, ChartText, add_text
 from failmodes.analysis.findings.answers import collapse_sentence
 from failmodes.analysis.formatting import format_percent
@@ -36,7 +35,7 @@ def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, size: ChartSi
         raise WarehouseError("no answers to show: no prediction is a finite number")
     order = row_order(cells, "commonest_answer_share")
     even = float(cells.select(pl.col("commonest_answer_label_share").mean()).item())
-    label_px = max(text_width(name, FONT_PX) for name in order) + 14
+    label_px = label_width(order)
     labels = [label for label in selection.labels.values() if label in cells["label"].to_list()]
     columns, width = network_columns(size, len(labels), 20, label_px)
     panels = [

@@ -6,8 +6,7 @@ import polars as pl
 
 from failmodes.analysis.charts.style.axes import network_columns
 from failmodes.analysis.charts.style.combining import in_grid
-from failmodes.analysis.charts.style.heat_map import LEAST_ROW_PX, ROW_PX, heat_map, row_order, with_names
-from failmodes.analysis.charts.style.labels import FONT_PX, text_width
+from failmodes.analysis.charts.style.heat_map import LEAST_ROW_PX, ROW_PX, heat_map, label_width, row_order, with_names
 from failmodes.analysis.charts.style.theme import PAGE, ChartSize, ChartText, add_text
 from failmodes.analysis.findings.corruption_cost import costliest_on_average_sentence
 from failmodes.analysis.selection import Selection, averaged_severities, read_for_selection
@@ -26,7 +25,7 @@ def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, size: ChartSi
     order = row_order(cells.filter(pl.col("severity").is_in(averaged_severities(cells["severity"].unique()))),
                       "accuracy_drop")  # fmt: skip
     top = max(0.01, float(cells.select(pl.col("accuracy_drop").max()).item()))
-    label_px = max(text_width(name, FONT_PX) for name in order) + 14
+    label_px = label_width(order)
     columns, width = network_columns(size, len(selection.evaluations), 20, label_px)
     panels = [
         heat_map(cells.filter(label=label), "accuracy_drop", order, label, top, width, TOOLTIPS,

@@ -16,8 +16,8 @@ _SNIPPET = "window.vegaEmbed = vegaEmbed;"
 def vega_bundle() -> str:
     """Vega, Vega-Lite and vega-embed, by vl-convert, which takes more than a second for it.
 
-    Its license stands before it, as the license asks. What vl-convert gave is kept in the user's cache for the next report, with its hash; where that cannot be written or does
-    not match, it is made again.
+    The license stands before it, as it asks. The script is kept in the user's cache for the next report, with its hash;
+    where that cannot be written or does not match, it is made again.
     """
     try:
         kept = _cache_folder() / f"vega-{version('vl-convert-python')}-{_hash_of(_license() + _SNIPPET)[:8]}.js"

@@ -2,12 +2,10 @@
 
 import re
 from collections.abc import Callable
-from pathlib import Path
-from typing import Any, Self
 
 import altair as alt
 
-from failmodes.analysis.charts.style.saving import FORMATS, drawing, with_theme, write_themed
+from failmodes.analysis.charts.style.saving import drawing, with_theme
 from failmodes.analysis.charts.style.stacking import StackedHeight, height_around, stacked_height
 from failmodes.analysis.charts.style.theme import CHART_SIZES, ChartSize
 from failmodes.warehouse.errors import StudyError
@@ -100,31 +98,3 @@ def _of_height(
         if stacked.px <= room + 1 or share == LOWEST_SHARE:
             break
     return size, chart
-
-
-class FigureChart(alt.VConcatChart):
-    """A chart whose files have a width on paper: `save("figure.pdf")` keeps to it."""
-
-    _width_mm: float | None = None
-
-    def copy(self, deep: Any = True, ignore: list[str] | None = None) -> Self:
-        """A copy, which has the width too: each method of Altair that changes a chart gives one."""
-        made = super().copy(deep, ignore)
-        object.__setattr__(made, "_width_mm", self._width_mm)
-        return made
-
-    def save(self, fp: Any, format: Any = None, **options: Any) -> None:  # type: ignore[override] # noqa: A002
-        """Write the figure; with any option of Altair's, or to an open file, as Altair does."""
-        is_path = isinstance(fp, str | Path) and Path(fp).suffix.lower() in FORMATS
-        if self._width_mm is None or format or options or not is_path:
-            super().save(fp, format, **options)
-        else:
-            write_themed(alt.VConcatChart(**self._kwds), Path(fp), self._width_mm)
-
-
-def as_figure(themed: alt.VConcatChart, width_mm: float) -> FigureChart:
-    """The same chart, which knows its width on paper."""
-    figure: FigureChart = object.__new__(FigureChart)
-    for name, value in (("_args", ()), ("_kwds", dict(themed._kwds)), ("_width_mm", width_mm)):
-        object.__setattr__(figure, name, value)
-    return figure

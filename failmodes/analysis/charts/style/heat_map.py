@@ -7,10 +7,12 @@ import polars as pl
 
 from failmodes.analysis.charts.style.axes import panel_title
 from failmodes.analysis.charts.style.combining import layered
+from failmodes.analysis.charts.style.labels import FONT_PX, text_width
 from failmodes.analysis.charts.style.theme import GROUPS, Layered
 from failmodes.analysis.formatting import format_number, label_with_extra
 
 ROW_PX, LEAST_ROW_PX = 26, 13
+LABEL_PADDING_PX, LONGEST_LABEL_PX = 8, 200
 DECIMAL_PX, WHOLE_PX = 26, 14  # widths of a cell that a number with and without a decimal needs
 DARK_FROM = 0.5  # share of the colour scale from which numbers are printed in the other text colour: its middle colour
 
@@ -30,6 +32,11 @@ def row_order(cells: pl.DataFrame, value: str) -> list[str]:
         key=lambda r: (not r["headline"], rank.get(r["corruption_group"], len(GROUPS)), -(r[value] or 0), r["name"]),
     )
     return [row["name"] for row in rows]
+
+
+def label_width(names: Sequence[str]) -> float:
+    """Pixels that the names of rows take at the left of a panel."""
+    return min(LONGEST_LABEL_PX, max(text_width(name, FONT_PX) for name in names)) + LABEL_PADDING_PX + 6
 
 
 def heat_map(
@@ -60,8 +67,8 @@ def heat_map(
     x = alt.X("severity:O", title="severity",
               axis=alt.Axis(labelAngle=0, domain=False, ticks=False, format="~g", values=shown))  # fmt: skip
     y = alt.Y("name:N", sort=list(order), title=None,
-              axis=alt.Axis(labels=is_left, domain=False, ticks=False, labelPadding=8, labelLimit=200,
-                            labelFontSize=11))  # fmt: skip
+              axis=alt.Axis(labels=is_left, domain=False, ticks=False, labelPadding=LABEL_PADDING_PX,
+                            labelLimit=LONGEST_LABEL_PX, labelFontSize=FONT_PX))  # fmt: skip
     base = alt.Chart(data).encode(x=x, y=y)
     colour = alt.Color(
         f"{value}:Q", scale=alt.Scale(domain=[0, top], clamp=True, nice=False, interpolate="rgb"), legend=None

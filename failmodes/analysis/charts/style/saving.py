@@ -6,7 +6,7 @@ import json
 import re
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, Self
 
 import altair as alt
 import numpy as np
@@ -25,6 +25,7 @@ KEPT_DRAWINGS = 3  # as many as it takes to fit a figure
 PNG_SCALE = 2  # pixels of an embedded image for each that it takes on a page
 PNG_DPI, MM_PER_INCH, POINTS_PER_INCH = 300, 25.4, 72
 LINE_SEPARATORS = str.maketrans("\u2028\u2029", "  ")
+ENDS_SCRIPT = re.compile("<(?=[/!])")
 _SVG_SIZE = re.compile(r'<svg [^>]*?width="([\d.]+)" height="([\d.]+)"')
 
 
@@ -41,18 +42,18 @@ def save_chart(chart: alt.VConcatChart, path: Path, *, theme: str = "light", wid
         StudyError: another suffix or theme.
         StorageError: the file could not be written.
     """
-    return write_themed(with_theme(chart, theme), path, width_mm)
+    return _write_themed(with_theme(chart, theme), path, width_mm)
 
 
-def write_themed(themed: alt.VConcatChart, path: Path, width_mm: float | None = None) -> Path:
-    """Write a chart that carries its theme, as `save_chart` says."""
+def _write_themed(themed: alt.VConcatChart, path: Path, width_mm: float | None) -> Path:
     kind = FORMATS.get(path.suffix.lower())
     if kind is None:
         raise StudyError(f"cannot save a chart as {path.name!r}: name it with one of {', '.join(FORMATS)}")
     with alt.theme.enable("none"), atomic_write(path) as temporary:
         if kind == "html":
-            readable = alt.VConcatChart.from_dict(specification_of(themed), validate=False)
-            readable.save(str(temporary), format=kind, inline=True)
+            alt.VConcatChart.from_dict(specification_of(themed), validate=False).save(
+                str(temporary), format=kind, inline=True
+            )
         elif kind == "json":
             temporary.write_text(json.dumps(specification_of(themed)), encoding="utf-8")
         else:
@@ -67,17 +68,51 @@ def specification_of(chart: alt.VConcatChart) -> dict[str, Any]:
     """
     with alt.data_transformers.enable("default"), alt.data_transformers.disable_max_rows():
         specification: dict[str, Any] = chart.to_dict(validate=False)
-    _part_lines(specification)
+    _make_safe(specification)
     return specification
 
 
-def _part_lines(node: Any) -> None:
-    """Put spaces for the separators of lines and paragraphs that names may hold: Vega cannot parse them."""
+def _make_safe(node: Any) -> None:
+    """Change texts of a specification, in place, so that they stay texts wherever Altair writes it.
+
+    Altair puts a specification into a <script> of HTML as it is, where a label `</script>` or `<!--` would end the
+    script: an invisible space (U+200B) behind such a `<` keeps it a text. Vega cannot parse separators of lines and
+    paragraphs: they become spaces.
+    """
     for key, value in node.items() if isinstance(node, dict) else enumerate(node):
         if isinstance(value, dict | list):
-            _part_lines(value)
-        elif isinstance(value, str) and not value.isascii():
-            node[key] = value.translate(LINE_SEPARATORS)
+            _make_safe(value)
+        elif isinstance(value, str) and ("<" in value or not value.isascii()):
+            node[key] = ENDS_SCRIPT.sub("<\u200b", value.translate(LINE_SEPARATORS))
+
+
+class FigureChart(alt.VConcatChart):
+    """A chart as users get it: no label of it is code in HTML, and `save("figure.pdf")` keeps its width on paper."""
+
+    _width_mm: float | None = None
+
+    def copy(self, deep: Any = True, ignore: list[str] | None = None) -> Self:
+        """A copy, which has the width too: each method of Altair that changes a chart gives one."""
+        made = super().copy(deep, ignore)
+        object.__setattr__(made, "_width_mm", self._width_mm)
+        return made
+
+    def to_dict(
+        self, validate: bool = True, *, context: dict[str, Any] | None = None, **options: Any
+    ) -> dict[str, Any]:
+        """The specification, which everything is made of that Altair writes or shows."""
+        specification: dict[str, Any] = super().to_dict(validate, context=context, **options)
+        _make_safe(specification)
+        _make_safe((context or {}).get("datasets", {}))  # of a chart within another one the data stands here
+        return specification
+
+    def save(self, fp: Any, format: Any = None, **options: Any) -> None:  # type: ignore[override] # noqa: A002
+        """Write the figure; with any option of Altair's, or to an open file, as Altair does."""
+        is_path = isinstance(fp, str | Path) and Path(fp).suffix.lower() in FORMATS
+        if self._width_mm is None or format or options or not is_path:
+            super().save(fp, format, **options)
+        else:
+            _write_themed(self, Path(fp), self._width_mm)
 
 
 class Drawing(NamedTuple):
@@ -144,25 +179,27 @@ def _text_of(tag: str, attribute: str) -> str:
     return tag.split(f' {attribute}="', 1)[1].split('"', 1)[0]
 
 
-def with_theme(chart: alt.VConcatChart, theme: str = "light") -> alt.VConcatChart:
+def with_theme(chart: alt.VConcatChart, theme: str = "light", width_mm: float | None = None) -> FigureChart:
     """A copy of a chart that carries a theme in itself, and so looks the same wherever it is shown.
 
     Args:
         chart: a chart as `add_text` makes it.
         theme: 'light' or 'dark'.
+        width_mm: width on paper that its `save` keeps to.
 
     Raises:
         StudyError: another theme.
     """
     if theme not in THEMES:
         raise StudyError(f"no theme {theme!r}: choose {' or '.join(THEMES)}")
-    themed = chart.copy(deep=False)
+    parts = dict(chart._kwds)
     if theme == "dark":
         specification = json.dumps(specification_of(chart))  # with its data: these colours are in it too
         for light_colour, dark_colour in DARK_COLOURS.items():
             specification = specification.replace(light_colour, dark_colour)
-        themed = alt.VConcatChart.from_dict(json.loads(specification), validate=False)
-    themed.config = alt.Config(**vega_config(THEMES[theme]))
+        parts = dict(alt.VConcatChart.from_dict(json.loads(specification), validate=False)._kwds)
+    themed = FigureChart(**parts | {"config": alt.Config(**vega_config(THEMES[theme]))})
+    object.__setattr__(themed, "_width_mm", width_mm)
     return themed
 
 
