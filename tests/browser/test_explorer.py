@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import duckdb
 import polars as pl
 import pytest
 from chromium import Theme
@@ -187,6 +188,36 @@ def test_names_of_whoever_means_harm_are_text(browser: "Browser", tmp_path: Path
             HOSTILE[1]
             in visit.page.locator("h2").nth(1).inner_text() + visit.page.locator(".fm-text").first.inner_text()
         )
+        assert visit.problems == []
+        assert visit.outside == []
+        visit.page.context.close()
+
+
+def test_texts_that_are_addresses_are_shown_as_text(browser: "Browser", tmp_path: Path) -> None:
+    pytest.importorskip("marimo")
+    host = "203.0.113.1"  # of the range for documentation
+    names = (f"http://{host}/a.png", f"https://{host}/b", f"![x](http://{host}/c.png)", f"<img src=//{host}/d>",
+             "data:image/svg+xml,<svg/>")  # fmt: skip
+    write_synthetic(
+        tmp_path, images=60, models=("A", "B"), classes=len(names), corruptions=("fog",), texts=Texts(classes=names)
+    )
+    write_thumbnails(tmp_path, 60)
+    load([tmp_path], tmp_path / "warehouse.duckdb")
+    with duckdb.connect(str(tmp_path / "warehouse.duckdb")) as con:
+        con.execute(f"update images set file = 'http://{host}/' || image_id || '.jpg'")
+    with explorer(tmp_path / "warehouse.duckdb") as running:
+        visit = open_explorer(browser, running, 1400, "light")
+        response = visit.page.request.get(running.address)
+        assert "default-src 'self'" in response.headers["content-security-policy"]
+        visit.page.locator("textarea").last.fill("select class_name, [class_name] as listed, file from classes, images")
+        visit.page.get_by_role("button", name="Run").click()
+        visit.page.get_by_text("300 rows", exact=True).wait_for()
+        visit.page.get_by_text(f"{host}/59.jpg").first.or_(visit.page.get_by_text(f"{host}/0.jpg").first).wait_for()
+        show_all(visit.page)
+        visit.page.wait_for_timeout(500)
+        links = "all => all.map(each => each.src || each.href).filter(each => each.includes('203.0.113.1'))"
+        assert visit.page.locator("a, img, iframe, link").evaluate_all(links) == []
+        assert visit.page.locator("img[src^='data:image/svg+xml,<svg/>']").count() == 0
         assert visit.problems == []
         assert visit.outside == []
         visit.page.context.close()

@@ -6,6 +6,7 @@ import socket
 import threading
 import webbrowser
 from collections.abc import Awaitable, Callable
+from functools import partial
 from importlib.resources import as_file, files
 from typing import Any
 from urllib.parse import urlsplit
@@ -17,14 +18,22 @@ LOCAL_NAMES = ("127.0.0.1", "localhost", "::1")
 EVERY_ADDRESS = ("0.0.0.0", "::")
 TITLE = "Failmodes explorer"
 
+# A page may load and request only what comes from this server, whatever a warehouse's texts say. Beyond that marimo
+# needs scripts and styles within its page, generated functions (Vega), and images, fonts and workers as data
+POLICY = (
+    "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:; style-src 'self' 'unsafe-inline'; "
+    "img-src 'self' data: blob:; font-src 'self' data:; worker-src 'self' blob:; connect-src 'self' data: blob:; "
+    "object-src 'none'; base-uri 'self'; form-action 'self'; frame-ancestors 'none'"
+)
+
 Scope = dict[str, Any]
 Receive = Callable[[], Awaitable[Any]]
 Send = Callable[[Any], Awaitable[None]]
 AsgiApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
-class SameOrigin:
-    """Turns away what another web page asks for, and what comes under another host's name (DNS rebinding)."""
+class GuardedApp:
+    """Refuses what other web pages ask and what comes under other host names (DNS rebinding); adds the policy."""
 
     def __init__(self, app: AsgiApp, host: str) -> None:
         """Guard an app that is served at `host`."""
@@ -32,22 +41,41 @@ class SameOrigin:
         self._names = None if host in EVERY_ADDRESS else {*LOCAL_NAMES, host}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request, or refuse it."""
-        if scope["type"] in ("http", "websocket") and not self._allows(scope):
-            if scope["type"] == "websocket":
-                await send({"type": "websocket.close", "code": 1008})
-                return
-            await send({"type": "http.response.start", "status": 403, "headers": [(b"content-type", b"text/plain")]})
-            await send({"type": "http.response.body", "body": b"asked for by another page or host\n"})
+        """Answer a request, or refuse it: 400 for malformed headers, 403 for another page's or host's."""
+        if scope["type"] not in ("http", "websocket"):
+            await self._app(scope, receive, send)
             return
-        await self._app(scope, receive, send)
+        try:
+            refusal = None if self._allows(scope) else (403, b"requested by another page or host\n")
+        except ValueError:
+            refusal = (400, b"malformed Host or Origin\n")
+        if refusal is None:
+            await self._app(scope, receive, partial(_send_with_policy, send))
+        elif scope["type"] == "websocket":
+            await send({"type": "websocket.close", "code": 1008})
+        else:
+            status, body = refusal
+            await send({"type": "http.response.start", "status": status, "headers": [(b"content-type", b"text/plain")]})
+            await send({"type": "http.response.body", "body": body})
 
     def _allows(self, scope: Scope) -> bool:
+        """Whether host and origin are this server's.
+
+        Raises:
+            ValueError: one of them is malformed.
+        """
         headers = {name.lower(): value.decode("latin-1") for name, value in scope["headers"]}
-        host, origin = headers.get(b"host", ""), headers.get(b"origin")
-        if self._names is not None and urlsplit(f"//{host}").hostname not in self._names:
+        host, origin = urlsplit(f"//{headers.get(b'host', '')}"), headers.get(b"origin")
+        host.port  # noqa: B018  which raises where it is no number
+        if self._names is not None and host.hostname not in self._names:
             return False
-        return origin is None or urlsplit(origin).netloc == host
+        return origin is None or urlsplit(origin).netloc == host.netloc
+
+
+async def _send_with_policy(send: Send, message: dict[str, Any]) -> None:
+    if message["type"] == "http.response.start":
+        message = {**message, "headers": [*message.get("headers", ()), (b"content-security-policy", POLICY.encode())]}
+    await send(message)
 
 
 def bound_socket(host: str, port: int | None) -> socket.socket:
@@ -88,7 +116,7 @@ def serve(listening: socket.socket, host: str, token: str, *, open_browser: bool
         address = page_address(host, listening.getsockname()[1], token)
         threading.Timer(1.0, webbrowser.open, [address]).start()
     with as_file(files("failmodes.analysis.explorer").joinpath("app.py")) as page:
-        app = SameOrigin(page_app(str(page), token), host)
+        app = GuardedApp(page_app(str(page), token), host)
         # nothing of the server's own is printed, and whoever stops it does not wait for open pages
         config = uvicorn.Config(app, log_level="error", timeout_graceful_shutdown=1, ws_ping_interval=20)
         uvicorn.Server(config).run(sockets=[listening])

@@ -1,5 +1,6 @@
 """The elements of the explorer's page that are made of marimo's: charts, choices, buttons, a problem in its place."""
 
+import re
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, NamedTuple
@@ -37,6 +38,7 @@ class Elements(NamedTuple):
 
 PICTURE_COUNTS = ("6", "12", "24")
 DEFAULT_PICTURES = "12"
+ADDRESS = re.compile("(https?|data):", re.IGNORECASE)
 
 
 def titled(title: str, *texts: str, level: int = 2) -> Any:
@@ -108,12 +110,22 @@ def picture_count() -> Any:
     return mo.ui.dropdown(PICTURE_COUNTS, value=DEFAULT_PICTURES, label="Pictures", allow_select_none=False)
 
 
+def as_text(value: object) -> object:
+    """A value as marimo's table shows it and nothing more: it makes links and images of texts that are addresses."""
+    if isinstance(value, str | list | dict):
+        return ADDRESS.sub("\\1\u200b:", str(value))  # an invisible space: no address any more
+    return value
+
+
+def _table(rows: pl.DataFrame, **options: Any) -> Any:
+    formats = dict.fromkeys(rows.columns, as_text)
+    return mo.ui.table(rows, format_mapping=formats, show_column_summaries=False, **options)
+
+
 def image_table(rows: pl.DataFrame) -> Any:
     """A table of images, whose rows may be chosen."""
     label = "Images, the most confident mistakes first; choose rows to see their pictures"
-    return mo.ui.table(
-        rows, selection="multi", page_size=10, show_column_summaries=False, show_data_types=False, label=label
-    )
+    return _table(rows, selection="multi", page_size=10, show_data_types=False, label=label)
 
 
 def pictures(sheet: ImageSheet) -> Elements:
@@ -148,4 +160,4 @@ def statement_form(statement: str) -> Any:
 
 def answer_table(rows: pl.DataFrame) -> Any:
     """The rows of an answer, to page through and to save."""
-    return mo.ui.table(rows, selection=None, page_size=20, show_column_summaries=False, label=f"{rows.height:,} rows")
+    return _table(rows, selection=None, page_size=20, label=f"{rows.height:,} rows")

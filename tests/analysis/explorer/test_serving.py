@@ -15,18 +15,18 @@ from explorer_process import explorer
 from installed_script import failmodes
 
 from failmodes.analysis.explorer import serving
-from failmodes.analysis.explorer.serving import SameOrigin, bound_socket, new_token, page_address
+from failmodes.analysis.explorer.serving import GuardedApp, bound_socket, new_token, page_address
 from failmodes.warehouse.errors import StudyError
 
 HERE = "127.0.0.1:2718"
 
 
 def answered(host: str, origin: str | None, *, bound_to: str = "127.0.0.1", kind: str = "http") -> list[Any]:
-    """What a guarded app sends: 'let through', or a refusal."""
+    """What a guarded app sends: that it was let through, or a refusal."""
     sent: list[Any] = []
 
     async def inner(_scope: Any, _receive: Any, send: Any) -> None:
-        await send("let through")
+        await send({"type": "let through"})
 
     async def send(message: Any) -> None:
         sent.append(message)
@@ -35,7 +35,7 @@ def answered(host: str, origin: str | None, *, bound_to: str = "127.0.0.1", kind
         return {}
 
     headers = [(b"host", host.encode()), *([(b"origin", origin.encode())] if origin else [])]
-    asyncio.run(SameOrigin(inner, bound_to)({"type": kind, "headers": headers}, receive, send))
+    asyncio.run(GuardedApp(inner, bound_to)({"type": kind, "headers": headers}, receive, send))
     return sent
 
 
@@ -58,12 +58,19 @@ def answered(host: str, origin: str | None, *, bound_to: str = "127.0.0.1", kind
 )
 def test_other_pages_and_hosts_are_turned_away(host: str, origin: str | None, bound_to: str, passes: bool) -> None:
     sent = answered(host, origin, bound_to=bound_to)
-    assert (sent == ["let through"]) == passes
+    assert (sent == [{"type": "let through"}]) == passes
     if not passes:
         assert sent[0]["status"] == 403
         assert answered(host, origin, bound_to=bound_to, kind="websocket") == [
             {"type": "websocket.close", "code": 1008}
         ]
+
+
+@pytest.mark.parametrize(
+    ("host", "origin"), [("[bad", None), (HERE, "http://[bad"), ("127.0.0.1:x", None), ("127.0.0.1:99999", None)]
+)
+def test_malformed_headers_are_a_bad_request(host: str, origin: str | None) -> None:
+    assert answered(host, origin)[0]["status"] == 400
 
 
 def test_a_port_that_is_taken_is_one_line_and_the_next_is_found() -> None:
