@@ -9,7 +9,7 @@ from failmodes.analysis.charts.style.theme import DARK_COLOURS, THEMES, ThemeCol
 
 COOKIE = "failmodes_view"
 EMBED_OPTIONS = {"renderer": "svg", "actions": False}  # texts that a screen reader finds; no link to another host
-WIDTHS_PX = {"wide": 1100.0, "large": 880.0, "medium": 525.0, "narrow": 328.0}  # of a chart as wide as the page
+WIDTHS_PX = {"wide": 1100.0, "large": 880.0, "medium": 525.0, "narrow": 322.0}  # of a chart as wide as the page
 
 
 class View(NamedTuple):
