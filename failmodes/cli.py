@@ -29,6 +29,7 @@ from failmodes.evaluate.cli import (
 )
 from failmodes.evaluate.extras import require_torch
 from failmodes.ingest.cli import corrupt, download
+from failmodes.warehouse.answer_output import STDOUT, answer_file
 from failmodes.warehouse.cli import (
     READING_S,
     STATUS_KEYS,
@@ -189,7 +190,8 @@ def images(
         list[str] | None, typer.Option(help="With --image: only this evaluation, by its identity.")
     ] = None,
     output: Annotated[
-        Path, typer.Option("--output", "-o", help="File to write: .png, .svg, .pdf, .html or .json.")
+        Path,
+        typer.Option("--output", "-o", help="File to write: .png, .svg, .pdf, .html or .json; - prints SVG to stdout."),
     ] = Path("images.png"),
     layout: Annotated[Literal["page", "paper"], typer.Option(help="180 mm wide, or a column of a paper.")] = "page",
     width: Annotated[str | None, typer.Option(help="Width on paper, such as 85mm, in place of the layout.")] = None,
@@ -211,11 +213,13 @@ def images(
     request = ImageRequest(condition, image or (), corruption or (), model or (), evaluation or ())
     with stages_shown("images"):
         sheet = find_images(path, request, open_study=partial(open_study_images, where, path), timeout_s=timeout)
-        written = sheet.save(output, layout=layout, width=width, theme=theme)
+        with answer_file(output, "images.svg") as file:
+            sheet.save(file, layout=layout, width=width, theme=theme)
     for line in sheet.remarks:
         remark(line)
-    typer.echo(printable(str(written)))
-    suggest(f"failmodes report{named(where)}")
+    if output != STDOUT:
+        typer.echo(printable(str(output)))
+        suggest(f"failmodes report{named(where)}")
 
 
 def explore(

@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias, cast
 
-from failmodes.warehouse.errors import StorageError, first_line
+from failmodes.warehouse.errors import StorageError, StudyError, first_line
 
 if TYPE_CHECKING:
     from upath import UPath
@@ -50,7 +50,7 @@ def as_store_path(location: str, folder: Path | None = None) -> StorePath:
         folder: what a relative path is relative to; the current folder if not given.
 
     Raises:
-        StorageError: no such protocol, or its driver is not installed.
+        StudyError: no such protocol, or its driver is not installed.
     """
     if not is_url(location):
         return (folder or Path()) / location
@@ -66,7 +66,7 @@ def as_store_path(location: str, folder: Path | None = None) -> StorePath:
         _ = path / "record"  # a cache in front of another file system makes no paths of its own
     except Exception as error:  # every driver has errors of its own
         hint = "" if isinstance(error, ImportError) else "; expected a path, or a URL such as s3://bucket/study"
-        raise StorageError(f"cannot reach {location}: {first_line(error)}{hint}") from error
+        raise StudyError(f"cannot reach {location}: {first_line(error)}{hint}") from error
     return Path(path.path) if path.protocol in ("file", "local") else path
 
 
