@@ -252,8 +252,6 @@ def gate(
 
     outputs = {"json": json_file, "junit": junit_file, "markdown": markdown_file}
     result = run_gate_command(rules, where, candidate, baseline, undecided, outputs)
-    if STDOUT not in outputs.values():
-        suggest("failmodes compare A B" if where is None else f"failmodes compare A B {where}")
     raise typer.Exit(result.exit_code)
 
 

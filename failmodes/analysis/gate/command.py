@@ -5,11 +5,11 @@ from pathlib import Path
 
 from failmodes.analysis.gate.gate_result import GateResult
 from failmodes.analysis.gate.gate_text import gate_lines
-from failmodes.analysis.gate.gating import read_request, run_gate
+from failmodes.analysis.gate.gating import compare_command, read_request, run_gate
 from failmodes.analysis.gate.judged_gate import Undecided
 from failmodes.warehouse.answer_output import printed_option, write_texts
 from failmodes.warehouse.stages import stages_shown
-from failmodes.warehouse.terminal import stdout_console
+from failmodes.warehouse.terminal import stdout_console, suggest
 
 
 def run_gate_command(
@@ -42,4 +42,5 @@ def run_gate_command(
         console = stdout_console()
         for line in gate_lines(result):
             console.print(line)
+        suggest(compare_command(request))
     return result
