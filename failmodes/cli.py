@@ -240,6 +240,22 @@ def explore(
     explore_warehouse(path, open_study, host=host, port=port, open_browser=browser)
 
 
+# Click keeps the lines of a paragraph that begins with \b
+EPILOGUE = """\b
+Exit codes:
+  0    done
+  1    data or a rule fails: damaged files, a model that raises,
+       no space, time or memory left, a check of `status`
+  2    what you typed or wrote is wrong: options, names, studies,
+       rules, SQL, class counts, files that do not exist
+  3    `gate` is inconclusive: too few images, or a missing cell
+  70   a bug in failmodes
+  130  stopped by Ctrl-C
+  143  terminated (SIGTERM)
+
+In `gate`, 1 means only that a rule fails; every other failure is 2.
+"""
+
 COMMANDS: dict[str, dict[str, Callable[..., None]]] = {  # by their part of the help
     STUDY: {"init": init, "run": run, "status": status},
     STAGES: {
@@ -271,8 +287,7 @@ def build_app(first_word: str | None = None) -> typer.Typer:
     only = first_word if any(first_word in commands for commands in COMMANDS.values()) else None
     app = typer.Typer(
         no_args_is_help=True,
-        epilog="Exit codes: 0 done; 1 it failed, or a check or rule does not hold; 2 wrong arguments, study or rules; "
-        "3 `gate` is undecided; 70 a fault of failmodes; 130 Ctrl-C; 143 terminated.",
+        epilog=EPILOGUE,
         help="A warehouse of how vision models fail: every image's prediction, confidence and attention under graded "
         "corruption, in SQL.\n\nStart with `failmodes init digits`, then `failmodes run`.",
     )

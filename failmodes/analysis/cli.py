@@ -228,7 +228,7 @@ def gate(
       0  every rule is shown to hold
       1  a rule is shown to be broken
       3  not enough images to tell, or a cell is missing
-      2  rules, arguments or files are wrong, and nothing was judged
+      2  rules, arguments or files are wrong, or time or memory ran out: nothing was judged
 
     \b
     Rules, of which each has one limit, such as:

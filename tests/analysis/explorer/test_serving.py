@@ -98,7 +98,7 @@ def test_without_marimo_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch)
 
 ERRORS = {
     "no warehouse": (["explore"], 2, "name a study file, an output folder or a .duckdb"),
-    "missing warehouse": (["explore", "gone.duckdb", "--no-browser"], 1, "there is no warehouse gone.duckdb"),
+    "missing warehouse": (["explore", "gone.duckdb", "--no-browser"], 2, "there is no warehouse gone.duckdb"),
     "damaged warehouse": (["explore", "bad.duckdb", "--no-browser"], 1, "bad.duckdb"),
 }
 
