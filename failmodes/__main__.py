@@ -2,10 +2,10 @@
 
 import sys
 
-from failmodes.warehouse.diagnosis import explain, wants_traceback
-from failmodes.warehouse.errors import StorageError, printable
+from failmodes.warehouse.diagnosis import explain
+from failmodes.warehouse.errors import StorageError, printable, wants_traceback
 from failmodes.warehouse.terminal import finish_answer, prepare_streams, raise_on_termination
-from failmodes.warehouse.watched_process import end_command, ignore_stops, watch_command
+from failmodes.warehouse.watched_process import end_command, failure_code, ignore_stops, watch_command
 
 
 def main() -> None:
@@ -51,9 +51,9 @@ def _last_word(error: BaseException) -> tuple[int, str]:
             finish_answer()
         except StorageError as unwritten:  # else the interpreter would fail at it once more, in its own words
             told = unwritten if isinstance(error, OSError) else told
-        return told.exit_code, f"failmodes: {printable(str(told))}"
+        return failure_code(told.exit_code), f"failmodes: {printable(str(told))}"
     except Exception:  # it takes memory and files too
-        return 1, "failmodes: out of memory, or of open files"
+        return failure_code(), "failmodes: out of memory, or of open files"
 
 
 if __name__ == "__main__":

@@ -251,9 +251,8 @@ def benchmark(
     Raises:
         MissingExtraError: PyTorch is not installed.
         DataError: images or labels are of another type or shape, or are missing.
-        ModelError: a network does not take the images, its outputs do not fit the labels, or its code cannot be
-            identified and no `version` is given.
-        StudyError: another argument is not what it should be.
+        ModelError: a network does not take the images, or its code cannot be identified and no `version` is given.
+        StudyError: another argument is not what it should be, or a network's outputs do not fit the labels.
         IncompleteRunError: a network raised in mid-run; the others are in the warehouse (`failmodes.open` it).
     """
     require("evaluate", "failmodes.benchmark")

@@ -28,6 +28,7 @@ from failmodes.evaluate.cli import (
     train,
 )
 from failmodes.ingest.cli import corrupt, download
+from failmodes.warehouse.answer_output import STDOUT, answer_file
 from failmodes.warehouse.cli import (
     READING_S,
     STATUS_KEYS,
@@ -189,7 +190,8 @@ def images(
         list[str] | None, typer.Option(help="With --image: only this evaluation, by its identity.")
     ] = None,
     output: Annotated[
-        Path, typer.Option("--output", "-o", help="File to write: .png, .svg, .pdf, .html or .json.")
+        Path,
+        typer.Option("--output", "-o", help="File to write: .png, .svg, .pdf, .html or .json; - prints SVG to stdout."),
     ] = Path("images.png"),
     layout: Annotated[Literal["page", "paper"], typer.Option(help="180 mm wide, or a column of a paper.")] = "page",
     width: Annotated[str | None, typer.Option(help="Width on paper, such as 85mm, in place of the layout.")] = None,
@@ -211,11 +213,13 @@ def images(
     request = ImageRequest(condition, image or (), corruption or (), model or (), evaluation or ())
     with stages_shown("images"):
         sheet = find_images(path, request, open_study=partial(open_study_images, where, path), timeout_s=timeout)
-        written = sheet.save(output, layout=layout, width=width, theme=theme)
+        with answer_file(output, "images.svg") as file:
+            sheet.save(file, layout=layout, width=width, theme=theme)
     for line in sheet.remarks:
         remark(line)
-    typer.echo(printable(str(written)))
-    suggest(f"failmodes report{named(where)}")
+    if output != STDOUT:
+        typer.echo(printable(str(output)))
+        suggest(f"failmodes report{named(where)}")
 
 
 def explore(
@@ -235,6 +239,22 @@ def explore(
     open_study = partial(open_study_images, where, path)
     explore_warehouse(path, open_study, host=host, port=port, open_browser=browser)
 
+
+# Click keeps the lines of a paragraph that begins with \b
+EPILOGUE = """\b
+Exit codes:
+  0    done
+  1    data or a rule fails: damaged files, a model that raises,
+       no space, time or memory left, a check of `status`
+  2    what you typed or wrote is wrong: options, names, studies,
+       rules, SQL, class counts, files that do not exist
+  3    `gate` is inconclusive: too few images, or a missing cell
+  70   a bug in failmodes
+  130  stopped by Ctrl-C
+  143  terminated (SIGTERM)
+
+In `gate`, 1 means only that a rule fails; every other failure is 2.
+"""
 
 COMMANDS: dict[str, dict[str, Callable[..., None]]] = {  # by their part of the help
     STUDY: {"init": init, "run": run, "status": status},
@@ -267,8 +287,7 @@ def build_app(first_word: str | None = None) -> typer.Typer:
     only = first_word if any(first_word in commands for commands in COMMANDS.values()) else None
     app = typer.Typer(
         no_args_is_help=True,
-        epilog="Exit codes: 0 done; 1 it failed, or a check or rule does not hold; 2 wrong arguments, study or rules; "
-        "3 `gate` is undecided; 70 a fault of failmodes; 130 Ctrl-C; 143 terminated.",
+        epilog=EPILOGUE,
         help="A warehouse of how vision models fail: every image's prediction, confidence and attention under graded "
         "corruption, in SQL.\n\nStart with `failmodes init digits`, then `failmodes run`.",
     )

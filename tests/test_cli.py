@@ -42,7 +42,7 @@ def test_the_commands_load_no_library_before_one_of_them_is_called() -> None:
 ERRORS = {
     "no study": (["run"], 2, "no study file at study.toml: write one with `failmodes init`"),
     "no warehouse": (["query", "select 1"], 2, "name a study file, an output folder or a .duckdb"),
-    "missing warehouse": (["report", "gone.duckdb"], 1, "gone.duckdb"),
+    "missing warehouse": (["report", "gone.duckdb"], 2, "gone.duckdb"),
     "unknown data set": (["download", "cifar11"], 2, "cifar10"),
 }
 

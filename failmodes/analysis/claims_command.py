@@ -5,12 +5,10 @@ from typing import Annotated
 
 import typer
 
+from failmodes.warehouse.answer_output import printed_option, write_texts
 from failmodes.warehouse.cli import READING_S, TimeoutOption
-from failmodes.warehouse.errors import StudyError
 from failmodes.warehouse.limits import limit_command
 from failmodes.warehouse.terminal import stdout_console
-
-STDOUT = Path("-")
 
 
 def claims(
@@ -50,23 +48,16 @@ def claims(
     from failmodes.analysis.claims.claims_result import ClaimsResult
     from failmodes.analysis.claims.stored import warehouse_claims
     from failmodes.warehouse.database.stated_claims import claims_of_studies
-    from failmodes.warehouse.storage.files import atomic_write_bytes
     from failmodes.warehouse.storage.locations import find_warehouse
 
-    if json_file == STDOUT and markdown_file == STDOUT:
-        raise StudyError("--json and --markdown are both -: print one, and name a file for the other")
+    outputs = {"json": json_file, "markdown": markdown_file}
+    printed_option(outputs)
     given = list(claim or ())
     if where is not None and " " in str(where) and where.suffix not in (".toml", ".duckdb") and not where.exists():
         where, given = None, [str(where), *given]  # a claim in the place of the warehouse, which is the one here
     path = find_warehouse(where)
     result = ClaimsResult(warehouse_claims(path, given, None if given else claims_of_studies([where])))
-    texts = ((json_file, result.to_json), (markdown_file, result.to_markdown))
-    for file, make in texts:
-        if file is not None and file != STDOUT:
-            atomic_write_bytes(file, make().encode())
-    printed = [make for file, make in texts if file == STDOUT]
-    if printed:
-        print(printed[0](), end="")
+    if write_texts({"json": result.to_json, "markdown": result.to_markdown}, outputs):
         return
     console = stdout_console()
     print(result.to_text(console.width) if console.is_terminal else result.to_text(), end="")

@@ -17,11 +17,13 @@ from failmodes.analysis.warehouse_options import (
     Where,
     named,
 )
+from failmodes.warehouse.answer_output import STDOUT, answer_file
 from failmodes.warehouse.cli import READING_S, TimeoutOption
 from failmodes.warehouse.errors import StudyError, printable
 from failmodes.warehouse.limits import limit_command
 from failmodes.warehouse.stages import stages_shown
 from failmodes.warehouse.terminal import stdout_console, suggest
+from failmodes.warehouse.watched_process import fail_with
 
 if TYPE_CHECKING:
     import duckdb
@@ -88,7 +90,12 @@ def chart(
     where: Where = None,
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", help="File to write: .svg, .png, .pdf, .html or .json.", rich_help_panel=LOOKS),
+        typer.Option(
+            "--output",
+            "-o",
+            help="File to write: .svg, .png, .pdf, .html or .json; - prints SVG to stdout.",
+            rich_help_panel=LOOKS,
+        ),
     ] = None,
     layout: Annotated[
         str, typer.Option(help="page (180 mm, two columns) or paper (85 mm, one column).", rich_help_panel=LOOKS)
@@ -146,15 +153,21 @@ def chart(
             width=width,
             is_figure=True,
         )
-        path = save_chart(drawn, output or Path(f"{name}.svg"), theme=theme, width_mm=width_mm)
-    typer.echo(printable(str(path)))
-    suggest(f"failmodes report{named(where)}")
+        written = output or Path(f"{name}.svg")
+        with answer_file(written, "chart.svg") as path:
+            save_chart(drawn, path, theme=theme, width_mm=width_mm)
+    if written != STDOUT:
+        typer.echo(printable(str(written)))
+        suggest(f"failmodes report{named(where)}")
 
 
 def report(
     where: Where = None,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="HTML file; default report.html beside the warehouse.")
+        Path | None,
+        typer.Option(
+            "--output", "-o", help="HTML file; default report.html beside the warehouse; - prints it to stdout."
+        ),
     ] = None,
     pair: Annotated[
         list[str] | None,
@@ -168,7 +181,7 @@ def report(
 ) -> None:
     """Write the report: findings in sentences, charts, tables and how it was made, in one offline HTML file."""
     limit_command(timeout)
-    from failmodes.analysis.report.rendering import write_report
+    from failmodes.analysis.report.rendering import REPORT_FILE, write_report
     from failmodes.warehouse.database.stated_claims import claims_of_studies
     from failmodes.warehouse.storage.locations import find_warehouse
 
@@ -177,10 +190,13 @@ def report(
         raise StudyError("--pair takes two networks: --pair A B")
     pairs = list(zip(names[::2], names[1::2], strict=True))
     claims = claims_of_studies([where])
-    with stages_shown("report"):
-        path = write_report(find_warehouse(where), output, pairs=pairs, claims=claims)
-    typer.echo(printable(str(path)))
-    suggest(f"failmodes query @worst_cells{named(where)}")
+    warehouse = find_warehouse(where)
+    written = output or warehouse.parent / REPORT_FILE
+    with stages_shown("report"), answer_file(written, REPORT_FILE) as path:
+        write_report(warehouse, path, pairs=pairs, claims=claims)
+    if written != STDOUT:
+        typer.echo(printable(str(written)))
+        suggest(f"failmodes query @worst_cells{named(where)}")
 
 
 def gate(
@@ -212,7 +228,7 @@ def gate(
       0  every rule is shown to hold
       1  a rule is shown to be broken
       3  not enough images to tell, or a cell is missing
-      2  rules, arguments or files are wrong, and nothing was judged
+      2  rules, arguments or files are wrong, or time or memory ran out: nothing was judged
 
     \b
     Rules, of which each has one limit, such as:
@@ -230,13 +246,12 @@ def gate(
       measure = "ece"
       at_most = 0.05             # or at_least, of measures that are better the higher
     """  # noqa: D301  # \b is a letter here, which keeps lines as they are
+    fail_with(StudyError.exit_code)  # so that 1 says only that a rule is broken
     limit_command(timeout)
     from failmodes.analysis.gate.command import run_gate_command
 
     outputs = {"json": json_file, "junit": junit_file, "markdown": markdown_file}
     result = run_gate_command(rules, where, candidate, baseline, undecided, outputs)
-    if "-" not in map(str, outputs.values()):
-        suggest("failmodes compare A B" if where is None else f"failmodes compare A B {where}")
     raise typer.Exit(result.exit_code)
 
 

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from failmodes.warehouse.answer_output import STDOUT
 from failmodes.warehouse.cli import READING_S, TimeoutOption
 from failmodes.warehouse.completion import complete_corruption, complete_model
 from failmodes.warehouse.errors import printable
@@ -46,7 +47,9 @@ def compare(
         list[str] | None,
         typer.Option(help="Only under this corruption; may be repeated.", autocompletion=complete_corruption),
     ] = None,
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="File to write; else it is printed.")] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="File to write; without it, or with -, stdout.")
+    ] = None,
     timeout: TimeoutOption = READING_S,
 ) -> None:
     """Compare two networks, B with A: which is right more often, by how much, where; image by image if they can.
@@ -59,9 +62,9 @@ def compare(
 
     with stages_shown("compare"):
         found = compare_named(a, b, where, margin=margin, level=level, corruptions=corruption or ())
-    if output is not None:
+    if output not in (None, STDOUT):
         typer.echo(printable(str(write_comparison(found, output, format))))
-    elif format == "text":
+    elif format == "text" and output is None:
         from failmodes.analysis.comparison.terminal_text import as_text
 
         console = stdout_console()

@@ -141,7 +141,8 @@ class Warehouse(WarehouseRows, WarehouseFiles):
             timeout_s: seconds after which the question is stopped; None waits.
 
         Raises:
-            QueryError: the filter is no condition, names an unknown column, or is out of time or memory.
+            QueryError: the filter is no condition, or names an unknown column.
+            LimitError: time or memory ran out.
             StudyError: nothing fits, or images or corruptions are needed that only a study has.
             WarehouseError, DataError: a clean image is missing or damaged.
 

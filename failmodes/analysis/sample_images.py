@@ -14,7 +14,7 @@ from failmodes.ingest.corruptions.apply import corrupt
 from failmodes.ingest.corruptions.catalogue import CORRUPTIONS, as_severity, corruption_info, recipe_of
 from failmodes.ingest.datasets.decoding import decode, resize_and_crop
 from failmodes.ingest.datasets.folder_listing import IMAGE_SUFFIXES
-from failmodes.warehouse.errors import DataError, StudyError
+from failmodes.warehouse.errors import StudyError
 from failmodes.warehouse.extras import require
 
 PHOTOGRAPHS = {"china.jpg": "danielbuechele", "flower.jpg": "vultilion"}  # 640×427 pixels; file and photographer
@@ -92,7 +92,8 @@ def one_image(files: Sequence[Path], side_px: int) -> SampleImages:
 
     Raises:
         StudyError: several files, or a folder.
-        DataError: the file is missing or no image.
+        StudyError: the file does not exist.
+        DataError: it is no image.
     """
     if len(files) > 1 or any(file.is_dir() for file in files):
         raise StudyError("a contact sheet shows one image: name one file with --image")
@@ -107,7 +108,8 @@ def many_images(files: Sequence[Path], side_px: int) -> SampleImages:
     """Several images of one side: the files given and those in the folders given, or tiles of both photographs.
 
     Raises:
-        DataError: a file is missing or no image, or a folder holds none.
+        StudyError: a file does not exist, or a folder holds no image.
+        DataError: a file is no image.
     """
     if files:
         found = [image for file in files for image in _images_of(file)]
@@ -139,12 +141,12 @@ def _images_of(path: Path) -> list[Path]:
         return [path]
     found = sorted(entry for entry in path.iterdir() if entry.suffix.lower() in IMAGE_SUFFIXES)
     if not found:
-        raise DataError(f"{path} holds no image: expected files that end in {', '.join(sorted(IMAGE_SUFFIXES))}")
+        raise StudyError(f"{path} holds no image: expected files that end in {', '.join(sorted(IMAGE_SUFFIXES))}")
     return found
 
 
 def _read(files: Sequence[Path], side_px: int) -> Images:
     for file in files:
         if not file.is_file():
-            raise DataError(f"no image at {file}: name an image file with --image")
+            raise StudyError(f"no image at {file}: name an image file with --image")
     return np.stack([np.asarray(resize_and_crop(decode(file, str(file)), side_px)) for file in files])

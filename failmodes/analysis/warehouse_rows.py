@@ -31,8 +31,9 @@ class WarehouseRows:
                 given. Values are bound, never written into the text.
 
         Raises:
-            QueryError: it is no valid SQL, more than one statement, not a reading one, lacks the value of a parameter,
-                or is out of time or memory.
+            QueryError: it is no valid SQL, more than one statement, not a reading one, or lacks the value of a
+                parameter.
+            LimitError: time or memory ran out.
 
         Examples:
             >>> w.sql("select * from accuracy_by_severity where accuracy < $floor order by accuracy", floor=0.5)

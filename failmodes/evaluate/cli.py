@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from failmodes.warehouse.answer_output import STDOUT, answer_file
 from failmodes.warehouse.extras import require
 from failmodes.warehouse.terminal import interruptible, print_json, remark, suggest
 
@@ -23,23 +24,28 @@ def init(
     template: Annotated[
         Literal["digits", "cifar10", "folder"], typer.Argument(help="Which study to start from.")
     ] = "digits",
-    output: Annotated[Path, typer.Option(help="Where to write it.")] = DEFAULT_STUDY,
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="File to write; - prints it to stdout.")
+    ] = DEFAULT_STUDY,
 ) -> None:
     """Write a study file to start from; every key is explained in it."""
     from failmodes.evaluate.study.reading import templates
     from failmodes.warehouse.errors import StudyError
     from failmodes.warehouse.storage.files import atomic_write_bytes
 
-    if output.exists():
+    if output != STDOUT and output.exists():
         raise StudyError(f"{output} is there already: give another name with --output, or remove it")
-    atomic_write_bytes(output, templates()[template].read_bytes())
-    remark(f"wrote {output}: read it, then `failmodes run {output}`")
+    with answer_file(output, DEFAULT_STUDY.name) as path:
+        atomic_write_bytes(path, templates()[template].read_bytes())
+    if output != STDOUT:
+        remark(f"wrote {output}: read it, then `failmodes run {output}`")
 
 
 def ingest(
     study_file: StudyArgument = DEFAULT_STUDY,
     images: Annotated[
-        Path | None, typer.Option(help="List the study's images in this .csv file: image_id, label, class, file.")
+        Path | None,
+        typer.Option(help="List the study's images in this .csv file (- for stdout): image_id, label, class, file."),
     ] = None,
 ) -> None:
     """Check the images: open the data set and the corrupted set, fingerprint them, put them on record."""
@@ -55,12 +61,13 @@ def ingest(
     record_corruptions(study.record_output)
     remark(dataset.describe())
     for _, source, subset in open_evaluation_data(study, dataset):
-        if images is not None:
-            write_image_list(dataset, subset.clean_ids, images)
         record_source(study.record_output, source)
         pairing = source.pairing
         fit = "paired with the clean images" if pairing.paired else f"not paired: {pairing.note}"
         remark(f"{source.row()['source_label']}: {fit}; {subset.description}")
+    if images is not None:
+        with answer_file(images, "images.csv") as path:
+            write_image_list(dataset, subset.clean_ids, path)
     named = _named(study_file)
     suggest(f"failmodes train{named}" if study.models else f"failmodes import PREDICTIONS{named} --label NAME")
 

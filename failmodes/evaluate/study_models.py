@@ -107,6 +107,8 @@ def load_study_models(study: Study, dataset: Dataset) -> list[Model]:
     """Load every model of a study, each checked against the data set by a forward pass of one image.
 
     Raises:
+        StudyError: one has an unknown architecture or other classes than the data set, or the study leaves out what it
+            needs.
         ModelError: one is not trained yet, cannot be built or fetched, or does not fit.
     """
     models = []

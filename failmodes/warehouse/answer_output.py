@@ -1,8 +1,11 @@
-"""How a command gives rows: a table fitted to the terminal, or a format that programs and papers take."""
+"""How a command gives its answer: rows as a table or in a format that programs and papers take; a file, or stdout."""
 
 import os
+import shutil
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from shutil import get_terminal_size
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -16,6 +19,7 @@ from failmodes.warehouse.terminal import remark
 if TYPE_CHECKING:
     import polars as pl
 
+STDOUT = Path("-")  # in the place of an output file
 WIDTH_OF_FILES = 1000  # letters of a line where output goes to a file
 Format = Literal["table", "csv", "json", "markdown", "parquet", "latex"]
 
@@ -27,7 +31,11 @@ FormatOption = Annotated[
 ]
 OutputOption = Annotated[
     Path | None,
-    typer.Option("--output", "-o", help="Write to this .csv, .json, .md, .parquet or .tex file instead."),
+    typer.Option(
+        "--output",
+        "-o",
+        help="Write to this .csv, .json, .md, .parquet or .tex file; - prints CSV, or the --format, to stdout.",
+    ),
 ]
 VerticalOption = Annotated[
     bool | None,
@@ -37,6 +45,47 @@ VerticalOption = Annotated[
         show_default=False,
     ),
 ]
+
+
+@contextmanager
+def answer_file(output: Path, name: str) -> Iterator[Path]:
+    """The file that a command writes its answer to: `output`, or a temporary one whose content goes to stdout.
+
+    Args:
+        output: as the user gave it; STDOUT for stdout.
+        name: of the temporary file, whose suffix is the format that is printed.
+    """
+    if output != STDOUT:
+        yield output
+        return
+    with tempfile.TemporaryDirectory(prefix="failmodes-") as folder:
+        yield (file := Path(folder, name))
+        sys.stdout.flush()
+        with file.open("rb") as content:
+            shutil.copyfileobj(content, sys.stdout.buffer)
+
+
+def printed_option(outputs: Mapping[str, Path | None]) -> str | None:
+    """The option, by name, whose file is stdout.
+
+    Raises:
+        StudyError: there are several.
+    """
+    printed = [name for name, file in outputs.items() if file == STDOUT]
+    if len(printed) > 1:
+        raise StudyError(f"--{printed[0]} and --{printed[1]} are both -: print one, and name a file for the other")
+    return printed[0] if printed else None
+
+
+def write_texts(texts: Mapping[str, Callable[[], str]], outputs: Mapping[str, Path | None]) -> bool:
+    """Write each text to the file that its option names, or to stdout; returns whether one went to stdout."""
+    from failmodes.warehouse.storage.files import atomic_write_bytes
+
+    for name, output in outputs.items():
+        if output is not None:
+            with answer_file(output, name) as file:
+                atomic_write_bytes(file, texts[name]().encode())
+    return printed_option(outputs) is not None
 
 
 def line_width() -> int:
@@ -53,24 +102,28 @@ def check_format(output_format: Format | None, output: Path | None) -> None:
     """
     if output is None:
         if output_format == "parquet":
-            raise StudyError("--format parquet is no text: name a file with --output FILE.parquet")
+            raise StudyError(
+                "--format parquet is no text: name a file with --output FILE.parquet, or pipe it with --output -"
+            )
         return
     from failmodes.warehouse.database.answers import format_of
 
     if output_format == "table":
         raise StudyError("--format table is for the terminal: for a file take csv, json, markdown, parquet or latex")
-    format_of(output, output_format)
+    if output != STDOUT:
+        format_of(output, output_format)
 
 
 def give_batches(batches: Iterable["pl.DataFrame"], output_format: Format | None, output: Path | None) -> int:
     """Write rows to a file, and say so, or print them in another format than a table; how many there were."""
     from failmodes.warehouse.database.answers import print_rows, write_rows
 
-    if output is None:
+    if output is None or (output == STDOUT and output_format != "parquet"):
         return print_rows(batches, sys.stdout, output_format or "csv")
-    with stages_shown("query"):
-        count = write_rows(batches, output, output_format)
-    remark(f"{count:,} rows in {output}")
+    with stages_shown("query"), answer_file(output, "rows.parquet") as file:
+        count = write_rows(batches, file, output_format)
+    if output != STDOUT:
+        remark(f"{count:,} rows in {output}")
     return count
 
 

@@ -1,9 +1,9 @@
 """The one place that turns whatever ended a command into an error of one line that says what to do."""
 
-import os
 import sys
 
 from failmodes.warehouse.errors import (
+    TRACEBACK,
     FailmodesError,
     Interrupted,
     LimitError,
@@ -18,13 +18,7 @@ from failmodes.warehouse.storage.files import reason_of
 from failmodes.warehouse.terminal import TerminationSignal, stop_behind
 from failmodes.warehouse.watched_process import TimeIsUp, time_is_up
 
-TRACEBACK = "FAILMODES_TRACEBACK"  # environment variable: show where an error came from
 _NO_MEMORY = "out of memory: ask for less, close other programs, or raise the limit (ulimit -v)"
-
-
-def wants_traceback() -> bool:
-    """Whether the user asked to see where errors come from."""
-    return bool(os.environ.get(TRACEBACK))
 
 
 def explain(error: BaseException) -> FailmodesError:

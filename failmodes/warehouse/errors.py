@@ -5,9 +5,11 @@ given, what was expected and how to repair it.
 """
 
 import difflib
+import os
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
+TRACEBACK = "FAILMODES_TRACEBACK"  # environment variable: show where an error came from
 MOST_ERROR_LETTERS = 2000  # of an error: what a hostile file says of itself may be as long as the file
 
 # Controls (Cc), letters that turn the direction of a line (in Cf), halves of a pair that no encoding takes (Cs), and
@@ -23,9 +25,16 @@ class FailmodesError(Exception):
     def __init__(self, message: str = "") -> None:
         super().__init__(printable(message))
 
+    @property
+    def _render_traceback_(self) -> Callable[[], list[str]]:
+        """What IPython shows instead of a traceback: one line."""
+        if wants_traceback():
+            raise AttributeError("_render_traceback_")  # then IPython shows its own
+        return lambda: [f"failmodes: {type(self).__name__}: {self}"]
+
 
 class StudyError(FailmodesError):
-    """A study file, an option or an argument is not what it should be."""
+    """A study file, an option or an argument is wrong, or names something that does not exist."""
 
     exit_code = 2
 
@@ -45,7 +54,7 @@ class DownloadError(DataError):
 
 
 class ModelError(FailmodesError):
-    """A checkpoint does not fit its architecture or its data set, or a network does not behave as promised."""
+    """A checkpoint is damaged or does not fit its architecture, or a model fails when it is built, trained or run."""
 
 
 class IncompleteRunError(FailmodesError):
@@ -64,12 +73,20 @@ class WarehouseError(FailmodesError):
     """The warehouse is missing, of another schema version, in use, or lacks what was asked of it."""
 
 
+class MissingWarehouseError(WarehouseError):
+    """There is no warehouse at the given location."""
+
+    exit_code = 2
+
+
 class WarehouseInUseError(WarehouseError):
     """Another program, or another part of this one, has the warehouse open for writing."""
 
 
 class QueryError(FailmodesError):
-    """An ad hoc SQL statement failed, was refused, or ran out of time."""
+    """An SQL statement fails or is refused, or names something that does not exist."""
+
+    exit_code = 2
 
 
 class LimitError(FailmodesError):
@@ -92,6 +109,11 @@ class Terminated(Interrupted):
     """The system, or whoever manages its jobs, stopped a run (SIGTERM); what was published stays."""
 
     exit_code = 143
+
+
+def wants_traceback() -> bool:
+    """Whether the user asked to see where errors come from."""
+    return bool(os.environ.get(TRACEBACK))
 
 
 def printable(text: str, most: int = MOST_ERROR_LETTERS) -> str:

@@ -13,7 +13,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from failmodes.warehouse.errors import DataError, StorageError, first_line, printable, shown
+from failmodes.warehouse.errors import DataError, StorageError, StudyError, first_line, printable, shown
 from failmodes.warehouse.schema import CLEAN
 from failmodes.warehouse.storage.files import atomic_write_bytes
 from failmodes.warehouse.storage.regular_files import read_regular
@@ -75,7 +75,8 @@ def read_published(path: Path, dataset: str | None = None) -> PublishedSet:
         dataset: the data set that it is of; where it is not given, the file's name may tell (`cifar10_…`).
 
     Raises:
-        DataError: the table is missing, or it or the file beside it is damaged or of another layout.
+        StudyError: the table does not exist.
+        DataError: the table or the file beside it is damaged or of another layout.
     """
     known = KNOWN_FILES.get(path.name.split("_", 1)[0].lower()) if "_corruptions" in path.name else None
     models = _read_table(path)
@@ -195,7 +196,7 @@ def _read_lines(path: Path) -> Iterator[_Line]:
     try:
         text = read_regular(path, MOST_BYTES).decode("utf-8-sig")
     except FileNotFoundError as error:
-        raise DataError(f"no file at {path}: name a CSV file of published accuracies") from error
+        raise StudyError(f"no file at {path}: name a CSV file of published accuracies") from error
     except StorageError as error:
         raise DataError(f"{error}: name a CSV file of published accuracies") from error
     except UnicodeDecodeError as error:

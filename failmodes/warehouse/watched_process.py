@@ -16,7 +16,7 @@ from contextlib import suppress
 from types import FrameType
 from typing import NoReturn
 
-from failmodes.warehouse.errors import LimitError
+from failmodes.warehouse.errors import FailmodesError, LimitError
 from failmodes.warehouse.terminal import TerminationSignal, raise_stop
 
 GRACE_S = 1.5  # in which a child whose time is over, or that holds to one and was told to stop, may tidy up
@@ -25,10 +25,11 @@ _THREADED = {"duckdb", "numpy", "polars", "pyarrow", "pytest", "torch"}  # whose
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _LOOK_S = 1.0  # between two looks whether the child lives; its own children may hold the pipe that tells of its end
 
-# What a child tells: that it holds to a number of seconds from now on; or that it ends, with an exit code and a line of
-# so many bytes that follows, to be printed when it is gone
+# What a child tells: that it holds to a number of seconds from now on; with which exit code it fails; or that it ends,
+# with an exit code and a line of so many bytes that follows, to be printed when it is gone
 _MESSAGE = struct.Struct("=cdI")
-_HOLDS_TO, _ENDS_WITH = b"h", b"e"
+_HOLDS_TO, _FAILS_WITH, _ENDS_WITH = b"h", b"f", b"e"
+_FAILED = FailmodesError.exit_code
 
 
 class TimeIsUp(KeyboardInterrupt):
@@ -41,6 +42,7 @@ class _Watched:
     to_watcher: int | None = None  # descriptor of a pipe; None where nobody watches
     holds_to_time: bool = False
     timeout_s: float | None = None
+    failure_code: int = _FAILED
 
 
 def watch_command() -> None:
@@ -91,6 +93,17 @@ def hold_to_time(timeout_s: float | None) -> None:
     if timeout_s is not None:
         signal.signal(signal.SIGALRM, _stop_once)
         signal.setitimer(signal.ITIMER_REAL, timeout_s)
+
+
+def fail_with(code: int) -> None:
+    """End this command with another exit code than 1 if it fails, even if only the process that watches can say so."""
+    _Watched.failure_code = code
+    _tell_watcher(_FAILS_WITH, code)
+
+
+def failure_code(code: int = _FAILED) -> int:
+    """The exit code of an error in this command: that of the error, unless `fail_with` replaces it."""
+    return _Watched.failure_code if code == _FAILED else code
 
 
 def ignore_stops() -> None:
@@ -154,6 +167,9 @@ def _watch(child: int, from_child: int) -> NoReturn:
         ready = select.select([from_child, signals], [], [], max(0, min(deadline - time.monotonic(), _LOOK_S)))[0]
         if from_child in ready or _has_ended(child):
             kind, number, last_word = _message(from_child)
+            if kind == _FAILS_WITH:
+                _Watched.failure_code = int(number)
+                continue
             if kind != _HOLDS_TO:
                 break
             holds_to_time, deadline = True, time.monotonic() + number + GRACE_S
@@ -171,6 +187,11 @@ def _watch(child: int, from_child: int) -> NoReturn:
     if kind == _ENDS_WITH:
         _print_last(last_word)
         sys.exit(int(number))
+    _explain_end(code, stop)
+
+
+def _explain_end(code: int, stop: KeyboardInterrupt | None) -> NoReturn:
+    """Raise what ended a child that could not say it."""
     if stop is not None:  # a library that was stopped as it loaded ends the process itself
         raise stop
     raise LimitError(f"{_ended_by(code)}, most likely for want of memory: ask for less, or free some")

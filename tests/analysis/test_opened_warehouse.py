@@ -19,7 +19,7 @@ from warehouse_files import write_small_record
 from failmodes.analysis import cli
 from failmodes.analysis.opened_warehouse import Warehouse
 from failmodes.warehouse.database.load import load
-from failmodes.warehouse.errors import QueryError, StudyError, WarehouseError
+from failmodes.warehouse.errors import LimitError, QueryError, StudyError, WarehouseError
 
 HOSTILE = "<b>Alpha</b>'; drop table predictions; --"
 
@@ -43,7 +43,7 @@ def test_sql_takes_parameters_of_any_name(w: Warehouse) -> None:
     assert w.sql("@worst_cells").height > 0
     with pytest.raises(QueryError, match=r"no value for \$floor"):
         w.sql("select $floor")
-    with pytest.raises(QueryError, match=r"stopped after 0\.2 s"):
+    with pytest.raises(LimitError, match=r"stopped after 0\.2 s"):
         w.sql("select count(*) from range(1e9::bigint) a, range(1e9::bigint) b", timeout_s=0.2)
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from failmodes.analysis.charts.drawing import ImageOptions, WarehouseOptions, draw_chart
 from failmodes.analysis.sample_images import many_images
-from failmodes.warehouse.errors import DataError, StudyError
+from failmodes.warehouse.errors import StudyError
 
 
 def test_tiles_cover_the_photographs() -> None:
@@ -23,7 +23,7 @@ def test_tiles_cover_the_photographs() -> None:
 def test_unknown_corruption_and_missing_image_are_named(tmp_path: Path) -> None:
     with pytest.raises(StudyError, match="did you mean 'fog'"):
         draw_chart("contact-sheet", WarehouseOptions(), ImageOptions(), corruptions=["fogg"])
-    with pytest.raises(DataError, match=r"no image at .*nothing\.png"):
+    with pytest.raises(StudyError, match=r"no image at .*nothing\.png"):
         draw_chart("contact-sheet", WarehouseOptions(), ImageOptions(image=[tmp_path / "nothing.png"]))
-    with pytest.raises(DataError, match="holds no image"):
+    with pytest.raises(StudyError, match="holds no image"):
         draw_chart("distortion", WarehouseOptions(), ImageOptions(image=[tmp_path]))

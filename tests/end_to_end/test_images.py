@@ -55,8 +55,8 @@ def test_pictures_that_differ_and_images_that_are_missing_are_said(study: Path) 
 @pytest.mark.parametrize(
     ("arguments", "code", "line"),
     [
-        (["--filter", "true; select 1"], 1, "2 statements where one is expected"),
-        (["--filter", "corruptoin = 'fog'"], 1, "Candidate bindings"),
+        (["--filter", "true; select 1"], 2, "2 statements where one is expected"),
+        (["--filter", "corruptoin = 'fog'"], 2, "Candidate bindings"),
         (["--filter", "false"], 2, "no evaluated image fits the filter"),
         ([], 2, "which images?"),
         (["--image", "1"], 2, "name it, such as fog"),

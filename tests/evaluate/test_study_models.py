@@ -15,7 +15,7 @@ from failmodes.evaluate.study.reading import read_study
 from failmodes.evaluate.study_models import load_study_models, study_models, train_missing
 from failmodes.evaluate.training.loop import state_file
 from failmodes.ingest.datasets.opening import open_dataset
-from failmodes.warehouse.errors import ModelError
+from failmodes.warehouse.errors import StudyError
 
 NET = """
 from torch import nn
@@ -94,7 +94,7 @@ def test_a_trained_network_is_found_again_by_what_its_weights_depend_on(study_of
 def test_an_unknown_name_is_said_before_anything_is_trained(study_of) -> None:
     extra = '[[models]]\nlabel = "B"\narchitecture = "resnet81"\ntraining = { epochs = 1 }\n'
     study = study_of(extra, models=1)
-    with pytest.raises(ModelError, match="unknown architecture 'resnet81': did you mean"):
+    with pytest.raises(StudyError, match="unknown architecture 'resnet81': did you mean"):
         train_missing(study, open_dataset(study.dataset, study.cache))
     assert not (study.output / "checkpoints").exists()
 
@@ -107,7 +107,7 @@ def test_a_checkpoint_whose_names_are_not_the_data_sets_stops_before_the_first_b
     study = study_of(
         '[[models]]\nlabel = "A"\narchitecture = "resnet18"\nwidth = 8\ncheckpoint = "other.safetensors"\n'
     )
-    with pytest.raises(ModelError, match="no output for 'zero', 'one', 'two' and 7 more"):
+    with pytest.raises(StudyError, match="no output for 'zero', 'one', 'two' and 7 more"):
         evaluate_study(study, open_dataset(study.dataset, study.cache))
     assert not list(study.output.rglob("predictions/**/*.parquet"))
 

@@ -316,14 +316,14 @@ def marked(statements: list[str]) -> list:
 
 @pytest.mark.parametrize("sql", marked(REFUSED))
 def test_a_hostile_statement_is_refused_and_finds_no_canary(cage: Cage, sql: str) -> None:
-    check_refusal(cage.ask(sql), code=1)
+    check_refusal(cage.ask(sql), code=2)
 
 
 @pytest.mark.parametrize("sql", marked(HARMLESS))
 def test_what_tells_of_the_connection_tells_no_more(cage: Cage, sql: str) -> None:
     trial = cage.ask(sql, "--format", "json")
     if trial.code:
-        check_refusal(trial, code=1)
+        check_refusal(trial, code=2)
     assert os.environ.get("PATH", "no path") not in trial.stdout
 
 

@@ -161,7 +161,7 @@ def test_values_that_others_lack_are_shown_or_refused_in_one_line(
     (tmp_path / "here").mkdir()
     trial = attempt("query", AWKWARD[name], warehouse, *FORMS[form], folder=tmp_path / "here")
     if trial.code:
-        check_refusal(trial, code=1)
+        check_refusal(trial, code=2)
         assert not list((tmp_path / "here").iterdir())
     elif form == "json":
         assert isinstance(json.loads(trial.stdout), list)

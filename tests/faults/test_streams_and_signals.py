@@ -103,8 +103,8 @@ UNHEARD = {after: after for after in (">&- 2>&-", "2>&-", "2> /dev/full")}
 @quick(UNHEARD, ">&- 2>&-")
 def test_an_error_without_stderr_keeps_its_exit_code(analyst: Path, name: str) -> None:
     before = listing(analyst)
-    assert attempt("query", "select nothing", folder=analyst, through=shell(after=name)).code == 1
-    assert attempt("status", "gone.duckdb", folder=analyst, through=shell(after=name)).code == 1
+    assert attempt("query", "select nothing", folder=analyst, through=shell(after=name)).code == 2
+    assert attempt("status", "gone.duckdb", folder=analyst, through=shell(after=name)).code == 2
     assert listing(analyst) == before
 
 
@@ -125,7 +125,7 @@ def test_letters_that_a_stream_lacks_are_spelt_out(analyst: Path, name: str, enc
         answered("query", "select model_label from models", folder=analyst, environment=environment)
     else:
         answered(*READING[name], folder=analyst, environment=environment)
-    refused("query", "select error('été 网')", folder=analyst, environment=environment, code=1)
+    refused("query", "select error('été 网')", folder=analyst, environment=environment, code=2)
 
 
 PIPED = {form: ("--format", form) for form in ("table", "csv", "json")}
@@ -322,7 +322,7 @@ BROKEN = {
 
 @quick(BROKEN, "error")
 def test_an_error_with_line_breaks_is_one_line(handed: Path, name: str) -> None:
-    trial = refused("query", BROKEN[name], folder=handed, code=1)
+    trial = refused("query", BROKEN[name], folder=handed, code=2)
     assert len(trial.stderr.splitlines()) == 1
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from published_files import CLEAN, CURVES, write_published_files
 
-from failmodes.warehouse.errors import DataError
+from failmodes.warehouse.errors import DataError, StudyError
 from failmodes.warehouse.published_layout import (
     CLEAN_CELL,
     PublishedModel,
@@ -118,7 +118,7 @@ def test_a_damaged_file_of_clean_accuracies_is_one_line(tmp_path: Path, content:
 
 
 def test_what_is_no_text_or_no_file_is_one_line(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="no file at"):
+    with pytest.raises(StudyError, match="no file at"):
         read_published(tmp_path / "missing.csv")
     with pytest.raises(DataError, match="is a folder"):
         read_published(tmp_path)

@@ -95,22 +95,22 @@ def test_the_list_says_what_a_query_takes(handed: Path) -> None:
 
 
 REFUSED = {
-    "unknown query": ([WORST[:-1]], "no saved query @worst_cell: did you mean 'worst_cells'?", 1),
-    "unknown corruption": ([WORST, "--corruption", "fgo"], "no corruption 'fgo' here: did you mean 'fog'?", 1),
-    "unknown parameter": ([WORST, "--param", "rws=3"], "@worst_cells has no parameter 'rws': did you mean 'rows'?", 1),
-    "no value": ([WORST, "--param", "rows"], "--param 'rows': expected NAME=VALUE", 2),
-    "option of saved queries": ([IMAGES, "--model", "Alpha"], "--model is for saved queries (see --list)", 2),
-    "value missing": (["select $floor"], "no value for $floor", 1),
-    "parquet in a terminal": ([IMAGES, "--format", "parquet"], "name a file with --output FILE.parquet", 2),
-    "two formats": ([IMAGES, "--format", "csv", "-o", "a.json"], "a.json is by its name json, and --format asks", 1),
-    "table in a file": ([IMAGES, "--format", "table", "-o", "a.md"], "--format table is for the terminal", 2),
+    "unknown query": ([WORST[:-1]], "no saved query @worst_cell: did you mean 'worst_cells'?"),
+    "unknown corruption": ([WORST, "--corruption", "fgo"], "no corruption 'fgo' here: did you mean 'fog'?"),
+    "unknown parameter": ([WORST, "--param", "rws=3"], "@worst_cells has no parameter 'rws': did you mean 'rows'?"),
+    "no value": ([WORST, "--param", "rows"], "--param 'rows': expected NAME=VALUE"),
+    "option of saved queries": ([IMAGES, "--model", "Alpha"], "--model is for saved queries (see --list)"),
+    "value missing": (["select $floor"], "no value for $floor"),
+    "parquet in a terminal": ([IMAGES, "--format", "parquet"], "name a file with --output FILE.parquet"),
+    "two formats": ([IMAGES, "--format", "csv", "-o", "a.json"], "a.json is by its name json, and --format asks"),
+    "table in a file": ([IMAGES, "--format", "table", "-o", "a.md"], "--format table is for the terminal"),
 }
 
 
 @pytest.mark.parametrize("name", REFUSED)
 def test_what_cannot_be_done_is_one_line(handed: Path, name: str) -> None:
-    arguments, message, code = REFUSED[name]
-    done = failmodes("query", *arguments, folder=handed, expect=code)
+    arguments, message = REFUSED[name]
+    done = failmodes("query", *arguments, folder=handed, expect=2)
     assert len(done.stderr.splitlines()) == 1
     assert message in done.stderr
     assert done.stdout == ""

@@ -40,13 +40,13 @@ def test_meanings_fit_the_terminal(tmp_path: Path, columns: int) -> None:
 
 
 def test_an_unknown_name_gets_the_nearest(tmp_path: Path) -> None:
-    done = failmodes("schema", "accuracy_by_severty", folder=tmp_path, expect=1)
+    done = failmodes("schema", "accuracy_by_severty", folder=tmp_path, expect=2)
     assert "did you mean 'accuracy_by_severity'?" in done.stderr
     assert len(done.stderr.splitlines()) == 1
 
 
 def test_a_warehouse_that_is_named_must_be_there(tmp_path: Path) -> None:
-    assert "gone.duckdb" in failmodes("schema", "gone.duckdb", folder=tmp_path, expect=1).stderr
+    assert "gone.duckdb" in failmodes("schema", "gone.duckdb", folder=tmp_path, expect=2).stderr
     (tmp_path / "study.toml").write_text("output = [")
     assert "study.toml" in failmodes("schema", folder=tmp_path, expect=2).stderr
 

@@ -14,6 +14,7 @@ COMMAND = """
 import ctypes, os, signal, sys, time
 import failmodes.__main__ as command
 from failmodes.warehouse.limits import limit_command
+from failmodes.warehouse.watched_process import fail_with
 
 def work() -> None:
     print("begun", flush=True)
@@ -57,6 +58,12 @@ def test_whatever_ends_a_command_is_one_line(work: str, says: str, tmp_path: Pat
     assert code == 1
     assert error.splitlines()[-1].startswith(f"failmodes: {says}"), error
     assert "Traceback" not in error
+
+
+@posix_only
+@pytest.mark.parametrize("work", ["os.kill(os.getpid(), signal.SIGKILL)", "raise MemoryError"])
+def test_a_command_can_fail_with_another_code(work: str, tmp_path: Path) -> None:
+    assert run(f"fail_with(2); {work}", tmp_path)[0] == 2
 
 
 @posix_only

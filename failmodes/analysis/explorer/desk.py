@@ -49,7 +49,8 @@ def answer(path: Path, statement: str) -> pl.DataFrame:
     """The rows of one statement, which can neither change nor leave the warehouse.
 
     Raises:
-        QueryError: it is no valid SQL, not a reading one, or out of time or memory.
+        QueryError: it is no valid SQL, or not a reading one.
+        LimitError: time or memory ran out.
         WarehouseError: the warehouse cannot be read.
     """
     return run_query(path, statement, timeout_s=TIMEOUT_S)

@@ -104,7 +104,8 @@ def read_images(path: Path, cell: NetworkCell, request: SliceRequest | None = No
         request: the slice; all images if not given.
 
     Raises:
-        QueryError: the condition is none, names an unknown column, or is out of time or memory.
+        QueryError: the condition is none, or names an unknown column.
+        LimitError: time or memory ran out.
         WarehouseError: the warehouse cannot be read.
     """
     request = request or SliceRequest()

@@ -1,21 +1,15 @@
 """The command `failmodes gate`: judge, print, write."""
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 
 from failmodes.analysis.gate.gate_result import GateResult
 from failmodes.analysis.gate.gate_text import gate_lines
-from failmodes.analysis.gate.gating import read_request, run_gate
-from failmodes.analysis.gate.judged_gate import BROKEN, Undecided
-from failmodes.warehouse.diagnosis import explain
-from failmodes.warehouse.errors import StudyError
+from failmodes.analysis.gate.gating import compare_command, read_request, run_gate
+from failmodes.analysis.gate.judged_gate import Undecided
+from failmodes.warehouse.answer_output import printed_option, write_texts
 from failmodes.warehouse.stages import stages_shown
-from failmodes.warehouse.storage.files import atomic_write_bytes
-from failmodes.warehouse.terminal import stdout_console
-
-STDOUT = Path("-")
-NOT_JUDGED = 2  # exit code
+from failmodes.warehouse.terminal import stdout_console, suggest
 
 
 def run_gate_command(
@@ -37,37 +31,16 @@ def run_gate_command(
         outputs: files by format, json, junit and markdown; "-" prints it in place of the text.
 
     Raises:
-        FailmodesError: nothing was judged, or it cannot be written; its exit code is not that of a broken rule.
+        FailmodesError: nothing was judged, or it cannot be written.
     """
-    with _never_as_broken():
-        printed = [name for name, file in outputs.items() if file == STDOUT]
-        if len(printed) > 1:
-            raise StudyError(f"--{printed[0]} and --{printed[1]} are both -: print one, and name a file for the other")
-        request = read_request(rules, where, candidate=candidate, baseline=baseline, undecided=undecided)
-        with stages_shown("gate"):
-            result = run_gate(request)
-        texts = {"json": result.to_json, "junit": result.to_junit, "markdown": result.to_markdown}
-        for name, file in outputs.items():
-            if file is not None and file != STDOUT:
-                atomic_write_bytes(file, texts[name]().encode())
-        if printed:
-            print(texts[printed[0]](), end="")
-            return result
+    printed_option(outputs)
+    request = read_request(rules, where, candidate=candidate, baseline=baseline, undecided=undecided)
+    with stages_shown("gate"):
+        result = run_gate(request)
+    texts = {"json": result.to_json, "junit": result.to_junit, "markdown": result.to_markdown}
+    if not write_texts(texts, outputs):
         console = stdout_console()
         for line in gate_lines(result):
             console.print(line)
-        return result
-
-
-@contextmanager
-def _never_as_broken() -> Iterator[None]:
-    """Let no error leave with the exit code that says that a rule is broken."""
-    try:
-        yield
-    except BaseException as error:
-        told = explain(error)
-        if told.exit_code == BROKEN:
-            told.exit_code = NOT_JUDGED
-        if told is error:
-            raise
-        raise told from error
+        suggest(compare_command(request))
+    return result

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 from threadpoolctl import threadpool_limits
@@ -98,6 +99,16 @@ def run_gate(request: GateRequest) -> GateResult:
             request.undecided,
             rules,
         )
+
+
+def compare_command(request: GateRequest) -> str:
+    """The command that shows where the networks of a gate differ, as it is typed into a shell; else the report."""
+    gate, where = request.gate, "" if request.where is None else f" {quote(str(request.where))}"
+    if gate.baseline is None:
+        return f"failmodes report{where}"
+    names = [gate.baseline, gate.candidate or str(find_warehouse(request.where))]
+    is_elsewhere = all(name.partition(SEPARATOR)[0].endswith(SUFFIX) for name in names)
+    return f"failmodes compare {' '.join(map(quote, names))}{'' if is_elsewhere else where}"
 
 
 def _content(rules: "str | PathLike[str] | Mapping[str, Any]") -> tuple[Mapping[str, Any], Path, str, Path | None]:

@@ -7,7 +7,7 @@ from typing import Literal
 from failmodes.analysis.gate.judging import JudgedRule, Verdict
 from failmodes.analysis.statistics.network_comparison import ComparedNetwork, ImagePairing
 
-PASSED, BROKEN, NOT_SHOWN = 0, 1, 3  # exit codes; 2, as everywhere, says that the rules or arguments are wrong
+PASSED, BROKEN, NOT_SHOWN = 0, 1, 3  # exit codes; all that keeps a gate from judging ends with 2
 
 Undecided = Literal["stop", "pass"]
 

@@ -74,7 +74,8 @@ def find_pictures(
         timeout_s: seconds after which the question is stopped.
 
     Raises:
-        QueryError: it is no condition, or is out of time or memory.
+        QueryError: it is no condition.
+        LimitError: time or memory ran out.
         StudyError: nothing matches, or a study is needed.
         WarehouseError: the warehouse cannot be read, or no clean image is to be had.
         DataError: images are damaged or missing.

@@ -118,7 +118,8 @@ def matching_rows(path: Path, condition: str, *, timeout_s: float | None = 60) -
         timeout_s: seconds after which it is stopped.
 
     Raises:
-        QueryError: it is no condition, names an unknown column, or is out of time or memory.
+        QueryError: it is no condition, or names an unknown column.
+        LimitError: time or memory ran out.
     """
     statement = _COLUMNS + PICTURES + condition
     (shape,) = run_query(path, _SHAPE, {"statement": statement}, timeout_s=timeout_s).rows(named=True)

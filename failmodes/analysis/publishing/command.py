@@ -1,12 +1,14 @@
 """The command that writes results as others read them."""
 
+from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
 from failmodes.analysis.warehouse_options import named
+from failmodes.warehouse.answer_output import STDOUT, answer_file
 from failmodes.warehouse.cli import READING_S, TimeoutOption, WhereArgument
-from failmodes.warehouse.errors import printable
+from failmodes.warehouse.errors import StudyError, printable
 from failmodes.warehouse.limits import limit_command
 from failmodes.warehouse.stages import stages_shown
 from failmodes.warehouse.terminal import remark, suggest
@@ -24,7 +26,12 @@ def publish(
     ] = "robustbench",
     output: Annotated[
         str | None,
-        typer.Option("--output", "-o", metavar="FILE", help="File to write; by default one beside the warehouse."),
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="FILE",
+            help="File to write; by default one beside the warehouse; - prints croissant or model-card to stdout.",
+        ),
     ] = None,
     model: Annotated[
         list[str] | None, typer.Option("--model", help="Only this network, by its label; may be repeated.")
@@ -36,15 +43,21 @@ def publish(
 ) -> None:
     """Write your results as others read them: RobustBench's table, a Croissant description, a model card's snippet."""
     limit_command(timeout)
-    from failmodes.analysis.publishing.formats import publish_results
+    from failmodes.analysis.publishing.formats import FORMATS, publish_results
     from failmodes.warehouse.storage.locations import find_warehouse
 
-    with stages_shown("publish"):
-        written = publish_results(
-            find_warehouse(where), output_format, output, models=model or (), evaluations=evaluation or ()
+    is_printed = output == str(STDOUT)
+    if is_printed and output_format == "robustbench":
+        raise StudyError(
+            "--output -: robustbench writes two files, which stdout cannot take: name the first, such as results.csv"
         )
+    warehouse = find_warehouse(where)
+    with stages_shown("publish"), answer_file(Path(output or ""), FORMATS[output_format].file_name) as file:
+        target = file if is_printed else output
+        written = publish_results(warehouse, output_format, target, models=model or (), evaluations=evaluation or ())
     for line in written.remarks:
         remark(line)
-    for path in written.paths:
-        typer.echo(printable(str(path)))
-    suggest(f"failmodes report{named(where)}")
+    if not is_printed:
+        for path in written.paths:
+            typer.echo(printable(str(path)))
+        suggest(f"failmodes report{named(where)}")

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from failmodes.evaluate.models.network import Network
-from failmodes.warehouse.errors import ModelError, did_you_mean
+from failmodes.warehouse.errors import StudyError, did_you_mean
 
 TargetSelector = Callable[[torch.Tensor], torch.Tensor]  # logits (N, C) float32 → class indices (N, T)
 AUTO, NONE, GRAD_CAM = "auto", "none", "grad-cam"
@@ -107,12 +107,12 @@ def parse_method(name: str) -> str:
     """The method of that name in a study or in the record; case does not matter.
 
     Raises:
-        ModelError: there is no such method.
+        StudyError: there is no such method.
     """
     method = name.strip().lower().removesuffix(LIBRARY_SUFFIX)
     if method not in METHODS:
         hint = did_you_mean(method, METHODS, "")
-        raise ModelError(
+        raise StudyError(
             f"unknown attention method {name!r}{f' ({hint})' if hint else ''}: choose from {', '.join(METHODS)}"
         )
     return METHOD_ALIASES.get(method, method)

@@ -18,7 +18,7 @@ from failmodes.evaluate.cam.pooled_head import find_pooled_linear_head
 from failmodes.evaluate.cam.probe import probe_inputs
 from failmodes.evaluate.cam.target_layers import TargetLayer, find_target_layer, requested_target_layer
 from failmodes.evaluate.models.network import Network
-from failmodes.warehouse.errors import ModelError
+from failmodes.warehouse.errors import StudyError
 
 SWITCHED_OFF = "switched off in the study"
 OPAQUE = "a function of pixels, not a network of layers"
@@ -39,7 +39,8 @@ def select_cam_method(
         layer: the layer to look at, by its dotted name; found if not given.
 
     Raises:
-        ModelError: the network does not allow the requested method or layer, or it does not run on such images.
+        StudyError: the network does not allow the requested method or layer.
+        ModelError: it does not run on such images.
     """
     method = parse_method(method)
     if method == NONE:
@@ -47,7 +48,7 @@ def select_cam_method(
     inputs = probe_inputs(network, image_shape)
     if not inputs.is_floating_point():
         if method != AUTO:
-            raise ModelError(f"{network.label} is {OPAQUE}: there is no {method}; set attention to 'auto' or 'none'")
+            raise StudyError(f"{network.label} is {OPAQUE}: there is no {method}; set attention to 'auto' or 'none'")
         return CamUnavailable(OPAQUE)
     head = find_pooled_linear_head(network, inputs, layer)
     may_be_closed = method in (AUTO, GRAD_CAM, CLOSED_FORM)
@@ -67,7 +68,7 @@ def select_cam_method(
 def _method_at(network: Network, method: str, target_layer: TargetLayer | None) -> CamMethod | CamUnavailable:
     """The method other than closed form at a layer, or why there is none."""
     if method == CLOSED_FORM:
-        raise ModelError(
+        raise StudyError(
             f"{network.label} does not end in global average pooling and one linear layer (at the layer asked for, if "
             "one was), as the closed form needs: set attention to 'auto' or 'backward'"
         )
@@ -76,7 +77,7 @@ def _method_at(network: Network, method: str, target_layer: TargetLayer | None) 
         reason = TORCH_SCRIPT if is_script else NO_SPATIAL_LAYER
         if method == AUTO:
             return CamUnavailable(reason)
-        raise ModelError(f"{network.label}: {reason}, so there is no {method}: set attention to 'auto' or 'none'")
+        raise StudyError(f"{network.label}: {reason}, so there is no {method}: set attention to 'auto' or 'none'")
     if method in (AUTO, GRAD_CAM, BACKWARD):
         return GradientCam(network, target_layer)
     return GradCamLibrary(network, target_layer, method)

@@ -12,7 +12,7 @@ from torch.utils.hooks import RemovableHandle
 from failmodes.evaluate.cam.probe import run_probe
 from failmodes.evaluate.cam.reshape_transform import Grid, ReshapeTransform, infer_reshape_transform, patch_grid
 from failmodes.evaluate.models.network import Network
-from failmodes.warehouse.errors import ModelError
+from failmodes.warehouse.errors import StudyError
 
 
 class TargetLayer(NamedTuple):
@@ -77,13 +77,13 @@ def requested_target_layer(
     """The requested layer.
 
     Raises:
-        ModelError: there is none of that name (with the nearest ones), it does not run, has no positions, or its
+        StudyError: there is none of that name (with the nearest ones), it does not run, has no positions, or its
             positions do not reach the logits.
     """
     names = [name for name, _ in network.module.named_modules() if name]
     if layer not in names:
         near = get_close_matches(layer, names, n=3, cutoff=0.4) or names[-3:]
-        raise ModelError(
+        raise StudyError(
             f"{network.label} has no layer {layer!r}: set attention_layer to one of its modules, such as "
             f"{', '.join(near)}"
         )
@@ -92,12 +92,12 @@ def requested_target_layer(
     transform = infer_reshape_transform(seen[0].reached, image, patch_grid(network.module, image)) if seen else None
     if transform is None:
         gives = f"gives {tuple(seen[0].reached.shape)}" if seen else "gives no tensor that the logits depend on"
-        raise ModelError(
+        raise StudyError(
             f"{network.label}: layer {layer!r} {gives} on images of {image[0]}×{image[1]} pixels, which has no places "
             "to look at: ask for an earlier layer as attention_layer, or leave it out"
         )
     if needs_gradient and not _reaches_logits(seen[0], transform):
-        raise ModelError(
+        raise StudyError(
             f"{network.label}: the logits do not depend on the places of layer {layer!r} (a class token alone is read "
             "behind it): ask for an earlier layer as attention_layer, or leave it out"
         )

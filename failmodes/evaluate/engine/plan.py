@@ -16,7 +16,7 @@ from failmodes.evaluate.study_models import load_study_models
 from failmodes.ingest.datasets.dataset import Dataset, record_dataset
 from failmodes.ingest.datasets.thumbnails import record_thumbnails
 from failmodes.ingest.sources import record_corruptions, record_source
-from failmodes.warehouse.errors import DamagedShardError, ModelError
+from failmodes.warehouse.errors import DamagedShardError, StudyError
 from failmodes.warehouse.schema import CLEAN_MAPS, EVALUATIONS, EXEMPLARS, FACTS, MODELS, SHARDED
 from failmodes.warehouse.shards.format import (
     CLEAN_CELL,
@@ -43,7 +43,8 @@ def plan_evaluations(
         models: the networks, where they are objects of this process; those that the study names if not given.
 
     Raises:
-        ModelError: a network is not trained yet, does not fit, has no attention as requested, or stands there twice.
+        StudyError: a network has no attention as requested, other classes than the data set, or stands there twice.
+        ModelError: one is not trained yet, or its checkpoint does not fit.
     """
     models = load_study_models(study, dataset) if models is None else models
     ready = [(model, *_prepare(study, dataset, model, device)) for model in models]
@@ -51,7 +52,7 @@ def plan_evaluations(
     for model in models:
         known = labels.setdefault(model.model_id(), model.label)
         if known != model.label:  # its rows would be made twice, and go by the second label
-            raise ModelError(
+            raise StudyError(
                 f"models {known!r} and {model.label!r} are one network: the same weights, preprocessing and classes; "
                 "leave one of them out"
             )

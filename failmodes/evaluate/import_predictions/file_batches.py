@@ -18,7 +18,7 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 
 from failmodes.evaluate.import_predictions.columns import KEYS, LABEL, PredictionColumns, find_columns
-from failmodes.warehouse.errors import DataError, StorageError, first_line
+from failmodes.warehouse.errors import DataError, StorageError, StudyError, first_line
 from failmodes.warehouse.shards.decoded_size import group_sizes, mapped, text_leaves
 from failmodes.warehouse.storage.files import reason_of
 from failmodes.warehouse.storage.regular_files import check_regular
@@ -54,16 +54,17 @@ def open_batches(path: Path, class_names: tuple[str, ...]) -> FileBatches:
     """Open a file, whose name says whether it is CSV.
 
     Raises:
-        DataError: it is neither Parquet nor CSV, no file at all, damaged, a column is missing, or holds no numbers.
+        StudyError: it does not exist, or is named neither as Parquet nor as CSV.
+        DataError: it is damaged, a column is missing, or holds no numbers.
         StorageError: it is no regular file, or may not be read.
     """
     try:
         check_regular(path)
     except FileNotFoundError as error:
-        raise DataError(f"{path} does not exist: expected one file of predictions, .parquet or .csv") from error
+        raise StudyError(f"{path} does not exist: expected one file of predictions, .parquet or .csv") from error
     csv = path.name.lower().endswith(CSV_SUFFIXES)
     if not csv and not path.name.lower().endswith(PARQUET_SUFFIXES):
-        raise DataError(f"{path} has a name of neither kind: expected {', '.join(PARQUET_SUFFIXES + CSV_SUFFIXES)}")
+        raise StudyError(f"{path} has a name of neither kind: expected {', '.join(PARQUET_SUFFIXES + CSV_SUFFIXES)}")
     with readable(path):
         return _open_csv(path, class_names) if csv else _open_parquet(path, class_names)
 

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from safetensors import safe_open
 
-from failmodes.warehouse.errors import ModelError, first_line
+from failmodes.warehouse.errors import ModelError, StudyError, first_line
 from failmodes.warehouse.storage.regular_files import check_regular
 
 Tensors = dict[str, torch.Tensor]
@@ -26,7 +26,8 @@ def read_safetensors(path: Path) -> tuple[Tensors, dict[str, str]]:
     """Tensors by name, and the metadata, of a `.safetensors` file.
 
     Raises:
-        ModelError: no such file, or no safetensors: its header must say of each byte whose it is.
+        StudyError: no such file.
+        ModelError: no safetensors: its header must say of each byte whose it is.
         StorageError: it is no regular file, or may not be read.
     """
     _check_there(path)
@@ -45,7 +46,8 @@ def read_pickled(path: Path, device: torch.device | str = "cpu") -> Any:
     """Content of a file that torch.save wrote: tensors, numbers and texts in containers.
 
     Raises:
-        ModelError: no such file, a compressed archive, or one that holds more than that.
+        StudyError: no such file.
+        ModelError: a compressed archive, or one that holds more than that.
         StorageError: it is no regular file, or may not be read.
     """
     size = _check_there(path)
@@ -80,7 +82,7 @@ def _check_there(path: Path) -> int:
     try:
         return check_regular(path)
     except FileNotFoundError as error:
-        raise ModelError(f"no checkpoint at {path}") from error
+        raise StudyError(f"no checkpoint at {path}") from error
 
 
 def _check_archive(path: Path, size: int) -> None:

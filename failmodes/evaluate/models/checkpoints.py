@@ -14,7 +14,7 @@ from failmodes.evaluate.models.checkpoint_files import Tensors, read_pickled, re
 from failmodes.evaluate.models.registry import accepts_class_count, build_module, resolve_architecture
 from failmodes.evaluate.study.study_schema import ModelSpec
 from failmodes.ingest.study_types import MAX_INT32
-from failmodes.warehouse.errors import ModelError, first_line
+from failmodes.warehouse.errors import FailmodesError, ModelError, first_line
 from failmodes.warehouse.storage.files import atomic_write_bytes
 
 MAX_CONTAINERS = 5  # nested in one another
@@ -34,7 +34,8 @@ def read_tensors(path: Path) -> tuple[Tensors, dict[str, str]]:
         path: `.safetensors`, or a `.pt`/`.pth` that holds nothing but tensors, in its usual containers.
 
     Raises:
-        ModelError: no such file, no checkpoint, or one that holds more than tensors.
+        StudyError: no such file.
+        ModelError: no checkpoint, or one that holds more than tensors.
         StorageError: it is no regular file, or may not be read.
     """
     if path.suffix == ".safetensors":
@@ -125,7 +126,7 @@ def check_architecture(spec: ModelSpec, metadata: dict[str, str], file: str) -> 
         return
     try:
         differs = resolve_architecture(named).canonical != resolve_architecture(spec.architecture).canonical
-    except ModelError:
+    except FailmodesError:
         differs = spec.is_ours
     if differs:
         raise ModelError(

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 from failmodes.ingest.datasets.folder_listing import class_name_of
 from failmodes.ingest.datasets.imagenet_classes import SHARED_NAMES, by_wordnet_id, imagenet_names
-from failmodes.warehouse.errors import ModelError
+from failmodes.warehouse.errors import StudyError
 
 ClassMap = Mapping[str, int | str]  # class of the data set → output, by index, name or WordNet id
 SHOWN = 3  # classes named in an error
@@ -33,7 +33,7 @@ def map_classes(
         output_names: their names in order, where known.
 
     Raises:
-        ModelError: a class matches no output or several, two share one, or nothing says which outputs to use.
+        StudyError: a class matches no output or several, two share one, or nothing says which outputs to use.
     """
     _check_keys(class_map, class_names)
     if output_names is None and not class_map:
@@ -42,7 +42,7 @@ def map_classes(
     if output_names is None:
         _check_complete(subject, class_map, class_names)
     elif output_count not in (None, len(output_names)):
-        raise ModelError(
+        raise StudyError(
             f"{subject} has {output_count} outputs, but {len(output_names)} class names are given for them"
         )
     elif output_names == class_names and not class_map:
@@ -55,7 +55,7 @@ def map_classes(
         given = class_map.get(name, name)
         matches[name] = index.find(given) if isinstance(given, str) else [given]
         if isinstance(given, int) and output_count is not None and given >= output_count:
-            raise ModelError(
+            raise StudyError(
                 f"{subject}: class_map gives {name!r} the output {given}, but outputs go from 0 to {output_count - 1}"
             )
     _check_matches(subject, matches, class_map, index)
@@ -108,7 +108,7 @@ def _check_keys(class_map: ClassMap, class_names: tuple[str, ...]) -> None:
     for name in class_map:
         if name not in class_names:
             near = difflib.get_close_matches(name, class_names, n=2) or class_names[:SHOWN]
-            raise ModelError(f"class_map names {name!r}, which is no class of the data set: it has {', '.join(near)} …")
+            raise StudyError(f"class_map names {name!r}, which is no class of the data set: it has {', '.join(near)} …")
 
 
 def _check_count(subject: str, output_count: int | None, class_count: int) -> None:
@@ -119,20 +119,20 @@ def _check_count(subject: str, output_count: int | None, class_count: int) -> No
         if output_count == 1000
         else "use a checkpoint that was trained on these classes, or say `class_names` or `class_map`"
     )
-    raise ModelError(f"{subject} has {output_count} outputs, but the data set has {class_count} classes: {hint}")
+    raise StudyError(f"{subject} has {output_count} outputs, but the data set has {class_count} classes: {hint}")
 
 
 def _check_complete(subject: str, class_map: ClassMap, class_names: tuple[str, ...]) -> None:
     """Refuse a class without an index, where outputs have no names."""
     left = [name for name in class_names if name not in class_map]
     if left:
-        raise ModelError(
+        raise StudyError(
             f"{subject}: class_map leaves out {_listed(left)}, and the names of the outputs are unknown: give an "
             "output for each class, or `class_names`"
         )
     for name in class_names:
         if isinstance(class_map[name], str):
-            raise ModelError(
+            raise StudyError(
                 f"{subject}: class_map gives {name!r} the output {class_map[name]!r}, but the names of the outputs are "
                 "unknown: give its index, or `class_names`"
             )
@@ -143,14 +143,14 @@ def _check_matches(subject: str, matches: dict[str, list[int]], class_map: Class
     for name, found in matches.items():
         if len(found) > 1:
             which = " and ".join(f"{output} ({index.names[output]})" for output in found[:SHOWN])
-            raise ModelError(
+            raise StudyError(
                 f"{subject}: class {str(class_map.get(name, name))!r} matches outputs {which}: say which with "
                 f"`class_map = {{ {_toml_key(name)} = … }}`"
             )
     missing = [name for name, found in matches.items() if not found]
     if missing:
         names = [str(class_map.get(name, name)) for name in missing]
-        raise ModelError(
+        raise StudyError(
             f"{subject} has no output for {_listed(names)} (of {len(matches)} classes; the nearest to the first: "
             f"{', '.join(index.nearest(names[0]))}): say which with `class_map = {{ {_toml_key(missing[0])} = … }}`, "
             "or give `class_names`"
@@ -161,7 +161,7 @@ def _check_distinct(subject: str, outputs: list[int], class_names: tuple[str, ..
     first: dict[int, str] = {}
     for output, name in zip(outputs, class_names, strict=True):
         if output in first:
-            raise ModelError(
+            raise StudyError(
                 f"{subject}: classes {first[output]!r} and {name!r} would share output {output}: each needs its own; "
                 "say which with `class_map`"
             )

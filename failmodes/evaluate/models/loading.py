@@ -22,7 +22,7 @@ from failmodes.evaluate.study.study_schema import ClassProtocol, ModelSpec, Norm
 from failmodes.ingest.datasets.dataset import Dataset
 from failmodes.ingest.datasets.imagenet_classes import imagenet_names
 from failmodes.ingest.study_types import LARGEST_SIDE_PX
-from failmodes.warehouse.errors import ModelError, shown
+from failmodes.warehouse.errors import ModelError, StudyError, shown
 
 IMAGENET_1K = "ImageNet-1k"  # the name of both its classes and its images
 
@@ -45,8 +45,8 @@ def load_model(spec: ModelSpec, class_names: tuple[str, ...], path: Path | None 
         path: its checkpoint, given or trained; None where weights are published or come from the user's function.
 
     Raises:
-        ModelError: it cannot be built or fetched, its architecture, weights, training seed or classes do not fit, or
-            nothing says how its inputs were normalised.
+        StudyError: its architecture is unknown, its classes do not fit, or nothing says how its inputs were normalised.
+        ModelError: it cannot be built or fetched, or its checkpoint does not fit its architecture or training seed.
     """
     names = imagenet_names() if spec.class_names == "imagenet-1k" else spec.class_names
     config = ModelConfig(spec.normalisation, spec.input_side_px, None if names is None else tuple(names))
@@ -77,7 +77,7 @@ def load_model(spec: ModelSpec, class_names: tuple[str, ...], path: Path | None 
         subject, class_names, spec.class_map, output_count=output_count, output_names=config.class_names
     )
     if config.normalisation is None:
-        raise ModelError(
+        raise StudyError(
             f"{subject} does not say how its inputs were normalised: give model {spec.label!r} the mean and std it "
             "was trained with, of values / 255: `normalisation = { mean = […], std = […] }`"
         )
@@ -91,13 +91,13 @@ def check_model_outputs(model: Model, dataset: Dataset) -> Model:
     """The model after its trial (`try_model`) on the first image; refused if it does not fit the data set.
 
     Raises:
-        ModelError: it expects another side than the images have, it fails in its trial, or the number of its outputs
-            is not the expected one.
+        StudyError: it expects another side than the images have, or the number of its outputs is not the expected one.
+        ModelError: it fails in its trial.
     """
     height, width = int(dataset.images.shape[1]), int(dataset.images.shape[2])
     side = model.input_side_px
     if side is not None and model.spec.input_side_px is None and (height, width) != (side, side):
-        raise ModelError(
+        raise StudyError(
             f"model {model.label!r} expects images of {side}×{side} px, but those of {dataset.label} are "
             f"{height}×{width}: set `input_side_px = {side}` (resizes them after corruption), "
             f"or `image_size = {side}` of a folder"
@@ -106,7 +106,7 @@ def check_model_outputs(model: Model, dataset: Dataset) -> Model:
     tried = try_model(model, np.asarray(dataset.images[:1]), seen)
     count = tried.output_count
     if model.output_count is not None and count != model.output_count:
-        raise ModelError(f"model {model.label!r} gives {count} outputs, but {model.output_count} were expected of it")
+        raise StudyError(f"model {model.label!r} gives {count} outputs, but {model.output_count} were expected of it")
     outputs = map_classes(
         f"model {model.label!r}", model.class_names, model.spec.class_map,
         output_count=count, output_names=model.output_names,

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from failmodes.evaluate.study.study_schema import OutputKind
-from failmodes.warehouse.errors import ModelError, did_you_mean
+from failmodes.warehouse.errors import StudyError, did_you_mean
 
 LOGITS = "logits"  # what Hugging Face's classifiers call theirs
 SUM_TOLERANCE = 1e-3  # of probabilities, as in a file of predictions
@@ -72,24 +72,24 @@ def find_output_key(output: Any, key: str | None, subject: str) -> str | None:
         subject: the network, for errors.
 
     Raises:
-        ModelError: there is no such output, or nothing says which it is.
+        StudyError: there is no such output, or nothing says which it is.
     """
     if isinstance(output, torch.Tensor):
         if key is not None:
-            raise ModelError(f"{subject} gives one tensor: leave `output_key` out")
+            raise StudyError(f"{subject} gives one tensor: leave `output_key` out")
         return None
     entries = _entries(output)
     listing = ", ".join(f"{name!r} {_shape(value)}" for name, value in entries.items()) or "none"
     if key is not None:
         if not isinstance(entries.get(key), torch.Tensor):
             hint = did_you_mean(key, entries, f"its outputs are {listing}")
-            raise ModelError(f"{subject} gives no tensor as output {key!r}: {hint}")
+            raise StudyError(f"{subject} gives no tensor as output {key!r}: {hint}")
         return key
     if isinstance(entries.get(LOGITS), torch.Tensor):
         return LOGITS
     tables = [name for name, value in entries.items() if isinstance(value, torch.Tensor) and value.ndim == 2]
     if len(tables) != 1:
-        raise ModelError(
+        raise StudyError(
             f"{subject} gives a {type(output).__name__} ({listing}): say which of these are its logits (images, "
             "classes) with `output_key`"
         )

@@ -14,7 +14,7 @@ from failmodes.evaluate.models.model import ModelConfig
 from failmodes.evaluate.models.registry import ArchitectureRef, import_timm, resolve_architecture
 from failmodes.evaluate.study.study_schema import ModelSpec, Normalisation
 from failmodes.ingest.datasets.imagenet_classes import imagenet_names
-from failmodes.warehouse.errors import ModelError, did_you_mean, first_line
+from failmodes.warehouse.errors import ModelError, StudyError, did_you_mean, first_line
 
 
 def load_pretrained(spec: ModelSpec) -> tuple[nn.Module, ModelConfig, str]:
@@ -24,7 +24,8 @@ def load_pretrained(spec: ModelSpec) -> tuple[nn.Module, ModelConfig, str]:
         The network, the configuration that its weights declare, and the weights' file or hub name.
 
     Raises:
-        ModelError: no such weights, or they cannot be fetched.
+        StudyError: no such weights, or options that the builder does not take.
+        ModelError: they cannot be fetched.
     """
     architecture = resolve_architecture(spec.architecture)
     return (_torchvision if architecture.source == "torchvision" else _timm)(spec, architecture)
@@ -35,13 +36,13 @@ def _torchvision(spec: ModelSpec, architecture: ArchitectureRef) -> tuple[nn.Mod
     whole = [name for name, weights in known.__members__.items() if weights.meta["categories"]]  # not features alone
     name = str(spec.weights).rpartition(".")[2]
     if name not in whole:
-        raise ModelError(f"{architecture.canonical} has no weights {spec.weights!r}: choose from {', '.join(whole)}")
+        raise StudyError(f"{architecture.canonical} has no weights {spec.weights!r}: choose from {', '.join(whole)}")
     weights = known[name]
     _fetch(weights, f"{name} of {architecture.canonical}")
     try:  # by torchvision's own builder, which knows what each network's weights need; they lie in its cache by now
         module = torchvision_models.get_model(architecture.name, weights=weights, progress=False, **spec.options)
     except Exception as error:
-        raise ModelError(
+        raise (StudyError if spec.options else ModelError)(
             f"model {spec.label!r}: {architecture.canonical} cannot be built: {first_line(error)}"
         ) from error
     transforms = weights.transforms()
@@ -69,7 +70,7 @@ def _fetch(weights: Any, subject: str) -> None:
 
 def _timm(spec: ModelSpec, architecture: ArchitectureRef) -> tuple[nn.Module, ModelConfig, str]:
     if spec.weights not in (None, "pretrained"):
-        raise ModelError(
+        raise StudyError(
             f'{architecture.canonical} has no weights {spec.weights!r}: expected weights = "pretrained", with the tag '
             "in the name, such as timm:resnet50.a1_in1k"
         )
@@ -79,7 +80,7 @@ def _timm(spec: ModelSpec, architecture: ArchitectureRef) -> tuple[nn.Module, Mo
         tags = timm.list_pretrained(f"{base}.*")
         if architecture.name not in tags:  # before anything is fetched
             hint = did_you_mean(architecture.name, tags, f"its tags for {base} are {', '.join(tags[:3]) or 'none'}")
-            raise ModelError(f"timm has no weights {architecture.name!r}: {hint}")
+            raise StudyError(f"timm has no weights {architecture.name!r}: {hint}")
     try:
         module = timm.create_model(architecture.name, pretrained=True, **spec.options)
     except Exception as error:  # the hub's client has many errors of its own

@@ -19,7 +19,14 @@ from torchvision.models.resnet import BasicBlock
 
 from failmodes.evaluate.study.study_schema import ModelSpec
 from failmodes.ingest.data_files import check_memory
-from failmodes.warehouse.errors import ModelError, did_you_mean, first_line
+from failmodes.warehouse.errors import (
+    FailmodesError,
+    MissingExtraError,
+    ModelError,
+    StudyError,
+    did_you_mean,
+    first_line,
+)
 from failmodes.warehouse.hashing import identity_of
 
 INSTALL_TIMM = 'pip install "failmodes[timm]"'
@@ -55,7 +62,8 @@ def resolve_architecture(architecture: str) -> ArchitectureRef:
     """Find who builds an architecture; a bare name is looked for among ours, torchvision's and timm's, in that order.
 
     Raises:
-        ModelError: nobody does (with the nearest names), or timm is needed and not installed.
+        StudyError: nobody does (with the nearest names).
+        MissingExtraError: timm is needed and not installed.
     """
     if architecture in ARCHITECTURES:
         return ArchitectureRef("ours", architecture)
@@ -68,10 +76,10 @@ def resolve_architecture(architecture: str) -> ArchitectureRef:
     if library != "torchvision":
         try:
             timm = import_timm(architecture)
-        except ModelError as error:
+        except MissingExtraError as error:
             if library == "timm":
                 raise
-            raise ModelError(
+            raise StudyError(
                 f"unknown architecture {name!r}: neither ours nor torchvision's "
                 f"({did_you_mean(name, known, EXPECTED, most=3)}); timm's need {INSTALL_TIMM}"
             ) from error
@@ -79,7 +87,7 @@ def resolve_architecture(architecture: str) -> ArchitectureRef:
             return ArchitectureRef("timm", name)
         known += timm.list_models()
     hint = did_you_mean(name, dict.fromkeys(known), EXPECTED, most=3)
-    raise ModelError(f"unknown architecture {architecture!r}: {hint}")
+    raise StudyError(f"unknown architecture {architecture!r}: {hint}")
 
 
 def build_module(spec: ModelSpec, class_count: int) -> nn.Module:
@@ -90,7 +98,9 @@ def build_module(spec: ModelSpec, class_count: int) -> nn.Module:
         class_count: how many outputs it should have; a user's function that takes no `num_classes` decides itself.
 
     Raises:
-        ModelError: an unknown name, options that the builder does not take, or a stem that does not fit.
+        StudyError: an unknown name, options that the builder does not take, or a stem that does not fit.
+        ModelError: the builder raised.
+        MissingExtraError: timm is needed and not installed.
     """
     architecture = resolve_architecture(spec.architecture)
     if architecture.source == "ours":
@@ -100,16 +110,16 @@ def build_module(spec: ModelSpec, class_count: int) -> nn.Module:
         return ARCHITECTURES[architecture.name](class_count, spec.width)
     try:
         module = _builder(spec, architecture, class_count)()
-    except ModelError:
+    except FailmodesError:
         raise
     except Exception as error:  # whatever a builder raises at options that are not its own
         options = f" with options {spec.options}" if spec.options else ""
-        raise ModelError(
+        raise (StudyError if options else ModelError)(
             f"model {spec.label!r}: {spec.architecture} cannot be built{options}: "
             f"{type(error).__name__}: {first_line(error)}"
         ) from error
     if not isinstance(module, nn.Module):
-        raise ModelError(
+        raise StudyError(
             f"architecture {spec.architecture!r} made a {type(module).__name__}: expected a torch nn.Module"
         )
     return replace_stem(module, spec.architecture) if spec.stem is not None else module
@@ -133,12 +143,12 @@ def import_timm(architecture: str) -> ModuleType:
     """Timm, which is optional.
 
     Raises:
-        ModelError: it is not installed.
+        MissingExtraError: it is not installed.
     """
     try:
         return importlib.import_module("timm")
     except ImportError as error:
-        raise ModelError(f"architecture {architecture!r} needs timm: {INSTALL_TIMM}") from error
+        raise MissingExtraError(f"architecture {architecture!r} needs timm: {INSTALL_TIMM}") from error
 
 
 def source_hash(spec: ModelSpec, module: nn.Module | None = None) -> str | None:
@@ -184,7 +194,7 @@ def _import_builder(path: str) -> Callable[..., object]:
     """The function or class that `module:function` names; the study's folder is searched too.
 
     Raises:
-        ModelError: it cannot be imported, or makes no network.
+        StudyError: it cannot be imported, or makes no network.
     """
     module_name, _, attribute = path.partition(":")
     try:
@@ -192,12 +202,12 @@ def _import_builder(path: str) -> Callable[..., object]:
         for part in attribute.split("."):
             found = getattr(found, part)
     except Exception as error:  # whatever a user's module raises as it is imported
-        raise ModelError(
+        raise StudyError(
             f"architecture {path!r} cannot be imported ({type(error).__name__}: {first_line(error)}): expected "
             "module:function, the module beside the study file or installed"
         ) from error
     if isinstance(found, nn.Module) or not callable(found):
-        raise ModelError(
+        raise StudyError(
             f"architecture {path!r} is a {type(found).__name__}: expected a function or class that makes a network"
         )
     return cast(Callable[..., object], found)
@@ -242,7 +252,7 @@ def replace_stem(module: nn.Module, architecture: str) -> nn.Module:
     """Replace the stem of a ResNet or DenseNet by the CIFAR stem, in place.
 
     Raises:
-        ModelError: the network does not begin with one 7×7 convolution and a max-pool in the usual places.
+        StudyError: the network does not begin with one 7×7 convolution and a max-pool in the usual places.
     """
     for convolution, pool in STEM_LAYERS:
         try:
@@ -256,7 +266,7 @@ def replace_stem(module: nn.Module, architecture: str) -> nn.Module:
             module.set_submodule(convolution, smaller)
             module.set_submodule(pool, nn.Identity())
             return module
-    raise ModelError(
+    raise StudyError(
         f'stem = "cifar" does not fit {architecture}: expected a ResNet or DenseNet that begins with one 7×7 '
         "convolution and a max-pool; leave `stem` out"
     )

@@ -18,7 +18,7 @@ from failmodes.evaluate.models.outputs import (
     logits_hook,
 )
 from failmodes.evaluate.study.study_schema import OutputKind
-from failmodes.warehouse.errors import ModelError, first_line
+from failmodes.warehouse.errors import FailmodesError, ModelError, StudyError, first_line
 
 RANDOM = (
     "it draws random numbers (a dropout that is on in evaluation, for one): mend it, or say `deterministic = false`"
@@ -42,8 +42,8 @@ def try_model(model: Model, image: np.ndarray, seen: str) -> Model:
         seen: what the network sees, in words, for errors.
 
     Raises:
-        ModelError: it does not take such images; its logits are not to be found among its outputs, or are
-            probabilities and nobody says so; or an image's differ from pass to pass or from batch to batch.
+        StudyError: its logits are not to be found among its outputs, or are probabilities and nobody says so.
+        ModelError: it does not take such images, or an image's logits differ from pass to pass or batch to batch.
     """
     subject, known = f"model {model.label!r}", logits_hook(model.module)
     first = _forward(model, image, seen)
@@ -100,7 +100,7 @@ def _forward(model: Model, images: np.ndarray, seen: str) -> Any:
         network: Network = model.network(torch.device("cpu"), "float32")
         with torch.no_grad():  # not inference mode: what a network caches at its first pass must serve gradients too
             return network.module(network.inputs(images))
-    except ModelError:
+    except FailmodesError:
         raise
     except Exception as error:  # whatever a network raises at an input that it does not take
         raise ModelError(
@@ -112,17 +112,17 @@ def _output_kind(values: torch.Tensor, stated: OutputKind | None, subject: str) 
     """What outputs (N, C) are: what the study says, where that can be.
 
     Raises:
-        ModelError: they are probabilities, and nobody says so; or they are said to be, and are none.
+        StudyError: they are probabilities, and nobody says so; or they are said to be, and are none.
     """
     found = are_probabilities(values)
     if stated is None and found:
-        raise ModelError(
+        raise StudyError(
             f"{subject} gives probabilities: each row lies in 0 to 1 and sums to 1, as after a softmax; say "
             '`output_kind = "probabilities"` (or "logits", if they are)'
         )
     if stated == "probabilities" and not found:
         total = float(values[0].sum())
-        raise ModelError(f'{subject} gives no probabilities: a row sums to {total:.4g}; say `output_kind = "logits"`')
+        raise StudyError(f'{subject} gives no probabilities: a row sums to {total:.4g}; say `output_kind = "logits"`')
     return stated or "logits"
 
 

@@ -17,7 +17,7 @@ from failmodes.evaluate.study.study_schema import ModelSpec, Normalisation
 from failmodes.evaluate.study.training_schema import TrainingSpec
 from failmodes.evaluate.training.data import BatchIndices, TrainingLoader, random_crop_and_flip
 from failmodes.ingest.datasets.dataset import Dataset
-from failmodes.warehouse.errors import ModelError, StorageError, first_line
+from failmodes.warehouse.errors import ModelError, StorageError, StudyError, first_line
 from failmodes.warehouse.storage.files import atomic_write
 
 MAX_GRADIENT_NORM = 1.0
@@ -82,7 +82,8 @@ class Trainer:
         """Learn from each batch of an epoch, numbered from 0.
 
         Raises:
-            ModelError: the network gives no logits, or the loss or the weights are no longer finite.
+            StudyError: the network does not give one tensor of logits, one a class.
+            ModelError: the loss or the weights are no longer finite.
         """
         self.module.train()
         torch.manual_seed(self.seed * 1_000_003 + epoch)  # dropout draws from it: a resumed run as an undisturbed one
@@ -124,7 +125,7 @@ class Trainer:
         if isinstance(logits, torch.Tensor) and logits.shape == expected:
             return
         given = tuple(logits.shape) if isinstance(logits, torch.Tensor) else f"a {type(logits).__name__}"
-        raise ModelError(
+        raise StudyError(
             f"model {self.spec.label!r}: {self.spec.architecture} gives {given} where training needs one tensor of "
             f"logits {expected}: switch its auxiliary outputs off, or choose another architecture"
         )

@@ -18,7 +18,7 @@ from failmodes.ingest.datasets.dataset import Dataset, ImageArray
 from failmodes.ingest.datasets.folder_listing import class_name_of
 from failmodes.ingest.sources import ImagePairs, Pairing
 from failmodes.ingest.specification import CorruptionSpec
-from failmodes.warehouse.errors import DataError, printable
+from failmodes.warehouse.errors import DataError, StudyError, printable
 from failmodes.warehouse.hashing import identity_of
 
 # Correlation of an image and its own corrupted version, among 500 CIFAR-10 images at severity 1: median 0.97 to 0.999,
@@ -52,10 +52,11 @@ def open_corrupted_set(
         severities: severities that it must hold each of them at; whatever it has, if none are given.
 
     Raises:
-        DataError: it is missing, lacks what is needed, or is damaged.
+        StudyError: it does not exist.
+        DataError: it lacks what is needed, or is damaged.
     """
     if not folder.is_dir():
-        raise DataError(f"{folder} is not a folder: expected one of <corruption>.npy and {LABELS_FILE}; {FETCH_AGAIN}")
+        raise StudyError(f"{folder} is not a folder: expected one of <corruption>.npy and {LABELS_FILE}; {FETCH_AGAIN}")
     if any(folder.glob("*.npy")):
         return open_cifar_c(folder, needed, severities, cache)
     if corruption_folders(folder):

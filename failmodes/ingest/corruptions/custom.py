@@ -34,7 +34,7 @@ from failmodes.ingest.corruptions.catalogue import (
 )
 from failmodes.ingest.corruptions.kernels.base import Images, Parameters
 from failmodes.ingest.corruptions.sampling import RandomVariable
-from failmodes.warehouse.errors import DataError, FailmodesError, StudyError
+from failmodes.warehouse.errors import FailmodesError, StudyError
 from failmodes.warehouse.hashing import identity_of
 
 NAME = re.compile(r"[a-z][a-z0-9_]{0,59}")
@@ -186,5 +186,5 @@ def _apply_checked(
     if not isinstance(corrupted, np.ndarray) or corrupted.dtype != np.uint8 or corrupted.shape != images.shape:
         is_array = isinstance(corrupted, np.ndarray)
         got = f"{corrupted.dtype} {corrupted.shape}" if is_array else type(corrupted).__name__
-        raise DataError(f"corruption {name!r} returned {got}: expected uint8 {images.shape}, as it was given")
+        raise StudyError(f"corruption {name!r} returned {got}: expected uint8 {images.shape}, as it was given")
     return corrupted

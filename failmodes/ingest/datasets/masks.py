@@ -19,7 +19,7 @@ from failmodes.ingest.data_files import list_entries, map_npy
 from failmodes.ingest.datasets.colour import EMPTY_MASK
 from failmodes.ingest.datasets.decoding import decode_mask, decode_to_cache, resize_and_crop, upright_size
 from failmodes.ingest.datasets.folder_listing import is_image
-from failmodes.warehouse.errors import DataError
+from failmodes.warehouse.errors import DataError, StudyError
 
 Masks = NDArray[np.bool_]
 MASKS = 1  # raise it when a file gives another mask than before
@@ -54,14 +54,15 @@ def open_mask_folder(path: Path, images: ImageFolder, cache: Path, changes: Coun
         changes: where to count masks without an object.
 
     Raises:
-        DataError: no folder, a mask is missing, cannot be decoded, has another size than its image, or values that
+        StudyError: no folder.
+        DataError: a mask is missing, cannot be decoded, has another size than its image, or values that
             decide nothing; or two masks have one image's name.
     """
     inner = path / images.split if images.split else path
     root = inner if inner.is_dir() else path
     if not root.is_dir():
         found = "is a file, not a folder" if root.exists() else "does not exist"
-        raise DataError(f"masks: {path} {found}: expected masks under the names of the images, such as cat/0001.png")
+        raise StudyError(f"masks: {path} {found}: expected masks under the names of the images, such as cat/0001.png")
     files = _matched(root, images)
     how = {"masks": MASKS, "size": list(images.size), "resize": images.resize}
     shape = (len(files), *images.size)
@@ -77,12 +78,13 @@ def open_mask_array(path: Path, shape: tuple[int, ...]) -> Masks:
         shape: (N, H, W, 3) of the images.
 
     Raises:
-        DataError: it is missing, damaged, or of another type or shape.
+        StudyError: it does not exist.
+        DataError: it is damaged, or of another type or shape.
     """
     try:
         masks = map_npy(path)
     except FileNotFoundError as error:
-        raise DataError(f"masks: {path} does not exist: expected a .npy of bool (N, H, W)") from error
+        raise StudyError(f"masks: {path} does not exist: expected a .npy of bool (N, H, W)") from error
     check_mask_array(masks, shape, str(path))
     return masks.view(np.bool_)
 

@@ -11,7 +11,7 @@ from failmodes.ingest.datasets.dataset import KEPT_GREY, Dataset
 from failmodes.ingest.datasets.digits import open_digits
 from failmodes.ingest.datasets.folder import open_folder
 from failmodes.ingest.specification import DatasetSpec
-from failmodes.warehouse.errors import DataError, StudyError
+from failmodes.warehouse.errors import StudyError
 
 CIFAR_HOME = "https://www.cs.toronto.edu/~kriz/cifar.html"
 
@@ -29,7 +29,8 @@ def open_dataset(spec: DatasetSpec, cache: Path, split: str | None = None) -> Da
 
     Raises:
         StudyError: an unknown split.
-        DataError: it is missing, damaged or of another kind, or an image is not grey where it should be.
+        StudyError: its path does not exist.
+        DataError: it is damaged or of another kind, or an image is not grey where it should be.
     """
     split = split or spec.split
     if split not in ("train", "test"):
@@ -55,7 +56,7 @@ def _read(spec: DatasetSpec, cache: Path, split: str, masks: Path | None) -> Dat
         if spec.kind in VARIANTS:
             command = f"failmodes download {spec.kind} --to {path.parent}"
             hint = f"get {VARIANTS[spec.kind].label} with `{command}` or from {CIFAR_HOME}"
-        raise DataError(f"{path} {found}: {hint}")
+        raise StudyError(f"{path} {found}: {hint}")
     if spec.kind == "arrays":
         return open_arrays(path, split, declared_split=spec.split, masks=masks)
     if spec.kind == "folder":

@@ -17,7 +17,13 @@ from typing import Any
 import duckdb
 
 from failmodes.warehouse.database.relations import REBUILD_HINT, TABLES, base_tables, check_table, show_relations
-from failmodes.warehouse.errors import LimitError, WarehouseError, WarehouseInUseError, first_line
+from failmodes.warehouse.errors import (
+    LimitError,
+    MissingWarehouseError,
+    WarehouseError,
+    WarehouseInUseError,
+    first_line,
+)
 from failmodes.warehouse.limits import database_memory
 from failmodes.warehouse.schema_version import check_version
 from failmodes.warehouse.storage.regular_files import check_regular
@@ -98,7 +104,7 @@ def attach_read_only(path: Path, *, one_thread: bool = False) -> duckdb.DuckDBPy
         StorageError: it is no regular file, or may not be read.
     """
     if path.is_dir() or not path.exists():
-        raise WarehouseError(
+        raise MissingWarehouseError(
             f"there is no warehouse {path}: {_MAKE} makes it from a record, failmodes.benchmark from a network"
         )
     check_regular(path)

@@ -14,7 +14,7 @@ from duckdb.sqltypes import DuckDBPyType
 from failmodes.warehouse.database.connection import OUT_OF_MEMORY, open_warehouse
 from failmodes.warehouse.database.relations import relation_names
 from failmodes.warehouse.database.saved_queries import give_parameters, relations_of_names, saved_query
-from failmodes.warehouse.errors import QueryError, did_you_mean, shown
+from failmodes.warehouse.errors import LimitError, QueryError, did_you_mean, shown
 from failmodes.warehouse.terminal import stop_behind
 
 if TYPE_CHECKING:
@@ -61,8 +61,9 @@ def run_query(
         timeout_s: seconds after which it is interrupted; None waits.
 
     Raises:
-        QueryError: it is no valid SQL, more than one statement, not a reading one, refused, lacks the value of a
-            parameter, or out of time or memory.
+        QueryError: it is no valid SQL, more than one statement, not a reading one, refused, or lacks the value of a
+            parameter.
+        LimitError: time or memory ran out.
         WarehouseError: the warehouse cannot be opened.
     """
     with _asked(path, sql, parameters or {}, timeout_s) as relation:
@@ -81,7 +82,7 @@ def query_batches(
     """The rows of an answer, all or the first `most`, in batches, one at least, which are computed as they are drawn.
 
     Raises:
-        QueryError, WarehouseError: as `run_query`; a QueryError may be raised while batches are drawn.
+        QueryError, LimitError, WarehouseError: as `run_query`; the first two may be raised while batches are drawn.
     """
     with _asked(path, sql, parameters or {}, timeout_s) as relation:
         yield _batches(relation if most is None else relation.limit(most), timeout_s)
@@ -98,7 +99,7 @@ def first_rows(
     """The first rows of an answer, `most` at the most, for the eye; needs neither Polars nor Arrow.
 
     Raises:
-        QueryError, WarehouseError: as `run_query`.
+        QueryError, LimitError, WarehouseError: as `run_query`.
     """
     with _asked(path, sql, parameters or {}, timeout_s) as relation:
         rows = relation.limit(most + 1).fetchall()
@@ -139,13 +140,13 @@ def bindable(value: object) -> object:
 
 @contextmanager
 def query_errors(timeout_s: float | None = None) -> Iterator[None]:
-    """Turn what DuckDB raises into a QueryError of one line; `timeout_s` is when the query is interrupted."""
+    """Turn what DuckDB raises into a QueryError or LimitError of one line; it interrupts a query after `timeout_s`."""
     try:
         yield
     except duckdb.InterruptException as error:
         raise _stopped(timeout_s) from error
     except (duckdb.OutOfMemoryException, MemoryError) as error:
-        raise QueryError(OUT_OF_MEMORY) from error
+        raise LimitError(OUT_OF_MEMORY) from error
     except duckdb.Error as error:
         if isinstance(error, _OF_THE_FILE) or type(error) is duckdb.Error:  # so DuckDB tells of wrong checksums
             raise  # not the statement's fault: `open_warehouse` says that the file is damaged
@@ -220,7 +221,7 @@ def _batches(relation: duckdb.DuckDBPyRelation, timeout_s: float | None) -> Iter
     except (pa.ArrowException, OSError) as error:  # Arrow tells of DuckDB's errors in words
         text = _one_line(error)
         if "Out of Memory" in text:
-            raise QueryError(OUT_OF_MEMORY) from error
+            raise LimitError(OUT_OF_MEMORY) from error
         raise (_stopped(timeout_s) if "nterrupted" in text else QueryError(text)) from error
     if not given:
         with unshowable_values():
@@ -255,8 +256,8 @@ def _check_dates(rows: "pl.DataFrame") -> None:
                 raise ValueError(f"{name} has a date beyond the years 1 to 9999")
 
 
-def _stopped(timeout_s: float | None) -> QueryError:
-    return QueryError(f"stopped after {timeout_s or 0:g} s: narrow the query down, or allow more time")
+def _stopped(timeout_s: float | None) -> LimitError:
+    return LimitError(f"stopped after {timeout_s or 0:g} s: narrow the query down, or allow more time")
 
 
 def _reading_statement(con: duckdb.DuckDBPyConnection, sql: str) -> duckdb.Statement:

@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias, cast
 
-from failmodes.warehouse.errors import StorageError, first_line
+from failmodes.warehouse.errors import StorageError, StudyError, first_line
 from failmodes.warehouse.extras import require
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def as_store_path(location: str, folder: Path | None = None) -> StorePath:
 
     Raises:
         MissingExtraError: fsspec or universal-pathlib is not installed.
-        StorageError: no such protocol, or its driver is not installed.
+        StudyError: no such protocol, or its driver is not installed.
     """
     if not is_url(location):
         return (folder or Path()) / location
@@ -69,7 +69,7 @@ def as_store_path(location: str, folder: Path | None = None) -> StorePath:
         _ = path / "record"  # a cache in front of another file system makes no paths of its own
     except Exception as error:  # every driver has errors of its own
         hint = "" if isinstance(error, ImportError) else "; expected a path, or a URL such as s3://bucket/study"
-        raise StorageError(f"cannot reach {location}: {first_line(error)}{hint}") from error
+        raise StudyError(f"cannot reach {location}: {first_line(error)}{hint}") from error
     return Path(path.path) if path.protocol in ("file", "local") else path
 
 

@@ -66,8 +66,7 @@ def find_record(location: str | Path | None) -> StorePath:
         location: as for `find_warehouse`, or the URL of a folder that holds a record.
 
     Raises:
-        StudyError: as `find_output`.
-        StorageError: a URL of no known protocol, or its driver is not installed.
+        StudyError: as `find_output`, or a URL of no known protocol, or its driver is not installed.
     """
     if isinstance(location, str) and is_url(location):
         return as_store_path(location)
@@ -138,11 +137,13 @@ def user_path(given: "str | PathLike[str]") -> Path:
     """The path that a user wrote, where ~ stands for their home folder.
 
     Raises:
-        StudyError: it is blank, too long, holds a null character, or names the home folder of nobody.
+        StudyError: it is blank or -, too long, holds a null character, or names the home folder of nobody.
     """
     text = fspath(given)
     if not text.strip():
         raise StudyError("a path is blank: name a folder or a file, such as runs/mine")
+    if text == "-":
+        raise StudyError("'-' means stdout, which cannot be used here: name a folder or a file, such as runs/mine")
     if "\0" in text or len(text) > MOST_PATH_LETTERS:
         kind = "holds a null character" if "\0" in text else f"is longer than {MOST_PATH_LETTERS:,} letters"
         raise StudyError(f"the path {text[:60]!r} {kind}: name a folder or a file, such as runs/mine")

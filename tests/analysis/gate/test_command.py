@@ -2,17 +2,18 @@
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
+from installed_script import SCRIPT, failmodes, failmodes_in_terminal
 from typer import Typer
 from typer.testing import CliRunner
 
 from failmodes.analysis import cli
-from failmodes.warehouse.errors import FailmodesError, WarehouseError
 
 RULES = """
 [gate]
@@ -57,22 +58,40 @@ def test_exit_codes(app: Typer, gate_folder: Path, tmp_path: Path, rules, option
     assert f"(exit code {code})" in result.stdout
 
 
-def test_nothing_but_a_broken_rule_ends_with_1(app: Typer, gate_folder: Path, tmp_path: Path) -> None:
-    rules, warehouse = write(tmp_path, HOLDS), str(gate_folder / "both.duckdb")
-    (tmp_path / "no.duckdb").write_text("no database")
+NOT_JUDGED = {
+    "no rules": (["gone.toml"], "no rules at gone.toml"),
+    "missing warehouse": (["gate.toml", "gone.duckdb"], "there is no warehouse gone.duckdb"),
+    "damaged warehouse": (["gate.toml", "damaged.duckdb"], "damaged.duckdb cannot be opened"),
+    "unknown model": (["gate.toml", "both.duckdb", "--candidate", "Nobody"], "no network 'Nobody'"),
+    "output that is a folder": (["gate.toml", "both.duckdb", "--json", "folder.json"], "cannot write folder.json"),
+    "two outputs on stdout": (["gate.toml", "both.duckdb", "--json", "-", "--junit", "-"], "are both -"),
+    "time is over": (["gate.toml", "both.duckdb", "--timeout", "0.001"], "stopped after 0.001 s"),
+}
+
+
+@pytest.mark.parametrize("name", NOT_JUDGED)
+def test_an_error_of_a_gate_never_reads_as_a_broken_rule(gate_folder: Path, tmp_path: Path, name: str) -> None:
+    arguments, message = NOT_JUDGED[name]
+    write(tmp_path, BROKEN)
+    (tmp_path / "both.duckdb").symlink_to(gate_folder / "both.duckdb")
+    (tmp_path / "damaged.duckdb").write_text("no database")
     (tmp_path / "folder.json").mkdir()
-    wrong = {
-        "gone": [rules, str(tmp_path / "gone.duckdb")],
-        "no warehouse": [rules, str(tmp_path / "no.duckdb")],
-        "no such network": [rules, warehouse, "--candidate", "Nobody"],
-        "not to be written": [rules, warehouse, "--json", str(tmp_path / "folder.json")],
-        "two on stdout": [rules, warehouse, "--json", "-", "--junit", "-"],
-    }
-    for arguments in wrong.values():
-        with pytest.raises(FailmodesError) as raised:
-            CliRunner().invoke(app, arguments, catch_exceptions=False)
-        assert raised.value.exit_code == 2
-    assert WarehouseError.exit_code == 1  # elsewhere it stays what it was
+    assert message in failmodes("gate", *arguments, folder=tmp_path, expect=2).stderr
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
+def test_a_verdict_that_cannot_be_printed_is_no_broken_rule(gate_folder: Path, tmp_path: Path) -> None:
+    with open("/dev/full", "w") as full:
+        done = subprocess.run([SCRIPT, "gate", write(tmp_path, BROKEN), gate_folder / "both.duckdb"], stdout=full)
+    assert done.returncode == 2
+
+
+def test_the_last_hint_of_a_gate_can_be_pasted(gate_folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "both models.duckdb").symlink_to(gate_folder / "both.duckdb")
+    shown = failmodes_in_terminal("gate", write(tmp_path, HOLDS), "both models.duckdb", folder=tmp_path)
+    _, *command = shlex.split(shown.splitlines()[-1].removeprefix("next: "))
+    assert command == ["compare", "Alpha", "Noisier", "both models.duckdb"]
+    failmodes(*command, folder=tmp_path)
 
 
 def test_files_are_written_whatever_the_verdict(app: Typer, gate_folder: Path, tmp_path: Path) -> None:
@@ -101,7 +120,7 @@ def test_help_says_what_rules_are_and_what_exit_codes_mean(app: Typer) -> None:
     for line in ("[gate]", "[[gate.rules]]", 'measure = "accuracy"', "worse_by_at_most = 0.01", "at_most = 0.05",
                  "0  every rule is shown to hold", "1  a rule is shown to be broken",
                  "3  not enough images to tell, or a cell is missing",
-                 "2  rules, arguments or files are wrong, and nothing was judged"):  # fmt: skip
+                 "2  rules, arguments or files are wrong, or time or memory ran out: nothing was judged"):  # fmt: skip
         assert line in text
 
 

@@ -105,7 +105,7 @@ def test_what_was_done_to_images_stays_with_them(request_of, tmp_path: Path) -> 
         ({"models": ModelOptions(class_names=["a", "b", "a"])}, StudyError, "the name 'a' twice: give label_names="),
         ({"label_names": ["a", "b"]}, DataError, "label 2 of image 2 is out of range: expected 0 to 1"),
         ({"labels": LABELS + 1}, DataError, "label 3 of image 2 is out of range: expected 0 to 2"),
-        ({"images": Path("/not/there"), "labels": None}, DataError, "/not/there does not exist"),
+        ({"images": Path("/not/there"), "labels": None}, StudyError, "/not/there does not exist"),
         ({"images": Path("/not/there")}, StudyError, "labels are in the folder /not/there: leave labels= out"),
         ({"images": "/", "labels": None, "label_names": NAMES}, StudyError, "label_names are in the folder /"),
     ],
@@ -213,7 +213,7 @@ def test_masks_of_arrays_lie_beside_the_images_and_in_the_study(request_of, tmp_
 def test_wrong_masks_are_one_line(request_of, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"masks: the array has shape \(4, 8, 7\) and the images need \(4, 8, 8\)"):
         request_of(masks=np.zeros((4, 8, 7), np.bool_))
-    with pytest.raises(DataError, match=r"missing.npy does not exist"):
+    with pytest.raises(StudyError, match=r"missing.npy does not exist"):
         request_of(masks=tmp_path / "missing.npy")
     Image.new("RGB", (8, 8)).save(_folder(tmp_path / "photos/cat") / "0.png")
     with pytest.raises(StudyError, match="give masks= as a path, too"):

@@ -10,7 +10,7 @@ from live_networks import NAMES, Net, as_model, options
 from failmodes.evaluate.benchmark.model_options import check_names
 from failmodes.evaluate.models.network import UNIT_RANGE
 from failmodes.ingest.datasets.imagenet_classes import imagenet_names
-from failmodes.warehouse.errors import ModelError, StudyError
+from failmodes.warehouse.errors import StudyError
 
 NORMALISATIONS = {
     "lists": ([0.5, 0.4, 0.3], [0.1, 0.2, 0.3]),
@@ -100,5 +100,5 @@ def test_outputs_are_matched_with_labels_by_name(tmp_path: Path) -> None:
     ids=["count", "imagenet", "names too few", "no such name", "map in part", "no class", "no output", "shared"],
 )  # fmt: skip
 def test_outputs_that_do_not_fit_are_refused(tmp_path: Path, count: int, more, said: str) -> None:
-    with pytest.raises(ModelError, match=said):
+    with pytest.raises(StudyError, match=said):
         outputs(tmp_path, count, **more)

@@ -26,7 +26,7 @@ from failmodes.evaluate.cam.method_selection import select_cam_method
 from failmodes.evaluate.cam.pooled_head import find_pooled_linear_head
 from failmodes.evaluate.cam.probe import probe_inputs
 from failmodes.evaluate.models.network import prepare_network
-from failmodes.warehouse.errors import ModelError
+from failmodes.warehouse.errors import ModelError, StudyError
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -82,7 +82,7 @@ def test_a_requested_layer_is_looked_at(name: str, layer: str, method: str) -> N
     ],
 )
 def test_what_cannot_be_had_is_said_in_one_line(name: str, requested: dict, message: str) -> None:
-    with pytest.raises(ModelError, match=message) as caught:
+    with pytest.raises(StudyError, match=message) as caught:
         select_cam_method(network_of(name), CASES[name].image, **requested)
     assert "\n" not in str(caught.value)
 
@@ -95,7 +95,7 @@ def test_a_network_without_positions_has_no_cam_and_says_why() -> None:
     )
     assert select_cam_method(network, (8, 8), method="none") == CamUnavailable("switched off in the study")
     for method in ("grad-cam", "backward", "layercam"):
-        with pytest.raises(ModelError, match="MLP: no layer .*set attention to 'auto' or 'none'"):
+        with pytest.raises(StudyError, match="MLP: no layer .*set attention to 'auto' or 'none'"):
             select_cam_method(network, (8, 8), method=method)
 
 

@@ -3,7 +3,7 @@
 import pytest
 from tiny_study import run_study
 
-from failmodes.warehouse.errors import ModelError
+from failmodes.warehouse.errors import StudyError
 
 
 @pytest.mark.slow
@@ -15,5 +15,5 @@ def test_one_network_under_two_labels_is_refused(two_trained_networks) -> None:
         for label in ("One", "Other")
     )
     path.write_text(path.read_text().split("[[models]]")[0] + models)
-    with pytest.raises(ModelError, match="models 'One' and 'Other' are one network"):
+    with pytest.raises(StudyError, match="models 'One' and 'Other' are one network"):
         run_study(path)

@@ -8,14 +8,13 @@ import pytest
 from import_files import LOGITS, import_into, labelled, small_frame
 
 from failmodes.evaluate.import_predictions.columns import find_columns
-from failmodes.warehouse.errors import DataError
+from failmodes.warehouse.errors import DataError, StudyError
 
 HEADER = b"image_id,corruption,severity,"
 
 DAMAGED: dict[str, tuple[str, bytes, str]] = {
     "no Parquet": ("p.parquet", b"hello", r"cannot be read as predictions"),
     "a hollow Parquet": ("p.parquet", b"PAR1" + b"\0" * 40 + b"PAR1", r"cannot be read as predictions"),
-    "another kind": ("p.pkl", b"", r"expected \.parquet, \.pq, \.csv"),
     "empty CSV": ("p.csv", b"", r"cannot be read as predictions: Empty CSV file"),
     "semicolons": ("p.csv", b"image_id;corruption;severity\n", r"separated by commas"),
     "letters": (
@@ -31,6 +30,14 @@ def test_a_damaged_file_is_one_line(name, content, said, small_import, tmp_path)
     with pytest.raises(DataError, match=said) as caught:
         import_into(small_import, tmp_path / name)
     assert "\n" not in str(caught.value)
+
+
+def test_a_file_of_another_kind_or_none_is_a_mistake_of_the_user(small_import, tmp_path) -> None:
+    with pytest.raises(StudyError, match="p.pkl does not exist"):
+        import_into(small_import, tmp_path / "p.pkl")
+    (tmp_path / "p.pkl").touch()
+    with pytest.raises(StudyError, match=r"expected \.parquet, \.pq, \.csv"):
+        import_into(small_import, tmp_path / "p.pkl")
 
 
 FOREIGN: dict[str, pa.Array] = {

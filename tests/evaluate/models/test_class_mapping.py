@@ -5,7 +5,7 @@ from torchvision.models._meta import _IMAGENET_CATEGORIES
 
 from failmodes.evaluate.models.class_mapping import map_classes
 from failmodes.ingest.datasets.imagenet_classes import SHARED_NAMES, by_wordnet_id, imagenet_names
-from failmodes.warehouse.errors import ModelError
+from failmodes.warehouse.errors import StudyError
 
 CIFAR = ("cat", "dog", "ship")
 IMAGENET = imagenet_names()
@@ -70,7 +70,7 @@ def test_each_class_finds_its_output(case: str) -> None:
 
 @pytest.mark.parametrize("case", BAD)
 def test_what_is_ambiguous_or_missing_is_one_line_that_says_how_to_mend_it(case: str) -> None:
-    with pytest.raises(ModelError, match=BAD[case][-1]) as caught:
+    with pytest.raises(StudyError, match=BAD[case][-1]) as caught:
         outputs_of(BAD[case])
     assert "\n" not in str(caught.value)
 

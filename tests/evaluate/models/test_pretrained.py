@@ -13,7 +13,7 @@ from torchvision.models import SqueezeNet1_1_Weights, squeezenet1_1
 
 from failmodes.evaluate.models.loading import check_model_outputs, load_model
 from failmodes.ingest.datasets.imagenet_classes import imagenet_names
-from failmodes.warehouse.errors import ModelError
+from failmodes.warehouse.errors import ModelError, StudyError
 
 CLASSES = ("a", "b", "c")
 VIT = {"img_size": 16, "patch_size": 4, "depth": 1, "embed_dim": 24, "num_heads": 3}
@@ -52,7 +52,7 @@ def test_published_weights_bring_their_side_normalisation_and_classes(published,
     assert torch.equal(
         model.module.state_dict()["features.0.weight"], torch.load(published, weights_only=True)["features.0.weight"]
     )
-    with pytest.raises(ModelError, match="expects images of 224×224 px"):
+    with pytest.raises(StudyError, match="expects images of 224×224 px"):
         check_model_outputs(model, dataset_of(32, folders))
     row = model.row()
     assert (row["family"], row["variant"]) == ("squeezenet", "3 of 1,000 outputs")
@@ -82,9 +82,9 @@ def test_published_weights_with_another_hash_are_refused(published) -> None:
 
 
 def test_weights_that_are_none_of_theirs_are_listed() -> None:
-    with pytest.raises(ModelError, match="no weights 'V9': choose from IMAGENET1K_V1, IMAGENET1K_V2, DEFAULT"):
+    with pytest.raises(StudyError, match="no weights 'V9': choose from IMAGENET1K_V1, IMAGENET1K_V2, DEFAULT"):
         load_model(model_spec("resnet50", weights="V9"), CLASSES)
-    with pytest.raises(ModelError, match="no weights 'IMAGENET1K_FEATURES'"):  # they have no classifier
+    with pytest.raises(StudyError, match="no weights 'IMAGENET1K_FEATURES'"):  # they have no classifier
         load_model(model_spec("vgg16", weights="IMAGENET1K_FEATURES"), CLASSES)
 
 

@@ -11,7 +11,7 @@ from failmodes.evaluate.models.checkpoint_files import read_pickled
 from failmodes.evaluate.models.loading import check_model_outputs, load_model
 from failmodes.evaluate.models.model import Model
 from failmodes.evaluate.models.outputs import are_probabilities
-from failmodes.warehouse.errors import ModelError
+from failmodes.warehouse.errors import ModelError, StudyError
 
 NEUTRAL = {"mean": [0.5, 0.5, 0.5], "std": [0.25, 0.25, 0.25]}
 MODULE = """
@@ -114,13 +114,13 @@ def test_the_logits_among_several_outputs_are_taken(networks: str, name: str, ke
     ],
 )
 def test_outputs_that_do_not_say_which_are_the_logits_are_listed(networks, name: str, keys: dict, said: str) -> None:
-    with pytest.raises(ModelError, match=said):
+    with pytest.raises(StudyError, match=said):
         tried(networks, name, **keys)
 
 
 @pytest.mark.parametrize("name", ["Softmax", "script_with_softmax"])
 def test_probabilities_stop_until_they_are_said_to_be_and_are_never_softmaxed_again(networks: str, name: str) -> None:
-    with pytest.raises(ModelError, match='gives probabilities: .*after a softmax; say `output_kind = "probabilities"`'):
+    with pytest.raises(StudyError, match='gives probabilities: .*after a softmax; say `output_kind = "probabilities"`'):
         tried(networks, name)
     model, plain = tried(networks, name, output_kind="probabilities"), tried(networks, "Base")
     torch.testing.assert_close(logits(model).softmax(1), logits(plain).softmax(1))
@@ -130,7 +130,7 @@ def test_probabilities_stop_until_they_are_said_to_be_and_are_never_softmaxed_ag
 
 
 def test_logits_that_are_said_to_be_probabilities_are_refused(networks: str) -> None:
-    with pytest.raises(ModelError, match='gives no probabilities: a row sums to .*; say `output_kind = "logits"`'):
+    with pytest.raises(StudyError, match='gives no probabilities: a row sums to .*; say `output_kind = "logits"`'):
         tried(networks, "Base", output_kind="probabilities")
 
 
@@ -174,7 +174,7 @@ def test_torch_script_is_evaluated_without_attention_and_says_why(networks: str,
     torch.testing.assert_close(logits(model), logits(tried(networks, "Base")))
     network = model.network(torch.device("cpu"), "float32")
     assert select_cam_method(network, (16, 16)) == (TORCH_SCRIPT,)
-    with pytest.raises(ModelError, match="TorchScript, which PyTorch lets nobody look into, so there is no layercam"):
+    with pytest.raises(StudyError, match="TorchScript, which PyTorch lets nobody look into, so there is no layercam"):
         select_cam_method(network, (16, 16), "layercam")
 
 

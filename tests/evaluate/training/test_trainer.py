@@ -18,7 +18,7 @@ from failmodes.evaluate.training.trainer import build_optimiser, clip_gradients
 from failmodes.ingest.datasets.dataset import Dataset
 from failmodes.ingest.datasets.opening import open_dataset
 from failmodes.ingest.specification import DatasetSpec
-from failmodes.warehouse.errors import ModelError
+from failmodes.warehouse.errors import ModelError, StudyError
 
 CPU = torch.device("cpu")
 SIDE = 8
@@ -170,7 +170,7 @@ class _Twofold(nn.Module):
     ],
 )
 def test_a_network_without_logits_is_refused(learn, build, given: str) -> None:
-    with pytest.raises(ModelError, match=rf"'Net': resnet18 gives {given} where .* logits \(16, 10\)"):
+    with pytest.raises(StudyError, match=rf"'Net': resnet18 gives {given} where .* logits \(16, 10\)"):
         learn(build, TrainingSpec(epochs=1, batch_size=16, images=32))
 
 

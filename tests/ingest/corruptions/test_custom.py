@@ -12,7 +12,7 @@ from failmodes.ingest.corruptions.custom import CustomCorruption, register
 from failmodes.ingest.corruptions.sampling import uniform
 from failmodes.ingest.sources import record_corruptions
 from failmodes.ingest.specification import CorruptionSpec
-from failmodes.warehouse.errors import DataError, StudyError
+from failmodes.warehouse.errors import StudyError
 from failmodes.warehouse.schema import CORRUPTIONS as CORRUPTIONS_TABLE
 from failmodes.warehouse.shards.format import dimension_path, read_verified
 
@@ -62,7 +62,7 @@ def test_a_study_names_it_by_an_import_path(corruption_module: str, tmp_path: Pa
 )
 def test_what_it_returns_is_checked(returned: Any, message: str) -> None:
     register(CustomCorruption("wrong", returned))
-    with pytest.raises(DataError, match=message):
+    with pytest.raises(StudyError, match=message):
         corrupt(IMAGES, "wrong", 1)
 
 

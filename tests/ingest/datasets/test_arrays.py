@@ -20,7 +20,7 @@ from failmodes.ingest.datasets.arrays import (
 )
 from failmodes.ingest.datasets.opening import open_dataset
 from failmodes.ingest.specification import DatasetSpec
-from failmodes.warehouse.errors import DataError, StorageError
+from failmodes.warehouse.errors import DataError, StorageError, StudyError
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (6, 9, 8, 3), dtype=np.uint8)
 LABELS = np.array([0, 1, 0, 1, 1, 0])
@@ -168,7 +168,7 @@ def test_a_folder_is_one_split(folder: Path) -> None:
 
 
 def test_a_folder_that_is_not_there_says_what_it_should_hold(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"does not exist: expected a folder that holds images\.npy, labels\.npy and"):
+    with pytest.raises(StudyError, match=r"does not exist: expected a folder that holds images\.npy, labels\.npy and"):
         open_dataset(DatasetSpec(kind="arrays", path=tmp_path / "none"), tmp_path)
 
 

@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 
 from failmodes.warehouse.database.query import first_rows, run_query
-from failmodes.warehouse.errors import QueryError
+from failmodes.warehouse.errors import LimitError, QueryError
 
 
 @pytest.mark.parametrize(
@@ -107,7 +107,7 @@ def test_the_first_rows_say_how_many_there_are(sound_warehouse: Path) -> None:
 
 
 def test_query_is_stopped_in_time(query_here: Path) -> None:
-    with pytest.raises(QueryError, match=r"stopped after 0\.3 s"):
+    with pytest.raises(LimitError, match=r"stopped after 0\.3 s"):
         run_query(
             query_here / "warehouse.duckdb",
             "select count(*) from range(1e9::bigint) a, range(1e9::bigint) b",

@@ -10,7 +10,7 @@ from fsspec.implementations.memory import MemoryFileSystem
 from upath import UPath
 from warehouse_files import failing
 
-from failmodes.warehouse.errors import StorageError
+from failmodes.warehouse.errors import StorageError, StudyError
 from failmodes.warehouse.storage import files
 from failmodes.warehouse.storage.files import (
     StorePath,
@@ -122,7 +122,7 @@ def test_a_writer_that_fails_puts_nothing_and_leaves_no_temporary(memory_url: st
 def test_what_cannot_be_reached_is_one_line(monkeypatch, location: str, message: str) -> None:
     for driver in ("s3fs", "gcsfs"):
         monkeypatch.setitem(sys.modules, driver, None)  # as if it were not installed
-    with pytest.raises(StorageError, match=message) as caught:
+    with pytest.raises(StudyError, match=message) as caught:
         as_store_path(location)
     assert "\n" not in str(caught.value)
 
