@@ -1,12 +1,12 @@
 # make demo | test | check | docs | bench | soak | soundness | dist     everything happens in .venv (beside it .venv-small and
-# build/ of test-small, .venv-older of test-older, .venv-peer of bench, and dist/); nothing else is touched
+# build/ of test-small, .venv-floors of test-floors, .venv-peer of bench, and dist/); nothing else is touched
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed-dev
 INSTALLED_FOR_DEMO := $(VENV)/.installed-evaluate
 SMALL := .venv-small
-OLDER := .venv-older
+FLOORS := .venv-floors
 SMALL_PIP := $(SMALL)/bin/python -m pip install --quiet --no-compile
 # A file of tests at a time, the longest first (tests/conftest.py), in one process more than there are cores, for tests wait
 # a fifth of their time for browsers, files and commands; one thread each: networks that share cores stall each other
@@ -14,7 +14,7 @@ WORKERS := $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 SPREAD := -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(SPREAD)
 
-.PHONY: demo picture test test-all test-browser faults test-small test-older check format docs dist bench soak soundness clean
+.PHONY: demo picture test test-all test-browser faults test-small test-floors check format docs dist bench soak soundness clean
 
 # The embedded study: no download, about three minutes on two CPU cores after installation
 demo: $(INSTALLED_FOR_DEMO)
@@ -66,11 +66,16 @@ test-small: dist
 	cd build/failmodes-* && ../../$(SMALL)/bin/pytest --collect-only -qq > collected || { cat collected; exit 1; }
 	cd build/failmodes-* && OMP_NUM_THREADS=1 ../../$(SMALL)/bin/pytest $(SPREAD) $(WITHOUT_TORCH)
 
-# The warehouse in the clients that people have: DuckDB 1.4 and Harlequin, in an environment of their own
-test-older: $(INSTALLED)
-	test -x $(OLDER)/bin/python || $(PYTHON) -m venv $(OLDER)
-	$(OLDER)/bin/python -m pip install --quiet --no-compile "duckdb==1.4.*" harlequin
-	FAILMODES_OLDER_DUCKDB=$(OLDER)/bin/python $(PYTEST) tests/end_to_end/test_older_duckdb.py
+# The oldest versions that pyproject.toml allows, in an environment of their own, of the oldest Python: what libraries
+# compute, draw and print. Then the warehouse between that DuckDB, Harlequin and today's DuckDB
+AT_FLOORS := tests/sql tests/warehouse tests/analysis tests/test_cli.py tests/test_status.py
+
+test-floors: $(INSTALLED)
+	test -x $(FLOORS)/bin/python || $(PYTHON) -m venv $(FLOORS)
+	$(PYTHON) .ci/floors.py > $(FLOORS)/floors.txt
+	$(FLOORS)/bin/python -m pip install --quiet --no-compile --constraint $(FLOORS)/floors.txt --editable ".[test]" harlequin
+	OMP_NUM_THREADS=1 $(FLOORS)/bin/python -m pytest $(SPREAD) $(AT_FLOORS)
+	FAILMODES_FLOORS=$(FLOORS)/bin/python $(PYTEST) tests/end_to_end/test_older_duckdb.py
 
 check: $(INSTALLED)
 	$(BIN)/ruff check .
@@ -123,4 +128,4 @@ $(INSTALLED): pyproject.toml | $(BIN)/pip
 	touch $@ $(INSTALLED_FOR_DEMO)
 
 clean:
-	rm -rf $(VENV) $(SMALL) .venv-peer build dist runs/digits runs/demo.toml
+	rm -rf $(VENV) $(SMALL) $(FLOORS) .venv-peer build dist runs/digits runs/demo.toml

@@ -53,6 +53,12 @@ def test_status_answers_as_json(handed: Path) -> None:
     assert all(key in said for key in ("study", *STATUS_KEYS, "name", "invariant", "passed", "breaking_rows"))
 
 
+def test_status_is_in_utc_in_any_time_zone(handed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    here = failmodes("status", "--json", folder=handed).stdout
+    monkeypatch.setenv("TZ", "Asia/Tokyo")
+    assert failmodes("status", "--json", folder=handed).stdout == here
+
+
 def test_progress_of_a_study_says_what_is_left() -> None:
     half = StudyProgress(Path("s.toml"), "s", [], [EvaluationProgress("A", "recipe", "e1", 6, 2)])
     assert half.unfinished == "2 shards not evaluated yet: `failmodes run s.toml` goes on"

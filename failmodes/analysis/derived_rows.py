@@ -16,6 +16,6 @@ def derived_rows(rows: Iterable[Mapping[str, Any]], table: Table) -> pa.Table:
     network.
     """
     schema = table.arrow()
-    made = pl.DataFrame(list(rows), schema=pl.Schema(schema)).to_arrow()
+    made = pl.DataFrame(list(rows), schema=pl.DataFrame(schema.empty_table()).schema).to_arrow()
     columns = [values.cast(field.type) for values, field in zip(made.columns, schema, strict=True)]
     return pa.Table.from_arrays(columns, schema=schema)

@@ -252,7 +252,7 @@ def selection_of(
     """The selection of some rows of `evaluation_labels` that share data set, subset and source."""
     evaluations = tuple(EvaluationInfo(row["evaluation_id"], label, row) for label, row in _distinct_labels(rows))
     ids = [evaluation.evaluation_id for evaluation in evaluations]
-    made = fetch_first(con, "select max(created_at) from shards where evaluation_id = any(?)", [ids])
+    made = fetch_first(con, "select max(created_at) at time zone 'UTC' from shards where evaluation_id = any(?)", [ids])
     headline = dict(
         con.execute(
             "select corruption, headline from corruptions semi join "

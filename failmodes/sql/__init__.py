@@ -1,4 +1,4 @@
-"""The files of `sql/`: their text by name, and the sentence that their first comment line states.
+"""The files of `sql/`: their text by name, and the sentence that their first comment line states; a text in SQL.
 
 SQL, one select a file: staging/ and marts/ become views named after the file, measures/ define the stored measures,
 checks/ and queries/ are run.
@@ -26,3 +26,8 @@ def first_comment(sql: str) -> str:
         if said[-1].endswith((".", "?")):
             break
     return " ".join(said)
+
+
+def sql_literal(text: str) -> str:
+    """A text as a SQL string literal, for statements that take no bound values: ATTACH, COMMENT, a printed query."""
+    return "'" + text.replace("'", "''") + "'"

@@ -1,4 +1,4 @@
-"""The warehouse in clients that people have: DuckDB 1.4 and Harlequin in an environment of their own, Polars here."""
+"""The warehouse between DuckDB 1.4, which `make test-floors` installs with Harlequin and our package, and today's."""
 
 import json
 import os
@@ -9,10 +9,12 @@ import polars as pl
 import pytest
 from synthetic_record import Synthetic
 
+from failmodes.sql import sql_literal
 from failmodes.warehouse.database.column_meanings import column_meanings
 from failmodes.warehouse.database.connection import open_warehouse
 from failmodes.warehouse.database.export import export_evaluations
 from failmodes.warehouse.database.load import load
+from failmodes.warehouse.database.query import run_query
 from failmodes.warehouse.database.relations import relation_names
 
 COUNTS = """
@@ -36,6 +38,20 @@ connection = DuckDbAdapter((sys.argv[1],), read_only=True).connect()
 print(connection.execute("select count(*) from accuracy_by_severity").fetchall())
 print([item.label for item in connection.get_catalog().items])
 """
+LOAD = """
+import sys
+from pathlib import Path
+from failmodes.warehouse.database.load import load
+from failmodes.warehouse.database.query import run_query
+load([Path(sys.stdin.read())], Path(sys.argv[1]))
+"""
+QUERY = """
+import sys
+from pathlib import Path
+from failmodes.warehouse.database.query import run_query
+print(run_query(Path(sys.argv[1]), sys.stdin.read()).write_json())
+"""
+ACCURACIES = "select model_label, corruption, severity, accuracy from accuracy_by_severity order by all"
 
 
 @pytest.fixture(scope="module")
@@ -47,9 +63,9 @@ def warehouse(synthetic: Synthetic, tmp_path_factory: pytest.TempPathFactory) ->
 
 @pytest.fixture(scope="module")
 def older_python() -> str:
-    named = os.environ.get("FAILMODES_OLDER_DUCKDB")
+    named = os.environ.get("FAILMODES_FLOORS")
     if not named:
-        pytest.skip("FAILMODES_OLDER_DUCKDB is unset: it names a Python with DuckDB 1.4 and Harlequin")
+        pytest.skip("FAILMODES_FLOORS is unset: it names a Python with the oldest versions and Harlequin")
     return str(Path(named).absolute())
 
 
@@ -59,12 +75,15 @@ def ask(python: str, program: str, warehouse: Path, given: str = "") -> str:
     return done.stdout
 
 
-def test_every_table_and_view_is_there_in_duckdb_1_4(older_python: str, warehouse: Path) -> None:
-    names = relation_names()
-    answer = json.loads(ask(older_python, COUNTS, warehouse, json.dumps(names)))
-    assert answer["version"].startswith("1.4.")
+def counts(warehouse: Path) -> dict[str, int]:
     with open_warehouse(warehouse) as con:
-        assert answer["counts"] == {name: con.execute(f"select count(*) from {name}").fetchone()[0] for name in names}
+        return {name: con.execute(f"select count(*) from {name}").fetchall()[0][0] for name in relation_names()}
+
+
+def test_every_table_and_view_is_there_in_duckdb_1_4(older_python: str, warehouse: Path) -> None:
+    answer = json.loads(ask(older_python, COUNTS, warehouse, json.dumps(relation_names())))
+    assert answer["version"].startswith("1.4.")
+    assert answer["counts"] == counts(warehouse)
 
 
 def test_every_column_says_there_what_it_means(older_python: str, warehouse: Path) -> None:
@@ -81,6 +100,25 @@ def test_an_exported_baseline_opens_too(older_python: str, warehouse: Path, tmp_
     assert answer["counts"]["predictions"] == 26 * 400
 
 
+def test_the_package_reads_it_there(older_python: str, warehouse: Path) -> None:
+    assert pl.read_json(ask(older_python, QUERY, warehouse, ACCURACIES).encode()).equals(
+        pl.read_json(run_query(warehouse, ACCURACIES).write_json().encode())
+    )
+
+
+def test_what_duckdb_1_4_writes_opens_here(
+    older_python: str, warehouse: Path, synthetic: Synthetic, tmp_path: Path
+) -> None:
+    path = tmp_path / "w.duckdb"
+    ask(older_python, LOAD, path, str(synthetic.output))
+    assert path.read_bytes()[12:20] == (65).to_bytes(8, "little")
+    assert counts(path) == counts(warehouse)
+    assert run_query(path, ACCURACIES).equals(run_query(warehouse, ACCURACIES))
+    before = path.read_bytes()
+    load([synthetic.output], path)
+    assert path.read_bytes() == before, "there was nothing left to load"
+
+
 def test_harlequin_opens_it(older_python: str, warehouse: Path) -> None:
     assert "[[60]]" in ask(older_python, HARLEQUIN, warehouse)
 
@@ -93,11 +131,11 @@ def test_polars_scans_the_record(synthetic: Synthetic) -> None:
 def test_a_file_of_newer_storage_is_brought_to_the_older_one(synthetic: Synthetic, tmp_path: Path) -> None:
     import duckdb
 
-    path, newer = tmp_path / "w.duckdb", tmp_path / "newer.duckdb"
+    path, newer = tmp_path / "w.duckdb", tmp_path / "it's newer.duckdb"
     load([synthetic.output], path)
     with duckdb.connect() as con:
         con.execute(f"attach '{path}' as w (read_only)")
-        con.execute(f"attach '{newer}' as n (storage_version 'latest')")
+        con.execute(f"attach {sql_literal(str(newer))} as n (storage_version 'latest')")
         con.execute("copy from database w to n")
     with duckdb.connect(str(newer)) as con:
         con.execute("update warehouse_info set views_fingerprint = 'before'")

@@ -5,13 +5,14 @@ from collections.abc import Iterator
 from failmodes.analysis.claims.judged_claim import ClaimContext, JudgedClaim, at_phrase, more_or_less, verdict_on
 from failmodes.analysis.claims.named_evaluations import evaluations_of
 from failmodes.analysis.findings.corruption_cost import NON_FINITE
-from failmodes.analysis.findings.finding import Verdict, quoted, rows_of
+from failmodes.analysis.findings.finding import Verdict, rows_of
 from failmodes.analysis.formatting import capitalize_first, format_points_interval
 from failmodes.analysis.selection import EvaluationInfo
 from failmodes.analysis.statistics.bootstrap import Estimate, read_correctness
 from failmodes.analysis.statistics.claimed_differences import cost_difference, cost_of
 from failmodes.analysis.statistics.corruption_cost import CostRanking, cost_rankings
 from failmodes.ingest.claim_forms import CostComparison, CostLimit, CostsMost
+from failmodes.sql import sql_literal
 
 
 def judge_cost_limit(context: ClaimContext, claim: CostLimit) -> Iterator[JudgedClaim]:
@@ -99,6 +100,6 @@ def _compared(context: ClaimContext, evaluation: EvaluationInfo, claim: CostComp
 
 
 def _cells_query(evaluation: EvaluationInfo, *corruptions: str) -> str:
-    names = ", ".join(quoted(corruption) for corruption in corruptions)
+    names = ", ".join(sql_literal(corruption) for corruption in corruptions)
     rows = rows_of("accuracy_by_severity", evaluation)
     return f"select corruption, severity, accuracy, accuracy_drop, image_count {rows} and corruption in ({names})"

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from failmodes.analysis.claims.judged_claim import ClaimContext, JudgedClaim, at_phrase, more_or_less, verdict_on
 from failmodes.analysis.claims.named_evaluations import evaluations_of, network_of
-from failmodes.analysis.findings.finding import quoted, rows_of
+from failmodes.analysis.findings.finding import rows_of
 from failmodes.analysis.findings.training_seeds import over_seeds
 from failmodes.analysis.formatting import format_count, format_percent_interval, format_points_interval
 from failmodes.analysis.networks import TrainedNetwork
@@ -12,6 +12,7 @@ from failmodes.analysis.statistics.bootstrap import Estimate, read_correctness
 from failmodes.analysis.statistics.claimed_differences import accuracy_of, network_difference
 from failmodes.analysis.statistics.network_accuracy import read_training_runs
 from failmodes.ingest.claim_forms import AccuracyLimit, At, BetterNetwork
+from failmodes.sql import sql_literal
 from failmodes.warehouse.schema import CLEAN
 
 
@@ -92,8 +93,8 @@ def _runs(one: TrainedNetwork, other: TrainedNetwork) -> str:
 
 
 def _pair_query(one: TrainedNetwork, other: TrainedNetwork, corruption: str | None) -> str:
-    ids = ", ".join(quoted(run.evaluation_id) for network in (one, other) for run in network.runs)
-    of_corruption = "" if corruption in (None, CLEAN) else f" and corruption = {quoted(str(corruption))}"
+    ids = ", ".join(sql_literal(run.evaluation_id) for network in (one, other) for run in network.runs)
+    of_corruption = "" if corruption in (None, CLEAN) else f" and corruption = {sql_literal(str(corruption))}"
     of_clean = " and severity = 0" if corruption == CLEAN else ""
     return (
         "select model_label, corruption, severity, accuracy, image_count from accuracy_by_severity "

@@ -6,11 +6,12 @@ from typing import Any
 import duckdb
 
 from failmodes.analysis.findings.curve_shape import MANNERS, is_stable
-from failmodes.analysis.findings.finding import Finding, Verdict, judged, of_images, quoted
+from failmodes.analysis.findings.finding import Finding, Verdict, judged, of_images
 from failmodes.analysis.formatting import format_count, format_interval, format_number, join_names, lower_label
 from failmodes.analysis.selection import EvaluationInfo, Selection, corruption_labels, read_for_selection
 from failmodes.analysis.statistics.curve_shape import FALLING
 from failmodes.analysis.statistics.distortion_shapes import RMSE_AXIS, SEVERITY_AXIS, SSIM_AXIS
+from failmodes.sql import sql_literal
 
 KIND = "shape_over_distortion"
 AXIS_NAMES = {SEVERITY_AXIS: "severity", RMSE_AXIS: "RMSE", SSIM_AXIS: "1\u00a0\u2212\u00a0SSIM"}
@@ -55,8 +56,8 @@ def axes_verdict(over_severity: Row, over_distortion: Row) -> Verdict:
 def _finding(evaluation: EvaluationInfo, over_severity: Row, over: Row, where: str, images: int) -> Finding:
     verdict = axes_verdict(over_severity, over)
     sentence = f"{told_of(evaluation.label, over_severity, over, where)} {of_images(images)}."
-    query = f"from shapes_over_distortion where evaluation_id = {quoted(evaluation.evaluation_id)} "
-    query += f"and corruption = {quoted(over['corruption'])}"
+    query = f"from shapes_over_distortion where evaluation_id = {sql_literal(evaluation.evaluation_id)} "
+    query += f"and corruption = {sql_literal(over['corruption'])}"
     return judged(
         KIND, verdict, evaluation, sentence, query, n=images, unit="bow",
         estimate=(over["bow"], over["bow_low"], over["bow_high"]), corruption=over["corruption"], claim=over["axis"],

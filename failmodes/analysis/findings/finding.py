@@ -5,6 +5,7 @@ from typing import Literal, NamedTuple
 from failmodes.analysis.formatting import format_count
 from failmodes.analysis.selection import EvaluationInfo
 from failmodes.analysis.statistics.bootstrap import Estimate
+from failmodes.sql import sql_literal
 
 Verdict = Literal["supported", "contradicted", "undecided"]
 FEWEST_IMAGES = 30  # of fewer there are figures but no findings
@@ -128,11 +129,5 @@ def of_images(count: int) -> str:
 
 def rows_of(relation: str, evaluation: EvaluationInfo, corruption: str | None = None) -> str:
     """SQL that selects an evaluation's rows of a table or view, of one corruption or all."""
-    of_corruption = f" and corruption = {quoted(corruption)}" if corruption else ""
-    return f"from {relation} where evaluation_id = {quoted(evaluation.evaluation_id)}{of_corruption}"
-
-
-def quoted(text: str) -> str:
-    """A text as a literal of SQL."""
-    doubled = text.replace("'", "''")
-    return f"'{doubled}'"
+    of_corruption = f" and corruption = {sql_literal(corruption)}" if corruption else ""
+    return f"from {relation} where evaluation_id = {sql_literal(evaluation.evaluation_id)}{of_corruption}"

@@ -2,7 +2,7 @@
 
 import duckdb
 
-from failmodes.analysis.findings.finding import Finding, judged, of_images, quoted
+from failmodes.analysis.findings.finding import Finding, judged, of_images
 from failmodes.analysis.formatting import (
     MAX_LISTED,
     format_count,
@@ -14,6 +14,7 @@ from failmodes.analysis.networks import network_of_runs
 from failmodes.analysis.selection import Selection
 from failmodes.analysis.statistics.model_difference import ModelDifference, compare_models
 from failmodes.analysis.statistics.network_accuracy import network_accuracies
+from failmodes.sql import sql_literal
 
 
 def comparison_findings(con: duckdb.DuckDBPyConnection, selection: Selection) -> list[Finding]:
@@ -39,7 +40,7 @@ def _finding(pair: ModelDifference) -> Finding:
     if pair.winner is None:
         said = f"Whether {better.label} or {worse.label} is right more often under corruption is undecided: {size}"
     ids = " and ".join(
-        f"evaluation_id_{side} = {quoted(evaluation.evaluation_id)}"
+        f"evaluation_id_{side} = {sql_literal(evaluation.evaluation_id)}"
         for side, evaluation in (("a", pair.a), ("b", pair.b))
     )
     return judged(

@@ -4,12 +4,13 @@ from dataclasses import replace
 
 import duckdb
 
-from failmodes.analysis.findings.finding import Finding, judged, quoted
+from failmodes.analysis.findings.finding import Finding, judged
 from failmodes.analysis.formatting import format_count, format_points_interval
 from failmodes.analysis.networks import TrainedNetwork
 from failmodes.analysis.selection import EvaluationInfo, Selection
 from failmodes.analysis.statistics.bootstrap import Estimate
 from failmodes.analysis.statistics.network_difference import NetworkDifference, compare_trained_networks
+from failmodes.sql import sql_literal
 
 
 def seed_findings(con: duckdb.DuckDBPyConnection, selection: Selection) -> list[Finding]:
@@ -36,7 +37,7 @@ def _finding(pair: NetworkDifference) -> Finding:
     said = f"{better.label} is right more often than {worse.label} under corruption: by {size} on average"
     if pair.winner is None:
         said = f"Whether {better.label} or {worse.label} is right more often under corruption is undecided: {size}"
-    ids = ", ".join(quoted(network.runs[0].evaluation_id) for network in (better, worse))
+    ids = ", ".join(sql_literal(network.runs[0].evaluation_id) for network in (better, worse))
     return judged(
         "better_over_seeds",
         "undecided" if pair.winner is None else "supported",

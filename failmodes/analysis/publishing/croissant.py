@@ -121,7 +121,8 @@ def _columns(table: Table, output: Path, *, has_record: bool) -> list[Column]:
 def _description(con: duckdb.DuckDBPyConnection, selection: Selection) -> dict[str, Any]:
     """What it is, whose and of when."""
     created, updated, version = fetch_first(
-        con, "select created_at, updated_at, schema_version from warehouse_info"
+        con,
+        "select created_at at time zone 'UTC', updated_at at time zone 'UTC', schema_version from warehouse_info",
     ) or (None, None, "")
     networks = join_names(printable(label) for label in selection.labels.values())
     dataset = printable(selection.shared["dataset_label"])

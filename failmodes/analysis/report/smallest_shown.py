@@ -48,7 +48,8 @@ def shown_of_answers(con: duckdb.DuckDBPyConnection, selection: Selection) -> st
 
 def shown_of_calibration(cells: pl.DataFrame) -> str:
     """Of confidence and accuracy, in rows of `calibration_by_severity`, and the error that chance alone gives."""
-    known = cells.unique(("evaluation_id", pl.when(pl.col("severity") > 0).then("corruption"), "severity"))
+    corruption = pl.when(pl.col("severity") > 0).then("corruption").alias("corruption")  # clean images count once
+    known = cells.with_columns(corruption).unique(["evaluation_id", "corruption", "severity"])
     gaps = [
         overconfidence(row["mean_confidence"], round(row["accuracy"] * row["image_count"]), row["image_count"])
         for row in known.rows(named=True)

@@ -48,7 +48,7 @@ scored as (
         strata.stratum,
         strata.correct,
         -attention.spread as sureness,
-        count(-attention.spread) over of_cell as known_count
+        count(-attention.spread) over of_spread as known_count
     from attention
     inner join strata
         on
@@ -57,7 +57,7 @@ scored as (
             and attention.severity = strata.severity
             and attention.image_id = strata.image_id
     where attention.target = 'predicted'
-    window of_cell as (partition by attention.evaluation_id, attention.corruption, attention.severity)
+    window of_spread as (partition by attention.evaluation_id, attention.corruption, attention.severity)
     union all
     select
         attention.evaluation_id,
@@ -67,7 +67,7 @@ scored as (
         strata.stratum,
         strata.correct,
         -attention.centroid_shift as sureness,
-        count(-attention.centroid_shift) over of_cell as known_count
+        count(-attention.centroid_shift) over of_drift as known_count
     from attention
     inner join strata
         on
@@ -76,7 +76,7 @@ scored as (
             and attention.severity = strata.severity
             and attention.image_id = strata.image_id
     where attention.target = 'clean' and attention.corruption <> 'none'
-    window of_cell as (partition by attention.evaluation_id, attention.corruption, attention.severity)
+    window of_drift as (partition by attention.evaluation_id, attention.corruption, attention.severity)
     union all
     select
         attention.evaluation_id,
@@ -86,7 +86,7 @@ scored as (
         strata.stratum,
         strata.correct,
         -attention.empty::integer::float as sureness,
-        count(*) filter (where attention.empty) over of_cell as known_count -- where none is, it tells nothing
+        count(*) filter (where attention.empty) over of_empty as known_count -- where none is, it tells nothing
     from attention
     inner join strata
         on
@@ -95,7 +95,7 @@ scored as (
             and attention.severity = strata.severity
             and attention.image_id = strata.image_id
     where attention.target = 'predicted'
-    window of_cell as (partition by attention.evaluation_id, attention.corruption, attention.severity)
+    window of_empty as (partition by attention.evaluation_id, attention.corruption, attention.severity)
 ),
 
 ties as (

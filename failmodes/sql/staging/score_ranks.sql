@@ -60,7 +60,7 @@ with scored as (
         attention.severity,
         'attention_spread' as score, -- of the map of the class predicted
         -attention.spread as sureness,
-        count(attention.spread) over of_cell = 0 as finite, -- where others have it, an image without is the least sure
+        count(attention.spread) over of_spread = 0 as finite, -- where others have it, one without is the least sure
         outcomes.correct
     from attention
     inner join outcomes
@@ -70,7 +70,7 @@ with scored as (
             and attention.severity = outcomes.severity
             and attention.image_id = outcomes.image_id
     where attention.target = 'predicted'
-    window of_cell as (partition by attention.evaluation_id, attention.corruption, attention.severity)
+    window of_spread as (partition by attention.evaluation_id, attention.corruption, attention.severity)
     union all
     select
         attention.evaluation_id,
@@ -78,7 +78,7 @@ with scored as (
         attention.severity,
         'attention_drift' as score, -- centroid shift of the map of the class predicted on the clean image
         -attention.centroid_shift as sureness,
-        count(attention.centroid_shift) over of_cell = 0 as finite,
+        count(attention.centroid_shift) over of_drift = 0 as finite,
         outcomes.correct
     from attention
     inner join outcomes
@@ -88,7 +88,7 @@ with scored as (
             and attention.severity = outcomes.severity
             and attention.image_id = outcomes.image_id
     where attention.target = 'clean' and attention.corruption <> 'none'
-    window of_cell as (partition by attention.evaluation_id, attention.corruption, attention.severity)
+    window of_drift as (partition by attention.evaluation_id, attention.corruption, attention.severity)
 ),
 
 of_cells as (

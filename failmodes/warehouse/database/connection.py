@@ -12,10 +12,11 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import duckdb
 
+from failmodes.sql import sql_literal
 from failmodes.warehouse.database.relations import REBUILD_HINT, TABLES, base_tables, check_table, show_relations
 from failmodes.warehouse.errors import (
     LimitError,
@@ -28,6 +29,9 @@ from failmodes.warehouse.limits import database_memory
 from failmodes.warehouse.schema_version import check_version
 from failmodes.warehouse.storage.regular_files import check_regular
 
+if TYPE_CHECKING:
+    import pyarrow as pa
+
 _MAKE = "`failmodes load STUDY`"
 
 # Nothing is spilled to disk: with external access off, DuckDB still lets COPY write into its temporary directory.
@@ -39,6 +43,7 @@ LOCKED: dict[str, Any] = {
     "python_enable_replacements": "false",  # else SQL reads the variables of whoever runs it
 }
 
+_OPEN_HERE = "is already attached by database"  # of another class in DuckDB 1
 _LOCK_CONFLICT = "Could not set lock on file"  # DuckDB's words; a damaged "block" is another matter
 OUT_OF_MEMORY = "out of memory: aggregate more or select less; a query may not spill to disk"
 
@@ -116,7 +121,7 @@ def attach_read_only(path: Path, *, one_thread: bool = False) -> duckdb.DuckDBPy
         con = duckdb.connect(config=LOCKED | held)
     try:
         with _opening_errors(path):
-            con.execute("attach ? as warehouse (read_only)", [str(path)])
+            con.execute(f"attach {sql_literal(str(path))} as warehouse (read_only)")
             con.execute("set enable_external_access = false")
             con.execute("set disabled_filesystems = 'LocalFileSystem'")  # else: detach the file, attach it to write
             con.execute("set lock_configuration = true")
@@ -132,15 +137,22 @@ def fetch_first(con: duckdb.DuckDBPyConnection, sql: str, values: Sequence[Any] 
     return rows[0] if rows else None
 
 
+def arrow_reader(relation: duckdb.DuckDBPyRelation, rows: int) -> "pa.RecordBatchReader":
+    """The rows of a relation in Arrow batches of `rows` at the most, computed as they are drawn."""
+    name = "to_arrow_reader" if hasattr(relation, "to_arrow_reader") else "fetch_record_batch"  # so called in DuckDB 1
+    reader: pa.RecordBatchReader = getattr(relation, name)(rows)
+    return reader
+
+
 def _read_version(con: duckdb.DuckDBPyConnection, path: Path) -> str:
     """The schema version of a file, whatever version that is."""
     table = TABLES["warehouse_info"]
     if table.name not in base_tables(con):
         raise WarehouseError(f"{path} is no warehouse of failmodes: name one, or make it with {_MAKE}")
     check_table(con, table, path)
-    names = ", ".join(column.name for column in table.columns)
-    row = fetch_first(con, f"select schema_version, {names} from warehouse.main.{table.name} limit 1")
-    if row is None or None in row:
+    unset = " or ".join(f"{column.name} is null" for column in table.columns)
+    row = fetch_first(con, f"select schema_version, {unset} from warehouse.main.{table.name} limit 1")
+    if row is None or row[1]:
         raise WarehouseError(f"{path} was never finished: make it anew with {_MAKE}")
     return str(row[0])
 
@@ -150,14 +162,15 @@ def _opening_errors(path: Path) -> Iterator[None]:
     """Turn what keeps DuckDB from opening `path` into a WarehouseError."""
     try:
         yield
-    except duckdb.ResourceInUseException as error:
-        raise WarehouseInUseError(f"{path} is open for writing in this process: close that connection first") from error
     except duckdb.Error as error:
         reason = first_line(error)
         if isinstance(error, duckdb.OutOfMemoryException):
             raise LimitError(OUT_OF_MEMORY) from error
         if os.strerror(errno.EMFILE) in reason:
             raise LimitError(f"{path} cannot be opened: too many open files (ulimit -n)") from error
+        if _OPEN_HERE in reason:
+            message = f"{path} is open for writing in this process: close that connection first"
+            raise WarehouseInUseError(message) from error
         if _LOCK_CONFLICT in reason:
             message = f"{path} is open for writing in another program: close it there and try again"
             raise WarehouseInUseError(message) from error

@@ -9,9 +9,8 @@ from threading import Timer
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import duckdb
-from duckdb.sqltypes import DuckDBPyType
 
-from failmodes.warehouse.database.connection import OUT_OF_MEMORY, open_warehouse
+from failmodes.warehouse.database.connection import OUT_OF_MEMORY, arrow_reader, open_warehouse
 from failmodes.warehouse.database.relations import relation_names
 from failmodes.warehouse.database.saved_queries import give_parameters, relations_of_names, saved_query
 from failmodes.warehouse.errors import LimitError, QueryError, did_you_mean, shown
@@ -19,6 +18,7 @@ from failmodes.warehouse.terminal import stop_behind
 
 if TYPE_CHECKING:
     import polars as pl
+    from duckdb.sqltypes import DuckDBPyType  # elsewhere in DuckDB 1.4.0
 
 _Kind = duckdb.StatementType
 
@@ -102,7 +102,13 @@ def first_rows(
         QueryError, LimitError, WarehouseError: as `run_query`.
     """
     with _asked(path, sql, parameters or {}, timeout_s) as relation:
-        rows = relation.limit(most + 1).fetchall()
+        head = relation.limit(most + 1)
+        try:
+            rows = head.fetchall()
+        except duckdb.InvalidInputException as error:
+            if "pytz" not in str(error):
+                raise
+            rows = to_polars(head).rows()  # DuckDB 1 alone would need pytz for a timestamp with time zone
         return FirstRows(relation.columns, rows[:most], len(rows) if len(rows) <= most else _count(relation))
 
 
@@ -131,9 +137,15 @@ def unshowable_values() -> Iterator[None]:
 
 
 def bindable(value: object) -> object:
-    """A value as DuckDB takes it: sets become lists, scalars of NumPy those of Python."""
+    """A value as DuckDB takes it: sets become lists, scalars of NumPy those of Python.
+
+    Raises:
+        QueryError: an integer of more than 128 bits.
+    """
     if isinstance(value, list | tuple | set | frozenset):
         return [bindable(item) for item in value]
+    if isinstance(value, int) and not -(2**127) <= value < 2**127:  # DuckDB 1 would round it
+        raise QueryError("an integer is too large: it has to fit in 128 bits")
     is_scalar = type(value).__module__ == "numpy" and not hasattr(value, "__len__")
     return value.item() if is_scalar else value  # type: ignore[attr-defined]
 
@@ -209,7 +221,7 @@ def _batches(relation: duckdb.DuckDBPyRelation, timeout_s: float | None) -> Iter
 
     _check_types(relation)
     with unshowable_values():  # Arrow has its own bound on lists within lists
-        reader = relation.to_arrow_reader(BATCH_ROWS)
+        reader = arrow_reader(relation, BATCH_ROWS)
     given = 0
     try:
         for batch in reader:
@@ -235,10 +247,10 @@ def _check_types(relation: duckdb.DuckDBPyRelation) -> None:
             raise QueryError(f"column {shown(name)} holds values of type {found}, not to be shown: cast it to varchar")
 
 
-def _unshowable_type(kind: DuckDBPyType) -> str | None:
+def _unshowable_type(kind: "DuckDBPyType") -> str | None:
     """The first type within a type that Polars lacks."""
     if kind.id in ("list", "array", "struct", "map"):
-        inner = [child for _name, child in kind.children if isinstance(child, DuckDBPyType)]  # an array has its size
+        inner = [child for _name, child in kind.children if isinstance(child, type(kind))]  # an array has its size
         return next((found for child in inner if (found := _unshowable_type(child)) is not None), None)
     return str(kind.id) if kind.id in _POLARS_LACKS else None
 
@@ -266,6 +278,8 @@ def _reading_statement(con: duckdb.DuckDBPyConnection, sql: str) -> duckdb.State
     except UnicodeEncodeError as error:
         raise QueryError(f"the query is not valid UTF-8: {error}") from error
     statements = con.extract_statements(sql)
+    if len(statements) == 2 and not any(one.query for one in statements):  # how DuckDB 1 reads a PIVOT
+        statements = statements[1:]
     if len(statements) != 1:
         raise QueryError(f"{len(statements)} statements where one is expected: run them one by one")
     try:

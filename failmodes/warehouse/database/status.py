@@ -1,5 +1,6 @@
 """What a warehouse holds, in figures, and what is wrong with it: for `failmodes status`."""
 
+from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
 
@@ -25,7 +26,7 @@ class WarehouseStatus(NamedTuple):
     """
 
     schema_version: str
-    updated_at: object
+    updated_at: datetime  # UTC
     size_bytes: int
     row_counts: dict[str, int]
     evaluations: pl.DataFrame
@@ -40,7 +41,7 @@ select
     count(*) filter (where shards.table_name = 'predictions') as cell_count,
     count(*) filter (where shards.table_name = 'attention') as attention_cell_count,
     labels.image_count,
-    max(shards.created_at) as latest_at
+    max(shards.created_at) at time zone 'UTC' as latest_at
 from evaluation_labels as labels
 left join shards on labels.evaluation_id = shards.evaluation_id
 group by all
@@ -59,7 +60,8 @@ def warehouse_status(path: Path, *, full: bool = False) -> WarehouseStatus:
         WarehouseError: it is missing, no warehouse, of another schema version, or in use by a writer.
     """
     with open_warehouse(path, None if full else [*TABLES, "evaluation_labels"]) as con:
-        ((schema_version, updated_at),) = con.sql("select schema_version, updated_at from warehouse_info").fetchall()
+        info = "select schema_version, updated_at at time zone 'UTC' from warehouse_info"
+        ((schema_version, updated_at),) = con.sql(info).fetchall()
         return WarehouseStatus(
             schema_version=schema_version,
             updated_at=updated_at,

@@ -6,11 +6,12 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
+from failmodes.sql import sql_literal
 from failmodes.warehouse.database.checks import check_hash, checks_of_facts, uniqueness_check
 from failmodes.warehouse.database.connection import fetch_first
 from failmodes.warehouse.database.own_tables import COMPUTED
 from failmodes.warehouse.database.stored_measures import read_shard_hashes
-from failmodes.warehouse.database.tables import sql_literal, upsert
+from failmodes.warehouse.database.tables import upsert
 from failmodes.warehouse.hashing import identity_of
 from failmodes.warehouse.measures.evaluation import MeasuredEvaluation
 from failmodes.warehouse.schema import CLEAN, FACTS

@@ -8,6 +8,7 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 
+from failmodes.warehouse.database.connection import arrow_reader
 from failmodes.warehouse.database.tables import insert_by_definition, insert_rows
 from failmodes.warehouse.measures.answer_texts import decode_pattern
 from failmodes.warehouse.measures.columns import OTHER, Row
@@ -66,12 +67,12 @@ def _read_answers(
 
     It is one question, for DuckDB decodes the answers of many cells for each that it gives.
     """
-    reader = con.sql(
+    answers_by_cell = con.sql(
         "select corruption, severity, evaluation_id, row_count = image_count, image_ids_md5, right_images, predictions "
         "from cell_answers where evaluation_id = any(?) order by corruption, severity, evaluation_id",
         params=[members],
-    ).to_arrow_reader(BATCH_ROWS)
-    rows = (row for batch in reader for row in zip(*batch.columns, strict=True))
+    )
+    rows = (row for batch in arrow_reader(answers_by_cell, BATCH_ROWS) for row in zip(*batch.columns, strict=True))
     for cell, of_cell in groupby(rows, lambda row: (row[0].as_py(), row[1].as_py())):
         answers, alike = dict[str, CellAnswers](), True
         for _, _, evaluation_id, is_whole, ids_hash, pattern, predictions in of_cell:

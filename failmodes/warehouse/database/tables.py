@@ -8,12 +8,13 @@ import os
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
+from datetime import UTC
 from typing import Any
 
 import duckdb
 import pyarrow as pa
 
-from failmodes.sql import first_comment
+from failmodes.sql import first_comment, sql_literal
 from failmodes.warehouse.database.column_meanings import column_meanings
 from failmodes.warehouse.database.connection import fetch_first
 from failmodes.warehouse.database.own_tables import ALL_TABLES, WAREHOUSE_INFO
@@ -141,12 +142,12 @@ def write_info(con: duckdb.DuckDBPyConnection) -> None:
 
 
 def _write_info_row(con: duckdb.DuckDBPyConnection) -> None:
-    former = fetch_first(con, "select created_at from warehouse_info")
+    former = fetch_first(con, "select created_at at time zone 'UTC' from warehouse_info")
     now = now_utc()
     row: dict[str, Any] = {
         "schema_version": SCHEMA_VERSION,
         "failmodes_version": _own_version(),
-        "created_at": former[0] if former else now,
+        "created_at": former[0].replace(tzinfo=UTC) if former else now,
         "updated_at": now,
         "build_id": os.urandom(8).hex(),
         "views_fingerprint": views_fingerprint(),
@@ -175,8 +176,3 @@ def install_views(con: duckdb.DuckDBPyConnection) -> None:
     ).fetchall():
         if name in definitions:
             con.execute(f"comment on column {name}.{column} is {sql_literal(column_meanings(name)[column])}")
-
-
-def sql_literal(text: str) -> str:
-    """A SQL string literal; for COMMENT, which takes no bound values."""
-    return "'" + text.replace("'", "''") + "'"

@@ -3,13 +3,14 @@
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import duckdb
 import pyarrow as pa
 
+from failmodes.sql import sql_literal
 from failmodes.warehouse.database.claim_tables import STATED_CLAIMS
 from failmodes.warehouse.database.connection import LOCKED, fetch_first, open_warehouse
 from failmodes.warehouse.database.own_tables import DERIVED
@@ -93,12 +94,13 @@ def staged_database(
                 duckdb.connect(str(temporary), config=_settings(spill, block_bytes)) as con,
             ):
                 if not empty and not is_copied:
-                    con.execute("attach ? as former (read_only)", [str(warehouse)])
+                    con.execute(f"attach {sql_literal(str(warehouse))} as former (read_only)")
                     (name,) = fetch_first(con, "select current_database()") or ("",)
                     con.execute(f'copy from database former to "{name}"')
                     con.execute("detach former")
                 if fetch_first(con, "select current_setting('enable_progress_bar')") == (True,):
                     con.execute("set enable_progress_bar = false")  # a notebook without ipywidgets refuses any setting
+                _tune(con)
                 con.execute(f"set disabled_compression_methods = '{UNTRIED}'")  # as a setting of `connect` it is lost
                 con.execute("set enable_external_access = false")
                 con.begin()  # one commit in all: a table, a comment, a view each would cost one of its own
@@ -124,17 +126,28 @@ def _spill_folder(warehouse: Path) -> Iterator[Path]:
 
 def _settings(spill: Path, block_bytes: int) -> dict[str, Any]:
     """Settings of a writer, which runs the SQL of this program alone and so may spill."""
-    memory = min(WRITER_BYTES, database_memory() or WRITER_BYTES)
     own = {
         "storage_compatibility_version": STORAGE,
         "default_block_size": block_bytes,
-        "memory_limit": f"{memory}B",
-        "block_allocator_memory": f"{memory}B",  # kept for the next rows, not given back and asked for again
-        "write_buffer_row_group_count": 1,  # rows go to the file as they come, not many at once
+        "memory_limit": f"{_writer_memory()}B",
         "temp_directory": str(spill),
         "threads": 1,  # rows come from one stream: more threads would only copy what each has read together
     }
     return LOCKED | own
+
+
+def _writer_memory() -> int:
+    return min(WRITER_BYTES, database_memory() or WRITER_BYTES)
+
+
+def _tune(con: duckdb.DuckDBPyConnection) -> None:
+    """Settings that save a writer of DuckDB 2 time and memory; DuckDB 1.4 lacks them."""
+    for setting in (
+        f"block_allocator_memory = '{_writer_memory()}B'",  # kept for the next rows, not given back and asked for again
+        "write_buffer_row_group_count = 1",  # rows go to the file as they come, not many at once
+    ):
+        with suppress(duckdb.CatalogException):
+            con.execute(f"set {setting}")
 
 
 def _opens_elsewhere(warehouse: Path) -> bool:

@@ -34,7 +34,12 @@ def test_intervals_agree_with_scipy() -> None:
     correct = correctness(300, (0.9, 0.6))
     ours = percentile_interval(resampled_accuracy(correct, 20_000), 0.95)
     peer = stats.bootstrap(
-        (correct.astype(float),), np.mean, n_resamples=20_000, method="percentile", axis=0, rng=np.random.default_rng(2)
+        (correct.astype(float),),
+        np.mean,
+        n_resamples=20_000,
+        method="percentile",
+        axis=0,
+        random_state=np.random.default_rng(2),
     ).confidence_interval
     assert np.abs(ours[0] - peer.low).max() < 0.005
     assert np.abs(ours[1] - peer.high).max() < 0.005
@@ -47,7 +52,7 @@ def test_paired_difference_agrees_with_scipy_paired() -> None:
     peer = stats.bootstrap(
         (correct[:, 0].astype(float), correct[:, 1].astype(float)),
         lambda a, b, axis: a.mean(axis=axis) - b.mean(axis=axis),
-        paired=True, n_resamples=20_000, method="percentile", rng=np.random.default_rng(2),
+        paired=True, n_resamples=20_000, method="percentile", random_state=np.random.default_rng(2),
     ).confidence_interval  # fmt: skip
     assert low == pytest.approx(peer.low, abs=0.005)
     assert high == pytest.approx(peer.high, abs=0.005)

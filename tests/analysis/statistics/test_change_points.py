@@ -70,7 +70,11 @@ def test_three_points_agree_with_a_permutation_of_signs() -> None:
     right = answers((0.9, 0.8, 0.66), 600, seed=3)
     bend = right[:, 0] - 2.0 * right[:, 1] + right[:, 2]
     tested = stats.permutation_test(
-        (bend,), lambda x, axis: np.mean(x, axis=axis), permutation_type="samples", n_resamples=4000, rng=1
+        (bend,),
+        lambda x, axis: np.mean(x, axis=axis),
+        permutation_type="samples",
+        n_resamples=4000,
+        random_state=np.random.default_rng(1),
     )
     point = find_change_point(right, resampled_accuracy(right, 4000), np.arange(3.0))
     assert point.p_value == pytest.approx(tested.pvalue, abs=0.03)

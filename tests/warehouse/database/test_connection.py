@@ -114,6 +114,12 @@ def test_query_can_neither_write_nor_read_outside(query_here: Path, sql: str) ->
     assert SECRET not in str(caught.value)
 
 
+def test_a_path_may_hold_a_quotation_mark(sound_warehouse: Path, tmp_path: Path) -> None:
+    path = tmp_path / "it's \"mine\"; detach warehouse; --.duckdb"
+    shutil.copy(sound_warehouse, path)
+    assert run_query(path, "select count(*) as n from evaluations")["n"].item() == 2
+
+
 @pytest.fixture(scope="module")
 def locked(query_folder: Path) -> Iterator[duckdb.DuckDBPyConnection]:
     with open_warehouse(query_folder / "warehouse.duckdb") as con:

@@ -19,12 +19,22 @@ from failmodes.warehouse.storage.files import as_store_path, list_published, rem
 
 def test_a_scan_requests_each_file_once(memory_record: Synthetic, monkeypatch) -> None:
     requests: dict[str, list[str]] = {name: [] for name in ("cat_file", "find", "info", "ls")}
+    asked = (
+        False  # a request may be made of others: before fsspec 2026 `find` of this file system lists folder by folder
+    )
     for name, paths in requests.items():
         original = getattr(MemoryFileSystem, name)
 
         def counted(self, path, *rest, _original=original, _paths=paths, **options):
+            nonlocal asked
+            if asked:
+                return _original(self, path, *rest, **options)
             _paths.append(path)
-            return _original(self, path, *rest, **options)
+            asked = True
+            try:
+                return _original(self, path, *rest, **options)
+            finally:
+                asked = False
 
         monkeypatch.setattr(MemoryFileSystem, name, counted)
     files, damaged = scan_record([memory_record.output])
