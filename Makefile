@@ -10,7 +10,43 @@ FLOORS_PIP := $(FLOORS)/bin/python -m pip install --quiet --no-compile --constra
 # A file of tests at a time, the longest first (tests/conftest.py), in one process more than there are cores, for tests wait
 # a fifth of their time for browsers, files and commands; one thread each: networks that share cores stall each other
 WORKERS := $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
-SPAT_FLOORS := tests/sql tests/warehouse tests/analysis tests/ingest/test_*.py tests/end_to_end tests/test_*.py
+SPREAD := -n $(WORKERS) --dist loadfile --no-loadscope-reorder
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(SPREAD)
+
+.PHONY: demo picture test test-all test-browser faults test-floors check format docs dist bench soak soundness clean
+
+# The embedded study: no download, about three minutes on two CPU cores after installation
+demo: $(INSTALLED_FOR_DEMO)
+	@test -f runs/demo.toml || $(BIN)/failmodes init digits --output runs/demo.toml
+	$(BIN)/failmodes run runs/demo.toml
+
+# The README's picture: the first screen of the demo's report, in the system's Chromium
+picture: demo $(INSTALLED)
+	$(BIN)/python .handbook/report_picture.py
+
+# What tells most for its time; what is marked slow, and all of tests/faults, is left to test-all
+test: $(INSTALLED)
+	$(PYTEST)
+
+# Slow tests too, those in a browser, and those on real data where FAILMODES_DATA names it
+test-all: $(INSTALLED)
+	$(PYTEST) -m "not gpu and not corpus"
+
+# Reports and the explorer in the system's Chromium, or in the one that FAILMODES_CHROMIUM names, on every screen
+test-browser: $(INSTALLED)
+	$(PYTEST) -m "browser and (corpus or not slow)" tests/browser
+
+# All of the corpus: hostile files, statements, streams and limits, about an hour on two cores; and the rest of what
+# test-all runs the hardest part of, such as twenty kills where it has five
+faults: $(INSTALLED)
+	$(PYTEST) -m "not gpu" tests/faults
+	$(PYTEST) -m corpus --ignore tests/faults
+
+# The wheel as somebody installs it to read a warehouse, with the oldest versions that pyproject.toml allows and no extra:
+# the demo's warehouse is queried, drawn and reported. Then, with the extras but without PyTorch, tests from the unpacked
+# source distribution: collecting all of them imports every module. Last, the warehouse between that DuckDB, Harlequin and
+# the newest DuckDB
+AT_FLOORS := tests/sql tests/warehouse tests/analysis tests/ingest/test_*.py tests/end_to_end tests/test_*.py
 
 test-floors: dist demo
 	rm -rf $(FLOORS) build
