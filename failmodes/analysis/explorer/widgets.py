@@ -118,7 +118,7 @@ def as_text(value: object) -> object:
 
 
 def _table(rows: pl.DataFrame, **options: Any) -> Any:
-    formats = dict.fromkeys(rows.columns, as_text)
+    formats: dict[str, Any] = dict.fromkeys(rows.columns, as_text)
     return mo.ui.table(rows, format_mapping=formats, show_column_summaries=False, **options)
 
 

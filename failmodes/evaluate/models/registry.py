@@ -27,6 +27,7 @@ from failmodes.warehouse.errors import (
     did_you_mean,
     first_line,
 )
+from failmodes.warehouse.extras import require
 from failmodes.warehouse.hashing import identity_of
 
 INSTALL_TIMM = 'pip install "failmodes[timm]"'
@@ -145,10 +146,8 @@ def import_timm(architecture: str) -> ModuleType:
     Raises:
         MissingExtraError: it is not installed.
     """
-    try:
-        return importlib.import_module("timm")
-    except ImportError as error:
-        raise MissingExtraError(f"architecture {architecture!r} needs timm: {INSTALL_TIMM}") from error
+    require("timm", f"architecture {architecture!r}", ["timm"])
+    return importlib.import_module("timm")
 
 
 def source_hash(spec: ModelSpec, module: nn.Module | None = None) -> str | None:
