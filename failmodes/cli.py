@@ -241,20 +241,20 @@ def explore(
 
 
 # Click keeps the lines of a paragraph that begins with \b
-EPILOGUE = """\b
-Exit codes:
-  0    done
-  1    data or a rule fails: damaged files, a model that raises,
-       no space, time or memory left, a check of `status`
-  2    what you typed or wrote is wrong: options, names, studies,
-       rules, SQL, class counts, files that do not exist
-  3    `gate` is inconclusive: too few images, or a missing cell
-  70   a bug in failmodes
-  130  stopped by Ctrl-C
-  143  terminated (SIGTERM)
-
-In `gate`, 1 means only that a rule fails; every other failure is 2.
-"""
+# A paragraph a line, which every version of typer keeps
+EPILOGUE = "\n\n".join(
+    (
+        "Exit codes:",
+        "0  done",
+        "1  data or a rule fails: damaged files, a model that raises, a full disk, no time or memory, a check of `status`",
+        "2  what you typed or wrote is wrong: options, names, studies, rules, SQL, class counts, missing files",
+        "3  `gate` is inconclusive: too few images, or a missing cell",
+        "70  a bug in failmodes",
+        "130  stopped by Ctrl-C",
+        "143  terminated (SIGTERM)",
+        "In `gate`, 1 means only that a rule fails; every other failure is 2.",
+    )
+)
 
 COMMANDS: dict[str, dict[str, Callable[..., None]]] = {  # by their part of the help
     STUDY: {"init": init, "run": run, "status": status},

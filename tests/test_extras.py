@@ -34,14 +34,7 @@ training = { epochs = 1 }
 # The command line in a Python that does not find these packages
 WITHOUT = """
 import sys
-from importlib.machinery import PathFinder
-
-class Finder(PathFinder):
-    @classmethod
-    def find_spec(cls, name, path=None, target=None):
-        return None if name in {missing} else super().find_spec(name, path, target)
-
-sys.meta_path = [Finder if finder is PathFinder else finder for finder in sys.meta_path]
+sys.modules |= dict.fromkeys({missing})
 from failmodes.__main__ import main
 main()
 """
@@ -73,7 +66,7 @@ NEEDS = {
         "s3://bucket/study needs fsspec, universal-pathlib",
         "remote",
     ),
-    "explore": (["explore", "w.duckdb"], "`failmodes explore` needs marimo", "explore"),
+    "explore": (["explore", "w.duckdb"], "`failmodes explore` needs marimo, uvicorn", "explore"),
 }
 
 

@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 from failmodes.cli import app
 from failmodes.evaluate.study.reading import read_study
 from failmodes.warehouse.database.connection import open_warehouse
-from failmodes.warehouse.errors import FailmodesError, StorageError, StudyError
+from failmodes.warehouse.errors import FailmodesError, StudyError
 from failmodes.warehouse.storage.locations import find_record, find_warehouse
 
 STUDY = """
@@ -45,7 +45,7 @@ def test_a_study_says_where_its_record_lies_and_the_rest_stays_local(tmp_path, r
 
 
 def test_a_study_whose_record_cannot_be_reached_is_refused_before_anything_runs(tmp_path: Path) -> None:
-    with pytest.raises(StorageError, match="Protocol not known"):
+    with pytest.raises(StudyError, match="Protocol not known"):
         read_study(study_file(tmp_path, "nonsense://bucket"))
     with pytest.raises(StudyError, match="record"):
         read_study(study_file(tmp_path, ""))
