@@ -246,7 +246,7 @@ EPILOGUE = "\n\n".join(
     (
         "Exit codes:",
         "0  done",
-        "1  data or a rule fails: damaged files, a model that raises, a full disk, no time or memory, a check of `status`",
+        "1  data or a rule fails: damaged files, a model that raises, a full disk, no time or memory left",
         "2  what you typed or wrote is wrong: options, names, studies, rules, SQL, class counts, missing files",
         "3  `gate` is inconclusive: too few images, or a missing cell",
         "70  a bug in failmodes",

@@ -34,7 +34,18 @@ training = { epochs = 1 }
 # The command line in a Python that does not find these packages
 WITHOUT = """
 import sys
-sys.modules |= dict.fromkeys({missing})
+
+class Without:
+    def __init__(self, finder):
+        self.finder = finder
+
+    def __getattr__(self, name):
+        return getattr(self.finder, name)
+
+    def find_spec(self, name, path=None, target=None):
+        return None if name in {missing} else self.finder.find_spec(name, path, target)
+
+sys.meta_path = [Without(finder) for finder in sys.meta_path]
 from failmodes.__main__ import main
 main()
 """
