@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from failmodes.warehouse.database.terminal_table import cell_text
 from failmodes.warehouse.errors import printable
+from failmodes.warehouse.markdown import as_code
 
 if TYPE_CHECKING:
     import polars as pl
@@ -15,6 +16,9 @@ _OF_LATEX = {
     "|": r"\textbar{}",
 }  # fmt: skip
 _OF_MARKDOWN = re.compile(r"[\\`*\[\]<|]|(?<![0-9A-Za-z])_|_(?![0-9A-Za-z])")  # _ within a word means nothing
+# What GitHub links or replaces even behind a backslash: mentions, issues, addresses, entities, emoji, formulas
+_OF_GITHUB = re.compile(r"[@&$~]|#\d|\bgh-\d|www\.|[a-z]:\S|:[\w+-]+:|::|##", re.IGNORECASE)
+_OPENS_OPTION = ("[", "*", "::")  # behind \\ or \midrule an option; the last is a command of GitHub
 LATEX_END = "\\bottomrule\n\\end{tabular}\n"
 
 
@@ -42,11 +46,15 @@ def _are_numbers(rows: "pl.DataFrame") -> list[bool]:
 
 
 def _markdown(value: Any) -> str:
-    return _OF_MARKDOWN.sub(r"\\\g<0>", _text(value))
+    text = _text(value)
+    if isinstance(value, str) and _OF_GITHUB.search(text):
+        return as_code(text).replace("|", "\\|")
+    return _OF_MARKDOWN.sub(r"\\\g<0>", text)
 
 
 def _latex(value: Any) -> str:
-    return "".join(_OF_LATEX.get(letter, letter) for letter in _text(value))
+    text = _text(value)
+    return ("{}" if text.lstrip().startswith(_OPENS_OPTION) else "") + "".join(_OF_LATEX.get(x, x) for x in text)
 
 
 def _text(value: Any) -> str:
