@@ -15,7 +15,6 @@ from failmodes.analysis.compare_command import compare
 from failmodes.analysis.explorer.command import BrowserOption, HostOption, PortOption, explore_warehouse
 from failmodes.analysis.export_command import export
 from failmodes.analysis.publishing.command import publish
-from failmodes.analysis.warehouse_options import named
 from failmodes.evaluate.cli import (
     DEFAULT_STUDY,
     JsonOption,
@@ -46,7 +45,7 @@ from failmodes.warehouse.limits import lift_limits, limit_command, query_memory
 from failmodes.warehouse.query_command import SqlCommand, query
 from failmodes.warehouse.schema_command import schema
 from failmodes.warehouse.stages import stages_shown
-from failmodes.warehouse.terminal import print_json, remark, say, suggest, without_suggestions
+from failmodes.warehouse.terminal import named, print_json, remark, say, suggest, without_suggestions
 
 if TYPE_CHECKING:
     from failmodes.evaluate.study_progress import StudyProgress
@@ -83,7 +82,7 @@ def run(study_file: StudyArgument = DEFAULT_STUDY, as_json: JsonOption = False) 
     if raised is not None:
         raise raised
     if not as_json:
-        suggest(f"failmodes query @worst_cells {study_file}")
+        suggest(f"failmodes query @worst_cells{named(study_file)}")
 
 
 def _run_stages(study_file: Path, names_networks: bool, as_json: bool) -> IncompleteRunError | None:
@@ -151,7 +150,7 @@ def status(
     if not all(check.passed for check in found.checks):
         raise typer.Exit(1)
     if not as_json:
-        suggest(f"failmodes run {where}" if unfinished else f"failmodes report {where}")
+        suggest(f"failmodes {'run' if unfinished else 'report'}{named(where)}")
 
 
 def _study_progress(study_file: Path) -> "StudyProgress | None":

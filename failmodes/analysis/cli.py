@@ -15,14 +15,13 @@ from failmodes.analysis.warehouse_options import (
     Evaluations,
     Models,
     Where,
-    named,
 )
 from failmodes.warehouse.answer_output import STDOUT, ForceOption, answer_file, check_answer
 from failmodes.warehouse.cli import READING_S, TimeoutOption
 from failmodes.warehouse.errors import StudyError, printable
 from failmodes.warehouse.limits import limit_command
 from failmodes.warehouse.stages import stages_shown
-from failmodes.warehouse.terminal import say, stdout_console, suggest
+from failmodes.warehouse.terminal import named, say, stdout_console, suggest
 from failmodes.warehouse.watched_process import fail_with
 
 if TYPE_CHECKING:

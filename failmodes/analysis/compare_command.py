@@ -11,7 +11,7 @@ from failmodes.warehouse.completion import complete_corruption, complete_model
 from failmodes.warehouse.errors import printable
 from failmodes.warehouse.limits import limit_command
 from failmodes.warehouse.stages import stages_shown
-from failmodes.warehouse.terminal import say, stdout_console, suggest
+from failmodes.warehouse.terminal import named, say, stdout_console, suggest
 
 USUAL_WIDTH = 80  # letters of a line where output goes to a file
 
@@ -75,6 +75,6 @@ def compare(
 
         console = stdout_console()
         say(as_text(found, console.width if console.is_terminal else USUAL_WIDTH), end="")
-        suggest("failmodes gate --help" if where is None else f"failmodes chart differences {where}")
+        suggest("failmodes gate --help" if where is None else f"failmodes chart differences{named(where)}")
     else:
         say(FORMATS[format or "text"](found), end="")

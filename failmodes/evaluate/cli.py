@@ -10,7 +10,7 @@ import typer
 
 from failmodes.warehouse.answer_output import STDOUT, ForceOption, answer_file, check_answer
 from failmodes.warehouse.extras import require
-from failmodes.warehouse.terminal import interruptible, print_json, remark, suggest
+from failmodes.warehouse.terminal import interruptible, named, print_json, remark, suggest
 
 if TYPE_CHECKING:
     from failmodes.evaluate.engine.run import RunReport
@@ -40,7 +40,7 @@ def init(
     with answer_file(output, DEFAULT_STUDY.name) as path:
         write_output(path, templates()[template].read_bytes(), (".toml",), force=force)
     if output != STDOUT:
-        remark(f"wrote {output}: read it, then `failmodes run {output}`")
+        remark(f"wrote {output}: read it, then `failmodes run{named(output)}`")
 
 
 def ingest(
@@ -72,8 +72,8 @@ def ingest(
     if images is not None:
         with answer_file(images, "images.csv") as path:
             write_image_list(dataset, subset.clean_ids, path, force=force)
-    named = _named(study_file)
-    suggest(f"failmodes train{named}" if study.models else f"failmodes import PREDICTIONS{named} --label NAME")
+    following = f"train{_named(study_file)}"
+    suggest(f"failmodes {following if study.models else f'import PREDICTIONS{_named(study_file)} --label NAME'}")
 
 
 def train(study_file: StudyArgument = DEFAULT_STUDY) -> None:
@@ -97,7 +97,7 @@ def train(study_file: StudyArgument = DEFAULT_STUDY) -> None:
 
 def _named(study_file: Path) -> str:
     """The study as an argument; nothing where it is the default."""
-    return "" if study_file == DEFAULT_STUDY else f" {study_file}"
+    return "" if study_file == DEFAULT_STUDY else named(study_file)
 
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print what was assumed, done and found to stdout, as JSON.")]
@@ -214,8 +214,8 @@ def import_(
         )  # fmt: skip
     for line in report_lines(report, label):
         remark(line)
-    named = _named(study_file)
-    remark(f"next: `failmodes load{named}`, then `failmodes report{named}`")
+    study_argument = _named(study_file)
+    remark(f"next: `failmodes load{study_argument}`, then `failmodes report{study_argument}`")
 
 
 def report_lines(report: "ImportReport", label: str) -> list[str]:

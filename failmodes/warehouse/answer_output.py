@@ -119,10 +119,9 @@ def write_texts(
     from failmodes.warehouse.output_files import write_output
 
     for name, output in outputs.items():
-        if output == STDOUT:
-            sys.stdout.write(texts[name]())
-        elif output is not None:
-            write_output(output, texts[name]().encode(), TEXT_SUFFIXES[name], force=force)
+        if output is not None:
+            with answer_file(output, name) as file:
+                write_output(file, texts[name]().encode(), TEXT_SUFFIXES[name], force=force)
     return printed_option(outputs) is not None
 
 
@@ -136,7 +135,7 @@ def check_format(output_format: Format | None, output: Path | None, *, force: bo
     """Refuse what has no answer: Parquet to the terminal, a table for the eye in a file, a file that must stay.
 
     Raises:
-        StudyError, QueryError: saying what to give instead.
+        StudyError, StorageError: saying what to give instead.
     """
     if output is None:
         if output_format == "parquet":
@@ -144,13 +143,11 @@ def check_format(output_format: Format | None, output: Path | None, *, force: bo
                 "--format parquet is no text: name a file with --output FILE.parquet, or pipe it with --output -"
             )
         return
-    from failmodes.warehouse.database.answers import format_of, suffixes_of
+    from failmodes.warehouse.database.answers import suffixes_of
 
     if output_format == "table":
         raise StudyError("--format table is for the terminal: for a file take csv, json, markdown, parquet or latex")
-    if output != STDOUT:
-        check_answer(output, suffixes_of(output_format), force=force)
-        format_of(output, output_format)
+    check_answer(output, suffixes_of(output_format), force=force)
 
 
 def give_batches(

@@ -26,7 +26,7 @@ from failmodes.warehouse.completion import complete_corruption, complete_model, 
 from failmodes.warehouse.errors import StudyError
 from failmodes.warehouse.limits import limit_command, query_memory
 from failmodes.warehouse.stages import stages_shown
-from failmodes.warehouse.terminal import remark, say, suggest
+from failmodes.warehouse.terminal import named, remark, say, suggest
 
 TABLE_ROWS = 50  # that a table shows by default
 OF_SAVED = "For saved queries"  # panel of the help
@@ -103,8 +103,7 @@ def query(
     path = find_warehouse(where)
     if output is None and output_format in (None, "table"):
         _show_table(path, sql, parameters, limit or TABLE_ROWS, vertical, timeout)
-        named = "" if where is None else f" {where}"
-        suggest("failmodes query --list" if not sql.startswith("@") else f"failmodes schema{named}")
+        suggest("failmodes query --list" if not sql.startswith("@") else f"failmodes schema{named(where)}")
         return
     from failmodes.warehouse.database.query import query_batches
 
@@ -143,10 +142,10 @@ def _parameters(
         if not sign or not name.isidentifier():
             raise StudyError(f"--param {text!r}: expected NAME=VALUE, such as --param confidence=0.95")
         found[name] = _value(value)
-    named = {name: names for name, names in (("model", model), ("corruption", corruption)) if names}
+    filters = {name: names for name, names in (("model", model), ("corruption", corruption)) if names}
     if not sql.startswith("@"):
-        if named:
-            option = next(iter(named))
+        if filters:
+            option = next(iter(filters))
             raise StudyError(
                 f"--{option} is for saved queries (see --list): in SQL, write `where {option} = ${option}` and give "
                 f"--param {option}=…"
@@ -156,7 +155,7 @@ def _parameters(
 
     if limit is not None and ROWS in saved_query(sql[1:]).parameters:
         found.setdefault(ROWS, limit)
-    return found | named
+    return found | filters
 
 
 def _value(text: str) -> object:

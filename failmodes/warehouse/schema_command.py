@@ -16,7 +16,7 @@ from failmodes.warehouse.answer_output import (
 from failmodes.warehouse.cli import READING_S, TimeoutOption
 from failmodes.warehouse.completion import complete_relation
 from failmodes.warehouse.limits import limit_command
-from failmodes.warehouse.terminal import suggest
+from failmodes.warehouse.terminal import named, suggest
 
 
 def schema(
@@ -48,11 +48,10 @@ def schema(
     from failmodes.warehouse.database.schema_listing import column_rows, relation_rows
 
     path = _warehouse(where)
-    named = "" if where is None else f" {where}"
     if name is not None:
         columns = [row[1:] for row in column_rows(path, name)]
         give_rows(("column", "type", "meaning"), columns, output_format, output, vertical=vertical, force=force)
-        following = f'failmodes query "from {name} limit 10"{named}'
+        following = f'failmodes query "from {name} limit 10"{named(where)}'
     else:
         listed = relation_rows(path)
         if path is None:  # nothing is counted
@@ -63,7 +62,7 @@ def schema(
             give_rows(
                 ("name", "kind", "rows", "meaning"), counted, output_format, output, vertical=vertical, force=force
             )
-        following = f"failmodes schema accuracy_by_severity{named}"
+        following = f"failmodes schema accuracy_by_severity{named(where)}"
     if output is None and output_format in (None, "table"):
         suggest(following)
 

@@ -9,6 +9,7 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from shlex import quote
 from types import FrameType
 from typing import TYPE_CHECKING, Any, NoReturn, TextIO, cast
 
@@ -88,6 +89,14 @@ def suggest(command: str) -> None:
     if _Suggestions.are_made and sys.stderr.isatty():
         with suppress(OSError):  # rich would take longer than the answer to a question
             print(without_commands(f"next: {printable(command)}"), file=sys.stderr)
+
+
+def named(where: object | None) -> str:
+    """A file or folder as the next argument of a command that is to be typed; nothing where it was not named.
+
+    Quoted, since a stranger chose its name, and the line may be pasted into a shell.
+    """
+    return "" if where is None else f" {quote(str(where))}"
 
 
 @contextmanager

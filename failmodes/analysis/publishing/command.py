@@ -5,13 +5,12 @@ from typing import Annotated, Literal
 
 import typer
 
-from failmodes.analysis.warehouse_options import named
 from failmodes.warehouse.answer_output import STDOUT, ForceOption, answer_file
 from failmodes.warehouse.cli import READING_S, TimeoutOption, WhereArgument
 from failmodes.warehouse.errors import StudyError, printable
 from failmodes.warehouse.limits import limit_command
 from failmodes.warehouse.stages import stages_shown
-from failmodes.warehouse.terminal import remark, say, suggest
+from failmodes.warehouse.terminal import named, remark, say, suggest
 
 
 def publish(

@@ -21,25 +21,12 @@ if TYPE_CHECKING:
 SUFFIXES = {".csv": "csv", ".json": "json", ".md": "markdown", ".parquet": "parquet", ".tex": "latex"}
 
 
-def format_of(path: Path, given: str | None = None) -> str:
-    """The format of a file: the one that was asked for, else that of its suffix.
-
-    Raises:
-        QueryError: the suffix names none, or another than the one asked for.
-    """
-    known = SUFFIXES.get(path.suffix.lower())
-    if given is None and known is None:
-        raise QueryError(f"{path}: expected a file name that ends in .csv, .json, .md, .parquet or .tex")
-    if given is not None and known not in (None, given):
-        raise QueryError(f"{path} is by its name {known}, and --format asks for {given}: change one of them")
-    return given or known or ""
-
-
 def suffixes_of(output_format: str | None) -> tuple[str, ...]:
     """The suffixes of a format; those of all where none was asked for."""
     if output_format is None:
         return tuple(SUFFIXES)
-    return (*(suffix for suffix in SUFFIXES if SUFFIXES[suffix] == output_format), NO_SUFFIX)
+    own = [suffix for suffix in SUFFIXES if SUFFIXES[suffix] == output_format]
+    return (*own, NO_SUFFIX) if output_format == "parquet" else (*own, ".txt", NO_SUFFIX)
 
 
 def print_rows(batches: Iterable["pl.DataFrame"], file: TextIO, output_format: str) -> int:
@@ -75,12 +62,12 @@ def write_rows(
         How many rows there were.
 
     Raises:
-        StudyError: see `check_output`.
-        QueryError: another suffix, or a value that such a file cannot hold.
+        StudyError: another suffix; see `check_output`.
+        QueryError: a value that such a file cannot hold.
         StorageError: the file cannot be written.
     """
-    chosen = format_of(path, output_format)
     with atomic_output(path, suffixes_of(output_format), force=force) as temporary:
+        chosen = output_format or SUFFIXES[path.suffix.lower()]
         if chosen == "parquet":
             return _write_parquet(batches, temporary)
         with temporary.open("w", encoding="utf-8", newline="") as file:
