@@ -27,7 +27,12 @@ PRINTED = {
     "shapes": ("shapes", "w.duckdb"),
     "query": ("query", "from models", "w.duckdb"),
     "query, lines": ("query", "select model_label || chr(10) || model_label as a from models", "w.duckdb"),
-    "query, blocks": ("query", "from models, sources, datasets", "w.duckdb", "--vertical"),
+    "query, blocks": (
+        "query",
+        "select model_label, source_label, dataset_label, note from models, sources, datasets",
+        "w.duckdb",
+        "--vertical",
+    ),
     "error": ("query", "select error(model_label) from models", "w.duckdb"),
     "no such model": ("chart", "curves", "w.duckdb", "--model", "none of these"),
     "LaTeX": ("query", "from models", "w.duckdb", "--format", "latex"),
@@ -36,7 +41,13 @@ MARKDOWN = {
     "gate": ("gate", "gate.toml", "w.duckdb", "--markdown", "-"),
     "compare": ("compare", "a", "b", "w.duckdb", "--format", "markdown"),
     "claims": ("claims", "w.duckdb", "fog is flat", "--markdown", "-"),
-    "query": ("query", "from models, datasets", "w.duckdb", "--format", "markdown"),
+    "query": (
+        "query",
+        "select model_label, architecture, dataset_label, note from models, datasets",
+        "w.duckdb",
+        "--format",
+        "markdown",
+    ),
     "model card": ("publish", "w.duckdb", "--format", "model-card", "--output", "-"),
 }
 JSON = {
@@ -66,7 +77,7 @@ def folder(request: pytest.FixtureRequest, sound_warehouse: Path, tmp_path_facto
             "update evaluations set subset = $1, pairing_note = $1, attention_note = $1, study = $1",
         ):
             con.execute(sql, [LABELS[request.param]])
-        first, second = [name for (name,) in con.sql("select evaluation_id from evaluations order by 1").fetchmany(2)]
+        first, second = [name for (name,) in con.sql("select evaluation_id from evaluations order by 1").fetchall()][:2]
     rules = '[[gate.rules]]\nmeasure = "accuracy"\nworse_by_at_most = 0.01\nover = "each"\n'
     (made / "gate.toml").write_text(f'[gate]\nbaseline = "{first}"\ncandidate = "{second}"\n{rules}')
     (made / "names").write_text(f"{first} {second}")

@@ -16,7 +16,7 @@ slow = pytest.mark.slow
 
 
 class Writing(NamedTuple):
-    arguments: str  # to which the file is added
+    arguments: str  # the file is added, or takes the place of {}
     suffix: str
 
 
@@ -40,7 +40,7 @@ COMMANDS = {
     "RobustBench": Writing("publish w.duckdb --format robustbench --output", ".csv"),
     "ingest": Writing("ingest study.toml --images", ".csv"),
     "init": Writing("init --output", ".toml"),
-    "export": Writing("export w.duckdb --evaluation Alpha", ".duckdb"),
+    "export": Writing("export --evaluation Alpha {} w.duckdb", ".duckdb"),
 }
 COMMAND_CASES = [
     pytest.param(writing, id=name, marks=() if name == "query Parquet" else slow) for name, writing in COMMANDS.items()
@@ -72,7 +72,8 @@ def victim(
 
 
 def run(writing: Writing, file: str, folder: Path, more: str = "") -> subprocess.CompletedProcess:
-    command = f"{SCRIPT} {writing.arguments} {file} {more}"
+    arguments = writing.arguments if "{}" in writing.arguments else f"{writing.arguments} {{}}"
+    command = f"{SCRIPT} {arguments.replace('{}', file)} {more}"
     return subprocess.run(["bash", "-c", command], cwd=folder, capture_output=True, text=True, timeout=120)
 
 
