@@ -4,6 +4,7 @@ import sys
 
 from failmodes.warehouse.diagnosis import explain
 from failmodes.warehouse.errors import StorageError, printable, wants_traceback
+from failmodes.warehouse.runner_commands import without_commands
 from failmodes.warehouse.terminal import finish_answer, prepare_streams, raise_on_termination
 from failmodes.warehouse.watched_process import end_command, failure_code, ignore_stops, watch_command
 
@@ -19,7 +20,9 @@ def main() -> None:
         raise
     except BaseException as error:
         if wants_traceback():
-            sys.excepthook(type(error), error, error.__traceback__)
+            from traceback import format_exception
+
+            sys.stderr.write(without_commands("".join(format_exception(error))))
         end_command(*_last_word(error))
     end_command(code)
 

@@ -15,7 +15,6 @@ from failmodes.analysis.compare_command import compare
 from failmodes.analysis.explorer.command import BrowserOption, HostOption, PortOption, explore_warehouse
 from failmodes.analysis.export_command import export
 from failmodes.analysis.publishing.command import publish
-from failmodes.analysis.warehouse_options import named
 from failmodes.evaluate.cli import (
     DEFAULT_STUDY,
     JsonOption,
@@ -28,7 +27,7 @@ from failmodes.evaluate.cli import (
     train,
 )
 from failmodes.ingest.cli import corrupt, download
-from failmodes.warehouse.answer_output import STDOUT, answer_file
+from failmodes.warehouse.answer_output import STDOUT, ForceOption, answer_file, check_answer
 from failmodes.warehouse.cli import (
     READING_S,
     STATUS_KEYS,
@@ -46,7 +45,7 @@ from failmodes.warehouse.limits import lift_limits, limit_command, query_memory
 from failmodes.warehouse.query_command import SqlCommand, query
 from failmodes.warehouse.schema_command import schema
 from failmodes.warehouse.stages import stages_shown
-from failmodes.warehouse.terminal import print_json, remark, suggest, without_suggestions
+from failmodes.warehouse.terminal import named, print_json, remark, say, suggest, without_suggestions
 
 if TYPE_CHECKING:
     from failmodes.evaluate.study_progress import StudyProgress
@@ -83,7 +82,7 @@ def run(study_file: StudyArgument = DEFAULT_STUDY, as_json: JsonOption = False) 
     if raised is not None:
         raise raised
     if not as_json:
-        suggest(f"failmodes query @worst_cells {study_file}")
+        suggest(f"failmodes query @worst_cells{named(study_file)}")
 
 
 def _run_stages(study_file: Path, names_networks: bool, as_json: bool) -> IncompleteRunError | None:
@@ -146,12 +145,12 @@ def status(
         print_json({"study": study.as_json() if study else None} | status_as_json(path, found))
     else:
         if unfinished:
-            print(unfinished)
+            say(unfinished)
         print_status(path, found)
     if not all(check.passed for check in found.checks):
         raise typer.Exit(1)
     if not as_json:
-        suggest(f"failmodes run {where}" if unfinished else f"failmodes report {where}")
+        suggest(f"failmodes {'run' if unfinished else 'report'}{named(where)}")
 
 
 def _study_progress(study_file: Path) -> "StudyProgress | None":
@@ -193,6 +192,7 @@ def images(
         Path,
         typer.Option("--output", "-o", help="File to write: .png, .svg, .pdf, .html or .json; - prints SVG to stdout."),
     ] = Path("images.png"),
+    force: ForceOption = False,
     layout: Annotated[Literal["page", "paper"], typer.Option(help="180 mm wide, or a column of a paper.")] = "page",
     width: Annotated[str | None, typer.Option(help="Width on paper, such as 85mm, in place of the layout.")] = None,
     theme: Annotated[
@@ -205,20 +205,22 @@ def images(
     Clean images come from the warehouse, else from the study file that is named, or lies beside the warehouse.
     """
     limit_command(timeout, query_memory(None))
+    from failmodes.analysis.charts.style.saving import FORMATS
     from failmodes.analysis.shown_images import ImageRequest, find_images
     from failmodes.evaluate.study_images import open_study_images
     from failmodes.warehouse.storage.locations import find_warehouse
 
+    check_answer(output, FORMATS, force=force)
     path = find_warehouse(where)
     request = ImageRequest(condition, image or (), corruption or (), model or (), evaluation or ())
     with stages_shown("images"):
         sheet = find_images(path, request, open_study=partial(open_study_images, where, path), timeout_s=timeout)
         with answer_file(output, "images.svg") as file:
-            sheet.save(file, layout=layout, width=width, theme=theme)
+            sheet.save(file, layout=layout, width=width, theme=theme, force=force)
     for line in sheet.remarks:
         remark(line)
     if output != STDOUT:
-        typer.echo(printable(str(output)))
+        say(printable(str(output)))
         suggest(f"failmodes report{named(where)}")
 
 

@@ -130,9 +130,15 @@ TYPED = {
     "missing picture": case("chart contact-sheet --image nothing.png", 2, "no image at nothing.png"),
     "missing URL scheme": case("load nonsense://bucket/x --into w.duckdb", 2, "cannot reach nonsense://bucket/x"),
     "study that is there": case("init --output fine.toml", 2, "fine.toml is there already"),
-    "suffix of a chart": case("chart curves w.duckdb --output x.doc", 2, "cannot save a chart as 'x.doc'"),
+    "suffix of a chart": case(
+        "chart curves w.duckdb --output x.doc", 2, "ends in .doc, expected a file name that ends in .svg"
+    ),
     "suffix of rows": case("query @worst_cells w.duckdb --output x.doc", 2, "expected a file name that ends in .csv"),
-    "suffix and format": case("query @worst_cells w.duckdb --output x.csv --format json", 2, "by its name csv"),
+    "suffix and format": case(
+        "query @worst_cells w.duckdb --output x.csv --format json",
+        2,
+        "ends in .csv, expected a file name that ends in .json",
+    ),
 }
 DATA = {
     "damaged warehouse": case("status damaged.duckdb", 1, "cannot be opened as a DuckDB database"),
@@ -143,7 +149,7 @@ DATA = {
     "damaged table of published models": case("load fine.toml --published damaged.csv", 1, "damaged.csv"),
     "check that fails": case("status unsound.duckdb --full", 1, "BROKEN"),
     "chart of what the data lack": case("chart curves w.duckdb --published", 1, "no published networks"),
-    "output that is a folder": case("query @worst_cells w.duckdb --output folder.csv", 1, "cannot write folder.csv"),
+    "output that is a folder": case("query @worst_cells w.duckdb --output folder.csv", 2, "it is a folder"),
     "time": case("query --timeout 0.5", 1, "stopped after 0.5 s", f"select count(*) from {ENDLESS}", "w.duckdb"),
     "rule that is broken": case("gate broken.toml w.duckdb", 1, "(exit code 1)"),
     "rule without its cell": case("gate missing.toml w.duckdb", 3, "(exit code 3)"),

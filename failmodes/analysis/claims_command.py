@@ -5,10 +5,10 @@ from typing import Annotated
 
 import typer
 
-from failmodes.warehouse.answer_output import printed_option, write_texts
+from failmodes.warehouse.answer_output import ForceOption, check_texts, write_texts
 from failmodes.warehouse.cli import READING_S, TimeoutOption
 from failmodes.warehouse.limits import limit_command
-from failmodes.warehouse.terminal import stdout_console
+from failmodes.warehouse.terminal import say, stdout_console
 
 
 def claims(
@@ -25,6 +25,7 @@ def claims(
     markdown_file: Annotated[
         Path | None, typer.Option("--markdown", help="Write a table for a pull request to this file, or print it (-).")
     ] = None,
+    force: ForceOption = False,
     timeout: TimeoutOption = READING_S,
 ) -> None:
     """Judge claims by the data: supported, contradicted or undecided, with number and interval, for each network.
@@ -51,13 +52,13 @@ def claims(
     from failmodes.warehouse.storage.locations import find_warehouse
 
     outputs = {"json": json_file, "markdown": markdown_file}
-    printed_option(outputs)
+    check_texts(outputs, force=force)
     given = list(claim or ())
     if where is not None and " " in str(where) and where.suffix not in (".toml", ".duckdb") and not where.exists():
         where, given = None, [str(where), *given]  # a claim in the place of the warehouse, which is the one here
     path = find_warehouse(where)
     result = ClaimsResult(warehouse_claims(path, given, None if given else claims_of_studies([where])))
-    if write_texts({"json": result.to_json, "markdown": result.to_markdown}, outputs):
+    if write_texts({"json": result.to_json, "markdown": result.to_markdown}, outputs, force=force):
         return
     console = stdout_console()
-    print(result.to_text(console.width) if console.is_terminal else result.to_text(), end="")
+    say(result.to_text(console.width) if console.is_terminal else result.to_text(), end="")

@@ -15,14 +15,13 @@ from failmodes.analysis.warehouse_options import (
     Evaluations,
     Models,
     Where,
-    named,
 )
-from failmodes.warehouse.answer_output import STDOUT, answer_file
+from failmodes.warehouse.answer_output import STDOUT, ForceOption, answer_file, check_answer
 from failmodes.warehouse.cli import READING_S, TimeoutOption
 from failmodes.warehouse.errors import StudyError, printable
 from failmodes.warehouse.limits import limit_command
 from failmodes.warehouse.stages import stages_shown
-from failmodes.warehouse.terminal import stdout_console, suggest
+from failmodes.warehouse.terminal import named, say, stdout_console, suggest
 from failmodes.warehouse.watched_process import fail_with
 
 if TYPE_CHECKING:
@@ -97,6 +96,7 @@ def chart(
             rich_help_panel=LOOKS,
         ),
     ] = None,
+    force: ForceOption = False,
     layout: Annotated[
         str, typer.Option(help="page (180 mm, two columns) or paper (85 mm, one column).", rich_help_panel=LOOKS)
     ] = "page",
@@ -140,9 +140,11 @@ def chart(
     limit_command(timeout)
     from failmodes.analysis.charts.drawing import ImageOptions, WarehouseOptions, draw_chart
     from failmodes.analysis.charts.style.fitting import figure_width_mm
-    from failmodes.analysis.charts.style.saving import save_chart
+    from failmodes.analysis.charts.style.saving import FORMATS, save_chart
 
     width_mm = figure_width_mm(layout, width)
+    written = output or Path(f"{name}.svg")
+    check_answer(written, FORMATS, force=force)
     with stages_shown("chart"):
         drawn = draw_chart(
             name,
@@ -153,11 +155,10 @@ def chart(
             width=width,
             is_figure=True,
         )
-        written = output or Path(f"{name}.svg")
         with answer_file(written, "chart.svg") as path:
-            save_chart(drawn, path, theme=theme, width_mm=width_mm)
+            save_chart(drawn, path, theme=theme, width_mm=width_mm, force=force)
     if written != STDOUT:
-        typer.echo(printable(str(written)))
+        say(printable(str(written)))
         suggest(f"failmodes report{named(where)}")
 
 
@@ -169,6 +170,7 @@ def report(
             "--output", "-o", help="HTML file; default report.html beside the warehouse; - prints it to stdout."
         ),
     ] = None,
+    force: ForceOption = False,
     pair: Annotated[
         list[str] | None,
         typer.Option(
@@ -193,9 +195,9 @@ def report(
     warehouse = find_warehouse(where)
     written = output or warehouse.parent / REPORT_FILE
     with stages_shown("report"), answer_file(written, REPORT_FILE) as path:
-        write_report(warehouse, path, pairs=pairs, claims=claims)
+        write_report(warehouse, path, pairs=pairs, claims=claims, force=force)
     if written != STDOUT:
-        typer.echo(printable(str(written)))
+        say(printable(str(written)))
         suggest(f"failmodes query @worst_cells{named(where)}")
 
 
@@ -219,6 +221,7 @@ def gate(
     markdown_file: Annotated[
         Path | None, typer.Option("--markdown", help="Write a summary for a pull request to this file.")
     ] = None,
+    force: ForceOption = False,
     timeout: TimeoutOption = READING_S,
 ) -> None:
     """Judge a network by rules: whether it is shown to be no worse than a baseline, or within limits.
@@ -251,7 +254,7 @@ def gate(
     from failmodes.analysis.gate.command import run_gate_command
 
     outputs = {"json": json_file, "junit": junit_file, "markdown": markdown_file}
-    result = run_gate_command(rules, where, candidate, baseline, undecided, outputs)
+    result = run_gate_command(rules, where, candidate, baseline, undecided, outputs, force=force)
     raise typer.Exit(result.exit_code)
 
 

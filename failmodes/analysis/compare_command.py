@@ -5,13 +5,13 @@ from typing import Annotated, Literal
 
 import typer
 
-from failmodes.warehouse.answer_output import STDOUT
+from failmodes.warehouse.answer_output import STDOUT, ForceOption, check_answer
 from failmodes.warehouse.cli import READING_S, TimeoutOption
 from failmodes.warehouse.completion import complete_corruption, complete_model
 from failmodes.warehouse.errors import printable
 from failmodes.warehouse.limits import limit_command
 from failmodes.warehouse.stages import stages_shown
-from failmodes.warehouse.terminal import stdout_console, suggest
+from failmodes.warehouse.terminal import named, say, stdout_console, suggest
 
 USUAL_WIDTH = 80  # letters of a line where output goes to a file
 
@@ -37,8 +37,11 @@ def compare(
         ),
     ] = None,
     format: Annotated[
-        Literal["text", "json", "markdown"], typer.Option(help="markdown is short enough for a pull request.")
-    ] = "text",
+        Literal["text", "json", "markdown"] | None,
+        typer.Option(
+            help="text by default, or what the file's name says; markdown is short enough for a pull request."
+        ),
+    ] = None,
     margin: Annotated[
         float, typer.Option(help="Difference of mean corrupted accuracy that would matter: 0.01 is a point.")
     ] = 0.01,
@@ -48,8 +51,10 @@ def compare(
         typer.Option(help="Only under this corruption; may be repeated.", autocompletion=complete_corruption),
     ] = None,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="File to write; without it, or with -, stdout.")
+        Path | None,
+        typer.Option("--output", "-o", help=".txt, .json or .md file to write; without it, or with -, stdout."),
     ] = None,
+    force: ForceOption = False,
     timeout: TimeoutOption = READING_S,
 ) -> None:
     """Compare two networks, B with A: which is right more often, by how much, where; image by image if they can.
@@ -57,18 +62,19 @@ def compare(
     Says whether B is shown to be worse by no more than the margin, and about how many images would decide it if not.
     """
     limit_command(timeout)
-    from failmodes.analysis.comparison.formats import FORMATS, write_comparison
+    from failmodes.analysis.comparison.formats import FORMATS, suffixes_of, write_comparison
     from failmodes.analysis.comparison.named_networks import compare_named
 
+    check_answer(output, suffixes_of(format), force=force)
     with stages_shown("compare"):
         found = compare_named(a, b, where, margin=margin, level=level, corruptions=corruption or ())
     if output not in (None, STDOUT):
-        typer.echo(printable(str(write_comparison(found, output, format))))
-    elif format == "text" and output is None:
+        say(printable(str(write_comparison(found, output, format, force=force))))
+    elif format in (None, "text") and output is None:
         from failmodes.analysis.comparison.terminal_text import as_text
 
         console = stdout_console()
-        typer.echo(as_text(found, console.width if console.is_terminal else USUAL_WIDTH), nl=False)
-        suggest("failmodes gate --help" if where is None else f"failmodes chart differences {where}")
+        say(as_text(found, console.width if console.is_terminal else USUAL_WIDTH), end="")
+        suggest("failmodes gate --help" if where is None else f"failmodes chart differences{named(where)}")
     else:
-        typer.echo(FORMATS[format](found), nl=False)
+        say(FORMATS[format or "text"](found), end="")

@@ -9,13 +9,11 @@ from failmodes.warehouse.completion import complete_model
 from failmodes.warehouse.errors import StudyError, printable
 from failmodes.warehouse.limits import limit_command
 from failmodes.warehouse.stages import stages_shown
-from failmodes.warehouse.terminal import interruptible, suggest
+from failmodes.warehouse.terminal import interruptible, say, suggest
 
 
 def export(
-    target: Annotated[
-        str, typer.Argument(metavar="FILE", help="The file to write, such as baseline.duckdb; none is there yet.")
-    ],
+    target: Annotated[str, typer.Argument(metavar="FILE", help="The file to write, such as baseline.duckdb.")],
     where: WhereArgument = None,
     evaluation: Annotated[
         str,
@@ -25,6 +23,7 @@ def export(
             autocompletion=complete_model,
         ),
     ] = "",
+    force: Annotated[bool, typer.Option("--force", help="Replace a .duckdb file that is there.")] = False,
     timeout: TimeoutOption = READING_S,
 ) -> None:
     """Write one network's predictions to a small file: a baseline to commit or upload, for `compare` and `gate`.
@@ -38,10 +37,10 @@ def export(
     from failmodes.warehouse.storage.locations import find_warehouse
 
     with stages_shown("export"), interruptible(f"{target} was not written"):
-        done = export_network(find_warehouse(where), evaluation, target)
+        done = export_network(find_warehouse(where), evaluation, target, force=force)
     runs = f", {done.run_count} training runs" if done.run_count > 1 else ""
     report = done.report
-    typer.echo(
+    say(
         printable(
             f"{target}: {done.label}{runs}, {report.row_count:,} predictions in {report.cell_count} cells, "
             f'{report.size_bytes / 1e6:,.1f} MB; in the rules of a gate: baseline = "{target}"'

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from failmodes.analysis.statistics.opened_networks import NEEDED, find_network
 from failmodes.warehouse.database.connection import open_warehouse
-from failmodes.warehouse.database.export import ExportReport, export_evaluations
+from failmodes.warehouse.database.export import ExportReport, check_target, export_evaluations
 from failmodes.warehouse.errors import StudyError
 from failmodes.warehouse.storage.files import is_url
 from failmodes.warehouse.storage.locations import user_path
@@ -21,13 +21,14 @@ class NetworkExport(NamedTuple):
     report: ExportReport
 
 
-def export_network(warehouse: Path, name: str, target: "str | PathLike[str]") -> NetworkExport:
+def export_network(warehouse: Path, name: str, target: "str | PathLike[str]", *, force: bool = False) -> NetworkExport:
     """Write all training runs of a network to `target`; see `export_evaluations`.
 
     Args:
         warehouse: the DuckDB file that holds it.
         name: what names it, as `named_network` has it.
         target: the file to write, FILE.duckdb, where ~ is the home folder.
+        force: replace a file that is there.
 
     Raises:
         StudyError: there is no such network, several are called so, or `target` is a URL or is there already.
@@ -37,7 +38,8 @@ def export_network(warehouse: Path, name: str, target: "str | PathLike[str]") ->
     if is_url(fspath(target)):
         raise StudyError(f"{fspath(target)} is a URL: write a local file, such as baseline.duckdb, and upload that")
     path = user_path(target)
+    check_target(warehouse, path, force=force)
     with open_warehouse(warehouse, NEEDED) as con:
         network = find_network(con, warehouse, name).network
-    report = export_evaluations(warehouse, [run.evaluation_id for run in network.runs], path)
+    report = export_evaluations(warehouse, [run.evaluation_id for run in network.runs], path, force=force)
     return NetworkExport(path, network.label, len(network.runs), report)

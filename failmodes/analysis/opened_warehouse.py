@@ -237,24 +237,31 @@ class Warehouse(WarehouseRows, WarehouseFiles):
         found = compare_named(a, b, path, margin=margin, level=level, corruptions=names_of(corruption))
         return ComparisonResult(found)
 
-    def report(self, path: str | os.PathLike[str] | None = None, *, pairs: Sequence[tuple[str, str]] = ()) -> Path:
+    def report(
+        self,
+        path: str | os.PathLike[str] | None = None,
+        *,
+        pairs: Sequence[tuple[str, str]] = (),
+        force: bool = False,
+    ) -> Path:
         """Write the report: findings, charts, tables and how it was made, in one HTML file that needs no network.
 
         Args:
             path: the file to write; by default report.html beside the warehouse.
             pairs: networks to compare in it, named as for `compare`; by default the two where there are just two.
+            force: replace even a warehouse, study, results shard or checkpoint whose name ends in .html.
 
         Returns:
             Path of the report.
 
         Raises:
-            StudyError: a pair names no networks of this warehouse.
+            StudyError: a pair names no networks of this warehouse, or the file is another thing than a report.
             StorageError: it cannot be written.
         """
         warehouse = self._opened()
         from failmodes.analysis.report.rendering import write_report
 
-        return write_report(warehouse, None if path is None else Path(path), pairs=pairs)
+        return write_report(warehouse, None if path is None else Path(path), pairs=pairs, force=force)
 
     def close(self) -> None:
         """Refuse further use; nothing is held open between two calls, so this frees nothing."""

@@ -141,6 +141,7 @@ class ImageSheet:
         layout: Literal["page", "paper"] = "page",
         width: str | None = None,
         theme: Literal["light", "dark"] | None = None,
+        force: bool = False,
     ) -> Path:
         """Write the pictures as .png, .svg, .pdf, .json, or .html that needs no network.
 
@@ -149,23 +150,25 @@ class ImageSheet:
             layout: 'page' (180 mm wide) or 'paper' (85 mm); a page of HTML is as wide as its window.
             width: width on paper, such as "85mm" (or cm, in, pt, px), in place of the layout.
             theme: 'light' or 'dark'; if not given light, and in HTML as the reader's system asks.
+            force: replace even a warehouse, study, results shard or checkpoint that has one of these suffixes.
 
         Raises:
-            StudyError: another suffix, layout, width or theme.
+            StudyError: another suffix, layout, width or theme, or a file that must not be replaced.
             StorageError: the file could not be written.
         """
         from failmodes.analysis.charts.style.fitting import figure_width_mm
-        from failmodes.analysis.charts.style.saving import save_chart
-        from failmodes.warehouse.storage.files import atomic_write_bytes
+        from failmodes.analysis.charts.style.saving import FORMATS, save_chart
+        from failmodes.warehouse.output_files import check_output, write_output
 
         file, width_mm = Path(path), figure_width_mm(layout, width)
+        check_output(file, FORMATS, force=force)
         if file.suffix.lower() != ".html":
             is_figure = width is not None or layout == "paper"
             drawn = self._drawn(layout, width_mm if is_figure else None)
-            return save_chart(drawn, file, theme=theme or "light", width_mm=width_mm)
+            return save_chart(drawn, file, theme=theme or "light", width_mm=width_mm, force=force)
         from failmodes.analysis.image_page import image_page
 
-        atomic_write_bytes(file, image_page(self._pictures, theme=theme).encode())
+        write_output(file, image_page(self._pictures, theme=theme).encode(), FORMATS, force=force)
         return file
 
     def _drawn(self, layout: str, width_mm: float | None = None) -> "alt.VConcatChart":

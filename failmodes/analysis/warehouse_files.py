@@ -13,15 +13,16 @@ class WarehouseFiles:
         """The DuckDB file of a warehouse that was not closed."""
         raise NotImplementedError
 
-    def export(self, path: str | os.PathLike[str], *, evaluation: str) -> Path:
+    def export(self, path: str | os.PathLike[str], *, evaluation: str, force: bool = False) -> Path:
         """Write one network's predictions to a small warehouse of their own: a baseline to commit, or to hand on.
 
         It holds no pictures, no names of image files, no attention and no logits.
 
         Args:
-            path: the file to write, such as "baseline.duckdb"; none is there yet.
+            path: the file to write, such as "baseline.duckdb".
             evaluation: a network's label, one without its training seed (then all its runs), an evaluation's identity
                 or first letters, or an architecture that it alone has.
+            force: replace a .duckdb file that is there.
 
         Returns:
             Path of the file.
@@ -37,7 +38,7 @@ class WarehouseFiles:
         warehouse = self._opened()
         from failmodes.analysis.network_export import export_network
 
-        return export_network(warehouse, evaluation, path).path
+        return export_network(warehouse, evaluation, path, force=force).path
 
     def publish(
         self,
@@ -46,6 +47,7 @@ class WarehouseFiles:
         *,
         model: str | Sequence[str] | None = None,
         evaluation: str | Sequence[str] | None = None,
+        force: bool = False,
     ) -> list[Path]:
         """Write results as others read them, as `failmodes publish` does.
 
@@ -56,6 +58,7 @@ class WarehouseFiles:
             path: the file to write; by default one beside the warehouse.
             model: only this network or these, by label.
             evaluation: only this evaluation or these, by identity or its first letters.
+            force: replace even a warehouse, study, results shard or checkpoint that has the format's suffix.
 
         Returns:
             Paths of the files.
@@ -71,7 +74,9 @@ class WarehouseFiles:
         warehouse = self._opened()
         from failmodes.analysis.publishing.formats import publish_results
 
-        written = publish_results(warehouse, format, path, models=names_of(model), evaluations=names_of(evaluation))
+        written = publish_results(
+            warehouse, format, path, models=names_of(model), evaluations=names_of(evaluation), force=force
+        )
         return list(written.paths)
 
 

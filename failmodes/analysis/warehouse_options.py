@@ -29,8 +29,3 @@ Corruptions = Annotated[
     list[str] | None,
     typer.Option("--corruption", help="Only this corruption; may be repeated.", autocompletion=complete_corruption),
 ]
-
-
-def named(where: Path | None) -> str:
-    """The warehouse as an argument of the next command; nothing where it was not named."""
-    return "" if where is None else f" {where}"

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from failmodes.warehouse.answer_output import STDOUT, answer_file
+from failmodes.warehouse.answer_output import STDOUT, ForceOption, answer_file, check_answer
 from failmodes.warehouse.extras import require
-from failmodes.warehouse.terminal import interruptible, print_json, remark, suggest
+from failmodes.warehouse.terminal import interruptible, named, print_json, remark, suggest
 
 if TYPE_CHECKING:
     from failmodes.evaluate.engine.run import RunReport
@@ -27,18 +27,20 @@ def init(
     output: Annotated[
         Path, typer.Option("--output", "-o", help="File to write; - prints it to stdout.")
     ] = DEFAULT_STUDY,
+    force: Annotated[bool, typer.Option("--force", help="Replace a .toml file that is there.")] = False,
 ) -> None:
     """Write a study file to start from; every key is explained in it."""
     from failmodes.evaluate.study.reading import templates
     from failmodes.warehouse.errors import StudyError
-    from failmodes.warehouse.storage.files import atomic_write_bytes
+    from failmodes.warehouse.output_files import write_output
 
-    if output != STDOUT and output.exists():
-        raise StudyError(f"{output} is there already: give another name with --output, or remove it")
+    check_answer(output, (".toml",), force=True)
+    if output != STDOUT and output.exists() and not force:
+        raise StudyError(f"{output} is there already: give another name with --output, remove it, or add --force")
     with answer_file(output, DEFAULT_STUDY.name) as path:
-        atomic_write_bytes(path, templates()[template].read_bytes())
+        write_output(path, templates()[template].read_bytes(), (".toml",), force=force)
     if output != STDOUT:
-        remark(f"wrote {output}: read it, then `failmodes run {output}`")
+        remark(f"wrote {output}: read it, then `failmodes run{named(output)}`")
 
 
 def ingest(
@@ -47,6 +49,7 @@ def ingest(
         Path | None,
         typer.Option(help="List the study's images in this .csv file (- for stdout): image_id, label, class, file."),
     ] = None,
+    force: ForceOption = False,
 ) -> None:
     """Check the images: open the data set and the corrupted set, fingerprint them, put them on record."""
     from failmodes.evaluate.evaluation_data import open_evaluation_data
@@ -55,6 +58,7 @@ def ingest(
     from failmodes.ingest.datasets.opening import open_dataset
     from failmodes.ingest.sources import record_corruptions, record_source
 
+    check_answer(images, (".csv",), force=force)
     study = read_study(study_file, require_models=False)
     dataset = open_dataset(study.dataset, study.cache)
     record_dataset(study.record_output, dataset)
@@ -67,9 +71,9 @@ def ingest(
         remark(f"{source.row()['source_label']}: {fit}; {subset.description}")
     if images is not None:
         with answer_file(images, "images.csv") as path:
-            write_image_list(dataset, subset.clean_ids, path)
-    named = _named(study_file)
-    suggest(f"failmodes train{named}" if study.models else f"failmodes import PREDICTIONS{named} --label NAME")
+            write_image_list(dataset, subset.clean_ids, path, force=force)
+    following = f"train{_named(study_file)}"
+    suggest(f"failmodes {following if study.models else f'import PREDICTIONS{_named(study_file)} --label NAME'}")
 
 
 def train(study_file: StudyArgument = DEFAULT_STUDY) -> None:
@@ -93,7 +97,7 @@ def train(study_file: StudyArgument = DEFAULT_STUDY) -> None:
 
 def _named(study_file: Path) -> str:
     """The study as an argument; nothing where it is the default."""
-    return "" if study_file == DEFAULT_STUDY else f" {study_file}"
+    return "" if study_file == DEFAULT_STUDY else named(study_file)
 
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print what was assumed, done and found to stdout, as JSON.")]
@@ -210,8 +214,8 @@ def import_(
         )  # fmt: skip
     for line in report_lines(report, label):
         remark(line)
-    named = _named(study_file)
-    remark(f"next: `failmodes load{named}`, then `failmodes report{named}`")
+    study_argument = _named(study_file)
+    remark(f"next: `failmodes load{study_argument}`, then `failmodes report{study_argument}`")
 
 
 def report_lines(report: "ImportReport", label: str) -> list[str]:

@@ -5,9 +5,10 @@ from typing import Annotated, Literal
 
 import typer
 
+from failmodes.warehouse.errors import printable
 from failmodes.warehouse.extras import require
 from failmodes.warehouse.storage.locations import user_path
-from failmodes.warehouse.terminal import suggest
+from failmodes.warehouse.terminal import say, suggest
 
 
 def complete_recipe(incomplete: str) -> list[tuple[str, str]]:
@@ -25,7 +26,7 @@ def download(
     require("images", "`failmodes download`", ["httpx"])
     from failmodes.ingest.downloads import download_dataset
 
-    typer.echo(download_dataset(name, to))
+    say(printable(str(download_dataset(name, to))))
     suggest("failmodes init cifar10" if name.startswith("cifar10") and "-c" not in name else "failmodes init --help")
 
 
@@ -153,5 +154,5 @@ def corrupt(
     dataset = validate(
         DatasetSpec, kind=kind, path=path, split=split, images=images, image_size=image_size, resize=resize
     )
-    typer.echo(write_corrupted_set(dataset, options, to, cache))
+    say(printable(str(write_corrupted_set(dataset, options, to, cache))))
     suggest(f'failmodes init, and in the study published = "{to}"')

@@ -4,7 +4,7 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from shutil import get_terminal_size
@@ -14,12 +14,17 @@ import typer
 
 from failmodes.warehouse.errors import StudyError
 from failmodes.warehouse.stages import stages_shown
-from failmodes.warehouse.terminal import remark
+from failmodes.warehouse.terminal import remark, say
 
 if TYPE_CHECKING:
     import polars as pl
 
 STDOUT = Path("-")  # in the place of an output file
+TEXT_SUFFIXES = {  # of what --json, --junit and --markdown write; GitHub's file of a job summary has none
+    "json": (".json", ""),
+    "junit": (".xml", ""),
+    "markdown": (".md", ""),
+}
 WIDTH_OF_FILES = 1000  # letters of a line where output goes to a file
 Format = Literal["table", "csv", "json", "markdown", "parquet", "latex"]
 
@@ -37,6 +42,10 @@ OutputOption = Annotated[
         help="Write to this .csv, .json, .md, .parquet or .tex file; - prints CSV, or the --format, to stdout.",
     ),
 ]
+ForceOption = Annotated[
+    bool,
+    typer.Option("--force", help="Replace even a warehouse, study, results shard or checkpoint of that file name."),
+]
 VerticalOption = Annotated[
     bool | None,
     typer.Option(
@@ -45,6 +54,18 @@ VerticalOption = Annotated[
         show_default=False,
     ),
 ]
+
+
+def check_answer(output: Path | None, suffixes: Collection[str], *, force: bool = False) -> None:
+    """Refuse a file that a command must not write its answer to; stdout is always fine.
+
+    Raises:
+        StudyError, StorageError: see `check_output`.
+    """
+    from failmodes.warehouse.output_files import check_output
+
+    if output not in (None, STDOUT):
+        check_output(output, suffixes, force=force)
 
 
 @contextmanager
@@ -77,14 +98,30 @@ def printed_option(outputs: Mapping[str, Path | None]) -> str | None:
     return printed[0] if printed else None
 
 
-def write_texts(texts: Mapping[str, Callable[[], str]], outputs: Mapping[str, Path | None]) -> bool:
+def check_texts(outputs: Mapping[str, Path | None], *, force: bool = False) -> None:
+    """Refuse what `write_texts` could not write, before anything is computed.
+
+    Raises:
+        StudyError: two options print to stdout, or name one file, or one names what must not be replaced.
+    """
+    printed_option(outputs)
+    named: dict[Path, str] = {}
+    for name, output in outputs.items():
+        check_answer(output, TEXT_SUFFIXES[name], force=force)
+        if output not in (None, STDOUT) and (other := named.setdefault(output.absolute(), name)) != name:
+            raise StudyError(f"--{other} and --{name} are both {output}: name a file for each")
+
+
+def write_texts(
+    texts: Mapping[str, Callable[[], str]], outputs: Mapping[str, Path | None], *, force: bool = False
+) -> bool:
     """Write each text to the file that its option names, or to stdout; returns whether one went to stdout."""
-    from failmodes.warehouse.storage.files import atomic_write_bytes
+    from failmodes.warehouse.output_files import write_output
 
     for name, output in outputs.items():
         if output is not None:
             with answer_file(output, name) as file:
-                atomic_write_bytes(file, texts[name]().encode())
+                write_output(file, texts[name]().encode(), TEXT_SUFFIXES[name], force=force)
     return printed_option(outputs) is not None
 
 
@@ -94,11 +131,11 @@ def line_width() -> int:
     return get_terminal_size().columns if is_known else WIDTH_OF_FILES
 
 
-def check_format(output_format: Format | None, output: Path | None) -> None:
-    """Refuse what has no answer: Parquet to the terminal, a table for the eye in a file, a suffix of another format.
+def check_format(output_format: Format | None, output: Path | None, *, force: bool = False) -> None:
+    """Refuse what has no answer: Parquet to the terminal, a table for the eye in a file, a file that must stay.
 
     Raises:
-        StudyError, QueryError: saying what to give instead.
+        StudyError, StorageError: saying what to give instead.
     """
     if output is None:
         if output_format == "parquet":
@@ -106,22 +143,23 @@ def check_format(output_format: Format | None, output: Path | None) -> None:
                 "--format parquet is no text: name a file with --output FILE.parquet, or pipe it with --output -"
             )
         return
-    from failmodes.warehouse.database.answers import format_of
+    from failmodes.warehouse.database.answers import suffixes_of
 
     if output_format == "table":
         raise StudyError("--format table is for the terminal: for a file take csv, json, markdown, parquet or latex")
-    if output != STDOUT:
-        format_of(output, output_format)
+    check_answer(output, suffixes_of(output_format), force=force)
 
 
-def give_batches(batches: Iterable["pl.DataFrame"], output_format: Format | None, output: Path | None) -> int:
+def give_batches(
+    batches: Iterable["pl.DataFrame"], output_format: Format | None, output: Path | None, *, force: bool = False
+) -> int:
     """Write rows to a file, and say so, or print them in another format than a table; how many there were."""
     from failmodes.warehouse.database.answers import print_rows, write_rows
 
     if output is None or (output == STDOUT and output_format != "parquet"):
         return print_rows(batches, sys.stdout, output_format or "csv")
     with stages_shown("query"), answer_file(output, "rows.parquet") as file:
-        count = write_rows(batches, file, output_format)
+        count = write_rows(batches, file, output_format, force=force)
     if output != STDOUT:
         remark(f"{count:,} rows in {output}")
     return count
@@ -134,20 +172,21 @@ def give_rows(
     output: Path | None,
     *,
     vertical: bool | None = None,
+    force: bool = False,
 ) -> None:
     """Give rows that are there already: all of them, in the format asked for."""
-    check_format(output_format, output)
+    check_format(output_format, output, force=force)
     if output is None and output_format in (None, "table"):
         from failmodes.warehouse.database.query import FirstRows
         from failmodes.warehouse.database.terminal_table import format_table
 
         first = FirstRows(list(columns), list(rows), len(rows))
-        sys.stdout.write(format_table(first, line_width(), vertical=vertical))
+        say(format_table(first, line_width(), vertical=vertical), end="")
         return
     import polars as pl
 
     frame = pl.DataFrame([tuple(row) for row in rows], list(columns), orient="row", infer_schema_length=None)
-    give_batches([frame], output_format, output)
+    give_batches([frame], output_format, output, force=force)
 
 
 class FirstBatches:

@@ -7,7 +7,7 @@ import typer
 
 from failmodes.warehouse.limits import limit_command
 from failmodes.warehouse.stages import stages_shown
-from failmodes.warehouse.terminal import interruptible, print_json, remark, stdout_console, suggest
+from failmodes.warehouse.terminal import interruptible, named, print_json, remark, stdout_console, suggest
 
 if TYPE_CHECKING:
     from failmodes.warehouse.database.load import LoadReport
@@ -74,8 +74,7 @@ def load(
     if as_json:
         print_json(_as_json(target, report, published_sets))
         return
-    named = "" if into is None and where is None else f" {into or where}"
-    suggest(f"failmodes report{named}")
+    suggest(f"failmodes report{named(into or where)}")
 
 
 def _as_json(target: Path, report: "LoadReport | None", published: list[dict[str, Any]]) -> dict[str, Any]:

@@ -132,9 +132,14 @@ def printable(text: str, most: int = MOST_ERROR_LETTERS) -> str:
 
 def spelt_out(letter: str) -> str:
     """The letter, or its escape as Python writes it where a terminal may act on it."""
-    if unicodedata.category(letter) not in _UNPRINTABLE:
+    if unicodedata.category(letter) not in _UNPRINTABLE and not _is_noncharacter(ord(letter)):
         return letter
     return letter.encode("unicode_escape", "backslashreplace").decode()
+
+
+def _is_noncharacter(code: int) -> bool:
+    """Whether Unicode will never give a letter this number, which parsers of XML and YAML refuse."""
+    return code & 0xFFFE == 0xFFFE or 0xFDD0 <= code <= 0xFDEF
 
 
 def shown(value: object, most: int = 80) -> str:

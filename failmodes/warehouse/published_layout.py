@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from failmodes.warehouse.errors import DataError, StorageError, StudyError, first_line, printable, shown
+from failmodes.warehouse.output_files import write_output
 from failmodes.warehouse.schema import CLEAN
-from failmodes.warehouse.storage.files import atomic_write_bytes
 from failmodes.warehouse.storage.regular_files import read_regular
 
 LAYOUT_HINT = (
@@ -90,7 +90,7 @@ def read_published(path: Path, dataset: str | None = None) -> PublishedSet:
     return PublishedSet(name, dataset or known, tuple(models))
 
 
-def write_published(path: Path, models: Sequence[PublishedModel]) -> tuple[Path, Path]:
+def write_published(path: Path, models: Sequence[PublishedModel], *, force: bool = False) -> tuple[Path, Path]:
     """Write models with the same cells as a table and the file of clean accuracies beside it.
 
     Numbers are written in full: read again, they are the same. A text that a spreadsheet would run as a formula gets
@@ -100,6 +100,7 @@ def write_published(path: Path, models: Sequence[PublishedModel]) -> tuple[Path,
         Paths of the table and of the clean accuracies.
 
     Raises:
+        StudyError: see `check_output`.
         StorageError: one cannot be written.
     """
     cells = [cell for cell in models[0].accuracies if cell != CLEAN_CELL]
@@ -110,8 +111,8 @@ def write_published(path: Path, models: Sequence[PublishedModel]) -> tuple[Path,
         percent = f"{(100 * Decimal(repr(model.accuracies[CLEAN_CELL]))).normalize():f}"
         facts.append([_guarded(model.name), percent, _guarded(model.architecture or ""), _guarded(model.paper or "")])
     clean = clean_file_of(path)
-    atomic_write_bytes(clean, _as_csv(facts))
-    atomic_write_bytes(path, _as_csv(rows))
+    write_output(clean, _as_csv(facts), (".csv",), force=force)
+    write_output(path, _as_csv(rows), (".csv",), force=force)
     return path, clean
 
 

@@ -11,6 +11,7 @@ from typer.core import TyperCommand
 
 from failmodes.warehouse.answer_output import (
     FirstBatches,
+    ForceOption,
     Format,
     FormatOption,
     OutputOption,
@@ -25,7 +26,7 @@ from failmodes.warehouse.completion import complete_corruption, complete_model, 
 from failmodes.warehouse.errors import StudyError
 from failmodes.warehouse.limits import limit_command, query_memory
 from failmodes.warehouse.stages import stages_shown
-from failmodes.warehouse.terminal import remark, suggest
+from failmodes.warehouse.terminal import named, remark, say, suggest
 
 TABLE_ROWS = 50  # that a table shows by default
 OF_SAVED = "For saved queries"  # panel of the help
@@ -51,6 +52,7 @@ def query(
         int | None,
         typer.Option(min=1, help=f"Give the first rows only. A table shows {TABLE_ROWS} unless told; files have all."),
     ] = None,
+    force: ForceOption = False,
     vertical: VerticalOption = None,
     model: Annotated[
         list[str] | None,
@@ -89,30 +91,29 @@ def query(
     `failmodes schema` lists what can be asked.
     """
     if list_queries:
-        _list_queries(output_format, output)
+        _list_queries(output_format, output, force=force)
         return
     if not sql:
         raise StudyError('query: expected SQL such as "select * from accuracy_by_severity", or @name (see --list)')
     parameters = _parameters(sql, model, corruption, param, limit)
-    check_format(output_format, output)
+    check_format(output_format, output, force=force)
     limit_command(timeout, query_memory(memory_gb))  # before what follows brings threads
     from failmodes.warehouse.storage.locations import find_warehouse
 
     path = find_warehouse(where)
     if output is None and output_format in (None, "table"):
         _show_table(path, sql, parameters, limit or TABLE_ROWS, vertical, timeout)
-        named = "" if where is None else f" {where}"
-        suggest("failmodes query --list" if not sql.startswith("@") else f"failmodes schema{named}")
+        suggest("failmodes query --list" if not sql.startswith("@") else f"failmodes schema{named(where)}")
         return
     from failmodes.warehouse.database.query import query_batches
 
     most = None if limit is None else limit + 1  # one more says whether there are more
     with query_batches(path, sql, parameters, most=most, timeout_s=timeout) as batches:
         if limit is None:
-            give_batches(batches, output_format, output)
+            give_batches(batches, output_format, output, force=force)
             return
         first = FirstBatches(batches, limit)
-        give_batches(first, output_format, output)
+        give_batches(first, output_format, output, force=force)
     if first.has_more:
         remark(f"first {limit:,} rows, and there are more: without --limit all are given")
 
@@ -125,7 +126,7 @@ def _show_table(
 
     with stages_shown("query"):
         first = first_rows(path, sql, most, parameters, timeout_s=timeout_s)
-    sys.stdout.write(format_table(first, line_width(), vertical=vertical))
+    say(format_table(first, line_width(), vertical=vertical), end="")
     if first.row_count is None or first.row_count > most:
         count = "more" if first.row_count is None else f"{first.row_count:,} rows"
         remark(f"first {most:,} of {count}: --limit N shows N, --format csv or --output FILE gives all")
@@ -141,10 +142,10 @@ def _parameters(
         if not sign or not name.isidentifier():
             raise StudyError(f"--param {text!r}: expected NAME=VALUE, such as --param confidence=0.95")
         found[name] = _value(value)
-    named = {name: names for name, names in (("model", model), ("corruption", corruption)) if names}
+    filters = {name: names for name, names in (("model", model), ("corruption", corruption)) if names}
     if not sql.startswith("@"):
-        if named:
-            option = next(iter(named))
+        if filters:
+            option = next(iter(filters))
             raise StudyError(
                 f"--{option} is for saved queries (see --list): in SQL, write `where {option} = ${option}` and give "
                 f"--param {option}=…"
@@ -154,7 +155,7 @@ def _parameters(
 
     if limit is not None and ROWS in saved_query(sql[1:]).parameters:
         found.setdefault(ROWS, limit)
-    return found | named
+    return found | filters
 
 
 def _value(text: str) -> object:
@@ -165,7 +166,7 @@ def _value(text: str) -> object:
         return text
 
 
-def _list_queries(output_format: Format | None, output: Path | None) -> None:
+def _list_queries(output_format: Format | None, output: Path | None, *, force: bool) -> None:
     from failmodes.warehouse.database.saved_queries import ROWS, saved_queries
 
     options = {"model": "--model", "corruption": "--corruption", ROWS: "--limit"}
@@ -178,7 +179,7 @@ def _list_queries(output_format: Format | None, output: Path | None) -> None:
         for one in saved_queries().values()
     ]
     if output_format is None and output is None and not sys.stdout.isatty():
-        print("\n".join("\t".join(row) for row in rows))
+        say("\n".join("\t".join(row) for row in rows))
         return
-    give_rows(("query", "question", "options"), rows, output_format, output)
+    give_rows(("query", "question", "options"), rows, output_format, output, force=force)
     suggest(f"failmodes query {rows[-1][0]}")

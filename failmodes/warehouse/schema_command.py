@@ -5,11 +5,18 @@ from typing import Annotated
 
 import typer
 
-from failmodes.warehouse.answer_output import FormatOption, OutputOption, VerticalOption, give_rows
+from failmodes.warehouse.answer_output import (
+    ForceOption,
+    FormatOption,
+    OutputOption,
+    VerticalOption,
+    check_format,
+    give_rows,
+)
 from failmodes.warehouse.cli import READING_S, TimeoutOption
 from failmodes.warehouse.completion import complete_relation
 from failmodes.warehouse.limits import limit_command
-from failmodes.warehouse.terminal import suggest
+from failmodes.warehouse.terminal import named, suggest
 
 
 def schema(
@@ -29,30 +36,33 @@ def schema(
     ] = None,
     output_format: FormatOption = None,
     output: OutputOption = None,
+    force: ForceOption = False,
     vertical: VerticalOption = None,
     timeout: TimeoutOption = READING_S,
 ) -> None:
     """List tables and views and what a row of each is; or the columns of one, with type, meaning, range and unit."""
     if name is not None and where is None and ("." in name or "/" in name):  # `failmodes schema warehouse.duckdb`
         where, name = Path(name), None
+    check_format(output_format, output, force=force)
     limit_command(timeout)
     from failmodes.warehouse.database.schema_listing import column_rows, relation_rows
 
     path = _warehouse(where)
-    named = "" if where is None else f" {where}"
     if name is not None:
         columns = [row[1:] for row in column_rows(path, name)]
-        give_rows(("column", "type", "meaning"), columns, output_format, output, vertical=vertical)
-        following = f'failmodes query "from {name} limit 10"{named}'
+        give_rows(("column", "type", "meaning"), columns, output_format, output, vertical=vertical, force=force)
+        following = f'failmodes query "from {name} limit 10"{named(where)}'
     else:
         listed = relation_rows(path)
         if path is None:  # nothing is counted
             named_rows = [(row.name, row.kind, row.meaning) for row in listed]
-            give_rows(("name", "kind", "meaning"), named_rows, output_format, output, vertical=vertical)
+            give_rows(("name", "kind", "meaning"), named_rows, output_format, output, vertical=vertical, force=force)
         else:
             counted = [(row.name, row.kind, row.row_count, row.meaning) for row in listed]
-            give_rows(("name", "kind", "rows", "meaning"), counted, output_format, output, vertical=vertical)
-        following = f"failmodes schema accuracy_by_severity{named}"
+            give_rows(
+                ("name", "kind", "rows", "meaning"), counted, output_format, output, vertical=vertical, force=force
+            )
+        following = f"failmodes schema accuracy_by_severity{named(where)}"
     if output is None and output_format in (None, "table"):
         suggest(following)
 

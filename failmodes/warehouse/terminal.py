@@ -9,10 +9,12 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from shlex import quote
 from types import FrameType
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, TextIO, cast
 
 from failmodes.warehouse.errors import Interrupted, StorageError, Terminated, printable
+from failmodes.warehouse.runner_commands import json_without_commands, without_commands
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -38,7 +40,7 @@ class _Suggestions:
 
 def stderr_console() -> "Console":
     """A console on stderr that prints text as it is: no markup, no highlighting; see `_console` for line breaks."""
-    return _console(stderr=True, soft_wrap=True)
+    return _console(sys.stderr, soft_wrap=True)
 
 
 def stdout_console(*, width: int | None = None, soft_wrap: bool = True) -> "Console":
@@ -48,7 +50,25 @@ def stdout_console(*, width: int | None = None, soft_wrap: bool = True) -> "Cons
         width: letters of a line, for tables; by default those of the terminal.
         soft_wrap: whether lines stay whole where output goes to a file; not for tables.
     """
-    return _console(width=width, soft_wrap=soft_wrap)
+    return _console(sys.stdout, width=width, soft_wrap=soft_wrap)
+
+
+class _Shown:
+    """A stream that people read, and CI runners with them: no line that is written to it is a command to these."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        return self._stream.write(without_commands(text))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
+def say(text: str, *, end: str = "\n") -> None:
+    """Print text for people to stdout as it is, but for what a CI runner would take for a command."""
+    sys.stdout.write(without_commands(text) + end)
 
 
 def remark(text: str) -> None:
@@ -61,14 +81,22 @@ def print_json(content: dict[str, Any]) -> None:
     """Print a command's answer to stdout as JSON, in readable letters."""
     import json
 
-    print(json.dumps(content, ensure_ascii=False, indent=2))
+    print(json_without_commands(json.dumps(content, ensure_ascii=False, indent=2)))
 
 
 def suggest(command: str) -> None:
     """End a command with the next one worth typing, on stderr; nothing where that is no terminal."""
     if _Suggestions.are_made and sys.stderr.isatty():
         with suppress(OSError):  # rich would take longer than the answer to a question
-            print(f"next: {printable(command)}", file=sys.stderr)
+            print(without_commands(f"next: {printable(command)}"), file=sys.stderr)
+
+
+def named(where: object | None) -> str:
+    """A file or folder as the next argument of a command that is to be typed; nothing where it was not named.
+
+    Quoted, since a stranger chose its name, and the line may be pasted into a shell.
+    """
+    return "" if where is None else f" {quote(str(where))}"
 
 
 @contextmanager
@@ -171,7 +199,7 @@ def _silence_stdout() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
-def _console(soft_wrap: bool, **options: Any) -> "Console":
+def _console(stream: TextIO, soft_wrap: bool, **options: Any) -> "Console":
     """A console that breaks lines between words where a terminal would break them within; files as `soft_wrap` says."""
     from rich.console import Console
 
@@ -183,6 +211,7 @@ def _console(soft_wrap: bool, **options: Any) -> "Console":
             return super().render_str("\n".join(lines), *arguments, **keywords)
 
     # in a notebook too it is the stream that is written to: rich would make an HTML block of each line
-    console = PlainConsole(markup=False, highlight=False, force_jupyter=False, **options)
+    shown = cast(TextIO, _Shown(stream))
+    console = PlainConsole(file=shown, markup=False, highlight=False, force_jupyter=False, **options)
     console.soft_wrap = soft_wrap and not console.is_terminal
     return console

@@ -17,6 +17,7 @@ from types import FrameType
 from typing import NoReturn
 
 from failmodes.warehouse.errors import FailmodesError, LimitError
+from failmodes.warehouse.runner_commands import without_commands
 from failmodes.warehouse.terminal import TerminationSignal, raise_stop
 
 GRACE_S = 1.5  # in which a child whose time is over, or that holds to one and was told to stop, may tidy up
@@ -141,7 +142,7 @@ def _tell_watcher(kind: bytes, number: float, text: bytes = b"") -> None:
 
 def _print_last(line: str) -> None:
     with suppress(OSError):  # nobody listens
-        print(line, end="\n" if line else "", file=sys.stderr, flush=True)
+        print(without_commands(line), end="\n" if line else "", file=sys.stderr, flush=True)
 
 
 def _stop_once(number: int, _frame: FrameType | None) -> None:

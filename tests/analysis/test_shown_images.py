@@ -108,7 +108,7 @@ def test_what_cannot_be_is_one_line_and_no_file(sheet: ImageSheet, made: Picture
         (lambda: w.images(), "which images"),
         (lambda: w.images("true", image=1), "which images"),
         (lambda: w.images("true", corruption="fog"), "corruptions go with the number of an image"),
-        (lambda: sheet.save(tmp_path / "a.txt"), "cannot save a chart as 'a.txt'"),
+        (lambda: sheet.save(tmp_path / "a.txt"), "a.txt: it ends in .txt"),
         (lambda: sheet.save(tmp_path / "a.html", theme="grey"), "no theme 'grey'"),
         (lambda: sheet.save(tmp_path / "a.png", layout="wide"), "no layout 'wide'"),
     ):

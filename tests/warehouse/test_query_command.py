@@ -102,7 +102,10 @@ REFUSED = {
     "option of saved queries": ([IMAGES, "--model", "Alpha"], "--model is for saved queries (see --list)"),
     "value missing": (["select $floor"], "no value for $floor"),
     "parquet in a terminal": ([IMAGES, "--format", "parquet"], "name a file with --output FILE.parquet"),
-    "two formats": ([IMAGES, "--format", "csv", "-o", "a.json"], "a.json is by its name json, and --format asks"),
+    "two formats": (
+        [IMAGES, "--format", "csv", "-o", "a.json"],
+        "a.json: it ends in .json, expected a file name that ends in .csv",
+    ),
     "table in a file": ([IMAGES, "--format", "table", "-o", "a.md"], "--format table is for the terminal"),
 }
 

@@ -1,10 +1,11 @@
 """Lines on a terminal break between words; in a file they stay whole."""
 
 import io
+import re
 
 import pytest
 
-from failmodes.warehouse.terminal import remark, stdout_console
+from failmodes.warehouse.terminal import print_json, remark, say, stdout_console, suggest
 
 LINE = "Contrast costs both networks most: 88.0 points [84.4, 90.6] for DenseNet-121 and 87.6 points for ResNet-18"
 
@@ -33,3 +34,22 @@ def test_words_stay_whole(monkeypatch: pytest.MonkeyPatch, terminal: bool) -> No
         lines = stream.getvalue().splitlines()
         assert " ".join(line.strip() for line in lines) == LINE
         assert max(map(len, lines)) <= 40 if terminal else len(lines) == 1
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+@pytest.mark.parametrize("text", ["::error::x", " ::add-mask::x", "a ##[error]x", f"{'word ' * 20}::error::x"])
+def test_no_line_is_a_command_to_a_ci_runner(monkeypatch: pytest.MonkeyPatch, text: str, terminal: bool) -> None:
+    monkeypatch.setenv("COLUMNS", "102")  # the last text breaks before its command
+    monkeypatch.setenv("TERM", "xterm")
+    out, err = Stream(terminal=terminal), Stream(terminal=terminal)
+    monkeypatch.setattr("sys.stdout", out)
+    monkeypatch.setattr("sys.stderr", err)
+    stdout_console(width=102).print(text, style="dim")
+    say(text)
+    say(f"x\n{text}")
+    print_json({text: text})
+    remark(text)
+    suggest(text)
+    for line in (out.getvalue() + err.getvalue()).splitlines():
+        assert not re.sub(r"\x1b\[[0-9;]*m", "", line).strip().startswith("::")
+        assert "##[" not in line

@@ -9,11 +9,12 @@ from rich.table import Table
 
 from failmodes.analysis.claims.claim_table import claim_table, counts_sentence
 from failmodes.analysis.claims.judged_claim import JudgedClaim
-from failmodes.analysis.comparison.markdown import harmless
 from failmodes.analysis.formatting import NO_BREAK
 from failmodes.analysis.text_tables import EMPTY
 from failmodes.ingest.claim_grammar import MOST_LETTERS
 from failmodes.warehouse.errors import printable
+from failmodes.warehouse.markdown import harmless
+from failmodes.warehouse.runner_commands import json_without_commands, without_commands
 
 NARROWEST = 40  # letters of a line
 FORMAT = 1  # of the JSON; raise it when a key is renamed, goes, or means something else
@@ -35,7 +36,8 @@ def as_text(claims: Sequence[JudgedClaim], width: int) -> str:
         console.print(laid)
         console.print()
     console.print(counts_sentence(claims))
-    return "\n".join(line.rstrip() for line in file.getvalue().splitlines()).replace(NO_BREAK, " ") + "\n"
+    text = "\n".join(line.rstrip() for line in file.getvalue().splitlines()) + "\n"
+    return without_commands(text.replace(NO_BREAK, " "))
 
 
 def as_markdown(claims: Sequence[JudgedClaim]) -> str:
@@ -54,7 +56,12 @@ def as_markdown(claims: Sequence[JudgedClaim]) -> str:
 def as_json(claims: Sequence[JudgedClaim]) -> str:
     """An object: the version of its keys, and the rows, whose keys are the columns of the table `claims`."""
     document = {"format": FORMAT, "claims": [row._asdict() for row in claims]}
-    return json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False).replace(NO_BREAK, " ") + "\n"
+    return (
+        json_without_commands(
+            json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False).replace(NO_BREAK, " ")
+        )
+        + "\n"
+    )
 
 
 def _beneath(text: str, small: str) -> str:

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, overload
 
 from failmodes.analysis.claims.judged_claim import JudgedClaim
-from failmodes.warehouse.errors import StudyError
 
 if TYPE_CHECKING:
     import polars as pl
@@ -68,20 +67,23 @@ class ClaimsResult(Sequence[JudgedClaim]):
 
         return as_json(self._claims)
 
-    def save(self, path: "str | os.PathLike[str]") -> Path:
+    def save(self, path: "str | os.PathLike[str]", *, force: bool = False) -> Path:
         """Write it as .md, .json or .txt.
 
+        Args:
+            path: the file.
+            force: replace even a study, warehouse, results shard or checkpoint that has one of these suffixes.
+
         Raises:
-            StudyError: another suffix.
+            StudyError: another suffix, or a file that must not be replaced.
             StorageError: the file could not be written.
         """
-        from failmodes.warehouse.storage.files import atomic_write_bytes
+        from failmodes.warehouse.output_files import check_output, write_output
 
         target = Path(path)
         formats = {".txt": self.to_text, ".json": self.to_json, ".md": self.to_markdown}
-        if target.suffix.lower() not in formats:
-            raise StudyError(f"cannot save claims as {target.name!r}: name it with one of {', '.join(formats)}")
-        atomic_write_bytes(target, formats[target.suffix.lower()]().encode())
+        check_output(target, formats, force=force)
+        write_output(target, formats[target.suffix.lower()]().encode(), formats, force=force)
         return target
 
     def __repr__(self) -> str:

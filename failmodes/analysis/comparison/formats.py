@@ -7,34 +7,34 @@ from failmodes.analysis.comparison.json_document import as_json
 from failmodes.analysis.comparison.markdown import as_markdown
 from failmodes.analysis.comparison.terminal_text import as_text
 from failmodes.analysis.statistics.network_comparison import Comparison
-from failmodes.warehouse.errors import StudyError
-from failmodes.warehouse.storage.files import atomic_write_bytes
+from failmodes.warehouse.output_files import NO_SUFFIX, check_output, write_output
 
 FORMATS: dict[str, Callable[[Comparison], str]] = {"text": as_text, "json": as_json, "markdown": as_markdown}
 SUFFIXES = {".txt": "text", ".json": "json", ".md": "markdown"}
 
 
-def format_of(path: Path) -> str:
-    """The format that a file's suffix names.
-
-    Raises:
-        StudyError: it names none.
-    """
-    if path.suffix.lower() not in SUFFIXES:
-        raise StudyError(f"cannot save a comparison as {path.name!r}: name it with one of {', '.join(SUFFIXES)}")
-    return SUFFIXES[path.suffix.lower()]
+def suffixes_of(format: str | None) -> tuple[str, ...]:
+    """The suffixes of a format; those of all where none was asked for."""
+    if format is None:
+        return tuple(SUFFIXES)
+    return (*(suffix for suffix in SUFFIXES if SUFFIXES[suffix] == format), NO_SUFFIX)
 
 
-def write_comparison(comparison: Comparison, path: Path, format: str) -> Path:
+def write_comparison(comparison: Comparison, path: Path, format: str | None = None, *, force: bool = False) -> Path:
     """Write a comparison to a file, which appears whole.
 
     Args:
         comparison: what was compared.
         path: the file.
-        format: one of FORMATS.
+        format: one of FORMATS; by default that of the suffix.
+        force: see `check_output`.
 
     Raises:
+        StudyError: another suffix, or a file that must not be replaced.
         StorageError: it could not be written.
     """
-    atomic_write_bytes(path, FORMATS[format](comparison).encode())
+    suffixes = suffixes_of(format)
+    check_output(path, suffixes, force=force)
+    chosen = format or SUFFIXES[path.suffix.lower()]
+    write_output(path, FORMATS[chosen](comparison).encode(), suffixes, force=force)
     return path

@@ -9,6 +9,7 @@ from typing import Any
 from failmodes.analysis.findings.network_comparison import comparison_sentences, crossover_sentences, has_verdict
 from failmodes.analysis.statistics.bootstrap import Estimate
 from failmodes.analysis.statistics.network_comparison import Comparison
+from failmodes.warehouse.runner_commands import json_without_commands
 
 WINNER = ("winner",)  # a property of some parts, which is written as their fields are
 FORMAT = 1  # raise it when a key is renamed, goes, or means something else
@@ -25,7 +26,9 @@ def as_document(comparison: Comparison) -> dict[str, Any]:
 
 def as_json(comparison: Comparison) -> str:
     """The document as text, indented, with a line's end."""
-    return json.dumps(as_document(comparison), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    return (
+        json_without_commands(json.dumps(as_document(comparison), indent=2, ensure_ascii=False, allow_nan=False)) + "\n"
+    )
 
 
 def _plain(value: Any) -> Any:

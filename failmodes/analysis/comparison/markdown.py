@@ -1,6 +1,5 @@
 """A comparison as Markdown that is short enough for a pull request, and safe to paste whatever networks are called."""
 
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
@@ -23,13 +22,11 @@ from failmodes.analysis.findings.network_comparison import (
 )
 from failmodes.analysis.statistics.network_comparison import ChangedImages, ComparedNetwork, Comparison
 from failmodes.analysis.text_tables import TableCell, TextTable
-from failmodes.warehouse.errors import printable
+from failmodes.warehouse.markdown import harmless
 
-LONGEST_HEADING, LONGEST_TEXT = 16, 60  # letters of a name in a heading, and of any text from outside
+LONGEST_HEADING = 16  # letters of a name in a heading
 MOST_CORRUPTIONS, MOST_CROSSOVERS, MOST_CLASSES, MOST_IMAGES = 6, 1, 2, 2
 MOST_LEVELS = 5
-# Letters that no construct of GitHub's Markdown begins with, nor a mention, a reference to an issue or a link
-_PLAIN = re.compile(r"(?!.*(?:www\.|gh-\d))[^\W_][^\W_ .,()'+-]*(?:[ .,()'+-]+[^\W_ .,()'+-]+)*\)?", re.IGNORECASE)
 
 
 def as_markdown(comparison: Comparison) -> str:
@@ -129,15 +126,3 @@ def _changed(changed: ChangedImages | None) -> ChangedImages | None:
         for image in changed.images
     )
     return replace(changed, images=images)
-
-
-def harmless(text: str, most: int = LONGEST_TEXT) -> str:
-    """At most `most` letters of a text from outside on one line: as it is where it is plain, else as code.
-
-    In code GitHub reads no markup.
-    """
-    line = printable(text, most)
-    if not line or _PLAIN.fullmatch(line):
-        return line
-    fence = "`" * (1 + max((len(run) for run in re.findall("`+", line)), default=0))
-    return f"{fence} {line} {fence}" if "`" in line else f"{fence}{line}{fence}"

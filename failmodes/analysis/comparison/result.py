@@ -97,16 +97,20 @@ class ComparisonResult:
 
         return as_json(self.comparison)
 
-    def save(self, path: "str | os.PathLike[str]") -> Path:
+    def save(self, path: "str | os.PathLike[str]", *, force: bool = False) -> Path:
         """Write it as .md, .json or .txt.
 
+        Args:
+            path: the file.
+            force: replace even a study, warehouse, results shard or checkpoint that has one of these suffixes.
+
         Raises:
-            StudyError: another suffix.
+            StudyError: another suffix, or a file that must not be replaced.
             StorageError: the file could not be written.
         """
-        from failmodes.analysis.comparison.formats import format_of, write_comparison
+        from failmodes.analysis.comparison.formats import write_comparison
 
-        return write_comparison(self.comparison, Path(path), format_of(Path(path)))
+        return write_comparison(self.comparison, Path(path), force=force)
 
     def chart(
         self, *, layout: Literal["page", "paper"] = "page", theme: Literal["light", "dark"] = "light"

@@ -26,6 +26,7 @@ from failmodes.analysis.formatting import format_count
 from failmodes.analysis.statistics.network_comparison import Comparison
 from failmodes.analysis.text_tables import TextTable
 from failmodes.warehouse.errors import printable
+from failmodes.warehouse.runner_commands import without_commands
 
 USUAL_WIDTH, NARROWEST = 80, 40  # letters of a line
 MOST_CLASSES, MOST_IMAGES = 5, 8
@@ -59,7 +60,7 @@ def as_text(comparison: Comparison, width: int = USUAL_WIDTH) -> str:
     console.print()
     for source in dict.fromkeys((comparison.a.source_line, comparison.b.source_line)):
         console.print(printable(source))
-    return "\n".join(line.rstrip() for line in file.getvalue().splitlines()) + "\n"
+    return without_commands("\n".join(line.rstrip() for line in file.getvalue().splitlines()) + "\n")
 
 
 def _tables(comparison: Comparison) -> Iterator[TextTable]:

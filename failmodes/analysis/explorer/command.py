@@ -8,6 +8,7 @@ import typer
 from failmodes.warehouse.errors import printable
 from failmodes.warehouse.extras import require
 from failmodes.warehouse.limits import limit_command, query_memory
+from failmodes.warehouse.terminal import say
 
 if TYPE_CHECKING:
     from failmodes.analysis.images.clean_images import OpenStudy
@@ -52,6 +53,6 @@ def explore_warehouse(path: Path, open_study: "OpenStudy", *, host: str, port: i
         select(con)  # what keeps the page from being drawn is said here
     listening, token = bound_socket(host, port), new_token()
     hand_over(Explored(path.absolute(), open_study))
-    typer.echo(printable(f"{path}: {page_address(host, listening.getsockname()[1], token)}"))
-    typer.echo("Ctrl-C ends it.")
+    say(printable(f"{path}: {page_address(host, listening.getsockname()[1], token)}"))
+    say("Ctrl-C ends it.")
     serve(listening, host, token, open_browser=open_browser)

@@ -7,7 +7,7 @@ from failmodes.analysis.gate.gate_result import GateResult
 from failmodes.analysis.gate.gate_text import gate_lines
 from failmodes.analysis.gate.gating import compare_command, read_request, run_gate
 from failmodes.analysis.gate.judged_gate import Undecided
-from failmodes.warehouse.answer_output import printed_option, write_texts
+from failmodes.warehouse.answer_output import check_texts, write_texts
 from failmodes.warehouse.stages import stages_shown
 from failmodes.warehouse.terminal import stdout_console, suggest
 
@@ -19,6 +19,8 @@ def run_gate_command(
     baseline: str | None,
     undecided: Undecided,
     outputs: Mapping[str, Path | None],
+    *,
+    force: bool = False,
 ) -> GateResult:
     """Judge the rules of a file, print what is shown, and write it to files.
 
@@ -29,16 +31,17 @@ def run_gate_command(
         baseline: the same.
         undecided: what an undecided rule does.
         outputs: files by format, json, junit and markdown; "-" prints it in place of the text.
+        force: see `check_output`.
 
     Raises:
         FailmodesError: nothing was judged, or it cannot be written.
     """
-    printed_option(outputs)
+    check_texts(outputs, force=force)
     request = read_request(rules, where, candidate=candidate, baseline=baseline, undecided=undecided)
     with stages_shown("gate"):
         result = run_gate(request)
     texts = {"json": result.to_json, "junit": result.to_junit, "markdown": result.to_markdown}
-    if not write_texts(texts, outputs):
+    if not write_texts(texts, outputs, force=force):
         console = stdout_console()
         for line in gate_lines(result):
             console.print(line)

@@ -7,6 +7,7 @@ from failmodes.analysis.gate.judged_gate import JudgedGate
 from failmodes.analysis.gate.judging import Decision, JudgedRule
 from failmodes.analysis.gate.wording import images_phrase, limit_phrase, rule_name, rule_statement
 from failmodes.analysis.statistics.network_comparison import ComparedNetwork
+from failmodes.warehouse.runner_commands import json_without_commands
 
 
 def gate_json(gate: JudgedGate) -> str:
@@ -24,7 +25,7 @@ def gate_json(gate: JudgedGate) -> str:
         "about": "training" if gate.is_about_training else "checkpoints",
         "rules": [_rule(judged) for judged in gate.rules],
     }
-    return json.dumps(content, indent=2, allow_nan=False).replace(r"\u00a0", " ") + "\n"
+    return json_without_commands(json.dumps(content, indent=2, allow_nan=False).replace(r"\u00a0", " ")) + "\n"
 
 
 def _network(network: ComparedNetwork) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from failmodes.analysis.gate.wording import (
     shown_phrase,
 )
 from failmodes.warehouse.errors import printable
+from failmodes.warehouse.runner_commands import xml_without_commands
 
 # What XML 1.0 takes; controls are spelt out before
 _NO_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -36,7 +37,11 @@ def gate_junit(gate: JudgedGate) -> str:
     for name, kind in (("failures", "failure"), ("errors", "error"), ("skipped", "skipped")):
         suite.set(name, str(len(suite.findall(f"testcase/{kind}"))))
     ElementTree.indent(root)
-    return '<?xml version="1.0" encoding="UTF-8"?>\n' + ElementTree.tostring(root, encoding="unicode") + "\n"
+    return (
+        '<?xml version="1.0" encoding="UTF-8"?>\n'
+        + xml_without_commands(ElementTree.tostring(root, encoding="unicode"))
+        + "\n"
+    )
 
 
 def _add_cases(suite: Element, judged: JudgedRule, gate: JudgedGate) -> None:

@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 
-from failmodes.analysis.comparison.markdown import harmless
 from failmodes.analysis.formatting import NO_BREAK, capitalize_first
 from failmodes.analysis.gate.gate_text import ending, next_steps
 from failmodes.analysis.gate.judged_gate import JudgedGate
@@ -16,6 +15,7 @@ from failmodes.analysis.gate.wording import (
     rule_statement,
     rule_title,
 )
+from failmodes.warehouse.markdown import harmless
 
 WORDS = {"holds": "holds", "broken": "**broken**", "undecided": "undecided", "missing": "**missing**"}
 

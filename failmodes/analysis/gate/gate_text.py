@@ -15,6 +15,7 @@ from failmodes.analysis.gate.wording import (
     value_phrase,
 )
 from failmodes.warehouse.errors import printable
+from failmodes.warehouse.runner_commands import without_commands
 
 WORDS = {"holds": "holds", "broken": "BROKEN", "undecided": "undecided", "missing": "MISSING"}
 WIDTH = max(len(word) for word in WORDS.values())
@@ -33,7 +34,7 @@ def gate_lines(gate: JudgedGate) -> list[str]:
         lines.append(f"{WORDS[judged.verdict]:{WIDTH}}  {told}")
     lines.append(f"{counts_phrase(gate)}: the gate {ending(gate)} (exit code {gate.exit_code})")
     lines += [f"next: {step}" for step in next_steps(gate)]
-    return [printable(line, len(line)).replace(NO_BREAK, " ") for line in lines]
+    return [without_commands(printable(line, len(line)).replace(NO_BREAK, " ")) for line in lines]
 
 
 def gate_summary(gate: JudgedGate) -> str:
@@ -45,7 +46,7 @@ def gate_summary(gate: JudgedGate) -> str:
         if judged.verdict == verdict != "holds"
     ]
     line = f"gate {ending(gate)}: {'; '.join(told or [counts_phrase(gate)])}"
-    return printable(line, len(line)).replace(NO_BREAK, " ")
+    return without_commands(printable(line, len(line)).replace(NO_BREAK, " "))
 
 
 def ending(gate: JudgedGate) -> str:

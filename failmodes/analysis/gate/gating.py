@@ -19,6 +19,7 @@ from failmodes.analysis.statistics.opened_networks import SEPARATOR, SUFFIX, Ope
 from failmodes.ingest.gate_rules import GateSpec, check_gate
 from failmodes.warehouse.errors import StudyError
 from failmodes.warehouse.storage.locations import find_warehouse, read_toml, user_path
+from failmodes.warehouse.terminal import named
 
 FROM_PROGRAM = "failmodes.gate"  # where rules come from that are a mapping
 
@@ -103,7 +104,7 @@ def run_gate(request: GateRequest) -> GateResult:
 
 def compare_command(request: GateRequest) -> str:
     """The command that shows where the networks of a gate differ, as it is typed into a shell; else the report."""
-    gate, where = request.gate, "" if request.where is None else f" {quote(str(request.where))}"
+    gate, where = request.gate, named(request.where)
     if gate.baseline is None:
         return f"failmodes report{where}"
     names = [gate.baseline, gate.candidate or str(find_warehouse(request.where))]

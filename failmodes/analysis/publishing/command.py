@@ -5,13 +5,12 @@ from typing import Annotated, Literal
 
 import typer
 
-from failmodes.analysis.warehouse_options import named
-from failmodes.warehouse.answer_output import STDOUT, answer_file
+from failmodes.warehouse.answer_output import STDOUT, ForceOption, answer_file
 from failmodes.warehouse.cli import READING_S, TimeoutOption, WhereArgument
 from failmodes.warehouse.errors import StudyError, printable
 from failmodes.warehouse.limits import limit_command
 from failmodes.warehouse.stages import stages_shown
-from failmodes.warehouse.terminal import remark, suggest
+from failmodes.warehouse.terminal import named, remark, say, suggest
 
 
 def publish(
@@ -39,6 +38,7 @@ def publish(
     evaluation: Annotated[
         list[str] | None, typer.Option("--evaluation", help="Only this evaluation, by its identity.")
     ] = None,
+    force: ForceOption = False,
     timeout: TimeoutOption = READING_S,
 ) -> None:
     """Write your results as others read them: RobustBench's table, a Croissant description, a model card's snippet."""
@@ -54,10 +54,12 @@ def publish(
     warehouse = find_warehouse(where)
     with stages_shown("publish"), answer_file(Path(output or ""), FORMATS[output_format].file_name) as file:
         target = file if is_printed else output
-        written = publish_results(warehouse, output_format, target, models=model or (), evaluations=evaluation or ())
+        written = publish_results(
+            warehouse, output_format, target, models=model or (), evaluations=evaluation or (), force=force
+        )
     for line in written.remarks:
         remark(line)
     if not is_printed:
         for path in written.paths:
-            typer.echo(printable(str(path)))
+            say(printable(str(path)))
         suggest(f"failmodes report{named(where)}")

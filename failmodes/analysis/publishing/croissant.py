@@ -15,6 +15,8 @@ from failmodes.analysis.publishing.written import Written
 from failmodes.analysis.selection import Selection
 from failmodes.warehouse.database.connection import fetch_first
 from failmodes.warehouse.errors import printable
+from failmodes.warehouse.output_files import write_output
+from failmodes.warehouse.runner_commands import json_without_commands
 from failmodes.warehouse.schema import (
     ATTENTION,
     CLASSES,
@@ -32,7 +34,6 @@ from failmodes.warehouse.schema import (
 )
 from failmodes.warehouse.shards.footer import RECORD_FOLDER
 from failmodes.warehouse.shards.inventory import stored_columns
-from failmodes.warehouse.storage.files import atomic_write_bytes
 
 CONFORMS_TO = "http://mlcommons.org/croissant/1.0"
 DESCRIBED = (PREDICTIONS, ATTENTION, EVALUATIONS, MODELS, DATASETS, CLASSES, IMAGES, CORRUPTIONS, SOURCES)
@@ -85,7 +86,9 @@ _TYPES = {
 }  # fmt: skip
 
 
-def write_croissant(con: duckdb.DuckDBPyConnection, warehouse: Path, selection: Selection, path: Path) -> Written:
+def write_croissant(
+    con: duckdb.DuckDBPyConnection, warehouse: Path, selection: Selection, path: Path, force: bool
+) -> Written:
     """Describe the DuckDB file and, where it lies beside it, the Parquet record, with the columns of their tables.
 
     Raises:
@@ -100,8 +103,8 @@ def write_croissant(con: duckdb.DuckDBPyConnection, warehouse: Path, selection: 
         if columns := _columns(table, warehouse.parent, has_record=has_record):
             described["distribution"] += [_file_set(table)] if has_record else []
             described["recordSet"].append(_record_set(table, columns, warehouse, has_record=has_record))
-    document = json.dumps(described, indent=2, ensure_ascii=False)
-    atomic_write_bytes(path, f"{document.replace('<', chr(92) + 'u003c')}\n".encode())
+    document = json_without_commands(json.dumps(described, indent=2, ensure_ascii=False))
+    write_output(path, f"{document.replace('<', chr(92) + 'u003c')}\n".encode(), (".json",), force=force)
     remarks = [MISSING]
     if not has_record:
         remarks.append(

@@ -14,6 +14,8 @@ from failmodes.analysis.publishing.written import Written
 from failmodes.analysis.selection import Selection, select_one
 from failmodes.analysis.statistics.shape_tables import open_with_shapes
 from failmodes.warehouse.errors import StudyError
+from failmodes.warehouse.output_files import check_output
+from failmodes.warehouse.published_layout import clean_file_of
 from failmodes.warehouse.storage.files import is_url
 from failmodes.warehouse.storage.locations import user_path
 
@@ -21,15 +23,18 @@ Format = Literal["robustbench", "croissant", "model-card"]
 
 
 class PublishedFormat(NamedTuple):
-    """A format: the name of its file by default, the suffix that it needs, and what writes it."""
+    """A format: the name of its file by default, the suffix that it needs, what writes it, and all files of a path."""
 
     file_name: str
     suffix: str
-    write: Callable[[duckdb.DuckDBPyConnection, Path, Selection, Path], Written]
+    write: Callable[[duckdb.DuckDBPyConnection, Path, Selection, Path, bool], Written]
+    files: Callable[[Path], Sequence[Path]] = lambda path: (path,)
 
 
 FORMATS: dict[str, PublishedFormat] = {
-    "robustbench": PublishedFormat("results_corruptions_unaggregated.csv", ".csv", write_robustbench),
+    "robustbench": PublishedFormat(
+        "results_corruptions_unaggregated.csv", ".csv", write_robustbench, lambda path: (path, clean_file_of(path))
+    ),
     "croissant": PublishedFormat("croissant.json", ".json", write_croissant),
     "model-card": PublishedFormat("model-card.md", ".md", write_model_card),
 }
@@ -42,6 +47,7 @@ def publish_results(
     *,
     models: Sequence[str] = (),
     evaluations: Sequence[str] = (),
+    force: bool = False,
 ) -> Written:
     """Write the results of a warehouse in one format; each file appears whole or not at all.
 
@@ -51,6 +57,7 @@ def publish_results(
         output: the file, where ~ is the home folder; if not given, one beside the warehouse.
         models: only these networks, by label.
         evaluations: only these evaluations, by identity or its first letters.
+        force: see `check_output`.
 
     Raises:
         StudyError: an unknown format, a URL, another suffix, a filter that names what is not there, or evaluations
@@ -64,7 +71,8 @@ def publish_results(
     if output is not None and is_url(fspath(output)):
         raise StudyError(f"{fspath(output)} is a URL: write a local file, such as {chosen.file_name}, and upload that")
     path = warehouse.parent / chosen.file_name if output is None else user_path(output)
-    if path.suffix != chosen.suffix:
-        raise StudyError(f"{path}: expected a file name that ends in {chosen.suffix}")
+    for file in chosen.files(path):
+        check_output(file, (chosen.suffix,), force=force)
     with open_with_shapes(warehouse) as con:
-        return chosen.write(con, warehouse, select_one(con, models=models, evaluations=evaluations), path)
+        selection = select_one(con, models=models, evaluations=evaluations)
+        return chosen.write(con, warehouse, selection, path, force)

@@ -8,21 +8,24 @@ from typing import Any
 import duckdb
 import polars as pl
 
-from failmodes.analysis.comparison.markdown import harmless
 from failmodes.analysis.formatting import format_interval, format_number, format_severity, join_names
 from failmodes.analysis.publishing.written import Written
 from failmodes.analysis.selection import EvaluationInfo, Selection, averaged_severities, read_for_selection
 from failmodes.analysis.statistics.bootstrap import Estimate, stored_resampling
 from failmodes.analysis.statistics.mean_accuracy import MeanAccuracy, mean_accuracies
 from failmodes.warehouse.errors import printable
-from failmodes.warehouse.storage.files import atomic_write_bytes
+from failmodes.warehouse.markdown import harmless
+from failmodes.warehouse.output_files import write_output
+from failmodes.warehouse.runner_commands import json_without_commands
 
 DIGITS = 4  # of shares 0-1
 LONGEST_SOURCE = 300  # letters of each thing that a source line says
 TASK = {"type": "image-classification", "name": "Image classification"}
 
 
-def write_model_card(con: duckdb.DuckDBPyConnection, _warehouse: Path, selection: Selection, path: Path) -> Written:
+def write_model_card(
+    con: duckdb.DuckDBPyConnection, _warehouse: Path, selection: Selection, path: Path, force: bool
+) -> Written:
     """Write clean and corrupted accuracy of every network, each with its interval, its images and where they are from.
 
     Raises:
@@ -36,7 +39,7 @@ def write_model_card(con: duckdb.DuckDBPyConnection, _warehouse: Path, selection
     lines = ["---", *_yaml({"model-index": index}), "---", ""]
     for evaluation, one in means.items():
         lines += [*_table(selection, evaluation, one, points, names, severities, level), ""]
-    atomic_write_bytes(path, "\n".join(lines).encode())
+    write_output(path, "\n".join(lines).encode(), (".md",), force=force)
     return Written((path,), ("merge its metadata into that of the card: a file has one block between --- lines",))
 
 
@@ -133,4 +136,6 @@ def _yaml(value: Any, indent: str = "") -> Iterator[str]:
 
 
 def _scalar(value: Any) -> str:
-    return json.dumps(printable(value), ensure_ascii=False) if isinstance(value, str) else json.dumps(value)
+    if not isinstance(value, str):
+        return json.dumps(value)
+    return json_without_commands(json.dumps(printable(value), ensure_ascii=False))

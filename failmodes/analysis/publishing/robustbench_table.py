@@ -13,7 +13,9 @@ from failmodes.warehouse.errors import WarehouseError, printable
 from failmodes.warehouse.published_layout import CLEAN_CELL, MOST_LETTERS, PublishedModel, write_published
 
 
-def write_robustbench(con: duckdb.DuckDBPyConnection, _warehouse: Path, selection: Selection, path: Path) -> Written:
+def write_robustbench(
+    con: duckdb.DuckDBPyConnection, _warehouse: Path, selection: Selection, path: Path, force: bool
+) -> Written:
     """Write the accuracy of every network at every whole severity; figures are written in full.
 
     Raises:
@@ -35,7 +37,7 @@ def write_robustbench(con: duckdb.DuckDBPyConnection, _warehouse: Path, selectio
         corruptions = join_names(points.filter(pl.col("severity") % 1 != 0)["corruption"].unique().sort())
         counted = format_count(left_out, "cell")
         remarks.append(f"left out, for the layout has whole severities alone: {counted} of {corruptions}")
-    return Written(write_published(path, models), tuple(remarks))
+    return Written(write_published(path, models, force=force), tuple(remarks))
 
 
 def _model(label: str, architecture: str, points: pl.DataFrame) -> PublishedModel:

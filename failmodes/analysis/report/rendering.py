@@ -39,8 +39,8 @@ from failmodes.analysis.report.vega_bundle import vega_bundle
 from failmodes.analysis.selection import Selection, corruption_labels, select
 from failmodes.analysis.statistics.corruption_cost import cost_rankings
 from failmodes.analysis.text_tables import TextTable
+from failmodes.warehouse.output_files import check_output, write_output
 from failmodes.warehouse.stages import counted
-from failmodes.warehouse.storage.files import atomic_write_bytes
 
 REPORT_FILE = "report.html"
 MOST_NAMED = 8  # corruptions that the first line names; of more it gives their number
@@ -82,6 +82,7 @@ def write_report(
     *,
     pairs: Sequence[Sequence[str]] = (),
     claims: Sequence[str] | None = None,
+    force: bool = False,
 ) -> Path:
     """Write the report of a warehouse, after its shapes, findings and claims were brought up to date.
 
@@ -90,6 +91,7 @@ def write_report(
         output: the HTML file; by default report.html beside the warehouse.
         pairs: names of two networks each that are compared; by default the two where there are just two.
         claims: what the study claims now; None for the claims that the warehouse holds.
+        force: see `check_output`.
 
     Returns:
         Path of the report.
@@ -99,11 +101,12 @@ def write_report(
         WarehouseError: the warehouse is missing, in use or empty.
         StorageError: the report could not be written.
     """
+    path = output or warehouse.parent / REPORT_FILE
+    check_output(path, (".html",), force=force)
     # no part of a chart is validated here: tests validate every chart
     with open_with_claims(warehouse, claims) as con, debug_mode(False):
         page = render(con, warehouse, pairs)
-    path = output or warehouse.parent / REPORT_FILE
-    atomic_write_bytes(path, page.encode())
+    write_output(path, page.encode(), (".html",), force=force)
     return path
 
 

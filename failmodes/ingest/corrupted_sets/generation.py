@@ -18,7 +18,6 @@ from failmodes.ingest.corrupted_sets.set_writer import ProgressCallback, SetInpu
 from failmodes.ingest.corruptions.catalogue import SEVERITIES
 from failmodes.ingest.sources import GeneratedSource
 from failmodes.warehouse.errors import StudyError
-from failmodes.warehouse.provenance import now_utc
 from failmodes.warehouse.storage.files import atomic_write_bytes
 from failmodes.warehouse.storage.regular_files import check_regular
 
@@ -96,7 +95,6 @@ def _manifest(folder: Path, there: Manifest | None, inputs: SetInputs, options: 
     new = {
         "made_by": MADE_BY,
         "failmodes": __version__,
-        "date_utc": now_utc().isoformat(),
         "layout": options.layout,
         "format": options.encoding,
         "jpeg_quality": JPEG_QUALITY if options.encoding == JPEG else None,

@@ -15,8 +15,9 @@ from failmodes.ingest.datasets.imagenet_classes import by_wordnet_id
 from failmodes.warehouse import schema
 from failmodes.warehouse.errors import DataError, StudyError
 from failmodes.warehouse.hashing import fingerprint_of
+from failmodes.warehouse.output_files import atomic_output
 from failmodes.warehouse.shards.format import write_dimension
-from failmodes.warehouse.storage.files import StorePath, atomic_write
+from failmodes.warehouse.storage.files import StorePath
 
 MAX_CLASSES = 2**15 - 1  # the record keeps class indices in 16 bits
 MAX_IMAGES = 2**31 - 1  # and image_ids in 32
@@ -229,10 +230,11 @@ def record_dataset(output: StorePath, dataset: Dataset) -> None:
     write_dimension(output, schema.DATASETS, dataset_id, [row])
 
 
-def write_image_list(dataset: Dataset, image_ids: NDArray[np.int64], path: Path) -> None:
+def write_image_list(dataset: Dataset, image_ids: NDArray[np.int64], path: Path, *, force: bool = False) -> None:
     """Write image_id, label, class_name and file (empty where images are no files) of some images to a CSV file.
 
     Raises:
+        StudyError: see `check_output`.
         StorageError: it cannot be written.
     """
     labels, files = dataset.labels[image_ids], dataset.files
@@ -242,7 +244,7 @@ def write_image_list(dataset: Dataset, image_ids: NDArray[np.int64], path: Path)
         "class_name": [dataset.class_names[label] for label in labels],
         "file": ["" if files is None else files[image_id] for image_id in image_ids],
     }
-    with atomic_write(path) as temporary:
+    with atomic_output(path, (".csv",), force=force) as temporary:
         csv.write_csv(pa.table(columns), temporary)
 
 

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, TextIO
 from failmodes.warehouse.database.paper_tables import LATEX_END, latex_rows, markdown_rows
 from failmodes.warehouse.database.query import unshowable_values
 from failmodes.warehouse.errors import QueryError
-from failmodes.warehouse.storage.files import atomic_write
+from failmodes.warehouse.output_files import NO_SUFFIX, atomic_output
+from failmodes.warehouse.runner_commands import json_without_commands
 
 if TYPE_CHECKING:
     import polars as pl
@@ -20,18 +21,12 @@ if TYPE_CHECKING:
 SUFFIXES = {".csv": "csv", ".json": "json", ".md": "markdown", ".parquet": "parquet", ".tex": "latex"}
 
 
-def format_of(path: Path, given: str | None = None) -> str:
-    """The format of a file: the one that was asked for, else that of its suffix.
-
-    Raises:
-        QueryError: the suffix names none, or another than the one asked for.
-    """
-    known = SUFFIXES.get(path.suffix)
-    if given is None and known is None:
-        raise QueryError(f"{path}: expected a file name that ends in .csv, .json, .md, .parquet or .tex")
-    if given is not None and known not in (None, given):
-        raise QueryError(f"{path} is by its name {known}, and --format asks for {given}: change one of them")
-    return given or known or ""
+def suffixes_of(output_format: str | None) -> tuple[str, ...]:
+    """The suffixes of a format; those of all where none was asked for."""
+    if output_format is None:
+        return tuple(SUFFIXES)
+    own = [suffix for suffix in SUFFIXES if SUFFIXES[suffix] == output_format]
+    return (*own, NO_SUFFIX) if output_format == "parquet" else (*own, ".txt", NO_SUFFIX)
 
 
 def print_rows(batches: Iterable["pl.DataFrame"], file: TextIO, output_format: str) -> int:
@@ -52,23 +47,27 @@ def print_rows(batches: Iterable["pl.DataFrame"], file: TextIO, output_format: s
     return count
 
 
-def write_rows(batches: Iterable["pl.DataFrame"], path: Path, output_format: str | None = None) -> int:
+def write_rows(
+    batches: Iterable["pl.DataFrame"], path: Path, output_format: str | None = None, *, force: bool = False
+) -> int:
     """Write an answer, batch by batch, to a file, whole or not at all.
 
     Args:
         batches: the rows.
         path: the file.
         output_format: csv, json, markdown, parquet or latex; by default that of the file's suffix.
+        force: see `check_output`.
 
     Returns:
         How many rows there were.
 
     Raises:
-        QueryError: another suffix, or a value that such a file cannot hold.
+        StudyError: another suffix; see `check_output`.
+        QueryError: a value that such a file cannot hold.
         StorageError: the file cannot be written.
     """
-    chosen = format_of(path, output_format)
-    with atomic_write(path) as temporary:
+    with atomic_output(path, suffixes_of(output_format), force=force) as temporary:
+        chosen = output_format or SUFFIXES[path.suffix.lower()]
         if chosen == "parquet":
             return _write_parquet(batches, temporary)
         with temporary.open("w", encoding="utf-8", newline="") as file:
@@ -124,6 +123,7 @@ def _as_text(value: Any) -> str | None:
 def _as_json(plain: Any) -> str:
     """JSON in readable letters; those that a terminal may act on, such as marks of direction, are escaped."""
     text = json.dumps(plain, ensure_ascii=False)
+    text = json_without_commands(text)
     return text if text.isprintable() else "".join(x if x.isprintable() else json.dumps(x)[1:-1] for x in text)
 
 

@@ -20,6 +20,7 @@ from failmodes.warehouse.database.stored_measures import update_measures
 from failmodes.warehouse.database.tables import create_tables, insert_rows, write_info
 from failmodes.warehouse.database.updates import staged_database, writer_lock
 from failmodes.warehouse.errors import StudyError, WarehouseError
+from failmodes.warehouse.output_files import check_output
 from failmodes.warehouse.schema import (
     CLASSES,
     CORRUPTIONS,
@@ -86,24 +87,41 @@ class ExportReport(NamedTuple):
     size_bytes: int
 
 
-def export_evaluations(warehouse: Path, evaluation_ids: Sequence[str], target: Path) -> ExportReport:
+def check_target(warehouse: Path, target: Path, *, force: bool = False) -> None:
+    """Refuse a file that an export must not write.
+
+    Raises:
+        StudyError: it is the warehouse itself, no .duckdb file, or is there already and `force` is not given.
+    """
+    check_output(target, (".duckdb",), force=True)
+    if not target.exists():
+        return
+    if not force:
+        raise StudyError(
+            f"{target} is there already: name another file, or replace it with --force (in Python force=True)"
+        )
+    if warehouse.exists() and target.samefile(warehouse):
+        raise StudyError(f"{target} is the warehouse that is exported from: name another file")
+
+
+def export_evaluations(
+    warehouse: Path, evaluation_ids: Sequence[str], target: Path, *, force: bool = False
+) -> ExportReport:
     """Write the predictions of some evaluations to a warehouse of their own; all of it appears, or nothing.
 
     Args:
         warehouse: the DuckDB file that holds them.
         evaluation_ids: their identities, whole.
-        target: the file to write, FILE.duckdb; none is there yet.
+        target: the file to write, FILE.duckdb.
+        force: replace a file that is there.
 
     Raises:
-        StudyError: `target` is no .duckdb file, or is there already.
+        StudyError: see `check_target`.
         WarehouseError: the warehouse is missing, of another schema version, in use by a writer or not as this program
             writes it, or what would be written breaks a check.
         StorageError: the file cannot be written.
     """
-    if target.suffix != ".duckdb":
-        raise StudyError(f"{target}: expected a file to write whose name ends in .duckdb, such as baseline.duckdb")
-    if target.exists() or target.is_symlink():
-        raise StudyError(f"{target} is there already: remove it first, or name another file")
+    check_target(warehouse, target, force=force)
     names = [table.name for table in (*_DIMENSION_ROWS, SHARDS, PREDICTIONS)]
     with (
         open_warehouse(warehouse, names) as con,

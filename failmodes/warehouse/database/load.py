@@ -33,6 +33,7 @@ from failmodes.warehouse.database.tables import (
 )
 from failmodes.warehouse.database.updates import open_writable, staged_database, writer_lock
 from failmodes.warehouse.errors import DamagedShardError, StorageError, WarehouseError, WarehouseInUseError
+from failmodes.warehouse.output_files import check_output
 from failmodes.warehouse.schema import ATTENTION, DIMENSIONS, EXEMPLARS, FACTS, PARTITIONS, PREDICTIONS, Table
 from failmodes.warehouse.shards.inventory import FileKey, LoadError, RecordFile, read_verified_rows, scan_record
 from failmodes.warehouse.stages import counted
@@ -80,11 +81,13 @@ def load(
         claims: what the study claims, in its words, in place of the claims that are there; None keeps these.
 
     Raises:
+        StudyError: the warehouse is a link, a folder or a device.
         DamagedShardError: files do not match their hash; all are named, nothing is loaded.
         WarehouseError: no record in a folder, another schema version, or another load under way.
         StorageError: the new file cannot be written, or a remote record cannot be read.
     """
     start = time.monotonic()
+    check_output(warehouse, (warehouse.suffix.lower(),), force=True)  # what a file holds is checked as it is opened
     with writer_lock(warehouse):
         former = _read_loaded_state(warehouse, rebuild)
         loaded = EMPTY_STATE if rebuild else former

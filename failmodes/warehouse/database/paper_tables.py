@@ -1,10 +1,13 @@
 """The answer to a query as a table of Markdown or of LaTeX, for a page or a paper."""
 
 import re
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from failmodes.warehouse.database.terminal_table import cell_text
 from failmodes.warehouse.errors import printable
+from failmodes.warehouse.markdown import as_code
+from failmodes.warehouse.runner_commands import without_commands
 
 if TYPE_CHECKING:
     import polars as pl
@@ -15,6 +18,8 @@ _OF_LATEX = {
     "|": r"\textbar{}",
 }  # fmt: skip
 _OF_MARKDOWN = re.compile(r"[\\`*\[\]<|]|(?<![0-9A-Za-z])_|_(?![0-9A-Za-z])")  # _ within a word means nothing
+# What GitHub links or replaces even behind a backslash: mentions, issues, addresses, entities, emoji, formulas
+_OF_GITHUB = re.compile(r"[@&$~]|#\d|\bgh-\d|www\.|[a-z]:\S|:[\w+-]+:|::|##", re.IGNORECASE)
 LATEX_END = "\\bottomrule\n\\end{tabular}\n"
 
 
@@ -32,9 +37,9 @@ def latex_rows(rows: "pl.DataFrame", *, is_first: bool) -> str:
     head = ""
     if is_first:
         columns = "".join("r" if is_number else "l" for is_number in _are_numbers(rows))
-        names = " & ".join(map(_latex, rows.columns))
+        names = _latex_row(rows.columns)
         head = f"% \\usepackage{{booktabs}}\n\\begin{{tabular}}{{{columns}}}\n\\toprule\n{names} \\\\\n\\midrule\n"
-    return head + "".join(f"{' & '.join(map(_latex, row))} \\\\\n" for row in rows.iter_rows())
+    return head + "".join(f"{_latex_row(row)} \\\\\n" for row in rows.iter_rows())
 
 
 def _are_numbers(rows: "pl.DataFrame") -> list[bool]:
@@ -42,11 +47,16 @@ def _are_numbers(rows: "pl.DataFrame") -> list[bool]:
 
 
 def _markdown(value: Any) -> str:
-    return _OF_MARKDOWN.sub(r"\\\g<0>", _text(value))
+    text = _text(value)
+    if isinstance(value, str) and _OF_GITHUB.search(text):
+        return as_code(text).replace("|", "\\|")
+    return _OF_MARKDOWN.sub(r"\\\g<0>", text)
 
 
-def _latex(value: Any) -> str:
-    return "".join(_OF_LATEX.get(letter, letter) for letter in _text(value))
+def _latex_row(values: Iterable[Any]) -> str:
+    r"""The cells of a row; before it stands `\\` or `\midrule`, which would take its beginning for an option."""
+    row = " & ".join("".join(_OF_LATEX.get(letter, letter) for letter in _text(value)) for value in values)
+    return f"{{}}{row}" if row.lstrip().startswith(("[", "*")) or without_commands(row) != row else row
 
 
 def _text(value: Any) -> str:

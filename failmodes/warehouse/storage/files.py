@@ -150,6 +150,7 @@ def atomic_write(path: StorePath) -> Iterator[Path]:
     temporary = make_folder(path.parent) / f"{TEMPORARY_PREFIX}{os.getpid()}-{path.name}"
     with storage_errors(path):
         try:
+            temporary.unlink(missing_ok=True)  # a link that another user put there would be followed
             yield temporary
             fsync(temporary)
             os.replace(temporary, path)

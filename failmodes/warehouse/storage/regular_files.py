@@ -46,7 +46,7 @@ def _reading(path: Path) -> Iterator[int]:
     handle = None
     try:
         handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
-        if kind := _kind_of(os.fstat(handle).st_mode):
+        if kind := kind_of(os.fstat(handle).st_mode):
             raise StorageError(f"cannot read {path}: it is a {kind}, expected a regular file")
         yield handle
     except FileNotFoundError:
@@ -60,10 +60,11 @@ def _reading(path: Path) -> Iterator[int]:
             os.close(handle)
 
 
-def _kind_of(mode: int) -> str | None:
-    """What a file is that is no regular one, in words."""
+def kind_of(mode: int) -> str | None:
+    """What a file is that is no regular one, in words; None for a regular one."""
     kinds = {
         stat.S_IFDIR: "folder",
+        stat.S_IFLNK: "symbolic link",
         stat.S_IFIFO: "named pipe",
         stat.S_IFSOCK: "socket",
         stat.S_IFCHR: "device",

@@ -72,7 +72,7 @@ def test_a_frame_has_the_columns_of_the_table(found: ClaimsResult) -> None:
 def test_it_is_saved_by_suffix(found: ClaimsResult, tmp_path: Path) -> None:
     for name, text in (("a.md", found.to_markdown()), ("a.json", found.to_json()), ("a.txt", found.to_text())):
         assert found.save(tmp_path / name).read_text(encoding="utf-8") == text
-    with pytest.raises(StudyError, match="name it with one of"):
+    with pytest.raises(StudyError, match="expected a file name that ends in"):
         found.save(tmp_path / "a.pdf")
 
 

@@ -5,7 +5,8 @@ import re
 import pytest
 from network_comparisons import compared, few_images, of_different_images, over_seeds, undecided
 
-from failmodes.analysis.comparison.markdown import as_markdown, harmless
+from failmodes.analysis.comparison.markdown import as_markdown
+from failmodes.warehouse.markdown import harmless
 
 HOSTILE = "a|b <img src=x onerror=alert(1)> `code` @someone #12 [x](http://e.org)\n\n# heading"
 CODE = re.compile(r"(`+).*?[^`]\1(?!`)")
@@ -44,13 +45,37 @@ def test_nothing_in_a_name_is_markup() -> None:
 
 
 @pytest.mark.parametrize(
-    "plain", ["ResNet-18", "Gaussian noise", "Net, seed 1", "DenseNet-121 (width 8)", "ViT+reg 0.5"]
+    "plain", ["ResNet-18", "Gaussian noise", "Net, seed 1", "DenseNet-121 (width 8)", "ViT+reg 0.5", "1.5 x", "3, 4"]
 )
 def test_plain_names_stay_as_they_are(plain: str) -> None:
     assert harmless(plain) == plain
 
 
-@pytest.mark.parametrize("text", ["a`b", "``", "`x`", "a_b", "@me", "GH-12", "see www.x.org", "<b>", "a|b", "~x~"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a`b",
+        "``",
+        "`x`",
+        "a_b",
+        "@me",
+        "GH-12",
+        "see www.x.org",
+        "<b>",
+        "a|b",
+        "~x~",
+        "&lt;",
+        "1. x",
+        "2) x",
+        "- x",
+        "> x",
+        "# x",
+        "://x",
+        "<!-- x -->",
+        "a@b.org",
+        "::x",
+    ],
+)
 def test_other_names_are_code(text: str) -> None:
     assert CODE.fullmatch(harmless(text)), harmless(text)
 

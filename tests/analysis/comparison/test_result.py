@@ -98,7 +98,7 @@ def test_it_is_saved_as_its_suffix_says(result: ComparisonResult, tmp_path: Path
 
 
 def test_another_suffix_is_refused(result: ComparisonResult, tmp_path: Path) -> None:
-    with pytest.raises(StudyError, match=r"cannot save a comparison as 'c.docx': name it with one of .txt, .json, .md"):
+    with pytest.raises(StudyError, match=r"ends in .docx, expected a file name that ends in .txt, .json or .md"):
         result.save(tmp_path / "c.docx")
     assert not list(tmp_path.iterdir())
 

@@ -94,8 +94,11 @@ def test_the_last_hint_of_a_gate_can_be_pasted(gate_folder: Path, tmp_path: Path
     failmodes(*command, folder=tmp_path)
 
 
+SUFFIXES = {"json": ".json", "junit": ".xml", "markdown": ".md"}
+
+
 def test_files_are_written_whatever_the_verdict(app: Typer, gate_folder: Path, tmp_path: Path) -> None:
-    files = {name: tmp_path / "new" / f"gate.{name}" for name in ("json", "junit", "markdown")}
+    files = {name: tmp_path / "new" / f"gate{suffix}" for name, suffix in SUFFIXES.items()}
     options = [text for name, file in files.items() for text in (f"--{name}", str(file))]
     arguments = [write(tmp_path, BROKEN), str(gate_folder / "both.duckdb"), *options]
     assert CliRunner().invoke(app, arguments).exit_code == 1

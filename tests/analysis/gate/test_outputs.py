@@ -100,12 +100,12 @@ def test_markdown_is_a_table_of_rules(result: GateResult) -> None:
 
 
 def test_labels_from_outside_are_only_shown(hostile: GateResult, gate_folder: Path) -> None:
-    shown = 'A|B <script>"]]>&`@all` [x](http://x)\\x1b[31m\\u202e\ufffe # top'
+    shown = 'A|B <script>"]]>&`@all` [x](http://x)\\x1b[31m\\u202e\\ufffe # top'
     assert str(hostile).startswith(f"{shown} against Alpha, by {shown}: ")
     suite = ElementTree.fromstring(hostile.to_junit())[0]
     name = suite.get("name")
     assert name is not None
-    assert shown.replace("\ufffe", "\ufffd") in name
+    assert shown in name
     assert json.loads(hostile.to_json())["candidate"]["label"] == HOSTILE
     heading = hostile.to_markdown().splitlines()[0]
     assert heading == f"### Gate stops: `` {shown} `` against Alpha"

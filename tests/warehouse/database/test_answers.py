@@ -12,7 +12,7 @@ from warehouse_files import run_query_command
 
 from failmodes.warehouse.database.query import FirstRows
 from failmodes.warehouse.database.terminal_table import _folded, format_table
-from failmodes.warehouse.errors import QueryError
+from failmodes.warehouse.errors import StudyError
 
 
 def test_a_table_writes_every_kind_of_value(app: typer.Typer, query_here: Path) -> None:
@@ -79,5 +79,5 @@ def test_output_file_is_written_whole(app: typer.Typer, query_folder: Path, tmp_
 
 
 def test_output_of_another_kind_is_refused(app: typer.Typer, query_here: Path) -> None:
-    with pytest.raises(QueryError, match=r"\.csv, \.json, \.md, \.parquet or \.tex"):
+    with pytest.raises(StudyError, match=r"\.csv, \.json, \.md, \.parquet or \.tex"):
         run_query_command(app, "select 1", "--output", "rows.xlsx")

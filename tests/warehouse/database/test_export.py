@@ -123,7 +123,7 @@ def test_it_is_small(baseline: Path, sound_warehouse: Path) -> None:
 
 @pytest.mark.parametrize(
     ("name", "told"),
-    [("baseline.parquet", "ends in .duckdb"), ("there.duckdb", "is there already: remove it first")],
+    [("baseline.parquet", "ends in .duckdb"), ("there.duckdb", "is there already: name another file")],
 )
 def test_another_suffix_and_a_file_that_is_there_are_refused(
     sound_warehouse: Path, synthetic: Synthetic, tmp_path: Path, name: str, told: str

@@ -7,8 +7,7 @@ import markdown_it
 import polars as pl
 import pytest
 
-from failmodes.warehouse.database.answers import format_of, print_rows
-from failmodes.warehouse.errors import QueryError
+from failmodes.warehouse.database.answers import print_rows, suffixes_of
 
 HOSTILE = r"a|b_c *d* `e` <b> [f](g) \ & % $ # { } ~ ^ _g_"
 FRAME = pl.DataFrame({"model_label": ["ResNet-18", HOSTILE], "accuracy": [0.5, None], "list": [[1, 2], []]})
@@ -24,6 +23,9 @@ def test_markdown_reads_back_as_it_was() -> None:
     html = markdown_it.MarkdownIt("commonmark").enable("table").render(printed("markdown", FRAME, FRAME))
     cells = [re.sub("&lt;", "<", cell) for cell in re.findall(r"<td.*?>(.*?)</td>", html)]
     cells = [cell.replace("&gt;", ">").replace("&amp;", "&").replace("&quot;", '"') for cell in cells]
+    cells = [
+        re.sub("</?code>", "", cell).replace("&amp;", "&") if cell.startswith("<code>") else cell for cell in cells
+    ]
     assert cells == ["ResNet-18", "0.5", "[1, 2]", HOSTILE, "", "[]"] * 2
     assert re.findall(r"<th.*?>(.*?)</th>", html) == ["model_label", "accuracy", "list"]
     assert 'style="text-align:right"' in html
@@ -58,8 +60,50 @@ def test_an_answer_without_rows_has_its_columns(output_format: str) -> None:
     assert text == "[]\n" if output_format == "json" else "accuracy" in text
 
 
-def test_the_format_is_the_one_asked_for_or_that_of_the_name(tmp_path) -> None:
-    assert format_of(tmp_path / "a.tex") == "latex"
-    assert format_of(tmp_path / "a.txt", "markdown") == "markdown"
-    with pytest.raises(QueryError, match=r"a\.csv is by its name csv, and --format asks for json"):
-        format_of(tmp_path / "a.csv", "json")
+GITHUB = [
+    "@octocat",
+    "see #12",
+    "GH-7",
+    "http://e.org",
+    "www.e.org",
+    "a@b.org",
+    "&lt;b&gt;",
+    ":smile:",
+    "$x$",
+    "~~x~~",
+    "::error::",
+    "##[error]x",
+]
+
+
+@pytest.mark.parametrize("text", GITHUB)
+def test_what_github_links_or_replaces_is_code(text: str) -> None:
+    cell = printed("markdown", pl.DataFrame({"text": [text]})).splitlines()[2]
+    assert re.fullmatch(r"\| `[^`]+` \|", cell)
+    assert "##[" not in cell
+
+
+@pytest.mark.parametrize("text", ["a|b @x", "`` @x", "@`", "<img src=x> @x|"])
+def test_code_keeps_the_cells_of_a_row(text: str) -> None:
+    rows = printed("markdown", pl.DataFrame({"text": [text], "n": [1]})).splitlines()
+    assert [len(re.split(r"(?<!\\)\|", row)) for row in rows] == [4, 4, 4]
+
+
+@pytest.mark.parametrize("text", ["[2cm]", " * x", "*", "::error::x", ":\ufe0f:error::x", "[1, 2]"])
+def test_no_cell_is_an_option_of_latex_or_a_command(text: str) -> None:
+    head, first, second, *_ = printed("latex", pl.DataFrame({text: [text, text]})).splitlines()[3:]
+    del head
+    for row in (first, second):
+        assert row.startswith(("{}", "\\midrule"))
+
+
+@pytest.mark.parametrize(
+    ("output_format", "suffixes"),
+    [
+        (None, (".csv", ".json", ".md", ".parquet", ".tex")),
+        ("markdown", (".md", ".txt", "")),
+        ("parquet", (".parquet", "")),
+    ],
+)
+def test_an_option_allows_names_that_say_no_format(output_format: str | None, suffixes: tuple[str, ...]) -> None:
+    assert suffixes_of(output_format) == suffixes

@@ -3,6 +3,7 @@
 import base64
 import io
 import json
+import os
 import re
 from functools import lru_cache
 from pathlib import Path
@@ -17,7 +18,7 @@ from PIL import Image
 
 from failmodes.analysis.charts.style.theme import DARK_COLOURS, FONT, THEMES, vega_config
 from failmodes.warehouse.errors import StudyError
-from failmodes.warehouse.storage.files import atomic_write
+from failmodes.warehouse.output_files import NO_SUFFIX, atomic_output
 
 Format = Literal["svg", "png", "pdf", "html", "json"]
 FORMATS: dict[str, Format] = {".svg": "svg", ".png": "png", ".pdf": "pdf", ".html": "html", ".json": "json"}
@@ -29,7 +30,9 @@ ENDS_SCRIPT = re.compile("<(?=[/!])")
 _SVG_SIZE = re.compile(r'<svg [^>]*?width="([\d.]+)" height="([\d.]+)"')
 
 
-def save_chart(chart: alt.VConcatChart, path: Path, *, theme: str = "light", width_mm: float | None = None) -> Path:
+def save_chart(
+    chart: alt.VConcatChart, path: Path, *, theme: str = "light", width_mm: float | None = None, force: bool = False
+) -> Path:
     """Write a chart to `path` in the format that its suffix names.
 
     Args:
@@ -37,19 +40,18 @@ def save_chart(chart: alt.VConcatChart, path: Path, *, theme: str = "light", wid
         path: .svg, .png (300 dots an inch), .pdf, .html (offline, everything inside) or .json (Vega-Lite).
         theme: 'light' or 'dark'.
         width_mm: width of SVG, PNG and PDF on paper; by default 96 pixels are an inch.
+        force: see `check_output`.
 
     Raises:
-        StudyError: another suffix or theme.
+        StudyError: another theme; see `check_output`.
         StorageError: the file could not be written.
     """
-    return _write_themed(with_theme(chart, theme), path, width_mm)
+    return _write_themed(with_theme(chart, theme), path, width_mm, force)
 
 
-def _write_themed(themed: alt.VConcatChart, path: Path, width_mm: float | None) -> Path:
-    kind = FORMATS.get(path.suffix.lower())
-    if kind is None:
-        raise StudyError(f"cannot save a chart as {path.name!r}: name it with one of {', '.join(FORMATS)}")
-    with alt.theme.enable("none"), atomic_write(path) as temporary:
+def _write_themed(themed: alt.VConcatChart, path: Path, width_mm: float | None, force: bool) -> Path:
+    with alt.theme.enable("none"), atomic_output(path, FORMATS, force=force) as temporary:
+        kind = FORMATS[path.suffix.lower()]
         if kind == "html":
             alt.VConcatChart.from_dict(specification_of(themed), validate=False).save(
                 str(temporary), format=kind, inline=True
@@ -106,13 +108,36 @@ class FigureChart(alt.VConcatChart):
         _make_safe((context or {}).get("datasets", {}))  # of a chart within another one the data stands here
         return specification
 
-    def save(self, fp: Any, format: Any = None, **options: Any) -> None:  # type: ignore[override] # noqa: A002
-        """Write the figure; with any option of Altair's, or to an open file, as Altair does."""
-        is_path = isinstance(fp, str | Path) and Path(fp).suffix.lower() in FORMATS
-        if self._width_mm is None or format or options or not is_path:
+    def save(  # type: ignore[override]
+        self,
+        fp: Any,
+        format: Any = None,  # noqa: A002
+        *,
+        force: bool = False,
+        **options: Any,
+    ) -> None:
+        """Write the figure; with any option of Altair's, or to an open file, as Altair does.
+
+        Args:
+            fp: a path that ends in .svg, .png, .pdf, .html or .json, or an open file.
+            format: one of Altair's; by default that of the suffix.
+            force: replace even a warehouse, study, results shard or checkpoint that has the format's suffix.
+            options: Altair's.
+
+        Raises:
+            StudyError: another suffix, or a file that must not be replaced; see `check_output`.
+            StorageError: the file could not be written.
+        """
+        if not isinstance(fp, str | os.PathLike):
             super().save(fp, format, **options)
-        else:
-            _write_themed(self, Path(fp), self._width_mm)
+            return
+        path = Path(fp)
+        if self._width_mm is not None and not format and not options:
+            _write_themed(self, path, self._width_mm, force)
+            return
+        suffixes = (f".{str(format).lower()}", NO_SUFFIX) if format else tuple(FORMATS)
+        with atomic_output(path, suffixes, force=force) as temporary:
+            super().save(temporary, format or FORMATS[path.suffix.lower()], **options)
 
 
 class Drawing(NamedTuple):

@@ -54,7 +54,7 @@ def test_unknown_suffix_and_theme_are_refused(
     con: duckdb.DuckDBPyConnection, selection: Selection, tmp_path: Path
 ) -> None:
     chart = CHARTS["drops"](con, selection)
-    with pytest.raises(StudyError, match=r"'drops.gif'.*\.svg, \.png, \.pdf, \.html, \.json"):
+    with pytest.raises(StudyError, match=r"drops.gif: .*\.svg, \.png, \.pdf, \.html or \.json"):
         save_chart(chart, tmp_path / "drops.gif")
     with pytest.raises(StudyError, match="no theme"):
         save_chart(chart, tmp_path / "drops.svg", theme="sepia")

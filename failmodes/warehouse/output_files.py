@@ -1,0 +1,122 @@
+"""The one file that a user names to be written: what may be there already, and what it never replaces."""
+
+import os
+import re
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from failmodes.warehouse.errors import StorageError, StudyError
+from failmodes.warehouse.storage.files import atomic_write, reason_of
+from failmodes.warehouse.storage.regular_files import kind_of
+
+NO_SUFFIX = ""  # among suffixes: where an option states the format, a name may leave it out
+
+_HEAD_BYTES, _FOOTER_BYTES = 1 << 16, 1 << 22
+_URL = re.compile(r"[a-z][a-z0-9+.-]+:/", re.IGNORECASE)  # as a path keeps it: with one stroke
+# A pattern, since a damaged study is one too, and the parser of TOML may take minutes
+_OF_STUDY = re.compile(rb"""^\s*(?:\[{1,2}\s*)?["']?(?:dataset|models|corruptions|gate)["']?\s*[\].=]""", re.MULTILINE)
+_HEADS = (  # offset, first bytes, what such a file is
+    (8, b"DUCK", "a DuckDB database"),
+    (0, b"SQLite format 3\0", "an SQLite database"),
+    (0, b"PK\x03\x04", "a zip archive, such as a PyTorch checkpoint"),
+    (0, b"\x89HDF\r\n\x1a\n", "an HDF5 file, such as a Keras checkpoint"),
+    (0, b"\x93NUMPY", "a NumPy array"),
+)
+
+
+def check_output(path: Path, suffixes: Collection[str], *, force: bool = False) -> None:
+    """Refuse to write a file where something else is, or would be taken for something else.
+
+    Call it before long work. A file of the user's own with one of the suffixes is fine: it will be replaced.
+
+    Args:
+        path: the file, as the user named it; folders above it may be links.
+        suffixes: those of the formats that are written, in lower case; NO_SUFFIX for a name without any.
+        force: replace a warehouse, a study, a results shard or a checkpoint that has one of the suffixes.
+
+    Raises:
+        StudyError: `path` is a URL, no regular file, has another suffix, or is a file that only `force` replaces.
+        StorageError: the file that is there cannot be read.
+    """
+    if _URL.match(str(path)):
+        raise StudyError(f"cannot write {path}: it is a URL, expected a local file: write one, and upload that")
+    try:
+        mode = os.lstat(path).st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        mode = None
+    except ValueError as error:  # a null character in its name
+        raise StudyError(f"cannot write {str(path)!r}: {error}, expected a path") from error
+    except OSError as error:
+        raise StorageError(f"cannot write {path}: {reason_of(error)}") from error
+    if mode is not None and (kind := kind_of(mode)):
+        raise StudyError(
+            f"cannot write {path}: it is a {kind}, expected a regular file or a new name: name a file "
+            "(a command prints to stdout with -)"
+        )
+    precious = None if mode is None else _precious_kind(path)
+    suffix = path.suffix.lower()
+    if suffix not in suffixes:
+        there = f"it is {precious}" if precious else f"it ends in {suffix}" if suffix else "it has no suffix"
+        raise StudyError(f"cannot write {path}: {there}, expected a file name that ends in {_listed(suffixes)}")
+    if precious and not force:
+        raise StudyError(
+            f"cannot write {path}: it is {precious}, expected a new name or a former output: name another file, or "
+            "replace it with --force (in Python force=True)"
+        )
+
+
+@contextmanager
+def atomic_output(path: Path, suffixes: Collection[str], *, force: bool = False) -> Iterator[Path]:
+    """`atomic_write` of a file that the user named, which is checked before, and again just before it is replaced.
+
+    Raises:
+        StudyError: see `check_output`.
+        StorageError: the file could not be written.
+    """
+    check_output(path, suffixes, force=force)
+    with atomic_write(path) as temporary:
+        yield temporary
+        check_output(path, suffixes, force=force)
+
+
+def write_output(path: Path, content: bytes, suffixes: Collection[str], *, force: bool = False) -> None:
+    """Write the whole content of a file that the user named, or none of it; see `atomic_output`."""
+    with atomic_output(path, suffixes, force=force) as temporary:
+        temporary.write_bytes(content)
+
+
+def _precious_kind(path: Path) -> str | None:
+    """What an existing file is, in words, if losing it would cost more than running a command again."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(_HEAD_BYTES)
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(0, size - _FOOTER_BYTES))
+            tail = file.read() if head.startswith(b"PAR1") else b""
+    except FileNotFoundError:
+        return None
+    except PermissionError:
+        return "a file that may not be read"
+    except OSError as error:
+        raise StorageError(f"cannot write {path}: {reason_of(error)}") from error
+    if tail:
+        from failmodes.warehouse.shards.footer import FOOTER_HASH_KEY
+
+        # as bytes, so that a damaged shard is one too
+        return "a results shard (Parquet)" if FOOTER_HASH_KEY in tail else None
+    found = next((kind for offset, first, kind in _HEADS if head[offset:].startswith(first)), None)
+    if found is None and _is_checkpoint(head, size):
+        found = "a checkpoint"
+    return found or ("a study or a file of gate rules" if _OF_STUDY.search(head) else None)
+
+
+def _is_checkpoint(head: bytes, size: int) -> bool:
+    """Whether a file begins as safetensors (the length of a JSON object, and the object) or as a pickle does."""
+    is_pickle = head[:1] == b"\x80" and head[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05")
+    return is_pickle or (head[8:9] == b"{" and 2 <= int.from_bytes(head[:8], "little") <= size - 8)
+
+
+def _listed(suffixes: Collection[str]) -> str:
+    *others, last = [suffix for suffix in suffixes if suffix != NO_SUFFIX]
+    return f"{', '.join(others)} or {last}" if others else last
