@@ -18,8 +18,9 @@ import duckdb
 import pyarrow as pa
 
 from failmodes.warehouse.database.claim_tables import STATED_CLAIMS
-from failmodes.warehouse.database.connection import was_warehouse
+from failmodes.warehouse.database.connection import open_warehouse, was_warehouse
 from failmodes.warehouse.database.own_tables import LOADED_DIMENSIONS, SHARDS
+from failmodes.warehouse.database.relations import TABLES
 from failmodes.warehouse.database.stated_claims import claim_rows, stored_claims
 from failmodes.warehouse.database.stored_checks import update_checks
 from failmodes.warehouse.database.stored_measures import Measuring, update_measures
@@ -31,7 +32,7 @@ from failmodes.warehouse.database.tables import (
     views_fingerprint,
     write_info,
 )
-from failmodes.warehouse.database.updates import open_writable, staged_database, writer_lock
+from failmodes.warehouse.database.updates import staged_database, writer_lock
 from failmodes.warehouse.errors import DamagedShardError, StorageError, WarehouseError, WarehouseInUseError
 from failmodes.warehouse.schema import ATTENTION, DIMENSIONS, EXEMPLARS, FACTS, PARTITIONS, PREDICTIONS, Table
 from failmodes.warehouse.shards.inventory import FileKey, LoadError, RecordFile, read_verified_rows, scan_record
@@ -127,7 +128,7 @@ def _read_loaded_state(warehouse: Path, rebuild: bool) -> LoadedState:
 
 
 def _loaded_state(warehouse: Path) -> LoadedState:
-    with open_writable(warehouse) as con:
+    with open_warehouse(warehouse, TABLES) as con:
         fingerprint: str
         ((fingerprint,),) = con.execute("select views_fingerprint from warehouse_info").fetchall()
         keys = ", ".join(f"{name}::varchar" for name in PARTITIONS)

@@ -48,20 +48,6 @@ _FITTING = {
 
 _SOURCE = re.compile(r"\b(?:from|join)\s+(\w+)", re.IGNORECASE)
 
-_FOREIGN = """
-select distinct 'a macro ' || function_name from duckdb_functions()
-where
-    database_name = 'warehouse'
-    and function_name in (select function_name from duckdb_functions() where database_name = 'system')
-union
-select 'a constraint of ' || table_name from duckdb_constraints()
-where database_name = 'warehouse' and schema_name = 'main'
-union
-select 'an index of ' || table_name from duckdb_indexes()
-where database_name = 'warehouse' and schema_name = 'main'
-order by 1
-"""
-
 
 @cache
 def view_definitions() -> dict[str, str]:
@@ -122,7 +108,7 @@ def show_relations(
         shown.add(name)
         sql = view_definitions().get(name)
         if table := TABLES.get(name):
-            sql = _select(con, table, stored, path, schema_version)
+            sql = checked_select(con, table, stored, path, schema_version)
         if name in measure_definitions():
             show(COMPUTED.name)
             show(SHARDS.name)
@@ -203,15 +189,14 @@ def select_nothing(table: Table) -> str:
     return f"select {empty} where false"
 
 
-def foreign_objects(con: duckdb.DuckDBPyConnection) -> list[str]:
-    """What would have a say when the attached file is written to: macros that hide DuckDB's functions, constraints."""
-    return [what for (what,) in con.execute(_FOREIGN).fetchall()]
-
-
-def _select(
+def checked_select(
     con: duckdb.DuckDBPyConnection, table: Table, stored: Collection[str], path: Path, schema_version: str
 ) -> str:
-    """The statement that reads a table of the file; of an older file's, with nulls for columns that came later."""
+    """The statement that reads a table of the file; of an older file's, with nulls for columns that came later.
+
+    Raises:
+        WarehouseError: the table is missing, no base table, or has a column of another type than the contract's.
+    """
     if table.name not in stored:
         if not is_older_version(schema_version):
             raise _changed(path, f"it has no table {table.name}")

@@ -115,7 +115,7 @@ def test_query_can_neither_write_nor_read_outside(query_here: Path, sql: str) ->
 
 
 def test_a_path_may_hold_a_quotation_mark(sound_warehouse: Path, tmp_path: Path) -> None:
-    path = tmp_path / "it's \"mine\"; detach warehouse; --.duckdb"
+    path = tmp_path / 'it\'s "mine"; detach warehouse; --.duckdb'
     shutil.copy(sound_warehouse, path)
     assert run_query(path, "select count(*) as n from evaluations")["n"].item() == 2
 
