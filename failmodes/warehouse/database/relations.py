@@ -203,7 +203,7 @@ def checked_select(
         return select_nothing(table)
     types = check_table(con, table, path)
     if table not in (*FACTS, *MEASURES):  # of what may be millions, `failmodes status` finds what breaks the contract
-        _check_nulls(con, table, path)
+        _check_values(con, table, types, path)
     columns = ", ".join(
         column.name if column.name in types else f"null::{duckdb_type(column.type)} as {column.name}"
         for column in table.columns
@@ -211,13 +211,29 @@ def checked_select(
     return f"select {columns} from warehouse.main.{table.name}"
 
 
-def _check_nulls(con: duckdb.DuckDBPyConnection, table: Table, path: Path) -> None:
+def _check_values(con: duckdb.DuckDBPyConnection, table: Table, present: Collection[str], path: Path) -> None:
+    """Refuse nulls where none may be, and texts too long to be shown; all of a table in one pass over it."""
     needed = [column.name for column in table.columns if not column.nullable]
-    counts = ", ".join(f"count(*) - count({name})" for name in needed)
-    row = con.execute(f"select {counts} from warehouse.main.{table.name}").fetchone()
-    for name, nulls in zip(needed, row or (), strict=True):
+    texts = [column for column in table.columns if column.most_letters and column.name in present]
+    counts = [f"count(*) - count({name})" for name in needed]
+    lengths = [f"coalesce(max({_letters_of(column)}), 0)" for column in texts]
+    row = con.execute(f"select {', '.join(counts + lengths)} from warehouse.main.{table.name}").fetchone() or ()
+    for name, nulls in zip(needed, row, strict=False):
         if nulls:
             raise _changed(path, f"{table.name}.{name} is null in {nulls:,} rows")
+    for column, longest in zip(texts, row[len(needed) :], strict=True):
+        most = column.most_letters or 0
+        if longest > most:
+            raise _changed(
+                path, f"{table.name}.{column.name} has a text of {longest:,} letters, expected at most {most:,}"
+            )
+
+
+def _letters_of(column: Column) -> str:
+    """SQL of the length of a text, or of the longest of a list."""
+    if column.type.startswith("list<"):
+        return f"list_max([length(item) for item in {column.name}])"
+    return f"length({column.name}::varchar)"
 
 
 def _fits(column: Column, found: str) -> bool:
