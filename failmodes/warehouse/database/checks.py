@@ -85,9 +85,7 @@ def refuse_broken_relations(con: duckdb.DuckDBPyConnection) -> None:
     for name in _RELATIONS:
         row = fetch_first(con, f"select count(*) from ({definitions[name]}\n)")
         if row and row[0]:
-            broken.append(
-                f"{_invariant(definitions[name])} ({row[0]:,} {'row breaks' if row[0] == 1 else 'rows break'} it)"
-            )
+            broken.append(f"{_invariant(definitions[name])} (rows that break it: {row[0]:,})")
     if broken:
         raise WarehouseError(
             f"the warehouse is not as failmodes writes it: {'; '.join(broken)}; `failmodes status` shows the rows, "

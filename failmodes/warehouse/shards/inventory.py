@@ -213,7 +213,7 @@ def _check_lengths(columns: dict[str, pa.ChunkedArray | pa.Array], table: Table)
             longest = pc.max(pc.utf8_length(texts)).as_py()
             if longest is not None and longest > most:
                 raise ValueError(
-                    f"{table.name}.{column.name} has a text of {longest:,} letters, expected at most {most:,}: shorten it"
+                    f"{table.name}.{column.name} has a text of {longest:,} letters, expected at most {most:,}"
                 )
 
 

@@ -136,7 +136,8 @@ def atomic_write(path: StorePath) -> Iterator[Path]:
 
     Whatever happens inside (an exception, `kill -9`, a full disk), `path` has either its former content or the whole
     new one. For a local path the temporary one is beside it, under a name with the numbers of process and thread, so
-    that two writers never share one; for a remote path it is in a folder for temporary files, and uploaded when it is whole.
+    that two writers never share one; for a remote path it is in a folder for temporary files, and uploaded when it is
+    whole.
 
     Raises:
         StorageError: the file could not be written.
