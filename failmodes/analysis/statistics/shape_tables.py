@@ -26,7 +26,6 @@ from failmodes.analysis.statistics.curve_shape import (
 )
 from failmodes.analysis.statistics.curve_tables import (
     AXIS_TITLES,
-    SEVERITY_AXIS,
     DescribedCurve,
     EvaluationCurves,
     as_tables,
