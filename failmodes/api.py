@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -330,13 +331,13 @@ def _loaded(record: "StorePath", output: Path, claims: Sequence[str] | None) -> 
 
 def _opened(path: Path, location: Path | None) -> Warehouse:
     """The warehouse, with how to open the images of its study, which is mostly not needed."""
+    return Warehouse(path, open_study=partial(_open_study, location, path))
 
-    def open_study() -> "StudyImages | None":
-        from failmodes.evaluate.study_images import open_study_images
 
-        return open_study_images(location, path)
+def _open_study(location: Path | None, path: Path) -> "StudyImages | None":
+    from failmodes.evaluate.study_images import open_study_images
 
-    return Warehouse(path, open_study=open_study)
+    return open_study_images(location, path)
 
 
 def _listed(values: Any) -> Any:

@@ -46,6 +46,8 @@ def find_images(
     """
     if (request.condition is None) == (not request.images):
         raise StudyError("which images? Give either a filter, or the number of an image and a corruption")
+    if not isinstance(request.condition, str | None):
+        raise StudyError(f"a filter is a text, such as 'not correct limit 12' (given: {shown(request.condition)})")
     if request.condition is None:
         pictures = find_curves(
             path, _checked_numbers(request.images), corruptions=request.corruptions, models=request.models,

@@ -1,9 +1,11 @@
 """Files that an open warehouse writes for others: a network as a baseline, results as other programs read them."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Literal
+
+from failmodes.warehouse.errors import StudyError, shown
 
 
 class WarehouseFiles:
@@ -81,5 +83,11 @@ class WarehouseFiles:
 
 
 def names_of(given: str | Sequence[str] | None) -> list[str]:
-    """One name, several or none, as a list."""
+    """One name, several or none, as a list.
+
+    Raises:
+        StudyError: it is neither a text nor a list.
+    """
+    if not isinstance(given, str | Iterable | None):
+        raise StudyError(f"expected a name or a list of names (given: {shown(given)})")
     return [given] if isinstance(given, str) else list(given or ())

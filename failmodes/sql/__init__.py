@@ -1,4 +1,4 @@
-"""The files of `sql/`: their text by name, and the sentence that their first comment line states; a text in SQL.
+"""The files of `sql/`: their text by name, and the sentence that their first comment states; texts and names in SQL.
 
 SQL, one select a file: staging/ and marts/ become views named after the file, measures/ define the stored measures,
 checks/ and queries/ are run.
@@ -31,3 +31,8 @@ def first_comment(sql: str) -> str:
 def sql_literal(text: str) -> str:
     """A text as a SQL string literal, for statements that take no bound values: ATTACH, COMMENT, a printed query."""
     return "'" + text.replace("'", "''") + "'"
+
+
+def sql_identifier(name: str) -> str:
+    """A name as a SQL identifier, whatever letters it has."""
+    return '"' + name.replace('"', '""') + '"'

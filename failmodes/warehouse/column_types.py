@@ -12,6 +12,15 @@ int16, int32, int64, half, real, double = "int16", "int32", "int64", "halffloat"
 moment, SEVERITY = "timestamp[s, UTC]", "decimal128(4, 3)"
 
 
+MOST_LABEL_LETTERS, MOST_NOTE_LETTERS = 1_000, 100_000  # of a text, in every table but those of facts
+
+# Texts that people or libraries write at length, by column; all others are names, identities and short values
+_NOTES = frozenset({
+    "note", "variant", "training_recipe", "training_data", "subset", "recipe", "versions", "attention_note",
+    "pairing_note", "reason", "sentence", "query", "claim", "text", "paper",
+})  # fmt: skip
+
+
 def list_of(kind: str) -> str:
     """The type of a list of values of type `kind`."""
     return f"list<{kind}>"
@@ -24,6 +33,13 @@ class Column(NamedTuple):
     type: str
     meaning: str
     nullable: bool = False
+
+    @property
+    def most_letters(self) -> int | None:
+        """How long its texts may be; None where it holds none."""
+        if self.type not in (text, list_of(text)):
+            return None
+        return MOST_NOTE_LETTERS if self.name in _NOTES else MOST_LABEL_LETTERS
 
 
 class Table(NamedTuple):

@@ -3,12 +3,14 @@
 import random
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import duckdb
 import pytest
 from fault_trials import attempt, half_written
-from hostile_warehouses import ANSWERED, CANARY, REFUSED, hostile_copy
+from hostile_warehouses import ANSWERED, CANARY, HELD_BY_TABLES, REFUSED, RUN_BY_WRITERS, hostile_copy, newer_copy
+from synthetic_record import write_synthetic
 
 import failmodes
 from failmodes.warehouse.database.status import warehouse_status
@@ -148,22 +150,61 @@ def test_a_damaged_warehouse_is_made_anew(synthetic, sound_warehouse: Path, tmp_
         assert warehouse.sql("select count(*) as n from predictions")["n"].item() == 20_800
 
 
-@pytest.mark.parametrize("kind", ["macros", "a check", "an index"])
-def test_what_would_have_a_say_in_writing_is_refused(
-    sound_warehouse: Path, synthetic, tmp_path: Path, kind: str
+def catalog_of(path: Path) -> dict[str, int]:
+    """How much a file holds beside tables and views."""
+    own = "where database_name = current_database()"
+    counts = {}
+    with duckdb.connect(str(path), read_only=True) as con:
+        for kind in ("constraints", "indexes", "sequences"):
+            counts[kind] = con.execute(f"select count(*) from duckdb_{kind}() {own}").fetchall()[0][0]
+        for kind in ("functions", "types"):
+            counts[kind] = con.execute(f"select count(*) from duckdb_{kind}() {own} and not internal").fetchall()[0][0]
+        counts["labels"] = con.execute("select count(distinct model_label) from models").fetchall()[0][0]
+    return counts
+
+
+CLEAN_CATALOG = {"constraints": 0, "indexes": 0, "sequences": 0, "functions": 0, "types": 0, "labels": 3}
+
+
+@pytest.mark.parametrize("sql", [pytest.param(sql, id=name) for name, sql in (HELD_BY_TABLES | RUN_BY_WRITERS).items()])
+def test_nothing_of_a_strangers_file_runs_as_it_is_written_anew(
+    sound_warehouse: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], sql: str
 ) -> None:
+    """A chart leaves the file as it is and says why; a load takes over checked rows and says what it left out."""
     from failmodes.warehouse.database.load import load
 
-    sql = {
-        "macros": ANSWERED["their macros"],
-        "a check": "alter table shapes alter corruption set not null",
-        "an index": "create index i on models (model_id)",
-    }[kind]
-    path = hostile_copy(sound_warehouse, tmp_path, sql)
+    if sql in RUN_BY_WRITERS.values():
+        if duckdb.__version__ < "2":
+            pytest.skip("this DuckDB has no triggers")
+        path = newer_copy(sound_warehouse, tmp_path / "warehouse.duckdb", sql)
+    else:
+        path = hostile_copy(sound_warehouse, tmp_path, sql)
     before = path.read_bytes()
-    with pytest.raises(WarehouseError, match="not made by failmodes"):
-        load([synthetic.output], path)
+    with failmodes.open(path) as warehouse:
+        assert CANARY not in warehouse.chart("curves").to_json()
+        warehouse.report(tmp_path / "report.html")
     assert path.read_bytes() == before
-    load([synthetic.output], path, rebuild=True)
-    with duckdb.connect(str(path)) as con:
-        assert con.execute("select count(*) from duckdb_constraints()").fetchall() == [(0,)]
+    assert "cannot be stored" in capsys.readouterr().err
+    more = write_synthetic(tmp_path / "more", images=20, models=("Gamma",)).output
+    load([more], path)
+    assert "which failmodes did not make" in capsys.readouterr().err
+    assert catalog_of(path) == CLEAN_CATALOG
+    assert not half_written(tmp_path)
+    with failmodes.open(path) as warehouse:
+        assert set(warehouse.table("models")["model_label"]) == {"Alpha", "Beta", "Gamma"}
+        assert warehouse.sql("select count(*) as n from outcomes")["n"].item() == 20_800 + 26 * 20
+
+
+def test_triggers_of_a_file_that_calls_itself_older_do_not_run(sound_warehouse: Path, tmp_path: Path) -> None:
+    """The header of a file says which storage it has; what is in it decides."""
+    from failmodes.warehouse.database.carried_tables import Former
+
+    path = hostile_copy(sound_warehouse, tmp_path, "select 1")
+    assert Former(path).is_ours
+    if duckdb.__version__ < "2":
+        pytest.skip("this DuckDB has no triggers")
+    with duckdb.connect(str(path)) as con, suppress(duckdb.Error):
+        con.execute("create trigger t after delete on shapes update models set model_label = 'x'")
+    with duckdb.connect(str(path), read_only=True) as con:
+        held = con.execute("select count(*) from duckdb_triggers()").fetchall()[0][0]
+    assert Former(path).is_ours == (not held)

@@ -69,6 +69,42 @@ ANSWERED = {
     "chr(10) || chr(0) || chr(8238) || 'net'",
 }
 
+# What would run as soon as somebody writes into the file; `newer` storage alone can hold it.
+RUN_BY_WRITERS = {
+    "triggers": "; ".join(
+        f"create trigger {event}_{name} after {event} on {name} update models set model_label = {{canary_text}}"
+        for name in ("shapes", "shards", "warehouse_info", "models")
+        for event in ("insert", "delete")
+    ),
+    "a trigger without end": "create table sink (a bigint); create trigger t after delete on shapes insert into sink "
+    "from range(1000000000000); create trigger u after delete on warehouse_info insert into sink "
+    "from range(1000000000000)",
+}
+HELD_BY_TABLES = {
+    "macros": "; ".join(f"create macro {name} as {READ}" for name in ("count(x)", "round(x)", "now()", "len(x)")),
+    "a check": "create table kept as from shapes; drop table shapes; create table shapes as from kept where false; "
+    "alter table shapes alter corruption set not null",
+    "an index": "create index i on models (model_id)",
+    "a unique index of an expression": "create unique index u on shards ((evaluation_id || corruption || severity))",
+    "an enum": "create type networks as enum (select distinct model_label from models); "
+    "alter table models alter model_label type networks",
+    "a sequence": "create sequence s; create table theirs (a bigint default nextval('s'))",
+    "a schema": "create schema other; create table other.models as select 1 as a",
+    "a generated column of theirs": "create table theirs (a bigint, b bigint generated always as (a + 1))",
+    "a struct of theirs": "create table theirs as select {{'a': 1}} as a",
+    "a table called as a view of ours": "drop view outcomes; create table outcomes as select 1 as a",
+    "a column more": "alter table models add column theirs varchar",
+}
+
+
+def newer_copy(sound: Path, path: Path, statements: str) -> Path:
+    """A changed copy in the newest storage of this DuckDB, which says that it is of an older one."""
+    with duckdb.connect() as con:
+        con.execute(f"attach '{sound}' as sound (read_only); attach '{path}' as newer (storage_version 'latest')")
+        con.execute("copy from database sound to newer; use newer")
+        con.execute(statements.format(canary_text=f"'{CANARY}'"))
+    return path
+
 
 def hostile_copy(sound: Path, folder: Path, statements: str) -> Path:
     """A changed copy of a sound warehouse in `folder`, beside the canary file."""

@@ -17,6 +17,7 @@ ONE = """
 
 # What breaks an invariant: the check that must find it, how many rows it names, and the damage in SQL.
 DAMAGE = {
+    "known_values": (1, "update models set class_protocol = 'odd' where model_label = 'Beta'"),
     "predictions_one_row_per_key": (1, f"insert into predictions select * from predictions where {ONE}"),
     "attention_one_row_per_key": (2, f"insert into attention select * from attention where {ONE}"),
     "dimensions_one_row_per_key": (1, "insert into corruptions select * from corruptions where corruption = 'fog'"),
@@ -49,6 +50,12 @@ MORE_DAMAGE = {
     ],
     "keys_resolve": [f"delete from {table}" for table in
                      ("datasets", "sources", "classes", "evaluations", "corruptions")],
+    "known_values": [
+        f"update {change}"
+        for change in ("models set class_count = 0", "models set output_count = -1", "datasets set class_count = 0",
+                       "datasets set width_px = 0", "sources set source_kind = 'x'", "sources set draws = 'x'",
+                       "evaluations set image_count = 0", "shards set table_name = 'x' where corruption = 'fog'")
+    ],
     "images_resolve": ["delete from images"],
     "clean_cell_present": ["delete from shards where corruption = 'none'",
                            "update shards set severity = 0 where corruption = 'fog' and severity = 1"],

@@ -157,7 +157,7 @@ def draw_from_warehouse(
             means nothing to this chart.
         WarehouseError: the warehouse cannot be read, or lacks what the chart shows.
     """
-    if name not in CHARTS:
+    if not isinstance(name, str) or name not in CHARTS:
         raise StudyError(f"no chart {name!r} of a warehouse: choose among {', '.join(CHARTS)}")
     width_mm = figure_width_mm(size, width)
     with open_with_shapes(path) as con, debug_mode(False):

@@ -12,6 +12,7 @@ from failmodes.analysis.claims.judging import claims_of_warehouse, judge_given, 
 from failmodes.analysis.derived_rows import derived_rows
 from failmodes.analysis.findings.stored import due_findings, findings_fingerprint
 from failmodes.analysis.statistics.shape_tables import open_with_shapes, store_derived
+from failmodes.warehouse.database.checks import refuse_broken_relations
 from failmodes.warehouse.database.claim_tables import CLAIMS, STATED_CLAIMS
 from failmodes.warehouse.database.connection import open_warehouse
 from failmodes.warehouse.database.stated_claims import claim_rows, stored_claims
@@ -33,9 +34,10 @@ def open_with_claims(warehouse: Path, stated: Sequence[str] | None = None) -> It
 
     Raises:
         StudyError: a claim of the study is not understood.
-        WarehouseError: it is missing, in use, or a cell is incomplete.
+        WarehouseError: it is missing, in use, its tables do not fit together, or a cell is incomplete.
     """
     with open_warehouse(warehouse, one_thread=True) as con:
+        refuse_broken_relations(con)
         if tables := due_findings(con) | _due_claims(con, stated):
             store_derived(warehouse, tables)
         yield con

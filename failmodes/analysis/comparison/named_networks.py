@@ -34,6 +34,9 @@ def compare_named(
         StudyError: a name means no network, or both the same; a number is out of its range; or the two share no cell.
         WarehouseError: a warehouse cannot be read, or a network is not evaluated to the end.
     """
+    for name in (a, b):
+        if not isinstance(name, str):
+            raise StudyError(f"a network is named by a text, such as its label (given: {shown(name)})")
     if not 0 < margin < 1:
         raise StudyError(f"margin {shown(margin)}: expected a difference of accuracy above 0 and below 1, such as 0.01")
     if not LEAST_LEVEL <= level <= MOST_LEVEL:

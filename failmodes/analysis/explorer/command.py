@@ -47,9 +47,11 @@ def explore_warehouse(path: Path, open_study: "OpenStudy", *, host: str, port: i
     limit_command(None, query_memory(None))
     require("explore", "`failmodes explore`")
     from failmodes.analysis.selection import select
+    from failmodes.warehouse.database.checks import RELATED, refuse_broken_relations
     from failmodes.warehouse.database.connection import open_warehouse
 
-    with open_warehouse(path, _SELECTING) as con:
+    with open_warehouse(path, [*_SELECTING, *RELATED]) as con:
+        refuse_broken_relations(con)
         select(con)  # what keeps the page from being drawn is said here
     listening, token = bound_socket(host, port), new_token()
     hand_over(Explored(path.absolute(), open_study))

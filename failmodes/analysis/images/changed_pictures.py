@@ -4,12 +4,11 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import duckdb
-import numpy as np
 
 from failmodes.analysis.images.clean_images import Pixels, StudyAtHand
 from failmodes.analysis.images.regeneration import make_pictures
 from failmodes.analysis.images.rows import cell_rows
-from failmodes.ingest.datasets.decoding import decode
+from failmodes.analysis.images.stored_pictures import decode_stored
 from failmodes.warehouse.errors import FailmodesError
 
 
@@ -44,12 +43,13 @@ def _exemplars(
     con: duckdb.DuckDBPyConnection, evaluation_ids: Sequence[str], cells: Mapping[int, tuple[str, float]]
 ) -> dict[int, Pixels]:
     rows = con.execute(
-        "select image_id, corruption, severity::double, any_value(png) from exemplars "
-        "where evaluation_id = any($1) and image_id = any($2) group by all",
+        "select image_id, corruption, severity::double, any_value(png), any_value(height_px), any_value(width_px) "
+        "from exemplars inner join evaluations using (evaluation_id) inner join datasets using (dataset_id) "
+        "where evaluation_id = any($1) and image_id = any($2) group by image_id, corruption, severity",
         [list(evaluation_ids), list(cells)],
     ).fetchall()
     return {
-        image_id: np.asarray(decode(png, f"the stored picture of image {image_id}"))
-        for image_id, corruption, severity, png in rows
+        image_id: decode_stored(png, (height, width), image_id)
+        for image_id, corruption, severity, png, height, width in rows
         if cells[image_id] == (corruption, severity)
     }

@@ -8,10 +8,9 @@ import duckdb
 import numpy as np
 from numpy.typing import NDArray
 
+from failmodes.analysis.images.stored_pictures import decode_stored
 from failmodes.ingest.corruptions.apply import ImageIds
 from failmodes.ingest.corruptions.kernels.base import Images
-from failmodes.ingest.datasets.decoding import decode
-from failmodes.warehouse.errors import DataError, WarehouseError
 
 Pixels = NDArray[np.uint8]  # one image, (H, W, 3)
 GIVE_THE_STUDY = "name the study file in place of the warehouse, where its images are at hand"
@@ -71,17 +70,4 @@ def _thumbnails(con: duckdb.DuckDBPyConnection, dataset_id: str, image_ids: Sequ
         "select image_id, png, height_px, width_px from thumbnails where dataset_id = $1 and image_id = any($2)",
         [dataset_id, list(image_ids)],
     ).fetchall()
-    return {image_id: _decoded(png, (height, width), image_id) for image_id, png, height, width in stored}
-
-
-def _decoded(png: bytes, size: tuple[int, int], image_id: int) -> Pixels:
-    try:
-        pixels = np.asarray(decode(png, f"the stored picture of image {image_id}"))
-    except DataError as error:
-        raise WarehouseError(f"{error}; make the warehouse anew with `failmodes load STUDY --rebuild`") from error
-    if pixels.shape[:2] != size:
-        raise WarehouseError(
-            f"the stored picture of image {image_id} has {pixels.shape[1]}×{pixels.shape[0]} pixels and should have "
-            f"{size[1]}×{size[0]}: the warehouse was changed; make it anew with `failmodes load STUDY --rebuild`"
-        )
-    return pixels
+    return {image_id: decode_stored(png, (height, width), image_id) for image_id, png, height, width in stored}

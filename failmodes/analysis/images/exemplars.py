@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from failmodes.analysis.formatting import REASON_NAMES
 from failmodes.analysis.images.attention import AttentionMap, stored_map
-from failmodes.ingest.datasets.decoding import decode
+from failmodes.analysis.images.stored_pictures import check_pixel_count, decode_stored
 from failmodes.warehouse.schema import EXEMPLAR_REASONS
 
 SERIES = ("evaluation_id", "corruption", "image_id")  # what rows from clean to the last severity have in common
@@ -42,9 +42,9 @@ def exemplar_rows(
 ) -> pl.DataFrame:
     """Rows of `exemplars` with the names of classes, those that were chosen first in front, by rising severity."""
     found: pl.DataFrame = con.sql(
-        "select e.*, a.class_name as label_name, coalesce(b.class_name, "
+        "select e.*, d.height_px, d.width_px, a.class_name as label_name, coalesce(b.class_name, "
         "case when e.confidence is null then 'no answer' else 'another class' end) as predicted_name "
-        "from exemplars as e "
+        "from exemplars as e inner join datasets as d on d.dataset_id = $3 "
         "left join classes as a on a.dataset_id = $3 and a.class_index = e.label "
         "left join classes as b on b.dataset_id = $3 and b.class_index = e.predicted "
         "where e.evaluation_id = any($1) and e.corruption = any($2) "
@@ -58,10 +58,16 @@ def exemplar_images(rows: pl.DataFrame) -> list[ExemplarImage]:
     """Rows of `exemplar_rows` with their pictures and maps decoded.
 
     Raises:
-        DataError: a picture is none.
-        WarehouseError: a map is not of its size.
+        WarehouseError: a picture is none or not of its size, together they are too large, or a map is not of its size.
     """
+    if rows.height:
+        check_pixel_count(rows.height, size_of(rows), f"image {rows['image_id'][0]} under {rows['corruption'][0]}")
     return [_image(row) for row in rows.rows(named=True)]
+
+
+def size_of(rows: pl.DataFrame) -> tuple[int, int]:
+    """Height and width of the pictures of rows of `exemplar_rows`, pixels."""
+    return int(rows["height_px"][0]), int(rows["width_px"][0])
 
 
 def _image(row: dict[str, Any]) -> ExemplarImage:
@@ -69,6 +75,6 @@ def _image(row: dict[str, Any]) -> ExemplarImage:
     return ExemplarImage(
         row["evaluation_id"], row["corruption"], row["image_id"], row["reason"], float(row["severity"]),
         row["label_name"] or str(row["label"]), row["predicted_name"], row["predicted"] == row["label"],
-        row["confidence"], np.asarray(decode(row["png"], f"the stored picture of image {row['image_id']}")),
+        row["confidence"], decode_stored(row["png"], (row["height_px"], row["width_px"]), row["image_id"]),
         None if content is None else stored_map(content, row["map_height"], row["map_width"]),
     )  # fmt: skip

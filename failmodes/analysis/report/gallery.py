@@ -14,12 +14,13 @@ from PIL import Image
 
 from failmodes.analysis.charts.style.saving import image_url
 from failmodes.analysis.formatting import REASON_MEANINGS, format_percent, format_severity
-from failmodes.analysis.images.exemplars import SERIES, ExemplarImage, exemplar_images, exemplar_rows
+from failmodes.analysis.images.exemplars import SERIES, ExemplarImage, exemplar_images, exemplar_rows, size_of
 from failmodes.analysis.selection import Selection, corruption_labels
 from failmodes.analysis.statistics.mean_accuracy import lowest_first, mean_accuracies
 
 LONGEST_SIDE_PX = 96  # of a picture; larger ones are made smaller
 MOST_BYTES = 4_000_000  # of all strips of a selection, a third more as text
+MOST_PIXELS = 2**29  # that are decoded for them, some 10 s
 LOSSLESS_BYTES = 800_000  # of all pictures on record, up to which they are embedded as they are
 QUALITY = 80  # of the copies beyond that, WebP
 
@@ -120,8 +121,12 @@ def gallery(con: duckdb.DuckDBPyConnection, selection: Selection) -> Gallery:
     names = corruption_labels(con)
     is_lossless = sum(map(len, rows["png"])) <= LOSSLESS_BYTES
     found: list[PictureSeries] = []
-    size = 0
+    size = pixels = 0
     for part in parts:
+        height, width = size_of(part)
+        pixels += part.height * height * width
+        if pixels > MOST_PIXELS and found:
+            break
         one = _series(exemplar_images(part), selection.labels, names, is_lossless=is_lossless)
         size += len(one.strip) * 3 // 4
         if size > MOST_BYTES and found:

@@ -117,7 +117,7 @@ def _json_text(text: str | None) -> str:
     """A training recipe or versions, kept as JSON, as names with values; other text as it is."""
     try:
         content = json.loads(text or "{}")
-    except ValueError:
+    except (ValueError, RecursionError):
         content = text
     if not isinstance(content, dict):
         return text or UNKNOWN

@@ -12,6 +12,7 @@ from failmodes.analysis.networks import TrainedNetwork, trained_networks
 from failmodes.analysis.selection import Selection, selection_of
 from failmodes.analysis.statistics.image_pairing import NetworkRows
 from failmodes.analysis.statistics.run_rows import read_run
+from failmodes.warehouse.database.checks import RELATED, refuse_broken_relations
 from failmodes.warehouse.database.connection import open_warehouse
 from failmodes.warehouse.errors import StudyError
 from failmodes.warehouse.storage.locations import find_warehouse
@@ -72,7 +73,8 @@ def open_networks(
     with ExitStack() as stack:
         for path, _ in places:
             if path not in opened:
-                opened[path] = stack.enter_context(open_warehouse(path, NEEDED))
+                opened[path] = stack.enter_context(open_warehouse(path, {*NEEDED, *RELATED}))
+                refuse_broken_relations(opened[path])
         yield [find_network(opened[path], path, name) for path, name in places]
 
 

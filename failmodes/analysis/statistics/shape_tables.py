@@ -24,10 +24,19 @@ from failmodes.analysis.statistics.curve_shape import (
     classify,
     describe_curve,
 )
+from failmodes.analysis.statistics.curve_tables import (
+    AXIS_TITLES,
+    DescribedCurve,
+    EvaluationCurves,
+    as_tables,
+    curve_rows,
+    no_rows,
+)
 from failmodes.analysis.statistics.curve_tables import METHOD as CURVE_METHOD
-from failmodes.analysis.statistics.curve_tables import DescribedCurve, EvaluationCurves, as_tables, curve_rows, no_rows
+from failmodes.analysis.statistics.distortion_shapes import SEVERITY_AXIS
 from failmodes.analysis.statistics.published import due_published_shapes
 from failmodes.analysis.statistics.sufficiency import FEWEST_IMAGES, MOST_NON_FINITE, non_finite_cells
+from failmodes.warehouse.database.checks import refuse_broken_relations
 from failmodes.warehouse.database.connection import fetch_first, open_warehouse
 from failmodes.warehouse.database.fingerprints import input_fingerprint
 from failmodes.warehouse.database.own_tables import SHAPE_SWEEP, SHAPES, STEPS
@@ -54,12 +63,13 @@ def ensure_shapes(warehouse: Path, settings: ShapeSettings | None = None) -> boo
         Whether anything had to be computed.
 
     Raises:
-        WarehouseError: it is missing, in use, or a cell is incomplete.
+        WarehouseError: it is missing, in use, its tables do not fit together, or a cell is incomplete.
         StorageError: it cannot be written.
     """
     from failmodes.warehouse.database.updates import replace_derived_tables  # here: who only reads needs none of it
 
     with open_warehouse(warehouse) as con:
+        refuse_broken_relations(con)
         tables = due_shapes(con, settings)
     if tables:
         replace_derived_tables(warehouse, tables)
@@ -74,9 +84,10 @@ def open_with_shapes(warehouse: Path) -> Iterator[duckdb.DuckDBPyConnection]:
     It works in one thread, so that what is drawn twice is the same to the last digit.
 
     Raises:
-        WarehouseError: it is missing, in use, or a cell is incomplete.
+        WarehouseError: it is missing, in use, its tables do not fit together, or a cell is incomplete.
     """
     with open_warehouse(warehouse, one_thread=True) as con:
+        refuse_broken_relations(con)
         tables = due_shapes(con)
         for name, rows in tables.items():
             con.register(name, rows)  # hides the stored one
@@ -107,9 +118,30 @@ def due_shapes(con: duckdb.DuckDBPyConnection, settings: ShapeSettings | None = 
     settings = settings or stored_settings(con)
     fingerprint = input_fingerprint(con, {**asdict(settings), "method": METHOD, "curves": CURVE_METHOD})
     published = due_published_shapes(con, settings)
-    if con.execute("select distinct input_fingerprint from shapes").fetchall() == [(fingerprint,)]:
+    if con.execute("select distinct input_fingerprint from shapes").fetchall() == [(fingerprint,)] and _are_ours(con):
         return published
     return shape_tables(con, settings, fingerprint) | published
+
+
+def _are_ours(con: duckdb.DuckDBPyConnection) -> bool:
+    """Whether the stored tables hold what this program could have stored: whoever wrote a file may write rows too."""
+    axes = [SEVERITY_AXIS, *AXIS_TITLES]
+    known = fetch_first(
+        con,
+        "select (select bool_and(shape = any($1)) from shapes), "
+        "(select bool_and(shape = any($1) and axis = any($2)) from shapes_over_distortion), "
+        "(select bool_and(threshold = any($3)) from change_points)",
+        [list(SHAPE_CLASSES), axes, ["supported", "contradicted", "undecided"]],
+    )
+    curves = "select distinct evaluation_id, corruption from"
+    over_axes = [f"(from shapes_over_distortion where axis = '{axis}')" for axis in axes]
+    agree = all(
+        not con.execute(
+            f"({curves} shapes except {curves} {other}) union all ({curves} {other} except {curves} shapes) limit 1"
+        ).fetchall()
+        for other in ("steps", "shape_sweep", *over_axes)
+    )
+    return agree and all(known or ())
 
 
 def stored_settings(con: duckdb.DuckDBPyConnection) -> ShapeSettings:

@@ -6,6 +6,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from failmodes.sql import sql_identifier
 from failmodes.warehouse.database.connection import open_warehouse
 from failmodes.warehouse.database.query import bindable, query_errors, to_polars
 from failmodes.warehouse.database.schema_listing import check_known, column_rows, column_types, relation_rows
@@ -79,14 +80,14 @@ def read_rows(path: Path, name: str, filters: Mapping[str, object]) -> "pl.DataF
                 raise QueryError(f"{name} has no column {column!r}: {did_you_mean(column, types, every)}")
             wanted = value if isinstance(value, list | tuple | set | frozenset) else [value]
             known = [_fitting(item, types[column], f"{name}.{column}") for item in wanted if item is not None]
-            quoted, parameter = _quoted(column), f"value_{position}"
+            quoted, parameter = sql_identifier(column), f"value_{position}"
             choices = [f"{quoted} = any(${parameter})"] if known else []
             choices += [f"{quoted} is null"] if None in wanted else []
             conditions.append(f"({' or '.join(choices) or 'false'})")
             values |= {parameter: known} if known else {}
         where = f" where {' and '.join(conditions)}" if conditions else ""
         with query_errors():
-            rows = to_polars(con.sql(f"from {_quoted(name)}{where}", params=values or None))
+            rows = to_polars(con.sql(f"from {sql_identifier(name)}{where}", params=values or None))
     keys = [column for column, kind in types.items() if kind.startswith(_IDENTIFYING)]
     return rows if name in _UNSORTED else rows.sort(sorted(keys, key=lambda column: column != "model_label"))
 
@@ -105,7 +106,3 @@ def _fitting(value: object, kind: str, column: str) -> object:
     if family == "DECIMAL" and isinstance(value, float) and math.isfinite(value):
         return Decimal(repr(round(value, 9)))  # 0.1 + 0.2 is severity 0.3
     return value
-
-
-def _quoted(identifier: str) -> str:
-    return '"' + identifier.replace('"', '""') + '"'

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, NamedTuple
 import duckdb
 
 from failmodes.sql import CHECKS, STAGING, first_comment, read_sql
+from failmodes.warehouse.database.connection import fetch_first
 from failmodes.warehouse.database.own_tables import SHARDS
+from failmodes.warehouse.errors import WarehouseError
 from failmodes.warehouse.hashing import identity_of
 from failmodes.warehouse.schema import ATTENTION, DIMENSIONS, FACTS, PREDICTIONS, Table
 
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
     import polars as pl
 
 SHOWN_ROWS = 5
+RELATED = (*(table.name for table in DIMENSIONS), SHARDS.name)  # what `refuse_broken_relations` reads
+_RELATIONS = ("dimensions_one_row_per_key", "keys_resolve", "known_values")  # checks that read no facts
 
 
 class CheckResult(NamedTuple):
@@ -68,6 +72,25 @@ def checks_of_facts(con: duckdb.DuckDBPyConnection) -> dict[str, str]:
     """SQL of the checks that read facts, by name; each gives the evaluation_id of what breaks it."""
     facts = {table.name for table in FACTS}
     return {name: sql for name, sql in check_definitions().items() if con.get_table_names(sql) & facts}
+
+
+def refuse_broken_relations(con: duckdb.DuckDBPyConnection) -> None:
+    """Refuse to analyze a warehouse whose small tables do not fit together: what reads them relies on that.
+
+    Raises:
+        WarehouseError: it says what is broken.
+    """
+    definitions = check_definitions()
+    broken = []
+    for name in _RELATIONS:
+        row = fetch_first(con, f"select count(*) from ({definitions[name]}\n)")
+        if row and row[0]:
+            broken.append(f"{_invariant(definitions[name])} (rows that break it: {row[0]:,})")
+    if broken:
+        raise WarehouseError(
+            f"the warehouse is not as failmodes writes it: {'; '.join(broken)}; `failmodes status` shows the rows, "
+            "`failmodes load STUDY --rebuild` makes it anew"
+        )
 
 
 def run_checks(con: duckdb.DuckDBPyConnection) -> list[CheckResult]:

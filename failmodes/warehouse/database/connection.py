@@ -65,7 +65,7 @@ def open_warehouse(
         LimitError: memory ran out.
     """
     with attach_read_only(path, one_thread=one_thread) as con, reading_errors(path):
-        version = _read_version(con, path)
+        version = read_version(con, path)
         check_version(version, path, REBUILD_HINT)
         show_relations(con, path, version, names)
         yield con
@@ -144,7 +144,7 @@ def arrow_reader(relation: duckdb.DuckDBPyRelation, rows: int) -> "pa.RecordBatc
     return reader
 
 
-def _read_version(con: duckdb.DuckDBPyConnection, path: Path) -> str:
+def read_version(con: duckdb.DuckDBPyConnection, path: Path) -> str:
     """The schema version of a file, whatever version that is."""
     table = TABLES["warehouse_info"]
     if table.name not in base_tables(con):

@@ -16,10 +16,12 @@ from typing import Any, NamedTuple
 
 import duckdb
 import pyarrow as pa
+import pyarrow.compute
 
 from failmodes.warehouse.database.claim_tables import STATED_CLAIMS
-from failmodes.warehouse.database.connection import was_warehouse
+from failmodes.warehouse.database.connection import open_warehouse, was_warehouse
 from failmodes.warehouse.database.own_tables import LOADED_DIMENSIONS, SHARDS
+from failmodes.warehouse.database.relations import TABLES
 from failmodes.warehouse.database.stated_claims import claim_rows, stored_claims
 from failmodes.warehouse.database.stored_checks import update_checks
 from failmodes.warehouse.database.stored_measures import Measuring, update_measures
@@ -31,13 +33,25 @@ from failmodes.warehouse.database.tables import (
     views_fingerprint,
     write_info,
 )
-from failmodes.warehouse.database.updates import open_writable, staged_database, writer_lock
+from failmodes.warehouse.database.updates import staged_database, writer_lock
 from failmodes.warehouse.errors import DamagedShardError, StorageError, WarehouseError, WarehouseInUseError
 from failmodes.warehouse.output_files import check_output
-from failmodes.warehouse.schema import ATTENTION, DIMENSIONS, EXEMPLARS, FACTS, PARTITIONS, PREDICTIONS, Table
+from failmodes.warehouse.schema import (
+    ATTENTION,
+    DIMENSIONS,
+    EXEMPLARS,
+    FACTS,
+    PARTITIONS,
+    PREDICTIONS,
+    THUMBNAILS,
+    Table,
+)
 from failmodes.warehouse.shards.inventory import FileKey, LoadError, RecordFile, read_verified_rows, scan_record
+from failmodes.warehouse.shards.png_header import HEADER_BYTES, MOST_PICTURE_PIXELS, png_size
 from failmodes.warehouse.stages import counted
 from failmodes.warehouse.storage.files import StorePath
+
+pc: Any = pyarrow.compute  # its functions are made as it is imported: no checker knows them
 
 _FACTS_KEPT = ("elapsed_s", "images_per_s", "device", "batch_size", "identity_error", "changed_predictions")
 
@@ -130,7 +144,7 @@ def _read_loaded_state(warehouse: Path, rebuild: bool) -> LoadedState:
 
 
 def _loaded_state(warehouse: Path) -> LoadedState:
-    with open_writable(warehouse) as con:
+    with open_warehouse(warehouse, TABLES) as con:
         fingerprint: str
         ((fingerprint,),) = con.execute("select views_fingerprint from warehouse_info").fetchall()
         keys = ", ".join(f"{name}::varchar" for name in PARTITIONS)
@@ -201,11 +215,41 @@ def _insert_dimension(
     con: duckdb.DuckDBPyConnection, table: Table, files: list[RecordFile], errors: list[LoadError]
 ) -> None:
     rows = list(read_verified_rows(files, errors))
+    if table in (EXEMPLARS, THUMBNAILS) and not errors:
+        for file, content in zip(files, rows, strict=True):
+            _check_pictures(con, file, content)
     if rows:
         # a set of exemplars is chosen as a whole; other dimensions are a union of rows
         upsert(con, table, pa.concat_tables(rows), ("evaluation_id", "corruption") if table is EXEMPLARS else table.key)
         names = [{"table_name": f.key[0], "file_key": f.key[1], "content_hash": f.content_hash} for f in files]
         upsert(con, LOADED_DIMENSIONS, pa.Table.from_pylist(names, schema=LOADED_DIMENSIONS.arrow()))
+
+
+def _check_pictures(con: duckdb.DuckDBPyConnection, file: RecordFile, rows: pa.Table) -> None:
+    """Refuse pictures of another size than their images have, by their headers alone: whoever shows them decodes them.
+
+    Raises:
+        DamagedShardError: a picture is no PNG, is too large, or has another size than its data set or row says.
+    """
+    if file.table is THUMBNAILS:
+        sizes = list(zip(rows["height_px"].to_pylist(), rows["width_px"].to_pylist(), strict=True))
+    else:
+        known = {
+            evaluation_id: size
+            for evaluation_id, *size in con.execute(
+                "select evaluation_id, height_px, width_px from evaluations inner join datasets using (dataset_id)"
+            ).fetchall()
+        }
+        sizes = [tuple(known.get(evaluation_id, (0, 0))) for evaluation_id in rows["evaluation_id"].to_pylist()]
+    headers = pc.binary_slice(rows["png"], 0, HEADER_BYTES).to_pylist()
+    for header, size, image_id in zip(headers, sizes, rows["image_id"].to_pylist(), strict=True):
+        found = png_size(header)
+        if found != size or found[0] * found[1] > MOST_PICTURE_PIXELS:
+            what = "is no PNG" if found is None else f"has {found[1]:,}×{found[0]:,} pixels"
+            raise DamagedShardError(
+                f"{file.path}: the picture of image {image_id} {what}, expected {size[1]:,}×{size[0]:,}, at most "
+                f"{MOST_PICTURE_PIXELS:,} in all: remove the file and run `failmodes evaluate STUDY` again"
+            )
 
 
 def _shard_row(file: RecordFile) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from failmodes.warehouse.database.own_tables import PUBLISHED_ACCURACY
 from failmodes.warehouse.database.tables import as_of_today, upsert
-from failmodes.warehouse.database.updates import open_writable, staged_database, writer_lock
+from failmodes.warehouse.database.updates import staged_database, writer_lock
 from failmodes.warehouse.errors import StudyError
 from failmodes.warehouse.published_layout import PublishedSet
 
@@ -25,11 +25,8 @@ def store_published(warehouse: Path, sets: Sequence[PublishedSet]) -> None:
     if twice := next((name for name in names if names.count(name) > 1), None):
         raise StudyError(f"two files of published accuracies are called {twice!r}: rename one, or leave it out")
     rows = pa.Table.from_pylist([row for one in sets for row in _rows(one)], schema=PUBLISHED_ACCURACY.arrow())
-    with writer_lock(warehouse):
-        with open_writable(warehouse):
-            pass
-        with staged_database(warehouse) as con, as_of_today(con, [PUBLISHED_ACCURACY]):
-            upsert(con, PUBLISHED_ACCURACY, rows, ("published_set",))
+    with writer_lock(warehouse), staged_database(warehouse) as con, as_of_today(con, [PUBLISHED_ACCURACY]):
+        upsert(con, PUBLISHED_ACCURACY, rows, ("published_set",))
 
 
 def _rows(published: PublishedSet) -> Iterable[dict[str, Any]]:

@@ -170,9 +170,11 @@ def query_errors(timeout_s: float | None = None) -> Iterator[None]:
 
 @contextmanager
 def _asked(
-    path: Path, sql: str, parameters: Mapping[str, object], timeout_s: float | None
+    path: Path, sql: object, parameters: Mapping[str, object], timeout_s: float | None
 ) -> Iterator[duckdb.DuckDBPyRelation]:
     """The answer, which DuckDB computes as it is read, inside the context."""
+    if not isinstance(sql, str):
+        raise QueryError(f"a query is a text, such as 'from models' (given: {shown(sql)})")
     saved = saved_query(sql[1:]) if sql.startswith("@") else None
     text = saved.sql if saved else sql
     names = _named_relations(text)

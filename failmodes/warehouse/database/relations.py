@@ -48,20 +48,6 @@ _FITTING = {
 
 _SOURCE = re.compile(r"\b(?:from|join)\s+(\w+)", re.IGNORECASE)
 
-_FOREIGN = """
-select distinct 'a macro ' || function_name from duckdb_functions()
-where
-    database_name = 'warehouse'
-    and function_name in (select function_name from duckdb_functions() where database_name = 'system')
-union
-select 'a constraint of ' || table_name from duckdb_constraints()
-where database_name = 'warehouse' and schema_name = 'main'
-union
-select 'an index of ' || table_name from duckdb_indexes()
-where database_name = 'warehouse' and schema_name = 'main'
-order by 1
-"""
-
 
 @cache
 def view_definitions() -> dict[str, str]:
@@ -122,7 +108,7 @@ def show_relations(
         shown.add(name)
         sql = view_definitions().get(name)
         if table := TABLES.get(name):
-            sql = _select(con, table, stored, path, schema_version)
+            sql = checked_select(con, table, stored, path, schema_version)
         if name in measure_definitions():
             show(COMPUTED.name)
             show(SHARDS.name)
@@ -203,22 +189,21 @@ def select_nothing(table: Table) -> str:
     return f"select {empty} where false"
 
 
-def foreign_objects(con: duckdb.DuckDBPyConnection) -> list[str]:
-    """What would have a say when the attached file is written to: macros that hide DuckDB's functions, constraints."""
-    return [what for (what,) in con.execute(_FOREIGN).fetchall()]
-
-
-def _select(
+def checked_select(
     con: duckdb.DuckDBPyConnection, table: Table, stored: Collection[str], path: Path, schema_version: str
 ) -> str:
-    """The statement that reads a table of the file; of an older file's, with nulls for columns that came later."""
+    """The statement that reads a table of the file; of an older file's, with nulls for columns that came later.
+
+    Raises:
+        WarehouseError: the table is missing, no base table, or has a column of another type than the contract's.
+    """
     if table.name not in stored:
         if not is_older_version(schema_version):
             raise _changed(path, f"it has no table {table.name}")
         return select_nothing(table)
     types = check_table(con, table, path)
     if table not in (*FACTS, *MEASURES):  # of what may be millions, `failmodes status` finds what breaks the contract
-        _check_nulls(con, table, path)
+        _check_values(con, table, types, path)
     columns = ", ".join(
         column.name if column.name in types else f"null::{duckdb_type(column.type)} as {column.name}"
         for column in table.columns
@@ -226,13 +211,29 @@ def _select(
     return f"select {columns} from warehouse.main.{table.name}"
 
 
-def _check_nulls(con: duckdb.DuckDBPyConnection, table: Table, path: Path) -> None:
+def _check_values(con: duckdb.DuckDBPyConnection, table: Table, present: Collection[str], path: Path) -> None:
+    """Refuse nulls where none may be, and texts too long to be shown; all of a table in one pass over it."""
     needed = [column.name for column in table.columns if not column.nullable]
-    counts = ", ".join(f"count(*) - count({name})" for name in needed)
-    row = con.execute(f"select {counts} from warehouse.main.{table.name}").fetchone()
-    for name, nulls in zip(needed, row or (), strict=True):
+    texts = [column for column in table.columns if column.most_letters and column.name in present]
+    counts = [f"count(*) - count({name})" for name in needed]
+    lengths = [f"coalesce(max({_letters_of(column)}), 0)" for column in texts]
+    row = con.execute(f"select {', '.join(counts + lengths)} from warehouse.main.{table.name}").fetchone() or ()
+    for name, nulls in zip(needed, row, strict=False):
         if nulls:
             raise _changed(path, f"{table.name}.{name} is null in {nulls:,} rows")
+    for column, longest in zip(texts, row[len(needed) :], strict=True):
+        most = column.most_letters or 0
+        if longest > most:
+            raise _changed(
+                path, f"{table.name}.{column.name} has a text of {longest:,} letters, expected at most {most:,}"
+            )
+
+
+def _letters_of(column: Column) -> str:
+    """SQL of the length of a text, or of the longest of a list."""
+    if column.type.startswith("list<"):
+        return f"list_max([length(item) for item in {column.name}])"
+    return f"length({column.name}::varchar)"
 
 
 def _fits(column: Column, found: str) -> bool:

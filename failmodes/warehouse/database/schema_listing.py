@@ -11,7 +11,7 @@ from failmodes.sql import first_comment
 from failmodes.warehouse.database.column_meanings import column_meanings
 from failmodes.warehouse.database.connection import LOCKED, fetch_first, open_warehouse
 from failmodes.warehouse.database.relations import TABLES, relation_names, select_nothing, view_definitions
-from failmodes.warehouse.errors import QueryError, did_you_mean
+from failmodes.warehouse.errors import QueryError, did_you_mean, shown
 
 _COLUMNS = """
 select table_name, column_name, data_type from duckdb_columns()
@@ -93,12 +93,14 @@ def open_contract(names: Iterable[str] | None = None) -> Iterator[duckdb.DuckDBP
         yield con
 
 
-def check_known(name: str) -> None:
+def check_known(name: object) -> None:
     """Refuse a name that is neither table nor view.
 
     Raises:
         QueryError: with the nearest name, or all.
     """
+    if not isinstance(name, str):
+        raise QueryError(f"a table or view is named by a text, such as 'models' (given: {shown(name)})")
     names = relation_names()
     if name not in names:
         every = f"there are {', '.join(names)}"

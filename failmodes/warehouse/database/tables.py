@@ -14,7 +14,7 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from failmodes.sql import first_comment, sql_literal
+from failmodes.sql import first_comment, sql_identifier, sql_literal
 from failmodes.warehouse.database.column_meanings import column_meanings
 from failmodes.warehouse.database.connection import fetch_first
 from failmodes.warehouse.database.own_tables import ALL_TABLES, WAREHOUSE_INFO
@@ -36,11 +36,9 @@ def create_tables(con: duckdb.DuckDBPyConnection) -> None:
 
     Tables have no primary key: it would slow down loads.
     """
-    for (name,) in con.execute(
-        "select view_name from duckdb_views() where not internal and schema_name = 'main'"
-    ).fetchall():
-        con.execute(f'drop view "{name}"')  # measures were views once; all are installed again
     own = "not internal and schema_name = 'main' and database_name = current_database()"
+    for (name,) in con.execute(f"select view_name from duckdb_views() where {own}").fetchall():
+        con.execute(f"drop view {sql_identifier(name)}")  # measures were views once; all are installed again
     tables = dict(con.execute(f"select table_name, comment from duckdb_tables() where {own}").fetchall())
     columns: dict[str, dict[str, str | None]] = defaultdict(dict)
     for name, column, comment in con.execute(
@@ -58,12 +56,18 @@ def create_tables(con: duckdb.DuckDBPyConnection) -> None:
 
 def _create_table(con: duckdb.DuckDBPyConnection, table: Table, present: Collection[str]) -> None:
     """Create a table, or those of its columns that are not `present`."""
-    missing = [f"{column.name} {duckdb_type(column.type)}" for column in table.columns if column.name not in present]
     if not present:
-        con.execute(f"create table {table.name} ({', '.join(missing)})")
+        con.execute(create_statement(table))
         return
-    for column in missing:
-        con.execute(f"alter table {table.name} add column {column}")
+    for column in table.columns:
+        if column.name not in present:
+            con.execute(f"alter table {table.name} add column {column.name} {duckdb_type(column.type)}")
+
+
+def create_statement(table: Table) -> str:
+    """The statement that creates a table: columns and types alone."""
+    columns = ", ".join(f"{column.name} {duckdb_type(column.type)}" for column in table.columns)
+    return f"create table {table.name} ({columns})"
 
 
 def insert_rows(con: duckdb.DuckDBPyConnection, table: Table, rows: pa.Table | pa.RecordBatchReader) -> None:

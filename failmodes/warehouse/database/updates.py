@@ -2,7 +2,7 @@
 
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -11,21 +11,21 @@ import duckdb
 import pyarrow as pa
 
 from failmodes.sql import sql_literal
+from failmodes.warehouse.database.carried_tables import STORAGE, Former, carry_over
 from failmodes.warehouse.database.claim_tables import STATED_CLAIMS
-from failmodes.warehouse.database.connection import LOCKED, fetch_first, open_warehouse
+from failmodes.warehouse.database.connection import LOCKED, fetch_first
 from failmodes.warehouse.database.own_tables import DERIVED
-from failmodes.warehouse.database.relations import REBUILD_HINT, TABLES, foreign_objects
 from failmodes.warehouse.database.tables import as_of_today, insert_rows
 from failmodes.warehouse.errors import StorageError, WarehouseError
 from failmodes.warehouse.limits import database_memory
 from failmodes.warehouse.shards.inventory import cast_to_table
 from failmodes.warehouse.storage.files import TEMPORARY_PREFIX, atomic_write, reason_of, storage_errors
 from failmodes.warehouse.storage.locks import file_lock
+from failmodes.warehouse.terminal import remark
 
 WRITER_BYTES = 5 * 10**8  # more makes a load of millions of rows no faster, and DuckDB takes what it is given
 BLOCK_BYTES = 262_144  # DuckDB's own
 UNTRIED = "fsst,rle"  # compressions that DuckDB would try on every column, for files of the same size
-STORAGE, STORAGE_NUMBER = "v1.2.0", 65  # that the clients people have can open: DuckDB 1.2 and later
 
 
 @contextmanager
@@ -54,55 +54,58 @@ def writer_lock(warehouse: Path) -> Iterator[None]:
 
 
 @contextmanager
-def open_writable(warehouse: Path) -> Iterator[duckdb.DuckDBPyConnection]:
-    """A connection that reads the tables of a warehouse that will be written to, which is as this program wrote it.
-
-    Who writes sees the file from within: its macros may hide DuckDB's functions, its constraints are computed.
-
-    Raises:
-        WarehouseError: it is missing, of another version, or has tables, macros or constraints that are not ours.
-    """
-    with open_warehouse(warehouse, TABLES) as con:
-        if found := foreign_objects(con):
-            raise WarehouseError(f"{warehouse} holds {', '.join(found)}, not made by failmodes: {REBUILD_HINT}")
-        yield con
-
-
-@contextmanager
 def staged_database(
-    warehouse: Path, *, empty: bool = False, block_bytes: int = BLOCK_BYTES
+    warehouse: Path,
+    *,
+    empty: bool = False,
+    replaced: Collection[str] = (),
+    keeps_all: bool = False,
+    block_bytes: int = BLOCK_BYTES,
 ) -> Iterator[duckdb.DuckDBPyConnection]:
-    """Give a connection to a copy of the warehouse (`empty`: to an empty file); on success it becomes the warehouse.
+    """Give a connection to a new file with what the warehouse holds (`empty`: nothing), which becomes the warehouse.
 
-    Readers that have the former file open keep it. Call it inside `writer_lock`.
+    Nothing of the former file is run: see `carried_tables`. Readers that have it open keep it. Call it inside
+    `writer_lock`.
 
     Args:
         warehouse: the DuckDB file.
         empty: start from nothing.
-        block_bytes: size of the blocks of a file that starts from nothing; a copy keeps those it has.
+        replaced: tables whose rows are all replaced, and that may be empty from the start.
+        keeps_all: refuse a file that holds what a new one would be without; else it is said what that was.
+        block_bytes: size of the blocks of the new file; a copy byte by byte keeps those it has.
 
     Raises:
+        WarehouseError: the former file is missing, of another version, in use, damaged, not as this program writes, or
+            `keeps_all` refuses it.
         StorageError: the new file cannot be written.
     """
+    former = None if empty else Former(warehouse)
+    if former and former.left_out and keeps_all:
+        raise WarehouseError(
+            f"{warehouse} holds {former.described()}, which failmodes did not make and would leave out of what it "
+            "writes: `failmodes load STUDY` does that"
+        )
     with atomic_write(warehouse) as temporary:
         try:
-            is_copied = not empty and _opens_elsewhere(warehouse)
-            if is_copied:
+            if former and former.is_ours:
                 shutil.copyfile(warehouse, temporary)
             with (
                 _spill_folder(warehouse) as spill,
                 duckdb.connect(str(temporary), config=_settings(spill, block_bytes)) as con,
             ):
-                if not empty and not is_copied:
-                    con.execute(f"attach {sql_literal(str(warehouse))} as former (read_only)")
-                    (name,) = fetch_first(con, "select current_database()") or ("",)
-                    con.execute(f'copy from database former to "{name}"')
-                    con.execute("detach former")
+                carries = former is not None and not former.is_ours
+                if carries:
+                    con.execute(f"attach {sql_literal(str(warehouse))} as warehouse (read_only)")
                 if fetch_first(con, "select current_setting('enable_progress_bar')") == (True,):
                     con.execute("set enable_progress_bar = false")  # a notebook without ipywidgets refuses any setting
                 _tune(con)
                 con.execute(f"set disabled_compression_methods = '{UNTRIED}'")  # as a setting of `connect` it is lost
                 con.execute("set enable_external_access = false")
+                if carries:
+                    con.begin()
+                    carry_over(con, warehouse, replaced)
+                    con.commit()
+                    con.execute("detach warehouse")
                 con.begin()  # one commit in all: a table, a comment, a view each would cost one of its own
                 yield con
                 con.commit()
@@ -111,6 +114,8 @@ def staged_database(
             raise StorageError(f"cannot write {warehouse}: {reason_of(error)}") from error
         finally:
             temporary.with_name(f"{temporary.name}.wal").unlink(missing_ok=True)
+    if former and former.left_out:
+        remark(f"{warehouse} is without {former.described()} now, which failmodes did not make")
 
 
 @contextmanager
@@ -150,17 +155,11 @@ def _tune(con: duckdb.DuckDBPyConnection) -> None:
             con.execute(f"set {setting}")
 
 
-def _opens_elsewhere(warehouse: Path) -> bool:
-    """Whether a file has the storage of STORAGE or an earlier one; its number stands behind a checksum and "DUCK"."""
-    with warehouse.open("rb") as file:
-        header = file.read(20)
-    return int.from_bytes(header[12:20], "little") <= STORAGE_NUMBER
-
-
 def replace_derived_tables(warehouse: Path, tables: Mapping[str, pa.Table]) -> None:
     """Replace all rows of the named derived tables, or of the stated claims.
 
-    Like in a load, the new file is made beside the old and swapped.
+    Like in a load, the new file is made beside the old and swapped. A file that would lose what failmodes did not make
+    is left alone: who draws a chart did not ask for that.
     Close connections of this process to the warehouse first: they keep seeing the former file.
 
     Args:
@@ -168,16 +167,18 @@ def replace_derived_tables(warehouse: Path, tables: Mapping[str, pa.Table]) -> N
         tables: Arrow rows by table name, with the columns of `DERIVED`.
 
     Raises:
-        WarehouseError: a name is no derived table; the warehouse is missing, of another version or being written.
+        WarehouseError: a name is no derived table; the warehouse is missing, of another version, being written, or
+            holds what failmodes did not make.
         StorageError: the new file cannot be written.
     """
     known = {table.name: table for table in (*DERIVED, STATED_CLAIMS)}
     if unknown := sorted(tables.keys() - known.keys()):
         raise WarehouseError(f"{', '.join(unknown)}: no derived table; these are {', '.join(known)}")
-    with writer_lock(warehouse):
-        with open_writable(warehouse):
-            pass
-        with staged_database(warehouse) as con, as_of_today(con, [known[name] for name in tables]):
-            for name, rows in tables.items():
-                con.execute(f"delete from {name}")
-                insert_rows(con, known[name], cast_to_table(rows, known[name], name))
+    with (
+        writer_lock(warehouse),
+        staged_database(warehouse, replaced=tables.keys(), keeps_all=True) as con,
+        as_of_today(con, [known[name] for name in tables]),
+    ):
+        for name, rows in tables.items():
+            con.execute(f"delete from {name}")
+            insert_rows(con, known[name], cast_to_table(rows, known[name], name))

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pyarrow as pa
+import pyarrow.compute
 import pyarrow.parquet as pq
 
 from failmodes.warehouse.errors import DamagedShardError, StorageError, WarehouseError
@@ -19,6 +20,8 @@ from failmodes.warehouse.schema_version import check_version
 from failmodes.warehouse.shards.footer import RECORD_FOLDER, damage_of
 from failmodes.warehouse.shards.format import list_record_files, read_footer, read_verified
 from failmodes.warehouse.storage.files import StorePath, is_folder
+
+pc: Any = pyarrow.compute  # its functions are made as it is imported: no checker knows them
 
 # A shard's key is (table, evaluation_id, corruption, severity as text), a dimension file's is (table, file name).
 FileKey = tuple[str, ...]
@@ -189,14 +192,29 @@ def cast_to_table(rows: pa.Table, table: Table, subject: object, *, without: tup
         without: columns of the table that are left out.
 
     Raises:
-        DamagedShardError: a column is of another type, or one that may not be null is missing or holds nulls.
+        DamagedShardError: a column is of another type, or one that may not be null is missing or holds nulls; or a text
+            is too long.
     """
     schema, names = table.arrow(without=without), set(rows.column_names)
     with damage_of(subject):
         columns = [
             _cast_column(rows[field.name] if field.name in names else None, len(rows), field, table) for field in schema
         ]
+        if table not in SHARDED:
+            _check_lengths(dict(zip(schema.names, columns, strict=True)), table)
     return pa.table(columns, schema=schema)
+
+
+def _check_lengths(columns: dict[str, pa.ChunkedArray | pa.Array], table: Table) -> None:
+    for column in table.columns:
+        if column.name in columns and (most := column.most_letters):
+            values = columns[column.name]
+            texts = pc.list_flatten(values) if pa.types.is_list(values.type) else values
+            longest = pc.max(pc.utf8_length(texts)).as_py()
+            if longest is not None and longest > most:
+                raise ValueError(
+                    f"{table.name}.{column.name} has a text of {longest:,} letters, expected at most {most:,}"
+                )
 
 
 def _cast_column(

@@ -9,6 +9,7 @@ locally by temporary name, fsync, rename and fsync of the folder, elsewhere by o
 import errno
 import os
 import tempfile
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -134,8 +135,9 @@ def atomic_write(path: StorePath) -> Iterator[Path]:
     """Give a temporary local path to write to; on success it becomes `path` in one step.
 
     Whatever happens inside (an exception, `kill -9`, a full disk), `path` has either its former content or the whole
-    new one. For a local path the temporary one is beside it, under a name with the process number, so that two writers
-    never share one; for a remote path it is in a folder for temporary files, and uploaded when it is whole.
+    new one. For a local path the temporary one is beside it, under a name with the numbers of process and thread, so
+    that two writers never share one; for a remote path it is in a folder for temporary files, and uploaded when it is
+    whole.
 
     Raises:
         StorageError: the file could not be written.
@@ -147,7 +149,7 @@ def atomic_write(path: StorePath) -> Iterator[Path]:
                 yield temporary
             _upload(temporary, path)
         return
-    temporary = make_folder(path.parent) / f"{TEMPORARY_PREFIX}{os.getpid()}-{path.name}"
+    temporary = make_folder(path.parent) / f"{TEMPORARY_PREFIX}{os.getpid()}-{threading.get_ident()}-{path.name}"
     with storage_errors(path):
         try:
             temporary.unlink(missing_ok=True)  # a link that another user put there would be followed

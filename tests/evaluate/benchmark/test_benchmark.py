@@ -1,8 +1,10 @@
 """What a benchmark makes of its arguments before anything runs."""
 
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from threading import Barrier
 
 import numpy as np
 import pytest
@@ -10,6 +12,7 @@ import torch
 from live_networks import IMAGES, NAMES, Net
 from PIL import Image
 
+import failmodes
 from failmodes.evaluate.benchmark import benchmark
 from failmodes.evaluate.benchmark.benchmark import BenchmarkRequest, run_benchmark
 from failmodes.evaluate.benchmark.model_options import ModelOptions
@@ -18,7 +21,7 @@ from failmodes.evaluate.study.reading import read_study
 from failmodes.ingest.corruptions.catalogue import corruption_info
 from failmodes.ingest.corruptions.custom import CustomCorruption
 from failmodes.ingest.datasets.opening import open_dataset
-from failmodes.warehouse.errors import DataError, ModelError, StudyError
+from failmodes.warehouse.errors import DataError, FailmodesError, ModelError, StudyError
 
 LABELS = np.arange(len(IMAGES)) % 3
 
@@ -238,3 +241,23 @@ def test_a_claim_about_a_corruption_of_the_program_stays_out_of_the_study_file(r
     assert study.claims == claims
     assert read_study(tmp_path / "out" / "study.toml", require_models=False).claims == claims[1:]
     assert "# - claim: soot costs less than fog" in (tmp_path / "out" / "study.toml").read_text()
+
+
+def test_of_two_threads_that_benchmark_into_one_folder_one_is_told_of_the_other(tmp_path: Path) -> None:
+    both_begin, network = Barrier(2), Net().eval()
+
+    def ask(_: int) -> str:
+        both_begin.wait()
+        try:
+            failmodes.benchmark(
+                {"Net A": network}, IMAGES, LABELS, corruptions="fog", severities=[1, 2, 3], to=tmp_path / "out"
+            )
+        except FailmodesError as error:
+            return str(error)
+        return "done"
+
+    with ThreadPoolExecutor(2) as pool:
+        said = sorted(pool.map(ask, range(2)))
+    assert "done" in said
+    assert all(text == "done" or text.startswith("another run (process ") for text in said)
+    assert failmodes.open(tmp_path / "out").table("evaluations").height == 1

@@ -244,7 +244,7 @@ def test_a_missing_batch_or_folder_says_what_to_do(tmp_path: Path) -> None:
         open_dataset(DatasetSpec(kind="cifar10", path=folder), tmp_path, "train")
     spec = DatasetSpec(kind="cifar100", path=tmp_path / "nowhere")
     with pytest.raises(
-        DataError, match=r"does not exist: get CIFAR-100 with `failmodes download cifar100 --to .*https"
+        StudyError, match=r"does not exist: get CIFAR-100 with `failmodes download cifar100 --to .*https"
     ):
         open_dataset(spec, tmp_path)
     with pytest.raises(StudyError, match="unknown split"):

@@ -3,7 +3,9 @@
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Barrier
 
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
@@ -48,6 +50,20 @@ def test_only_temporaries_of_dead_processes_are_removed(tmp_path) -> None:
     (tmp_path / ".tmp-999999999-b").write_text("dead")
     assert remove_stale_temporaries(tmp_path) == 1
     assert [p.name for p in tmp_path.iterdir()] == [".tmp-1-a"]
+
+
+def test_two_threads_write_one_path_without_sharing_a_temporary(tmp_path) -> None:
+    path, both_write = tmp_path / "x", Barrier(2)
+
+    def write(text: str) -> None:
+        with atomic_write(path) as temporary:
+            temporary.write_text(text)
+            both_write.wait()
+
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(write, ("one", "two")))
+    assert path.read_text() in ("one", "two")
+    assert list(tmp_path.iterdir()) == [path]
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="only Linux tells what has ended")

@@ -9,7 +9,7 @@ from tiny_study import hashes, run_study
 from failmodes.evaluate.engine.run import choose_executor
 from failmodes.evaluate.engine.worker import RunCallbacks
 from failmodes.evaluate.study.reading import read_study
-from failmodes.warehouse.errors import StudyError
+from failmodes.warehouse.errors import MissingExtraError, StudyError
 
 
 def ray_worker() -> int:
@@ -36,7 +36,7 @@ def test_a_ray_cluster_gives_the_rows_of_one_process_though_a_worker_is_killed(
 def test_without_ray_the_error_says_how_to_get_it(two_networks_output, tmp_path, monkeypatch) -> None:
     study = read_study(study_of(two_networks_output, tmp_path, 'executor = "ray"'))
     monkeypatch.setitem(__import__("sys").modules, "ray", None)
-    with pytest.raises(StudyError, match=r'pip install "failmodes\[ray\]"'):
+    with pytest.raises(MissingExtraError, match=r'pip install "failmodes\[ray\]"'):
         choose_executor(study, [], __import__("torch").device("cpu"))
 
 
