@@ -13,7 +13,7 @@ from failmodes.ingest.datasets.dataset import Dataset
 from failmodes.ingest.datasets.decoding import resize_and_crop
 from failmodes.ingest.datasets.opening import open_dataset
 from failmodes.ingest.specification import DatasetSpec
-from failmodes.warehouse.errors import DataError
+from failmodes.warehouse.errors import DataError, StudyError
 
 RNG = np.random.default_rng(0)
 
