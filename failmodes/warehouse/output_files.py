@@ -16,13 +16,6 @@ _HEAD_BYTES, _FOOTER_BYTES = 1 << 16, 1 << 22
 _URL = re.compile(r"[a-z][a-z0-9+.-]+:/", re.IGNORECASE)  # as a path keeps it: with one stroke
 # A pattern, since a damaged study is one too, and the parser of TOML may take minutes
 _OF_STUDY = re.compile(rb"""^\s*(?:\[{1,2}\s*)?["']?(?:dataset|models|corruptions|gate)["']?\s*[\].=]""", re.MULTILINE)
-_HEADS = (  # offset, first bytes, what such a file is
-    (8, b"DUCK", "a DuckDB database"),
-    (0, b"SQLite format 3\0", "an SQLite database"),
-    (0, b"PK\x03\x04", "a zip archive, such as a PyTorch checkpoint"),
-    (0, b"\x89HDF\r\n\x1a\n", "an HDF5 file, such as a Keras checkpoint"),
-    (0, b"\x93NUMPY", "a NumPy array"),
-)
 
 
 def check_output(path: Path, suffixes: Collection[str], *, force: bool = False) -> None:
@@ -87,7 +80,10 @@ def write_output(path: Path, content: bytes, suffixes: Collection[str], *, force
 
 
 def _precious_kind(path: Path) -> str | None:
-    """What an existing file is, in words, if losing it would cost more than running a command again."""
+    """What an existing file is, in words, if a command might be pointed at it by mistake: a warehouse, shard or study.
+
+    Checkpoints and other formats have suffixes that no command writes.
+    """
     try:
         with path.open("rb") as file:
             head = file.read(_HEAD_BYTES)
@@ -103,18 +99,10 @@ def _precious_kind(path: Path) -> str | None:
     if tail:
         from failmodes.warehouse.shards.footer import FOOTER_HASH_KEY
 
-        # as bytes, so that a damaged shard is one too
-        return "a results shard (Parquet)" if FOOTER_HASH_KEY in tail else None
-    found = next((kind for offset, first, kind in _HEADS if head[offset:].startswith(first)), None)
-    if found is None and _is_checkpoint(head, size):
-        found = "a checkpoint"
-    return found or ("a study or a file of gate rules" if _OF_STUDY.search(head) else None)
-
-
-def _is_checkpoint(head: bytes, size: int) -> bool:
-    """Whether a file begins as safetensors (the length of a JSON object, and the object) or as a pickle does."""
-    is_pickle = head[:1] == b"\x80" and head[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05")
-    return is_pickle or (head[8:9] == b"{" and 2 <= int.from_bytes(head[:8], "little") <= size - 8)
+        return "a results shard (Parquet)" if FOOTER_HASH_KEY in tail else None  # as bytes: a damaged shard is one too
+    if head[8:12] == b"DUCK":
+        return "a DuckDB database"
+    return "a study or a file of gate rules" if _OF_STUDY.search(head) else None
 
 
 def _listed(suffixes: Collection[str]) -> str:

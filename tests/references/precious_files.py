@@ -8,7 +8,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 STUDY = 'name = "mine"\noutput = "out"\n\n[dataset]\nkind = "digits"\n'
-TENSORS = b'{"__metadata__":{}}'
 ANOTHER_SUFFIX = {".duckdb": ".html"}  # of a command's own; every other one gets .duckdb
 
 
@@ -38,9 +37,6 @@ NO_FILES: dict[str, Callable[[Path], object]] = {  # whatever the suffix
 }
 FILES: dict[str, Callable[[Path], object]] = {  # that --force replaces
     "study": lambda path: path.write_text(STUDY),
-    "safetensors": lambda path: path.write_bytes(len(TENSORS).to_bytes(8, "little") + TENSORS),
-    "PyTorch checkpoint": lambda path: path.write_bytes(b"PK\x03\x04" + bytes(100)),
-    "pickle": lambda path: path.write_bytes(b"\x80\x04\x95" + bytes(100)),
 }
 
 

@@ -174,6 +174,7 @@ def replace_derived_tables(warehouse: Path, tables: Mapping[str, pa.Table]) -> N
     known = {table.name: table for table in (*DERIVED, STATED_CLAIMS)}
     if unknown := sorted(tables.keys() - known.keys()):
         raise WarehouseError(f"{', '.join(unknown)}: no derived table; these are {', '.join(known)}")
+    warehouse = warehouse.resolve()  # of a link the file that it leads to is replaced, not the link
     with (
         writer_lock(warehouse),
         staged_database(warehouse, replaced=tables.keys(), keeps_all=True) as con,

@@ -109,3 +109,12 @@ def test_what_is_no_warehouse_is_never_overwritten(record, tmp_path, make, messa
     make(path)
     with pytest.raises((StudyError, WarehouseError), match=message):
         load([record.output], path, rebuild=rebuild)
+
+
+def test_of_a_link_the_file_that_it_leads_to_is_replaced(warehouse_copy: Path, tmp_path: Path) -> None:
+    link = tmp_path / "link.duckdb"
+    link.symlink_to(warehouse_copy)
+    replace_derived_tables(link, {"steps": steps_table("new")})
+    assert link.is_symlink()
+    with open_warehouse(warehouse_copy) as con:
+        assert con.sql("from steps").pl().height > 0
