@@ -41,6 +41,6 @@ def test_an_exemplar_on_record_will_do(con: duckdb.DuckDBPyConnection) -> None:
     image_id, png = con.execute(
         "select image_id, any_value(png) from exemplars where corruption = 'fog' and severity = 3 group by all limit 1"
     ).fetchone() or (0, b"")
-    found = changed_pictures(con, evaluations(con), {image_id: ("fog", 3.0), 399: ("fog", 3.0)})
+    found, _ = changed_pictures(con, evaluations(con), {image_id: ("fog", 3.0), 399: ("fog", 3.0)})
     assert list(found) == [image_id]
     assert found[image_id].shape == np.asarray(Image.open(io.BytesIO(png))).shape
