@@ -15,6 +15,7 @@ from synthetic_record import write_synthetic
 
 import failmodes
 from failmodes.warehouse.database.load import load
+from failmodes.warehouse.database.status import warehouse_status
 from failmodes.warehouse.errors import DamagedShardError, QueryError, StudyError, WarehouseError
 from failmodes.warehouse.schema import EXEMPLARS, MODELS, THUMBNAILS
 from failmodes.warehouse.shards.format import list_record_files, read_verified, write_dimension
@@ -29,6 +30,8 @@ BROKEN = {
     "another protocol": "update models set class_protocol = 'odd'",
     "another kind of source": "update sources set source_kind = 'odd'",
     "no images evaluated": "update evaluations set image_count = 0",
+    "classes beyond their count": "update classes set class_index = class_index + 32000",
+    "images beyond their count": "update images set image_id = 2147483647 - image_id",
     "images without pixels": "update datasets set height_px = -1",
 }
 TOO_LONG = {
@@ -59,6 +62,20 @@ def changed(path: Path, sql: str) -> Path:
     with duckdb.connect(str(path)) as con:
         con.execute(sql)
     return path
+
+
+@pytest.mark.parametrize("date", ["290000-01-01", "infinity", "0001-01-01 (BC)"])
+def test_a_date_that_python_has_no_place_for_is_refused(warehouse_copy: Path, date: str) -> None:
+    changed(warehouse_copy, f"update shards set created_at = '{date}'::timestamptz")
+    with pytest.raises(WarehouseError, match="a date outside of the years 1970 to 2199"):
+        warehouse_status(warehouse_copy)
+
+
+def test_numbers_of_images_take_no_memory_at_a_load(warehouse_copy: Path, tmp_path: Path) -> None:
+    changed(warehouse_copy, "update images set image_id = 2147483647 - image_id")
+    more = write_synthetic(tmp_path / "more", images=20, models=("Gamma",)).output
+    with pytest.raises(WarehouseError, match="expected 0 to 99,999,999"):
+        load([more], warehouse_copy)
 
 
 @pytest.mark.parametrize("sql", BROKEN.values(), ids=BROKEN)

@@ -1,4 +1,4 @@
--- Columns that name a kind hold a known one, and sizes are above 0: rows that break it.
+-- Columns that name a kind hold a known one, sizes are above 0, indices lie below their counts: rows that break it.
 select
     'models.class_protocol' as column_name,
     class_protocol as value_text
@@ -52,3 +52,17 @@ select distinct
     table_name as value_text
 from shards
 where table_name not in ('predictions', 'attention')
+union all
+select
+    'classes.class_index' as column_name,
+    classes.class_index::varchar as value_text
+from classes
+inner join datasets on classes.dataset_id = datasets.dataset_id
+where classes.class_index not between 0 and datasets.class_count - 1
+union all
+select
+    'images.image_id' as column_name,
+    images.image_id::varchar as value_text
+from images
+inner join datasets on images.dataset_id = datasets.dataset_id
+where images.image_id not between 0 and datasets.image_count - 1

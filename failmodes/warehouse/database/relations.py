@@ -22,7 +22,7 @@ from failmodes.warehouse.database.own_tables import ALL_TABLES, COMPUTED, SHARDS
 from failmodes.warehouse.errors import WarehouseError
 from failmodes.warehouse.hashing import identity_of
 from failmodes.warehouse.measures.tables import MEASURES
-from failmodes.warehouse.schema import FACTS, Column, Table
+from failmodes.warehouse.schema import FACTS, Column, Table, moment
 from failmodes.warehouse.schema_version import is_older_version
 
 REBUILD_HINT = "make it anew with `failmodes load STUDY --rebuild`"
@@ -212,16 +212,21 @@ def checked_select(
 
 
 def _check_values(con: duckdb.DuckDBPyConnection, table: Table, present: Collection[str], path: Path) -> None:
-    """Refuse nulls where none may be, and texts too long to be shown; all of a table in one pass over it."""
+    """Refuse nulls where none may be, dates that Python has no place for, and texts too long to be shown."""
     needed = [column.name for column in table.columns if not column.nullable]
     texts = [column for column in table.columns if column.most_letters and column.name in present]
     counts = [f"count(*) - count({name})" for name in needed]
     lengths = [f"coalesce(max({_letters_of(column)}), 0)" for column in texts]
-    row = con.execute(f"select {', '.join(counts + lengths)} from warehouse.main.{table.name}").fetchone() or ()
+    moments = [column for column in table.columns if column.type == moment and column.name in present]
+    dates = [f"count_if({column.name}::timestamp not between '1970-01-01' and '2199-12-31')" for column in moments]
+    row = con.execute(f"select {', '.join(counts + lengths + dates)} from warehouse.main.{table.name}").fetchone() or ()
     for name, nulls in zip(needed, row, strict=False):
         if nulls:
             raise _changed(path, f"{table.name}.{name} is null in {nulls:,} rows")
-    for column, longest in zip(texts, row[len(needed) :], strict=True):
+    for column, strange in zip(moments, row[len(needed) + len(texts) :], strict=True):
+        if strange:
+            raise _changed(path, f"{table.name}.{column.name} is a date outside of the years 1970 to 2199")
+    for column, longest in zip(texts, row[len(needed) :], strict=False):
         most = column.most_letters or 0
         if longest > most:
             raise _changed(

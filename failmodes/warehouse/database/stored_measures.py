@@ -21,6 +21,7 @@ from failmodes.warehouse.database.own_tables import COMPUTED
 from failmodes.warehouse.database.relations import definition_hash
 from failmodes.warehouse.database.stored_pairs import replace_pairs
 from failmodes.warehouse.database.tables import insert_by_definition, insert_rows, upsert
+from failmodes.warehouse.errors import WarehouseError
 from failmodes.warehouse.hashing import identity_of
 from failmodes.warehouse.measures import tables
 from failmodes.warehouse.measures.cells import measure_outcomes
@@ -30,6 +31,8 @@ from failmodes.warehouse.measures.evaluation import MeasuredEvaluation
 from failmodes.warehouse.schema import ATTENTION, FACTS, PREDICTIONS, Table
 from failmodes.warehouse.shards.inventory import FileKey, RecordFile
 from failmodes.warehouse.stages import counted
+
+MOST_IMAGES = 10**8  # of a data set; a mask area of each takes 4 bytes
 
 Key = tuple[str, str]  # table and evaluation
 
@@ -200,6 +203,11 @@ def mask_areas_of(con: duckdb.DuckDBPyConnection, dataset_id: str) -> Values | N
     image_ids = np.asarray(found["image_id"], np.int64)
     if not len(image_ids):
         return None
+    if image_ids.min() < 0 or image_ids.max() >= MOST_IMAGES:
+        raise WarehouseError(
+            f"images.image_id goes from {image_ids.min():,} to {image_ids.max():,}, expected 0 to {MOST_IMAGES - 1:,}: "
+            "make the warehouse anew with `failmodes load STUDY --rebuild`"
+        )
     areas = np.full(int(image_ids[np.argmax(image_ids)]) + 1, np.nan, np.float32)
     areas[image_ids] = found["mask_area"]
     return areas

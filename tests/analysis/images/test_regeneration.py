@@ -100,8 +100,8 @@ def test_distances_that_are_not_on_record_prove_nothing(one: Pictured) -> None:
 @pytest.mark.parametrize(
     ("statement", "line"),
     [
-        ("update thumbnails set png = 'no picture'::blob", "the stored picture of image 0 cannot be decoded"),
-        ("update thumbnails set width_px = 9999", "has 32×32 pixels and should have 9999×32"),
+        ("update thumbnails set png = 'no picture'::blob", "the stored picture of image 0 is no PNG"),
+        ("update thumbnails set width_px = 9999", "has 32×32 pixels, expected 9,999×32"),
         ("delete from sources", "of corrupted images is not on record"),
         ("update sources set versions = '[1'", "the versions of a source of corrupted pixels are no JSON"),
         ("update sources set draws = 'none'", "unknown draws 'none'"),
