@@ -45,6 +45,7 @@ from failmodes.warehouse.stages import counted
 from failmodes.warehouse.terminal import remark
 
 METHOD = 3  # raise it when the method changes, so that stored shapes are computed again
+MOST_RESAMPLES = 100_000  # that a stored setting may ask for
 FLAT_SWEEP = (0.01, 0.02, 0.05)
 BOW_SWEEP = (0.10, 0.15, 0.20)
 UNDECIDED_SHAPE = SHAPE_CLASSES[UNDECIDED]
@@ -145,9 +146,15 @@ def _are_ours(con: duckdb.DuckDBPyConnection) -> bool:
 
 
 def stored_settings(con: duckdb.DuckDBPyConnection) -> ShapeSettings:
-    """The settings that the stored shapes were made with; the defaults without shapes."""
+    """The settings that the stored shapes were made with; the defaults without shapes, or where nobody could set them.
+
+    Whoever wrote a file may have written a billion resamples.
+    """
     row = fetch_first(
-        con, "select resamples, bootstrap_seed, interval_level, flat_below, bow_threshold from shapes limit 1"
+        con,
+        "select resamples, bootstrap_seed, interval_level, flat_below, bow_threshold from shapes "
+        f"where resamples between 1 and {MOST_RESAMPLES} and bootstrap_seed >= 0 and flat_below between 0 and 1 "
+        "and interval_level between 0.5 and 0.999 and bow_threshold >= 0 and isfinite(bow_threshold) limit 1",
     )
     return ShapeSettings(*(row or ()))
 
