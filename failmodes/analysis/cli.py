@@ -49,7 +49,9 @@ def shapes(
         float | None, typer.Option(min=0, max=1, help="Accuracy within this of clean is flat.")
     ] = None,
     bow_threshold: Annotated[float | None, typer.Option(min=0, help="Bow that counts as late or early.")] = None,
-    resamples: Annotated[int | None, typer.Option(min=10, help="Bootstrap resamples of the images.")] = None,
+    resamples: Annotated[
+        int | None, typer.Option(min=10, max=100_000, help="Bootstrap resamples of the images.")
+    ] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Seed of the resampling.")] = None,
     level: Annotated[float | None, typer.Option(min=0.5, max=0.999, help="Level of the intervals.")] = None,
     timeout: TimeoutOption = READING_S,

@@ -54,6 +54,8 @@ DERIVED = {
     "a curve less": "delete from shapes where corruption = 'fog'",
     "a curve more": "insert into shapes_over_distortion by name select * replace ('zz' as corruption) "
     "from shapes_over_distortion",
+    "no resamples": "update shapes set resamples = 0, interval_level = 7, flat_below = -1, bow_threshold = 'nan'",
+    "resamples without end": "update shapes set resamples = 2000000000",
     "no steps": "delete from steps",
 }
 
@@ -69,6 +71,12 @@ def test_a_date_that_python_has_no_place_for_is_refused(warehouse_copy: Path, da
     changed(warehouse_copy, f"update shards set created_at = '{date}'::timestamptz")
     with pytest.raises(WarehouseError, match="a date outside of the years 1970 to 2199"):
         warehouse_status(warehouse_copy)
+
+
+def test_cells_that_measures_and_shards_name_differently_are_told_in_one_line(warehouse_copy: Path) -> None:
+    changed(warehouse_copy, "update predictions set severity = 9.999 where severity = 5")
+    with failmodes.open(warehouse_copy) as warehouse, pytest.raises(WarehouseError, match="predictions, expected"):
+        warehouse.report(warehouse_copy.with_name("report.html"))
 
 
 def test_numbers_of_images_take_no_memory_at_a_load(warehouse_copy: Path, tmp_path: Path) -> None:

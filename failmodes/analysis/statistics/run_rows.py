@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from failmodes.analysis.statistics.bootstrap import CorrectnessMatrix, read_correctness
+from failmodes.warehouse.database.relations import REBUILD_HINT
+from failmodes.warehouse.errors import WarehouseError
 
 CellKey = tuple[str, float]  # corruption and severity
 COLUMNS = ("label", "predicted", "confidence", "margin", "entropy_nats", "loss_nats", "label_probability", "sum_p2",
@@ -118,6 +120,11 @@ def _read_columns(
         "where evaluation_id = $1",
         [correctness.evaluation_id],
     ).fetchnumpy()
+    if len(found["place"]) != correctness.correct.size:
+        raise WarehouseError(
+            f"evaluation {correctness.evaluation_id} has {len(found['place']):,} predictions, expected "
+            f"{correctness.correct.size:,}: the warehouse was changed; {REBUILD_HINT}"
+        )
     keys = np.asarray(found["place"], np.int64) << 32 | np.asarray(found["image_id"], np.int64)
     shape = len(correctness.cells), len(correctness.correct)
     order = None if (np.diff(keys) > 0).all() else np.argsort(keys, kind="stable")

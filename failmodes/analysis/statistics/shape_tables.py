@@ -3,7 +3,7 @@
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, replace
+from dataclasses import asdict, astuple, replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -45,6 +45,8 @@ from failmodes.warehouse.stages import counted
 from failmodes.warehouse.terminal import remark
 
 METHOD = 3  # raise it when the method changes, so that stored shapes are computed again
+_SETTINGS = "resamples, bootstrap_seed, interval_level, flat_below, bow_threshold"  # columns, as in ShapeSettings
+MOST_RESAMPLES = 100_000  # that a stored setting may ask for
 FLAT_SWEEP = (0.01, 0.02, 0.05)
 BOW_SWEEP = (0.10, 0.15, 0.20)
 UNDECIDED_SHAPE = SHAPE_CLASSES[UNDECIDED]
@@ -118,14 +120,18 @@ def due_shapes(con: duckdb.DuckDBPyConnection, settings: ShapeSettings | None = 
     settings = settings or stored_settings(con)
     fingerprint = input_fingerprint(con, {**asdict(settings), "method": METHOD, "curves": CURVE_METHOD})
     published = due_published_shapes(con, settings)
-    if con.execute("select distinct input_fingerprint from shapes").fetchall() == [(fingerprint,)] and _are_ours(con):
+    if con.execute("select distinct input_fingerprint from shapes").fetchall() == [(fingerprint,)] and _are_ours(
+        con, settings
+    ):
         return published
     return shape_tables(con, settings, fingerprint) | published
 
 
-def _are_ours(con: duckdb.DuckDBPyConnection) -> bool:
+def _are_ours(con: duckdb.DuckDBPyConnection, settings: ShapeSettings) -> bool:
     """Whether the stored tables hold what this program could have stored: whoever wrote a file may write rows too."""
     axes = [SEVERITY_AXIS, *AXIS_TITLES]
+    if con.execute(f"select distinct {_SETTINGS} from shapes").fetchall() != [astuple(settings)]:
+        return False
     known = fetch_first(
         con,
         "select (select bool_and(shape = any($1)) from shapes), "
@@ -145,9 +151,15 @@ def _are_ours(con: duckdb.DuckDBPyConnection) -> bool:
 
 
 def stored_settings(con: duckdb.DuckDBPyConnection) -> ShapeSettings:
-    """The settings that the stored shapes were made with; the defaults without shapes."""
+    """The settings that the stored shapes were made with; the defaults without shapes, or where nobody could set them.
+
+    Whoever wrote a file may have written a billion resamples.
+    """
     row = fetch_first(
-        con, "select resamples, bootstrap_seed, interval_level, flat_below, bow_threshold from shapes limit 1"
+        con,
+        f"select {_SETTINGS} from shapes "
+        f"where resamples between 1 and {MOST_RESAMPLES} and bootstrap_seed >= 0 and flat_below between 0 and 1 "
+        "and interval_level between 0.5 and 0.999 and bow_threshold >= 0 and isfinite(bow_threshold) limit 1",
     )
     return ShapeSettings(*(row or ()))
 
