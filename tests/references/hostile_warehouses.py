@@ -98,7 +98,7 @@ HELD_BY_TABLES = {
 
 
 def newer_copy(sound: Path, path: Path, statements: str) -> Path:
-    """A changed copy in the newest storage of this DuckDB, which says that it is of an older one."""
+    """A changed copy in the newest storage of this DuckDB, which alone holds triggers."""
     with duckdb.connect() as con:
         con.execute(f"attach '{sound}' as sound (read_only); attach '{path}' as newer (storage_version 'latest')")
         con.execute("copy from database sound to newer; use newer")

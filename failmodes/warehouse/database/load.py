@@ -244,7 +244,7 @@ def _check_pictures(con: duckdb.DuckDBPyConnection, file: RecordFile, rows: pa.T
     headers = pc.binary_slice(rows["png"], 0, HEADER_BYTES).to_pylist()
     for header, size, image_id in zip(headers, sizes, rows["image_id"].to_pylist(), strict=True):
         found = png_size(header)
-        if found != size or found[0] * found[1] > MOST_PICTURE_PIXELS:
+        if found is None or found != size or found[0] * found[1] > MOST_PICTURE_PIXELS:
             what = "is no PNG" if found is None else f"has {found[1]:,}×{found[0]:,} pixels"
             raise DamagedShardError(
                 f"{file.path}: the picture of image {image_id} {what}, expected {size[1]:,}×{size[0]:,}, at most "

@@ -217,13 +217,14 @@ def with_theme(chart: alt.VConcatChart, theme: str = "light", width_mm: float | 
     """
     if theme not in THEMES:
         raise StudyError(f"no theme {theme!r}: choose {' or '.join(THEMES)}")
-    parts = dict(chart._kwds)
+    parts: dict[str, Any] = dict(chart._kwds)
     if theme == "dark":
         specification = json.dumps(specification_of(chart))  # with its data: these colours are in it too
         for light_colour, dark_colour in DARK_COLOURS.items():
             specification = specification.replace(light_colour, dark_colour)
         parts = dict(alt.VConcatChart.from_dict(json.loads(specification), validate=False)._kwds)
-    themed = FigureChart(**parts | {"config": alt.Config(**vega_config(THEMES[theme]))})
+    parts["config"] = alt.Config(**vega_config(THEMES[theme]))
+    themed = FigureChart(**parts)
     object.__setattr__(themed, "_width_mm", width_mm)
     return themed
 
