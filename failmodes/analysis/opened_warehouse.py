@@ -249,7 +249,7 @@ class Warehouse(WarehouseRows, WarehouseFiles):
         Args:
             path: the file to write; by default report.html beside the warehouse.
             pairs: networks to compare in it, named as for `compare`; by default the two where there are just two.
-            force: replace even a warehouse, study, results shard or checkpoint whose name ends in .html.
+            force: replace even a warehouse, study or results shard whose name ends in .html.
 
         Returns:
             Path of the report.

@@ -152,7 +152,7 @@ class ImageSheet:
             layout: 'page' (180 mm wide) or 'paper' (85 mm); a page of HTML is as wide as its window.
             width: width on paper, such as "85mm" (or cm, in, pt, px), in place of the layout.
             theme: 'light' or 'dark'; if not given light, and in HTML as the reader's system asks.
-            force: replace even a warehouse, study, results shard or checkpoint that has one of these suffixes.
+            force: replace even a warehouse, study or results shard that has one of these suffixes.
 
         Raises:
             StudyError: another suffix, layout, width or theme, or a file that must not be replaced.

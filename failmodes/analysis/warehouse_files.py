@@ -60,7 +60,7 @@ class WarehouseFiles:
             path: the file to write; by default one beside the warehouse.
             model: only this network or these, by label.
             evaluation: only this evaluation or these, by identity or its first letters.
-            force: replace even a warehouse, study, results shard or checkpoint that has the format's suffix.
+            force: replace even a warehouse, study or results shard that has the format's suffix.
 
         Returns:
             Paths of the files.

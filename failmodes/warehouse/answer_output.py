@@ -44,7 +44,7 @@ OutputOption = Annotated[
 ]
 ForceOption = Annotated[
     bool,
-    typer.Option("--force", help="Replace even a warehouse, study, results shard or checkpoint of that file name."),
+    typer.Option("--force", help="Replace even a warehouse, study or results shard of that file name."),
 ]
 VerticalOption = Annotated[
     bool | None,

@@ -26,7 +26,7 @@ def check_output(path: Path, suffixes: Collection[str], *, force: bool = False) 
     Args:
         path: the file, as the user named it; folders above it may be links.
         suffixes: those of the formats that are written, in lower case; NO_SUFFIX for a name without any.
-        force: replace a warehouse, a study, a results shard or a checkpoint that has one of the suffixes.
+        force: replace a warehouse, a study or a results shard that has one of the suffixes.
 
     Raises:
         StudyError: `path` is a URL, no regular file, has another suffix, or is a file that only `force` replaces.

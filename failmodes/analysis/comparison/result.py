@@ -102,7 +102,7 @@ class ComparisonResult:
 
         Args:
             path: the file.
-            force: replace even a study, warehouse, results shard or checkpoint that has one of these suffixes.
+            force: replace even a study, warehouse or results shard that has one of these suffixes.
 
         Raises:
             StudyError: another suffix, or a file that must not be replaced.

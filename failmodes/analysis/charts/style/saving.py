@@ -121,7 +121,7 @@ class FigureChart(alt.VConcatChart):
         Args:
             fp: a path that ends in .svg, .png, .pdf, .html or .json, or an open file.
             format: one of Altair's; by default that of the suffix.
-            force: replace even a warehouse, study, results shard or checkpoint that has the format's suffix.
+            force: replace even a warehouse, study or results shard that has the format's suffix.
             options: Altair's.
 
         Raises:
