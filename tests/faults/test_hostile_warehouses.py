@@ -3,7 +3,6 @@
 import random
 import re
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 
 import duckdb
@@ -166,7 +165,13 @@ def catalog_of(path: Path) -> dict[str, int]:
 CLEAN_CATALOG = {"constraints": 0, "indexes": 0, "sequences": 0, "functions": 0, "types": 0, "labels": 3}
 
 
-@pytest.mark.parametrize("sql", [pytest.param(sql, id=name) for name, sql in (HELD_BY_TABLES | RUN_BY_WRITERS).items()])
+@pytest.mark.parametrize(
+    "sql",
+    [
+        *(pytest.param(sql, id=name, marks=pytest.mark.corpus) for name, sql in HELD_BY_TABLES.items()),
+        *(pytest.param(sql, id=name) for name, sql in RUN_BY_WRITERS.items()),
+    ],
+)
 def test_nothing_of_a_strangers_file_runs_as_it_is_written_anew(
     sound_warehouse: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], sql: str
 ) -> None:
@@ -193,18 +198,3 @@ def test_nothing_of_a_strangers_file_runs_as_it_is_written_anew(
     with failmodes.open(path) as warehouse:
         assert set(warehouse.table("models")["model_label"]) == {"Alpha", "Beta", "Gamma"}
         assert warehouse.sql("select count(*) as n from outcomes")["n"].item() == 20_800 + 26 * 20
-
-
-def test_triggers_of_a_file_that_calls_itself_older_do_not_run(sound_warehouse: Path, tmp_path: Path) -> None:
-    """The header of a file says which storage it has; what is in it decides."""
-    from failmodes.warehouse.database.carried_tables import Former
-
-    path = hostile_copy(sound_warehouse, tmp_path, "select 1")
-    assert Former(path).is_ours
-    if duckdb.__version__ < "2":
-        pytest.skip("this DuckDB has no triggers")
-    with duckdb.connect(str(path)) as con, suppress(duckdb.Error):
-        con.execute("create trigger t after delete on shapes update models set model_label = 'x'")
-    with duckdb.connect(str(path), read_only=True) as con:
-        held = con.execute("select count(*) from duckdb_triggers()").fetchall()[0][0]
-    assert Former(path).is_ours == (not held)

@@ -1,12 +1,14 @@
 """Warehouses that a stranger changed with plain DuckDB, so that whoever reads them tells what a canary file holds."""
 
 import shutil
+import struct
 from pathlib import Path
 
 import duckdb
 
 from failmodes.warehouse.database.relations import TABLES, view_definitions
 
+HEADER_BYTES = 4096
 CANARY = "canary-5c1f"  # the text of a file that no command may show
 READ = "(select content from read_text('{canary}') limit 1)"
 
@@ -98,12 +100,24 @@ HELD_BY_TABLES = {
 
 
 def newer_copy(sound: Path, path: Path, statements: str) -> Path:
-    """A changed copy in the newest storage of this DuckDB, which alone holds triggers."""
+    """A changed copy in the newest storage, which alone holds triggers, whose header calls it a file of DuckDB 1.2."""
     with duckdb.connect() as con:
         con.execute(f"attach '{sound}' as sound (read_only); attach '{path}' as newer (storage_version 'latest')")
         con.execute("copy from database sound to newer; use newer")
         con.execute(statements.format(canary_text=f"'{CANARY}'"))
+    content = bytearray(path.read_bytes())
+    content[12:20] = (65).to_bytes(8, "little")
+    content[:8] = _checksum(bytes(content[8:HEADER_BYTES])).to_bytes(8, "little")
+    path.write_bytes(content)
     return path
+
+
+def _checksum(block: bytes) -> int:
+    """DuckDB's checksum of a block of whole words."""
+    found = 5381
+    for (word,) in struct.iter_unpack("<Q", block):
+        found ^= word * 0xBF58476D1CE4E5B9 % 2**64
+    return found
 
 
 def hostile_copy(sound: Path, folder: Path, statements: str) -> Path:
