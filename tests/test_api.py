@@ -342,7 +342,7 @@ def test_a_study_that_is_wrong_is_one_line(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_probabilities_are_refused_until_they_are_said_to_be(digits, tmp_path: Path) -> None:
     ending = torch.nn.Sequential(net(), torch.nn.Softmax(1))
-    with pytest.raises(failmodes.ModelError, match='gives probabilities: .* say `output_kind = "probabilities"`'):
+    with pytest.raises(failmodes.StudyError, match='gives probabilities: .* say `output_kind = "probabilities"`'):
         run(ending, digits, tmp_path / "silent")
     said = run(ending, digits, tmp_path / "said", output_kind="probabilities")
     plain = run(ending[0], digits, tmp_path / "plain")

@@ -75,7 +75,7 @@ ANSWERED = {
 RUN_BY_WRITERS = {
     "triggers": "; ".join(
         f"create trigger {event}_{name} after {event} on {name} update models set model_label = {{canary_text}}"
-        for name in ("shapes", "shards", "warehouse_info", "models")
+        for name in ("shapes", "shards", "warehouse_info")
         for event in ("insert", "delete")
     ),
     "a trigger without end": "create table sink (a bigint); create trigger t after delete on shapes insert into sink "
@@ -87,7 +87,7 @@ HELD_BY_TABLES = {
     "a check": "create table kept as from shapes; drop table shapes; create table shapes as from kept where false; "
     "alter table shapes alter corruption set not null",
     "an index": "create index i on models (model_id)",
-    "a unique index of an expression": "create unique index u on shards ((evaluation_id || corruption || severity))",
+    "an index of an expression": "create index u on shards ((evaluation_id || corruption || severity))",
     "an enum": "create type networks as enum (select distinct model_label from models); "
     "alter table models alter model_label type networks",
     "a sequence": "create sequence s; create table theirs (a bigint default nextval('s'))",
