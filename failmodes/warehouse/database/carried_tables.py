@@ -158,6 +158,8 @@ def _is_carried(con: duckdb.DuckDBPyConnection, name: str) -> bool:
 def _columns(con: duckdb.DuckDBPyConnection, table: str) -> dict[str, tuple[str, str | None]]:
     """Type and expression of the columns of a stored table by name."""
     rows = con.execute(
-        "select name, type, dflt_value from pragma_table_info(?)", [f"warehouse.main.{sql_identifier(table)}"]
+        "select column_name, data_type, column_default from duckdb_columns() "
+        "where database_name = 'warehouse' and schema_name = 'main' and table_name = ?",
+        [table],
     ).fetchall()
     return {name: (kind, expression) for name, kind, expression in rows}
